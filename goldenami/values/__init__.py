@@ -1,0 +1,1 @@
+"""Values: frozen models of the recipe, the plan and the errors. They do no input or output."""

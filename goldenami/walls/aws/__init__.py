@@ -1,0 +1,1 @@
+"""The AWS wall: boto3 is imported in this package and nowhere else."""
