@@ -1,6 +1,6 @@
 """Every error that an operator may see: one clear sentence, the state that things are in, and the next command.
 
-Exit codes (documented in the README): 0 done, 1 anything else that failed, 2 the recipe or what was rendered from it,
+Exit codes (documented in the README): 0 done, 1 anything else that failed, 2 the command line, the recipe or what was rendered from it,
 3 a missing or unsuitable tool on this machine, 4 the build failed, 5 a gate refused the image, 6 AWS refused or cannot
 be reached, 130 interrupted.
 """
@@ -51,6 +51,18 @@ class RecipeError(GoldenError):
         super().__init__("\n".join(self.problems), state="Nothing was started.", next=next)
 
 
+class UsageError(GoldenError):
+    """The command line asks for something that cannot be: a version that exists, an unknown AMI."""
+
+    code = 2
+
+
+class SourceError(GoldenError):
+    """The application's source cannot be read: no such directory, repository, ref or commit."""
+
+    code = 2
+
+
 class RenderError(GoldenError):
     """A file cannot be rendered, or what was rendered does not pass its checks."""
 
@@ -75,7 +87,7 @@ class GateError(GoldenError):
     code = 5
 
 
-class CloudError(GoldenError):
+class AwsError(GoldenError):
     """AWS (or the endpoint that stands for it) refused, or cannot be reached."""
 
     code = 6
