@@ -1,8 +1,8 @@
 """Every error that an operator may see: one clear sentence, the state that things are in, and the next command.
 
-Exit codes (documented in the README): 0 done, 1 anything else that failed, 2 the command line, the recipe or what was rendered from it,
-3 a missing or unsuitable tool on this machine, 4 the build failed, 5 a gate refused the image, 6 AWS refused or cannot
-be reached, 130 interrupted.
+Exit codes (documented in the README): 0 done, 1 anything else that failed, 2 the command line, the recipe or what
+was rendered from it, 3 a missing or unsuitable tool on this machine, 4 the build failed, 5 a gate refused the image,
+6 AWS refused or cannot be reached, 130 interrupted.
 """
 
 from __future__ import annotations

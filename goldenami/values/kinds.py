@@ -1,0 +1,183 @@
+"""The kinds of text that the recipe's keys hold (names, paths, ids), each with its rule and its expectation in words."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Annotated, Any, cast
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+# How a list of the recipe is held: frozen as a tuple. (Strict mode alone would refuse TOML's lists for it.)
+Frozen = Field(strict=False)
+
+
+class Section(BaseModel):
+    """The common ground of all sections: frozen, no unknown keys, no silent conversion (`"8080"` is no number)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=False)
+
+
+def key(
+    default: object = ...,
+    *,
+    means: str,
+    example: object,
+    expected: str | None = None,
+    **constraints: Any,
+) -> Any:
+    """Declare a key of the recipe, with all that its reference and its error messages say.
+
+    Args:
+        default: Its value when left out; without one the key must be given.
+        means: A sentence for the operator.
+        example: A value as it could stand in the recipe.
+        expected: What is allowed, in words that follow "expected".
+        constraints: Further arguments of pydantic's Field (`ge`, `alias`, …).
+    """
+    return Field(
+        cast(Any, default),
+        description=means,
+        examples=[example],
+        json_schema_extra={"expected": expected} if expected else None,
+        **constraints,
+    )
+
+
+def _text(pattern: str, *, refuse: Mapping[str, str] | None = None) -> Callable[[str], str]:
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError
+        for bad, why in (refuse or {}).items():
+            if re.fullmatch(bad, value):
+                raise ValueError(why)
+        return value
+
+    return check
+
+
+def _plain(value: str) -> str:
+    # systemd and EC2 refuse control characters; a NUL cannot even be in an environment. Tab and newline are text.
+    if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", value):
+        raise ValueError("text without control characters")
+    return value
+
+
+def _line(value: str) -> str:
+    if "\n" in value or "\t" in value:
+        raise ValueError("text on one line")
+    return _plain(value)
+
+
+def _directory(value: str) -> str:
+    path = PurePosixPath(value)
+    if not re.fullmatch(r"(/[A-Za-z0-9._@+-]+)+", value) or ".." in path.parts or "." in value.split("/"):
+        raise ValueError
+    system = {"/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/dev", "/proc", "/sys", "/run", "/tmp"}  # noqa: S108
+    shared = {"/opt", "/srv", "/var", "/home", "/root", "/mnt", "/media", "/var/lib", "/var/tmp", "/usr/local"}  # noqa: S108
+    top = "/" + path.parts[1]
+    if value in shared or (top in system and not value.startswith("/usr/local/")) or value.startswith("/var/tmp/"):  # noqa: S108
+        raise ValueError("a directory of the application's own, such as /opt/NAME (this one belongs to the system)")
+    return value
+
+
+def _inner_path(value: str) -> str:
+    path = PurePosixPath(value)
+    if value and (path.is_absolute() or ".." in path.parts or not re.fullmatch(r"[A-Za-z0-9._@+/-]+", value)):
+        raise ValueError
+    return value
+
+
+def _parameter(value: str) -> str:
+    # https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
+    if not re.fullmatch(r"(/[A-Za-z0-9._-]+)+", value):
+        raise ValueError
+    levels = value.strip("/").split("/")
+    if len(levels) > 15 or len(value) > 900:
+        raise ValueError("a parameter name of at most 15 levels and 900 characters")
+    if re.match(r"(?i)aws|ssm", levels[0]):
+        raise ValueError("a parameter name whose first level does not begin with aws or ssm (AWS keeps those)")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)  # strict: 10.0.0.1/8 has host bits set, which is mostly a slip
+    except ValueError:
+        raise ValueError("a network such as 203.0.113.7/32, whose bits after the prefix are zero") from None
+    return value
+
+
+def _url(value: str) -> str:
+    if value:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", value):
+            raise ValueError
+        if parts.username or parts.password:
+            raise ValueError("a URL without a user name or password in it")
+    return value
+
+
+def _https(value: str) -> str:
+    if value and urlsplit(value).scheme != "https":
+        raise ValueError
+    return _url(value)
+
+
+def _or_empty(check: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda value: check(value) if value else value
+
+
+ImageName = Annotated[str, AfterValidator(_text(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?"))]
+Environment = Annotated[str, AfterValidator(_text(r"[A-Za-z][A-Za-z0-9-]{0,31}"))]
+AmiId = Annotated[str, AfterValidator(_text(r"|ami-(?:[0-9a-f]{8}|[0-9a-f]{17})"))]
+SubnetId = Annotated[str, AfterValidator(_text(r"|subnet-(?:[0-9a-f]{8}|[0-9a-f]{17})"))]
+SecurityGroupId = Annotated[str, AfterValidator(_text(r"sg-(?:[0-9a-f]{8}|[0-9a-f]{17})"))]
+Region = Annotated[str, AfterValidator(_text(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}"))]
+InstanceType = Annotated[str, AfterValidator(_text(r"[a-z][a-z0-9-]*\.[a-z0-9-]+"))]
+InstanceTypeOrNone = Annotated[str, AfterValidator(_text(r"|[a-z][a-z0-9-]*\.[a-z0-9-]+"))]
+KmsKey = Annotated[
+    str,
+    AfterValidator(
+        _text(
+            r"|(?:arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:)?(?:key/)?(?:mrk-[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+            r"|(?:arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:)?alias/[A-Za-z0-9/_-]+"
+        )
+    ),
+]
+GoVersion = Annotated[str, AfterValidator(_text(r"1\.\d{1,3}(?:\.\d{1,3})?"))]
+Sha256 = Annotated[str, AfterValidator(_text(r"|[0-9a-f]{64}"))]
+PackageName = Annotated[str, AfterValidator(_text(r"[A-Za-z0-9][A-Za-z0-9.+_~-]*"))]
+UserName = Annotated[
+    str, AfterValidator(_text(r"[a-z_][a-z0-9_-]{0,30}", refuse={"root": "a user of its own, not root"}))
+]
+DatabaseName = Annotated[
+    str,
+    AfterValidator(
+        _text(r"[a-z_][a-z0-9_]{0,62}", refuse={"postgres|template[01]": "a name that PostgreSQL does not use itself"})
+    ),
+]
+ParameterName = Annotated[str, AfterValidator(_parameter)]
+Directory = Annotated[str, AfterValidator(_directory)]
+InnerPath = Annotated[str, AfterValidator(_inner_path)]
+Command = Annotated[str, AfterValidator(_text(r"/[^\s]*[^\s/](?:[ ][^\n]*)?")), AfterValidator(_line)]
+HealthPath = Annotated[str, AfterValidator(_text(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*"))]
+Network = Annotated[str, AfterValidator(_network)]
+Url = Annotated[str, AfterValidator(_url)]
+HttpsUrl = Annotated[str, AfterValidator(_https)]
+Profile = Annotated[str, AfterValidator(_text(r"[A-Za-z0-9_.@+=/-]*"))]
+InstanceProfile = Annotated[str, AfterValidator(_text(r"[A-Za-z0-9+=,.@_-]{0,128}"))]
+VariableName = Annotated[str, AfterValidator(_text(r"[A-Za-z_][A-Za-z0-9_]*"))]
+Text = Annotated[str, AfterValidator(_plain)]
+Ref = Annotated[str, AfterValidator(_or_empty(_text(r"(?!-)(?!.*\.\.)[A-Za-z0-9._/+-]+(?<!/)(?<!\.lock)")))]
+
+
+def words(items: Sequence[object]) -> str:
+    """A list of values in words: `15, 16 or 17`."""
+    texts = [str(item) for item in items]
+    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " or " + texts[-1]
