@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Gate 1 of the app layer: built, enabled, active, healthy, Parameter Store readable. Writes the report.
+# shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
+set -euo pipefail
+source "$GOLDEN/recipe.env"
+source "$GOLDEN/files/lib.sh"
+
+program=${APP_EXEC%% *}
+program=${program#"${program%%[!-@:+!|]*}"}
+
+built() { [[ -x $program ]] && echo "$program, $(stat -c %s "$program") bytes, $(go version "$program" 2>/dev/null | sed 's/.*: //' || true)"; }
+
+unit_enabled() {
+  local state
+  state=$(systemctl is-enabled "$1")
+  echo "$1: $state"
+  [[ $state == enabled ]]
+}
+
+unit_active() {
+  local state
+  state=$(systemctl is-active "$1")
+  echo "$1: $state"
+  [[ $state == active ]]
+}
+
+# Health is waited for, but not for ever: the last answer is the detail.
+healthy() {
+  local url="http://127.0.0.1:$APP_PORT$APP_HEALTH" deadline=$((SECONDS + 90)) answer
+  while true; do
+    answer=$(curl --silent --show-error --max-time 5 --output /dev/null --write-out '%{http_code}' "$url" 2>&1)
+    if [[ $answer == 200 ]]; then
+      echo "GET $url: 200"
+      return 0
+    fi
+    if ((SECONDS >= deadline)); then
+      echo "GET $url: $answer; $(journalctl --no-pager --lines=5 --output=cat --unit="$SERVICE.service" 2>&1)"
+      return 1
+    fi
+    sleep 1
+  done
+}
+
+# Only the fact that it can be read goes to the report.
+parameter_readable() {
+  /usr/local/lib/goldenami/ssm-parameter "$1" >/dev/null && echo "$1 is readable through the instance's role"
+}
+
+database_ready() {
+  local tables
+  tables=$(as_postgres -d "$DB_NAME" <<<"SELECT count(*) FROM pg_stat_user_tables") && echo "database $DB_NAME, $tables table(s)"
+}
+
+say "Checking the app layer"
+report_begin
+check app-built built
+check database database_ready
+for unit in "$SERVICE-database" "$SERVICE"; do
+  check "unit-enabled-$unit" unit_enabled "$unit.service"
+done
+check health healthy
+for unit in postgresql "$SERVICE-database" "$SERVICE"; do
+  check "unit-active-$unit" unit_active "$unit.service"
+done
+for number in "${!PARAMETERS[@]}"; do
+  check "parameter-store-$((number + 1))" parameter_readable "${PARAMETERS[number]}"
+done
+check no-failed-units no_failed_units
+write_facts
+checks_done

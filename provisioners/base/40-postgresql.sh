@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Installs the PostgreSQL server in the declared major version: initialised, enabled, started, on the loopback only.
+# shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
+set -euo pipefail
+source "$GOLDEN/recipe.env"
+source "$GOLDEN/files/lib.sh"
+
+say "Installing PostgreSQL $POSTGRESQL_VERSION"
+
+# The cluster takes its encoding from the locale of this moment.
+export LANG=C.UTF-8
+
+on_apt() {
+  if [[ -z $(package_candidate "postgresql-$POSTGRESQL_VERSION") ]]; then
+    # PostgreSQL's own repository has every supported version. Its signing key comes with the distribution's postgresql-common.
+    say "$FAMILY has no PostgreSQL $POSTGRESQL_VERSION: adding the repository apt.postgresql.org"
+    packages_install postgresql-common ca-certificates
+    local key=/usr/share/postgresql-common/pgdg/apt.postgresql.org.asc codename
+    [[ -r $key ]] || die "$FAMILY offers no PostgreSQL $POSTGRESQL_VERSION, and its postgresql-common carries no key of apt.postgresql.org: declare the distribution's version"
+    codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    echo "deb [signed-by=$key] https://apt.postgresql.org/pub/repos/apt $codename-pgdg main" >/etc/apt/sources.list.d/pgdg.list
+    packages_refresh
+    [[ -n $(package_candidate "postgresql-$POSTGRESQL_VERSION") ]] ||
+      die "neither $FAMILY nor apt.postgresql.org offers PostgreSQL $POSTGRESQL_VERSION"
+  fi
+  packages_install "postgresql-$POSTGRESQL_VERSION" "postgresql-client-$POSTGRESQL_VERSION"
+  if [[ ! -e /etc/postgresql/$POSTGRESQL_VERSION/main/postgresql.conf ]]; then
+    say "Initialising the cluster"
+    pg_createcluster --locale=C.UTF-8 --encoding=UTF8 "$POSTGRESQL_VERSION" main
+  fi
+}
+
+on_dnf() {
+  [[ -n $(package_candidate "postgresql$POSTGRESQL_VERSION-server") ]] ||
+    die "$FAMILY offers no PostgreSQL $POSTGRESQL_VERSION (package postgresql$POSTGRESQL_VERSION-server): declare a version that it has, 16 for example"
+  packages_install "postgresql$POSTGRESQL_VERSION" "postgresql$POSTGRESQL_VERSION-server"
+  if [[ ! -e /var/lib/pgsql/data/PG_VERSION ]]; then
+    say "Initialising the cluster"
+    # Its default for the loopback is "ident", which would ask for a password from nobody and let nobody in.
+    PGSETUP_INITDB_OPTIONS="--auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8" postgresql-setup --initdb
+  fi
+}
+
+if family_is_apt; then on_apt; else on_dnf; fi
+
+say "Enabling and starting it"
+systemctl enable postgresql.service
+systemctl start postgresql.service
+
+accepting() { as_postgres -d postgres <<<'SELECT 1' >/dev/null; }
+retry 30 1 accepting || die "PostgreSQL does not answer: $(systemctl status --no-pager --full 'postgresql*' 2>&1 | tail -n 20)"
+
+say "Letting it listen on the loopback only, with SCRAM passwords"
+as_postgres -d postgres <<'SQL'
+ALTER SYSTEM SET listen_addresses = 'localhost';
+ALTER SYSTEM SET password_encryption = 'scram-sha-256';
+SQL
+systemctl restart postgresql.service
+retry 30 1 accepting || die "PostgreSQL does not answer after its restart"
+[[ $(postgresql_major) == "$POSTGRESQL_VERSION" ]] ||
+  die "PostgreSQL $(postgresql_major) answers, the recipe declares $POSTGRESQL_VERSION"

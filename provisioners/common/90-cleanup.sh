@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Takes out of the image what must not be in each of its copies: keys, identities, histories, caches, logs.
+# shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
+set -euo pipefail
+source "$GOLDEN/recipe.env"
+source "$GOLDEN/files/lib.sh"
+
+# Every home folder, also of accounts that nobody logs in to.
+homes() { getent passwd | cut -d : -f 6 | sort -u | while read -r home; do if [[ $home != / && -d $home ]]; then echo "$home"; fi; done; }
+
+say "Stopping what writes"
+if [[ $LAYER == app ]]; then
+  systemctl stop "$SERVICE.service" "$SERVICE-database.service"
+fi
+systemctl stop postgresql.service
+systemctl stop syslog.socket rsyslog.service 2>/dev/null || true
+# From here on the journal is kept in memory, so that the end of this machine is not in the image.
+mkdir -p /run/systemd/journald.conf.d
+printf '[Journal]\nStorage=volatile\n' >/run/systemd/journald.conf.d/golden.conf
+systemctl restart systemd-journald.service
+
+say "Removing package caches"
+packages_clean
+
+say "Removing keys, credentials and histories of every user"
+while read -r home; do
+  rm -rf "$home"/.ssh/authorized_keys* "$home"/.ssh/known_hosts* "$home"/.ssh/id_* "$home"/.aws "$home"/.azure "$home"/.docker \
+    "$home"/.config/gcloud "$home"/.netrc "$home"/.pgpass "$home"/.git-credentials "$home"/.cache "$home"/.lesshst "$home"/.viminfo \
+    "$home"/.wget-hsts
+  find "$home" -maxdepth 1 -name '.*history' -delete
+done < <(homes)
+
+say "Removing the machine's identity: host keys, machine id, random seed, leases"
+rm -f /etc/ssh/ssh_host_*
+: >/etc/machine-id
+if [[ ! -L /var/lib/dbus/machine-id ]]; then rm -f /var/lib/dbus/machine-id; fi
+rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret /var/lib/urandom/random-seed
+rm -rf /var/lib/dhcp/* /var/lib/dhclient/* /var/lib/NetworkManager/*.lease /var/lib/NetworkManager/secret_key
+if [[ -d /var/lib/amazon/ssm ]]; then
+  systemctl stop amazon-ssm-agent.service 2>/dev/null || true
+  rm -rf /var/lib/amazon/ssm/*
+fi
+if command -v cloud-init >/dev/null; then
+  cloud-init clean --logs
+fi
+
+say "Emptying the logs"
+rm -rf /var/log/journal/*
+find /var/log -type f \( -name '*.gz' -o -name '*.xz' -o -name '*.[0-9]' -o -name '*.old' \) -delete
+find /var/log -type f -exec truncate --size=0 {} +
+# Those that record logins are made anew at boot; where they exist, the power-off would write to them.
+rm -f /var/log/wtmp /var/log/btmp /var/log/lastlog
+
+say "Emptying /tmp and /var/tmp"
+# This script lies in /tmp, and private folders of services go when the services stop; the rest of the work is done from GOLDEN.
+find /tmp -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' -exec rm -rf {} +
+find /var/tmp -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' ! -path "$GOLDEN" -exec rm -rf {} +
+rm -f /swapfile /var/swapfile
+
+say "Handing freed blocks back"
+sync
+fstrim / 2>/dev/null || say "(this disk takes none)"

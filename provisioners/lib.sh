@@ -1,0 +1,204 @@
+# Functions that the provisioning scripts share: words, retries, packages per family, checks. Sourced, never run.
+# shellcheck shell=bash disable=SC2154 # FAMILY and the other values come from recipe.env
+
+# The interpreter of the go.dev tarball comes first where it is installed.
+export PATH="/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+export LC_ALL=C.UTF-8
+export DEBIAN_FRONTEND=noninteractive
+
+say() { printf '==> %s\n' "$*"; }
+
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# retry TIMES SECONDS COMMAND...: runs the command until it succeeds, at most TIMES times.
+retry() {
+  local times=$1 pause=$2 attempt
+  shift 2
+  for ((attempt = 1; attempt < times; attempt++)); do
+    if "$@"; then return 0; fi
+    printf 'attempt %d of %d failed: %s\n' "$attempt" "$times" "$1" >&2
+    sleep "$pause"
+  done
+  "$@"
+}
+
+# The endpoint of the AWS API, where it is not Amazon's own, reaches services through systemd's manager; sudo may have dropped it.
+if [[ -z ${AWS_ENDPOINT_URL:-} ]] && command -v systemctl >/dev/null; then
+  AWS_ENDPOINT_URL=$(systemctl show-environment 2>/dev/null | sed -n 's/^AWS_ENDPOINT_URL=//p') || true
+fi
+if [[ -n ${AWS_ENDPOINT_URL:-} ]]; then export AWS_ENDPOINT_URL; else unset AWS_ENDPOINT_URL; fi
+
+# --- packages -----------------------------------------------------------------------------------------------------------
+
+family_is_apt() { [[ $FAMILY == debian-* || $FAMILY == ubuntu-* ]]; }
+
+# A builder that crashes is thrown away, so dpkg need not wait for the disk after each file.
+apt() {
+  apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Options::=--force-confold \
+    -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -qq "$@"
+}
+
+packages_refresh() {
+  if family_is_apt; then retry 5 5 apt update; else retry 5 5 dnf -y -q makecache; fi
+}
+
+packages_upgrade() {
+  if family_is_apt; then
+    apt -y --no-install-recommends dist-upgrade
+  else
+    # Amazon Linux 2023 holds a system at the release that its AMI was made with, unless it is told a newer one.
+    retry 3 5 dnf -y --releasever=latest upgrade
+  fi
+}
+
+packages_install() {
+  if (($# == 0)); then return 0; fi
+  if family_is_apt; then
+    retry 3 5 apt -y --no-install-recommends install "$@"
+  else
+    retry 3 5 dnf -y install "$@"
+  fi
+}
+
+# Prints the packages that an update would still change, one a line.
+packages_pending() {
+  if family_is_apt; then
+    apt -s dist-upgrade | sed -n 's/^Inst \([^ ]*\).*/\1/p'
+  else
+    local found code=0
+    found=$(dnf -q --releasever=latest check-update) || code=$?
+    case $code in
+      0) ;;
+      100) awk 'NF == 3 { print $1 }' <<<"$found" ;;
+      *) return "$code" ;;
+    esac
+  fi
+}
+
+# The version that the distribution would install, or nothing.
+package_candidate() {
+  if family_is_apt; then
+    apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: //p' | grep -v '^(none)$' || true
+  else
+    dnf -q repoquery --latest-limit=1 --qf '%{version}' "$1" 2>/dev/null | head -n 1 || true
+  fi
+}
+
+# Every installed package: name, version, architecture, separated by tabs.
+packages_list() {
+  if family_is_apt; then
+    # shellcheck disable=SC2016 # dpkg's own ${…}
+    dpkg-query -W -f '${db:Status-Status}\t${Package}\t${Version}\t${Architecture}\n' | sed -n 's/^installed\t//p'
+  else
+    rpm -qa --qf '%{NAME}\t%{EVR}\t%{ARCH}\n' | grep -v '^gpg-pubkey' | sort
+  fi
+}
+
+packages_clean() {
+  if family_is_apt; then
+    apt-get clean
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/lib/dpkg/*-old
+  else
+    dnf -q clean all
+    rm -rf /var/cache/dnf /var/cache/yum
+  fi
+}
+
+# --- versions -----------------------------------------------------------------------------------------------------------
+
+# version_matches DECLARED ACTUAL: 1.19 matches 1.19 and 1.19.8, but not 1.190.
+version_matches() { [[ $2 == "$1" || $2 == "$1".* ]]; }
+
+go_version() { go version 2>/dev/null | sed -n 's/^go version go\([0-9.]*\).*/\1/p'; }
+
+# --- PostgreSQL ---------------------------------------------------------------------------------------------------------
+
+# A statement read from standard input, as the database's superuser, bare values out.
+as_postgres() { (cd / && runuser -u postgres -- psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"); }
+
+postgresql_major() { as_postgres -d postgres <<<'SHOW server_version_num' | sed 's/....$//'; }
+
+postgresql_data() { as_postgres -d postgres <<<'SHOW data_directory'; }
+
+# --- the application's user ---------------------------------------------------------------------------------------------
+
+as_app() { runuser -u "$APP_USER" -- "$@"; }
+
+# --- checks -------------------------------------------------------------------------------------------------------------
+# A check never stops the script: all of them are made, then checks_done fails if one did.
+
+checks_failed=0
+
+# note NAME ok|FAIL DETAIL: prints the line and keeps it in the report.
+note() {
+  local name=$1 verdict=$2 detail=${3//$'\n'/; } ok=true
+  if [[ $verdict != ok ]]; then
+    ok=false
+    checks_failed=$((checks_failed + 1))
+  fi
+  printf 'CHECK %s %s %s\n' "$name" "$verdict" "$detail"
+  if [[ -d ${GOLDEN:-/nonexistent}/report ]]; then
+    jq -cn --arg check "$name" --argjson ok "$ok" --arg detail "$detail" '{$check, $ok, $detail, gate: "image"}' \
+      >>"$GOLDEN/report/checks.jsonl"
+  fi
+}
+
+# check NAME COMMAND...: ok when the command succeeds; what it prints is the detail. It runs with errexit off: use && and return.
+check() {
+  local name=$1 detail
+  shift
+  if detail=$("$@" 2>&1); then note "$name" ok "$detail"; else note "$name" FAIL "${detail:-no detail}"; fi
+}
+
+checks_done() {
+  if ((checks_failed > 0)); then die "$checks_failed check(s) failed, see the lines CHECK … FAIL above"; fi
+}
+
+report_begin() {
+  mkdir -p "$GOLDEN/report"
+  rm -f "$GOLDEN/report"/*
+}
+
+# no_failed_units: fails with the names of the units that failed.
+no_failed_units() {
+  local failed
+  failed=$(systemctl list-units --failed --plain --no-legend | awk '{ print $1 }')
+  if [[ -n $failed ]]; then
+    echo "$failed"
+    return 1
+  fi
+  echo "none"
+}
+
+# write_facts: what the image is made of, for the manifest: report/facts.json and report/packages.tsv.
+write_facts() {
+  local report=$GOLDEN/report
+  packages_list >"$report/packages.tsv"
+  jq -n \
+    --arg layer "$LAYER" \
+    --arg os "$(sed -n 's/^PRETTY_NAME=//p' /etc/os-release | tr -d \")" \
+    --arg kernel "$(uname -r)" \
+    --arg machine "$(uname -m)" \
+    --arg go "$(go_version)" \
+    --arg postgresql "$(as_postgres -d postgres <<<'SHOW server_version')" \
+    --arg commit "${APP_COMMIT:-}" \
+    --arg enabled "$(systemctl list-unit-files --state=enabled --type=service --plain --no-legend | awk '{ print $1 }')" \
+    --arg failed "$(systemctl list-units --failed --plain --no-legend | awk '{ print $1 }')" \
+    --arg listening "$(ss -Hltnp | awk '{ split($6, p, "\""); print $4 "\t" p[2] }' | sort -u)" \
+    --arg disk "$(df --block-size=1 --output=size,used / | tail -n 1)" \
+    --arg packages "$(wc -l <"$report/packages.tsv")" \
+    '
+    def lines: split("\n") | map(select(. != ""));
+    ($disk | split(" ") | map(select(. != "") | tonumber)) as $disk
+    | {
+        $layer, $os, $kernel, architecture: $machine, $go, $postgresql, $commit,
+        packages: ($packages | tonumber),
+        disk: {size_bytes: $disk[0], used_bytes: $disk[1]},
+        units: {enabled: ($enabled | lines), failed: ($failed | lines)},
+        listening: ($listening | lines | map(split("\t") | {address: .[0], process: (.[1] // "")}))
+      }' >"$report/facts.json"
+  chmod -R a+rX "$report"
+}
