@@ -1,1 +1,1 @@
-"""The AWS wall: boto3 is imported in this package and nowhere else."""
+"""The only door to AWS (boto3): one module a subject, functions that take a connection."""

@@ -1,0 +1,41 @@
+"""`invoke images`: what is there, newest version first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from goldenami.flows.shop import Shop
+from goldenami.values.images import Image
+from goldenami.values.versions import Version
+from goldenami.walls.aws import images, parameters
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An AMI of ours with what it is to us."""
+
+    image: Image
+    version: Version | None
+    status: str
+    candidate: bool
+
+
+def catalogue(shop: Shop) -> list[Entry]:
+    """Every AMI of this recipe's name, golden ones first, newest first."""
+    pointer = parameters.get(shop.aws, shop.candidate)
+    entries = [
+        Entry(image, image.version(shop.name), status(image), bool(pointer and pointer.value == image.id))
+        for image in images.of_family(shop.aws, shop.name)
+    ]
+    return sorted(entries, key=lambda e: (e.version or Version(-1, 0), e.image.created), reverse=True)
+
+
+def status(image: Image) -> str:
+    """One word for people: verified, failed, base, unverified, or EC2's state while it is not available."""
+    if image.state != "available":
+        return image.state
+    if image.failed:
+        return "failed"
+    if image.verified:
+        return "verified"
+    return "base" if image.layer == "base" else "unverified"

@@ -1,0 +1,150 @@
+"""One layer: render its folder, let Packer bake it, and see to what Packer cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldenami.flows.shop import Shop
+from goldenami.values.errors import BuildError, GateError, RenderError
+from goldenami.values.images import Image
+from goldenami.values.report import Check, Gate, failures, parse
+from goldenami.walls import hcl, packer, render, shell
+from goldenami.walls.aws import images
+from goldenami.walls.packer import Event, Outcome
+from goldenami.walls.render import Inputs
+from goldenami.walls.runs import Run
+from goldenami.walls.source import Source
+
+
+@dataclass(frozen=True)
+class Baked:
+    """A layer's AMI and the checks that it passed while it was baked (none when it was reused or adopted)."""
+
+    image: Image
+    checks: tuple[Check, ...] = ()
+
+
+def prepare(inputs: Inputs, source: Source | None, folder: Path) -> None:
+    """Write a layer's folder and hold it against our own checks; nothing is launched.
+
+    Raises:
+        RenderError: The rendered HCL or scripts do not pass.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if source and source.archive is not None:
+        (folder / "source.tar.gz").write_bytes(source.archive)
+    make_key(folder)
+    render.render(inputs, folder)
+    problems = hcl.check(folder)
+    scripts = sorted(str(path.relative_to(folder)) for path in (folder / "scripts").glob("*.sh"))
+    if shell.which("shellcheck"):
+        found = shell.run(["shellcheck", "--external-sources", "--format=gcc", *scripts], cwd=folder)
+        problems += found.stdout.splitlines()
+    if problems:
+        raise RenderError(
+            f"what was rendered to {folder} does not pass its checks: " + "; ".join(problems),
+            state="Nothing was launched.",
+        )
+
+
+def make_key(folder: Path) -> None:
+    """An ed25519 key for this build alone: new OpenSSH servers refuse the RSA keys that old Packers make."""
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    private = folder / "ssh_key"
+    if private.exists():
+        return
+    key = Ed25519PrivateKey.generate()
+    private.touch(mode=0o600)
+    private.write_bytes(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption()))
+    public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH)
+    (folder / "ssh_key.pub").write_bytes(public + b" goldenami\n")
+
+
+def forget_key(folder: Path) -> None:
+    """Remove the private key once its machine is gone."""
+    (folder / "ssh_key").unlink(missing_ok=True)
+
+
+def bake(
+    shop: Shop, run: Run, inputs: Inputs, folder: Path, groups: list[str], environment: Mapping[str, str], lock: int
+) -> Baked:
+    """Let Packer bake a prepared folder.
+
+    Args:
+        shop: Where.
+        run: In whose name.
+        inputs: What was rendered.
+        folder: Where it was rendered to.
+        groups: The builder's security groups.
+        environment: AWS credentials for Packer.
+        lock: The bake lock, which Packer inherits.
+
+    Raises:
+        GateError: A check inside the image failed; there is no AMI.
+        BuildError: Anything else failed; there is no AMI.
+    """
+    layer = inputs.layer
+    packer.validate(folder, inputs.packer_version, environment)
+    with shop.progress.phase(f"bake {layer} layer with Packer"):
+        outcome = packer.build(
+            folder,
+            lambda event: _show(shop, event),
+            env=environment,
+            variables={"security_group_ids": groups},
+            keep_open=[lock],
+        )
+    forget_key(folder)
+    gate: Gate = "base" if layer == "base" else "image"
+    checks = parse(outcome.output, gate)
+    run.record(**{f"{layer}_checks": [c.__dict__ for c in checks]})
+    made = packer.artifact(folder) if outcome.code == 0 else _appeared(shop, inputs.ami_name)
+    if failures(checks) or made is None:
+        raise _failed(inputs, folder, outcome, checks)
+    return Baked(finish(shop, made, inputs.tags), tuple(checks))
+
+
+def finish(shop: Shop, ami: str, tags: Mapping[str, str]) -> Image:
+    """See an AMI through: wait for it, complete its tags and its snapshots', and require IMDSv2.
+
+    Safe to repeat, and the same for an AMI that an interrupted run left: Packer 1.6 tags only after the wait, and
+    cannot say that an AMI requires IMDSv2, so both are made sure of here.
+    """
+    image = images.wait_available(shop.aws, shop.clock, ami)
+    missing = {key: value for key, value in tags.items() if image.tags.get(key) != value}
+    images.tag(shop.aws, [image.id, *image.snapshots], missing)
+    if image.imds != "v2.0":
+        images.require_imdsv2(shop.aws, image.id)
+    found = images.get(shop.aws, image.id)
+    return found or image
+
+
+def _appeared(shop: Shop, name: str) -> str | None:
+    """An AMI of this name that exists although Packer failed: its wait ran out, or a reply was lost."""
+    found = [i for i in images.of_family(shop.aws, shop.name) if i.name == name and i.alive]
+    return found[0].id if found else None
+
+
+def _failed(inputs: Inputs, folder: Path, outcome: Outcome, checks: list[Check]) -> GateError | BuildError:
+    state = "The builder was terminated; there is no AMI."
+    log = f"less {folder / 'packer.log'}"
+    bad = failures(checks)
+    if bad:
+        told = "; ".join(f"{c.name} ({c.detail})" if c.detail else c.name for c in bad)
+        return GateError(f"the {inputs.layer} layer did not pass its checks: {told}", state=state, next=log)
+    last = [line.strip() for line in outcome.output if line.strip()][-1:]
+    told = "; ".join(dict.fromkeys(e.strip() for e in outcome.errors)) or (last[0] if last else "it said nothing")
+    return BuildError(f"Packer could not bake the {inputs.layer} layer: {told[:800]}", state=state, next=log)
+
+
+def _show(shop: Shop, event: Event) -> None:
+    """What Packer and the guest are doing: their headlines on the screen, everything in the log."""
+    for line in event.text.splitlines():
+        text = line.removeprefix("==> ").replace("amazon-ebs.golden: ", "", 1).strip()
+        if event.kind in ("say", "error") or text.startswith(("==>", "CHECK ")):
+            shop.progress.detail(text)
+        elif text:
+            shop.progress.record(text)

@@ -1,0 +1,86 @@
+"""What a run leaves for people and auditors: the manifest, the bill of materials, the report of the gates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from goldenami.flows.shop import Shop
+from goldenami.values.images import Image
+from goldenami.values.plan import LayerPlan
+from goldenami.values.report import Check, as_json, markdown
+from goldenami.values.versions import Version
+from goldenami.walls import sbom
+from goldenami.walls.runs import Run, write_json, write_text
+
+
+def write(
+    shop: Shop,
+    run: Run,
+    image: Image,
+    version: Version,
+    base: Image,
+    plans: Sequence[LayerPlan],
+    checks: Sequence[Check],
+) -> None:
+    """Write manifest.json, sbom.cdx.json, report.md and report.json into the run's folder."""
+    packages = _packages(run)
+    facts = _facts(run)
+    manifest: dict[str, Any] = {
+        "run": run.id,
+        "recipe": str(shop.recipe.path.name),
+        "image": {"id": image.id, "name": image.name, "version": str(version), "created": image.created},
+        "base": {"id": base.id, "name": base.name, "fingerprint": base.fingerprint},
+        "layers": {p.layer: {"action": p.action, "reason": p.reason, "fingerprint": p.fingerprint} for p in plans},
+        "snapshots": list(image.snapshots),
+        "root_volume_gib": image.size_gib,
+        "tags": dict(image.tags),
+        "machine": facts,
+        "packages": [{"name": p.name, "version": p.version, "architecture": p.architecture} for p in packages],
+        "phases_seconds": shop.progress.phases,
+        "region": shop.aws.region,
+    }
+    write_json(run.folder / "manifest.json", manifest)
+    if packages:
+        bill = sbom.render(image.name, version.tag, shop.recipe.image.family, packages)
+        write_text(run.folder / "sbom.cdx.json", bill + "\n")
+    told = "manifest.json" + (f", sbom.cdx.json ({len(packages)} packages)" if packages else "; packages not listed again")
+    complete = [*checks, Check("provenance", (run.folder / "manifest.json").exists(), told, "account")]
+    summary = [
+        ("Image", f"{image.name} ({image.id})"),
+        ("Version", str(version)),
+        ("Base layer", f"{base.name} ({base.id}), {plans[0].action}"),
+        ("App layer", f"{plans[1].action}: {plans[1].reason}"),
+        ("Run", run.id),
+    ]
+    write_text(run.folder / "report.md", markdown(f"{image.name}", summary, complete))
+    write_json(run.folder / "report.json", as_json(summary, complete))
+
+
+def write_failure(run: Run, title: str, reason: str) -> None:
+    """The report of a run that a gate refused: the same checklist, with what was reached."""
+    checks = [
+        Check(**check)
+        for key in ("base_checks", "app_checks", "boot_checks")
+        for check in run.facts().get(key, [])
+    ]
+    summary = [("Image", title), ("Result", f"refused: {reason}"), ("Run", run.id)]
+    write_text(run.folder / "report.md", markdown(title, summary, checks))
+    write_json(run.folder / "report.json", as_json(summary, checks))
+
+
+def _packages(run: Run) -> list[sbom.Package]:
+    for layer in ("app", "base"):
+        path = run.folder / layer / "report" / "packages.tsv"
+        if path.exists():
+            return sbom.read(path.read_text(encoding="utf-8"))
+    return []
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    path = run.folder / "app" / "report" / "facts.json"
+    if not path.exists():
+        return {}
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts

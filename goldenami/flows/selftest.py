@@ -1,0 +1,86 @@
+"""`invoke test` and `invoke docs`: the project's own checks, and the pages that are generated from its code."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from goldenami.values import reference
+from goldenami.walls import shell
+
+_BEGIN, _END = "<!-- tasks: begin -->", "<!-- tasks: end -->"
+
+
+def run(root: Path, *, e2e: bool = False, quick: bool = False, keyword: str = "") -> int:
+    """Run the linters, then the tests; all linters run even if one complains.
+
+    Args:
+        root: The checkout.
+        e2e: Only the tests that boot machines.
+        quick: Only the tests that do not.
+        keyword: Only tests that match (pytest's -k).
+
+    Returns:
+        0 when everything passed, else the first exit code that was not 0.
+    """
+    codes = [] if e2e or keyword else [_run(root, argv) for argv in linters(root)]
+    marker = "e2e or qemu" if e2e else "not e2e and not qemu" if quick else ""
+    selected = (["-m", marker] if marker else []) + (["-k", keyword] if keyword else [])
+    codes.append(_run(root, [sys.executable, "-m", "pytest", *selected]))
+    return next((code for code in codes if code), 0)
+
+
+def linters(root: Path) -> list[list[str]]:
+    """The linters' command lines."""
+    scripts = [str(path.relative_to(root)) for path in shell_scripts(root)]
+    python = [sys.executable, "-m"]
+    return [
+        [*python, "ruff", "check", "--no-cache", "."],
+        [*python, "ruff", "format", "--no-cache", "--check", "."],
+        [*python, "mypy", "--cache-dir=/dev/null"],
+        ["shellcheck", "--external-sources", *scripts],
+        ["shfmt", "-i", "2", "-ci", "-d", *scripts],
+    ]
+
+
+def shell_scripts(root: Path) -> list[Path]:
+    """Every shell script that is used as it is, told by its first line."""
+    found = [root / "invoke", root / ".ci/run"]
+    for folder in ("provisioners", "systemd", "localcloud", "benchmarks"):
+        found += [path for path in sorted((root / folder).rglob("*")) if path.is_file()]
+    return [path for path in found if path.exists() and _is_shell(path)]
+
+
+def write_docs(root: Path) -> list[Path]:
+    """Write the generated pages; returns those that changed."""
+    changed = []
+    for path, text in pages(root).items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """The generated pages as they should be."""
+    readme = root / "README.md"
+    before, rest = readme.read_text(encoding="utf-8").split(_BEGIN)
+    after = rest.split(_END)[1]
+    listing = shell.run([sys.executable, "-m", "invoke", "--list"], cwd=root, env={"COLUMNS": "100"}).stdout
+    told = re.sub(r"[ \t]+$", "", listing, flags=re.MULTILINE).strip()
+    return {
+        readme: f"{before}{_BEGIN}\n```text\n{told}\n```\n{_END}{after}",
+        root / "docs/recipe.md": reference.page(),
+    }
+
+
+def _run(root: Path, argv: Sequence[str]) -> int:
+    print("$ " + " ".join(Path(a).name if a == sys.executable else a for a in argv[:6]), flush=True)
+    return shell.stream(argv, lambda line: print(line, flush=True), cwd=root)
+
+
+def _is_shell(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline().startswith((b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash"))

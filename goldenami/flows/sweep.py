@@ -1,0 +1,71 @@
+"""Remove what dead runs left in the account: instances, volumes, snapshots, key pairs, security groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from goldenami.flows.shop import Shop
+from goldenami.walls import runs
+from goldenami.walls.aws import leftovers
+from goldenami.walls.aws.leftovers import Leftover
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What was found: `removable` belongs to runs that are known to be dead, `kept` to runs that may be alive."""
+
+    removable: tuple[Leftover, ...]
+    kept: tuple[Leftover, ...]
+
+
+def sweep(shop: Shop, *, run_ids: frozenset[str] = frozenset(), plan_only: bool = False) -> Swept:
+    """Remove what runs of this checkout left when they died, and what the named runs left.
+
+    A run is known to be dead when it is one of this checkout and the bake lock is free. Runs of other checkouts and
+    other people may be alive; they are listed and left alone unless they are named.
+
+    Args:
+        shop: Where.
+        run_ids: Runs to clean up after as well, whoever started them.
+        plan_only: Only look.
+    """
+    with runs.lock(shop.build / "bake.lock", "a bake is running here; waiting for it to finish", shop.progress.say):
+        dead = {run.id for run in runs.every(shop.build)} | run_ids
+        found = plan(leftovers.find(shop.aws), dead)
+        if not plan_only:
+            remove(shop, found.removable)
+        return found
+
+
+def plan(found: list[Leftover], dead: set[str]) -> Swept:
+    """Divide leftovers into those of dead runs and those to leave alone."""
+    return Swept(
+        removable=tuple(left for left in found if left.run_id in dead),
+        kept=tuple(left for left in found if left.run_id not in dead),
+    )
+
+
+def after_dead_runs(shop: Shop) -> None:
+    """At the start of a bake (which holds the lock): clean up after every run of this checkout that did not finish."""
+    dead = {run.id: run for run in runs.every(shop.build) if run.facts().get("state") == "running"}
+    if not dead:
+        return
+    found = plan(leftovers.find(shop.aws), set(dead))
+    if found.removable:
+        shop.progress.say(f"an earlier run was interrupted ({', '.join(sorted(dead))}); removing what it left")
+        remove(shop, found.removable)
+    for run in dead.values():
+        run.record(state="interrupted")
+
+
+def after_run(shop: Shop, run_id: str) -> None:
+    """At the end of a run, however it ended: remove all that it made and that is not part of an AMI."""
+    remove(shop, plan(leftovers.find(shop.aws), {run_id}).removable)
+
+
+def remove(shop: Shop, found: tuple[Leftover, ...]) -> None:
+    """Remove leftovers one after the other, in an order in which that works."""
+    for left in found:
+        # A terminated instance takes its volumes with it, so a volume may be gone by the time it is its turn.
+        leftovers.remove(shop.aws, shop.clock, left)
+        shop.progress.detail(f"removed {left.kind} {left.id} of run {left.run_id}")

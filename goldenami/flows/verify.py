@@ -1,0 +1,142 @@
+"""The second gate: boot the finished AMI afresh, look at it from inside and outside, and mark it verified or failed."""
+
+from __future__ import annotations
+
+import secrets
+
+from goldenami.flows import access
+from goldenami.flows.shop import Shop
+from goldenami.values import images as tags
+from goldenami.values.errors import AwsError, GateError
+from goldenami.values.images import Image
+from goldenami.values.report import Check, failures, parse
+from goldenami.walls import http, render
+from goldenami.walls.aws import images, instances
+from goldenami.walls.aws.instances import Instance, Launch
+from goldenami.walls.clock import attempts
+from goldenami.walls.runs import Run, write_text
+
+_STEADY = 3  # healthy answers in a row: one can be luck
+_PATIENCE = 300.0  # seconds; the grace period that the fleet's health checks give a new instance, too
+
+
+def verify(shop: Shop, run: Run, image: Image, *, profile: str, clean: bool = False) -> list[Check]:
+    """Boot an AMI and hold it against its gate.
+
+    Args:
+        shop: Where.
+        run: Whose folder keeps the console and in whose name the instance runs.
+        image: The AMI; it must be available.
+        profile: The instance profile whose role may read the application's parameters.
+        clean: Remove an image that fails, instead of marking it.
+
+    Returns:
+        Every check of the gate, all passed.
+
+    Raises:
+        GateError: A check failed; the AMI is marked failed (or removed), and its console is kept.
+    """
+    checks = account_checks(shop, image)
+    with shop.progress.phase(f"verify {image.name}"):
+        checks += _boot_checks(shop, run, image, profile)
+    bad = failures(checks)
+    run.record(boot_checks=[c.__dict__ for c in checks])
+    if bad:
+        state = _reject(shop, image, bad, clean=clean)
+        raise GateError(
+            f"{image.name} ({image.id}) did not pass the boot gate: "
+            + "; ".join(f"{c.name} ({c.detail})" for c in bad),
+            state=state,
+            next=f"less {run.folder / 'console.log'}",
+        )
+    when = shop.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    images.tag(shop.aws, [image.id], {tags.VERIFIED: when})
+    return checks
+
+
+def account_checks(shop: Shop, image: Image) -> list[Check]:
+    """What AWS itself says of the AMI: its tags, its privacy, its metadata service."""
+    wanted = ["Name", "Version", "Environment", "Created", "Go", "PostgreSQL", tags.RUN, tags.LAYER, tags.FINGERPRINT]
+    missing = [name for name in wanted if not image.tags.get(name)]
+    return [
+        Check("tags-complete", not missing, f"missing: {', '.join(missing) or 'none'}", "account"),
+        Check("imdsv2-required", image.imds == "v2.0", f"ImdsSupport is {image.imds or 'not set'}", "account"),
+        Check("image-private", not image.public, "the AMI is private" if not image.public else "public", "account"),
+    ]
+
+
+def _boot_checks(shop: Shop, run: Run, image: Image, profile: str) -> list[Check]:
+    """Launch, watch, keep the console, and end the instance whatever happens."""
+    recipe, target = shop.recipe, shop.target
+    nonce = secrets.token_hex(8)
+    group = instances.ensure_security_group(
+        shop.aws,
+        f"goldenami-{run.id}-verify",
+        instances.vpc_of(shop.aws, target.subnet_id or None),
+        {recipe.app.port: access.networks(target)},
+        {tags.RUN: run.id, tags.IMAGE: shop.name},
+    )
+    wanted = Launch(
+        image=image.id,
+        type=recipe.instance_type(target),
+        user_data=render.verify_script(recipe, nonce),
+        security_groups=[group, *target.security_group_ids],
+        tags={"Name": f"{image.name}-verify", tags.RUN: run.id, tags.IMAGE: shop.name},
+        token=f"{run.id}-verify-{image.id}"[:64],
+        subnet=target.subnet_id or None,
+        profile=profile,
+    )
+    machine: Instance | None = None
+    try:
+        machine = instances.launch(shop.aws, shop.clock, wanted)
+        shop.progress.detail(f"launched {machine.id}")
+        try:
+            machine = instances.wait_running(shop.aws, shop.clock, machine.id)
+        except AwsError as error:
+            return [Check("boot", False, error.message, "boot")]
+        return [_health(shop, machine), *_console_checks(shop, run, machine, nonce)]
+    finally:
+        if machine:
+            write_text(run.folder / "console.log", instances.console(shop.aws, machine.id))
+            instances.terminate(shop.aws, shop.clock, machine.id)
+        instances.delete_security_group(shop.aws, shop.clock, group)
+
+
+def _health(shop: Shop, machine: Instance) -> Check:
+    """Probe the health path from outside until it is steadily green."""
+    app = shop.recipe.app
+    url = f"http://{machine.address}:{app.port}{app.health}"
+    shop.progress.detail(f"probing {url}")
+    green, seen = 0, http.Probe(False, f"no answer from {url}")
+    for elapsed in attempts(shop.clock, timeout=_PATIENCE, every=1):
+        seen = http.probe(url)
+        green = green + 1 if seen.ok else 0
+        if green == _STEADY:
+            return Check("boot-health-outside", True, f"{seen.detail} after {elapsed:.0f} s", "boot")
+    return Check("boot-health-outside", False, f"{seen.detail} after {_PATIENCE:.0f} s", "boot")
+
+
+def _console_checks(shop: Shop, run: Run, machine: Instance, nonce: str) -> list[Check]:
+    """Read the instance's own checks from its console.
+
+    EC2 refreshes the console of a running instance now and then, so it is read again until the end mark is there.
+    """
+    end = f"GOLDEN-VERIFY {nonce} END"
+    text = ""
+    for _ in attempts(shop.clock, timeout=2 * _PATIENCE, every=1):
+        text = instances.console(shop.aws, machine.id)
+        if end in text:
+            break
+    write_text(run.folder / "console.log", text)
+    if end not in text:
+        return [Check("boot-report", False, "the instance's own checks did not appear on its console", "boot")]
+    return parse(text.splitlines(), "boot")
+
+
+def _reject(shop: Shop, image: Image, bad: list[Check], *, clean: bool) -> str:
+    """Make sure that nothing launches from an image that failed; say what state that leaves."""
+    if clean:
+        images.remove(shop.aws, image)
+        return f"{image.id} and its snapshots are removed; the candidate is unchanged."
+    images.tag(shop.aws, [image.id], {tags.FAILED: ",".join(c.name for c in bad)[:255]})
+    return f"{image.id} is kept and marked failed; promote refuses it; the candidate is unchanged."

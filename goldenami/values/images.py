@@ -1,0 +1,85 @@
+"""What we know of an AMI: its facts from EC2, and the tags by which we recognise our own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from goldenami.values.versions import Version, parse_name
+
+Layer = Literal["base", "app"]
+
+PREFIX = "goldenami:"
+RUN = PREFIX + "run"
+IMAGE = PREFIX + "image"
+LAYER = PREFIX + "layer"
+FINGERPRINT = PREFIX + "fingerprint"
+SOURCE_AMI = PREFIX + "source-ami"
+COMMIT = PREFIX + "commit"
+VERIFIED = PREFIX + "verified"
+FAILED = PREFIX + "failed"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An AMI.
+
+    Attributes:
+        id: Like `ami-0123456789abcdef0`.
+        state: EC2's word: `pending`, `available`, `failed`, …
+        created: When, as EC2 writes it (ISO 8601, UTC).
+        size_gib: The size of the root volume, in GiB.
+        snapshots: Ids of the snapshots behind it.
+    """
+
+    id: str
+    name: str
+    state: str
+    architecture: str
+    created: str
+    root_device: str = "/dev/xvda"
+    size_gib: int = 0
+    snapshots: tuple[str, ...] = ()
+    imds: str = ""
+    public: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def layer(self) -> str:
+        """`base` or `app` for ours, empty otherwise."""
+        return self.tags.get(LAYER, "")
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that went in, or empty."""
+        return self.tags.get(FINGERPRINT, "")
+
+    @property
+    def verified(self) -> bool:
+        """Whether it passed both gates."""
+        return VERIFIED in self.tags and FAILED not in self.tags
+
+    @property
+    def failed(self) -> bool:
+        """Whether a gate refused it."""
+        return FAILED in self.tags
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is, or is about to be, something to launch from."""
+        return self.state in ("pending", "available")
+
+    def version(self, image_name: str) -> Version | None:
+        """Its version, from its name."""
+        return parse_name(self.name, image_name)
+
+
+def base_name(image_name: str, fingerprint: str, run_id: str) -> str:
+    """The name of a base AMI: it tells the fingerprint even where its tags were never written."""
+    return f"{image_name}-base-{fingerprint[:12]}-{run_id}"
+
+
+def is_base_of(name: str, image_name: str, fingerprint: str) -> bool:
+    """Whether an AMI's name says that it is the base layer with this fingerprint."""
+    return name.startswith(f"{image_name}-base-{fingerprint[:12]}-")

@@ -1,0 +1,109 @@
+"""Decide, without touching anything, which layers a bake builds, reuses or adopts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from goldenami.values.images import Image, Layer, is_base_of
+from goldenami.values.versions import Version
+
+Action = Literal["reuse", "adopt", "build"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A version number that a run reserved for one fingerprint before it built."""
+
+    version: Version
+    run_id: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What will be done about a layer, and why.
+
+    `reuse`: the AMI is there and good. `adopt`: an AMI of an interrupted run is there; finish its wait, tags and gate.
+    """
+
+    layer: Layer
+    fingerprint: str
+    action: Action
+    reason: str
+    image: Image | None = None
+    claim: Claim | None = None
+
+
+def plan_base(image_name: str, fingerprint: str, images: Iterable[Image], *, fresh: bool) -> LayerPlan:
+    """Plan the base layer.
+
+    An AMI exists only if every check inside the image passed (Packer creates it last), so an available base AMI with
+    the right fingerprint is good; one whose tags were never written is recognised by its name.
+    """
+    if fresh:
+        return LayerPlan("base", fingerprint, "build", "asked for with --fresh")
+    tagged = [i for i in images if i.alive and not i.failed and i.layer == "base" and i.fingerprint == fingerprint]
+    ready = [i for i in tagged if i.state == "available"]
+    if ready:
+        return LayerPlan("base", fingerprint, "reuse", "unchanged", _newest(ready))
+    named = [i for i in images if i.alive and not i.failed and is_base_of(i.name, image_name, fingerprint)]
+    if named:
+        return LayerPlan("base", fingerprint, "adopt", "an interrupted run made it", _newest(named))
+    return LayerPlan("base", fingerprint, "build", _why("base", images))
+
+
+def plan_app(
+    image_name: str,
+    fingerprint: str,
+    images: Iterable[Image],
+    claims: Iterable[Claim],
+    *,
+    fresh: bool = False,
+    wanted: Version | None = None,
+) -> LayerPlan:
+    """Plan the app layer, which carries the version and needs the gate of a fresh boot.
+
+    A claim of the same fingerprint without an AMI is taken up again, so that a run that was killed before its AMI
+    existed does not use up a number.
+
+    Args:
+        image_name: The recipe's name.
+        fingerprint: Of the app layer.
+        images: Every AMI of this name.
+        claims: Version numbers that dead runs of this checkout reserved.
+        fresh: Build, whatever is there.
+        wanted: The version that was asked for; only an AMI of this version will do.
+    """
+    images = list(images)
+    if fresh:
+        return LayerPlan("app", fingerprint, "build", "a new version was asked for")
+    by_version = {v: image for image in images if (v := image.version(image_name)) is not None}
+    claimed = {c.version: c for c in claims if c.fingerprint == fingerprint and wanted in (None, c.version)}
+    same = [
+        image
+        for version, image in by_version.items()
+        if wanted in (None, version)
+        and image.alive
+        and not image.failed
+        and (image.fingerprint == fingerprint or version in claimed)
+    ]
+    verified = [i for i in same if i.verified and i.state == "available"]
+    if verified:
+        return LayerPlan("app", fingerprint, "reuse", "unchanged", _newest(verified))
+    if same:
+        return LayerPlan("app", fingerprint, "adopt", "an interrupted run made it", _newest(same))
+    open_claims = [claim for version, claim in claimed.items() if version not in by_version]
+    claim = max(open_claims, key=lambda c: c.version, default=None)
+    return LayerPlan("app", fingerprint, "build", _why("app", images), claim=claim)
+
+
+def _newest(images: Iterable[Image]) -> Image:
+    # The id breaks ties between AMIs of one second, so that two readers choose the same one.
+    return max(images, key=lambda image: (image.created, image.id))
+
+
+def _why(layer: Layer, images: Iterable[Image]) -> str:
+    others = any(i.layer == layer and not i.failed for i in images)
+    return "its inputs changed" if others else "there is none yet"

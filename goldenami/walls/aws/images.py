@@ -1,0 +1,119 @@
+"""AMIs and their snapshots: find ours, wait, tag, protect, remove.
+
+Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from goldenami.values.errors import AwsError
+from goldenami.values.images import Image
+from goldenami.walls.aws.connection import Connection
+from goldenami.walls.aws.errors import code
+from goldenami.walls.clock import Clock, attempts
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import ImageTypeDef
+
+
+def of_family(aws: Connection, image_name: str) -> list[Image]:
+    """Every AMI of ours whose name starts with `NAME-`, whatever its state."""
+    pages = (
+        aws.client("ec2")
+        .get_paginator("describe_images")
+        .paginate(Owners=["self"], Filters=[{"Name": "name", "Values": [f"{image_name}-*"]}])
+    )
+    return [_image(found) for page in pages for found in page["Images"]]
+
+
+def get(aws: Connection, ami: str) -> Image | None:
+    """An AMI by its id, or None when there is none that we may see."""
+    try:
+        found = aws.client("ec2").describe_images(ImageIds=[ami])["Images"]
+    except ClientError as error:
+        if code(error) in ("InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable"):
+            return None
+        raise
+    return _image(found[0]) if found else None
+
+
+def wait_available(aws: Connection, clock: Clock, ami: str, timeout: float = 3600) -> Image:
+    """Wait until an AMI is available.
+
+    Args:
+        aws: Where.
+        clock: What to wait with.
+        ami: The AMI's id.
+        timeout: Seconds; a first snapshot of a large volume takes many minutes on AWS.
+
+    Raises:
+        AwsError: It failed, vanished, or is still pending when the time is up.
+    """
+    seen = "never seen"
+    for _ in attempts(clock, timeout=timeout, every=5):
+        image = get(aws, ami)
+        if image is None:
+            continue  # EC2 is eventually consistent: a new id may not be known yet
+        if image.state == "available":
+            return image
+        seen = image.state
+        if image.state not in ("pending", "transient"):
+            break
+    raise AwsError(
+        f"{ami} did not become available ({seen})",
+        state="The AMI is left as it is.",
+        next=f"aws ec2 describe-images --image-ids {ami}",
+    )
+
+
+def tag(aws: Connection, ids: Iterable[str], tags: Mapping[str, str]) -> None:
+    """Put tags on images, snapshots or anything else of EC2."""
+    given = list(ids)
+    if given and tags:
+        pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+        aws.client("ec2").create_tags(Resources=given, Tags=pairs)  # type: ignore[arg-type]
+
+
+def require_imdsv2(aws: Connection, ami: str) -> None:
+    """Make every instance of an AMI require IMDSv2 tokens unless its launch says otherwise.
+
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-IMDS-new-instances.html
+    """
+    aws.client("ec2").modify_image_attribute(
+        ImageId=ami, Attribute="imdsSupport", ImdsSupport={"Value": "v2.0"}
+    )
+
+
+def remove(aws: Connection, image: Image) -> None:
+    """Deregister an AMI and delete the snapshots behind it."""
+    ec2 = aws.client("ec2")
+    ec2.deregister_image(ImageId=image.id)
+    for snapshot in image.snapshots:
+        ec2.delete_snapshot(SnapshotId=snapshot)
+
+
+def _image(found: ImageTypeDef) -> Image:
+    disks = [m["Ebs"] for m in found.get("BlockDeviceMappings", []) if "Ebs" in m]
+    root = found.get("RootDeviceName", "")
+    sizes = [
+        m["Ebs"].get("VolumeSize", 0)
+        for m in found.get("BlockDeviceMappings", [])
+        if "Ebs" in m and m.get("DeviceName") == root
+    ]
+    return Image(
+        id=found["ImageId"],
+        name=found.get("Name", ""),
+        state=found.get("State", ""),
+        architecture=found.get("Architecture", ""),
+        created=found.get("CreationDate", ""),
+        root_device=root,
+        size_gib=sizes[0] if sizes else 0,
+        snapshots=tuple(disk["SnapshotId"] for disk in disks if "SnapshotId" in disk),
+        imds=found.get("ImdsSupport", ""),
+        public=found.get("Public", False),
+        tags={pair["Key"]: pair["Value"] for pair in found.get("Tags", [])},
+    )

@@ -1,0 +1,247 @@
+"""Instances and their security group: launch one to try an image, watch it, read its console, end it.
+
+Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from goldenami.values.errors import AwsError
+from goldenami.walls.aws.connection import Connection
+from goldenami.walls.aws.errors import code
+from goldenami.walls.clock import Clock, attempts
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance; `address` is how we reach it: its public IP, else its private one."""
+
+    id: str
+    state: str
+    image: str
+    address: str
+    reason: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to launch; everything that RunInstances needs and nothing else."""
+
+    image: str
+    type: str
+    user_data: str
+    security_groups: Sequence[str]
+    tags: Mapping[str, str]
+    token: str
+    subnet: str | None = None
+    profile: str | None = None
+
+
+def launch(aws: Connection, clock: Clock, wanted: Launch) -> Instance:
+    """Launch one instance that requires IMDSv2; asked again with the same token, the same instance is returned.
+
+    A new instance profile is not known to EC2 for some seconds, which RunInstances reports as an invalid value; it is
+    asked again for a minute.
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency
+    """
+    pairs = [{"Key": key, "Value": value} for key, value in wanted.tags.items()]
+    request: dict[str, Any] = {
+        "ImageId": wanted.image,
+        "InstanceType": wanted.type,
+        "MinCount": 1,
+        "MaxCount": 1,
+        "ClientToken": wanted.token,
+        "UserData": wanted.user_data,
+        "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
+        "TagSpecifications": [
+            {"ResourceType": kind, "Tags": pairs} for kind in ("instance", "volume", "network-interface")
+        ],
+        "SecurityGroupIds": list(wanted.security_groups),
+        "InstanceInitiatedShutdownBehavior": "terminate",
+    }
+    if wanted.subnet:
+        request["SubnetId"] = wanted.subnet
+    if wanted.profile:
+        request["IamInstanceProfile"] = {"Name": wanted.profile}
+    refused: ClientError | None = None
+    for _ in attempts(clock, timeout=60, every=5):
+        try:
+            answer = aws.client("ec2").run_instances(**request)
+            return _instance(answer["Instances"][0])
+        except ClientError as error:
+            if code(error) != "InvalidParameterValue" or "profile" not in str(error):
+                raise
+            refused = error
+    assert refused is not None
+    raise refused
+
+
+def get(aws: Connection, instance: str) -> Instance | None:
+    """An instance by its id, or None while (or when) EC2 does not know it."""
+    try:
+        reservations = aws.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"]
+    except ClientError as error:
+        if code(error) == "InvalidInstanceID.NotFound":
+            return None
+        raise
+    found = [i for r in reservations for i in r["Instances"]]
+    return _instance(found[0]) if found else None
+
+
+def wait_running(aws: Connection, clock: Clock, instance: str, timeout: float = 600) -> Instance:
+    """Wait until an instance runs and has an address.
+
+    Raises:
+        AwsError: It ended instead, or the time (seconds) is up.
+    """
+    seen = "never seen"
+    for _ in attempts(clock, timeout=timeout, every=2):
+        now = get(aws, instance)
+        if now is None:
+            continue
+        if now.state == "running" and now.address:
+            return now
+        seen = f"{now.state} {now.reason}".strip()
+        if now.state not in ("pending", "running"):
+            break
+    raise AwsError(f"{instance} did not come up ({seen})")
+
+
+def console(aws: Connection, instance: str) -> str:
+    """What the instance printed on its console, as far as EC2 has it.
+
+    `Latest` needs a Nitro instance; where it is refused, the output that EC2 kept is taken.
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html
+    """
+    ec2 = aws.client("ec2")
+    try:
+        answer = ec2.get_console_output(InstanceId=instance, Latest=True)
+    except ClientError as error:
+        if code(error) not in ("UnsupportedOperation", "InvalidParameterCombination"):
+            raise
+        answer = ec2.get_console_output(InstanceId=instance)
+    output = answer.get("Output", "")
+    # boto3 decodes the base64 of the wire for this one call; an odd endpoint may not have been decoded.
+    return output if "\n" in output or not output else _decoded(output)
+
+
+def terminate(aws: Connection, clock: Clock, instance: str, timeout: float = 300) -> None:
+    """Terminate an instance and wait until it is gone; one that is gone already is fine.
+
+    Raises:
+        AwsError: It is still there when the time (seconds) is up.
+    """
+    try:
+        aws.client("ec2").terminate_instances(InstanceIds=[instance])
+    except ClientError as error:
+        if code(error) == "InvalidInstanceID.NotFound":
+            return
+        raise
+    for _ in attempts(clock, timeout=timeout, every=2):
+        now = get(aws, instance)
+        if now is None or now.state == "terminated":
+            return
+    raise AwsError(f"{instance} is still shutting down", next=f"aws ec2 describe-instances --instance-ids {instance}")
+
+
+def vpc_of(aws: Connection, subnet: str | None) -> str:
+    """The VPC of a subnet, or the region's default VPC.
+
+    Raises:
+        AwsError: No subnet is given and the region has no default VPC.
+    """
+    ec2 = aws.client("ec2")
+    if subnet:
+        return ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["VpcId"]
+    found = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    if not found:
+        raise AwsError(
+            f"{aws.region} has no default VPC", next="set subnet_id under [targets.aws] in golden.toml"
+        )
+    return found[0]["VpcId"]
+
+
+def ensure_security_group(
+    aws: Connection, name: str, vpc: str, rules: Mapping[int, Sequence[str]], tags: Mapping[str, str]
+) -> str:
+    """A security group that lets in exactly these TCP ports from these networks; found again by its name.
+
+    Args:
+        aws: Where.
+        name: Its name, unique in the VPC.
+        vpc: The VPC's id.
+        rules: Networks (CIDR) for each port.
+        tags: Put on when it is made, in the same call, so that it can never be left behind unrecognised.
+
+    Returns:
+        Its id.
+    """
+    ec2 = aws.client("ec2")
+    pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+    try:
+        group = ec2.create_security_group(
+            GroupName=name,
+            Description=f"goldenami {name}",
+            VpcId=vpc,
+            TagSpecifications=[{"ResourceType": "security-group", "Tags": pairs}],  # type: ignore[list-item]
+        )["GroupId"]
+    except ClientError as error:
+        if code(error) != "InvalidGroup.Duplicate":
+            raise
+        filters = [{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc]}]
+        group = ec2.describe_security_groups(Filters=filters)["SecurityGroups"][0]["GroupId"]  # type: ignore[arg-type]
+    permissions = [
+        {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": c} for c in networks]}
+        for port, networks in rules.items()
+    ]
+    try:
+        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=permissions)  # type: ignore[arg-type]
+    except ClientError as error:
+        if code(error) != "InvalidPermission.Duplicate":
+            raise
+    return group
+
+
+def delete_security_group(aws: Connection, clock: Clock, group: str, timeout: float = 120) -> None:
+    """Delete a security group, waiting while the network interface of an ended instance still holds it."""
+    refused: ClientError | None = None
+    for _ in attempts(clock, timeout=timeout, every=3):
+        try:
+            aws.client("ec2").delete_security_group(GroupId=group)
+            return
+        except ClientError as error:
+            if code(error) == "InvalidGroup.NotFound":
+                return
+            if code(error) != "DependencyViolation":
+                raise
+            refused = error
+    assert refused is not None
+    raise refused
+
+
+def _decoded(output: str) -> str:
+    try:
+        return base64.b64decode(output, validate=True).decode("utf-8", "replace")
+    except ValueError:
+        return output
+
+
+def _instance(found: InstanceTypeDef) -> Instance:
+    return Instance(
+        id=found["InstanceId"],
+        state=found["State"]["Name"],
+        image=found.get("ImageId", ""),
+        address=found.get("PublicIpAddress") or found.get("PrivateIpAddress", ""),
+        reason=found.get("StateReason", {}).get("Message", ""),
+        tags={pair["Key"]: pair["Value"] for pair in found.get("Tags", [])},
+    )

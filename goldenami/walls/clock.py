@@ -1,0 +1,61 @@
+"""The only door to time: flows are given a clock, so that tests can give them another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What flows know of time."""
+
+    def now(self) -> datetime:
+        """The time of day, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start that never go backwards."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+@dataclass(frozen=True)
+class SystemClock:
+    """The real clock."""
+
+    def now(self) -> datetime:
+        """The time of day, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start that never go backwards."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+def attempts(clock: Clock, timeout: float, every: float) -> Iterator[float]:
+    """Yield the elapsed seconds, again and again with a pause between, until the time is up.
+
+    The first attempt comes at once and a last one after the deadline's pause, so a timeout of 0 tries once.
+
+    Args:
+        clock: What to measure and wait with.
+        timeout: Seconds after which no further attempt starts.
+        every: Seconds between two attempts.
+    """
+    start = clock.monotonic()
+    while True:
+        elapsed = clock.monotonic() - start
+        yield elapsed
+        if elapsed + every > timeout:
+            return
+        clock.sleep(every)

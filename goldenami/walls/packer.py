@@ -1,0 +1,148 @@
+"""The only door to Packer: its version, `init`, `validate`, and `build` with live events."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldenami.values.errors import BuildError, ToolError
+from goldenami.walls import shell
+
+# No calls home, and no colours or prompts in what we parse.
+_QUIET = {"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1"}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of `packer build -machine-readable`: its kind (`say`, `message`, `error`, …) and text."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a build ended: its exit code, what Packer called errors, and every line that the guest printed."""
+
+    code: int
+    errors: tuple[str, ...]
+    output: tuple[str, ...]
+
+
+def version() -> tuple[int, int, int]:
+    """The version of the packer on PATH.
+
+    Raises:
+        ToolError: There is none, or it does not tell.
+    """
+    answer = shell.run(["packer", "version"], env=_QUIET).stdout
+    found = re.search(r"v(\d+)\.(\d+)\.(\d+)", answer)
+    if not found:
+        raise ToolError(f"packer did not tell its version; it printed: {answer.strip()[:200]}")
+    return int(found[1]), int(found[2]), int(found[3])
+
+
+def validate(folder: Path, packer_version: tuple[int, int, int], env: Mapping[str, str]) -> None:
+    """Let Packer check a rendered folder, installing its pinned plugins first where it wants them (≥ 1.7).
+
+    Raises:
+        BuildError: Packer refuses the folder; the message holds its first words.
+    """
+    steps = [["packer", "validate", "."]]
+    if packer_version >= (1, 7, 0):
+        steps.insert(0, ["packer", "init", "."])
+    for argv in steps:
+        done = shell.run(argv, cwd=folder, env={**_QUIET, **env}, timeout=300)
+        if done.code != 0:
+            said = " ".join((done.stdout + done.stderr).split())
+            raise BuildError(
+                f"`{' '.join(argv)}` refuses {folder}: {said[:600]}",
+                state="Nothing was launched.",
+                next=f"cd {folder} && packer validate .",
+            )
+
+
+def build(
+    folder: Path,
+    on_event: Callable[[Event], None],
+    *,
+    env: Mapping[str, str],
+    variables: Mapping[str, object] | None = None,
+    keep_open: Sequence[int] = (),
+) -> Outcome:
+    """Run `packer build` in a rendered folder to its end; Packer cleans up after itself when it is interrupted.
+
+    Args:
+        folder: Holds golden.pkr.hcl and what it needs.
+        on_event: Called with each event as it comes.
+        env: Credentials and region (AWS_…).
+        variables: Values that override the folder's, JSON where they are not strings.
+        keep_open: File descriptors that Packer inherits: a lock that must live as long as it does.
+    """
+    errors: list[str] = []
+    output: list[str] = []
+
+    def line(text: str) -> None:
+        event = parse_event(text)
+        if event is None:
+            return
+        if event.kind == "error":
+            errors.append(event.text)
+        output.extend(event.text.splitlines())
+        on_event(event)
+
+    given = [
+        f"-var={name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in (variables or {}).items()
+    ]
+    log = folder / "packer.log"
+    with log.open("a", encoding="utf-8") as file:
+
+        def both(text: str) -> None:
+            file.write(text + "\n")
+            file.flush()
+            line(text)
+
+        code = shell.stream(
+            ["packer", "build", "-machine-readable", *given, "."],
+            both,
+            cwd=folder,
+            env={**_QUIET, "PACKER_CACHE_DIR": os.fspath(folder / "packer_cache"), **env},
+            keep_open=keep_open,
+        )
+    return Outcome(code, tuple(errors), tuple(output))
+
+
+def parse_event(line: str) -> Event | None:
+    """Read a line of machine-readable output (`timestamp,target,type,data…`), or None for another line.
+
+    Source: https://developer.hashicorp.com/packer/docs/commands#machine-readable-output
+    """
+    parts = line.split(",", 3)
+    if len(parts) < 4 or not parts[0].isdigit():
+        return None
+    kind, data = parts[2], parts[3]
+    if kind == "ui":
+        kind, _, data = data.partition(",")
+    elif kind != "error":
+        return None
+    text = data.replace("%!(PACKER_COMMA)", ",").replace("\\r", "").replace("\\n", "\n")
+    return Event(kind, text)
+
+
+def artifact(folder: Path) -> str | None:
+    """The AMI id that Packer's manifest post-processor wrote, or None when it wrote none.
+
+    Source: https://developer.hashicorp.com/packer/docs/post-processors/manifest (`artifact_id` is REGION:AMI).
+    """
+    path = folder / "packer-manifest.json"
+    if not path.exists():
+        return None
+    builds = json.loads(path.read_text(encoding="utf-8")).get("builds", [])
+    if not builds:
+        return None
+    return str(builds[-1]["artifact_id"]).rpartition(":")[2] or None

@@ -1,0 +1,90 @@
+"""The application's source: which commit a ref means, and a local directory as a reproducible archive."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldenami.values.errors import SourceError
+from goldenami.walls import shell
+
+# What never belongs in an image, whatever the application's own ignore files say.
+_LEFT_OUT = {".git", ".venv", "node_modules", "__pycache__", ".DS_Store"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """The application as it will be baked.
+
+    Attributes:
+        commit: The full commit of a git source; for a directory, `dir-` and the digest of its content.
+        archive: The directory as a .tar.gz, or None for a git source (the machine clones that itself).
+    """
+
+    commit: str
+    archive: bytes | None = None
+
+
+def resolve(location: str, ref: str, root: Path, *, is_git: bool) -> Source:
+    """Find out what exactly would be baked.
+
+    Args:
+        location: A git URL, or a directory (relative to `root`).
+        ref: A branch, tag or commit of a git source.
+        root: The folder of the recipe.
+        is_git: Which of the two `location` is.
+
+    Raises:
+        SourceError: The repository or directory cannot be read, or the ref is not there.
+    """
+    if is_git:
+        return Source(_remote_commit(location, ref))
+    folder = (root / location).resolve()
+    if not folder.is_dir():
+        raise SourceError(f"the application's directory {folder} does not exist", next="edit [app] source in golden.toml")
+    archive = pack(folder)
+    return Source("dir-" + hashlib.sha256(archive).hexdigest()[:40], archive)
+
+
+def pack(folder: Path) -> bytes:
+    """Pack a directory so that the same content gives the same bytes: sorted, without owners or times."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sorted(folder.rglob("*")):
+            relative = path.relative_to(folder)
+            if _LEFT_OUT.intersection(relative.parts) or not (path.is_file() or path.is_dir() or path.is_symlink()):
+                continue
+            entry = archive.gettarinfo(path, arcname=str(relative))
+            entry.uid = entry.gid = 0
+            entry.uname = entry.gname = "root"
+            entry.mtime = 0
+            entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+            if entry.isreg():
+                with path.open("rb") as content:
+                    archive.addfile(entry, content)
+            else:
+                archive.addfile(entry)
+    return gzip.compress(packed.getvalue(), compresslevel=6, mtime=0)
+
+
+def _remote_commit(url: str, ref: str) -> str:
+    if len(ref) == 40 and all(c in "0123456789abcdef" for c in ref):
+        return ref
+    done = shell.run(
+        ["git", "ls-remote", "--exit-code", "--", url, f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/tags/{ref}^{{}}"],
+        env={"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"},
+        timeout=60,
+    )
+    found = dict(reversed(line.split("\t", 1)) for line in done.stdout.splitlines() if "\t" in line)
+    # A branch wins over a tag of the same name, as in `git checkout`; ^{} is the commit behind an annotated tag.
+    for name in (f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}"):
+        if name in found:
+            return found[name]
+    if done.code == 2:
+        raise SourceError(f"{url} has no branch or tag '{ref}'", next="edit [app] ref in golden.toml")
+    said = done.stderr.strip().splitlines()
+    raise SourceError(f"cannot read {url}: {said[-1] if said else f'git exited with {done.code}'}")

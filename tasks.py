@@ -1,0 +1,268 @@
+"""goldenami: bake golden AMIs with Packer and carry them safely to the fleet that serves your users."""
+
+# Imports of the package stand inside the tasks, so that `--list` and `--help` answer at once.
+from __future__ import annotations
+
+import functools
+import json as jsonlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke import Collection, Context, Exit, task
+
+if TYPE_CHECKING:
+    from goldenami.flows.shop import Shop
+
+ROOT = Path(__file__).resolve().parent
+
+
+def command(body: Callable[..., None]) -> Callable[..., None]:
+    """End every failure the same way: one sentence, the state, the next command, a documented exit code."""
+
+    @functools.wraps(body)
+    def run(*args: Any, **kwargs: Any) -> None:
+        from goldenami.values.errors import GoldenError
+        from goldenami.walls.shell import terminate_as_interrupt
+
+        try:
+            with terminate_as_interrupt():
+                body(*args, **kwargs)
+        except Exit:
+            raise
+        except GoldenError as error:
+            raise Exit(f"\nerror: {error}", error.exit_code) from None
+        except KeyboardInterrupt:
+            raise Exit("\ninterrupted; what it had started is cleaned up. Next: the same command goes on", 130) from None
+        except Exception as error:
+            from goldenami.walls.aws.errors import explain
+
+            known = explain(error)
+            if known:
+                raise Exit(f"\nerror: {known}", known.exit_code) from None
+            if os.environ.get("GOLDENAMI_DEBUG"):
+                raise
+            told = f"{type(error).__name__}: {error}"
+            raise Exit(f"\nerror: unexpected: {told}\nNext: GOLDENAMI_DEBUG=1 shows where it happened", 1) from None
+
+    return run
+
+
+def open_shop(recipe: str, target: str) -> Shop:
+    """Put together what a flow works with; the local target's cloud is started on demand."""
+    from goldenami.flows.shop import Shop
+    from goldenami.values.recipe import load
+    from goldenami.walls.aws.connection import Connection
+    from goldenami.walls.clock import SystemClock
+    from goldenami.walls.progress import Progress
+
+    read = load(Path(recipe) if recipe else ROOT / "golden.toml")
+    name = target or read.selected
+    chosen = read.target(name)
+    clock = SystemClock()
+    progress = Progress(clock)
+    aws = Connection(chosen.region, profile=chosen.profile or None, endpoint_url=chosen.endpoint_url or None)
+    if name == "local" and not chosen.endpoint_url:
+        cloud = cloud_up(progress.detail)
+        aws = Connection(cloud.region, endpoint_url=cloud.endpoint, keys=(cloud.access_key, cloud.secret_key))
+    return Shop(ROOT, read, chosen, aws, clock, progress)
+
+
+def cloud_up(log: Callable[[str], None]) -> Any:
+    """Start the embedded cloud, or find it running."""
+    from goldenami.values.errors import AwsError
+    from localcloud import control
+    from localcloud.errors import CloudError
+
+    try:
+        return control.up(log=log)
+    except CloudError as error:
+        raise AwsError(f"the local cloud: {error}", next="./invoke local.status") from None
+
+
+def say(text: str) -> None:
+    """Tell people something: stderr, so that stdout holds results alone."""
+    print(text, file=sys.stderr)
+
+
+_WHERE = {
+    "recipe": "the recipe file (default: golden.toml)",
+    "target": "local or aws (default: what the recipe says)",
+}
+
+
+@task(
+    help={
+        **_WHERE,
+        "bump": "build a new version: minor, major or patch",
+        "version": "build this very version, like v2.0",
+        "fresh": "build both layers even if nothing changed",
+        "clean": "remove an AMI that fails its gate, instead of keeping it marked failed",
+        "plan": "say what would be done, and stop",
+        "json": "print the result as JSON",
+    }
+)
+@command
+def bake(
+    _: Context,
+    recipe: str = "",
+    target: str = "",
+    bump: str = "",
+    version: str = "",
+    fresh: bool = False,
+    clean: bool = False,
+    plan: bool = False,
+    json: bool = False,
+) -> None:
+    """Bake the recipe into a verified golden AMI; prints its id.
+
+    Bakes the base layer (system, Go, PostgreSQL) and the app layer (source, build, service), each as an AMI and each
+    only if something that goes into it changed. The image must pass a gate from the inside while it bakes and another
+    on a fresh boot; then it is tagged verified and published as the candidate for promotion. Interrupted at any
+    moment, the same command goes on.
+
+    Exit codes: 0 done, 1 unexpected, 2 recipe or usage, 3 a tool is missing, 4 the build failed, 5 a gate refused
+    the image, 6 AWS refused, 130 interrupted.
+    """
+    from goldenami.flows import bake as flow
+    from goldenami.flows import telling
+
+    options = flow.Options(bump=bump, version=version, fresh=fresh, clean=clean)
+    telling.check_options(options)
+    shop = open_shop(recipe, target)
+    if plan:
+        print(telling.plan(shop, options, as_json=json))
+        return
+    result = flow.bake(shop, options)
+    say(telling.summary(shop, result))
+    print(jsonlib.dumps(telling.facts(shop, result), ensure_ascii=False) if json else result.image.id)
+
+
+@task(help=_WHERE)
+@command
+def render(_: Context, recipe: str = "", target: str = "") -> None:
+    """Write what a bake would run to build/RUN/, check it, and stop; prints the folder.
+
+    The folder is complete: `packer build .` in build/RUN/base bakes it by hand (see its README.txt).
+    """
+    from goldenami.flows import bake as flow
+
+    print(flow.render_only(open_shop(recipe, target), flow.Options()))
+
+
+@task(help={**_WHERE, "ami": "the AMI's id", "clean": "remove it if it fails, instead of marking it"})
+@command
+def verify(_: Context, ami: str, recipe: str = "", target: str = "", clean: bool = False) -> None:
+    """Boot a golden AMI afresh and hold it against the second gate; prints its id.
+
+    The unit is active, the health path is green from outside, no unit failed, versions are as declared, Parameter
+    Store is reachable, nothing is left behind. The AMI is then tagged verified, or marked failed.
+    """
+    from goldenami.flows import recheck
+
+    print(recheck.recheck(open_shop(recipe, target), ami, clean=clean).id)
+
+
+@task(help={**_WHERE, "json": "print JSON"})
+@command
+def images(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+    """List the recipe's AMIs, newest version first: status, layers, and which one is the candidate."""
+    from goldenami.flows import catalogue, telling
+
+    print(telling.images(catalogue.catalogue(open_shop(recipe, target)), as_json=json))
+
+
+@task(
+    help={**_WHERE, "run": "also clean up after this run, whoever started it", "plan": "only list", "json": "print JSON"}
+)
+@command
+def sweep(_: Context, recipe: str = "", target: str = "", run: str = "", plan: bool = False, json: bool = False) -> None:
+    """Remove what runs that died left: instances, volumes, snapshots, key pairs, security groups.
+
+    Things are found by the run id in their tags. Runs of other people may be alive; theirs are listed and kept,
+    unless named with --run.
+    """
+    from goldenami.flows import sweep as flow
+    from goldenami.flows import telling
+
+    found = flow.sweep(open_shop(recipe, target), run_ids=frozenset({run} - {""}), plan_only=plan)
+    print(telling.swept(found, plan_only=plan, as_json=json))
+
+
+@task(help={**_WHERE, "json": "print JSON"})
+@command
+def doctor(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+    """Check tools, versions, credentials, permissions, KVM, disk and ports; say how to mend each.
+
+    Exits with 3 when something must be mended before a bake can work.
+    """
+    from goldenami.flows import doctor as flow
+    from goldenami.flows import telling
+
+    findings = flow.examine(open_shop(recipe, target))
+    print(telling.findings(findings, as_json=json))
+    if any(finding.result == "fail" for finding in findings):
+        raise Exit(code=3)
+
+
+@task(help={"e2e": "only the end-to-end tests", "quick": "leave out what boots machines", "k": "only tests that match"})
+@command
+def test(_: Context, e2e: bool = False, quick: bool = False, k: str = "") -> None:
+    """Run the linters and the tests, from quoting to a real bake on the local cloud."""
+    from goldenami.flows import selftest
+
+    raise Exit(code=selftest.run(ROOT, e2e=e2e, quick=quick, keyword=k))
+
+
+@task
+@command
+def docs(_: Context) -> None:
+    """Write the generated pages: the recipe's reference and the README's list of tasks."""
+    from goldenami.flows import selftest
+
+    for page in selftest.write_docs(ROOT):
+        say(f"wrote {page}")
+
+
+@task(name="up")
+@command
+def local_up(_: Context) -> None:
+    """Start the embedded cloud (every task that needs it does so by itself); prints its endpoint."""
+    print(cloud_up(say).endpoint)
+
+
+@task(name="down")
+@command
+def local_down(_: Context) -> None:
+    """Stop the embedded cloud and its machines; images, parameters and disks stay."""
+    from localcloud import control
+
+    control.down()
+
+
+@task(name="status", help={"json": "print JSON"})
+@command
+def local_status(_: Context, json: bool = False) -> None:
+    """Say whether the embedded cloud runs, where, and what is in it."""
+    from localcloud import control
+
+    print(control.describe(as_json=json))
+
+
+@task(name="reset", help={"yes": "really do it"})
+@command
+def local_reset(_: Context, yes: bool = False) -> None:
+    """Stop the embedded cloud and delete all that is in it: machines, images, parameters."""
+    from localcloud import control
+
+    if not yes:
+        raise Exit("error: this deletes every local image, machine and parameter\nNext: ./invoke local.reset --yes", 2)
+    control.reset()
+
+
+local = Collection("local")
+for _task in (local_up, local_down, local_status, local_reset):
+    local.add_task(_task)
+namespace = Collection(bake, render, verify, images, sweep, doctor, test, docs, local)
