@@ -112,9 +112,6 @@ def _app(recipe: Recipe) -> Iterator[Problem]:
     if not app.is_git and "ref" in app.model_fields_set:
         got = "one, though source is a directory; remove it"
         yield Problem(("app", "ref"), "no ref with a directory", got, (("app", "source"),))
-    if app.port < 1024:
-        got = f"{app.port}, which only root may open"
-        yield Problem(("app", "port"), "a number from 1024 to 65535 for a service that is not root", got)
     for name, value in app.environment.items():
         # A path or an empty value under such a name only says where the secret is (DB_PASSWORD_PARAMETER, TOKEN_FILE).
         if SECRET_NAME.search(name) and value and not value.startswith("/") and value not in ("true", "false"):
