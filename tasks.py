@@ -35,7 +35,9 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
         except GoldenError as error:
             raise Exit(f"\nerror: {error}", error.exit_code) from None
         except KeyboardInterrupt:
-            raise Exit("\ninterrupted; what it had started is cleaned up. Next: the same command goes on", 130) from None
+            raise Exit(
+                "\ninterrupted; what it had started is cleaned up. Next: the same command goes on", 130
+            ) from None
         except Exception as error:
             from goldenami.walls.aws.errors import explain
 
@@ -175,10 +177,17 @@ def images(_: Context, recipe: str = "", target: str = "", json: bool = False) -
 
 
 @task(
-    help={**_WHERE, "run": "also clean up after this run, whoever started it", "plan": "only list", "json": "print JSON"}
+    help={
+        **_WHERE,
+        "run": "also clean up after this run, whoever started it",
+        "plan": "only list",
+        "json": "print JSON",
+    }
 )
 @command
-def sweep(_: Context, recipe: str = "", target: str = "", run: str = "", plan: bool = False, json: bool = False) -> None:
+def sweep(
+    _: Context, recipe: str = "", target: str = "", run: str = "", plan: bool = False, json: bool = False
+) -> None:
     """Remove what runs that died left: instances, volumes, snapshots, key pairs, security groups.
 
     Things are found by the run id in their tags. Runs of other people may be alive; theirs are listed and kept,
@@ -207,7 +216,13 @@ def doctor(_: Context, recipe: str = "", target: str = "", json: bool = False) -
         raise Exit(code=3)
 
 
-@task(help={"e2e": "only the end-to-end tests", "quick": "leave out what boots machines", "k": "only tests that match"})
+@task(
+    help={
+        "e2e": "only the end-to-end tests",
+        "quick": "leave out what boots machines",
+        "k": "only tests that match",
+    }
+)
 @command
 def test(_: Context, e2e: bool = False, quick: bool = False, k: str = "") -> None:
     """Run the linters and the tests, from quoting to a real bake on the local cloud."""
@@ -258,7 +273,10 @@ def local_reset(_: Context, yes: bool = False) -> None:
     from localcloud import control
 
     if not yes:
-        raise Exit("error: this deletes every local image, machine and parameter\nNext: ./invoke local.reset --yes", 2)
+        raise Exit(
+            "error: this deletes every local image, machine and parameter\nNext: ./invoke local.reset --yes",
+            2,
+        )
     control.reset()
 
 

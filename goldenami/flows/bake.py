@@ -13,6 +13,7 @@ from goldenami.values.errors import UsageError
 from goldenami.values.fingerprint import fingerprint
 from goldenami.values.images import Image, Layer, base_name
 from goldenami.values.plan import Claim, LayerPlan, plan_app, plan_base
+from goldenami.values.report import Check
 from goldenami.values.versions import Version, ami_name, following, parse
 from goldenami.walls import packer, render, runs, source
 from goldenami.walls.aws import images, parameters
@@ -140,7 +141,7 @@ def _run(shop: Shop, run: Run, known: Known, base: LayerPlan, options: Options, 
 
 def _base_layer(
     shop: Shop, run: Run, known: Known, base: LayerPlan, profile: str, lock: int
-) -> tuple[Image, tuple[layers.Check, ...]]:
+) -> tuple[Image, tuple[Check, ...]]:
     name = base_name(shop.name, base.fingerprint, run.id) if base.image is None else base.image.name
     inputs = _inputs(shop, run, known, base, known.source_ami, profile, name, None)
     if base.action == "build":
@@ -270,7 +271,9 @@ def render_only(shop: Shop, options: Options) -> Path:
     base_ami = base.image.id if base.image else "ami-00000000000000000"
     name = base_name(shop.name, base.fingerprint, run.id)
     app = LayerPlan("app", _fingerprint(shop, known, "app", base_ami), "build", "rendered only")
-    version = following((c.version for c in known.claims), options.bump or shop.recipe.image.version_policy, shop.clock.now())
+    version = following(
+        (c.version for c in known.claims), options.bump or shop.recipe.image.version_policy, shop.clock.now()
+    )
     for layer, ami, title, number, code in (
         (base, known.source_ami, name, None, None),
         (app, base_ami, ami_name(shop.name, version), version, known.source),

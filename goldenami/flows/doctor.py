@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -38,7 +39,7 @@ def examine(shop: Shop) -> list[Finding]:
     """Look at this machine and at the account; nothing is changed and nothing is launched."""
     looks: list[tuple[str, Callable[[], Finding]]] = [
         ("packer", _packer),
-        *((tool, lambda t=tool, m=mend: _tool(t, m)) for tool, mend in _TOOLS.items()),  # type: ignore[misc]
+        *((tool, partial(_tool, tool, mend)) for tool, mend in _TOOLS.items()),
         ("disk", lambda: _disk(shop.root)),
         ("kvm", _kvm),
         ("ssh port", _port),

@@ -70,7 +70,13 @@ def forget_key(folder: Path) -> None:
 
 
 def bake(
-    shop: Shop, run: Run, inputs: Inputs, folder: Path, groups: list[str], environment: Mapping[str, str], lock: int
+    shop: Shop,
+    run: Run,
+    inputs: Inputs,
+    folder: Path,
+    groups: list[str],
+    environment: Mapping[str, str],
+    lock: int,
 ) -> Baked:
     """Let Packer bake a prepared folder.
 

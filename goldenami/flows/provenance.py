@@ -45,7 +45,9 @@ def write(
     if packages:
         bill = sbom.render(image.name, version.tag, shop.recipe.image.family, packages)
         write_text(run.folder / "sbom.cdx.json", bill + "\n")
-    told = "manifest.json" + (f", sbom.cdx.json ({len(packages)} packages)" if packages else "; packages not listed again")
+    told = "manifest.json" + (
+        f", sbom.cdx.json ({len(packages)} packages)" if packages else "; packages not listed again"
+    )
     complete = [*checks, Check("provenance", (run.folder / "manifest.json").exists(), told, "account")]
     summary = [
         ("Image", f"{image.name} ({image.id})"),
@@ -61,9 +63,7 @@ def write(
 def write_failure(run: Run, title: str, reason: str) -> None:
     """The report of a run that a gate refused: the same checklist, with what was reached."""
     checks = [
-        Check(**check)
-        for key in ("base_checks", "app_checks", "boot_checks")
-        for check in run.facts().get(key, [])
+        Check(**check) for key in ("base_checks", "app_checks", "boot_checks") for check in run.facts().get(key, [])
     ]
     summary = [("Image", title), ("Result", f"refused: {reason}"), ("Run", run.id)]
     write_text(run.folder / "report.md", markdown(title, summary, checks))

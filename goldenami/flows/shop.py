@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from goldenami.values.families import FAMILIES, Family
-from goldenami.values.recipe import Recipe, Target
+from goldenami.values.recipe import Recipe
+from goldenami.values.targets import Target
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.clock import Clock
 from goldenami.walls.progress import Progress

@@ -80,7 +80,10 @@ def facts(shop: Shop, result: Result) -> dict[str, Any]:
 def images(entries: list[Entry], *, as_json: bool) -> str:
     """The list of AMIs."""
     if as_json:
-        rows = [{**asdict(e.image), "version": str(e.version or ""), "status": e.status, "candidate": e.candidate} for e in entries]
+        rows = [
+            {**asdict(e.image), "version": str(e.version or ""), "status": e.status, "candidate": e.candidate}
+            for e in entries
+        ]
         return json.dumps(rows, ensure_ascii=False, default=dict)
     if not entries:
         return "no images yet; ./invoke bake makes one"

@@ -56,12 +56,27 @@ def verify(shop: Shop, run: Run, image: Image, *, profile: str, clean: bool = Fa
 
 def account_checks(shop: Shop, image: Image) -> list[Check]:
     """What AWS itself says of the AMI: its tags, its privacy, its metadata service."""
-    wanted = ["Name", "Version", "Environment", "Created", "Go", "PostgreSQL", tags.RUN, tags.LAYER, tags.FINGERPRINT]
+    wanted = [
+        "Name",
+        "Version",
+        "Environment",
+        "Created",
+        "Go",
+        "PostgreSQL",
+        tags.RUN,
+        tags.LAYER,
+        tags.FINGERPRINT,
+    ]
     missing = [name for name in wanted if not image.tags.get(name)]
     return [
         Check("tags-complete", not missing, f"missing: {', '.join(missing) or 'none'}", "account"),
         Check("imdsv2-required", image.imds == "v2.0", f"ImdsSupport is {image.imds or 'not set'}", "account"),
-        Check("image-private", not image.public, "the AMI is private" if not image.public else "public", "account"),
+        Check(
+            "image-private",
+            not image.public,
+            "the AMI is private" if not image.public else "public",
+            "account",
+        ),
     ]
 
 

@@ -83,6 +83,8 @@ def as_json(facts: Sequence[tuple[str, str]], checks: Sequence[Check]) -> dict[s
     return {
         "facts": dict(facts),
         "passed": not failures(checks),
-        "checklist": [{"item": title, "ok": ok, "checks": [c.name for c in mine]} for title, ok, mine in checklist(checks)],
+        "checklist": [
+            {"item": title, "ok": ok, "checks": [c.name for c in mine]} for title, ok, mine in checklist(checks)
+        ],
         "checks": [asdict(check) for check in checks],
     }

@@ -9,7 +9,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns, each as wide as its widest cell."""
     lines = [list(head), *(list(row) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def pairs(facts: Mapping[str, str]) -> str:

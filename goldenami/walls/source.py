@@ -45,7 +45,9 @@ def resolve(location: str, ref: str, root: Path, *, is_git: bool) -> Source:
         return Source(_remote_commit(location, ref))
     folder = (root / location).resolve()
     if not folder.is_dir():
-        raise SourceError(f"the application's directory {folder} does not exist", next="edit [app] source in golden.toml")
+        raise SourceError(
+            f"the application's directory {folder} does not exist", next="edit [app] source in golden.toml"
+        )
     archive = pack(folder)
     return Source("dir-" + hashlib.sha256(archive).hexdigest()[:40], archive)
 
@@ -75,11 +77,23 @@ def _remote_commit(url: str, ref: str) -> str:
     if len(ref) == 40 and all(c in "0123456789abcdef" for c in ref):
         return ref
     done = shell.run(
-        ["git", "ls-remote", "--exit-code", "--", url, f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/tags/{ref}^{{}}"],
+        [
+            "git",
+            "ls-remote",
+            "--exit-code",
+            "--",
+            url,
+            f"refs/heads/{ref}",
+            f"refs/tags/{ref}",
+            f"refs/tags/{ref}^{{}}",
+        ],
         env={"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"},
         timeout=60,
     )
-    found = dict(reversed(line.split("\t", 1)) for line in done.stdout.splitlines() if "\t" in line)
+    found: dict[str, str] = {}
+    for line in done.stdout.splitlines():
+        commit, _, name = line.partition("\t")
+        found[name] = commit
     # A branch wins over a tag of the same name, as in `git checkout`; ^{} is the commit behind an annotated tag.
     for name in (f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}"):
         if name in found:

@@ -74,9 +74,7 @@ class Connection:
             self._clients[service] = self.session.client(  # type: ignore[call-overload]
                 service,
                 endpoint_url=self.endpoint_url,
-                config=Config(
-                    retries={"mode": "adaptive", "max_attempts": 8}, connect_timeout=10, read_timeout=60
-                ),
+                config=Config(retries={"mode": "adaptive", "max_attempts": 8}, connect_timeout=10, read_timeout=60),
             )
         return self._clients[service]
 

@@ -7,7 +7,13 @@ from botocore import exceptions
 from goldenami.values.errors import AwsError
 
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
-_BAD_CREDENTIALS = {"AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "ExpiredToken", "RequestExpired"}
+_BAD_CREDENTIALS = {
+    "AuthFailure",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "ExpiredToken",
+    "RequestExpired",
+}
 _THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"}
 
 

@@ -14,6 +14,7 @@ from goldenami.values.errors import AwsError
 from goldenami.values.images import Image
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
+from goldenami.walls.aws.tags import mapping, pairs
 from goldenami.walls.clock import Clock, attempts
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ def tag(aws: Connection, ids: Iterable[str], tags: Mapping[str, str]) -> None:
     """Put tags on images, snapshots or anything else of EC2."""
     given = list(ids)
     if given and tags:
-        pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
-        aws.client("ec2").create_tags(Resources=given, Tags=pairs)  # type: ignore[arg-type]
+        aws.client("ec2").create_tags(Resources=given, Tags=pairs(tags))
 
 
 def require_imdsv2(aws: Connection, ami: str) -> None:
@@ -83,9 +83,7 @@ def require_imdsv2(aws: Connection, ami: str) -> None:
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-IMDS-new-instances.html
     """
-    aws.client("ec2").modify_image_attribute(
-        ImageId=ami, Attribute="imdsSupport", ImdsSupport={"Value": "v2.0"}
-    )
+    aws.client("ec2").modify_image_attribute(ImageId=ami, Attribute="imdsSupport", ImdsSupport={"Value": "v2.0"})
 
 
 def remove(aws: Connection, image: Image) -> None:
@@ -115,5 +113,5 @@ def _image(found: ImageTypeDef) -> Image:
         snapshots=tuple(disk["SnapshotId"] for disk in disks if "SnapshotId" in disk),
         imds=found.get("ImdsSupport", ""),
         public=found.get("Public", False),
-        tags={pair["Key"]: pair["Value"] for pair in found.get("Tags", [])},
+        tags=mapping(found.get("Tags", [])),
     )

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from goldenami.values.errors import AwsError
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
+from goldenami.walls.aws.tags import mapping, on
 from goldenami.walls.clock import Clock, attempts
 
 if TYPE_CHECKING:
@@ -54,7 +55,6 @@ def launch(aws: Connection, clock: Clock, wanted: Launch) -> Instance:
     asked again for a minute.
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency
     """
-    pairs = [{"Key": key, "Value": value} for key, value in wanted.tags.items()]
     request: dict[str, Any] = {
         "ImageId": wanted.image,
         "InstanceType": wanted.type,
@@ -62,10 +62,12 @@ def launch(aws: Connection, clock: Clock, wanted: Launch) -> Instance:
         "MaxCount": 1,
         "ClientToken": wanted.token,
         "UserData": wanted.user_data,
-        "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
-        "TagSpecifications": [
-            {"ResourceType": kind, "Tags": pairs} for kind in ("instance", "volume", "network-interface")
-        ],
+        "MetadataOptions": {
+            "HttpTokens": "required",
+            "HttpEndpoint": "enabled",
+            "HttpPutResponseHopLimit": 1,
+        },
+        "TagSpecifications": [on(kind, wanted.tags) for kind in ("instance", "volume", "network-interface")],
         "SecurityGroupIds": list(wanted.security_groups),
         "InstanceInitiatedShutdownBehavior": "terminate",
     }
@@ -165,9 +167,7 @@ def vpc_of(aws: Connection, subnet: str | None) -> str:
         return ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["VpcId"]
     found = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     if not found:
-        raise AwsError(
-            f"{aws.region} has no default VPC", next="set subnet_id under [targets.aws] in golden.toml"
-        )
+        raise AwsError(f"{aws.region} has no default VPC", next="set subnet_id under [targets.aws] in golden.toml")
     return found[0]["VpcId"]
 
 
@@ -187,25 +187,32 @@ def ensure_security_group(
         Its id.
     """
     ec2 = aws.client("ec2")
-    pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
     try:
         group = ec2.create_security_group(
             GroupName=name,
             Description=f"goldenami {name}",
             VpcId=vpc,
-            TagSpecifications=[{"ResourceType": "security-group", "Tags": pairs}],  # type: ignore[list-item]
+            TagSpecifications=[on("security-group", tags)],
         )["GroupId"]
     except ClientError as error:
         if code(error) != "InvalidGroup.Duplicate":
             raise
-        filters = [{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc]}]
-        group = ec2.describe_security_groups(Filters=filters)["SecurityGroups"][0]["GroupId"]  # type: ignore[arg-type]
-    permissions = [
-        {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": c} for c in networks]}
+        found = ec2.describe_security_groups(
+            Filters=[{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc]}]
+        )
+        group = found["SecurityGroups"][0]["GroupId"]
+    permissions: list[Any] = [
+        {
+            "IpProtocol": "tcp",
+            "FromPort": port,
+            "ToPort": port,
+            "IpRanges": [{"CidrIp": network} for network in networks if ":" not in network],
+            "Ipv6Ranges": [{"CidrIpv6": network} for network in networks if ":" in network],
+        }
         for port, networks in rules.items()
     ]
     try:
-        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=permissions)  # type: ignore[arg-type]
+        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=permissions)
     except ClientError as error:
         if code(error) != "InvalidPermission.Duplicate":
             raise
@@ -243,5 +250,5 @@ def _instance(found: InstanceTypeDef) -> Instance:
         image=found.get("ImageId", ""),
         address=found.get("PublicIpAddress") or found.get("PrivateIpAddress", ""),
         reason=found.get("StateReason", {}).get("Message", ""),
-        tags={pair["Key"]: pair["Value"] for pair in found.get("Tags", [])},
+        tags=mapping(found.get("Tags", [])),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
@@ -15,7 +15,11 @@ from goldenami.values.images import RUN
 from goldenami.walls.aws import instances
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
+from goldenami.walls.aws.tags import mapping
 from goldenami.walls.clock import Clock
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, TagTypeDef
 
 Kind = Literal["instance", "volume", "snapshot", "security-group", "key-pair"]
 # An instance holds its volumes and security group, so it goes first.
@@ -38,29 +42,28 @@ def find(aws: Connection) -> list[Leftover]:
     Snapshots behind an AMI and terminated instances are not leftovers.
     """
     ec2 = aws.client("ec2")
-    ours = [{"Name": "tag-key", "Values": [RUN]}]
+    ours: list[FilterTypeDef] = [{"Name": "tag-key", "Values": [RUN]}]
     found: list[Leftover] = []
 
-    def add(kind: Kind, identity: str, tags: Iterable[object], detail: str = "") -> None:
-        run_id = {t["Key"]: t["Value"] for t in tags}.get(RUN, "")  # type: ignore[index]
-        found.append(Leftover(kind, identity, run_id, detail))
+    def add(kind: Kind, identity: str, tags: Iterable[TagTypeDef], detail: str = "") -> None:
+        found.append(Leftover(kind, identity, mapping(tags).get(RUN, ""), detail))
 
-    for page in ec2.get_paginator("describe_instances").paginate(Filters=ours):  # type: ignore[arg-type]
-        for machine in (i for r in page["Reservations"] for i in r["Instances"]):
+    for machines in ec2.get_paginator("describe_instances").paginate(Filters=ours):
+        for machine in (i for r in machines["Reservations"] for i in r["Instances"]):
             if machine["State"]["Name"] not in ("terminated", "shutting-down"):
                 add("instance", machine["InstanceId"], machine["Tags"], machine["State"]["Name"])
-    for page in ec2.get_paginator("describe_volumes").paginate(Filters=ours):  # type: ignore[arg-type]
-        for volume in page["Volumes"]:
+    for volumes in ec2.get_paginator("describe_volumes").paginate(Filters=ours):
+        for volume in volumes["Volumes"]:
             add("volume", volume["VolumeId"], volume["Tags"], f"{volume['Size']} GiB, {volume['State']}")
     used = _snapshots_of_images(aws)
-    for page in ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=ours):  # type: ignore[arg-type]
-        for snapshot in page["Snapshots"]:
+    for snapshots in ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=ours):
+        for snapshot in snapshots["Snapshots"]:
             if snapshot["SnapshotId"] not in used:
                 add("snapshot", snapshot["SnapshotId"], snapshot["Tags"], f"{snapshot['VolumeSize']} GiB")
-    for key in ec2.describe_key_pairs(Filters=ours)["KeyPairs"]:  # type: ignore[arg-type]
+    for key in ec2.describe_key_pairs(Filters=ours)["KeyPairs"]:
         add("key-pair", key["KeyPairId"], key.get("Tags", []), key["KeyName"])
-    for page in ec2.get_paginator("describe_security_groups").paginate(Filters=ours):  # type: ignore[arg-type]
-        for group in page["SecurityGroups"]:
+    for groups in ec2.get_paginator("describe_security_groups").paginate(Filters=ours):
+        for group in groups["SecurityGroups"]:
             add("security-group", group["GroupId"], group["Tags"], group["GroupName"])
     return sorted(found, key=lambda left: (_ORDER.index(left.kind), left.id))
 

@@ -82,9 +82,9 @@ def publish_ami(aws: Connection, clock: Clock, name: str, ami: str) -> int:
     current = get(aws, name)
     if current and current.value == ami:
         return current.version
-    version = ssm.put_parameter(
-        Name=name, Value=ami, Type="String", DataType="aws:ec2:image", Overwrite=True
-    )["Version"]
+    version = ssm.put_parameter(Name=name, Value=ami, Type="String", DataType="aws:ec2:image", Overwrite=True)[
+        "Version"
+    ]
     for _ in attempts(clock, timeout=60, every=2):
         try:
             found = ssm.get_parameter(Name=f"{name}:{version}")["Parameter"]

@@ -21,10 +21,9 @@ def refused(aws: Connection, ami: str, instance_type: str) -> list[str]:
     other answer (an id that does not exist, say) comes after the permission check and counts as allowed.
     """
     ec2 = aws.client("ec2")
+    machine: dict[str, Any] = {"ImageId": ami, "InstanceType": instance_type, "MinCount": 1, "MaxCount": 1}
     calls: dict[str, Callable[[], Any]] = {
-        "ec2:RunInstances": lambda: ec2.run_instances(
-            ImageId=ami, InstanceType=instance_type, MinCount=1, MaxCount=1, DryRun=True  # type: ignore[arg-type]
-        ),
+        "ec2:RunInstances": lambda: ec2.run_instances(**machine, DryRun=True),
         "ec2:CreateSecurityGroup": lambda: ec2.create_security_group(
             GroupName="goldenami-dry-run", Description="dry run", DryRun=True
         ),
