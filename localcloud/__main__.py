@@ -1,0 +1,77 @@
+"""The command line of the local cloud: `python -m localcloud up|down|status|reset|serve [--json]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from localcloud import control
+from localcloud.errors import CloudError
+from localcloud.folder import Folder
+
+COMMANDS = {
+    "up": "start the cloud unless it runs, and print how to reach it",
+    "down": "power its machines off and end it; what it keeps stays",
+    "status": "print what runs and what is kept; exit code 3 when it does not run",
+    "reset": "down, and delete all that it kept",
+    "serve": "serve in the foreground (what `up` starts)",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m localcloud", description="An AWS cloud on this machine's loopback.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in COMMANDS.items():
+        one = commands.add_parser(name, help=text, description=text)
+        if name in ("up", "status"):
+            one.add_argument("--json", action="store_true", help="print JSON")
+    asked = parser.parse_args(arguments)
+    try:
+        return run(asked.command, as_json=getattr(asked, "json", False))
+    except CloudError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def run(command: str, *, as_json: bool) -> int:
+    if command == "serve":
+        from localcloud.server import serve  # moto takes half a second to import: not for `status`
+
+        serve(Folder.at(None), stamped)
+    elif command == "up":
+        show(control.up(), as_json)
+    elif command == "status":
+        info = control.status()
+        if info is None:
+            print("{}" if as_json else f"not running ({Folder.at(None).root})")
+            return 3
+        show(info, as_json)
+    elif command == "down":
+        control.down()
+    elif command == "reset":
+        control.reset()
+    return 0
+
+
+def show(info: control.Info, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(asdict(info), indent=2))
+        return
+    print(f"endpoint  {info.endpoint}   region {info.region}   account {info.account}")
+    print(f"machines  {info.driver}   range {info.range}   pid {info.pid}")
+    print(f"state     {info.state}")
+    for one in info.instances:
+        print(f"instance  {one['id']}  {one['state']:13} {one['address'] or '-':15} {one['image']}")
+    for one in info.images:
+        print(f"image     {one['id']}  {one['state']:13} {one['bytes'] / 1e6:6.0f} MB  {one['name']}")
+
+
+def stamped(line: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

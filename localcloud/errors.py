@@ -1,0 +1,5 @@
+"""The one error that this package shows to people: a clear sentence, no traceback."""
+
+
+class CloudError(Exception):
+    """The local cloud cannot do what was asked; the message says why and what mends it."""

@@ -1,0 +1,242 @@
+"""The live machines behind the instances: launched, stopped and watched, each on a line of its own."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+from moto.ec2.models.instances import InstanceState, StateReason
+
+from localcloud import disks, ports
+from localcloud.cloud import ACCOUNT, Cloud, instances, machine_address
+from localcloud.doors import Door
+from localcloud.imds import Imds
+from localcloud.machines import Machine, Spec
+
+if TYPE_CHECKING:
+    from werkzeug.wsgi import WSGIApplication
+
+STOP_SECONDS = 60.0  # a guest gets this long to power off cleanly before its plug is pulled
+WATCH_SECONDS = 0.5
+GIB = 1024**3
+API_INSIDE = "http://169.254.169.250"
+
+
+class Fleet:
+    """Machines by instance id. Not kept on the disk: a restarted cloud launches what should be running."""
+
+    def __init__(self, cloud: Cloud, api: WSGIApplication) -> None:
+        self._cloud = cloud
+        self._api = api
+        self._machines: dict[str, Machine] = {}
+        self._open: dict[str, frozenset[int]] = {}
+        self._doors: dict[str, list[Door]] = {}
+        self._ended = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
+
+    # --- what the API calls (quick, under the cloud's lock) ---
+
+    def launch(self, instance: Any) -> None:
+        """pending -> running, once the machine is launched."""
+        self._cloud.lines.do(instance.id, lambda: self._launch(instance))
+
+    def stop(self, instance: Any, then: Callable[[], None]) -> None:
+        """Power the machine off; `then` changes what the API knows, under the lock."""
+        self._cloud.lines.do(instance.id, lambda: self._stop(instance, then))
+
+    def reboot(self, instance: Any) -> None:
+        def work() -> None:
+            if instance.state == "running":
+                self._power_off(instance.id)
+                self._launch(instance)
+
+        self._cloud.lines.do(instance.id, work)
+
+    def settle_ports(self) -> None:
+        """Forward exactly the ports that the security groups open now."""
+        for instance in instances():
+            if instance.id in self._machines and ports.wanted(instance) != self._open.get(instance.id):
+                self._cloud.lines.do(instance.id, lambda one=instance: self._settle_ports(one))
+
+    def console(self, instance: Any) -> bytes:
+        """What the machine printed: the last 64 KiB, also after it has gone."""
+        if machine := self._machines.get(instance.id):
+            return machine.console()
+        path = self._cloud.folder.machine(instance.id) / "console.log"
+        return path.read_bytes()[-65536:] if path.exists() else b""
+
+    # --- what lines call (slow, without the lock) ---
+
+    def copy_root(self, instance: Any, volume_id: str, target: Path, *, reboot: bool) -> None:
+        """Copy the root disk as CreateImage does: of a running machine after a stop, or while it is frozen."""
+        source = self._cloud.folder.volume(volume_id)
+        machine = self._machines.get(instance.id)
+        if machine is None or not machine.alive():
+            disks.copy(source, target)
+        elif reboot:
+            self._power_off(instance.id)
+            disks.copy(source, target)
+            self._launch(instance)
+        else:
+            with machine.freeze():
+                disks.copy(source, target)
+
+    def running(self) -> dict[str, Machine]:
+        return dict(self._machines)
+
+    def watch(self) -> None:
+        self._watcher.start()
+
+    def shut_down(self) -> None:
+        """Power all machines off (the API still knows them as running: the next start launches them again)."""
+        self._ended.set()
+        for instance_id in list(self._machines):
+            self._cloud.lines.do(instance_id, lambda key=instance_id: self._power_off(key))
+        self._cloud.lines.finish(STOP_SECONDS + 15)
+        for instance_id in list(self._machines):
+            self._pull_plug(instance_id)
+
+    def _launch(self, instance: Any) -> None:
+        if self._ended.is_set() or instance.state not in ("pending", "running"):
+            return
+        try:
+            if self._cloud.faults.take("RunInstances", "failed_launch"):
+                raise RuntimeError("a fault that was asked for")
+            self._make_disk(instance)
+            with self._cloud.lock:
+                spec = self._spec(instance)
+            machine = self._cloud.driver.machine(spec)
+            self._open_doors(instance, spec)
+            machine.start()
+        except Exception as error:  # whatever fails, the API must say so, and the log why
+            print(f"{instance.id}: launch failed: {traceback.format_exc()}", file=sys.stderr, flush=True)
+            self._pull_plug(instance.id)
+            self._failed(instance, error)
+            return
+        with self._cloud.change():
+            self._machines[instance.id] = machine
+            self._open[instance.id] = spec.ports
+            instance.launched_before = True
+            if instance.state == "pending":
+                instance._state = InstanceState("running", 16)
+        self._settle_ports(instance)
+
+    def _failed(self, instance: Any, error: Exception) -> None:
+        reason = StateReason(f"Server.InternalError: Internal error on launch ({error})", "Server.InternalError")
+        with self._cloud.change():
+            if getattr(instance, "launched_before", False):  # its disk holds data: as AWS, back to stopped
+                instance.power_off_now()
+            else:
+                instance.terminate_now()
+            instance.state_reason = reason
+            instance._reason = "Server.InternalError"
+
+    def _stop(self, instance: Any, then: Callable[[], None]) -> None:
+        self._power_off(instance.id)
+        with self._cloud.change():
+            instance.machine_address = None
+            then()
+        if instance.state == "terminated":
+            self._cloud.lines.close(instance.id)
+
+    def _power_off(self, instance_id: str) -> None:
+        if machine := self._machines.pop(instance_id, None):
+            machine.stop(STOP_SECONDS)
+        self._close_doors(instance_id)
+
+    def _pull_plug(self, instance_id: str) -> None:
+        if machine := self._machines.pop(instance_id, None):
+            machine.kill()
+        self._close_doors(instance_id)
+
+    def _make_disk(self, instance: Any) -> None:
+        with self._cloud.lock:
+            volume = root_volume(instance)
+            path, size = self._cloud.folder.volume(volume.id), volume.size * GIB
+            source = self._cloud.folder.snapshot(volume.snapshot_id)
+        if not path.exists():
+            part = path.with_suffix(".part")
+            disks.copy(source, part)
+            part.chmod(0o600)  # base images are read-only files
+            disks.grow(part, size)
+            part.replace(path)
+
+    def _spec(self, instance: Any) -> Spec:
+        kind = INSTANCE_TYPES[instance.instance_type]
+        instance.machine_address = instance.public_ip or machine_address(instance) or self._cloud.addresses.take()
+        return Spec(
+            instance_id=instance.id,
+            disk=self._cloud.folder.volume(root_volume(instance).id),
+            address=instance.machine_address,
+            folder=self._cloud.folder.machine(instance.id),
+            hostname=instance.private_dns_name.partition(".")[0],
+            vcpus=kind["VCpuInfo"]["DefaultVCpus"],
+            memory_mib=kind["MemoryInfo"]["SizeInMiB"],
+            environment={"AWS_ENDPOINT_URL": API_INSIDE},
+            ports=ports.wanted(instance),
+        )
+
+    def _open_doors(self, instance: Any, spec: Spec) -> None:
+        self._close_doors(instance.id)
+        spec.folder.mkdir(parents=True, exist_ok=True)
+        imds = Imds(self._cloud, instance, ACCOUNT)
+        self._doors[instance.id] = [Door(spec.imds_socket, imds), Door(spec.api_socket, self._api)]
+
+    def _close_doors(self, instance_id: str) -> None:
+        for door in self._doors.pop(instance_id, []):
+            door.close()
+
+    def _settle_ports(self, instance: Any) -> None:
+        with self._cloud.lock:
+            machine, asked = self._machines.get(instance.id), ports.wanted(instance)
+        if machine and self._open.get(instance.id) != asked:
+            machine.open_ports(asked)
+            self._open[instance.id] = asked
+
+    def _watch(self) -> None:
+        """Notice guests that powered themselves off."""
+        while not self._ended.wait(WATCH_SECONDS):
+            for instance in instances():
+                machine = self._machines.get(instance.id)
+                if machine and not self._cloud.lines.busy(instance.id) and not machine.alive():
+                    self._cloud.lines.do(instance.id, lambda one=instance, dead=machine: self._died(one, dead))
+            self._forget_terminated()
+
+    def _died(self, instance: Any, machine: Machine) -> None:
+        if self._machines.get(instance.id) is not machine or machine.alive() or instance.state != "running":
+            return
+        self._pull_plug(instance.id)
+        machine.kill()  # releases its mounts
+        with self._cloud.change():
+            instance.machine_address = None
+            ends = instance.instance_initiated_shutdown_behavior == "terminate"
+            (instance.terminate_now if ends else instance.power_off_now)()
+            text = "Instance initiated shutdown"
+            instance.state_reason = StateReason(
+                f"Client.InstanceInitiatedShutdown: {text}", "Client.InstanceInitiatedShutdown"
+            )
+        if ends:
+            self._cloud.lines.close(instance.id)
+
+    def _forget_terminated(self) -> None:
+        """Like EC2, show terminated instances for about an hour."""
+        for instance in instances():
+            ended = getattr(instance, "terminated_at", None)
+            if ended and time.time() - ended > 3600:
+                with self._cloud.change():
+                    for key, reservation in list(instance.ec2_backend.reservations.items()):
+                        if instance in reservation.instances:
+                            reservation.instances.remove(instance)
+                            if not reservation.instances:
+                                del instance.ec2_backend.reservations[key]
+
+
+def root_volume(instance: Any) -> Any:
+    device = instance.block_device_mapping[instance.root_device_name]
+    return instance.ec2_backend.get_volume(device.volume_id)

@@ -1,0 +1,107 @@
+"""The front of the AWS API: one request at a time into moto, kept on the disk before it is answered."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from botocore.model import OperationNotFoundError
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from localcloud import wire
+from localcloud.cloud import Cloud
+
+Reply = tuple[str, list[tuple[str, str]], bytes]
+
+
+class Gateway:
+    """A WSGI application. moto is not safe for threads, so its part runs under the cloud's lock.
+
+    What takes long (copies, boots) is on lines (lines.py), so a request holds the lock for milliseconds.
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self.after_change: Callable[[], None] = lambda: None
+        self.status: Callable[[], dict[str, Any]] = dict
+        self.end = threading.Event()  # set by an operator's request to shut down
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        body = wire.read_body(environ)
+        if environ["PATH_INFO"].startswith("/_localcloud/"):
+            status, headers, content = self._operate(environ, body)
+        else:
+            status, headers, content = self._call(environ, body)
+        start_response(status, headers)
+        return [content]
+
+    def _call(self, environ: dict[str, Any], body: bytes) -> Reply:
+        call = wire.identify(environ, body)
+        faults = self._cloud.faults
+        if fault := faults.take(call.action, "delay"):
+            time.sleep(fault.seconds)
+        if faults.take(call.action, "throttle"):
+            return wire.throttled(call)
+        if faults.take(call.action, "error500"):
+            return wire.error(call, "InternalError", "An internal error has occurred", 500)
+        with self._cloud.lock:
+            reply = self._moto_reply(call, environ)
+            if not call.reads:
+                self.after_change()
+                self._cloud.store.save()
+        if faults.take(call.action, "lost_reply"):
+            raise ConnectionAbortedError("a lost reply was asked for")  # the server closes the connection
+        return reply
+
+    def _moto_reply(self, call: wire.Call, environ: dict[str, Any]) -> Reply:
+        told: list[Any] = []
+
+        def start(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
+            told[:] = [status, headers]
+
+        try:
+            chunks = self._moto(environ, start)
+            content = b"".join(chunks)
+        except (NotImplementedError, OperationNotFoundError) as error:
+            # moto answers these with an HTML page, which no SDK can parse
+            if isinstance(error, OperationNotFoundError):
+                return wire.error(call, "InvalidAction", f"The action {call.action} is not valid for this service.", 400)
+            return wire.error(call, "UnsupportedOperation", f"The local cloud has no {call.action}: {error}", 400)
+        except Exception as error:
+            print(f"{call.service} {call.action}: {traceback.format_exc()}", file=sys.stderr, flush=True)
+            return wire.error(call, "InternalError", f"{type(error).__name__}: {error}", 500)
+        return told[0], told[1], content
+
+    def _operate(self, environ: dict[str, Any], body: bytes) -> Reply:
+        """What is not AWS: status, faults, shutdown. For `python -m localcloud` and tests; loopback only."""
+        what = (environ["REQUEST_METHOD"], environ["PATH_INFO"].removeprefix("/_localcloud/"))
+        faults = self._cloud.faults
+        if what == ("GET", "status"):
+            with self._cloud.lock:
+                return answer(self.status())
+        if what == ("GET", "faults"):
+            return answer({"faults": faults.listed()})
+        if what == ("POST", "faults"):
+            try:
+                faults.add(json.loads(body))
+            except (ValueError, TypeError) as error:
+                return answer({"error": str(error)}, "400 Bad Request")
+            return answer({"faults": faults.listed()})
+        if what == ("DELETE", "faults"):
+            faults.clear()
+            return answer({"faults": []})
+        if what == ("POST", "shutdown"):
+            self.end.set()
+            return answer({"ending": True})
+        return answer({"error": "no such thing"}, "404 Not Found")
+
+
+def answer(value: dict[str, Any], status: str = "200 OK") -> Reply:
+    content = json.dumps(value, default=str).encode()
+    return status, [("Content-Type", "application/json"), ("Content-Length", str(len(content)))], content

@@ -1,0 +1,356 @@
+"""AMIs with disks: the public base image, CreateImage, CopyImage, DeregisterImage."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import platform
+import re
+import threading
+from typing import Any
+
+from moto.core.parse import default_timestamp_parser
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError, MalformedAMIIdError
+from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models.amis import Ami
+from moto.ec2.models.elastic_block_store import Snapshot
+from moto.ec2.responses import EC2Response
+from moto.ec2.utils import random_ami_id, random_snapshot_id
+
+from localcloud import disks
+from localcloud.cloud import ACCOUNT, Cloud, images
+from localcloud.fleet import GIB, Fleet
+
+DEBIAN = "136693071363"  # Debian's account: https://wiki.debian.org/Cloud/AmazonEC2Image
+_deregister = EC2Backend.deregister_image
+
+
+class DiskImage(Ami):  # type: ignore[misc]
+    """An AMI whose snapshots are the ones given. moto invents a 15 GiB snapshot for each."""
+
+    def __init__(self, backend: Any, ami_id: str, mappings: list[dict[str, Any]], **known: Any) -> None:
+        super().__init__(backend, ami_id, **known)
+        invented = backend.snapshots.pop(self.ebs_snapshot.id)
+        del invented, self.ebs_snapshot
+        self.instance = None  # holding the instance would keep it in every snapshot of the state
+        self.mappings = mappings
+        self.root_device_type = "ebs"
+        self.ena_support = True
+        self.image_location = f"{self.owner_id}/{self.name}"
+        self.imds_support: str | None = None
+        self.deprecation_time: Any = None
+        self.deregistration_protection = "disabled"
+        self.source_image_id: str | None = None
+        self.source_image_region: str | None = None
+        self.state_reason: dict[str, str] | None = None
+
+    @property
+    def block_device_mappings(self) -> list[dict[str, Any]]:
+        return self.mappings
+
+    def snapshot_ids(self) -> list[str]:
+        return [mapping["Ebs"]["SnapshotId"] for mapping in self.mappings if "SnapshotId" in mapping["Ebs"]]
+
+
+class Disk:
+    """Stands for the volume of a snapshot after that is gone: what Snapshot needs of it."""
+
+    def __init__(self, volume_id: str, size: int) -> None:
+        self.id, self.size = volume_id, size
+
+
+def usable_image(cloud: Cloud, backend: Any, ami_id: str | None) -> Any:
+    """The AMI, or EC2's error: malformed, not found, not (or no longer) available."""
+    if not ami_id or not ami_id.startswith("ami-"):
+        raise MalformedAMIIdError([ami_id])
+    image = backend.amis.get(ami_id)
+    if image is None:
+        if ami_id in backend.deleted_amis:
+            raise unavailable(ami_id)
+        raise InvalidAMIIdError([ami_id])
+    root = next((m for m in image.block_device_mappings if m["DeviceName"] == image.root_device_name), None)
+    if image.state != "available" or root is None:
+        raise unavailable(ami_id)
+    if not cloud.folder.snapshot(root["Ebs"]["SnapshotId"]).exists():
+        raise unavailable(ami_id)
+    return image
+
+
+def unavailable(ami_id: str) -> Exception:
+    return EC2ClientError(  # type: ignore[no-any-return]
+        "InvalidAMIID.Unavailable", f"The image ID '{ami_id}' is no longer available"
+    )
+
+
+def base_ami_id(cloud: Cloud, region: str) -> str:
+    """The public image's id: the same for the same image and region, at every start."""
+    return "ami-" + hashlib.sha256(f"{region} {cloud.base.digest}".encode()).hexdigest()[:17]
+
+
+def publish_base(cloud: Cloud, backend: Any) -> None:
+    """Put the base image into a region, where it is not there yet."""
+    ami_id = base_ami_id(cloud, backend.region_name)
+    snapshot_id = "snap-" + ami_id.removeprefix("ami-")
+    path = cloud.folder.snapshot(snapshot_id)
+    if not path.exists():
+        try:
+            os.link(cloud.base.path, path)
+        except OSError:  # the cache lies on another file system
+            disks.copy(cloud.base.path, path)
+    if ami_id in backend.amis:
+        return
+    size = -(-path.stat().st_size // GIB)
+    snapshot = Snapshot(backend, snapshot_id, Disk("vol-ffffffff", size), cloud.base.name, owner_id=DEBIAN)
+    backend.snapshots[snapshot_id] = snapshot
+    ebs = {"SnapshotId": snapshot_id, "VolumeSize": size, "DeleteOnTermination": True, "VolumeType": "gp3"}
+    arm = platform.machine() in ("aarch64", "arm64")
+    backend.amis[ami_id] = image = DiskImage(
+        backend,
+        ami_id,
+        [{"DeviceName": "/dev/xvda", "Ebs": ebs | {"Encrypted": False}}],
+        name=cloud.base.name,
+        description="Debian 12 for the local cloud",
+        owner_id=DEBIAN,
+        public=True,
+        virtualization_type="hvm",
+        architecture="arm64" if arm else "x86_64",
+        hypervisor="xen",
+        root_device_name="/dev/xvda",
+        region_name=backend.region_name + "a",
+        boot_mode="uefi",
+        creation_date=default_timestamp_parser(cloud.base.created),
+    )
+    snapshot.from_ami = image.id
+
+
+def install(cloud: Cloud, fleet: Fleet) -> None:
+    """Replace moto's methods by these. May be called again with another cloud."""
+
+    def load_amis(self: Any) -> None:
+        """moto: 1,301 images that nothing can boot."""
+        publish_base(cloud, self)
+
+    def create_image(self: Any) -> ActionResult:
+        """moto: instant, no disk, any name, one 15 GiB snapshot, no tags for it."""
+        self.error_on_dryrun()
+        backend, name = self.ec2_backend, self._get_param("Name") or ""
+        instance = backend.get_instance(self._get_param("InstanceId"))
+        if instance.state not in ("running", "stopping", "stopped"):
+            raise EC2ClientError(
+                "IncorrectState", f"Instance '{instance.id}' is not in a state from which an image can be made."
+            )
+        check_name(backend, name)
+        ami_id = random_ami_id()
+        tags = tags_by_kind(self._get_param("TagSpecifications", []))
+        mappings = []
+        for device, attached in list(instance.block_device_mapping.items()):
+            volume = backend.get_volume(attached.volume_id)
+            snapshot = Snapshot(
+                backend,
+                random_snapshot_id(),
+                Disk(volume.id, volume.size),
+                f"Created by CreateImage({instance.id}) for {ami_id}",
+                encrypted=volume.encrypted,
+                kms_key_id=volume.kms_key_id,
+                from_ami=ami_id,
+            )
+            snapshot.status = "pending"
+            backend.snapshots[snapshot.id] = snapshot
+            snapshot.add_tags(tags.get("snapshot", {}))
+            mappings.append(mapping_of(device, snapshot, volume, attached.delete_on_termination))
+        for asked in self._get_param("BlockDeviceMappings", []):
+            mappings = laid_over(mappings, asked)
+        image = DiskImage(
+            backend,
+            ami_id,
+            mappings,
+            instance=instance,
+            name=name,
+            description=self._get_param("Description", ""),
+            state="pending",
+            hypervisor="xen",
+            root_device_name=instance.root_device_name,
+            region_name=backend.region_name + "a",
+        )
+        source = backend.amis.get(instance.image_id)
+        image.boot_mode = source.boot_mode if source else image.boot_mode
+        image.imds_support = getattr(source, "imds_support", None)
+        image.source_image_id = instance.image_id
+        image.source_image_region = backend.region_name
+        image.no_reboot = bool(self._get_param("NoReboot", False))
+        image.add_tags(tags.get("image", {}))
+        backend.amis[ami_id] = image
+        finish_image(cloud, fleet, instance, image)
+        return ActionResult({"ImageId": ami_id})
+
+    def copy_image(self: Any) -> ActionResult:
+        """moto: no disk, loses Encrypted and the source. Snapshots never change, so a link is a copy."""
+        self.error_on_dryrun()
+        backend, name = self.ec2_backend, self._get_param("Name") or ""
+        from_region = self._get_param("SourceRegion")
+        source = usable_image(cloud, ec2_backends[ACCOUNT][from_region], self._get_param("SourceImageId"))
+        check_name(backend, name)
+        ami_id = random_ami_id()
+        tags = tags_by_kind(self._get_param("TagSpecifications", []))
+        mappings = copy.deepcopy(source.block_device_mappings)
+        for mapping in mappings:
+            old = source.ec2_backend.snapshots[mapping["Ebs"]["SnapshotId"]]
+            encrypted = old.encrypted or bool(self._get_param("Encrypted", False))
+            key = self._get_param("KmsKeyId") or old.kms_key_id
+            if encrypted and not key:
+                if not backend.default_kms_key_id:
+                    backend._create_default_encryption_key()
+                key = backend.default_kms_key_id
+            new = Snapshot(
+                backend,
+                random_snapshot_id(),
+                Disk(old.volume.id, old.volume.size),
+                f"Copied for DestinationAmi {ami_id} from SourceAmi {source.id} for SourceSnapshot {old.id}.",
+                encrypted=encrypted,
+                kms_key_id=key if encrypted else None,
+                from_ami=ami_id,
+            )
+            os.link(cloud.folder.snapshot(old.id), cloud.folder.snapshot(new.id))
+            backend.snapshots[new.id] = new
+            new.add_tags(tags.get("snapshot", {}))
+            mapping["Ebs"] |= {"SnapshotId": new.id, "Encrypted": encrypted}
+        image = DiskImage(
+            backend,
+            ami_id,
+            mappings,
+            source_ami=source,
+            name=name,
+            description=self._get_param("Description", source.description),
+            hypervisor="xen",
+            root_device_name=source.root_device_name,
+            region_name=backend.region_name + "a",
+            boot_mode=source.boot_mode,
+        )
+        image.imds_support = source.imds_support
+        image.source_image_id, image.source_image_region = source.id, from_region
+        image.add_tags(dict(tags.get("image", {})))
+        if self._get_param("CopyImageTags", False):
+            image.add_tags({tag["key"]: tag["value"] for tag in source.get_tags()})
+        backend.amis[ami_id] = image
+        return ActionResult({"ImageId": ami_id})
+
+    def deregister_image(self: Any) -> ActionResult:
+        """moto: ignores DeleteAssociatedSnapshots and the protection."""
+        self.error_on_dryrun()
+        backend, ami_id = self.ec2_backend, self._get_param("ImageId")
+        image = backend.amis.get(ami_id)
+        if image is not None and image.owner_id != backend.account_id:
+            raise EC2ClientError("AuthFailure", f"Not authorized for image:{ami_id}")
+        if image is not None and image.deregistration_protection != "disabled":
+            raise EC2ClientError(
+                "OperationNotPermitted", f"The image '{ami_id}' has deregistration protection: disable it first."
+            )
+        _deregister(backend, ami_id)
+        results = []
+        if image is not None and self._get_param("DeleteAssociatedSnapshots", False):
+            for snapshot_id in image.snapshot_ids():
+                backend.delete_snapshot(snapshot_id)
+                results.append({"SnapshotId": snapshot_id, "ReturnCode": "success"})
+        return ActionResult({"Return": True, "DeleteSnapshotResults": results})
+
+    def register_image(self: Any) -> ActionResult:
+        raise NotImplementedError("RegisterImage: an image without a disk could not be booted")
+
+    EC2Backend._load_amis = load_amis
+    EC2Response.create_image = create_image
+    EC2Response.copy_image = copy_image
+    EC2Response.deregister_image = deregister_image
+    EC2Response.register_image = register_image
+
+
+def finish_image(cloud: Cloud, fleet: Fleet, instance: Any, image: Any) -> None:
+    """Copy the disk on the instance's line, then make the image available (or failed)."""
+    volumes = {device: attached.volume_id for device, attached in instance.block_device_mapping.items()}
+
+    def work() -> None:
+        reason = "" if not cloud.faults.take("CreateImage", "failed_ami") else "a fault that was asked for"
+        try:
+            for mapping in image.mappings:
+                target = cloud.folder.snapshot(mapping["Ebs"].get("SnapshotId", ""))
+                if mapping["DeviceName"] == image.root_device_name and not target.exists():
+                    volume_id = volumes[image.root_device_name]
+                    fleet.copy_root(instance, volume_id, target, reboot=not image.no_reboot)
+        except Exception as error:
+            reason = str(error)
+        if not reason and (late := cloud.faults.take("CreateImage", "late_ami")):
+            timer = threading.Timer(late.seconds, settle, ("",))
+            timer.daemon = True
+            timer.start()
+        else:
+            settle(reason)
+
+    def settle(reason: str) -> None:
+        with cloud.change():
+            image.state = "failed" if reason else "available"
+            image.state_reason = {"Code": "Client.InternalError", "Message": reason} if reason else None
+            for snapshot_id in image.snapshot_ids():
+                if snapshot := image.ec2_backend.snapshots.get(snapshot_id):
+                    snapshot.status = "error" if reason else "completed"
+
+    cloud.lines.do(instance.id, work)
+
+
+def resume(cloud: Cloud, fleet: Fleet, instances: list[Any]) -> None:
+    """After a start: finish the images that were pending. Comes before the instances are launched again."""
+    by_id = {instance.id: instance for instance in instances}
+    for image in images():
+        if image.state == "pending":
+            finish_image(cloud, fleet, by_id[image.instance_id], image)
+
+
+def check_name(backend: Any, name: str) -> None:
+    """EC2's rules for an AMI's name: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html"""
+    if not re.fullmatch(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}", name):
+        raise EC2ClientError(
+            "InvalidAMIName.Malformed",
+            "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, "
+            "'(', ')', '[', ']', ' ', '.', '/', '-', ''', '@' and '_'",
+        )
+    for image in backend.amis.values():
+        if image.name == name and image.owner_id == backend.account_id and image.state != "failed":
+            raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {image.id}")
+
+
+def tags_by_kind(specifications: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    tags: dict[str, dict[str, str]] = {}
+    for specification in specifications:
+        kind = specification.get("ResourceType")
+        if kind not in ("image", "snapshot"):
+            raise EC2ClientError(
+                "InvalidParameterValue", f"'{kind}' is not a valid taggable resource type for this operation."
+            )
+        tags.setdefault(kind, {}).update({tag["Key"]: tag.get("Value", "") for tag in specification.get("Tags", [])})
+    return tags
+
+
+def mapping_of(device: str, snapshot: Any, volume: Any, delete: bool) -> dict[str, Any]:
+    ebs = {
+        "SnapshotId": snapshot.id,
+        "VolumeSize": volume.size,
+        "VolumeType": volume.volume_type,
+        "Iops": volume.iops,
+        "Throughput": volume.throughput,
+        "DeleteOnTermination": delete,
+        "Encrypted": volume.encrypted,
+    }
+    return {"DeviceName": device, "Ebs": {name: value for name, value in ebs.items() if value is not None}}
+
+
+def laid_over(mappings: list[dict[str, Any]], asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """CreateImage's own BlockDeviceMappings change those of the instance."""
+    name = asked.get("DeviceName")
+    if asked.get("NoDevice") is not None:
+        return [mapping for mapping in mappings if mapping["DeviceName"] != name]
+    ebs = {key: value for key, value in (asked.get("Ebs") or {}).items() if key not in ("SnapshotId", "Encrypted")}
+    known = [mapping for mapping in mappings if mapping["DeviceName"] == name]
+    if not known:
+        return [*mappings, asked]
+    known[0]["Ebs"].update(ebs)
+    return mappings

@@ -1,0 +1,171 @@
+"""Keeps what the AWS API knows: all of moto's backends, in one snapshot file.
+
+One dump holds every backend, so that references between them (a group's instances, say) stay references.
+Live things (machines, sockets) are never in a backend. Bodies of S3 objects lie beside it, named by digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import sys
+import tempfile
+import threading
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import cloudpickle
+import moto
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from moto.backends import get_backend
+from moto.core.base_backend import BackendDict
+from moto.s3.models import FakeKey, s3_backends
+
+from localcloud.folder import Folder, write_whole
+
+FORMAT = 1
+Backends = dict[tuple[str, str, str], Any]  # (service, account, region) -> backend
+
+
+class Store:
+    """The snapshot file of one state folder."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._digests: weakref.WeakKeyDictionary[Any, tuple[object, str]] = weakref.WeakKeyDictionary()
+
+    def save(self) -> None:
+        """Write everything atomically. The caller holds the lock under which backends change."""
+        held = {
+            "format": FORMAT,
+            "moto": moto.__version__,
+            "backends": {key: backend for key, backend in _backends()},
+            "buckets": s3_backends.bucket_accounts,  # the names of buckets are global: kept outside of the backends
+        }
+        write_whole(self._folder.snapshot_file, self._dump(held))
+
+    def load(self) -> bool:
+        """Put the kept backends back; False where there is nothing (readable) to put back."""
+        path = self._folder.snapshot_file
+        if not path.exists():
+            return False
+        try:
+            _bodies.folder, _bodies.used = self._folder.objects, set()
+            held = _Unpickler(io.BytesIO(path.read_bytes())).load()
+            if (held["format"], held["moto"]) != (FORMAT, moto.__version__):
+                raise ValueError(f"written by format {held['format']} with moto {held['moto']}")
+        except Exception as error:  # whatever a foreign or torn pickle raises, the cloud must still start
+            aside = path.with_suffix(".unreadable")
+            path.replace(aside)
+            print(f"The kept state cannot be read ({error}); it is now {aside}. Starting empty.", file=sys.stderr)
+            return False
+        for (service, account, region), backend in cast(Backends, held["backends"]).items():
+            dict.__setitem__(get_backend(service)[account], region, backend)
+        s3_backends.bucket_accounts.update(held["buckets"])
+        for path in self._folder.objects.iterdir():  # only here: nothing is being written yet
+            if path.name not in _bodies.used:
+                path.unlink()
+        return True
+
+    def _dump(self, held: dict[str, Any]) -> bytes:
+        buffer = io.BytesIO()
+        _Pickler(buffer, self._body).dump(held)
+        return buffer.getvalue()
+
+    def _body(self, key: Any) -> str:
+        """The digest of an S3 object's body, after making sure that the body's file exists."""
+        version = (key.contentsize, key.last_modified, key._version_id)
+        known = self._digests.get(key)
+        if known and known[0] == version:
+            return known[1]
+        try:
+            value = key.value
+        except ValueError:  # deleted: moto has closed its buffer
+            value = b""
+        digest = hashlib.sha256(value).hexdigest()
+        path = self._folder.objects / digest
+        if not path.exists():
+            write_whole(path, value)
+        self._digests[key] = (version, digest)
+        return digest
+
+
+def _backends() -> Iterator[tuple[tuple[str, str, str], Any]]:
+    for backends in list(BackendDict._instances):
+        for account, region, backend in list(backends.iter_backends()):
+            yield (backends.service_name, account, region), backend
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """cloudpickle (some backends hold lambdas), with S3 bodies replaced by their digests."""
+
+    def __init__(self, file: io.BytesIO, body: Callable[[Any], str]) -> None:
+        super().__init__(file)
+        self._body = body
+
+    def persistent_id(self, obj: Any) -> Any:
+        if isinstance(obj, type(threading.Lock())):  # a lock is not state
+            return ("lock",)
+        return None
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, FakeKey):
+            state = {name: value for name, value in obj.__dict__.items() if name not in ("_value_buffer", "lock")}
+            return FakeKey.__new__, (FakeKey,), (state, self._body(obj)), None, None, _restore_key
+        if isinstance(obj, RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey):  # of KMS keys
+            pem = obj.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            return _private_key, (pem,)
+        if isinstance(obj, defaultdict) and type(obj) is not defaultdict:
+            # moto's ParameterDict has an __init__ of its own, which defaultdict's own way of pickling cannot call
+            return _defaultdict, (type(obj), obj.default_factory), obj.__dict__, None, iter(dict.items(obj))
+        return super().reducer_override(obj)
+
+
+def _private_key(pem: bytes) -> Any:
+    return load_pem_private_key(pem, None)
+
+
+def _defaultdict(kind: type[Any], factory: Any) -> Any:
+    made = kind.__new__(kind)
+    defaultdict.__init__(made, factory)
+    return made
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads our own file, which lies in a folder of mode 0700."""
+
+    def persistent_load(self, pid: Any) -> Any:
+        if pid == ("lock",):
+            return threading.Lock()
+        raise pickle.UnpicklingError(f"unknown reference {pid!r}")
+
+
+class _Bodies:
+    """Where S3 bodies are read from while a snapshot is loaded, and which of them were."""
+
+    folder: Path
+    used: set[str]
+
+
+_bodies = _Bodies()
+
+
+def _restore_key(key: Any, kept: tuple[dict[str, Any], str]) -> None:
+    state, digest = kept
+    key.__dict__.update(state)
+    key.lock = threading.Lock()
+    key._value_buffer = tempfile.SpooledTemporaryFile(state["_max_buffer_size"])  # noqa: SIM115 - moto closes it
+    key.value = (_bodies.folder / digest).read_bytes()
+    _bodies.used.add(digest)

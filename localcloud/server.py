@@ -1,0 +1,141 @@
+"""The server process: puts the parts together, serves until it is told to end, and ends cleanly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import moto.settings
+from moto.core.base_backend import BackendDict
+from moto.ec2.models import ec2_backends
+from werkzeug.serving import make_server
+
+from localcloud import attributes, baseimage, disks, images, instances, pages, parameters, volumes
+from localcloud import machines as drivers
+from localcloud.addresses import PORT, claim
+from localcloud.cloud import ACCOUNT, Base, Cloud
+from localcloud.cloud import images as all_images
+from localcloud.cloud import instances as all_instances
+from localcloud.doors import QuietHandler
+from localcloud.errors import CloudError
+from localcloud.fleet import Fleet
+from localcloud.folder import Folder, default_cache, write_whole
+from localcloud.gateway import Gateway
+from localcloud.machines import Driver
+
+
+class Server:
+    """One local cloud in this process. The folder is prepared and locked by the caller."""
+
+    def __init__(self, folder: Folder, driver: Driver, base: Base) -> None:
+        moto.settings.ENABLE_AMI_VALIDATION = True
+        moto.settings.ENABLE_KEYPAIR_VALIDATION = True
+        moto.settings.EC2_ENABLE_INSTANCE_TYPE_VALIDATION = True
+        prefix, listener = claim(folder.root, folder.range_file)
+        self.cloud = Cloud(folder, driver, base, prefix)
+        self.gateway = Gateway(self.cloud)
+        self.fleet = Fleet(self.cloud, self.gateway)
+        self.gateway.after_change = self.fleet.settle_ports
+        self.gateway.status = self.status
+        self.endpoint = f"http://{prefix}.1:{PORT}"
+        self._server = make_server(
+            f"{prefix}.1", PORT, self.gateway, threaded=True, request_handler=QuietHandler, fd=listener.fileno()
+        )
+        listener.close()  # the server has its own copy
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="api", daemon=True
+        )
+
+    def start(self) -> None:
+        """Load what is kept, launch what should be running, and answer."""
+        cloud, fleet = self.cloud, self.fleet
+        BackendDict.reset()  # a test may have had another cloud in this process
+        images.install(cloud, fleet)
+        instances.install(cloud, fleet)
+        volumes.install(cloud, fleet)
+        parameters.install(cloud)
+        attributes.install()
+        pages.install()
+        with cloud.change():
+            cloud.store.load()
+            for backend in [ec2_backends[ACCOUNT][cloud.region], *(b for _, _, b in ec2_backends.iter_backends())]:
+                images.publish_base(cloud, backend)
+            volumes.sweep(cloud)
+            known = all_instances()
+            images.resume(cloud, fleet, known)
+            instances.resume(cloud, fleet, known)
+        fleet.watch()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer no more, power the machines off, keep everything."""
+        self._server.shutdown()
+        self._server.server_close()
+        self.fleet.shut_down()
+        with self.cloud.lock:
+            self.cloud.store.save()
+
+    def status(self) -> dict[str, Any]:
+        """What `status` shows; no secrets in it."""
+        cloud = self.cloud
+        live = self.fleet.running()
+        return {
+            "endpoint": self.endpoint,
+            "region": cloud.region,
+            "account": ACCOUNT,
+            "state": str(cloud.folder.root),
+            "driver": cloud.driver.name,
+            "pid": os.getpid(),
+            "range": f"{cloud.prefix}.0/24",
+            "instances": [
+                {
+                    "id": one.id,
+                    "state": one.state,
+                    "image": one.image_id,
+                    "type": one.instance_type,
+                    "address": one.public_ip,
+                    "machine": one.id in live,
+                }
+                for one in all_instances()
+            ],
+            "images": [
+                {"id": one.id, "name": one.name, "state": one.state, "owner": one.owner_id, "bytes": self._bytes(one)}
+                for one in all_images()
+            ],
+            "faults": cloud.faults.listed(),
+        }
+
+    def _bytes(self, image: Any) -> int:
+        paths = [self.cloud.folder.snapshot(snapshot_id) for snapshot_id in image.snapshot_ids()]
+        return sum(disks.sizes(path).allocated for path in paths if path.exists())
+
+
+def serve(folder: Folder, log: Callable[[str], None]) -> None:
+    """Serve one state folder until SIGTERM, SIGINT or a shutdown request. Raises CloudError."""
+    folder.prepare()
+    with folder.locked("server", wait=False) as mine:
+        if not mine:
+            raise CloudError(f"another local cloud already serves {folder.root}")
+        for what in drivers.reap(folder.machines):
+            log(f"reaped after a crash: {what}")
+        driver = drivers.choose(os.environ.get("GOLDENAMI_MACHINES") or "auto")
+        base = baseimage.ensure(default_cache(), log)
+        server = Server(folder, driver, base)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.gateway.end.set())
+        server.start()
+        write_whole(folder.server_file, json.dumps({"endpoint": server.endpoint, "pid": os.getpid()}).encode())
+        log(f"serving {server.endpoint} with {driver.name} machines")
+        server.gateway.end.wait()
+        log("ending: powering the machines off")
+        folder.server_file.unlink(missing_ok=True)
+        server.stop()
+        for what in drivers.reap(folder.machines):
+            log(f"reaped at the end: {what}")
+        log("ended")
+        sys.stderr.flush()
