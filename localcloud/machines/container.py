@@ -1,0 +1,150 @@
+"""The fast driver: a systemd-nspawn container with its own systemd, network and loopback address. Linux, root."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from localcloud.machines import cgroups, kept, loops, slirp
+from localcloud.machines.console import tail
+from localcloud.machines.errors import MachineError, install_hint, missing
+from localcloud.machines.model import API_ADDRESS, GUEST_NETWORK, METADATA_ADDRESS, Spec
+
+TOOLS = ("systemd-nspawn", "slirp4netns", "socat", "ip", "mount", "unshare", "nsenter", "setpriv")
+
+
+def obstacle() -> str | None:
+    """Why this driver cannot work here, as a sentence with its mend; None when it can."""
+    if sys.platform != "linux":
+        return "containers need Linux"
+    if os.geteuid() != 0:
+        return "containers need root; run the command with sudo"
+    if absent := missing(TOOLS):
+        return install_hint(absent)
+    for device in ("/dev/loop-control", "/dev/net/tun"):
+        if not Path(device).exists():
+            return f"containers need {device}; run: sudo modprobe {'loop' if 'loop' in device else 'tun'}"
+    return None
+
+
+def nspawn_argv(spec: Spec) -> list[str]:
+    """The container's command. Nothing that it does is written to the disk, and nothing registers with the host."""
+    return [
+        "systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit",
+        "--directory=root", f"--machine={spec.instance_id}", f"--hostname={spec.hostname.split('.')[0]}",
+        "--network-namespace-path=netns", "--capability=CAP_NET_ADMIN",
+        "--resolv-conf=off", "--timezone=off", "--link-journal=no",
+        "--console=read-only", "--kill-signal=SIGRTMIN+4",
+        "--boot", "--", *spec.init_arguments,
+    ]  # fmt: skip
+
+
+class ContainerMachine:
+    """One container; see model.Machine."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        spec = self._spec
+        with self._lock:
+            if self.alive():
+                return
+            if not spec.disk.is_file():
+                raise MachineError(
+                    f"cannot start machine {spec.instance_id}: its disk {spec.disk} does not exist"
+                )
+            if attached := loops.of(spec.disk):
+                raise MachineError(
+                    f"cannot start machine {spec.instance_id}: its disk {spec.disk} is in use by {attached[0]}"
+                )
+            spec.folder.mkdir(parents=True, exist_ok=True)
+            plan = {
+                "cgroups": [str(path) for path in cgroups.create(spec.folder)],
+                "disk": str(spec.disk),
+                "argv": nspawn_argv(spec),
+                "network": GUEST_NETWORK,
+                "metadata_address": METADATA_ADDRESS,
+                "api_address": API_ADDRESS,
+            }
+            prefix = [
+                "setpriv", "--pdeathsig", "KILL", "--",
+                "unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child=KILL", "--",
+            ]  # fmt: skip
+            try:
+                self._process = kept.launch(spec.folder, "container", plan, prefix)
+                self.open_ports(spec.ports)
+            except BaseException:
+                self.kill()
+                raise
+
+    def open_ports(self, ports: frozenset[int]) -> None:
+        slirp.forward(self._spec.folder / "slirp.sock", self._spec.address, ports)
+
+    def stop(self, timeout: float) -> None:
+        if (process := self._process) is not None:
+            kept.send(process, "stop")
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout)
+        self.kill()
+
+    def kill(self) -> None:
+        with self._lock:
+            if self._process is not None:
+                cgroups.thaw(self._spec.folder)
+                kept.cut(self._process)
+                self._process = None
+            loops.release(self._spec.disk)
+            cgroups.remove(self._spec.folder)
+
+    def alive(self) -> bool:
+        process = self._process
+        if process is None:
+            return False
+        if process.poll() is None:
+            return True
+        self.kill()  # it powered itself off: release what it had
+        return False
+
+    @contextmanager
+    def freeze(self) -> Iterator[None]:
+        folder = self._spec.folder
+        with self._lock:
+            if not self.alive():
+                yield
+                return
+            inside = cgroups.processes(folder)
+            with cgroups.frozen(folder):
+                if inside:
+                    _sync(Path(f"/proc/{inside[0]}/root") / folder.relative_to("/") / "root")
+                yield
+
+    def console(self) -> bytes:
+        return tail(self._spec.folder / "console.log")
+
+
+class ContainerDriver:
+    """Makes containers."""
+
+    name = "container"
+
+    def machine(self, spec: Spec) -> ContainerMachine:
+        return ContainerMachine(spec)
+
+
+def _sync(folder: Path) -> None:
+    """Write a mounted file system out to its disk file (syncfs(2))."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            raise MachineError(f"cannot write out {folder}: {os.strerror(ctypes.get_errno())}")
+    finally:
+        os.close(descriptor)

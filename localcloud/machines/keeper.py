@@ -1,0 +1,205 @@
+"""The process above a machine: sets it up, waits for it, and ends it when the server dies. Standard library only.
+
+Run as `python -I keeper.py container|run`, in the machine's folder, with the plan (JSON) as one line on its standard
+input. The line's pipe stays open as a lifeline: its end means that the server is gone, and everything goes at once.
+Later lines: `stop` asks for a clean power-off. On standard output it says `ready`, or `error <why>`.
+
+With `container` it is the first process of its own PID and mount namespaces: however it ends, the kernel ends every
+process of the machine with it, unmounts its disk and frees the loop device. Nothing has to be cleaned up from outside.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+
+
+class Failed(Exception):
+    """A step of the set-up did not work; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How to boot the machine, what to do when it is off, and the status with which it asks to be booted again."""
+
+    boot: Callable[[], subprocess.Popen[bytes]]
+    finish: Callable[[], None]
+    boots_again_on: int | None = None
+
+
+def run(*argv: str, text: str | None = None) -> None:
+    """Run one set-up command to its end."""
+    done = subprocess.run(argv, check=False, input=text, capture_output=True, text=True)
+    if done.returncode != 0:
+        lines = (done.stderr + done.stdout).strip().splitlines()
+        raise Failed(f"{argv[0]}: {lines[-1] if lines else f'ended with {done.returncode}'}")
+
+
+def join_cgroups(folders: list[str]) -> None:
+    for folder in folders:
+        Path(folder, "cgroup.procs").write_text("0")  # 0: the process that writes
+
+
+def network(plan: dict[str, Any]) -> tuple[list[subprocess.Popen[bytes]], int]:
+    """A network of the machine's own, made before it boots and kept while it reboots.
+
+    The metadata service and the AWS API get a namespace behind a virtual cable, so that every port of every address
+    of the machine itself stays free for it. Returns the helpers and the descriptor on which slirp4netns says ready.
+    """
+    for name in ("netns", "netns-services"):
+        Path(name).touch()
+        run("unshare", f"--net={name}", "true")
+    services = [plan["metadata_address"], plan["api_address"]]
+    run("nsenter", "--net=netns", "ip", "-batch", "-", text="\n".join([
+        "link set lo up",
+        f"link add services type veth peer name services netns {Path('netns-services').absolute()}",
+        "address add 169.254.169.1/32 dev services",
+        "link set services up",
+        *(f"route add {address}/32 dev services" for address in services),
+    ]))  # fmt: skip
+    run("nsenter", "--net=netns-services", "ip", "-batch", "-", text="\n".join([
+        "link set lo up",
+        *(f"address add {address}/32 dev services" for address in services),
+        "link set services up",
+        "route add 169.254.169.1/32 dev services",
+    ]))  # fmt: skip
+    helpers = [
+        subprocess.Popen([
+            "nsenter", "--net=netns-services",
+            "socat", f"TCP-LISTEN:80,bind={address},fork,reuseaddr,backlog=128", f"UNIX-CONNECT:{socket}",
+        ])
+        for address, socket in zip(services, ("imds.sock", "api.sock"), strict=True)
+    ]  # fmt: skip
+    Path("slirp.sock").unlink(missing_ok=True)
+    ready, told = os.pipe()
+    helpers.append(subprocess.Popen([
+        "slirp4netns", "--configure", "--mtu=65520", f"--cidr={plan['network']}", "--disable-host-loopback",
+        "--api-socket=slirp.sock", f"--ready-fd={told}", "--netns-type=path", "netns", "eth0",
+    ], pass_fds=[told]))  # fmt: skip
+    os.close(told)
+    return helpers, ready
+
+
+def container(plan: dict[str, Any]) -> Kept:
+    """Mount the disk, make the network, boot the container."""
+    join_cgroups(plan["cgroups"])
+    Path("root").mkdir(exist_ok=True)
+    # Where nspawn keeps things by machine name, which need not be unique on the host; and it leaves some behind.
+    Path("/run/systemd/nspawn").mkdir(parents=True, exist_ok=True)
+    run("mount", "-t", "tmpfs", "-o", "mode=0700", "nspawn", "/run/systemd/nspawn")
+    helpers, ready = network(plan)
+    # No barriers: the disk has to survive this process, not a power cut of the host. No background zeroing of inode
+    # tables: it would fill the sparse file.
+    run("mount", "-o", "loop,noatime,nobarrier,noinit_itable", plan["disk"], "root")
+    if not os.read(ready, 1):
+        raise Failed("slirp4netns: ended before its network was ready")
+    os.close(ready)
+    Path("console.log").write_bytes(b"")
+
+    def boot() -> subprocess.Popen[bytes]:
+        with Path("console.log").open("ab") as console:
+            return subprocess.Popen(
+                plan["argv"], stdin=subprocess.DEVNULL, stdout=console, stderr=console,
+                env={**os.environ, "SYSTEMD_NSPAWN_TMPFS_TMP": "0"},  # /tmp on the disk, as on EC2
+            )  # fmt: skip
+
+    def finish() -> None:
+        for helper in helpers:
+            helper.kill()
+        run("umount", "root")
+
+    return Kept(boot, finish, boots_again_on=133)  # what nspawn ends with when its guest reboots
+
+
+def plain(plan: dict[str, Any]) -> Kept:
+    """Run one process that must not outlive this one."""
+
+    def boot() -> subprocess.Popen[bytes]:
+        # preexec_fn is safe here: this process has one thread.
+        return subprocess.Popen(plan["argv"], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
+
+    return Kept(boot, lambda: None)
+
+
+def die_with_parent() -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def keep(kept: Kept) -> None:
+    """Until the machine has ended, or the server has. As the first process of a namespace, reap strangers too."""
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    selector = selectors.DefaultSelector()
+    selector.register(woken, selectors.EVENT_READ)
+    selector.register(0, selectors.EVENT_READ)
+    machine = kept.boot()
+    say("ready")
+    stopping = False
+    while True:
+        for pid, status in ended():
+            if pid == machine.pid:
+                if stopping or os.waitstatus_to_exitcode(status) != kept.boots_again_on:
+                    return
+                machine = kept.boot()
+        for key, _ in selector.select():
+            said = os.read(key.fd, 4096)
+            if key.fd == 0 and not said:
+                machine.kill()
+                os._exit(1)
+            if key.fd == 0 and b"stop" in said:
+                stopping = True
+                machine.send_signal(signal.SIGTERM)  # nspawn turns it into a clean power-off
+
+
+def ended() -> Iterator[tuple[int, int]]:
+    """Children that have ended since the last call, with their wait statuses."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status
+
+
+def read_line() -> str:
+    """One line of standard input, byte by byte: what follows it is for wait()."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (byte := os.read(0, 1)):
+            os._exit(1)
+        line += byte
+    return line.decode()
+
+
+def say(message: str) -> None:
+    os.write(1, message.encode() + b"\n")
+
+
+def main() -> None:
+    plan = json.loads(read_line())
+    try:
+        kept = (container if sys.argv[1] == "container" else plain)(plan)
+        keep(kept)
+        kept.finish()
+    except (Failed, OSError) as error:
+        say(f"error {error}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
