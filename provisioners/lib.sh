@@ -36,18 +36,18 @@ if [[ -n ${AWS_ENDPOINT_URL:-} ]]; then export AWS_ENDPOINT_URL; else unset AWS_
 family_is_apt() { [[ $FAMILY == debian-* || $FAMILY == ubuntu-* ]]; }
 
 # A builder that crashes is thrown away, so dpkg need not wait for the disk after each file.
-apt() {
+apt_get() {
   apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Options::=--force-confold \
     -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -qq "$@"
 }
 
 packages_refresh() {
-  if family_is_apt; then retry 5 5 apt update; else retry 5 5 dnf -y -q makecache; fi
+  if family_is_apt; then retry 5 5 apt_get update; else retry 5 5 dnf -y -q makecache; fi
 }
 
 packages_upgrade() {
   if family_is_apt; then
-    apt -y --no-install-recommends dist-upgrade
+    apt_get -y --no-install-recommends dist-upgrade
   else
     # Amazon Linux 2023 holds a system at the release that its AMI was made with, unless it is told a newer one.
     retry 3 5 dnf -y --releasever=latest upgrade
@@ -57,7 +57,7 @@ packages_upgrade() {
 packages_install() {
   if (($# == 0)); then return 0; fi
   if family_is_apt; then
-    retry 3 5 apt -y --no-install-recommends install "$@"
+    retry 3 5 apt_get -y --no-install-recommends install "$@"
   else
     retry 3 5 dnf -y install "$@"
   fi
@@ -66,7 +66,7 @@ packages_install() {
 # Prints the packages that an update would still change, one a line.
 packages_pending() {
   if family_is_apt; then
-    apt -s dist-upgrade | sed -n 's/^Inst \([^ ]*\).*/\1/p'
+    apt_get -s dist-upgrade | sed -n 's/^Inst \([^ ]*\).*/\1/p'
   else
     local found code=0
     found=$(dnf -q --releasever=latest check-update) || code=$?

@@ -36,6 +36,10 @@ rm -f /etc/ssh/ssh_host_*
 if [[ ! -L /var/lib/dbus/machine-id ]]; then rm -f /var/lib/dbus/machine-id; fi
 rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret /var/lib/urandom/random-seed
 rm -rf /var/lib/dhcp/* /var/lib/dhclient/* /var/lib/NetworkManager/*.lease /var/lib/NetworkManager/secret_key
+if [[ $LAYER == app ]]; then
+  # goldenami-certificate.service makes another one at boot.
+  rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
+fi
 if [[ -d /var/lib/amazon/ssm ]]; then
   systemctl stop amazon-ssm-agent.service 2>/dev/null || true
   rm -rf /var/lib/amazon/ssm/*

@@ -101,6 +101,7 @@ check hygiene-logs empty_find /var/log -type f -size +0
 check hygiene-temporary-files empty_find /tmp /var/tmp -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' ! -path "$0"
 check hygiene-swap empty_find /swapfile /var/swapfile -maxdepth 0
 if [[ $LAYER == app ]]; then
+  check hygiene-tls-key empty_find /etc/ssl/private -name 'ssl-cert-snakeoil.key'
   check hygiene-secrets secrets
 fi
 sync
