@@ -30,6 +30,7 @@ class Problem:
         got: In words that follow "got".
         looks_at: The other keys that it depends on.
         text: A whole sentence instead of expected and got.
+        section: Whether the place is a section.
     """
 
     at: Place
@@ -37,10 +38,12 @@ class Problem:
     got: str = ""
     looks_at: tuple[Place, ...] = ()
     text: str = ""
+    section: bool = False
 
     def line(self, file: str) -> str:
         """The problem as a line of the error message."""
-        return f"{file}: {spell(self.at)}: {self.text or f'expected {self.expected}, got {self.got}'}"
+        where = spell(self.at, section=self.section)
+        return f"{file}: {where}: {self.text or f'expected {self.expected}, got {self.got}'}"
 
 
 def broken(problem: Problem, wrong: Iterable[Place]) -> bool:
@@ -49,27 +52,19 @@ def broken(problem: Problem, wrong: Iterable[Place]) -> bool:
     return any(place[: len(bad)] == bad for place in rests_on for bad in wrong)
 
 
-def spell(at: Place) -> str:
-    """A place as an operator finds it in the file: `[app] port`, `[[parameters]] number 2, name`."""
+def spell(at: Place, *, section: bool = False) -> str:
+    """A place as an operator finds it in the file: `[app] port`, `[[parameters]] number 2, name`, `[app]`."""
     parts = [part for part in at if part != "[key]"]
     if parts[0] == "parameters":
         head = "[[parameters]]" + (f" number {int(parts[1]) + 1}" if len(parts) > 1 else "")
         return ", ".join([head, *(str(part) for part in parts[2:])])
     items = [f"item {part + 1}" for part in parts if isinstance(part, int)]
     names = [str(part) for part in parts if not isinstance(part, int)]
-    if len(names) == 1:
-        spelled = f"[{names[0]}]" if names[0] in _SECTIONS else names[0]
-    elif ".".join(names) in _SECTIONS:
-        spelled = f"[{'.'.join(names)}]"
-    else:
-        spelled = f"[{'.'.join(names[:-1])}] {names[-1]}"
+    table, name = ".".join(names[:-1]), names[-1]
+    if section:
+        table, name = ".".join(names), ""
+    spelled = f"[{table}] {name}".rstrip() if table else name
     return ", ".join([spelled, *items])
-
-
-_SECTIONS = frozenset(
-    "image image.root_volume runtime runtime.go runtime.postgresql app app.environment database instance tags"
-    " targets targets.local targets.aws".split()
-)
 
 
 def shown(value: object, at: Place = ()) -> str:
@@ -111,14 +106,14 @@ def _explain(model: type[BaseModel], found: Any) -> Problem:
     if kind == "extra_forbidden":
         return Problem(at, text=_unknown(model, owner, str(at[-1])))
     expected = _expected(found, field)
+    section = field is not None and section_of(field) is not None
     if kind == "missing":
-        section = field is not None and section_of(field) is not None
-        return Problem(at, "this section" if section else expected, "nothing")
+        return Problem(at, "this section" if section else expected, "nothing", section=section)
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        expected = "a section"
-    elif at[-1:] == ("[key]",):
+        return Problem(at, "a section", shown(found["input"], at), section=True)
+    if at[-1:] == ("[key]",):
         return Problem(at, text="not a name that is allowed here; expected letters, digits and _")
-    elif kind in ("string_type", "tuple_type", "list_type") and field is not None:
+    if kind in ("string_type", "tuple_type", "list_type") and field is not None:
         expected = {"string_type": "a string in quotes", "tuple_type": "a list", "list_type": "a list"}[kind]
         expected = expected if isinstance(at[-1], int) else f"{expected}: {_expected(found, field)}"
     got = shown(found["input"], at)
@@ -144,7 +139,7 @@ def _unknown(model: type[BaseModel], owner: type[BaseModel] | None, name: str) -
     near = difflib.get_close_matches(name, known, 1, cutoff=0.6)
     if near:
         return f"unknown key; did you mean {near[0]}?"
-    homes = [spell(place) for place, _ in walk(model) if place[-1] == name]
+    homes = [spell(place, section=bool(section_of(field))) for place, field in walk(model) if place[-1] == name]
     if homes:
         return f"unknown key here; did you mean {' or '.join(homes)}?"
     return f"unknown key; expected one of {', '.join(known)}"
@@ -178,7 +173,7 @@ def field_at(model: type[BaseModel], at: Place) -> tuple[type[BaseModel] | None,
             if inner is None:  # a key within a mapping
                 return owner, field
             owner = inner
-        assert owner is not None  # noqa: S101
+        assert owner is not None
         field = next((f for name, f in owner.model_fields.items() if (f.alias or name) == step), None)
         if field is None:
             return owner, None

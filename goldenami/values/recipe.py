@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 from pydantic import PrivateAttr, ValidationError
 
+from goldenami.values.application import App, Database, Parameter
 from goldenami.values.errors import RecipeError
 from goldenami.values.kinds import Frozen, Section, Text, key
 from goldenami.values.mending import mend
 from goldenami.values.problems import Problem, broken, explain
 from goldenami.values.rules import check
-from goldenami.values.sections import App, Database, Image, Instance, Parameter, Runtime
+from goldenami.values.sections import Image, Instance, Runtime
 from goldenami.values.targets import Target, TargetName, Targets
 
 
@@ -115,7 +116,9 @@ def _read(path: Path) -> str:
         # A byte-order mark is what Windows editors leave behind.
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise RecipeError([f"there is no recipe {path}"], next="run this in the folder that holds golden.toml") from None
+        raise RecipeError(
+            [f"there is no recipe {path}"], next="run this in the folder that holds golden.toml"
+        ) from None
     except IsADirectoryError:
         raise RecipeError([f"{path} is a directory; expected a recipe file"]) from None
     except UnicodeDecodeError as error:

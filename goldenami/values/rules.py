@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from goldenami.values.families import FAMILIES
 from goldenami.values.kinds import words
 from goldenami.values.problems import SECRET_NAME, Place, Problem, shown
 
@@ -46,7 +47,7 @@ def _architecture(recipe: Recipe) -> Iterator[Problem]:
             yield Problem(
                 at,
                 f"an instance type with the image's architecture {recipe.image.architecture}, such as {example}",
-                f'{shown(instance_type)}, which is {"x86_64" if arm else "arm64"} (or change [image] architecture)',
+                f"{shown(instance_type)}, which is {'x86_64' if arm else 'arm64'} (or change [image] architecture)",
                 looks_at=(("image", "architecture"),),
             )
 
@@ -61,7 +62,9 @@ def _root_volume(recipe: Recipe) -> Iterator[Problem]:
     if volume.iops > max(3000, 500 * volume.size_gib):
         most = max(3000, 500 * volume.size_gib)
         got = f"{volume.iops} (at most 500 for each GiB)"
-        yield Problem((*at, "iops"), f"at most {most} with {volume.size_gib} GiB", got, ((*at, "size_gib"), (*at, "type")))
+        yield Problem(
+            (*at, "iops"), f"at most {most} with {volume.size_gib} GiB", got, ((*at, "size_gib"), (*at, "type"))
+        )
     if volume.throughput * 4 > volume.iops:
         got = f"{volume.throughput} (at most a quarter of iops)"
         yield Problem((*at, "throughput"), f"at most {volume.iops // 4}", got, ((*at, "iops"), (*at, "type")))
@@ -76,7 +79,9 @@ def _go(recipe: Recipe) -> Iterator[Problem]:
             yield Problem((*at, "sha256"), expected, "nothing", (source,))
         major_minor = tuple(int(part) for part in go.version.split("."))
         if len(major_minor) == 2 and major_minor >= (1, 21):  # since 1.21 the first release is called 1.21.0
-            yield Problem(version, f"all three numbers, as go.dev names it: {go.version}.0", shown(go.version), (source,))
+            yield Problem(
+                version, f"all three numbers, as go.dev names it: {go.version}.0", shown(go.version), (source,)
+            )
         return
     for name, value in (("sha256", go.sha256), ("url", go.url)):
         if value:
@@ -91,12 +96,12 @@ def _go(recipe: Recipe) -> Iterator[Problem]:
 def _postgresql(recipe: Recipe) -> Iterator[Problem]:
     family, version = recipe.image.os, recipe.runtime.postgresql.version
     if version not in family.postgresql:
-        from goldenami.values.families import FAMILIES
-
-        others = [name for name, other in FAMILIES.items() if version in other.postgresql]
-        way = f'; [image] family {words([f"{chr(34)}{name}{chr(34)}" for name in others])} has it' if others else ""
+        others = [f'"{name}"' for name, other in FAMILIES.items() if version in other.postgresql]
+        way = f"; [image] family {words(others)} has it" if others else ""
         at = ("runtime", "postgresql", "version")
-        yield Problem(at, f"{words(family.postgresql)}, which {family.name} has", f"{version}{way}", (("image", "family"),))
+        yield Problem(
+            at, f"{words(family.postgresql)}, which {family.name} has", f"{version}{way}", (("image", "family"),)
+        )
 
 
 def _app(recipe: Recipe) -> Iterator[Problem]:
@@ -104,7 +109,9 @@ def _app(recipe: Recipe) -> Iterator[Problem]:
     if "://" in app.source:
         parts = urlsplit(app.source)
         if parts.scheme not in ("https", "ssh", "git", "file"):
-            yield Problem(("app", "source"), "an https://, ssh:// or git@host:path URL, or a directory", shown(app.source))
+            yield Problem(
+                ("app", "source"), "an https://, ssh:// or git@host:path URL, or a directory", shown(app.source)
+            )
         if parts.password or (parts.username and parts.scheme == "https"):
             yield Problem(("app", "source"), "a URL without a user name or password in it", shown(app.source))
     elif app.source.startswith("-"):
@@ -149,7 +156,7 @@ def _parameters(recipe: Recipe) -> Iterator[Problem]:
 def _tags(recipe: Recipe) -> Iterator[Problem]:
     if len(recipe.tags) > MAX_TAGS:
         expected = f"at most {MAX_TAGS} (EC2 allows 50, of which the image needs up to {50 - MAX_TAGS})"
-        yield Problem(("tags",), expected, str(len(recipe.tags)))
+        yield Problem(("tags",), expected, str(len(recipe.tags)), section=True)
     for name, value in recipe.tags.items():
         at: Place = ("tags", name)
         if not 1 <= len(name) <= 127:
@@ -177,4 +184,6 @@ def _targets(recipe: Recipe) -> Iterator[Problem]:
         if target.kms_key_id and not recipe.image.root_volume.encrypted:
             at = ("targets", name, "kms_key_id")
             got = "one, though [image.root_volume] encrypted is false"
-            yield Problem(at, "no key for an image that is not encrypted", got, (("image", "root_volume", "encrypted"),))
+            yield Problem(
+                at, "no key for an image that is not encrypted", got, (("image", "root_volume", "encrypted"),)
+            )

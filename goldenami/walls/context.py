@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 # What only the app layer may depend on; in the base layer these are empty.
 _APP_ONLY = (
-    "APP_SOURCE APP_REPOSITORY APP_COMMIT APP_REF APP_BUILD APP_EXEC APP_PORT APP_HEALTH APP_SCHEMA"
-    " DB_NAME DB_USER DB_PASSWORD_PARAMETER AWS_REGION"
-).split()
+    *("APP_SOURCE", "APP_REPOSITORY", "APP_COMMIT", "APP_REF", "APP_BUILD", "APP_EXEC", "APP_PORT", "APP_HEALTH"),
+    *("APP_SCHEMA", "DB_NAME", "DB_USER", "DB_PASSWORD_PARAMETER", "AWS_REGION"),
+)
 
 
 def context(recipe: Recipe, layer: Layer, region: str, app_commit: str) -> dict[str, Any]:
