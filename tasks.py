@@ -261,9 +261,9 @@ def local_down(_: Context) -> None:
 @command
 def local_status(_: Context, json: bool = False) -> None:
     """Say whether the embedded cloud runs, where, and what is in it."""
-    from localcloud import control
+    from localcloud import __main__ as cloud
 
-    print(control.describe(as_json=json))
+    raise Exit(code=cloud.run("status", as_json=json))
 
 
 @task(name="reset", help={"yes": "really do it"})

@@ -83,7 +83,7 @@ def require_imdsv2(aws: Connection, ami: str) -> None:
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-IMDS-new-instances.html
     """
-    aws.client("ec2").modify_image_attribute(ImageId=ami, Attribute="imdsSupport", ImdsSupport={"Value": "v2.0"})
+    aws.client("ec2").modify_image_attribute(ImageId=ami, ImdsSupport={"Value": "v2.0"})
 
 
 def remove(aws: Connection, image: Image) -> None:
