@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from localcloud.machines.errors import MachineError
 from localcloud.machines.model import Driver, Machine, Spec
 from localcloud.machines.reaping import reap
@@ -9,12 +11,28 @@ from localcloud.machines.reaping import reap
 __all__ = ["Driver", "Machine", "MachineError", "Spec", "choose", "reap"]
 
 
-def choose(mode: str) -> Driver:
-    """The driver for GOLDENAMI_MACHINES: auto, qemu or container. Raises MachineError with the mend in its message."""
-    from localcloud.machines import container
+def choose(mode: str, cache: Path | None = None) -> Driver:
+    """The driver for GOLDENAMI_MACHINES (auto, qemu or container), with KVM's trial remembered in `cache`.
+
+    auto: KVM where it boots, else the container where we are root, else emulation.
+    Raises MachineError with the mend in its message when nothing works.
+    """
+    from localcloud.folder import default_cache
+    from localcloud.machines import container, probe, qemu
 
     if mode not in ("auto", "qemu", "container"):
         raise MachineError(f"GOLDENAMI_MACHINES is {mode!r}: expected auto, qemu or container")
-    if obstacle := container.obstacle():
-        raise MachineError(f"cannot run containers as machines: {obstacle}")
-    return container.ContainerDriver()
+    no_container, no_qemu = container.obstacle(), qemu.obstacle()
+    if mode == "container" and no_container:
+        raise MachineError(f"cannot run containers as machines: {no_container}")
+    if mode == "qemu" and no_qemu:
+        raise MachineError(f"cannot run virtual machines: {no_qemu}")
+    if mode == "container":
+        return container.ContainerDriver()
+    if no_qemu is None and probe.kvm(cache or default_cache()).works:
+        return qemu.QemuDriver("kvm")
+    if mode == "auto" and no_container is None:
+        return container.ContainerDriver()
+    if no_qemu is None:
+        return qemu.QemuDriver("tcg")
+    raise MachineError(f"no way to run machines here: {no_qemu}; or as containers: {no_container}")

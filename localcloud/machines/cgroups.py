@@ -58,9 +58,7 @@ def create(folder: Path) -> list[Path]:
                     with contextlib.suppress(OSError):
                         (path / setting).write_text((path.parent / setting).read_text())
     except OSError as error:
-        raise MachineError(
-            f"cannot run containers: control groups are not writable here ({error})"
-        ) from error
+        raise MachineError(f"cannot run containers: control groups are not writable here ({error})") from error
     return made
 
 

@@ -59,9 +59,7 @@ class ContainerMachine:
             if self.alive():
                 return
             if not spec.disk.is_file():
-                raise MachineError(
-                    f"cannot start machine {spec.instance_id}: its disk {spec.disk} does not exist"
-                )
+                raise MachineError(f"cannot start machine {spec.instance_id}: its disk {spec.disk} does not exist")
             if attached := loops.of(spec.disk):
                 raise MachineError(
                     f"cannot start machine {spec.instance_id}: its disk {spec.disk} is in use by {attached[0]}"

@@ -1,6 +1,6 @@
 """The process above a machine: sets it up, waits for it, and ends it when the server dies. Standard library only.
 
-Run as `python -I keeper.py container|run`, in the machine's folder, with the plan (JSON) as one line on its standard
+Run as `python -I keeper.py container|plain`, in the machine's folder, with the plan (JSON) as one line on its standard
 input. The line's pipe stays open as a lifeline: its end means that the server is gone, and everything goes at once.
 Later lines: `stop` asks for a clean power-off. On standard output it says `ready`, or `error <why>`.
 

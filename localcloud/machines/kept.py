@@ -38,9 +38,7 @@ def launch(folder: Path, kind: str, plan: dict[str, Any], prefix: list[str]) -> 
     answer = _answer(process, timeout=30)
     if answer != "ready":
         cut(process)
-        detail = (
-            answer.removeprefix("error ") or _last_line(folder / "keeper.log") or "its keeper ended at once"
-        )
+        detail = answer.removeprefix("error ") or _last_line(folder / "keeper.log") or "its keeper ended at once"
         raise MachineError(f"cannot start machine {folder.name}: {detail}")
     return process
 

@@ -25,9 +25,7 @@ def reap(machines_folder: Path) -> list[str]:
     done += [f"ended process {pid}" for pid in kept.end(machines_folder)]
     if os.geteuid() == 0:
         for mount in _mounts(machines_folder):
-            subprocess.run(
-                ["umount", "--lazy", "--detach-loop", str(mount)], check=False, capture_output=True
-            )
+            subprocess.run(["umount", "--lazy", "--detach-loop", str(mount)], check=False, capture_output=True)
             done.append(f"unmounted {mount}")
         for folder in folders:
             done += [f"removed control group {path}" for path in cgroups.remove(folder)]

@@ -1,0 +1,61 @@
+"""Talk to a running QEMU over its QMP socket (QEMU Machine Protocol), one connection a command."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from localcloud.machines.errors import MachineError
+
+
+def execute(path: Path, command: str, arguments: dict[str, Any] | None = None, timeout: float = 10) -> Any:
+    """Run one command and return its result. Raises MachineError when QEMU does not answer or refuses."""
+    deadline = time.monotonic() + timeout
+    try:
+        with connect(path, deadline) as client, client.makefile("rwb") as stream:
+            json.loads(stream.readline())  # the greeting
+            _call(stream, "qmp_capabilities", {})
+            return _call(stream, command, arguments or {})
+    except (OSError, ValueError) as error:
+        raise MachineError(f"cannot reach the virtual machine ({path}): {error}") from error
+
+
+def monitor(path: Path, line: str) -> str:
+    """Run a line of the human monitor, for what QMP has no command for; what it prints is its error, if any."""
+    answer: str = execute(path, "human-monitor-command", {"command-line": line})
+    return answer.strip()
+
+
+def connect(path: Path, deadline: float) -> socket.socket:
+    """Connect to a socket that may not be there yet, by a path that may be longer than a socket's may be."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        while True:
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(max(0.1, deadline - time.monotonic()))
+            try:
+                client.connect(f"/proc/self/fd/{folder}/{path.name}")
+            except (FileNotFoundError, ConnectionRefusedError):
+                client.close()
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return client
+    finally:
+        os.close(folder)
+
+
+def _call(stream: Any, command: str, arguments: dict[str, Any]) -> Any:
+    stream.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+    stream.flush()
+    while True:
+        reply = json.loads(stream.readline())  # an empty line, at the end, is a ValueError
+        if "error" in reply:
+            raise MachineError(f"QEMU refused {command}: {reply['error']['desc']}")
+        if "return" in reply:  # else an event
+            return reply["return"]
