@@ -151,7 +151,7 @@ def _base_layer(
     shop.progress.say(f"base layer: {base.reason}, {base.action} {base.image.name} ({base.image.id})")
     if base.action == "adopt":
         return layers.finish(shop, base.image.id, inputs.tags), ()
-    return base.image, ()
+    return base.image, provenance.checks_of(shop, base.image, "base")
 
 
 def _build(shop: Shop, run: Run, inputs: Inputs, source: Source | None, lock: int) -> layers.Baked:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from goldenami.flows.shop import Shop
-from goldenami.values.images import Image
+from goldenami.values.images import RUN, Image, Layer
 from goldenami.values.plan import LayerPlan
 from goldenami.values.report import Check, as_json, markdown
 from goldenami.values.versions import Version
@@ -68,6 +68,12 @@ def write_failure(run: Run, title: str, reason: str) -> None:
     summary = [("Image", title), ("Result", f"refused: {reason}"), ("Run", run.id)]
     write_text(run.folder / "report.md", markdown(title, summary, checks))
     write_json(run.folder / "report.json", as_json(summary, checks))
+
+
+def checks_of(shop: Shop, image: Image, layer: Layer) -> tuple[Check, ...]:
+    """The checks that a reused layer passed when it was baked, if that was in this checkout."""
+    run = Run(image.tags.get(RUN, ""), shop.build / image.tags.get(RUN, "unknown"))
+    return tuple(Check(**check) for check in run.facts().get(f"{layer}_checks", []))
 
 
 def _packages(run: Run) -> list[sbom.Package]:

@@ -42,7 +42,8 @@ def render(image: str, version: str, family: str, packages: Sequence[Package]) -
     distribution = family.split("-")[0]
     kind, namespace = ("rpm", "amzn") if distribution == "amazon" else ("deb", distribution)
     bom = Bom()
-    bom.metadata.component = Component(name=image, version=version, type=ComponentType.OPERATING_SYSTEM, bom_ref=image)
+    system = Component(name=image, version=version, type=ComponentType.OPERATING_SYSTEM, bom_ref=image)
+    bom.metadata.component = system
     for package in packages:
         purl = PackageURL(kind, namespace, package.name, package.version, {"arch": package.architecture})
         bom.components.add(
@@ -54,4 +55,5 @@ def render(image: str, version: str, family: str, packages: Sequence[Package]) -
                 bom_ref=purl.to_string(),
             )
         )
+    bom.register_dependency(system, bom.components)
     return make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
