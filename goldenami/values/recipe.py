@@ -102,7 +102,10 @@ def parse(text: str, path: Path = Path("golden.toml")) -> Recipe:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError([f"{path.name}: not valid TOML: {error}"], next=f"edit {path}") from None
+        *_, last = text.split("\n")
+        end = f"at line {text.count(chr(10)) + 1}, column {len(last) + 1}, the end of the file"
+        told = str(error).replace("at end of document", end)
+        raise RecipeError([f"{path.name}: not valid TOML: {told}"], next=f"edit {path}") from None
     recipe, problems = _validate(data)
     if problems or recipe is None:
         lines = dict.fromkeys(problem.line(path.name) for problem in problems)

@@ -91,7 +91,7 @@ def literal(quoted: str) -> str:
 
 def _value(node: Any) -> Any:
     if isinstance(node, str):
-        if node.startswith('"<<'):
+        if node.startswith('"<<') and "\n" in node:  # a heredoc: no quoted string holds a real line break
             return Expression(node[1:-1])
         if node.startswith('"'):
             # An interpolation that is not doubled makes it more than a literal.

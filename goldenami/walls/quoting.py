@@ -25,7 +25,8 @@ def hcl(value: Value) -> str:
         # JSON's escapes are a part of HCL's, except that HCL has no \b, \f and \/ and knows \u for all of them.
         text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         text = re.sub(r"(\\\\)|\\b|\\f", lambda m: m[1] or {"\\b": "\\u0008", "\\f": "\\u000c"}[m[0]], text)
-        return re.sub(r"([$%])(?=\{)", r"\1\1", text)
+        # `$${` would do for most, but readers disagree on what stands before it ("$$${"); an escaped brace is clear.
+        return re.sub(r"(?<=[$%])\{", r"\\u007b", text)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{hcl(name)} = {hcl(inner)}" for name, inner in value.items()) + "}"
     return "[" + ", ".join(hcl(inner) for inner in value) + "]"

@@ -169,6 +169,8 @@ def _write(contents: Mapping[str, str], folder: Path) -> list[Path]:
     # What an earlier rendering left must not go into the image.
     for name in ("scripts", "files"):
         shutil.rmtree(folder / name, ignore_errors=True)
+    for path in folder.glob("*.pkr.hcl"):
+        path.unlink()
     paths = []
     for name, text in sorted(contents.items()):
         path = folder / name
