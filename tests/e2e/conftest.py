@@ -1,0 +1,54 @@
+"""One workspace and one cloud for the end-to-end tests; its base layer is baked once."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import workspace
+from tests.e2e.workspace import Workspace
+
+
+@pytest.fixture(scope="session")
+def cloud_state() -> Iterator[Path]:
+    """The state folder; at the end nothing of the cloud may be left on this machine."""
+    state = Path(tempfile.mkdtemp(prefix="goldenami-e2e-"))
+    yield state
+    keeper = Workspace(workspace.ROOT, state)
+    keeper.invoke("local.down")
+    left = keeper.on_this_machine()
+    shutil.rmtree(state)
+    assert not left, left
+
+
+@pytest.fixture(scope="session")
+def shop(cloud_state: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A clean copy whose state folder is empty at first."""
+    return Workspace(workspace.checkout(tmp_path_factory.mktemp("shop")), cloud_state)
+
+
+@pytest.fixture(scope="session")
+def baked(shop: Workspace) -> str:
+    """The AMI of the session's first bake: the recipe as it stands, from nothing."""
+    printed = shop.ok("bake")
+    return printed.strip()
+
+
+@pytest.fixture
+def tiny(shop: Workspace, baked: str, tmp_path: Path) -> Workspace:
+    """Another checkout on the same cloud, with an application that builds in a second; its base layer is there."""
+    other = workspace.colleague(shop, tmp_path / "tiny")
+    other.edit("golden.toml", 'source = "examples/guestbook"', 'source = "tests/e2e/tiny"')
+    other.edit(
+        "golden.toml",
+        "CGO_ENABLED=0 go build -modfile=distro.mod -trimpath -o guestbook ./cmd/server",
+        "go build -o guestbook main.go",
+    )
+    other.edit("golden.toml", 'schema = "schema.sql"\n', "")
+    # A source of its own for each test, so that no test finds the image of another.
+    (other.root / "tests/e2e/tiny/who.txt").write_text(str(tmp_path))
+    return other

@@ -1,0 +1,189 @@
+"""The main job, whole: a bake from nothing, an instance of its AMI, and what happens when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.workspace import Workspace, colleague
+
+pytestmark = pytest.mark.e2e
+
+
+def get(url: str, data: bytes | None = None, seconds: float = 60) -> tuple[int, str]:
+    """Ask until something answers."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def runs(shop: Workspace) -> list[Path]:
+    return sorted(path.parent for path in (shop.root / "build").glob("*/run.json"))
+
+
+def test_a_bake_from_nothing_prints_the_id_of_a_verified_ami(shop: Workspace, baked: str) -> None:
+    assert baked.startswith("ami-")
+    assert "\n" not in baked
+    (image,) = shop.golden()
+    assert (image["id"], image["version"], image["status"], image["candidate"]) == (baked, "v1.0", "verified", True)
+    tags = image["tags"]
+    expected = {"Name": "guestbook-golden-v1.0", "Version": "1.0.0", "Environment": "production", "Go": "1.19"}
+    assert {key: tags[key] for key in expected} == expected
+    assert shop.candidate() == baked
+    assert shop.leftovers() == []
+
+
+def test_a_run_leaves_its_provenance(shop: Workspace, baked: str) -> None:
+    folder = runs(shop)[0]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["image"]["id"] == baked
+    assert {"postgresql-15", "golang-go"} <= {package["name"] for package in manifest["packages"]}
+    bill = json.loads((folder / "sbom.cdx.json").read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    assert len(bill["components"]) == len(manifest["packages"])
+    report = json.loads((folder / "report.json").read_text())
+    assert report["passed"]
+    assert all(item["ok"] for item in report["checklist"])
+    assert "- [x] Health check passed" in (folder / "report.md").read_text()
+
+
+def test_no_secret_is_written_anywhere(shop: Workspace, baked: str) -> None:
+    secret = shop.client("ssm").get_parameter(Name="/guestbook/production/db/password", WithDecryption=True)
+    value = secret["Parameter"]["Value"].encode()
+    assert len(value) > 20
+    for path in (shop.root / "build").rglob("*"):
+        if path.is_file():
+            assert value not in path.read_bytes(), path
+    assert not list((shop.root / "build").rglob("ssh_key")), "the builders' private keys are gone"
+
+
+def test_an_instance_launched_by_hand_serves_the_app_and_keeps_data(shop: Workspace, baked: str) -> None:
+    ec2 = shop.client("ec2")
+    group = ec2.create_security_group(GroupName="by-hand", Description="by hand")["GroupId"]
+    rule = {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "IpRanges": [{"CidrIp": "127.0.0.0/8"}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
+    launched = ec2.run_instances(
+        ImageId=baked,
+        InstanceType="t3.micro",
+        MinCount=1,
+        MaxCount=1,
+        SecurityGroupIds=[group],
+        IamInstanceProfile={"Name": "guestbook-bake"},
+    )
+    machine = launched["Instances"][0]["InstanceId"]
+    try:
+        ec2.get_waiter("instance_running").wait(InstanceIds=[machine], WaiterConfig={"Delay": 1})
+        address = ec2.describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]["PublicIpAddress"]
+        assert get(f"http://{address}:8080/health")[0] == 200
+        entry = json.dumps({"name": "한글", "message": 'it\'s "kept"'}).encode()
+        assert get(f"http://{address}:8080/api/entries", entry)[0] in (200, 201)
+        ec2.reboot_instances(InstanceIds=[machine])
+        time.sleep(2)
+        assert "한글" in get(f"http://{address}:8080/api/entries", seconds=90)[1]
+    finally:
+        ec2.terminate_instances(InstanceIds=[machine])
+        ec2.get_waiter("instance_terminated").wait(InstanceIds=[machine], WaiterConfig={"Delay": 1})
+        ec2.delete_security_group(GroupId=group)
+    assert shop.leftovers() == []
+
+
+def test_nothing_changed_launches_nothing(shop: Workspace, baked: str) -> None:
+    before, folders = shop.launched(), runs(shop)
+    assert shop.ok("bake").strip() == baked
+    assert shop.launched() == before
+    assert runs(shop) == folders
+
+
+def test_images_survive_the_cloud(shop: Workspace, baked: str) -> None:
+    shop.ok("local.down")
+    assert shop.on_this_machine() == []
+    assert [image["id"] for image in shop.golden()] == [baked]
+    assert shop.candidate() == baked
+    subprocess.run(["kill", "-9", str(shop.cloud()["pid"])], check=True)
+    assert [image["id"] for image in shop.golden()] == [baked]
+
+
+def test_a_change_of_the_app_bakes_the_app_layer_alone(tiny: Workspace, baked: str) -> None:
+    plan = json.loads(tiny.ok("bake", "--plan", "--json"))
+    assert (plan["base"]["action"], plan["app"]["action"]) == ("reuse", "build")
+    result = json.loads(tiny.ok("bake", "--json"))
+    assert result["layers"]["base"]["action"] == "reuse"
+    assert result["ami"] != baked
+    assert result["version"] == tiny.golden()[0]["version"]
+    assert tiny.candidate() == result["ami"]
+
+
+def test_a_build_that_breaks_leaves_no_image(tiny: Workspace) -> None:
+    before, images = tiny.candidate(), tiny.images()
+    tiny.edit("tests/e2e/tiny/main.go", "func main() {", "func main() { undeclared()")
+    done = tiny.invoke("bake")
+    assert done.returncode == 4
+    assert "undeclared" in done.stderr
+    assert "Next: less" in done.stderr
+    assert done.stdout == ""
+    assert (tiny.images(), tiny.candidate(), tiny.leftovers()) == (images, before, [])
+
+
+def test_an_app_that_is_not_well_fails_the_first_gate(tiny: Workspace) -> None:
+    before, images = tiny.candidate(), tiny.images()
+    tiny.edit("tests/e2e/tiny/main.go", 'fmt.Fprintln(w, "ok")', 'http.Error(w, "no", 503); fmt.Print()')
+    done = tiny.invoke("bake")
+    assert done.returncode == 5
+    assert "health" in done.stderr
+    assert "503" in done.stderr
+    assert (tiny.images(), tiny.candidate(), tiny.leftovers()) == (images, before, [])
+    report = (runs(tiny)[-1] / "report.md").read_text()
+    assert "- [ ] **FAILED**: Health check passed" in report
+
+
+def test_an_image_that_is_well_only_while_it_bakes_fails_the_second_gate(tiny: Workspace) -> None:
+    before = tiny.candidate()
+    # It starts well while it bakes, and not once the image is finished: after the first gate a file appears.
+    tiny.edit(
+        "tests/e2e/tiny/main.go",
+        "func main() {",
+        'func main() {\n\tif _, err := os.Stat("/opt/guestbook/late"); err == nil {\n\t\tlog.Fatal("too late")\n\t}',
+    )
+    late = tiny.root / "provisioners/app/86-late.sh"
+    late.write_text("#!/usr/bin/env bash\nset -euo pipefail\ntouch /opt/guestbook/late\n")
+    done = tiny.invoke("bake")
+    assert done.returncode == 5, done.stderr[-3000:]
+    assert "boot-health-outside" in done.stderr
+    failed = tiny.images()[0]
+    assert failed["status"] == "failed"
+    assert (tiny.candidate(), tiny.leftovers()) == (before, [])
+    assert (runs(tiny)[-1] / "console.log").read_text()
+
+
+def test_a_broken_recipe_is_refused_before_anything_is_started(tiny: Workspace) -> None:
+    tiny.edit("golden.toml", "port = 8080", 'port = "8080"')
+    tiny.edit("golden.toml", 'family = "debian-12"', 'family = "debian"')
+    done = tiny.invoke("bake")
+    assert done.returncode == 2
+    assert "[app] port" in done.stderr
+    assert "[image] family" in done.stderr
+    assert runs(tiny) == []
+
+
+def test_two_bakes_at_once_get_two_versions(tiny: Workspace, tmp_path: Path) -> None:
+    other = colleague(tiny, tmp_path / "other")
+    (other.root / "tests/e2e/tiny/who.txt").write_text("somebody else")
+    with tiny.running("bake") as first, other.running("bake") as second:
+        assert (first.process.wait(600), second.process.wait(600)) == (0, 0), (
+            first.log.read_text()[-2000:] + second.log.read_text()[-2000:]
+        )
+    names = [image["name"] for image in tiny.golden()]
+    assert len(names) == len(set(names))
+    assert tiny.leftovers() == []

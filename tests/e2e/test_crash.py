@@ -1,0 +1,98 @@
+"""A bake may be ended at any moment, in any way; the next one finishes the work and nothing is left behind."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.e2e.workspace import Workspace
+
+pytestmark = pytest.mark.e2e
+
+# What the bake says when it has come to a phase.
+PHASES = {
+    "launching": "Launching a source AWS instance",
+    "building": "scripts/30-build.sh",
+    "imaging": "Creating AMI guestbook-golden",
+    "waiting": "Waiting for AMI to become ready",
+    "verifying": "probing http://",
+}
+
+
+def golden(shop: Workspace) -> set[str]:
+    return {image["id"] for image in shop.golden()}
+
+
+def finish(shop: Workspace, before: set[str]) -> None:
+    """The next bake succeeds, one AMI is there more than before, and nothing is left over."""
+    ami = shop.ok("bake").strip()
+    assert golden(shop) == before | {ami}
+    assert shop.candidate() == ami
+    assert shop.leftovers() == []
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_kill_9_then_bake_again(tiny: Workspace, phase: str) -> None:
+    before = golden(tiny)
+    with tiny.running("bake") as bake:
+        bake.wait_for(PHASES[phase])
+        bake.stop(signal.SIGKILL)
+    finish(tiny, before)
+
+
+def test_interrupt_cleans_up_and_says_so(tiny: Workspace) -> None:
+    before = golden(tiny)
+    with tiny.running("bake") as bake:
+        bake.wait_for(PHASES["building"])
+        assert bake.stop(signal.SIGINT) == 130
+        assert "interrupted" in bake.log.read_text()
+    assert tiny.leftovers() == []
+    finish(tiny, before)
+
+
+def test_terminate_during_the_second_gate(tiny: Workspace) -> None:
+    before = golden(tiny)
+    with tiny.running("bake") as bake:
+        bake.wait_for(PHASES["verifying"])
+        assert bake.stop(signal.SIGTERM) == 130
+    assert tiny.leftovers() == []
+    finish(tiny, before)
+
+
+def test_sweep_removes_what_a_dead_run_left_and_nothing_else(tiny: Workspace) -> None:
+    ec2 = tiny.client("ec2")
+    tags = [{"Key": "goldenami:run", "Value": "20260101-000000-somebody"}]
+    foreign = ec2.create_security_group(
+        GroupName="goldenami-foreign",
+        Description="a colleague's run",
+        TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
+    )["GroupId"]
+    try:
+        with tiny.running("bake") as bake:
+            bake.wait_for(PHASES["verifying"])
+            bake.stop(signal.SIGKILL)
+        assert any("instance" in left for left in tiny.leftovers())
+        planned = tiny.ok("sweep", "--plan")
+        assert "would remove" in planned
+        assert "kept (may be alive)" in planned
+        tiny.ok("sweep")
+        assert [left for left in tiny.leftovers() if "foreign" not in left] == []
+        assert foreign in tiny.ok("sweep")
+    finally:
+        tiny.ok("sweep", "--run", "20260101-000000-somebody")
+    assert tiny.leftovers() == []
+
+
+def test_a_second_bake_waits_for_the_first(tiny: Workspace) -> None:
+    before = golden(tiny)
+    with tiny.running("bake") as first:
+        first.wait_for(PHASES["launching"])
+        with tiny.running("bake") as second:
+            second.wait_for("another bake is running here")
+            assert first.process.wait(600) == 0
+            assert second.process.wait(600) == 0
+            time.sleep(0.1)
+            assert "unchanged" in second.log.read_text()
+    assert len(golden(tiny) - before) == 1

@@ -1,0 +1,193 @@
+"""A clean copy of the checkout with a cloud of its own, and what a test asks of both."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Workspace:
+    """A copy of the tracked files, and a state folder."""
+
+    root: Path
+    state: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {**kept, "GOLDENAMI_STATE": str(self.state), "COLUMNS": "120", **self.env}
+
+    def invoke(self, *args: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+        """Run a task to its end."""
+        done = subprocess.run(
+            ["./invoke", *args],
+            cwd=self.root,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def ok(self, *args: str, timeout: float = 900) -> str:
+        """Run a task that must succeed; its standard output."""
+        done = self.invoke(*args, timeout=timeout)
+        assert done.returncode == 0, f"{args}: exit code {done.returncode}\n{done.stderr[-6000:]}"
+        return done.stdout
+
+    @contextmanager
+    def running(self, *args: str) -> Iterator[Running]:
+        """Run a task beside the test; it is killed when the test leaves."""
+        log = self.root / f"{'-'.join(args)}-{time.monotonic_ns()}.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                ["./invoke", *args],
+                cwd=self.root,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            yield Running(process, log)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace text that must be there."""
+        file = self.root / path
+        text = file.read_text()
+        assert old in text, f"{path} does not hold {old!r}"
+        file.write_text(text.replace(old, new))
+
+    def cloud(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.ok("local.status", "--json"))
+        return found
+
+    def client(self, service: str) -> Any:
+        """A client of the workspace's cloud, as anybody would make one."""
+        info = self.cloud()
+        return boto3.client(
+            service,
+            region_name=info["region"],
+            endpoint_url=info["endpoint"],
+            aws_access_key_id=info["access_key"],
+            aws_secret_access_key=info["secret_key"],
+            config=Config(retries={"max_attempts": 2}),
+        )
+
+    def images(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.ok("images", "--json"))
+        return found
+
+    def golden(self) -> list[dict[str, Any]]:
+        """The golden AMIs, newest first."""
+        return [image for image in self.images() if image["version"]]
+
+    def launched(self) -> int:
+        """How many instances were ever launched."""
+        pages = self.client("ec2").get_paginator("describe_instances").paginate()
+        return sum(len(r["Instances"]) for page in pages for r in page["Reservations"])
+
+    def candidate(self) -> str:
+        return str(self.client("ssm").get_parameter(Name="/goldenami/guestbook/candidate")["Parameter"]["Value"])
+
+    def leftovers(self) -> list[str]:
+        """What a bake should not leave behind, in the cloud."""
+        ec2 = self.client("ec2")
+        found = [
+            f"instance {i['InstanceId']} {i['State']['Name']}"
+            for r in ec2.describe_instances()["Reservations"]
+            for i in r["Instances"]
+            if i["State"]["Name"] != "terminated"
+        ]
+        found += [f"volume {v['VolumeId']}" for v in ec2.describe_volumes()["Volumes"]]
+        found += [f"key pair {k['KeyName']}" for k in ec2.describe_key_pairs()["KeyPairs"]]
+        groups = ec2.describe_security_groups()["SecurityGroups"]
+        found += [f"security group {g['GroupName']}" for g in groups if g["GroupName"] != "default"]
+        images = ec2.describe_images(Owners=["self"])["Images"]
+        used = {m["Ebs"]["SnapshotId"] for i in images for m in i["BlockDeviceMappings"] if "Ebs" in m}
+        snapshots = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+        return found + [f"snapshot {s['SnapshotId']}" for s in snapshots if s["SnapshotId"] not in used]
+
+    def on_this_machine(self) -> list[str]:
+        """What the cloud's machines have on the host: mounts, loop devices, processes."""
+        state = str(self.state)
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if state in line]
+        loops = [path for path in Path("/sys/block").glob("loop*/loop/backing_file") if state in path.read_text()]
+        found = [f"mount {mount}" for mount in mounts] + [f"loop {loop.parts[3]}" for loop in loops]
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if state in line and "localcloud serve" not in line:
+                found.append(f"process {folder.name}: {line[:100]}")
+        return found
+
+
+@dataclass
+class Running:
+    """A task that runs beside the test."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def wait_for(self, text: str, timeout: float = 600) -> None:
+        """Wait until the task has said something."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if text in self.log.read_text():
+                return
+            assert self.process.poll() is None, f"ended without saying {text!r}:\n{self.log.read_text()[-4000:]}"
+            time.sleep(0.05)
+        raise AssertionError(f"did not say {text!r} within {timeout} s:\n{self.log.read_text()[-4000:]}")
+
+    def stop(self, number: signal.Signals, timeout: float = 300) -> int:
+        """Send a signal, as a terminal or an operator would, and wait for the end."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout)
+
+
+def checkout(destination: Path) -> Path:
+    """A clean copy of the checkout: what git tracks or would track, and its environment."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        source = ROOT / name
+        if source.is_file():
+            (destination / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, destination / name, follow_symlinks=False)
+    (destination / ".venv").symlink_to(ROOT / ".venv")
+    return destination
+
+
+def colleague(shop: Workspace, destination: Path) -> Workspace:
+    """The same checkout in another folder, without its runs, on the same cloud."""
+    shutil.copytree(shop.root, destination, symlinks=True, ignore=shutil.ignore_patterns("build", "*.log"))
+    return Workspace(destination, shop.state)
