@@ -51,7 +51,7 @@ class App(Section):
         means="Where it is installed.", expected="an absolute path such as /opt/guestbook", example="/opt/guestbook"
     )
     exec: Command = key(
-        means="What the service runs, with its arguments (systemd's ExecStart=; a % stands for itself).",
+        means="What the service runs, with its arguments (systemd's ExecStart=: it fills in ${NAME}, and a % stands for itself).",
         expected="a command on one line that begins with an absolute path",
         example="/opt/guestbook/guestbook",
     )

@@ -23,7 +23,14 @@ from goldenami.values.kinds import (
 class RootVolume(Section):
     """The root volume of the image."""
 
-    size_gib: int = key(8, means="Its size.", expected="a number of GiB from 2 to 16384", example=8, ge=2, le=16384)
+    size_gib: int = key(
+        8,
+        means="Its size; not less than the source AMI's own (8 for the vendors' AMIs).",
+        expected="a number of GiB from 2 to 16384",
+        example=8,
+        ge=2,
+        le=16384,
+    )
     type: Literal["gp3", "gp2"] = key("gp3", means="Its EBS type.", expected='"gp3" or "gp2"', example="gp3")
     iops: int = key(
         3000,

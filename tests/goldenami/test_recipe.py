@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from recipes import AMAZON_LINUX, REMOVED, ROOT, UBUNTU_ARM, data, problems, recipe, text, toml
 
 from goldenami.values.errors import RecipeError
 from goldenami.values.recipe import load, parse
+from tests.goldenami.recipes import AMAZON_LINUX, REMOVED, ROOT, UBUNTU_ARM, data, problems, recipe, text, toml
 
 
 def test_the_recipe_of_the_repository_is_valid_and_local() -> None:

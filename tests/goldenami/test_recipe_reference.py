@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from recipes import ROOT
 
 from goldenami.values import reference
 from goldenami.values.problems import section_of, walk
 from goldenami.values.recipe import Recipe
+from tests.goldenami.recipes import ROOT
 
 KEYS = [(place, field) for place, field in walk(Recipe) if section_of(field) is None]
 

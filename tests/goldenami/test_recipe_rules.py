@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from recipes import AMAZON_LINUX, problems
 
 from goldenami.values.rules import is_arm
+from tests.goldenami.recipes import AMAZON_LINUX, problems
 
 GOOD: list[dict[str, object]] = [
     {"image.name": "a"},
