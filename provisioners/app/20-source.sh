@@ -12,12 +12,13 @@ install -d -o "$APP_USER" -g "$group" -m 0755 "$APP_DIRECTORY"
 from_git() {
   [[ ! $APP_REPOSITORY =~ ://[^/@]*:[^/@]*@ ]] || die "the repository's URL holds a password, which would stay in the image: take it out"
   say "Fetching ${APP_COMMIT:-$APP_REF} of $APP_REPOSITORY"
-  local git=(runuser -u "$APP_USER" -- git -C "$APP_DIRECTORY")
+  # Nothing of root's settings, and nobody is there to answer a question.
+  local git=(as_app env HOME=/nonexistent GIT_TERMINAL_PROMPT=0 git -C "$APP_DIRECTORY")
   [[ -d $APP_DIRECTORY/.git ]] || "${git[@]}" init --quiet
   "${git[@]}" remote remove origin 2>/dev/null || true
   "${git[@]}" remote add origin "$APP_REPOSITORY"
   # Not every server gives a commit by its id; the branch or tag that it was found at has it.
-  retry 3 5 "${git[@]}" fetch --quiet --tags origin "${APP_COMMIT:-$APP_REF}" 2>/dev/null ||
+  "${git[@]}" fetch --quiet --tags origin "${APP_COMMIT:-$APP_REF}" 2>/dev/null ||
     retry 3 5 "${git[@]}" fetch --quiet --tags origin "$APP_REF"
   "${git[@]}" checkout --quiet --force --detach "${APP_COMMIT:-FETCH_HEAD}"
   "${git[@]}" submodule --quiet update --init --recursive

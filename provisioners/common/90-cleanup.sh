@@ -59,7 +59,13 @@ say "Emptying /tmp and /var/tmp"
 # This script lies in /tmp, and private folders of services go when the services stop; the rest of the work is done from GOLDEN.
 find /tmp -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' -exec rm -rf {} +
 find /var/tmp -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' ! -path "$GOLDEN" -exec rm -rf {} +
-rm -f /swapfile /var/swapfile
+# Swap that only this machine made; what fstab names belongs to the image.
+for file in /swapfile /var/swapfile; do
+  if [[ -e $file ]] && ! grep -q "^${file}[[:space:]]" /etc/fstab; then
+    swapoff "$file" 2>/dev/null || true
+    rm "$file"
+  fi
+done
 
 say "Handing freed blocks back"
 sync

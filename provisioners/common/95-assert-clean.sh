@@ -59,6 +59,17 @@ package_caches() {
   fi
 }
 
+no_stray_swap() {
+  local file
+  for file in /swapfile /var/swapfile; do
+    if [[ -e $file ]] && ! grep -q "^${file}[[:space:]]" /etc/fstab; then
+      echo "$file is not in /etc/fstab"
+      return 1
+    fi
+  done
+  echo "none"
+}
+
 # SecureString values are read now, through the role, and looked for where an installation could have left them.
 secrets() {
   local name type value line pattern found places=() looked=0
@@ -99,7 +110,7 @@ check hygiene-leases empty_find /var/lib/dhcp /var/lib/dhclient -type f
 check hygiene-package-caches package_caches
 check hygiene-logs empty_find /var/log -type f -size +0
 check hygiene-temporary-files empty_find /tmp /var/tmp -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' ! -path "$0"
-check hygiene-swap empty_find /swapfile /var/swapfile -maxdepth 0
+check hygiene-swap no_stray_swap
 if [[ $LAYER == app ]]; then
   check hygiene-tls-key empty_find /etc/ssl/private -name 'ssl-cert-snakeoil.key'
   check hygiene-secrets secrets

@@ -30,7 +30,7 @@ func Open(ctx context.Context) (*Store, error) {
 	}
 	region := first("AWS_REGION", "AWS_DEFAULT_REGION")
 	if region == "" {
-		region, err = ec2metadata.New(chain).RegionWithContext(ctx)
+		region, err = ec2metadata.New(chain).GetMetadataWithContext(ctx, "placement/region")
 		if err != nil {
 			return nil, fmt.Errorf("no AWS_REGION, and the instance metadata service does not tell it: %w", err)
 		}

@@ -1,0 +1,139 @@
+"""Cleanup and its assertion on a machine whose folders are stand-ins: each leftover is found, and cleanup removes all."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.provisioners.guest import Guest
+
+SECRET = "s3cret-'value\" with 비밀"
+
+# The real scripts name real paths: in a mount namespace of its own every one of these folders is an empty one, and the rest
+# of the machine can only be read.
+FOLDERS = ("/etc/ssh", "/etc/ssl/private", "/root", "/home", "/opt", "/srv", "/usr/local", "/run", "/var")
+PREPARE = "\n".join(
+    [
+        "set -euo pipefail",
+        'mkdir -p "$SCRATCH/tmp"; : >"$SCRATCH/machine-id"; mount --bind "$SCRATCH" "$SCRATCH"; mount -o remount,bind,ro /',
+        *(f"[[ ! -d {folder} ]] || mount -t tmpfs none {folder}" for folder in FOLDERS),
+        "mkdir -p /var/tmp /var/log/journal /var/lib/systemd /var/lib/apt/lists /var/cache/apt /home/me /root/.ssh",
+        'mount --bind "$SCRATCH/machine-id" /etc/machine-id',
+        # The scripts' own folder lies below /tmp: it must still be seen when /tmp is another one.
+        'mkdir -p /var/golden; cp -a "$GOLDEN"/. /var/golden; cp -a "$BIN" /var/bin; export GOLDEN=/var/golden PATH=/var/bin:$PATH',
+        'sed -i "s|export PATH=\\"|export PATH=\\"/var/bin:|" /var/golden/files/lib.sh; cp "$SCRIPTS"/*.sh /var/bin',
+        "mount --bind \"$SCRATCH/tmp\" /tmp",
+        'mkdir -p /usr/local/lib/goldenami; cp /var/bin/ssm-parameter /usr/local/lib/goldenami/; rm /var/bin/ssm-parameter',
+    ]
+)
+
+LEFTOVERS = {
+    "authorized-keys": "mkdir -p /root/.ssh; echo ssh-ed25519 >/root/.ssh/authorized_keys",
+    "credentials": "mkdir -p /root/.aws; echo x >/root/.aws/credentials",
+    "histories": "echo psql >/root/.psql_history",
+    "host-keys": "echo x >/etc/ssh/ssh_host_ed25519_key",
+    "machine-id": "echo 0123 >/etc/machine-id",
+    "random-seed": "echo x >/var/lib/systemd/random-seed",
+    "leases": "mkdir -p /var/lib/dhcp; echo x >/var/lib/dhcp/dhclient.leases",
+    "package-caches": "echo x >/var/lib/apt/lists/deb.debian.org_Packages",
+    "logs": "echo x >/var/log/auth.log",
+    "temporary-files": "echo x >/var/tmp/left",
+}
+
+
+def _can_mount() -> bool:
+    return (
+        os.geteuid() == 0
+        and shutil.which("unshare") is not None
+        and subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode == 0
+    )
+
+
+pytestmark = pytest.mark.skipif(not _can_mount(), reason="needs root and mount namespaces")
+
+
+def run(guest: Guest, script: str, layer: str = "base") -> subprocess.CompletedProcess[str]:
+    guest.run("true ", {"LAYER": layer, "PARAMETERS": ["/plain", "/secret"] if layer == "app" else []})
+    for name in ("systemctl", "fstrim", "apt-get", "cloud-init"):
+        guest.fake(name)
+    # Never the home folders of whoever runs the tests.
+    guest.fake("getent", "echo root:x:0:0:root:/root:/bin/bash; echo me:x:1000:1000::/home/me:/bin/bash")
+    kinds = 'if [[ $1 == --type ]]; then [[ $2 == /plain ]] && printf String || printf SecureString; else '
+    guest.fake("ssm-parameter", kinds + f"printf %s {shlex.quote(SECRET)}; fi")
+    scratch = guest.folder / "scratch"
+    scratch.mkdir()
+    return subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "bash", "-c", f"{PREPARE}\n{script}"],
+        env={
+            "PATH": os.environ["PATH"],
+            "SCRATCH": str(scratch),
+            "GOLDEN": str(guest.golden),
+            "BIN": str(guest.bin),
+            "SCRIPTS": str(Path(__file__).resolve().parents[2] / "provisioners/common"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd="/",
+    )
+
+
+ASSERT = "bash /var/bin/95-assert-clean.sh"
+CLEAN = "bash /var/bin/90-cleanup.sh"
+
+
+def test_a_clean_machine_passes(guest: Guest) -> None:
+    done = run(guest, f"{ASSERT}; [[ ! -e /var/golden ]]")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAIL" not in done.stdout
+
+
+@pytest.mark.parametrize("name", LEFTOVERS)
+def test_each_leftover_is_found(guest: Guest, name: str) -> None:
+    done = run(guest, f"{LEFTOVERS[name]}\n{ASSERT}")
+    assert done.returncode == 1, done.stdout + done.stderr
+    failed = [line.split()[1] for line in done.stdout.splitlines() if " FAIL " in line]
+    assert failed == [f"hygiene-{name}"]
+
+
+def test_cleanup_removes_them_all(guest: Guest) -> None:
+    done = run(guest, "\n".join([*LEFTOVERS.values(), CLEAN, ASSERT]))
+    assert done.returncode == 0, done.stdout + done.stderr
+    # A second time there is nothing to do, and that is no error.
+    assert "FAIL" not in done.stdout
+
+
+def test_cleanup_may_run_again(guest: Guest) -> None:
+    done = run(guest, f"{CLEAN}\n{CLEAN}\n{ASSERT}")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        "printf %s \"$SECRET\" >/opt/app.conf",
+        "printf %s \"password=$SECRET;\" >/var/lib/state",
+        "printf %s \"$SECRET\" | base64 -w 0 >/root/notes",
+    ],
+)
+def test_a_secret_is_found(guest: Guest, plant: str) -> None:
+    done = run(guest, f"SECRET={shlex.quote(SECRET)}\n{plant}\n{ASSERT}", layer="app")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "CHECK hygiene-secrets FAIL the value of /secret is in: /" in done.stdout
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_no_secret_no_alarm(guest: Guest) -> None:
+    done = run(guest, ASSERT, layer="app")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "CHECK hygiene-secrets ok 1 secret value(s) looked for, none found" in done.stdout
+
+
+def test_a_parameter_that_cannot_be_read_is_no_pass(guest: Guest) -> None:
+    done = run(guest, f"echo 'exit 1' >/usr/local/lib/goldenami/ssm-parameter\n{ASSERT}", layer="app")
+    assert "CHECK hygiene-secrets FAIL" in done.stdout

@@ -1,0 +1,117 @@
+"""The source in the image: the exact commit of a repository, or the packed directory and nothing older."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.provisioners.guest import Guest
+
+ME = pwd.getpwuid(os.geteuid()).pw_name
+
+pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    settings = ["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "init.defaultBranch=main"]
+    argv = ["git", *settings, "-C", str(folder), *arguments]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Two commits."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    for content in ("first", "second"):
+        (folder / "file").write_text(content)
+        git(folder, "add", "file")
+        git(folder, "commit", "--quiet", "-m", content)
+    return folder
+
+
+@pytest.fixture
+def app(guest: Guest) -> Path:
+    """The install directory; users are not changed."""
+    guest.fake("runuser", 'while [[ $1 != -- ]]; do shift; done; shift; exec "$@"')
+    folder = guest.folder / "app"
+    folder.mkdir()
+    return folder
+
+
+def values(app: Path, **further: str) -> dict[str, str]:
+    return {"APP_USER": ME, "APP_DIRECTORY": str(app), "APP_SOURCE": "git", **further}
+
+
+def test_the_exact_commit_not_the_newest(guest: Guest, app: Path, repository: Path) -> None:
+    commit = git(repository, "rev-parse", "HEAD~1")
+    settings = values(app, APP_REPOSITORY=f"file://{repository}", APP_COMMIT=commit)
+    for _ in range(2):
+        done = guest.run("app/20-source.sh", settings)
+        assert done.returncode == 0, done.stderr
+        assert (app / "file").read_text() == "first"
+        assert git(app, "rev-parse", "HEAD") == commit
+        # What a run that broke off left behind goes.
+        (app / "file").write_text("changed")
+        (app / "left").touch()
+
+
+def test_a_commit_that_is_not_there_is_an_error(guest: Guest, app: Path, repository: Path) -> None:
+    guest.fake("sleep")
+    settings = values(app, APP_REPOSITORY=f"file://{repository}", APP_COMMIT="0" * 40)
+    assert guest.run("app/20-source.sh", settings).returncode != 0
+
+
+def test_a_password_in_the_url_is_refused(guest: Guest, app: Path) -> None:
+    done = guest.run("app/20-source.sh", values(app, APP_REPOSITORY="https://me:needle@example.com/x.git"))
+    assert done.returncode == 1
+    assert "holds a password" in done.stderr
+    assert "needle" not in done.stderr + done.stdout
+
+
+def test_a_directory_replaces_what_was_there(guest: Guest, app: Path) -> None:
+    (app / "old").touch()
+    source = guest.folder / "source"
+    (source / "cmd").mkdir(parents=True)
+    (source / "cmd/main.go").write_text("package main")
+    with tarfile.open(guest.golden / "source.tar.gz", "w:gz") as archive:
+        archive.add(source / "cmd", "cmd")
+    done = guest.run("app/20-source.sh", values(app, APP_SOURCE="directory"))
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in app.iterdir()) == ["cmd"]
+
+
+def build(guest: Guest, app: Path, command: str, program: str) -> subprocess.CompletedProcess[str]:
+    text = (Path(__file__).resolve().parents[2] / "provisioners/app/30-build.sh").read_text()
+    cache = guest.folder / "cache"
+    return guest.run(
+        text.replace("/var/tmp/golden-build", str(cache)).replace('source "$GOLDEN', ': "$GOLDEN'),
+        values(app, APP_BUILD=command, APP_EXEC=program),
+    )
+
+
+def test_the_build_command_is_taken_as_it_is(guest: Guest, app: Path) -> None:
+    command = "x=\"it's $((1+1)) 비밀\"\nprintf '%s' \"$x\" >out\nprintf '#!/bin/sh' >app; chmod +x app"
+    done = build(guest, app, command, f"-{app}/app --flag")
+    assert done.returncode == 0, done.stderr
+    assert (app / "out").read_text() == "it's 2 비밀"
+    assert not (guest.folder / "cache").exists()
+
+
+def test_a_failing_line_of_the_build_stops_it(guest: Guest, app: Path) -> None:
+    done = build(guest, app, "false\ntouch went-on", f"{app}/app")
+    assert done.returncode == 1
+    assert "the build command of the recipe failed with exit code 1" in done.stderr
+    assert not (app / "went-on").exists()
+
+
+def test_a_build_without_a_program_is_named(guest: Guest, app: Path) -> None:
+    done = build(guest, app, "true", f"{app}/missing")
+    assert f"the build left no program at {app}/missing" in done.stderr
