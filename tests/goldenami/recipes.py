@@ -54,7 +54,7 @@ def data(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
         if value is REMOVED:
             del place[last]
         else:
-            place[last] = value
+            place[last] = copy.deepcopy(value)
     return found
 
 
