@@ -28,7 +28,9 @@ def install() -> None:
             return _modify(self)
         self.error_on_dryrun()
         if "ImdsSupport" in given:
-            if given["ImdsSupport"] != "v2.0":  # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyImageAttribute.html
+            if (
+                given["ImdsSupport"] != "v2.0"
+            ):  # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyImageAttribute.html
                 raise EC2ClientError("InvalidParameterValue", "imdsSupport: the only supported value is v2.0")
             image.imds_support = "v2.0"
         if "Description" in given:
@@ -49,7 +51,8 @@ def install() -> None:
         return _describe(self)
 
     def enable_image_deprecation(self: Any) -> Any:
-        own_image(self).deprecation_time = self._get_param("DeprecateAt")
+        at = self._get_param("DeprecateAt")
+        own_image(self).deprecation_time = at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return ActionResult({"Return": True})
 
     def disable_image_deprecation(self: Any) -> Any:

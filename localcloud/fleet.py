@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
@@ -20,9 +21,11 @@ from localcloud.imds import Imds
 from localcloud.machines import Machine, Spec
 
 if TYPE_CHECKING:
-    from werkzeug.wsgi import WSGIApplication
+    from _typeshed.wsgi import WSGIApplication
 
 STOP_SECONDS = 60.0  # a guest gets this long to power off cleanly before its plug is pulled
+TERMINATE_SECONDS = 15.0  # as long as on EC2 nobody waits for a guest whose disk goes away
+SHOWN_SECONDS = 3600.0
 WATCH_SECONDS = 0.5
 GIB = 1024**3
 API_INSIDE = "http://169.254.169.250"
@@ -44,11 +47,11 @@ class Fleet:
 
     def launch(self, instance: Any) -> None:
         """pending -> running, once the machine is launched."""
-        self._cloud.lines.do(instance.id, lambda: self._launch(instance))
+        self._cloud.lines.do(instance.id, self._launch, instance)
 
-    def stop(self, instance: Any, then: Callable[[], None]) -> None:
-        """Power the machine off; `then` changes what the API knows, under the lock."""
-        self._cloud.lines.do(instance.id, lambda: self._stop(instance, then))
+    def stop(self, instance: Any, then: Callable[[], None], seconds: float = STOP_SECONDS) -> None:
+        """Power the machine off within `seconds`; `then` changes what the API knows, under the lock."""
+        self._cloud.lines.do(instance.id, self._stop, instance, then, seconds)
 
     def reboot(self, instance: Any) -> None:
         def work() -> None:
@@ -62,7 +65,7 @@ class Fleet:
         """Forward exactly the ports that the security groups open now."""
         for instance in instances():
             if instance.id in self._machines and ports.wanted(instance) != self._open.get(instance.id):
-                self._cloud.lines.do(instance.id, lambda one=instance: self._settle_ports(one))
+                self._cloud.lines.do(instance.id, self._settle_ports, instance)
 
     def console(self, instance: Any) -> bytes:
         """What the machine printed: the last 64 KiB, also after it has gone."""
@@ -97,7 +100,7 @@ class Fleet:
         """Power all machines off (the API still knows them as running: the next start launches them again)."""
         self._ended.set()
         for instance_id in list(self._machines):
-            self._cloud.lines.do(instance_id, lambda key=instance_id: self._power_off(key))
+            self._cloud.lines.do(instance_id, self._power_off, instance_id)
         self._cloud.lines.finish(STOP_SECONDS + 15)
         for instance_id in list(self._machines):
             self._pull_plug(instance_id)
@@ -137,17 +140,17 @@ class Fleet:
             instance.state_reason = reason
             instance._reason = "Server.InternalError"
 
-    def _stop(self, instance: Any, then: Callable[[], None]) -> None:
-        self._power_off(instance.id)
+    def _stop(self, instance: Any, then: Callable[[], None], seconds: float) -> None:
+        self._power_off(instance.id, seconds)
         with self._cloud.change():
             instance.machine_address = None
             then()
         if instance.state == "terminated":
             self._cloud.lines.close(instance.id)
 
-    def _power_off(self, instance_id: str) -> None:
+    def _power_off(self, instance_id: str, seconds: float = STOP_SECONDS) -> None:
         if machine := self._machines.pop(instance_id, None):
-            machine.stop(STOP_SECONDS)
+            machine.stop(seconds)
         self._close_doors(instance_id)
 
     def _pull_plug(self, instance_id: str) -> None:
@@ -202,11 +205,13 @@ class Fleet:
     def _watch(self) -> None:
         """Notice guests that powered themselves off."""
         while not self._ended.wait(WATCH_SECONDS):
-            for instance in instances():
+            with self._cloud.lock:
+                known = instances()
+            for instance in known:
                 machine = self._machines.get(instance.id)
                 if machine and not self._cloud.lines.busy(instance.id) and not machine.alive():
-                    self._cloud.lines.do(instance.id, lambda one=instance, dead=machine: self._died(one, dead))
-            self._forget_terminated()
+                    self._cloud.lines.do(instance.id, self._died, instance, machine)
+            self._forget_terminated(known)
 
     def _died(self, instance: Any, machine: Machine) -> None:
         if self._machines.get(instance.id) is not machine or machine.alive() or instance.state != "running":
@@ -224,17 +229,21 @@ class Fleet:
         if ends:
             self._cloud.lines.close(instance.id)
 
-    def _forget_terminated(self) -> None:
+    def _forget_terminated(self, known: list[Any]) -> None:
         """Like EC2, show terminated instances for about an hour."""
-        for instance in instances():
+        for instance in known:
             ended = getattr(instance, "terminated_at", None)
-            if ended and time.time() - ended > 3600:
-                with self._cloud.change():
-                    for key, reservation in list(instance.ec2_backend.reservations.items()):
-                        if instance in reservation.instances:
-                            reservation.instances.remove(instance)
-                            if not reservation.instances:
-                                del instance.ec2_backend.reservations[key]
+            if not ended or time.time() - ended < SHOWN_SECONDS:
+                continue
+            with self._cloud.change():
+                backend = instance.ec2_backend
+                for key, reservation in list(backend.reservations.items()):
+                    if instance in reservation.instances:
+                        reservation.instances.remove(instance)
+                        if not reservation.instances:
+                            del backend.reservations[key]
+                backend.tags.pop(instance.id, None)
+            shutil.rmtree(self._cloud.folder.machine(instance.id), ignore_errors=True)
 
 
 def root_volume(instance: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 import time
@@ -10,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from botocore.model import OperationNotFoundError
+from botocore.model import OperationNotFoundError  # type: ignore[import-untyped]
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from localcloud import wire
@@ -56,7 +57,8 @@ class Gateway:
                 self.after_change()
                 self._cloud.store.save()
         if faults.take(call.action, "lost_reply"):
-            raise ConnectionAbortedError("a lost reply was asked for")  # the server closes the connection
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise ConnectionAbortedError("a lost reply was asked for")  # werkzeug: the client has gone
         return reply
 
     def _moto_reply(self, call: wire.Call, environ: dict[str, Any]) -> Reply:
@@ -71,7 +73,9 @@ class Gateway:
         except (NotImplementedError, OperationNotFoundError) as error:
             # moto answers these with an HTML page, which no SDK can parse
             if isinstance(error, OperationNotFoundError):
-                return wire.error(call, "InvalidAction", f"The action {call.action} is not valid for this service.", 400)
+                return wire.error(
+                    call, "InvalidAction", f"The action {call.action} is not valid for this service.", 400
+                )
             return wire.error(call, "UnsupportedOperation", f"The local cloud has no {call.action}: {error}", 400)
         except Exception as error:
             print(f"{call.service} {call.action}: {traceback.format_exc()}", file=sys.stderr, flush=True)

@@ -101,6 +101,10 @@ def publish_base(cloud: Cloud, backend: Any) -> None:
             disks.copy(cloud.base.path, path)
     if ami_id in backend.amis:
         return
+    for former in [image for image in backend.amis.values() if image.owner_id == DEBIAN]:
+        backend.deregister_image(former.id)  # a base image of other content: volumes made of it are copies
+        for former_snapshot in former.snapshot_ids():
+            backend.delete_snapshot(former_snapshot)
     size = -(-path.stat().st_size // GIB)
     snapshot = Snapshot(backend, snapshot_id, Disk("vol-ffffffff", size), cloud.base.name, owner_id=DEBIAN)
     backend.snapshots[snapshot_id] = snapshot

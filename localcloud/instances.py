@@ -18,7 +18,7 @@ from moto.ec2.responses import EC2Response
 
 from localcloud.cloud import Cloud
 from localcloud.errors import CloudError
-from localcloud.fleet import Fleet
+from localcloud.fleet import TERMINATE_SECONDS, Fleet
 from localcloud.images import usable_image
 
 _run, _start, _stop = EC2Backend.run_instances, Instance.start, Instance.stop
@@ -115,7 +115,7 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
         if self.state in ("shutting-down", "terminated"):
             return previous
         self._state = InstanceState("shutting-down", 32)
-        fleet.stop(self, self.terminate_now)
+        fleet.stop(self, self.terminate_now, TERMINATE_SECONDS)
         return previous
 
     def reboot(self: Any) -> None:
@@ -148,7 +148,7 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
 
     def parse_mappings(self: Any) -> list[dict[str, Any]]:
         """moto drops Throughput, and refuses a root mapping that leaves the size to the image."""
-        return copy.deepcopy(self._get_param("BlockDeviceMappings", []))  # type: ignore[no-any-return]
+        return copy.deepcopy(self._get_param("BlockDeviceMappings", []))
 
     EC2Backend.run_instances = run_instances
     EC2Response.run_instances = run_response
@@ -171,7 +171,7 @@ def resume(cloud: Cloud, fleet: Fleet, instances: list[Any]) -> None:
         elif instance.state == "stopping":
             fleet.stop(instance, instance.power_off_now)
         elif instance.state == "shutting-down":
-            fleet.stop(instance, instance.terminate_now)
+            fleet.stop(instance, instance.terminate_now, TERMINATE_SECONDS)
 
 
 def merged(image: Any, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 Work = Callable[[], None]
 
@@ -23,7 +25,7 @@ class Lines:
         self._lines: dict[str, tuple[queue.SimpleQueue[Work | None], threading.Thread]] = {}
         self._waiting: dict[str, int] = {}
 
-    def do(self, key: str, work: Work) -> None:
+    def do(self, key: str, work: Callable[..., None], *arguments: Any) -> None:
         """Append work to the key's line."""
         with self._lock:
             if key not in self._lines:
@@ -32,7 +34,7 @@ class Lines:
                 self._lines[key] = (jobs, thread)
                 thread.start()
             self._waiting[key] = self._waiting.get(key, 0) + 1
-            self._lines[key][0].put(work)
+            self._lines[key][0].put(partial(work, *arguments))
 
     def busy(self, key: str) -> bool:
         with self._lock:

@@ -27,6 +27,9 @@ def install() -> None:
 def paged(action: Callable[[Any], Any], field: str) -> Callable[[Any], Any]:
     def page(self: Any) -> Any:
         items = list(action(self).result[field])
+        if owners := self._get_param("OwnerIds"):  # of snapshots: moto ignores them
+            wanted = {self.current_account if one == "self" else one for one in owners}
+            items = [item for item in items if item.owner_id in wanted]
         start, size = 0, self._get_param("MaxResults")
         if token := self._get_param("NextToken"):
             try:

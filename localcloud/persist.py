@@ -51,7 +51,7 @@ class Store:
         held = {
             "format": FORMAT,
             "moto": moto.__version__,
-            "backends": {key: backend for key, backend in _backends()},
+            "backends": dict(_backends()),
             "buckets": s3_backends.bucket_accounts,  # the names of buckets are global: kept outside of the backends
         }
         write_whole(self._folder.snapshot_file, self._dump(held))
@@ -138,7 +138,7 @@ def _private_key(pem: bytes) -> Any:
 
 
 def _defaultdict(kind: type[Any], factory: Any) -> Any:
-    made = kind.__new__(kind)
+    made: Any = defaultdict.__new__(kind)
     defaultdict.__init__(made, factory)
     return made
 

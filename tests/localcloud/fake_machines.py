@@ -1,0 +1,105 @@
+"""A driver whose machines live in memory, and a server process that uses it: for tests without root."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud import disks, server
+from localcloud.folder import Folder
+from localcloud.machines import MachineError, Spec
+
+GIB = 1024**3
+
+
+class MemoryMachine:
+    """What was asked of it, in `events`; its 'disk work' is what a test writes into spec.disk."""
+
+    def __init__(self, spec: Spec, driver: MemoryDriver) -> None:
+        self.spec, self.driver, self.on = spec, driver, False
+        self.events: list[str] = []
+        self.ports: frozenset[int] = frozenset()
+
+    def start(self) -> None:
+        if self.driver.broken:
+            raise MachineError("the fake driver is broken")
+        assert self.spec.imds_socket.is_socket()
+        assert self.spec.api_socket.is_socket()
+        assert self.spec.disk.stat().st_size >= GIB
+        self.on, self.ports = True, self.spec.ports
+        self.events.append("start")
+
+    def open_ports(self, ports: frozenset[int]) -> None:
+        self.ports = ports
+
+    def stop(self, timeout: float) -> None:
+        self.events.append("stop")
+        self.on = False
+
+    def kill(self) -> None:
+        self.events.append("kill")
+        self.on = False
+
+    def alive(self) -> bool:
+        return self.on
+
+    @contextlib.contextmanager
+    def freeze(self) -> Iterator[None]:
+        self.events.append("freeze")
+        yield
+
+    def console(self) -> bytes:
+        return b"\x1b[0mbooted \xed\x95\x9c\n"
+
+
+class MemoryDriver:
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.machines: list[MemoryMachine] = []
+
+    def machine(self, spec: Spec) -> MemoryMachine:
+        self.machines.append(MemoryMachine(spec, self))
+        return self.machines[-1]
+
+    def of(self, instance_id: str) -> list[MemoryMachine]:
+        return [machine for machine in self.machines if machine.spec.instance_id == instance_id]
+
+
+@dataclass(frozen=True)
+class FakeBase:
+    path: Path
+    name: str = "debian-12-amd64-20260101-local"
+    digest: str = "0" * 64
+    created: str = "2026-01-01T00:00:00Z"
+    packages: tuple[tuple[str, str], ...] = ()
+
+
+def make_base(folder: Path) -> FakeBase:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "root.raw"
+    path.write_bytes(b"base image")
+    os.truncate(path, GIB)  # sparse
+    path.chmod(0o444)
+    return FakeBase(path)
+
+
+def grow(path: Path, size: int) -> None:
+    """Stands for disks.grow: there is no ext4 in these disks."""
+    if path.stat().st_size < size:
+        os.truncate(path, size)
+
+
+if __name__ == "__main__":  # python fake_machines.py: as `python -m localcloud serve`
+    disks.grow = grow
+    folder = Folder.at(None)
+    server.drivers.choose = lambda _: MemoryDriver()  # type: ignore[assignment]
+    server.baseimage.ensure = lambda cache, log: (log("made a base image"), make_base(cache))[1]  # type: ignore[assignment]
+    if os.environ.get("FAKE_FAILURE"):
+        sys.exit("no machines today")
+    server.serve(folder, lambda line: print(line, file=sys.stderr, flush=True))
