@@ -165,7 +165,7 @@ DatabaseName = Annotated[
 ParameterName = Annotated[str, AfterValidator(_parameter)]
 Directory = Annotated[str, AfterValidator(_directory)]
 InnerPath = Annotated[str, AfterValidator(_inner_path)]
-Command = Annotated[str, AfterValidator(_text(r"/[^\s]*[^\s/](?:[ ][^\n]*)?")), AfterValidator(_line)]
+Command = Annotated[str, AfterValidator(_text(r"/[^\s]*[^\s/](?:[ ][^\n]*)?(?<!\\)")), AfterValidator(_line)]
 HealthPath = Annotated[str, AfterValidator(_text(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*"))]
 Network = Annotated[str, AfterValidator(_network)]
 Url = Annotated[str, AfterValidator(_url)]

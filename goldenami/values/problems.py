@@ -47,14 +47,14 @@ class Problem:
 
 
 def broken(problem: Problem, wrong: Iterable[Place]) -> bool:
-    """Whether a problem between keys rests on a key (or section) that is itself wrong."""
+    """Whether a problem between keys rests on a key that is itself wrong, or lies within one, or holds one."""
     rests_on = (problem.at, *problem.looks_at)
-    return any(place[: len(bad)] == bad for place in rests_on for bad in wrong)
+    return any(all(a == b for a, b in zip(place, bad, strict=False)) for place in rests_on for bad in wrong)
 
 
 def spell(at: Place, *, section: bool = False) -> str:
     """A place as an operator finds it in the file: `[app] port`, `[[parameters]] number 2, name`, `[app]`."""
-    parts = [part for part in at if part != "[key]"]
+    parts = [part if isinstance(part, int) else _bare(part) for part in at if part != "[key]"]
     if parts[0] == "parameters":
         head = "[[parameters]]" + (f" number {int(parts[1]) + 1}" if len(parts) > 1 else "")
         return ", ".join([head, *(str(part) for part in parts[2:])])
@@ -65,6 +65,10 @@ def spell(at: Place, *, section: bool = False) -> str:
         table, name = ".".join(names), ""
     spelled = f"[{table}] {name}".rstrip() if table else name
     return ", ".join([spelled, *items])
+
+
+def _bare(name: str) -> str:
+    return name if re.fullmatch(r"[^\s\"\x00-\x1f]+", name) else json.dumps(name, ensure_ascii=False)
 
 
 def shown(value: object, at: Place = ()) -> str:

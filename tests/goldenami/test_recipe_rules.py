@@ -78,6 +78,9 @@ BAD: list[tuple[dict[str, object], str]] = [
     ({"app.directory": "/opt/a b"}, "[app] directory"),
     ({"app.exec": "guestbook"}, "[app] exec: expected a command on one line"),
     ({"app.exec": "/opt/x\n/opt/y"}, "[app] exec"),
+    ({"app.exec": "/opt/x \\"}, "[app] exec"),
+    ({"tags": {"a\nb": "v"}}, '[tags] "a\\nb": expected a tag name without control characters'),
+    ({"tags": {"": "v"}}, '[tags] "": expected a tag name of 1 to 127 characters'),
     ({"app.schema": "/etc/passwd"}, "[app] schema: expected a path within the source"),
     ({"app.schema": "../x.sql"}, "[app] schema"),
     ({"app.port": 0}, "[app] port: expected a number from 1 to 65535, got 0"),
@@ -144,3 +147,9 @@ def test_arm(instance_type: str) -> None:
 )
 def test_not_arm(instance_type: str) -> None:
     assert not is_arm(instance_type)
+
+
+def test_a_rule_is_silent_about_what_is_wrong_in_itself() -> None:
+    told = problems({"parameters.0.type": "secure"})
+    assert len(told) == 1
+    assert told[0].startswith("[[parameters]] number 1, type: expected")

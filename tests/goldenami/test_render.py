@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldenami.values.errors import RenderError
+from goldenami.walls import hcl, quoting
+from goldenami.walls.context import packer_values
 from goldenami.walls.render import ROOT, Inputs, fingerprint_inputs, render, verify_script
 from tests.goldenami.recipes import AMAZON_LINUX, UBUNTU_ARM, recipe
 from tests.goldenami.rendering import NEW, OLD, inputs, rendered
@@ -102,10 +105,27 @@ def test_values_reach_the_scripts_exactly(tmp_path: Path) -> None:
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]) | st.sampled_from("$%{}\"\\`'"), max_size=60))
 def test_tags_reach_packer_exactly(value: str) -> None:
     each = inputs({"tags": {"Note": value}})
-    from goldenami.walls.context import packer_values
-
     written = json.loads(json.dumps(packer_values(each)))["tags"]["Note"]
     assert written.replace('{{"{{"}}', "{{") == value
+
+
+_TEXT = st.text(
+    st.sampled_from("$%{}\"'\\`;#<>|& ") | st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=30
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(build=_TEXT.filter(bool), greeting=_TEXT, tag=_TEXT)
+def test_whatever_the_recipe_says_the_folder_is_sound(build: str, greeting: str, tag: str) -> None:
+    changes = {"app.build": build, "app.environment": {"GREETING": greeting}, "tags": {"Note": tag}}
+    with tempfile.TemporaryDirectory() as name:
+        folder = rendered(Path(name), inputs(changes))
+        assert hcl.check(folder) == []
+        unit = (folder / "files/guestbook.service").read_text(encoding="utf-8").split("\n")
+        assert f"Environment={quoting.unit_env(('GREETING', greeting))}" in unit
+        script = f'set -euo pipefail; source {folder}/recipe.env; printf %s "$APP_BUILD"'
+        run = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=30)
+    assert run.stdout.decode() == build
 
 
 @pytest.mark.parametrize("bad", [(1, 6, 6), (1, 7, 0)])

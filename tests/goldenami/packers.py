@@ -1,0 +1,123 @@
+"""A `packer` for PATH that does what a scenario says, built like the real one: a wrapper process around the worker.
+
+The real packer starts itself again under a wrapper that shows crashes (mitchellh/panicwrap). The wrapper ignores
+SIGINT, because a terminal sends that to its child as well, and hands on SIGTERM. So does this one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SCRIPT = r"""
+import json, os, pathlib, signal, sys, time
+
+here = pathlib.Path(__file__).resolve().parent
+scene = json.loads((here / "scenario.json").read_text())
+words = sys.argv[1:]
+with (here / "calls.jsonl").open("a") as calls:
+    seen = {k: v for k, v in os.environ.items() if k.startswith(("AWS_", "PACKER_", "CHECKPOINT_"))}
+    calls.write(json.dumps({"words": words, "cwd": os.getcwd(), "env": seen}) + "\n")
+if words[0] == "version":
+    print(scene["version"])
+    sys.exit(0)
+if words[0] in ("init", "validate"):
+    print(scene.get("refusal", ""))
+    sys.exit(1 if scene.get("refusal") else 0)
+
+child = os.fork()
+if child:  # the wrapper
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: os.kill(child, number))
+    while True:
+        try:
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        except InterruptedError:
+            pass
+
+def stop(*_):
+    print("1,,ui,say,Cancelling build after receiving a signal", flush=True)
+    (here / "cleaning").touch()
+    while (here / "hold").exists():
+        time.sleep(0.01)
+    (here / "cleaned").touch()
+    print("1,,ui,say,Cleanly cancelled builds after being interrupted.", flush=True)
+    os._exit(1)
+
+signal.signal(signal.SIGINT, stop)
+signal.signal(signal.SIGTERM, stop)
+folder = pathlib.Path.cwd()
+layer = folder.name
+part = {**scene, **scene.get(layer, {})}
+for line in part.get("lines", []):
+    print(line, flush=True)
+if part.get("image"):
+    made = part["image"] if isinstance(part["image"], str) else f"ami-{abs(hash(str(folder))) % 16**12:012x}"
+    values = json.loads((folder / "golden.auto.pkrvars.json").read_text())
+    tags = values["tags"] if part.get("tagged", True) else {}
+    image = {"ImageId": made, "Name": values["ami_name"], "Tags": tags, "State": part.get("state", "available")}
+    account = pathlib.Path(scene["account"])
+    (account / f"{made}.json").write_text(json.dumps(image))
+    if part.get("manifest", True):
+        builds = [{"artifact_id": "ap-northeast-2:" + made, "name": "golden"}]
+        (folder / "packer-manifest.json").write_text(json.dumps({"builds": builds}))
+if part.get("hang"):
+    (here / "hanging").touch()
+    while True:
+        time.sleep(0.01)
+sys.exit(part.get("code", 0))
+"""
+
+
+class FakePacker:
+    """The fake, in a folder that becomes PATH's first."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        program = folder / "packer"
+        program.write_text(f"#!{sys.executable} -IS\n{SCRIPT}", encoding="utf-8")
+        program.chmod(0o755)
+        self.scene: dict[str, Any] = {"version": "Packer v1.11.2"}
+        self.play()
+
+    def play(self, **scene: Any) -> None:
+        """Change the scenario."""
+        self.scene |= scene
+        (self.folder / "scenario.json").write_text(json.dumps(self.scene), encoding="utf-8")
+
+    def calls(self, word: str = "build") -> list[dict[str, Any]]:
+        """How it was called, oldest first."""
+        log = self.folder / "calls.jsonl"
+        every = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        return [call for call in every if call["words"][0] == word]
+
+    def marked(self, name: str) -> bool:
+        """Whether it came to a point: `hanging`, `cleaning`, `cleaned`."""
+        return (self.folder / name).exists()
+
+    def hold(self) -> None:
+        """Let its clean-up take until `release`."""
+        (self.folder / "hold").touch()
+
+    def release(self) -> None:
+        (self.folder / "hold").unlink()
+
+
+def path_without(*hidden: str) -> str:
+    """A PATH folder's worth of the real tools that we start, without some of them."""
+    return os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p not in hidden)
+
+
+def eventually(what: Callable[[], Any], seconds: float = 10) -> Any:
+    """Wait for another process (the one thing that no scripted clock can hurry)."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "did not come true in time"
+        time.sleep(0.005)
+    return found
