@@ -55,9 +55,7 @@ def architecture() -> str:
     names = {"x86_64": "amd64", "aarch64": "arm64"}
     machine = platform.machine()
     if machine not in names:
-        raise MachineError(
-            f"cannot run local machines on {machine}: only x86_64 and aarch64 hosts are supported"
-        )
+        raise MachineError(f"cannot run local machines on {machine}: only x86_64 and aarch64 hosts are supported")
     return names[machine]
 
 
@@ -90,7 +88,7 @@ def ensure(cache: Path, log: Callable[[str], None]) -> BaseImage:
 
 
 def _build(folder: Path, wanted: str, log: Callable[[str], None]) -> None:
-    require(TOOLS, "build the local base image")
+    require(TOOLS if os.geteuid() == 0 else (*TOOLS, "newuidmap"), "build the local base image")
     if not KEYRING.is_file():
         raise MachineError(
             "cannot build the local base image: Debian's archive keys are not installed; "
@@ -211,9 +209,7 @@ def _stream(argv: Sequence[str], name: str, log: Callable[[str], None]) -> None:
                     log(f"{name}: {line.removeprefix('I: ')}")
     if process.returncode != 0:
         detail = next((line for line in lines if line.startswith("E: ")), " / ".join(lines[-3:]))
-        raise MachineError(
-            f"cannot build the local base image: {name} ended with {process.returncode}: {detail}"
-        )
+        raise MachineError(f"cannot build the local base image: {name} ended with {process.returncode}: {detail}")
 
 
 @contextmanager

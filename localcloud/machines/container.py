@@ -17,6 +17,8 @@ from localcloud.machines.errors import MachineError, install_hint, missing
 from localcloud.machines.model import API_ADDRESS, GUEST_NETWORK, METADATA_ADDRESS, Spec
 
 TOOLS = ("systemd-nspawn", "slirp4netns", "socat", "ip", "mount", "unshare", "nsenter", "setpriv")
+DEVICES = {"/dev/loop-control": "loop", "/dev/net/tun": "tun"}
+"""Device files that a container needs, and the kernel module that brings each."""
 
 
 def obstacle() -> str | None:
@@ -27,9 +29,9 @@ def obstacle() -> str | None:
         return "containers need root; run the command with sudo"
     if absent := missing(TOOLS):
         return install_hint(absent)
-    for device in ("/dev/loop-control", "/dev/net/tun"):
+    for device, module in DEVICES.items():
         if not Path(device).exists():
-            return f"containers need {device}; run: sudo modprobe {'loop' if 'loop' in device else 'tun'}"
+            return f"containers need {device}; run: sudo modprobe {module}"
     return None
 
 

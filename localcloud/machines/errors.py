@@ -14,6 +14,7 @@ PACKAGES = {
     "resize2fs": "e2fsprogs",
     "debugfs": "e2fsprogs",
     "tar": "tar",
+    "newuidmap": "uidmap",
     "systemd-nspawn": "systemd-container",
     "slirp4netns": "slirp4netns",
     "socat": "socat",

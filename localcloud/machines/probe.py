@@ -54,13 +54,13 @@ def kvm(cache: Path) -> Probe:
             return Probe(**data)
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    result = trial(qemu, image)
+    result = trial(qemu, image, LIMIT)
     cache.mkdir(parents=True, exist_ok=True)
     remembered.write_text(json.dumps({"key": key, **asdict(result)}))
     return result
 
 
-def trial(qemu: str, image: Path | None, limit: float = LIMIT) -> Probe:
+def trial(qemu: str, image: Path | None, limit: float) -> Probe:
     """Run a boot sector (x86 only), then a kernel if there is one, under KVM, each against the clock."""
     base = [qemu, "-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults", "-no-user-config", "-display", "none"]
     if system() == "x86_64":

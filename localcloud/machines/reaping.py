@@ -28,7 +28,8 @@ def reap(machines_folder: Path) -> list[str]:
             subprocess.run(["umount", "--lazy", "--detach-loop", str(mount)], check=False, capture_output=True)
             done.append(f"unmounted {mount}")
         for folder in folders:
-            done += [f"removed control group {path}" for path in cgroups.remove(folder)]
+            if cgroups.remove(folder):
+                done.append(f"removed the control groups of {folder.name}")
     for folder in folders:
         for name in ("slirp.sock", "qmp.sock", "netns", "netns-services"):
             (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,63 @@
+"""A virtual machine boots the same disk to the same effect, as root or not, with or without KVM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localcloud import baseimage, disks
+from localcloud.folder import default_cache
+from localcloud.machines import choose, qemu
+from localcloud.machines.model import Machine
+from tests.localcloud.machine_lab import HOST_NAME, Lab, until
+
+pytestmark = [
+    pytest.mark.qemu,
+    pytest.mark.skipif(qemu.obstacle() is not None, reason=f"no virtual machines here: {qemu.obstacle()}"),
+]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    lab = Lab(tmp_path, "127.201.8.9")
+    disks.copy(baseimage.ensure(default_cache(), print).path, lab.disk)
+    lab.disk.chmod(0o644)
+    return lab
+
+
+@pytest.fixture
+def machine(lab: Lab) -> Iterator[Machine]:
+    machine = choose("qemu").machine(lab.spec)
+    yield machine
+    machine.kill()
+
+
+def test_a_virtual_machine_lives_as_an_instance_does(lab: Lab, machine: Machine) -> None:
+    disks.grow(lab.disk, 8 * 1024**3)
+    machine.start()
+    lab.await_ssh(180)
+    assert lab.ssh("systemctl is-system-running --wait") == "running"
+    assert lab.ssh("hostname") == HOST_NAME
+    assert lab.ssh("sudo cat /root/ran") == "root"
+    assert (
+        lab.ssh("cat /sys/class/dmi/id/sys_vendor; sudo head -c 3 /sys/class/dmi/id/product_uuid") == "Amazon EC2\nec2"
+    )
+    assert lab.ssh("env | grep ^AWS_") == "AWS_ENDPOINT_URL=http://169.254.169.250"
+    token = "-H 'X-aws-ec2-metadata-token: token'"
+    assert lab.ssh(f"curl -s {token} http://169.254.169.250/latest/ping") == "the AWS API"
+    machine.open_ports(frozenset())
+    assert "refused" in lab.ssh("true")
+    machine.open_ports(frozenset({22}))
+    with machine.freeze():
+        disks.copy(lab.disk, lab.disk.with_name("copy.raw"))
+    assert b"Emergency Sync complete" in machine.console()
+    lab.ssh("sudo reboot")
+    assert until(lambda: "status" in lab.ssh("true"), 30)
+    lab.await_ssh(180)
+    assert machine.alive()
+    machine.stop(60)
+    assert b"Power down" in machine.console()
+    assert not machine.alive()
+    assert lab.leftovers() == []
