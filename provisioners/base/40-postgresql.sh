@@ -11,18 +11,8 @@ say "Installing PostgreSQL $POSTGRESQL_VERSION"
 export LANG=C.UTF-8
 
 on_apt() {
-  if [[ -z $(package_candidate "postgresql-$POSTGRESQL_VERSION") ]]; then
-    # PostgreSQL's own repository has every supported version. Its signing key comes with the distribution's postgresql-common.
-    say "$FAMILY has no PostgreSQL $POSTGRESQL_VERSION: adding the repository apt.postgresql.org"
-    packages_install postgresql-common ca-certificates
-    local key=/usr/share/postgresql-common/pgdg/apt.postgresql.org.asc codename
-    [[ -r $key ]] || die "$FAMILY offers no PostgreSQL $POSTGRESQL_VERSION, and its postgresql-common carries no key of apt.postgresql.org: declare the distribution's version"
-    codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-    echo "deb [signed-by=$key] https://apt.postgresql.org/pub/repos/apt $codename-pgdg main" >/etc/apt/sources.list.d/pgdg.list
-    packages_refresh
-    [[ -n $(package_candidate "postgresql-$POSTGRESQL_VERSION") ]] ||
-      die "neither $FAMILY nor apt.postgresql.org offers PostgreSQL $POSTGRESQL_VERSION"
-  fi
+  [[ -n $(package_candidate "postgresql-$POSTGRESQL_VERSION") ]] ||
+    die "$FAMILY offers no PostgreSQL $POSTGRESQL_VERSION (package postgresql-$POSTGRESQL_VERSION): declare a version that it has"
   packages_install "postgresql-$POSTGRESQL_VERSION" "postgresql-client-$POSTGRESQL_VERSION"
   if [[ ! -e /etc/postgresql/$POSTGRESQL_VERSION/main/postgresql.conf ]]; then
     say "Initialising the cluster"
@@ -32,7 +22,7 @@ on_apt() {
 
 on_dnf() {
   [[ -n $(package_candidate "postgresql$POSTGRESQL_VERSION-server") ]] ||
-    die "$FAMILY offers no PostgreSQL $POSTGRESQL_VERSION (package postgresql$POSTGRESQL_VERSION-server): declare a version that it has, 16 for example"
+    die "$FAMILY offers no PostgreSQL $POSTGRESQL_VERSION (package postgresql$POSTGRESQL_VERSION-server): declare a version that it has"
   packages_install "postgresql$POSTGRESQL_VERSION" "postgresql$POSTGRESQL_VERSION-server"
   if [[ ! -e /var/lib/pgsql/data/PG_VERSION ]]; then
     say "Initialising the cluster"

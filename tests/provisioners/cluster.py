@@ -74,8 +74,19 @@ def started() -> Iterator[Cluster]:
         subprocess.run([*prefix, *argv], check=True, cwd="/", stdout=subprocess.DEVNULL, timeout=60)
 
     data = str(folder / "data")
-    run(str(bin_folder / "initdb"), "-D", data, "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync", "--locale=C.UTF-8")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c log_statement=all -c log_min_duration_statement=0 -c fsync=off"
+    run(
+        str(bin_folder / "initdb"),
+        "-D",
+        data,
+        "-U",
+        "postgres",
+        "--auth-local=trust",
+        "--auth-host=scram-sha-256",
+        "--no-sync",
+        "--locale=C.UTF-8",
+    )
+    settings = "listen_addresses=127.0.0.1", "log_statement=all", "log_min_duration_statement=0", "fsync=off"
+    options = " ".join([f"-p {port} -k {folder}", *(f"-c {setting}" for setting in settings)])
     run(str(bin_folder / "pg_ctl"), "-D", data, "-l", str(folder / "log"), "-o", options, "-w", "start")
     try:
         yield Cluster(folder, port)

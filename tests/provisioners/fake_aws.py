@@ -65,7 +65,9 @@ class FakeAws:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._server.shutdown()
         self._server.server_close()
 
@@ -126,4 +128,6 @@ class FakeAws:
         request.headers["X-Amz-Date"] = handler.headers["X-Amz-Date"]
         canonical = signer.canonical_request(request)
         expected = signer.signature(signer.string_to_sign(request, canonical), request)
-        return None if f"Signature={expected}" in given else f"signature does not match, canonical request {canonical!r}"
+        return (
+            None if f"Signature={expected}" in given else f"signature does not match, canonical request {canonical!r}"
+        )

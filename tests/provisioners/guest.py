@@ -66,7 +66,9 @@ class Guest:
     def fake(self, name: str, script: str = "") -> None:
         """Put a program on PATH that records its arguments and then runs some bash."""
         path = self.bin / name
-        path.write_text(f'#!/bin/bash\n{{ printf "%s\\n" "{name} $*" >>{shlex.quote(str(self.calls))}; }} 2>/dev/null || :\n{script}\n')
+        path.write_text(
+            f'#!/bin/bash\n{{ printf "%s\\n" "{name} $*" >>{shlex.quote(str(self.calls))}; }} 2>/dev/null || :\n{script}\n'
+        )
         path.chmod(0o755)
 
     def called(self) -> list[str]:
@@ -82,7 +84,11 @@ class Guest:
         if script.endswith(".sh"):
             argv = ["bash", str(PROVISIONERS / script)]
         else:
-            argv = ["bash", "-c", f'set -euo pipefail\nsource "$GOLDEN/recipe.env"\nsource "$GOLDEN/files/lib.sh"\n{script}']
+            argv = [
+                "bash",
+                "-c",
+                f'set -euo pipefail\nsource "$GOLDEN/recipe.env"\nsource "$GOLDEN/files/lib.sh"\n{script}',
+            ]
         # The files are seen as UTF-8 whatever the caller's locale is.
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         return subprocess.run(

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.provisioners.guest import Guest
 
 SECRET = "s3cret-'value\" with 비밀"
@@ -24,10 +25,11 @@ PREPARE = "\n".join(
         "mkdir -p /var/tmp /var/log/journal /var/lib/systemd /var/lib/apt/lists /var/cache/apt /home/me /root/.ssh",
         'mount --bind "$SCRATCH/machine-id" /etc/machine-id',
         # The scripts' own folder lies below /tmp: it must still be seen when /tmp is another one.
-        'mkdir -p /var/golden; cp -a "$GOLDEN"/. /var/golden; cp -a "$BIN" /var/bin; export GOLDEN=/var/golden PATH=/var/bin:$PATH',
+        'mkdir -p /var/golden; cp -a "$GOLDEN"/. /var/golden; cp -a "$BIN" /var/bin',
+        "export GOLDEN=/var/golden PATH=/var/bin:$PATH",
         'sed -i "s|export PATH=\\"|export PATH=\\"/var/bin:|" /var/golden/files/lib.sh; cp "$SCRIPTS"/*.sh /var/bin',
-        "mount --bind \"$SCRATCH/tmp\" /tmp",
-        'mkdir -p /usr/local/lib/goldenami; cp /var/bin/ssm-parameter /usr/local/lib/goldenami/; rm /var/bin/ssm-parameter',
+        'mount --bind "$SCRATCH/tmp" /tmp',
+        "mkdir -p /usr/local/lib/goldenami; cp /var/bin/ssm-parameter /usr/local/lib/goldenami/; rm /var/bin/ssm-parameter",
     ]
 )
 
@@ -62,7 +64,7 @@ def run(guest: Guest, script: str, layer: str = "base") -> subprocess.CompletedP
         guest.fake(name)
     # Never the home folders of whoever runs the tests.
     guest.fake("getent", "echo root:x:0:0:root:/root:/bin/bash; echo me:x:1000:1000::/home/me:/bin/bash")
-    kinds = 'if [[ $1 == --type ]]; then [[ $2 == /plain ]] && printf String || printf SecureString; else '
+    kinds = "if [[ $1 == --type ]]; then [[ $2 == /plain ]] && printf String || printf SecureString; else "
     guest.fake("ssm-parameter", kinds + f"printf %s {shlex.quote(SECRET)}; fi")
     scratch = guest.folder / "scratch"
     scratch.mkdir()
@@ -116,9 +118,9 @@ def test_cleanup_may_run_again(guest: Guest) -> None:
 @pytest.mark.parametrize(
     "plant",
     [
-        "printf %s \"$SECRET\" >/opt/app.conf",
-        "printf %s \"password=$SECRET;\" >/var/lib/state",
-        "printf %s \"$SECRET\" | base64 -w 0 >/root/notes",
+        'printf %s "$SECRET" >/opt/app.conf',
+        'printf %s "password=$SECRET;" >/var/lib/state',
+        'printf %s "$SECRET" | base64 -w 0 >/root/notes',
     ],
 )
 def test_a_secret_is_found(guest: Guest, plant: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.provisioners.cluster import Cluster, programs, started
 from tests.provisioners.guest import PROVISIONERS, Guest
 
@@ -42,7 +43,13 @@ class Instance:
         path.chmod(0o755)
 
     def environment(self, **settings: str) -> dict[str, str]:
-        own = {"DB_NAME": "book", "DB_USER": "book", "DB_PASSWORD_PARAMETER": "/p", "APP_USER": "nobody", "APP_SCHEMA": ""}
+        own = {
+            "DB_NAME": "book",
+            "DB_USER": "book",
+            "DB_PASSWORD_PARAMETER": "/p",
+            "APP_USER": "nobody",
+            "APP_SCHEMA": "",
+        }
         inherited = self.cluster.environment
         path = f"{self.folder}:{inherited['PATH']}"
         return {**inherited, **own, "APP_DIRECTORY": str(self.app), **settings, "PATH": path}
@@ -118,7 +125,11 @@ def test_a_broken_schema_leaves_nothing_half_done(instance: Instance, cluster: C
 
 def test_a_program_as_schema_gets_the_connection(instance: Instance, cluster: Cluster) -> None:
     script = instance.app / "init.sh"
-    script.write_text('#!/bin/bash\nPGPASSWORD=$DB_PASSWORD psql -q -h "$DB_HOST" -p "$DB_PORT" -U "$DB_USER" -d "$DB_NAME" -c "CREATE TABLE made (x int)"\n')
+    script.write_text(
+        "#!/bin/bash\n"
+        "export PGPASSWORD=$DB_PASSWORD PGHOST=$DB_HOST PGPORT=$DB_PORT PGUSER=$DB_USER PGDATABASE=$DB_NAME\n"
+        "psql -q -c 'CREATE TABLE made (x int)'\n"
+    )
     script.chmod(0o755)
     done = instance.boot(HARD, APP_SCHEMA="init.sh")
     assert done.returncode == 0, done.stderr
@@ -149,11 +160,13 @@ def test_the_image_keeps_the_schema_only(instance: Instance, cluster: Cluster, t
     guest = Guest(tmp_path / "guest")
     guest.fake("runuser", 'while [[ $1 != -- ]]; do shift; done; shift; exec "$@"')
     run = f'env PATH="{instance.folder}:$PATH" {instance.folder}/init-database'
-    guest.fake("systemctl", f'[[ $1 != start || $2 != book-database.service ]] || {run}')
+    guest.fake("systemctl", f"[[ $1 != start || $2 != book-database.service ]] || {run}")
     environment = instance.environment(APP_SCHEMA="schema.sql")
     guest.bin.joinpath("psql").symlink_to(f"{programs()}/psql")
     done = guest.run(
-        "app/85-empty-database.sh", {"APP_SCHEMA": "schema.sql", "APP_DIRECTORY": str(instance.app)}, **environment
+        "app/85-empty-database.sh",
+        {"APP_SCHEMA": "schema.sql", "APP_DIRECTORY": str(instance.app)},
+        **environment,
     )
     assert done.returncode == 0, done.stderr
     assert "CHECK hygiene-database ok database book as its schema makes it: 2 table(s), 0 row(s)" in done.stdout

@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
 from tests.provisioners.guest import Guest
 
 
@@ -86,7 +87,7 @@ def test_a_tarball_of_another_version_is_refused(guest: Guest, go_dev: dict[str,
 def test_the_distribution_has_another_go(guest: Guest, go_dev: dict[str, str], family: str, tool: str) -> None:
     guest.fake("apt-cache", '[[ $2 == golang-go ]] && echo "  Candidate: 2:1.19~1"; true')
     guest.fake("apt-get")
-    guest.fake("dnf", '[[ $* == *repoquery* ]] && echo 1.19.8; true')
+    guest.fake("dnf", "[[ $* == *repoquery* ]] && echo 1.19.8; true")
     done = guest.run("base/30-go.sh", {"GO_VERSION": "1.23", "FAMILY": family}, **go_dev)
     assert done.returncode == 1
     assert f"{family} offers Go 1.19" in done.stderr
@@ -95,8 +96,14 @@ def test_the_distribution_has_another_go(guest: Guest, go_dev: dict[str, str], f
 
 
 def test_a_further_series_of_the_distribution(guest: Guest, go_dev: dict[str, str]) -> None:
-    guest.fake("apt-cache", 'case $2 in golang-go) echo "  Candidate: 2:1.22~2";; golang-1.23-go) echo "  Candidate: 1.23.1-1";; esac')
-    guest.fake("apt-get", f'cat >{guest.bin}/go <<<$\'#!/bin/sh\\necho "go version go1.23.1 linux/amd64"\'; chmod 755 {guest.bin}/go')
+    guest.fake(
+        "apt-cache",
+        'case $2 in golang-go) echo "  Candidate: 2:1.22~2";; golang-1.23-go) echo "  Candidate: 1.23.1-1";; esac',
+    )
+    guest.fake(
+        "apt-get",
+        f"cat >{guest.bin}/go <<<$'#!/bin/sh\\necho \"go version go1.23.1 linux/amd64\"'; chmod 755 {guest.bin}/go",
+    )
     done = guest.run("base/30-go.sh", {"GO_VERSION": "1.23", "FAMILY": "ubuntu-24.04"}, **go_dev)
     assert done.returncode == 0, done.stderr
     assert (guest.folder / "local/bin/go").readlink() == Path("/usr/lib/go-1.23/bin/go")
@@ -105,7 +112,7 @@ def test_a_further_series_of_the_distribution(guest: Guest, go_dev: dict[str, st
 def test_amazon_linux_postgresql(guest: Guest) -> None:
     guest.fake("dnf", "[[ $* == *repoquery* ]] && echo 16.8; true")
     guest.fake("systemctl")
-    guest.fake("postgresql-setup", f'env | grep PGSETUP >>{guest.calls}')
+    guest.fake("postgresql-setup", f"env | grep PGSETUP >>{guest.calls}")
     guest.fake("runuser", "[[ $(cat) != *server_version_num* ]] || echo 160008")
     done = guest.run("base/40-postgresql.sh", {"FAMILY": "amazon-linux-2023", "POSTGRESQL_VERSION": "16"})
     assert done.returncode == 0, done.stderr
@@ -118,11 +125,13 @@ def test_amazon_linux_postgresql(guest: Guest) -> None:
     assert "systemctl start postgresql.service" in calls
 
 
-def test_amazon_linux_refuses_a_version_that_it_has_not(guest: Guest) -> None:
-    guest.fake("dnf")
-    done = guest.run("base/40-postgresql.sh", {"FAMILY": "amazon-linux-2023", "POSTGRESQL_VERSION": "9"})
+@pytest.mark.parametrize("family", ["debian-12", "ubuntu-24.04", "amazon-linux-2023"])
+def test_a_version_that_the_family_has_not_is_refused(guest: Guest, family: str) -> None:
+    for tool in ("dnf", "apt-get", "apt-cache"):
+        guest.fake(tool)
+    done = guest.run("base/40-postgresql.sh", {"FAMILY": family, "POSTGRESQL_VERSION": "9"})
     assert done.returncode == 1
-    assert "amazon-linux-2023 offers no PostgreSQL 9" in done.stderr
+    assert f"{family} offers no PostgreSQL 9" in done.stderr
     assert not any("install" in call for call in guest.called())
 
 
@@ -134,7 +143,14 @@ def test_system_update_of_amazon_linux_goes_to_the_latest_release(guest: Guest) 
 
 @pytest.mark.parametrize(
     ("code", "output", "pending"),
-    [(0, "", ""), (100, "\\nkernel.x86_64   6.1.9-1   amazonlinux\\ncurl-minimal.x86_64 8.5 amazonlinux\\n", "kernel.x86_64\ncurl-minimal.x86_64\n")],
+    [
+        (0, "", ""),
+        (
+            100,
+            "\\nkernel.x86_64   6.1.9-1   amazonlinux\\ncurl-minimal.x86_64 8.5 amazonlinux\\n",
+            "kernel.x86_64\ncurl-minimal.x86_64\n",
+        ),
+    ],
 )
 def test_pending_updates_of_dnf(guest: Guest, code: int, output: str, pending: str) -> None:
     guest.fake("dnf", f"printf '{output}'; exit {code}")
@@ -153,7 +169,13 @@ def test_pending_updates_of_apt(guest: Guest) -> None:
 
 @pytest.mark.parametrize(
     ("declared", "actual", "fits"),
-    [("1.19", "1.19.8", True), ("1.19", "1.19", True), ("1.19.8", "1.19.8", True), ("1.1", "1.19", False), ("1.19.8", "1.19", False)],
+    [
+        ("1.19", "1.19.8", True),
+        ("1.19", "1.19", True),
+        ("1.19.8", "1.19.8", True),
+        ("1.1", "1.19", False),
+        ("1.19.8", "1.19", False),
+    ],
 )
 def test_versions(guest: Guest, declared: str, actual: str, fits: bool) -> None:
     assert (guest.run(f"version_matches {declared} {actual} || exit 9").returncode == 0) is fits

@@ -7,10 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.provisioners.fake_aws import KEY, SECRET, SESSION, TOKEN, FakeAws
 
 HELPER = Path(__file__).resolve().parents[2] / "provisioners/files/ssm-parameter"
-HARD = "it's \\ a \"very\" $secret `id` & 비밀 %{x} ${y}\n two\t\n\n"
+HARD = 'it\'s \\ a "very" $secret `id` & 비밀 %{x} ${y}\n two\t\n\n'
 
 pytestmark = pytest.mark.skipif(not shutil.which("jq") or not shutil.which("curl"), reason="needs curl and jq")
 
@@ -88,11 +89,11 @@ def test_no_argument_holds_a_secret(tmp_path: Path) -> None:
 
 def test_the_cli_is_used_where_it_is_installed(tmp_path: Path) -> None:
     cli = tmp_path / "aws"
-    cli.write_text('#!/bin/bash\nprintf "%s\\n" "$*" >"$0.log"\necho \'{"Parameter": {"Value": "from the CLI\\n", "Type": "String"}}\'\n')
+    cli.write_text(
+        '#!/bin/bash\nprintf "%s\\n" "$*" >"$0.log"\necho \'{"Parameter": {"Value": "from the CLI\\n", "Type": "String"}}\'\n'
+    )
     cli.chmod(0o755)
     with FakeAws({}) as aws:
         done = read(aws, "/a", PATH=f"{tmp_path}:/usr/bin:/bin", AWS_REGION="eu-west-1")
         assert done.stdout == "from the CLI\n"
         assert f"--endpoint-url {aws.url}" in Path(f"{cli}.log").read_text()
-
-

@@ -31,7 +31,9 @@ def test_shellcheck() -> None:
 
 @pytest.mark.skipif(not shutil.which("shfmt"), reason="shfmt is not installed")
 def test_format() -> None:
-    done = subprocess.run(["shfmt", "-i", "2", "-ci", "-d", *map(str, SCRIPTS)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["shfmt", "-i", "2", "-ci", "-d", *map(str, SCRIPTS)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 

@@ -50,15 +50,21 @@ def edited(*changes: tuple[str, str]) -> str:
 def test_systemd_accepts_the_units(tmp_path: Path, port: str) -> None:
     files = rendered(tmp_path, edited(("port = 8080", f"port = {port}"))) / "files"
     units = sorted(files.glob("*.service"))
-    assert [unit.name for unit in units] == ["goldenami-certificate.service", "guestbook-database.service", "guestbook.service"]
+    assert [unit.name for unit in units] == [
+        "goldenami-certificate.service",
+        "guestbook-database.service",
+        "guestbook.service",
+    ]
     for unit in units:
         # The programs are in the image, not here.
         text = unit.read_text().replace("ExecStart=/", "ExecStart=/bin/true /")
-        text = text.replace("Requires=postgresql.service\n", "").replace("User=app", "User=nobody")
+        text = text.replace("Requires=postgresql.service\n", "").replace("User=app", "User=daemon")
         unit.write_text(text)
     argv = ["systemd-analyze", "verify", "--man=no", *map(str, units)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    mine = [line for line in done.stderr.splitlines() if str(files) in line or "guestbook" in line or "goldenami" in line]
+    mine = [
+        line for line in done.stderr.splitlines() if str(files) in line or "guestbook" in line or "goldenami" in line
+    ]
     assert mine == []
 
 
@@ -83,7 +89,7 @@ def test_the_service_is_as_the_team_runs_it(tmp_path: Path) -> None:
 
 
 def test_the_recipes_environment_comes_last_and_is_exact(tmp_path: Path) -> None:
-    value = "it's \\\\ a \\\"very\\\" $x ${y} 100% 비밀\\nline"
+    value = 'it\'s \\\\ a \\"very\\" $x ${y} 100% 비밀\\nline'
     text = edited(('USE_AWS_PARAMS = "true"', f'USE_AWS_PARAMS = "true"\nPORT = "9"\nGREETING = "{value}"'))
     unit = (rendered(tmp_path, text) / "files/guestbook.service").read_text()
     assert unit.index('"PORT=9"') > unit.index('"PORT=8080"')
