@@ -219,7 +219,8 @@ def _plan_app(shop: Shop, known: Known, base_image: Image, options: Options) -> 
 
 
 def _fingerprint(shop: Shop, known: Known, layer: Layer, source_ami: str) -> str:
-    return fingerprint(render.fingerprint_inputs(shop.recipe, layer, source_ami, known.source.commit))
+    inputs = render.fingerprint_inputs(shop.recipe, layer, source_ami, known.source.commit, shop.target)
+    return fingerprint(inputs)
 
 
 def _claim_version(shop: Shop, run: Run, known: Known, app: LayerPlan, options: Options) -> Version:
