@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from localcloud.machines import cgroups, kept, loops, slirp
+from localcloud.machines import cgroups, detour, kept, loops, slirp
 from localcloud.machines.console import tail
 from localcloud.machines.errors import MachineError, install_hint, missing
 from localcloud.machines.model import API_ADDRESS, GUEST_NETWORK, METADATA_ADDRESS, Spec
@@ -87,7 +87,8 @@ class ContainerMachine:
                 raise
 
     def open_ports(self, ports: frozenset[int]) -> None:
-        slirp.forward(self._spec.folder / "slirp.sock", self._spec.address, ports)
+        with self._lock:
+            slirp.forward(self._spec.folder / "slirp.sock", self._spec.address, ports)
 
     def stop(self, timeout: float) -> None:
         if (process := self._process) is not None:
@@ -102,6 +103,7 @@ class ContainerMachine:
                 cgroups.thaw(self._spec.folder)
                 kept.cut(self._process)
                 self._process = None
+            detour.remove(self._spec.folder)
             loops.release(self._spec.disk)
             cgroups.remove(self._spec.folder)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localcloud.machines import kept, kernel, qmp
+from localcloud.machines import detour, kept, kernel, qmp
 from localcloud.machines.console import tail
 from localcloud.machines.errors import MachineError, install_hint, missing, tool
 from localcloud.machines.model import (
@@ -77,7 +77,7 @@ class QemuMachine:
         self._accelerator = accelerator
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._open: set[int] = set()
+        self._open: dict[int, int] = {}  # port of the guest -> port of the host
 
     @property
     def _control(self) -> Path:
@@ -98,7 +98,7 @@ class QemuMachine:
             argv = qemu_argv(spec, kernel.extract(spec.disk, spec.folder), self._accelerator)
             try:
                 self._process = kept.launch(spec.folder, "plain", {"argv": argv}, [])
-                self._open = set()
+                self._open = {}
                 self._await_control()
                 self.open_ports(spec.ports)
             except BaseException:
@@ -119,15 +119,23 @@ class QemuMachine:
                     raise MachineError(f"cannot start machine {self._spec.instance_id}: {detail}") from None
 
     def open_ports(self, ports: frozenset[int]) -> None:
+        address = self._spec.address
         with self._lock:
-            for port in sorted(self._open - ports):
-                qmp.monitor(self._control, f"hostfwd_remove net0 tcp:{self._spec.address}:{port}")
-                self._open.discard(port)
-            for port in sorted(ports - self._open):
-                rule = f"tcp:{self._spec.address}:{port}-{GUEST_ADDRESS}:{port}"
-                if qmp.monitor(self._control, f"hostfwd_add net0 {rule}"):
-                    raise MachineError(_refused(self._spec.address, port))
-                self._open.add(port)
+            for port in sorted(self._open.keys() - ports):
+                qmp.monitor(self._control, f"hostfwd_remove net0 tcp:{address}:{self._open.pop(port)}")
+            for port in sorted(ports - self._open.keys()):
+                via = port
+                if not self._forward(via, port):
+                    _refuse_low_port(address, port)
+                    via = detour.free_port(address, port)
+                    if not self._forward(via, port):
+                        raise MachineError(f"cannot open port {port} of {address}: QEMU cannot listen on {via}")
+                self._open[port] = via
+            detour.lead(self._spec.folder, address, {port: via for port, via in self._open.items() if via != port})
+
+    def _forward(self, host_port: int, guest_port: int) -> bool:
+        rule = f"tcp:{self._spec.address}:{host_port}-{GUEST_ADDRESS}:{guest_port}"
+        return not qmp.monitor(self._control, f"hostfwd_add net0 {rule}")
 
     def stop(self, timeout: float) -> None:
         if (process := self._process) is not None:
@@ -145,6 +153,7 @@ class QemuMachine:
             if self._process is not None:
                 kept.cut(self._process)
                 self._process = None
+            detour.remove(self._spec.folder)
             for name in ("qmp.sock", "console.sock", "vmlinuz", "initrd.img"):
                 (self._spec.folder / name).unlink(missing_ok=True)
 
@@ -206,14 +215,11 @@ def _quoted(value: str) -> str:
     return value.replace(",", ",,")
 
 
-def _refused(address: str, port: int) -> str:
+def _refuse_low_port(address: str, port: int) -> None:
+    """Raise MachineError when it is the kernel that keeps a plain user from this port."""
     start = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
     if os.geteuid() != 0 and start.exists() and port < int(start.read_text()):
-        return (
+        raise MachineError(
             f"cannot open port {port} of {address}: without root, ports below {start.read_text().strip()} are closed; "
             f"run: sudo sysctl net.ipv4.ip_unprivileged_port_start={port}"
         )
-    return (
-        f"cannot open port {port} of {address}: another program listens on it, maybe on all addresses "
-        f"(see: ss -ltnp 'sport = :{port}')"
-    )

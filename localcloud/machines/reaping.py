@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from localcloud.machines import cgroups, kept
+from localcloud.machines import cgroups, detour, kept
 
 
 def reap(machines_folder: Path) -> list[str]:
@@ -28,6 +28,8 @@ def reap(machines_folder: Path) -> list[str]:
             subprocess.run(["umount", "--lazy", "--detach-loop", str(mount)], check=False, capture_output=True)
             done.append(f"unmounted {mount}")
         for folder in folders:
+            if detour.remove(folder):
+                done.append(f"removed the port detours of {folder.name}")
             if cgroups.remove(folder):
                 done.append(f"removed the control groups of {folder.name}")
     for folder in folders:

@@ -8,28 +8,32 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from localcloud.machines import detour
 from localcloud.machines.errors import MachineError
 from localcloud.machines.model import GUEST_ADDRESS
 
 
 def forward(api: Path, address: str, ports: frozenset[int]) -> None:
     """Make exactly these TCP ports of the guest answer on `address`. Raises MachineError when one is taken."""
-    present = {
-        entry["host_port"]: entry["id"]
-        for entry in _ask(api, "list_hostfwd")["entries"]
-        if entry["host_addr"] == address
-    }
-    for port in sorted(present.keys() - ports):
-        _ask(api, "remove_hostfwd", id=present[port])
+    entries = _ask(api, "list_hostfwd")["entries"]
+    present = {entry["guest_port"]: entry["host_port"] for entry in entries}
+    for entry in entries:
+        if entry["guest_port"] not in ports:
+            _ask(api, "remove_hostfwd", id=entry["id"])
+            del present[entry["guest_port"]]
     for port in sorted(ports - present.keys()):
-        arguments = {"host_addr": address, "host_port": port, "guest_addr": GUEST_ADDRESS, "guest_port": port}
         try:
-            _ask(api, "add_hostfwd", proto="tcp", **arguments)
-        except MachineError as error:
-            raise MachineError(
-                f"cannot open port {port} of {address}: another program listens on it, maybe on all addresses "
-                f"(see: ss -ltnp 'sport = :{port}')"
-            ) from error
+            _add(api, address, port, port)
+            present[port] = port
+        except MachineError:
+            present[port] = detour.free_port(address, port)
+            _add(api, address, present[port], port)
+    detour.lead(api.parent, address, {port: via for port, via in present.items() if via != port})
+
+
+def _add(api: Path, address: str, host_port: int, guest_port: int) -> None:
+    where = {"host_addr": address, "host_port": host_port, "guest_addr": GUEST_ADDRESS, "guest_port": guest_port}
+    _ask(api, "add_hostfwd", proto="tcp", **where)
 
 
 def _ask(api: Path, command: str, **arguments: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 
 from localcloud import baseimage, disks
 from localcloud.folder import default_cache
-from localcloud.machines import MachineError, container, kept, reap
+from localcloud.machines import MachineError, container, errors, kept, reap
 from tests.localcloud.machine_lab import HOST_NAME, INSTANCE, Lab, until
 
 pytestmark = [
@@ -98,6 +98,31 @@ def test_ports_open_and_close_while_it_runs(lab: Lab, machine: container.Contain
         socket.create_connection((lab.spec.address, 22), timeout=2)
     machine.open_ports(frozenset({22}))
     assert lab.ssh("echo open") == "open"
+
+
+@pytest.mark.skipif(errors.tool("nft") is None, reason="nftables is not installed")
+def test_a_port_that_the_host_holds_on_all_addresses_answers_all_the_same(
+    lab: Lab, machine: container.ContainerMachine
+) -> None:
+    with socket.socket() as everywhere:
+        everywhere.bind(("0.0.0.0", 0))
+        everywhere.listen()
+        port = everywhere.getsockname()[1]
+        machine.start()
+        lab.await_ssh(30)
+        lab.ssh(
+            f"sudo systemd-run --quiet --unit=web systemd-socket-activate --inetd -a --listen={port} echo the machine"
+        )
+        machine.open_ports(frozenset({22, port}))
+
+        def answer() -> bytes:
+            with socket.create_connection((lab.spec.address, port), timeout=5) as client:
+                return client.recv(100)
+
+        assert until(lambda: answer() == b"the machine\n")
+    machine.kill()
+    tables = subprocess.run(["nft", "list", "tables"], check=True, capture_output=True, text=True).stdout
+    assert INSTANCE not in tables
 
 
 def test_port_80_is_the_machines_own(lab: Lab, machine: container.ContainerMachine) -> None:

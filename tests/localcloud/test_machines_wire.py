@@ -82,12 +82,30 @@ def test_exactly_the_wanted_ports_are_forwarded(far: Path) -> None:
             assert network.ports() == wanted
 
 
-def test_a_port_that_is_taken_is_named(far: Path) -> None:
+def test_a_port_that_is_taken_is_named(far: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with (
         serving(far / "slirp.sock", Slirp(taken={80})),
         pytest.raises(MachineError, match=r"cannot open port 80 of 127.1.2.3: another program listens on it"),
     ):
         slirp.forward(far / "slirp.sock", "127.1.2.3", frozenset({80}))
+
+
+def test_root_leads_a_taken_port_around_it(far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "nft").write_text(f"#!/bin/sh\ncat >'{tmp_path}/rules'\n")
+    (tools / "nft").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    network = Slirp(taken={22})
+    with serving(far / "slirp.sock", network):
+        slirp.forward(far / "slirp.sock", "127.1.2.3", frozenset({22, 8080}))
+        (via,) = network.ports() - {8080}
+        assert f"ip daddr 127.1.2.3 tcp dport 22 dnat to 127.1.2.3:{via}\n" in (tmp_path / "rules").read_text()
+        slirp.forward(far / "slirp.sock", "127.1.2.3", frozenset({8080}))
+        assert "dnat" not in (tmp_path / "rules").read_text()
+        assert network.ports() == {8080}
 
 
 def test_no_network_is_an_error_not_a_traceback(tmp_path: Path) -> None:
