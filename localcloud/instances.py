@@ -44,12 +44,18 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
         asked["metadata_options"] = dict(asked.get("metadata_options") or data.get("MetadataOptions") or {})
         if image.imds_support == "v2.0":
             asked["metadata_options"].setdefault("HttpTokens", "required")
+        asked.setdefault("region_name", self.region_name)  # Auto Scaling leaves it out: names of us-east-1
         reservation = _run(self, image.id, count, user_data, groups, **asked)
         for instance in reservation.instances:
             instance._state = InstanceState("pending", 0)
             instance.launch_seconds = time.time()
             key = self.key_pairs.get(instance.key_name)
             instance.public_key = key.material_public if key else None  # outlives the key pair, as on EC2
+            for nic in instance.nics.values():  # moto keeps them all; EC2 deletes those that the launch made
+                given = [one for one in asked.get("nics") or [] if int(one.get("DeviceIndex", 0)) == nic.device_index]
+                nic.delete_on_termination = not given or given[0].get(
+                    "DeleteOnTermination", "NetworkInterfaceId" not in given[0]
+                )
             for disk in disks:
                 device = instance.block_device_mapping.get(disk["DeviceName"])
                 if device:  # moto does not hand these on
