@@ -43,6 +43,7 @@ class Image:
     snapshots: tuple[str, ...] = ()
     imds: str = ""
     public: bool = False
+    encrypted: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -21,7 +21,7 @@ CHECKLIST: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Health check passed", ("health", "boot-health", "boot-health-outside")),
     ("Parameter Store connected", ("parameter-store", "boot-parameter-store")),
     ("Nothing left behind (keys, secrets, history, logs)", ("hygiene", "boot-clean")),
-    ("AMI tags added", ("tags-complete", "imdsv2-required", "image-private")),
+    ("AMI tags added", ("tags-complete", "imdsv2-required", "image-private", "image-encrypted")),
     ("Documentation updated (manifest, bill of materials, this report)", ("provenance",)),
 )
 

@@ -113,5 +113,6 @@ def _image(found: ImageTypeDef) -> Image:
         snapshots=tuple(disk["SnapshotId"] for disk in disks if "SnapshotId" in disk),
         imds=found.get("ImdsSupport", ""),
         public=found.get("Public", False),
+        encrypted=bool(disks) and all(disk.get("Encrypted", False) for disk in disks),
         tags=mapping(found.get("Tags", [])),
     )
