@@ -45,7 +45,7 @@ def tiny(shop: Workspace, baked: str, tmp_path: Path) -> Workspace:
     other.edit("golden.toml", 'source = "examples/guestbook"', 'source = "tests/e2e/tiny"')
     other.edit(
         "golden.toml",
-        "CGO_ENABLED=0 go build -modfile=distro.mod -trimpath -o guestbook ./cmd/server",
+        "go build -modfile=distro.mod -o guestbook ./cmd/server",
         "go build -o guestbook main.go",
     )
     other.edit("golden.toml", 'schema = "schema.sql"\n', "")
