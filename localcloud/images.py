@@ -149,7 +149,11 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
         ami_id = random_ami_id()
         tags = tags_by_kind(self._get_param("TagSpecifications", []))
         mappings = []
+        asked = self._get_param("BlockDeviceMappings", [])
+        left_out = {mapping.get("DeviceName") for mapping in asked if mapping.get("NoDevice") is not None}
         for device, attached in list(instance.block_device_mapping.items()):
+            if device in left_out:
+                continue
             volume = backend.get_volume(attached.volume_id)
             snapshot = Snapshot(
                 backend,
@@ -164,8 +168,8 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
             backend.snapshots[snapshot.id] = snapshot
             snapshot.add_tags(tags.get("snapshot", {}))
             mappings.append(mapping_of(device, snapshot, volume, attached.delete_on_termination))
-        for asked in self._get_param("BlockDeviceMappings", []):
-            mappings = laid_over(mappings, asked)
+        for mapping in asked:
+            mappings = laid_over(mappings, mapping)
         image = DiskImage(
             backend,
             ami_id,
@@ -297,6 +301,8 @@ def finish_image(cloud: Cloud, fleet: Fleet, instance: Any, image: Any) -> None:
             for snapshot_id in image.snapshot_ids():
                 if snapshot := image.ec2_backend.snapshots.get(snapshot_id):
                     snapshot.status = "error" if reason else "completed"
+                else:  # deleted while it was being made
+                    cloud.folder.snapshot(snapshot_id).unlink(missing_ok=True)
 
     cloud.lines.do(instance.id, work)
 
@@ -351,7 +357,7 @@ def laid_over(mappings: list[dict[str, Any]], asked: dict[str, Any]) -> list[dic
     """CreateImage's own BlockDeviceMappings change those of the instance."""
     name = asked.get("DeviceName")
     if asked.get("NoDevice") is not None:
-        return [mapping for mapping in mappings if mapping["DeviceName"] != name]
+        return mappings
     ebs = {key: value for key, value in (asked.get("Ebs") or {}).items() if key not in ("SnapshotId", "Encrypted")}
     known = [mapping for mapping in mappings if mapping["DeviceName"] == name]
     if not known:

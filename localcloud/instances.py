@@ -48,7 +48,6 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
         reservation = _run(self, image.id, count, user_data, groups, **asked)
         for instance in reservation.instances:
             instance._state = InstanceState("pending", 0)
-            instance.launch_seconds = time.time()
             key = self.key_pairs.get(instance.key_name)
             instance.public_key = key.material_public if key else None  # outlives the key pair, as on EC2
             for nic in instance.nics.values():  # moto keeps them all; EC2 deletes those that the launch made
