@@ -15,6 +15,7 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import Instance, InstanceState
 from moto.ec2.responses import EC2Response
+from moto.ec2.utils import filter_dict_attribute_mapping
 
 from localcloud.cloud import Cloud
 from localcloud.errors import CloudError
@@ -162,6 +163,7 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
     Instance.start, Instance.stop, Instance.reboot, Instance.terminate = start, stop, reboot, terminate
     Instance.terminate_now, Instance.power_off_now = terminate_now, power_off_now
     network_interfaces.random_public_ip = public_ip
+    filter_dict_attribute_mapping["client-token"] = "client_token"  # DescribeInstances' filter, which moto lacks
 
 
 def resume(cloud: Cloud, fleet: Fleet, instances: list[Any]) -> None:

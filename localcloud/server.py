@@ -48,7 +48,7 @@ class Server:
         )
         listener.close()  # the server has its own copy
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="api", daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="api", daemon=True
         )
 
     def start(self) -> None:
