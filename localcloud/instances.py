@@ -18,9 +18,9 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.utils import filter_dict_attribute_mapping
 
 from localcloud.cloud import Cloud
+from localcloud.diskimage import usable_image
 from localcloud.errors import CloudError
 from localcloud.fleet import TERMINATE_SECONDS, Fleet
-from localcloud.images import usable_image
 
 _run, _start, _stop = EC2Backend.run_instances, Instance.start, Instance.stop
 _terminate = Instance.terminate

@@ -15,7 +15,7 @@ from moto.core.base_backend import BackendDict
 from moto.ec2.models import ec2_backends
 from werkzeug.serving import make_server
 
-from localcloud import attributes, baseimage, disks, images, instances, pages, parameters, templates, volumes
+from localcloud import attributes, baseimage, debian, disks, images, instances, pages, parameters, templates, volumes
 from localcloud import machines as drivers
 from localcloud.addresses import PORT, claim
 from localcloud.cloud import ACCOUNT, Base, Cloud
@@ -65,7 +65,7 @@ class Server:
         with cloud.change():
             cloud.store.load()
             for backend in [ec2_backends[ACCOUNT][cloud.region], *(b for _, _, b in ec2_backends.iter_backends())]:
-                images.publish_base(cloud, backend)
+                debian.publish_base(cloud, backend)
             volumes.sweep(cloud)
             known = all_instances()
             images.resume(cloud, fleet, known)
