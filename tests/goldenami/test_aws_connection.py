@@ -170,10 +170,11 @@ def test_a_role_without_parameters_keeps_no_old_permission() -> None:
 
 
 def test_a_role_that_we_may_not_make_is_told() -> None:
-    with scripted() as wire, pytest.raises(ClientError) as error:
+    with scripted() as wire:
         wire.answer("sts", "get_caller_identity", {}, IDENTITY)
         wire.refuse("iam", "create_role", ROLE, "AccessDenied")
-        roles.ensure_profile(wire.aws, "web-bake", [])
+        with pytest.raises(ClientError) as error:
+            roles.ensure_profile(wire.aws, "web-bake", [])
     assert "does not allow CreateRole" in str(explain(error.value))
 
 

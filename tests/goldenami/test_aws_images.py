@@ -81,9 +81,10 @@ def test_an_image_that_is_not_there_is_none(code: str) -> None:
 
 
 def test_other_refusals_are_not_taken_for_absence() -> None:
-    with scripted() as wire, pytest.raises(ClientError, match="UnauthorizedOperation"):
+    with scripted() as wire:
         wire.refuse("ec2", "describe_images", AMI, "UnauthorizedOperation")
-        images.get(wire.aws, "ami-1")
+        with pytest.raises(ClientError, match="UnauthorizedOperation"):
+            images.get(wire.aws, "ami-1")
 
 
 def test_waiting_goes_on_while_the_image_is_unknown_or_pending() -> None:
@@ -101,19 +102,21 @@ def test_waiting_goes_on_while_the_image_is_unknown_or_pending() -> None:
 @pytest.mark.parametrize("state", ["failed", "invalid", "error", "deregistered"])
 def test_an_image_that_will_never_be_available_is_not_waited_for(state: str) -> None:
     clock = ScriptedClock()
-    with scripted() as wire, pytest.raises(AwsError, match=rf"ami-1 did not become available \({state}\)") as error:
+    with scripted() as wire:
         wire.answer("ec2", "describe_images", AMI, {"Images": [described(state=state)]})
-        images.wait_available(wire.aws, clock, "ami-1")
+        with pytest.raises(AwsError, match=rf"ami-1 did not become available \({state}\)") as error:
+            images.wait_available(wire.aws, clock, "ami-1")
     assert clock.sleeps == []
     assert error.value.next == "aws ec2 describe-images --image-ids ami-1"
 
 
 def test_waiting_ends_when_the_time_is_up() -> None:
     clock = ScriptedClock()
-    with scripted() as wire, pytest.raises(AwsError, match=r"\(pending\)"):
+    with scripted() as wire:
         for _ in range(3):
             wire.answer("ec2", "describe_images", AMI, {"Images": [described(state="pending")]})
-        images.wait_available(wire.aws, clock, "ami-1", timeout=10)
+        with pytest.raises(AwsError, match=r"\(pending\)"):
+            images.wait_available(wire.aws, clock, "ami-1", timeout=10)
     assert clock.elapsed == 10
 
 

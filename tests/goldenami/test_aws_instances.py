@@ -87,10 +87,11 @@ def test_a_new_instance_profile_is_waited_for() -> None:
 @pytest.mark.xfail(strict=True, reason="'profile' is looked for in lower case; AWS writes iamInstanceProfile, Profile")
 def test_a_profile_that_stays_unknown_is_told_in_aws_s_words_after_a_minute() -> None:
     clock = ScriptedClock()
-    with scripted() as wire, pytest.raises(ClientError, match="Invalid IAM Instance Profile name"):
+    with scripted() as wire:
         for _ in range(13):
             wire.refuse("ec2", "run_instances", REQUEST, "InvalidParameterValue", UNKNOWN_PROFILE)
-        instances.launch(wire.aws, clock, WANTED)
+        with pytest.raises(ClientError, match="Invalid IAM Instance Profile name"):
+            instances.launch(wire.aws, clock, WANTED)
     assert clock.elapsed == 60
 
 
@@ -104,9 +105,10 @@ def test_a_profile_that_stays_unknown_is_told_in_aws_s_words_after_a_minute() ->
 )
 def test_other_refusals_of_a_launch_come_at_once(code: str, message: str) -> None:
     clock = ScriptedClock()
-    with scripted() as wire, pytest.raises(ClientError, match=code):
+    with scripted() as wire:
         wire.refuse("ec2", "run_instances", REQUEST, code, message)
-        instances.launch(wire.aws, clock, WANTED)
+        with pytest.raises(ClientError, match=code):
+            instances.launch(wire.aws, clock, WANTED)
     assert clock.sleeps == []
 
 
@@ -133,17 +135,19 @@ def test_an_instance_without_a_public_address_is_reached_by_its_private_one() ->
 
 def test_an_instance_that_ends_instead_says_why() -> None:
     reason = {"Code": "Client.VolumeLimitExceeded", "Message": "Client.VolumeLimitExceeded: Volume limit exceeded"}
-    with scripted() as wire, pytest.raises(AwsError, match=r"i-1 did not come up \(terminated .*Volume limit"):
+    with scripted() as wire:
         wire.answer("ec2", "describe_instances", ONE, listed(machine("terminated", StateReason=reason)))
-        instances.wait_running(wire.aws, ScriptedClock(), "i-1")
+        with pytest.raises(AwsError, match=r"i-1 did not come up \(terminated .*Volume limit"):
+            instances.wait_running(wire.aws, ScriptedClock(), "i-1")
 
 
 def test_an_instance_that_never_shows_up_is_given_up() -> None:
     clock = ScriptedClock()
-    with scripted() as wire, pytest.raises(AwsError, match="never seen"):
+    with scripted() as wire:
         for _ in range(3):
             wire.refuse("ec2", "describe_instances", ONE, "InvalidInstanceID.NotFound")
-        instances.wait_running(wire.aws, clock, "i-1", timeout=4)
+        with pytest.raises(AwsError, match="never seen"):
+            instances.wait_running(wire.aws, clock, "i-1", timeout=4)
 
 
 LATEST = {"InstanceId": "i-1", "Latest": True}
@@ -189,11 +193,12 @@ def test_ending_what_is_gone_already_is_fine() -> None:
 
 
 def test_an_instance_that_does_not_end_is_told() -> None:
-    with scripted() as wire, pytest.raises(AwsError, match="i-1 is still shutting down"):
+    with scripted() as wire:
         wire.answer("ec2", "terminate_instances", ONE, {})
         for _ in range(3):
             wire.answer("ec2", "describe_instances", ONE, listed(machine("shutting-down")))
-        instances.terminate(wire.aws, ScriptedClock(), "i-1", timeout=4)
+        with pytest.raises(AwsError, match="i-1 is still shutting down"):
+            instances.terminate(wire.aws, ScriptedClock(), "i-1", timeout=4)
 
 
 def test_the_vpc_is_the_subnet_s_or_the_default_one() -> None:

@@ -180,7 +180,7 @@ def end(process: subprocess.Popen[str], fake: FakePacker) -> None:
     process.stdout.close()
     for entry in Path("/proc").glob("[0-9]*/cmdline"):  # only workers of this very fake, by their program's path
         try:
-            if str(fake.folder / "packer").encode() in entry.read_bytes():
+            if str(fake.folder / "worker").encode() in entry.read_bytes():
                 os.kill(int(entry.parent.name), signal.SIGKILL)
         except (FileNotFoundError, ProcessLookupError):
             pass

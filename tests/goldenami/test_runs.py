@@ -79,10 +79,15 @@ def test_a_discarded_run_is_gone_and_what_its_links_point_to_is_not(tmp_path: Pa
 
 def test_the_lock_is_held_inside_and_free_after_even_when_it_ends_in_an_error(tmp_path: Path) -> None:
     path = tmp_path / "build/bake.lock"
-    with pytest.raises(KeyError), runs.lock(path) as descriptor:
-        assert is_locked(path)
-        assert os.fstat(descriptor).st_ino == path.stat().st_ino
-        raise KeyError
+
+    def fail() -> None:
+        with runs.lock(path) as descriptor:
+            assert is_locked(path)
+            assert os.fstat(descriptor).st_ino == path.stat().st_ino
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert not is_locked(path)
 
 

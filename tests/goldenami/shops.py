@@ -1,0 +1,66 @@
+"""A workshop for the flows: an account in memory, a fake packer, a scripted clock, and a voice that can be read."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import recipes
+from account import Account
+from clocks import ScriptedClock
+from packers import FakePacker
+
+from goldenami.flows.shop import Shop
+from goldenami.values import images as tags
+from goldenami.walls.progress import Progress
+
+# What the machine prints while it is baked.
+IMAGE_CHECKS = ["1,,ui,message,    golden: CHECK health ok HTTP 200", "1,,ui,message,    golden: CHECK git ok 2.39"]
+
+
+class Works:
+    """Everything around one shop."""
+
+    def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
+        self.root = root / "checkout"
+        self.root.mkdir()
+        (self.root / "app").mkdir()
+        (self.root / "app/main.go").write_text("package main\n")
+        self.account = Account(root / "account")
+        self.packer = FakePacker(root / "bin")
+        self.packer.play(account=str(root / "account"), image=True, lines=IMAGE_CHECKS)
+        # The real tools that a bake starts, without shellcheck: the scripts have tests of their own.
+        for tool in ("setpriv", "git", "sh", "cat", "env", "ls", "mktemp", "wc", "xargs", "printf"):
+            if found := shutil.which(tool):
+                (root / "bin" / tool).symlink_to(found)
+        patch.setenv("PATH", str(root / "bin"))
+        self.clock = ScriptedClock()
+        self.said = io.StringIO()
+
+    def shop(self, changes: Mapping[str, Any] | None = None) -> Shop:
+        """A shop as tasks.py makes it, for a recipe with these keys changed."""
+        recipe = recipes.recipe({"app.source": "app", "targets.local.ssh_cidrs": ["127.0.0.1/32"], **(changes or {})})
+        progress = Progress(self.clock, self.said)
+        return Shop(self.root, recipe, recipe.target("local"), self.account.aws, self.clock, progress)
+
+    def packed(self) -> list[str]:
+        """The layers that packer built, in order."""
+        return [Path(call["cwd"]).name for call in self.packer.calls()]
+
+    def golden(self) -> dict[str, str]:
+        """The versions there are, with what they are to us."""
+
+        def word(found: Mapping[str, str]) -> str:
+            return "failed" if tags.FAILED in found else "verified" if tags.VERIFIED in found else "unverified"
+
+        every = self.account.images().values()
+        return {i["Name"].rpartition("-")[2]: word(i["Tags"]) for i in every if "-golden-" in i["Name"]}
+
+    def candidate(self) -> str:
+        """The name of the image that the published pointer says, or nothing."""
+        values = self.account.parameters.get("/goldenami/guestbook/candidate", [""])
+        return str(self.account.images().get(values[-1], {}).get("Name", ""))
