@@ -130,8 +130,9 @@ def bake(
     """
     from goldenami.flows import bake as flow
     from goldenami.flows import telling
+    from goldenami.flows.planning import Options
 
-    options = flow.Options(bump=bump, version=version, fresh=fresh, clean=clean)
+    options = Options(bump=bump, version=version, fresh=fresh, clean=clean)
     telling.check_options(options)
     shop = open_shop(recipe, target)
     if plan:
@@ -150,8 +151,9 @@ def render(_: Context, recipe: str = "", target: str = "") -> None:
     The folder is complete: `packer build .` in build/RUN/base bakes it by hand (see its README.txt).
     """
     from goldenami.flows import bake as flow
+    from goldenami.flows.planning import Options
 
-    print(flow.render_only(open_shop(recipe, target), flow.Options()))
+    print(flow.render_only(open_shop(recipe, target), Options()))
 
 
 @task(help={**_WHERE, "ami": "the AMI's id", "clean": "remove it if it fails, instead of marking it"})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import BuildError, GateError, RenderError
-from goldenami.values.images import Image
+from goldenami.values.images import FAILED, Image, Layer
 from goldenami.values.report import Check, Gate, failures, parse
 from goldenami.walls import hcl, packer, render, shell
 from goldenami.walls.aws import images
@@ -17,10 +17,12 @@ from goldenami.walls.render import Inputs
 from goldenami.walls.runs import Run
 from goldenami.walls.source import Source
 
+GATES: dict[Layer, Gate] = {"base": "base", "app": "image"}
+
 
 @dataclass(frozen=True)
 class Baked:
-    """A layer's AMI and the checks that it passed while it was baked (none when it was reused or adopted)."""
+    """A layer's AMI and the checks that it passed while it was baked."""
 
     image: Image
     checks: tuple[Check, ...] = ()
@@ -49,6 +51,11 @@ def prepare(inputs: Inputs, source: Source | None, folder: Path) -> None:
         )
 
 
+def checks_of(run: Run, layer: Layer) -> list[Check]:
+    """The checks that a layer passed in an earlier run of this checkout; none where it was baked elsewhere."""
+    return parse(packer.said(run.folder / layer), GATES[layer])
+
+
 def make_key(folder: Path) -> None:
     """An ed25519 key for this build alone: new OpenSSH servers refuse the RSA keys that old Packers make."""
     from cryptography.hazmat.primitives import serialization as form
@@ -71,7 +78,6 @@ def forget_key(folder: Path) -> None:
 
 def bake(
     shop: Shop,
-    run: Run,
     inputs: Inputs,
     folder: Path,
     groups: list[str],
@@ -82,7 +88,6 @@ def bake(
 
     Args:
         shop: Where.
-        run: In whose name.
         inputs: What was rendered.
         folder: Where it was rendered to.
         groups: The builder's security groups.
@@ -104,12 +109,13 @@ def bake(
             keep_open=[lock],
         )
     forget_key(folder)
-    gate: Gate = "base" if layer == "base" else "image"
-    checks = parse(outcome.output, gate)
-    run.record(**{f"{layer}_checks": [c.__dict__ for c in checks]})
-    made = packer.artifact(folder) if outcome.code == 0 else _appeared(shop, inputs.ami_name)
+    checks = parse(outcome.output, GATES[layer])
+    # The AMI may be there although Packer failed (its wait ran out, a reply was lost) or could not write its manifest.
+    made = packer.artifact(folder) or _appeared(shop, inputs.ami_name)
+    if made and failures(checks):
+        images.tag(shop.aws, [made], {FAILED: ",".join(c.name for c in failures(checks))[:255]})
     if failures(checks) or made is None:
-        raise _failed(inputs, folder, outcome, checks)
+        raise _failed(inputs, folder, outcome, checks, made)
     return Baked(finish(shop, made, inputs.tags), tuple(checks))
 
 
@@ -129,13 +135,16 @@ def finish(shop: Shop, ami: str, tags: Mapping[str, str]) -> Image:
 
 
 def _appeared(shop: Shop, name: str) -> str | None:
-    """An AMI of this name that exists although Packer failed: its wait ran out, or a reply was lost."""
+    """An AMI of this name that exists, whatever Packer said."""
     found = [i for i in images.of_family(shop.aws, shop.name) if i.name == name and i.alive]
     return found[0].id if found else None
 
 
-def _failed(inputs: Inputs, folder: Path, outcome: Outcome, checks: list[Check]) -> GateError | BuildError:
-    state = "The builder was terminated; there is no AMI."
+def _failed(
+    inputs: Inputs, folder: Path, outcome: Outcome, checks: list[Check], made: str | None
+) -> GateError | BuildError:
+    left = f"{made} is marked failed" if made else "there is no AMI"
+    state = f"The builder was terminated; {left}."
     log = f"less {folder / 'packer.log'}"
     bad = failures(checks)
     if bad:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +114,21 @@ def build(
             cwd=folder,
             env={**_QUIET, "PACKER_CACHE_DIR": os.fspath(folder / "packer_cache"), **env},
             keep_open=keep_open,
+            # Packer runs itself inside a wrapper, which ignores SIGINT (it counts on the terminal to send that to
+            # both) and hands SIGTERM on.
+            stop=signal.SIGTERM,
+            grace=300,
         )
     return Outcome(code, tuple(errors), tuple(output))
+
+
+def said(folder: Path) -> tuple[str, ...]:
+    """What an earlier build in a folder said, line by line, however it ended; nothing when there was none."""
+    log = folder / "packer.log"
+    if not log.exists():
+        return ()
+    events = (parse_event(line) for line in log.read_text(encoding="utf-8").splitlines())
+    return tuple(line for event in events if event for line in event.text.splitlines())
 
 
 def parse_event(line: str) -> Event | None:

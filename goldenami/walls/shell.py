@@ -75,13 +75,14 @@ def stream(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     keep_open: Sequence[int] = (),
+    stop: signal.Signals = signal.SIGINT,
     grace: float = 120,
 ) -> int:
     """Run a long program, handing over each line that it prints (both streams) as it comes.
 
     The program gets a process group of its own, so that ^C at the terminal reaches it once, from here: on
-    KeyboardInterrupt it is sent SIGINT and given time to clean up after itself. Should we be killed
-    outright, the kernel sends it SIGINT (`setpriv --pdeathsig`, where util-linux is there).
+    KeyboardInterrupt it is sent a signal and given time to clean up after itself. Should we be killed
+    outright, the kernel sends it the same signal (`setpriv --pdeathsig`, where util-linux is there).
 
     Args:
         argv: The program and its arguments.
@@ -89,6 +90,7 @@ def stream(
         cwd: The folder to run in.
         env: Variables to add to ours.
         keep_open: File descriptors that the program inherits (a lock that must live as long as it does).
+        stop: The signal that makes it clean up and end.
         grace: Seconds that it gets to clean up after an interrupt, before it is killed.
 
     Returns:
@@ -100,7 +102,7 @@ def stream(
     """
     if which(argv[0]) is None:
         raise _missing(argv[0])
-    guard = ["setpriv", "--pdeathsig", "INT", "--"] if which("setpriv") else []
+    guard = ["setpriv", "--pdeathsig", stop.name.removeprefix("SIG"), "--"] if which("setpriv") else []
     child = subprocess.Popen(
         [*guard, *argv],
         cwd=cwd,
@@ -120,16 +122,18 @@ def stream(
             on_line(line.rstrip("\n"))
         return child.wait()
     except BaseException:
-        _interrupt(child, on_line, grace)
+        _interrupt(child, on_line, stop, grace)
         raise
     finally:
         child.stdout.close()
 
 
-def _interrupt(child: subprocess.Popen[str], on_line: Callable[[str], None], grace: float) -> None:
+def _interrupt(
+    child: subprocess.Popen[str], on_line: Callable[[str], None], stop: signal.Signals, grace: float
+) -> None:
     """Ask the program to stop, show what it says while it cleans up, and kill it when it takes too long."""
     with contextlib.suppress(ProcessLookupError):
-        child.send_signal(signal.SIGINT)
+        child.send_signal(stop)
     previous = signal.signal(signal.SIGALRM, _too_long)
     signal.setitimer(signal.ITIMER_REAL, grace)
     try:
@@ -156,12 +160,15 @@ def _missing(tool: str) -> ToolError:
 
 @contextlib.contextmanager
 def terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block the way ^C does, so that there is one clean-up path."""
+    """Let SIGTERM and SIGHUP end the block the way ^C does, so that there is one clean-up path.
+
+    A signal that is ignored stays so: `nohup` means it.
+    """
 
     def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    wanted = (signal.SIGTERM, signal.SIGHUP)
+    wanted = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
     previous = {number: signal.signal(number, interrupt) for number in wanted}
     try:
         yield

@@ -60,6 +60,7 @@ def pack(folder: Path) -> bytes:
             relative = path.relative_to(folder)
             if _LEFT_OUT.intersection(relative.parts) or not (path.is_file() or path.is_dir() or path.is_symlink()):
                 continue
+            archive.inodes.clear()  # type: ignore[attr-defined]  # two names of one file are two files in the image
             entry = archive.gettarinfo(path, arcname=str(relative))
             entry.uid = entry.gid = 0
             entry.uname = entry.gname = "root"

@@ -16,6 +16,7 @@ from packers import FakePacker
 
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
+from goldenami.values.recipe import parse
 from goldenami.walls.progress import Progress
 
 # What the machine prints while it is baked.
@@ -43,7 +44,8 @@ class Works:
 
     def shop(self, changes: Mapping[str, Any] | None = None) -> Shop:
         """A shop as tasks.py makes it, for a recipe with these keys changed."""
-        recipe = recipes.recipe({"app.source": "app", "targets.local.ssh_cidrs": ["127.0.0.1/32"], **(changes or {})})
+        given = {"app.source": "app", "targets.local.ssh_cidrs": ["127.0.0.1/32"], **(changes or {})}
+        recipe = parse(recipes.text(given), self.root / "golden.toml")
         progress = Progress(self.clock, self.said)
         return Shop(self.root, recipe, recipe.target("local"), self.account.aws, self.clock, progress)
 

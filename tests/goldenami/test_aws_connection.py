@@ -158,7 +158,6 @@ def test_the_profile_is_made_or_found_and_its_policy_is_always_put_right(there: 
         assert roles.ensure_profile(wire.aws, "web-bake", ["/web/a"]) == "web-bake"
 
 
-@pytest.mark.xfail(strict=True, reason="a policy of earlier parameters stays when the recipe has none any more")
 def test_a_role_without_parameters_keeps_no_old_permission() -> None:
     with scripted() as wire:
         wire.answer("sts", "get_caller_identity", {}, IDENTITY)

@@ -73,7 +73,6 @@ def test_a_launch_without_subnet_and_profile_names_neither() -> None:
 UNKNOWN_PROFILE = "Value (web-bake) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
 
 
-@pytest.mark.xfail(strict=True, reason="'profile' is looked for in lower case; AWS writes iamInstanceProfile, Profile")
 def test_a_new_instance_profile_is_waited_for() -> None:
     clock = ScriptedClock()
     with scripted() as wire:
@@ -84,7 +83,6 @@ def test_a_new_instance_profile_is_waited_for() -> None:
     assert clock.sleeps == [5, 5, 5]
 
 
-@pytest.mark.xfail(strict=True, reason="'profile' is looked for in lower case; AWS writes iamInstanceProfile, Profile")
 def test_a_profile_that_stays_unknown_is_told_in_aws_s_words_after_a_minute() -> None:
     clock = ScriptedClock()
     with scripted() as wire:

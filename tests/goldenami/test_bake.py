@@ -153,7 +153,6 @@ def test_two_who_ask_for_the_same_number_at_once(at: Works, web: Web) -> None:
     assert "v2.0 is taken" in fails(at, web, UsageError, Options(version="v2.0")).message
 
 
-@pytest.mark.xfail(strict=True, reason="max() of no versions: the very first --version that somebody else just took")
 def test_the_very_first_number_asked_for_by_two_at_once(at: Works, web: Web) -> None:
     others_claim(at, "v1.0")
     fails(at, web, UsageError, Options(version="v1.0"))
@@ -183,7 +182,6 @@ def test_a_build_that_fails_is_told_in_packer_s_words_and_its_number_is_taken_up
     assert at.packed() == ["base", "app", "app"]
 
 
-@pytest.mark.xfail(strict=True, reason="no checks at all count as passed, also in the report of a run that failed")
 def test_the_report_of_a_build_that_failed_before_any_check_does_not_say_passed(at: Works, web: Web) -> None:
     at.packer.play(image=False, code=1, lines=["1,,ui,error,Timeout waiting for SSH."])
     fails(at, web, BuildError)
@@ -200,14 +198,12 @@ def test_packer_gave_up_but_the_image_appeared_all_the_same(at: Works, web: Web)
     assert go(at, web).unchanged
 
 
-@pytest.mark.xfail(strict=True, reason="an exit code of 0 without a manifest is taken for 'there is no AMI' unseen")
 def test_packer_made_the_image_but_its_manifest_is_not_there(at: Works, web: Web) -> None:
     at.packer.play(manifest=False)
     go(at, web)
     assert at.golden() == {"v1.0": "verified"}
 
 
-@pytest.mark.xfail(strict=True, reason="an AMI that Packer made in spite of a failed check is not marked failed")
 def test_an_image_that_was_made_in_spite_of_a_failed_check_is_never_used(at: Works, web: Web) -> None:
     at.packer.play(base={"lines": ["1,,ui,message,    golden: CHECK go-version FAIL 1.18"]})
     assert "there is no AMI" not in (fails(at, web, GateError).state or "")
@@ -306,7 +302,6 @@ def test_what_a_killed_run_left_is_removed_by_the_next(at: Works, web: Web, call
     assert sorted(states) == ["finished", "interrupted"]
 
 
-@pytest.mark.xfail(strict=True, reason="a run is recorded failed before it is swept, and then never swept again")
 def test_what_a_run_left_that_was_interrupted_twice_is_removed_by_the_next(at: Works, web: Web) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
@@ -381,7 +376,6 @@ def test_rendering_launches_nothing_and_leaves_both_folders(at: Works, web: Web)
     assert values["ami_name"] == "guestbook-golden-v1.0"
 
 
-@pytest.mark.xfail(strict=True, reason="render_only looks at claims alone, and passes over the images that exist")
 def test_rendering_shows_the_version_that_a_bake_would_take(at: Works, web: Web) -> None:
     at.account.put_image("ami-old", "guestbook-golden-v1.4")
     folder = bake.render_only(shop(at, web), Options())

@@ -73,7 +73,6 @@ def test_a_server_that_hangs_up_is_no_answer() -> None:
         assert http.probe(url).detail.startswith("no answer")
 
 
-@pytest.mark.xfail(strict=True, reason="http.client's own errors (BadStatusLine, …) are no OSErrors and pass through")
 def test_what_is_not_http_is_no_answer() -> None:
     with raw(b"SSH-2.0-OpenSSH_9.2\r\n") as url:
         assert http.probe(url).ok is False

@@ -37,7 +37,6 @@ def test_markup_in_what_is_said_is_text(text: str) -> None:
     assert stream.getvalue() == f"[00:00] {text}\n"
 
 
-@pytest.mark.xfail(strict=True, reason="rich's markup turns :key: into an emoji and doubles a last backslash")
 @pytest.mark.parametrize("text", ["arn:aws:key:x and tag:warning:y", "a line that goes on \\"])
 def test_colons_and_backslashes_in_what_is_said_are_text(text: str) -> None:
     progress, stream, _ = made()

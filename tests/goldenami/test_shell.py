@@ -102,7 +102,6 @@ def test_termination_becomes_an_interrupt_inside_the_block_only(number: signal.S
     assert signal.getsignal(number) is before
 
 
-@pytest.mark.xfail(strict=True, reason="SIGHUP is taken over even where nohup has it ignored")
 def test_a_run_under_nohup_outlives_its_terminal() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -97,7 +97,6 @@ def test_the_tag_is_always_written_in_full() -> None:
     assert [parse(t).tag for t in ("v1.2", "1.2.0", "v1.2.3")] == ["1.2.0", "1.2.0", "1.2.3"]
 
 
-@pytest.mark.xfail(strict=True, reason="\\d reads the digits of other scripts; the pattern lacks re.ASCII")
 def test_digits_of_other_scripts_are_no_version() -> None:
     with pytest.raises(UsageError):
         parse("v1.1٣")

@@ -81,7 +81,7 @@ def launch(aws: Connection, clock: Clock, wanted: Launch) -> Instance:
             answer = aws.client("ec2").run_instances(**request)
             return _instance(answer["Instances"][0])
         except ClientError as error:
-            if code(error) != "InvalidParameterValue" or "profile" not in str(error):
+            if code(error) != "InvalidParameterValue" or "profile" not in str(error).lower():
                 raise
             refused = error
     assert refused is not None

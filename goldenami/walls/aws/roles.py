@@ -57,6 +57,8 @@ def ensure_profile(aws: Connection, name: str, parameters: Iterable[str]) -> str
             raise
     if wanted["Statement"]:
         iam.put_role_policy(RoleName=name, PolicyName="parameters", PolicyDocument=json.dumps(wanted))
+    else:
+        _drop_policy(aws, name)
     try:
         iam.create_instance_profile(InstanceProfileName=name)
     except ClientError as error:
@@ -66,6 +68,15 @@ def ensure_profile(aws: Connection, name: str, parameters: Iterable[str]) -> str
     if not any(role["RoleName"] == name for role in profile["Roles"]):
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
     return name
+
+
+def _drop_policy(aws: Connection, role: str) -> None:
+    """Take back what an earlier recipe's parameters allowed."""
+    try:
+        aws.client("iam").delete_role_policy(RoleName=role, PolicyName="parameters")
+    except ClientError as error:
+        if code(error) != "NoSuchEntity":
+            raise
 
 
 def caller(aws: Connection) -> tuple[str, str]:
