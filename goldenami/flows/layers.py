@@ -150,9 +150,19 @@ def _failed(
     if bad:
         told = "; ".join(f"{c.name} ({c.detail})" if c.detail else c.name for c in bad)
         return GateError(f"the {inputs.layer} layer did not pass its checks: {told}", state=state, next=log)
+    return BuildError(f"Packer could not bake the {inputs.layer} layer: {_told(outcome)}", state=state, next=log)
+
+
+def _told(outcome: Outcome) -> str:
+    """Packer's own words about a failure, after the last that the guest wrote to its standard error."""
+    prefix = "==> amazon-ebs.golden: "
+    errors = [line.strip() for text in outcome.errors for line in text.splitlines() if line.strip()]
+    guest = [line.removeprefix(prefix) for line in errors if line.startswith(prefix)]
+    own = [line for line in errors if not line.startswith(("==>", "-->", "Build ", "Some builds"))]
     last = [line.strip() for line in outcome.output if line.strip()][-1:]
-    told = "; ".join(dict.fromkeys(e.strip() for e in outcome.errors)) or (last[0] if last else "it said nothing")
-    return BuildError(f"Packer could not bake the {inputs.layer} layer: {told[:800]}", state=state, next=log)
+    noise = ("Provisioning step had errors", "debconf: ")
+    words = [*[line for line in guest if not line.startswith(noise)][-4:], *own[-1:]] or last or ["it said nothing"]
+    return "; ".join(dict.fromkeys(words))[-800:]
 
 
 def _show(shop: Shop, event: Event) -> None:

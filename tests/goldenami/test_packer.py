@@ -217,7 +217,7 @@ def test_packer_cleans_up_even_when_we_are_killed_and_keeps_the_next_run_waiting
     try:
         process.kill()
         process.wait()
-        eventually(lambda: fake.marked("cleaning"))
+        eventually(lambda: fake.marked("cleaning"), seconds=2)
         assert is_locked(lock)
         fake.release()
         eventually(lambda: fake.marked("cleaned"))
