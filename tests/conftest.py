@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
-hypothesis.settings.register_profile("desk", deadline=None)
+hypothesis.settings.register_profile("desk", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 

@@ -6,7 +6,6 @@ import copy
 import io
 import shutil
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,16 @@ from goldenami.values import images as tags
 from goldenami.values.recipe import parse
 from goldenami.walls.progress import Progress
 
-_loads = cache(hcl2.loads)
+_loads = hcl2.loads
+_parsed: dict[tuple[str, str], Any] = {}
 
 
 def _parsed_once(text: str, **given: Any) -> Any:
     """The parser itself, asked once for each text: it takes a tenth of a second, and each bake renders the same."""
-    return copy.deepcopy(_loads(text, **given))
+    key = (text, repr(given))
+    if key not in _parsed:
+        _parsed[key] = _loads(text, **given)
+    return copy.deepcopy(_parsed[key])
 
 
 # What the machine prints while it is baked.
