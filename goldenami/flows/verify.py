@@ -12,7 +12,7 @@ from goldenami.values.images import Image
 from goldenami.values.recipe import Recipe
 from goldenami.values.report import Check, failures, parse
 from goldenami.walls import http, render
-from goldenami.walls.aws import images, instances
+from goldenami.walls.aws import images, instances, networks
 from goldenami.walls.aws.instances import Instance, Launch
 from goldenami.walls.clock import attempts
 from goldenami.walls.runs import Run, write_text
@@ -52,6 +52,8 @@ def verify(shop: Shop, run: Run, image: Image, *, profile: str, clean: bool = Fa
         )
     when = shop.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
     images.tag(shop.aws, [image.id], {tags.VERIFIED: when})
+    if image.failed:
+        images.untag(shop.aws, [image.id], [tags.FAILED])
     return checks
 
 
@@ -72,11 +74,11 @@ def _boot_checks(shop: Shop, run: Run, image: Image, profile: str) -> list[Check
     """Launch, watch, keep the console, and end the instance whatever happens."""
     recipe, target = shop.recipe, shop.target
     nonce = secrets.token_hex(8)
-    group = instances.ensure_security_group(
+    group = networks.ensure_security_group(
         shop.aws,
         f"goldenami-{run.id}-verify",
-        instances.vpc_of(shop.aws, target.subnet_id or None),
-        {recipe.app.port: access.networks(target)},
+        networks.vpc_of(shop.aws, target.subnet_id or None),
+        {recipe.app.port: access.allowed_networks(target)},
         {tags.RUN: run.id, tags.IMAGE: shop.name},
     )
     wanted = Launch(
@@ -102,7 +104,7 @@ def _boot_checks(shop: Shop, run: Run, image: Image, profile: str) -> list[Check
         if machine:
             write_text(run.folder / "console.log", instances.console(shop.aws, machine.id))
             instances.terminate(shop.aws, shop.clock, machine.id)
-        instances.delete_security_group(shop.aws, shop.clock, group)
+        networks.delete_security_group(shop.aws, shop.clock, group)
 
 
 def _watch(shop: Shop, machine: Instance, nonce: str) -> list[Check]:

@@ -100,25 +100,18 @@ def build(
         f"-var={name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in (variables or {}).items()
     ]
-    log = folder / "packer.log"
-    with log.open("a", encoding="utf-8") as file:
-
-        def both(text: str) -> None:
-            file.write(text + "\n")
-            file.flush()
-            line(text)
-
-        code = shell.stream(
-            ["packer", "build", "-machine-readable", *given, "."],
-            both,
-            cwd=folder,
-            env={**_QUIET, "PACKER_CACHE_DIR": os.fspath(folder / "packer_cache"), **env},
-            keep_open=keep_open,
-            # Packer runs itself inside a wrapper, which ignores SIGINT (it counts on the terminal to send that to
-            # both) and hands SIGTERM on.
-            stop=signal.SIGTERM,
-            grace=300,
-        )
+    code = shell.stream(
+        ["packer", "build", "-machine-readable", *given, "."],
+        line,
+        cwd=folder,
+        env={**_QUIET, "PACKER_CACHE_DIR": os.fspath(folder / "packer_cache"), **env},
+        keep_open=keep_open,
+        output=folder / "packer.log",
+        # Packer runs itself inside a wrapper, which ignores SIGINT (it counts on the terminal to send that to
+        # both) and hands SIGTERM on.
+        stop=signal.SIGTERM,
+        grace=300,
+    )
     return Outcome(code, tuple(errors), tuple(output))
 
 

@@ -13,7 +13,7 @@ from goldenami.values.errors import AwsError
 from goldenami.values.images import Image
 from goldenami.walls.aws import images
 
-OURS = {"Owners": ["self"], "Filters": [{"Name": "name", "Values": ["web-*"]}]}
+OURS = {"Owners": ["self"], "Filters": [{"Name": "name", "Values": ["web-golden-*", "web-base-*"]}]}
 AMI = {"ImageIds": ["ami-1"]}
 
 

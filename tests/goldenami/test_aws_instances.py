@@ -11,7 +11,7 @@ from clocks import ScriptedClock
 from wires import scripted
 
 from goldenami.values.errors import AwsError
-from goldenami.walls.aws import instances
+from goldenami.walls.aws import instances, networks
 from goldenami.walls.aws.instances import Launch
 
 TAGS = [{"Key": "goldenami:run", "Value": "run1"}]
@@ -203,12 +203,12 @@ def test_the_vpc_is_the_subnet_s_or_the_default_one() -> None:
     default = {"Filters": [{"Name": "is-default", "Values": ["true"]}]}
     with scripted() as wire:
         wire.answer("ec2", "describe_subnets", {"SubnetIds": ["subnet-1"]}, {"Subnets": [{"VpcId": "vpc-s"}]})
-        assert instances.vpc_of(wire.aws, "subnet-1") == "vpc-s"
+        assert networks.vpc_of(wire.aws, "subnet-1") == "vpc-s"
         wire.answer("ec2", "describe_vpcs", default, {"Vpcs": [{"VpcId": "vpc-d"}]})
-        assert instances.vpc_of(wire.aws, None) == "vpc-d"
+        assert networks.vpc_of(wire.aws, None) == "vpc-d"
         wire.answer("ec2", "describe_vpcs", default, {"Vpcs": []})
         with pytest.raises(AwsError, match="ap-northeast-2 has no default VPC"):
-            instances.vpc_of(wire.aws, None)
+            networks.vpc_of(wire.aws, None)
 
 
 CREATE = {
@@ -239,7 +239,7 @@ NAMED = {
 
 
 def ensure(aws: Any) -> str:
-    return instances.ensure_security_group(aws, "goldenami-run1-verify", "vpc-1", RULES, {"goldenami:run": "run1"})
+    return networks.ensure_security_group(aws, "goldenami-run1-verify", "vpc-1", RULES, {"goldenami:run": "run1"})
 
 
 def test_a_security_group_is_born_with_its_tags() -> None:
@@ -265,15 +265,15 @@ def test_a_group_that_an_ending_instance_still_holds_is_tried_again() -> None:
         wire.refuse("ec2", "delete_security_group", GROUP, "DependencyViolation")
         wire.refuse("ec2", "delete_security_group", GROUP, "DependencyViolation")
         wire.answer("ec2", "delete_security_group", GROUP, {})
-        instances.delete_security_group(wire.aws, clock, "sg-1")
+        networks.delete_security_group(wire.aws, clock, "sg-1")
     assert clock.sleeps == [3, 3]
 
 
 def test_a_group_that_is_gone_is_fine_and_one_that_stays_held_is_told() -> None:
     with scripted() as wire:
         wire.refuse("ec2", "delete_security_group", GROUP, "InvalidGroup.NotFound")
-        instances.delete_security_group(wire.aws, ScriptedClock(), "sg-1")
+        networks.delete_security_group(wire.aws, ScriptedClock(), "sg-1")
         for _ in range(3):
             wire.refuse("ec2", "delete_security_group", GROUP, "DependencyViolation")
         with pytest.raises(ClientError, match="DependencyViolation"):
-            instances.delete_security_group(wire.aws, ScriptedClock(), "sg-1", timeout=6)
+            networks.delete_security_group(wire.aws, ScriptedClock(), "sg-1", timeout=6)

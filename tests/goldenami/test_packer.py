@@ -81,7 +81,7 @@ escaped = st.text(st.characters(exclude_categories=["C", "Z"], include_character
 def test_what_packer_says_is_read_back(text: str, kind: str) -> None:
     # As packer's machine-readable UI writes it: commas, carriage returns and newlines are escaped.
     written = text.replace(",", "%!(PACKER_COMMA)").replace("\r", "\\r").replace("\n", "\\n")
-    if "\\" not in text:
+    if "\\" not in text and "PACKER_COMMA" not in text:
         assert packer.parse_event(f"1700000000,,ui,{kind},{written}") == Event(kind, text)
 
 
@@ -205,9 +205,6 @@ def test_an_interrupt_waits_for_packer_to_clean_up(
         end(process, fake)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="nobody reads its pipe any more: its first word kills it (SIGPIPE), as the real one"
-)
 def test_packer_cleans_up_even_when_we_are_killed_and_keeps_the_next_run_waiting_meanwhile(
     fake: FakePacker, folder: Path, tmp_path: Path
 ) -> None:

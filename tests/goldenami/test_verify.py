@@ -186,7 +186,6 @@ def test_an_image_can_be_held_against_the_gate_again(at: Works, web: Web) -> Non
     assert run.facts()["state"] == "finished"
 
 
-@pytest.mark.xfail(strict=True, reason="the mark of an earlier failure stays on an image that passes now")
 def test_an_image_that_failed_by_bad_luck_can_be_verified_after_all(at: Works, web: Web) -> None:
     at.account.put_image(AMI, "guestbook-golden-v1.0", tags={**COMPLETE, tags.FAILED: "boot-health-outside"})
     images.require_imdsv2(at.account.aws, AMI)
