@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 GOLDENAMI = sorted((ROOT / "goldenami").rglob("*.py"))
 LOCALCLOUD = sorted((ROOT / "localcloud").rglob("*.py"))
