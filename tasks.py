@@ -3,11 +3,12 @@
 # Imports of the package stand inside the tasks, so that `--list` and `--help` answer at once.
 from __future__ import annotations
 
+import contextlib
 import functools
 import json as jsonlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,12 +75,20 @@ def open_shop(recipe: str, target: str) -> Shop:
 
 def cloud_up(log: Callable[[str], None]) -> Any:
     """Start the embedded cloud, or find it running."""
-    from goldenami.values.errors import AwsError
     from localcloud import control
+
+    with cloud_errors():
+        return control.up(log=log)
+
+
+@contextlib.contextmanager
+def cloud_errors() -> Iterator[None]:
+    """Tell what the embedded cloud refuses as AWS's refusals are told."""
+    from goldenami.values.errors import AwsError
     from localcloud.errors import CloudError
 
     try:
-        return control.up(log=log)
+        yield
     except CloudError as error:
         raise AwsError(f"the local cloud: {error}", next="./invoke local.status") from None
 
@@ -256,7 +265,8 @@ def local_down(_: Context) -> None:
     """Stop the embedded cloud and its machines; images, parameters and disks stay."""
     from localcloud import control
 
-    control.down()
+    with cloud_errors():
+        control.down()
 
 
 @task(name="status", help={"json": "print JSON"})
@@ -279,7 +289,8 @@ def local_reset(_: Context, yes: bool = False) -> None:
             "error: this deletes every local image, machine and parameter\nNext: ./invoke local.reset --yes",
             2,
         )
-    control.reset()
+    with cloud_errors():
+        control.reset()
 
 
 local = Collection("local")
