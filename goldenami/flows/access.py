@@ -65,6 +65,7 @@ def ensure_builder_group(shop: Shop, run: Run) -> list[str]:
         return list(shop.target.security_group_ids)
     group = networks.ensure_security_group(
         shop.aws,
+        shop.clock,
         f"goldenami-{run.id}-builder",
         networks.vpc_of(shop.aws, shop.target.subnet_id or None),
         {22: allowed_networks(shop.target)},

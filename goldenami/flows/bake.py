@@ -10,12 +10,12 @@ from goldenami.flows.planning import Known, Options
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
 from goldenami.values.images import Image, base_name
+from goldenami.values.inputs import Inputs
 from goldenami.values.plan import LayerPlan
 from goldenami.values.report import Check
 from goldenami.values.versions import Version, ami_name
 from goldenami.walls import packer, runs
 from goldenami.walls.aws import images, parameters
-from goldenami.walls.render import Inputs
 from goldenami.walls.runs import Run
 from goldenami.walls.source import Source
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import BuildError, GateError, RenderError
 from goldenami.values.images import FAILED, Image, Layer
+from goldenami.values.inputs import Inputs
 from goldenami.values.report import Check, Gate, failures, parse
 from goldenami.walls import hcl, packer, render, shell
 from goldenami.walls.aws import images
+from goldenami.walls.clock import attempts
 from goldenami.walls.packer import Event, Outcome
-from goldenami.walls.render import Inputs
 from goldenami.walls.runs import Run
 from goldenami.walls.source import Source
 
@@ -126,12 +127,14 @@ def finish(shop: Shop, ami: str, tags: Mapping[str, str]) -> Image:
     cannot say that an AMI requires IMDSv2, so both are made sure of here.
     """
     image = images.wait_available(shop.aws, shop.clock, ami)
-    missing = {key: value for key, value in tags.items() if image.tags.get(key) != value}
-    images.tag(shop.aws, [image.id, *image.snapshots], missing)
+    images.tag(shop.aws, [image.id, *image.snapshots], tags)
     if image.imds != "v2.0":
         images.require_imdsv2(shop.aws, image.id)
-    found = images.get(shop.aws, image.id)
-    return found or image
+    for _ in attempts(shop.clock, timeout=30, every=2):  # EC2 shows a change only after a while
+        image = images.get(shop.aws, ami) or image
+        if image.imds == "v2.0" and all(image.tags.get(key) == value for key, value in tags.items()):
+            break
+    return image
 
 
 def _appeared(shop: Shop, name: str) -> str | None:

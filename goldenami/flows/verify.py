@@ -76,6 +76,7 @@ def _boot_checks(shop: Shop, run: Run, image: Image, profile: str) -> list[Check
     nonce = secrets.token_hex(8)
     group = networks.ensure_security_group(
         shop.aws,
+        shop.clock,
         f"goldenami-{run.id}-verify",
         networks.vpc_of(shop.aws, target.subnet_id or None),
         {recipe.app.port: access.allowed_networks(target)},
@@ -102,9 +103,16 @@ def _boot_checks(shop: Shop, run: Run, image: Image, profile: str) -> list[Check
         return _watch(shop, machine, nonce)
     finally:
         if machine:
-            write_text(run.folder / "console.log", instances.console(shop.aws, machine.id))
-            instances.terminate(shop.aws, shop.clock, machine.id)
+            _end(shop, run, machine)
         networks.delete_security_group(shop.aws, shop.clock, group)
+
+
+def _end(shop: Shop, run: Run, machine: Instance) -> None:
+    """Keep the console, and terminate the instance even if there is none to keep."""
+    try:
+        write_text(run.folder / "console.log", instances.console(shop.aws, machine.id))
+    finally:
+        instances.terminate(shop.aws, shop.clock, machine.id)
 
 
 def _watch(shop: Shop, machine: Instance, nonce: str) -> list[Check]:

@@ -108,6 +108,7 @@ def stream(
         raise _missing(argv[0])
     guard = ["setpriv", "--pdeathsig", stop.name.removeprefix("SIG"), "--"] if which("setpriv") else []
     with output.open("a", encoding="utf-8") if output else contextlib.nullcontext(subprocess.PIPE) as sink:
+        begin = output.stat().st_size if output else 0
         child = subprocess.Popen(
             [*guard, *argv],
             cwd=cwd,
@@ -124,6 +125,8 @@ def stream(
     source = output.open(encoding="utf-8", errors="replace") if output else child.stdout
     assert source is not None
     with source:
+        if output:
+            source.seek(begin)  # what an earlier program wrote is not this one's
         lines = _follow(source, child) if output else iter(source)
         try:
             for line in lines:

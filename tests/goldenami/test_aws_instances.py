@@ -239,7 +239,9 @@ NAMED = {
 
 
 def ensure(aws: Any) -> str:
-    return networks.ensure_security_group(aws, "goldenami-run1-verify", "vpc-1", RULES, {"goldenami:run": "run1"})
+    return networks.ensure_security_group(
+        aws, ScriptedClock(), "goldenami-run1-verify", "vpc-1", RULES, {"goldenami:run": "run1"}
+    )
 
 
 def test_a_security_group_is_born_with_its_tags() -> None:

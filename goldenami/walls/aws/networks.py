@@ -33,12 +33,13 @@ def vpc_of(aws: Connection, subnet: str | None) -> str:
 
 
 def ensure_security_group(
-    aws: Connection, name: str, vpc: str, rules: Mapping[int, Sequence[str]], tags: Mapping[str, str]
+    aws: Connection, clock: Clock, name: str, vpc: str, rules: Mapping[int, Sequence[str]], tags: Mapping[str, str]
 ) -> str:
     """A security group that lets in exactly these TCP ports from these networks; found again by its name.
 
     Args:
         aws: Where.
+        clock: What to wait with.
         name: Its name, unique in the VPC.
         vpc: The VPC's id.
         rules: Networks (CIDR) for each port.
@@ -72,12 +73,16 @@ def ensure_security_group(
         }
         for port, networks in rules.items()
     ]
-    try:
-        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=permissions)
-    except ClientError as error:
-        if code(error) != "InvalidPermission.Duplicate":
-            raise
-    return group
+    for _ in attempts(clock, timeout=30, every=2):
+        try:
+            ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=permissions)
+            return group
+        except ClientError as error:
+            if code(error) == "InvalidPermission.Duplicate":
+                return group
+            if code(error) != "InvalidGroup.NotFound":  # a new group is not known everywhere at once
+                raise
+    raise AwsError(f"the new security group {group} does not appear", next="the same command, in a minute")
 
 
 def delete_security_group(aws: Connection, clock: Clock, group: str, timeout: float = 120) -> None:
