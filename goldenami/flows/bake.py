@@ -104,7 +104,7 @@ def _base_layer(
 
 def _build(shop: Shop, run: Run, inputs: Inputs, source: Source | None, lock: int) -> layers.Baked:
     folder = run.folder / inputs.layer
-    layers.prepare(inputs, source, folder)
+    layers.prepare(shop, inputs, source, folder)
     groups = access.ensure_builder_group(shop, run)
     try:
         return layers.bake(shop, inputs, folder, groups, shop.aws.environment(), lock)
@@ -190,7 +190,7 @@ def render_only(shop: Shop, options: Options) -> Path:
         (_inputs(shop, run, known, base, known.source_ami, profile, title, None), None),
         (_inputs(shop, run, known, app, base_ami, profile, ami_name(shop.name, version), version), known.source),
     ):
-        layers.prepare(inputs, code, run.folder / inputs.layer)
+        layers.prepare(shop, inputs, code, run.folder / inputs.layer)
         packer.validate(run.folder / inputs.layer, known.packer_version, environment)
     run.record(state="rendered")
     return run.folder

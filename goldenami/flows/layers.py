@@ -8,6 +8,7 @@ from pathlib import Path
 
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import BuildError, GateError, RenderError
+from goldenami.values.fingerprint import fingerprint
 from goldenami.values.images import FAILED, Image, Layer
 from goldenami.values.inputs import Inputs
 from goldenami.values.report import Check, Gate, failures, parse
@@ -29,7 +30,7 @@ class Baked:
     checks: tuple[Check, ...] = ()
 
 
-def prepare(inputs: Inputs, source: Source | None, folder: Path) -> None:
+def prepare(shop: Shop, inputs: Inputs, source: Source | None, folder: Path) -> None:
     """Write a layer's folder and hold it against our own checks; nothing is launched.
 
     Raises:
@@ -40,16 +41,27 @@ def prepare(inputs: Inputs, source: Source | None, folder: Path) -> None:
         (folder / "source.tar.gz").write_bytes(source.archive)
     make_key(folder)
     render.render(inputs, folder)
-    problems = hcl.check(folder)
-    scripts = sorted(str(path.relative_to(folder)) for path in (folder / "scripts").glob("*.sh"))
-    if shell.which("shellcheck"):
-        found = shell.run(["shellcheck", "--external-sources", "--format=gcc", *scripts], cwd=folder)
-        problems += found.stdout.splitlines()
+    problems = hcl.check(folder) + _lint(folder, shop.build / "linted")
     if problems:
         raise RenderError(
             f"what was rendered to {folder} does not pass its checks: " + "; ".join(problems),
             state="Nothing was launched.",
         )
+
+
+def _lint(folder: Path, known: Path) -> list[str]:
+    """What shellcheck says of the scripts; those that it passed once, as they are, are not asked about again."""
+    scripts = sorted((folder / "scripts").glob("*.sh"))
+    contents = {str(p.relative_to(folder)): p.read_bytes() for p in [*scripts, folder / "recipe.env"]}
+    seal = known / fingerprint(contents)
+    if seal.exists() or not shell.which("shellcheck"):
+        return []
+    argv = ["shellcheck", "--external-sources", "--format=gcc", *contents]
+    problems = shell.run(argv, cwd=folder, timeout=300).stdout.splitlines()
+    if not problems:
+        known.mkdir(parents=True, exist_ok=True)
+        seal.touch()
+    return problems
 
 
 def checks_of(run: Run, layer: Layer) -> list[Check]:
