@@ -139,9 +139,12 @@ def _watch(shop: Shop, machine: Instance, nonce: str) -> list[Check]:
 
 
 def _own_checks(console: str, nonce: str) -> list[Check]:
-    """The instance's own checks, once all of them are on its console; the nonce tells them from an earlier boot's."""
-    _, begun, rest = console.partition(f"GOLDEN-VERIFY {nonce} BEGIN")
-    report, ended, _ = rest.partition(f"GOLDEN-VERIFY {nonce} END")
+    """The instance's own checks, once all of them are on its console; the nonce tells them from an earlier boot's.
+
+    It says them more than once, as something else may have cut it short: the ones before the first end count.
+    """
+    said, ended, _ = console.partition(f"GOLDEN-VERIFY {nonce} END")
+    _, begun, report = said.rpartition(f"GOLDEN-VERIFY {nonce} BEGIN")
     return parse(report.splitlines(), "boot") if begun and ended else []
 
 
