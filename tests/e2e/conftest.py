@@ -39,9 +39,13 @@ def baked(shop: Workspace) -> str:
 
 
 @pytest.fixture
-def tiny(shop: Workspace, baked: str, tmp_path: Path) -> Workspace:
+def tiny(shop: Workspace, baked: str, tmp_path: Path) -> Iterator[Workspace]:
     """Another checkout on the same cloud, with an application that builds in a second; its base layer is there."""
     other = workspace.colleague(shop, tmp_path / "tiny")
     # A source of its own for each test, so that no test finds the image of another.
     workspace.use_tiny_app(other, str(tmp_path))
-    return other
+    kept = {image["id"] for image in other.images()}
+    yield other
+    for image in other.images():  # each is more than a gigabyte
+        if image["id"] not in kept:
+            other.client("ec2").deregister_image(ImageId=image["id"], DeleteAssociatedSnapshots=True)

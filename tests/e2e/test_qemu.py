@@ -21,4 +21,5 @@ def test_a_virtual_machine_bakes_and_boots(tiny: Workspace) -> None:
         assert tiny.leftovers() == []
     finally:
         tiny.invoke("local.down")
+        tiny.env.clear()
     assert tiny.on_this_machine() == []
