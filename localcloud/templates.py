@@ -1,32 +1,281 @@
-"""Versions of launch templates: built on their source version, with user data that instances can read."""
+"""Launch templates: versions built on their source, never renumbered, paged, deletable; idempotent by token."""
 
 from __future__ import annotations
 
+import base64
 import copy
+import hashlib
 from typing import Any
 
-from moto.ec2.models.launch_templates import LaunchTemplateVersion
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError, InvalidLaunchTemplateVersionNotFound
+from moto.ec2.models import EC2Backend
+from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import parse_user_data
+from moto.ssm.models import ssm_backends
 
-_create_version = EC2Response.create_launch_template_version
+MOST = 200
+FILTERS = {"image-id": "ImageId", "instance-type": "InstanceType", "kernel-id": "KernelId", "ram-disk-id": "RamDiskId"}
+_modify = EC2Response.modify_launch_template
 
 
 def install() -> None:
-    """Replace moto's action."""
-    EC2Response.create_launch_template_version = create_launch_template_version
+    """Replace moto's methods and actions."""
+    LaunchTemplate.create_version, LaunchTemplate.get_version = create_version, get_version
+    LaunchTemplate.default_version = default_version
+    EC2Backend._get_template_from_args = version_asked
+    for action in (
+        create_launch_template,
+        create_launch_template_version,
+        describe_launch_templates,
+        describe_launch_template_versions,
+        delete_launch_template_versions,
+        modify_launch_template,
+    ):
+        setattr(EC2Response, action.__name__, action)
 
 
-def create_launch_template_version(self: Any) -> Any:
-    """moto: SourceVersion is ignored, and UserData kept raw, on which a launch by a group then fails."""
-    data = dict(self._get_param("LaunchTemplateData", {}))
-    if isinstance(data.get("UserData"), str):
-        data["UserData"] = parse_user_data(data["UserData"])
+# --- the model ---
+
+
+def create_version(self: Any, data: dict[str, Any], description: str) -> LaunchTemplateVersion:
+    """moto counts the versions: after a deletion a number would come twice."""
+    self.last_number = getattr(self, "last_number", len(self.versions)) + 1
+    version = LaunchTemplateVersion(self, self.last_number, data, description)
+    self.versions.append(version)
+    return version
+
+
+def get_version(self: Any, number: Any) -> Any:
+    asked = str(number)
+    if asked.lower() in ("$latest", "$default"):
+        return self.versions[-1] if asked.lower() == "$latest" else self.default_version()
+    for version in self.versions:
+        if str(version.number) == asked:
+            return version
+    raise InvalidLaunchTemplateVersionNotFound(template_id=self.id, version=asked)
+
+
+def default_version(self: Any) -> Any:
+    return self.get_version(self.default_version_number)
+
+
+def version_asked(self: Any, asked: dict[str, Any]) -> Any:
+    """The version that a LaunchTemplateSpecification means. moto: IndexError for an unknown id."""
+    name, template_id = asked.get("LaunchTemplateName"), asked.get("LaunchTemplateId")
+    template = self.get_launch_template(template_id) if template_id else self.get_launch_template_by_name(name)
+    return template.get_version(asked.get("Version") or "$Default")
+
+
+def image_of(region: str, account: str, data: dict[str, Any]) -> str | None:
+    """The AMI of launch data, with `resolve:ssm:` looked up as at each launch."""
+    image: str | None = data.get("ImageId")
+    if image and image.startswith("resolve:ssm:"):
+        name = image.removeprefix("resolve:ssm:")
+        parameter = ssm_backends[account][region].get_parameter(name)
+        if parameter is None:
+            raise EC2ClientError("InvalidParameterValue", f"The parameter {name} of the ImageId was not found")
+        return str(parameter.value)
+    return image
+
+
+def filled(asked: dict[str, Any], data: dict[str, Any]) -> None:
+    """Put into a launch what moto drops of a template: interfaces, volume tags, and what is a single value."""
+    if not asked.get("nics") and not asked.get("subnet_id") and data.get("NetworkInterfaces"):
+        asked["nics"] = copy.deepcopy(data["NetworkInterfaces"])
+    if not asked.get("instance_initiated_shutdown_behavior"):
+        asked["instance_initiated_shutdown_behavior"] = data.get("InstanceInitiatedShutdownBehavior")
+    if not asked.get("ebs_optimized"):
+        asked["ebs_optimized"] = data.get("EbsOptimized") or False
+    if not asked.get("placement") and (zone := (data.get("Placement") or {}).get("AvailabilityZone")):
+        asked["placement"] = zone
+    asked["tags"] = tags = {kind: dict(given) for kind, given in (asked.get("tags") or {}).items()}
+    for specification in data.get("TagSpecifications") or []:
+        kind = specification.get("ResourceType")
+        known = {tag["Key"]: tag.get("Value", "") for tag in specification.get("Tags", [])}
+        tags[kind] = known | tags.get(kind, {})
+
+
+# --- the actions ---
+
+
+def create_launch_template(self: Any) -> ActionResult:
+    """moto: no ClientToken; the template's own tags become tags of everything launched."""
+    self.error_on_dryrun()
+    token, digest = self._get_param("ClientToken"), digest_of(self.params)
+    for known in self.ec2_backend.launch_templates.values():
+        if token and getattr(known, "client_token", None) == token:
+            repeated(known, digest)
+            return ActionResult({"LaunchTemplate": told(self, known)})
+    tags = self._parse_tag_specification()
+    template = self.ec2_backend.create_launch_template(
+        self._get_param("LaunchTemplateName"), self._get_param("VersionDescription"), launch_data(self), tags
+    )
+    template.client_token, template.asked = token, digest
+    return ActionResult({"LaunchTemplate": told(self, template)})
+
+
+def create_launch_template_version(self: Any) -> ActionResult:
+    """moto: SourceVersion is ignored, UserData kept raw (a launch by a group then fails), no ClientToken."""
+    self.error_on_dryrun()
+    template, token, digest = template_of(self), self._get_param("ClientToken"), digest_of(self.params)
+    for known in template.versions:
+        if token and getattr(known, "client_token", None) == token:
+            repeated(known, digest)
+            return ActionResult({"LaunchTemplateVersion": version_told(self, template, known)})
+    data = launch_data(self)
     if source := self._get_param("SourceVersion"):
-        name, template_id = self._get_param("LaunchTemplateName"), self._get_param("LaunchTemplateId")
-        backend = self.ec2_backend
-        template = backend.get_launch_template_by_name(name) if name else backend.get_launch_template(template_id)
-        former: LaunchTemplateVersion = template.get_version(source)
-        data = {**copy.deepcopy(former.data), **data}
-    self.params["LaunchTemplateData"] = data
-    return _create_version(self)
+        data = {**copy.deepcopy(template.get_version(source).data), **data}
+    version = template.create_version(data, self._get_param("VersionDescription"))
+    version.client_token, version.asked = token, digest
+    return ActionResult({"LaunchTemplateVersion": version_told(self, template, version)})
+
+
+def modify_launch_template(self: Any) -> ActionResult:
+    """moto: SetDefaultVersion's value `$Latest` is not understood, and what it answers lacks nothing else."""
+    if str(self._get_param("DefaultVersion")).startswith("$"):
+        self.params["DefaultVersion"] = str(template_of(self).get_version(self._get_param("DefaultVersion")).number)
+    return _modify(self)  # type: ignore[no-any-return]
+
+
+def describe_launch_templates(self: Any) -> ActionResult:
+    """moto: 15 and no NextToken; unknown ids are left out in silence."""
+    self.error_on_dryrun()
+    backend, ids = self.ec2_backend, self._get_param("LaunchTemplateIds", [])
+    for template_id in ids:
+        backend.get_launch_template(template_id)
+    templates = backend.describe_launch_templates(
+        template_names=self._get_param("LaunchTemplateNames", []),
+        template_ids=ids,
+        filters=self._filters_from_querystring(),
+    )
+    shown, token = page(self, templates)
+    return ActionResult({"LaunchTemplates": [told(self, one) for one in shown], "NextToken": token})
+
+
+def describe_launch_template_versions(self: Any) -> ActionResult:
+    """moto: 15 and no NextToken, no filters, ranges by position."""
+    self.error_on_dryrun()
+    backend, asked = self.ec2_backend, self._get_param("Versions", [])
+    named = self._get_param("LaunchTemplateName") or self._get_param("LaunchTemplateId")
+    if not named and set(asked) - {"$Latest", "$Default"} or not (named or asked):
+        raise EC2ClientError(
+            "MissingParameter", "Name a launch template, or ask for the versions $Latest and $Default of all of them."
+        )
+    templates = [template_of(self)] if named else list(backend.launch_templates.values())
+    first, last = self._get_param("MinVersion"), self._get_param("MaxVersion")
+    versions = [
+        (template, version)
+        for template in templates
+        for version in ({template.get_version(one).number: template.get_version(one) for one in asked}.values()
+                        if asked else template.versions)
+        if (not first or version.number >= int(first)) and (not last or version.number <= int(last))
+    ]  # fmt: skip
+    for wanted in self._get_param("Filters", []):
+        versions = [pair for pair in versions if fits(*pair, wanted["Name"], wanted["Values"])]
+    shown, token = page(self, versions)
+    answers = [version_told(self, *pair) for pair in shown]
+    if self._get_param("ResolveAlias"):
+        for answer in answers:
+            image = image_of(backend.region_name, backend.account_id, answer["LaunchTemplateData"])
+            answer["LaunchTemplateData"] = answer["LaunchTemplateData"] | {"ImageId": image}
+    return ActionResult({"LaunchTemplateVersions": answers, "NextToken": token})
+
+
+def delete_launch_template_versions(self: Any) -> ActionResult:
+    """moto has none. The default version cannot be deleted."""
+    self.error_on_dryrun()
+    template = template_of(self)
+    named = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name}
+    deleted, kept = [], []
+    for asked in self._get_param("Versions", []):
+        version = next((one for one in template.versions if str(one.number) == str(asked)), None)
+        if version is None:
+            code = "launchTemplateVersionDoesNotExist"
+            text = f"Could not find the specified version {asked} for the launch template with ID {template.id}."
+            kept.append({**named, "VersionNumber": asked, "ResponseError": {"Code": code, "Message": text}})
+        elif template.is_default(version):
+            text = f"Version {asked} is the default version of the launch template and cannot be deleted."
+            kept.append({**named, "VersionNumber": asked, "ResponseError": {"Code": "unexpectedError", "Message": text}})
+        else:
+            template.last_number = getattr(template, "last_number", len(template.versions))
+            template.versions.remove(version)
+            deleted.append({**named, "VersionNumber": version.number})
+    return ActionResult(
+        {
+            "SuccessfullyDeletedLaunchTemplateVersions": deleted,
+            "UnsuccessfullyDeletedLaunchTemplateVersions": kept,
+        }
+    )
+
+
+def fits(template: Any, version: Any, name: str, values: list[str]) -> bool:
+    if name == "is-default-version":
+        return str(template.is_default(version)).lower() in values
+    if name in FILTERS:
+        return str(version.data.get(FILTERS[name])) in values
+    raise EC2ClientError("InvalidParameterValue", f"The filter '{name}' is invalid")
+
+
+def template_of(response: Any) -> Any:
+    backend, name = response.ec2_backend, response._get_param("LaunchTemplateName")
+    if name:
+        return backend.get_launch_template_by_name(name)
+    return backend.get_launch_template(response._get_param("LaunchTemplateId"))
+
+
+def launch_data(response: Any) -> dict[str, Any]:
+    data = copy.deepcopy(dict(response._get_param("LaunchTemplateData", {})))
+    if data.get("UserData"):
+        data["UserData"] = parse_user_data(data["UserData"])
+    return data
+
+
+def told(response: Any, template: Any) -> dict[str, Any]:
+    return {
+        "CreateTime": template.create_time,
+        "CreatedBy": f"arn:{response.partition}:iam::{response.current_account}:root",
+        "DefaultVersionNumber": template.default_version_number,
+        "LatestVersionNumber": template.latest_version_number,
+        "LaunchTemplateId": template.id,
+        "LaunchTemplateName": template.name,
+        "Tags": template.get_tags(),
+    }
+
+
+def version_told(response: Any, template: Any, version: Any) -> dict[str, Any]:
+    return {
+        "CreateTime": version.create_time,
+        "CreatedBy": f"arn:{response.partition}:iam::{response.current_account}:root",
+        "DefaultVersion": template.is_default(version),
+        "LaunchTemplateData": version.data,
+        "LaunchTemplateId": template.id,
+        "LaunchTemplateName": template.name,
+        "VersionDescription": version.description,
+        "VersionNumber": version.number,
+    }
+
+
+def page(response: Any, items: list[Any]) -> tuple[list[Any], str | None]:
+    size, start = int(response._get_param("MaxResults") or MOST), 0
+    if token := response._get_param("NextToken"):
+        try:
+            start = int(base64.b64decode(token, validate=True))
+        except ValueError:
+            raise EC2ClientError("InvalidNextToken", f"The token '{token}' is invalid") from None
+    end = start + size
+    return items[start:end], base64.b64encode(str(end).encode()).decode() if end < len(items) else None
+
+
+def digest_of(parameters: Any) -> str:
+    asked = {name: value for name, value in parameters.items() if name != "DryRun"}
+    return hashlib.sha256(repr(sorted(asked.items())).encode()).hexdigest()
+
+
+def repeated(known: Any, digest: str) -> None:
+    if known.asked != digest:
+        raise EC2ClientError(
+            "IdempotentParameterMismatch",
+            "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+        )
