@@ -217,6 +217,58 @@ def doctor(_: Context, recipe: str = "", target: str = "", json: bool = False) -
 
 
 @task(
+    name="create",
+    help={**_WHERE, "ami": "launch a new fleet from this AMI", "plan": "only list", "json": "print JSON"},
+)
+@command
+def fleet_create(
+    _: Context, recipe: str = "", target: str = "", ami: str = "", plan: bool = False, json: bool = False
+) -> None:
+    """Make the fleet, or correct it: launch template, Auto Scaling group, balancer, role; prints its address.
+
+    Everything is found again by its name, so repeating it changes nothing. The first image of a new fleet is production's,
+    else the candidate, which becomes production once the fleet serves it. A fleet that exists keeps its image.
+    """
+    from goldenami.flows import fleet, fleet_telling
+
+    shop = open_shop(recipe, target)
+    if plan:
+        print(fleet_telling.parts(fleet.look(shop), "create", as_json=json))
+        return
+    made = fleet.create(shop, ami)
+    say(fleet_telling.created(shop, made))
+    print(fleet_telling.facts(shop, made) if json else made.address)
+
+
+@task(name="show", help={**_WHERE, "json": "print JSON"})
+@command
+def fleet_show(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+    """List the parts of the fleet, and which of them are there."""
+    from goldenami.flows import fleet, fleet_telling
+
+    print(fleet_telling.parts(fleet.look(open_shop(recipe, target)), "show", as_json=json))
+
+
+@task(
+    name="destroy", help={**_WHERE, "plan": "only list", "yes": "really do it", "json": "print JSON"}
+)
+@command
+def fleet_destroy(
+    _: Context, recipe: str = "", target: str = "", plan: bool = False, yes: bool = False, json: bool = False
+) -> None:
+    """Take the fleet down: users are not served any more. Images and parameters stay."""
+    from goldenami.flows import fleet, fleet_telling
+
+    shop = open_shop(recipe, target)
+    if plan or not yes:
+        print(fleet_telling.parts(fleet.look(shop), "destroy", as_json=json))
+        if not plan:
+            raise Exit("error: this ends the service\nNext: ./invoke fleet.destroy --yes", 2)
+        return
+    print(fleet_telling.removed(fleet.destroy(shop), as_json=json))
+
+
+@task(
     help={
         "e2e": "only the end-to-end tests",
         "quick": "leave out what boots machines",
@@ -283,4 +335,7 @@ def local_reset(_: Context, yes: bool = False) -> None:
 local = Collection("local")
 for _task in (local_up, local_down, local_status, local_reset):
     local.add_task(_task)
-namespace = Collection(bake, render, verify, images, sweep, doctor, test, docs, local)
+fleet = Collection("fleet")
+for _task in (fleet_create, fleet_show, fleet_destroy):
+    fleet.add_task(_task)
+namespace = Collection(bake, render, verify, images, sweep, doctor, test, docs, fleet, local)
