@@ -216,6 +216,73 @@ def doctor(_: Context, recipe: str = "", target: str = "", json: bool = False) -
         raise Exit(code=3)
 
 
+_IMAGE = {
+    "ami": "the AMI to promote, by its id",
+    "version": "the AMI to promote, by its version, like v1.2",
+    "candidate": "promote the newest verified AMI",
+}
+
+
+@task(
+    help={
+        **_WHERE,
+        **_IMAGE,
+        "canary": "percent of the instances that go first (default: the recipe's)",
+        "watch": "how long they are watched: 90s, 5m, 1h (default: the recipe's)",
+        "unverified": "carry an image that has not passed its gates",
+        "why": "a word for the ledger",
+        "plan": "print the preflight page, and stop",
+        "json": "print JSON",
+    }
+)
+@command
+def promote(
+    _: Context,
+    recipe: str = "",
+    target: str = "",
+    ami: str = "",
+    version: str = "",
+    candidate: bool = False,
+    canary: str = "",
+    watch: str = "",
+    unverified: bool = False,
+    why: str = "",
+    plan: bool = False,
+    json: bool = False,
+) -> None:
+    """Carry a verified AMI to the fleet, canary first, and back by itself when it is bad; prints its id.
+
+    A numbered launch-template version with the literal AMI; an instance refresh that launches before it terminates; a
+    health gate on the canary. Only when the whole fleet serves it does the template's default version change, and last the
+    production parameter. Killed at any moment, the same command (or rollback) goes on.
+
+    Exit codes: 0 done, 2 usage, 5 refused by the preflight or rolled back by the gate, 6 AWS refused, 7 somebody else
+    is changing the fleet, 130 interrupted (the refresh goes on; promote again to watch it, rollback to take it back).
+    """
+    from goldenami.flows import promote as flow
+    from goldenami.flows import promote_telling
+    from goldenami.values.durations import percent, seconds
+
+    options = flow.Options(
+        ami=ami,
+        version=version,
+        candidate=candidate,
+        canary=percent(canary) if canary else None,
+        watch=seconds(watch) if watch else None,
+        unverified=unverified,
+        why=why,
+    )
+    shop = open_shop(recipe, target)
+    found = flow.preflight(shop, options)
+    if plan:
+        print(promote_telling.page(shop, found, as_json=json))
+        return
+    say(promote_telling.page(shop, found, as_json=False))
+    result = flow.promote(shop, options)
+    say(promote_telling.summary(shop, result))
+    print(promote_telling.facts(shop, result) if json else result.image.id)
+
+
 @task(
     name="create",
     help={**_WHERE, "ami": "launch a new fleet from this AMI", "plan": "only list", "json": "print JSON"},
@@ -249,9 +316,7 @@ def fleet_show(_: Context, recipe: str = "", target: str = "", json: bool = Fals
     print(fleet_telling.parts(fleet.look(open_shop(recipe, target)), "show", as_json=json))
 
 
-@task(
-    name="destroy", help={**_WHERE, "plan": "only list", "yes": "really do it", "json": "print JSON"}
-)
+@task(name="destroy", help={**_WHERE, "plan": "only list", "yes": "really do it", "json": "print JSON"})
 @command
 def fleet_destroy(
     _: Context, recipe: str = "", target: str = "", plan: bool = False, yes: bool = False, json: bool = False
@@ -338,4 +403,4 @@ for _task in (local_up, local_down, local_status, local_reset):
 fleet = Collection("fleet")
 for _task in (fleet_create, fleet_show, fleet_destroy):
     fleet.add_task(_task)
-namespace = Collection(bake, render, verify, images, sweep, doctor, test, docs, fleet, local)
+namespace = Collection(bake, render, verify, images, sweep, doctor, test, docs, promote, fleet, local)

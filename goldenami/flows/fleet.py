@@ -158,6 +158,14 @@ def destroy(shop: Shop) -> list[str]:
     return gone
 
 
+def ensure_template(shop: Shop, image: Image) -> None:
+    """The launch template alone, with what it names (role, security group), for a service without a group."""
+    ground = _ground(shop)
+    _ensure_role(shop)
+    security, _ = _ensure_firewalls(shop, ground)
+    _ensure_template(shop, image, security)
+
+
 def wait_serving(shop: Shop, claim: claims.Held | None = None) -> Scene:
     """Wait until the group has all its instances and each one serves.
 

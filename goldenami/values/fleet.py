@@ -90,10 +90,10 @@ class Fleet(Section):
     )
     warmup: int = key(
         30,
-        means="Seconds that a new instance is in service before it counts.",
-        expected="a number of seconds from 0 to 3600",
+        means="Seconds that a new instance is in service before it counts: longer than it takes to become healthy.",
+        expected="a number of seconds from 10 to 3600",
         example=30,
-        ge=0,
+        ge=10,
         le=3600,
     )
     balancer: bool = key(

@@ -91,7 +91,8 @@ def plan(wish: Wish, scene: Scene) -> Plan:
     adopt = ""
     if group is not None and not _settled(group, version):
         roll = preferences(group.desired, wish, can_return=version is None or group.number != version)
-        if active is not None and active.rolling and version is not None and active.version == version:
+        # One that is on its way back already is seen through to its end, and told as such.
+        if active is not None and version is not None and active.version == version:
             adopt = active.id
     return Plan(
         version=version,
@@ -123,6 +124,22 @@ def preferences(desired: int, wish: Wish, *, can_return: bool = True) -> Prefere
     return Preferences(
         100, most, wish.warmup, checkpoints=(first, 100), delay=wish.watch, bake=min(wish.watch, 60), **rest
     )
+
+
+def hold(roll: Preferences) -> float:
+    """Seconds that a new instance is in service before others follow it or old ones go, less a margin to turn back in.
+
+    AWS counts an instance as replaced once its warm-up is over; a load balancer's verdict counts only after the grace
+    period. So an instance that is not healthy by then must be reason to turn back, or the old ones would go.
+    """
+    held = roll.warmup + (roll.delay if roll.checkpoints else 0)
+    return held - max(3.0, min(10.0, 0.1 * held))
+
+
+def estimate(desired: int, roll: Preferences, boot: float = 30) -> float:
+    """About how many seconds the roll takes, with so many for an instance to boot."""
+    rounds = 2 if roll.checkpoints else 1
+    return (rounds * (boot + roll.warmup) + rounds * roll.delay + roll.bake) if desired else 0.0
 
 
 def canaries(desired: int, roll: Preferences) -> int:
@@ -178,7 +195,7 @@ def _refusals(wish: Wish, scene: Scene, version: int | None, roll: Preferences |
         )
     elif scene.source is not None and not scene.source.image.startswith("ami-"):
         yield f"{group.name} launches {scene.source.image or 'no image'}, not a literal AMI, which cannot be rolled back"
-    if active is not None and active.ending:
+    if active is not None and active.ending and (version is None or active.version != version):
         yield f"an instance refresh is on its way back ({active.id}, {active.status}); wait for it"
     elif active is not None and (active.version is None or active.version != version):
         what = f"version {active.version}" if active.version else "another configuration"
