@@ -15,7 +15,21 @@ from moto.core.base_backend import BackendDict
 from moto.ec2.models import ec2_backends
 from werkzeug.serving import make_server
 
-from localcloud import attributes, baseimage, disks, images, instances, pages, parameters, templates, volumes
+from localcloud import (
+    attributes,
+    balancer,
+    baseimage,
+    disks,
+    groups,
+    images,
+    instances,
+    pages,
+    parameters,
+    refreshes,
+    targets,
+    templates,
+    volumes,
+)
 from localcloud import machines as drivers
 from localcloud.addresses import PORT, claim
 from localcloud.cloud import ACCOUNT, Base, Cloud
@@ -27,6 +41,9 @@ from localcloud.fleet import Fleet
 from localcloud.folder import Folder, default_cache, write_whole
 from localcloud.gateway import Gateway
 from localcloud.machines import Driver
+from localcloud.scaling import Scaling
+from localcloud.targets import Targets
+from localcloud.ticks import Ticker
 
 
 class Server:
@@ -40,6 +57,12 @@ class Server:
         self.cloud = Cloud(folder, driver, base, prefix)
         self.gateway = Gateway(self.cloud)
         self.fleet = Fleet(self.cloud, self.gateway)
+        self.health = Targets()
+        self.balancer = balancer.Balancer(self.cloud, self.health)
+        self._tickers = [
+            Ticker("balancer", self.balancer.tick),
+            Ticker("scaling", Scaling(self.cloud, self.health).tick),
+        ]
         self.gateway.after_change = self.fleet.settle_ports
         self.gateway.status = self.status
         self.endpoint = f"http://{prefix}.1:{PORT}"
@@ -62,6 +85,10 @@ class Server:
         attributes.install()
         pages.install()
         templates.install()
+        targets.install(self.health)
+        balancer.install(cloud)
+        groups.install(cloud)
+        refreshes.install(cloud)
         with cloud.change():
             cloud.store.load()
             for backend in [ec2_backends[ACCOUNT][cloud.region], *(b for _, _, b in ec2_backends.iter_backends())]:
@@ -70,13 +97,20 @@ class Server:
             known = all_instances()
             images.resume(cloud, fleet, known)
             instances.resume(cloud, fleet, known)
+            balancer.resume(cloud)
+            groups.resume()
         fleet.watch()
+        for ticker in self._tickers:
+            ticker.start()
         self._thread.start()
 
     def stop(self) -> None:
         """Answer no more, power the machines off, keep everything."""
         self._server.shutdown()
         self._server.server_close()
+        for ticker in reversed(self._tickers):
+            ticker.stop()
+        self.balancer.stop()
         self.fleet.shut_down()
         with self.cloud.lock:
             self.cloud.store.save()

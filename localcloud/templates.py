@@ -82,7 +82,7 @@ def image_of(region: str, account: str, data: dict[str, Any]) -> str | None:
 
 def filled(asked: dict[str, Any], data: dict[str, Any]) -> None:
     """Put into a launch what moto drops of a template: interfaces, volume tags, and what is a single value."""
-    if not asked.get("nics") and not asked.get("subnet_id") and data.get("NetworkInterfaces"):
+    if not asked.get("nics") and data.get("NetworkInterfaces"):
         asked["nics"] = copy.deepcopy(data["NetworkInterfaces"])
     if not asked.get("instance_initiated_shutdown_behavior"):
         asked["instance_initiated_shutdown_behavior"] = data.get("InstanceInitiatedShutdownBehavior")
@@ -133,10 +133,11 @@ def create_launch_template_version(self: Any) -> ActionResult:
 
 
 def modify_launch_template(self: Any) -> ActionResult:
-    """moto: SetDefaultVersion's value `$Latest` is not understood, and what it answers lacks nothing else."""
+    """moto: does not understand `$Latest`."""
     if str(self._get_param("DefaultVersion")).startswith("$"):
         self.params["DefaultVersion"] = str(template_of(self).get_version(self._get_param("DefaultVersion")).number)
-    return _modify(self)  # type: ignore[no-any-return]
+    result: ActionResult = _modify(self)
+    return result
 
 
 def describe_launch_templates(self: Any) -> ActionResult:
@@ -159,7 +160,7 @@ def describe_launch_template_versions(self: Any) -> ActionResult:
     self.error_on_dryrun()
     backend, asked = self.ec2_backend, self._get_param("Versions", [])
     named = self._get_param("LaunchTemplateName") or self._get_param("LaunchTemplateId")
-    if not named and set(asked) - {"$Latest", "$Default"} or not (named or asked):
+    if (not named and set(asked) - {"$Latest", "$Default"}) or not (named or asked):
         raise EC2ClientError(
             "MissingParameter", "Name a launch template, or ask for the versions $Latest and $Default of all of them."
         )
@@ -197,7 +198,9 @@ def delete_launch_template_versions(self: Any) -> ActionResult:
             kept.append({**named, "VersionNumber": asked, "ResponseError": {"Code": code, "Message": text}})
         elif template.is_default(version):
             text = f"Version {asked} is the default version of the launch template and cannot be deleted."
-            kept.append({**named, "VersionNumber": asked, "ResponseError": {"Code": "unexpectedError", "Message": text}})
+            kept.append(
+                {**named, "VersionNumber": asked, "ResponseError": {"Code": "unexpectedError", "Message": text}}
+            )
         else:
             template.last_number = getattr(template, "last_number", len(template.versions))
             template.versions.remove(version)

@@ -1,0 +1,126 @@
+"""Target health is probed, and requests really go through the balancer."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from typing import Any
+
+import pytest
+from api_harness import eventually
+from fleet_lab import Visitors
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")), reason="needs HAProxy"
+)
+
+
+def run_two(town: Any) -> tuple[str, list[str]]:
+    arn = town.make_balancer()
+    town.make_group(town.template(town.bake("v1")), 2, TargetGroupARNs=[arn], HealthCheckType="ELB")
+    instances = town.in_service(2)
+    town.healthy(arn, 2)
+    return arn, instances
+
+
+def test_requests_reach_the_healthy_targets(town: Any) -> None:
+    arn, instances = run_two(town)
+    assert town.elbv2.describe_load_balancers()["LoadBalancers"][0]["State"]["Code"] == "active"
+    seen = {town.get()[1] for _ in range(6)}
+    assert seen == {f"{one} v1" for one in instances}
+    town.autoscaling.suspend_processes(AutoScalingGroupName="web", ScalingProcesses=["ReplaceUnhealthy"])
+    town.machine(instances[0]).sick = True
+    eventually(lambda: town.health(arn)[instances[0]] == "unhealthy", 6)
+    (told,) = town.elbv2.describe_target_health(TargetGroupArn=arn, Targets=[{"Id": instances[0]}])[
+        "TargetHealthDescriptions"
+    ]
+    assert told["TargetHealth"]["Reason"] == "Target.ResponseCodeMismatch"
+    assert "[500]" in told["TargetHealth"]["Description"]
+    eventually(lambda: {town.get()[1] for _ in range(4)} == {f"{instances[1]} v1"})
+    town.machine(instances[1]).sick = True  # none is healthy: as on AWS, all get requests
+    eventually(lambda: town.health(arn)[instances[1]] == "unhealthy", 6)
+    eventually(lambda: len({town.get()[1] for _ in range(6)}) == 2)
+    town.machine(instances[0]).sick = town.machine(instances[1]).sick = False
+    eventually(lambda: set(town.health(arn).values()) == {"healthy"}, 6)
+
+
+def test_a_member_that_fails_its_health_check_is_replaced_after_the_grace_period(town: Any) -> None:
+    arn, (first, _) = run_two(town)
+    town.machine(first).sick = True
+    eventually(lambda: first not in town.members("InService") and len(town.members("InService")) == 2, 10)
+    told = town.autoscaling.describe_scaling_activities(AutoScalingGroupName="web")["Activities"]
+    assert any("ELB system health check failure" in one["Cause"] for one in told)
+    eventually(lambda: first not in town.health(arn), 6)
+
+
+def test_no_request_fails_while_members_are_replaced(town: Any) -> None:
+    arn, instances = run_two(town)
+    with Visitors(town.address) as visitors:
+        for one in instances:
+            town.autoscaling.terminate_instance_in_auto_scaling_group(
+                InstanceId=one, ShouldDecrementDesiredCapacity=False
+            )
+            eventually(lambda one=one: one not in town.members() and len(town.members("InService")) == 2, 10)
+            town.healthy(arn, 2)
+    assert visitors.failures == []
+    assert len(visitors.served) > 20
+
+
+def test_a_request_in_flight_ends_before_its_target_goes(town: Any) -> None:
+    arn, instances = run_two(town)
+    town.elbv2.modify_target_group_attributes(
+        TargetGroupArn=arn, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "2"}]
+    )
+    answers: list[Any] = []
+    threads = [threading.Thread(target=lambda: answers.append(town.get("/slow"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    town.autoscaling.set_desired_capacity(AutoScalingGroupName="web", DesiredCapacity=1)
+    for thread in threads:
+        thread.join()
+    assert [status for status, _ in answers] == [200] * 4
+    assert "draining" in town.health(arn).values()
+    eventually(lambda: len(town.health(arn)) == 1, 8)
+    assert set(town.health(arn)) < set(instances)
+
+
+def test_weights_and_rules_route(town: Any) -> None:
+    arn, _ = run_two(town)
+    vpc = town.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    other = town.make_target_group("next", vpc)
+    instance = town.run(ImageId=town.bake("v2"))
+    town.wait(instance, "running")
+    town.elbv2.register_targets(TargetGroupArn=other, Targets=[{"Id": instance}])
+    assert town.health(other) == {instance: "unused"}
+    shares = [{"TargetGroupArn": arn, "Weight": 50}, {"TargetGroupArn": other, "Weight": 50}]
+    action = {"Type": "forward", "ForwardConfig": {"TargetGroups": shares}}
+    town.elbv2.modify_listener(ListenerArn=town.listener, DefaultActions=[action])
+    town.healthy(other, 1)
+    eventually(lambda: town.get()[1].endswith("v2"))
+    served = [town.get()[1].split()[1] for _ in range(60)]
+    assert 10 < served.count("v2") < 50
+    shares[0]["Weight"], shares[1]["Weight"] = 0, 100
+    with Visitors(town.address) as visitors:
+        town.elbv2.modify_listener(ListenerArn=town.listener, DefaultActions=[action])
+        time.sleep(1)
+    assert visitors.failures == []
+    assert {town.get()[1].split()[1] for _ in range(10)} == {"v2"}
+    town.elbv2.create_rule(
+        ListenerArn=town.listener, Priority=10,
+        Conditions=[{"Field": "path-pattern", "Values": ["/it's*"]}],
+        Actions=[{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "418", "MessageBody": "I'm a \"pot\""}}],
+    )  # fmt: skip
+    eventually(lambda: town.get("/it's/here") == (418, 'I\'m a "pot"'))
+    assert town.get()[0] == 200
+
+
+def test_a_killed_target_is_noticed_and_the_balancer_survives_a_restart(town: Any) -> None:
+    arn, instances = run_two(town)
+    address = town.address
+    town.restart()
+    town.in_service(2)
+    town.healthy(arn, 2)
+    assert town.elbv2.describe_load_balancers()["LoadBalancers"][0]["DNSName"] == address
+    assert {town.get()[1] for _ in range(6)} == {f"{one} v1" for one in instances}
