@@ -108,13 +108,13 @@ def create(shop: Shop, ami: str = "") -> Fleet:
     with claims.held(shop, run.id, "fleet.create") as claim:
         access.ensure_parameters(shop)
         with shop.progress.phase("network, role and balancer"):
-            ground = _ground(shop)
+            place = ground(shop)
             _ensure_role(shop)
-            security, entry = _ensure_firewalls(shop, ground)
-            target_group = _ensure_balancer(shop, ground, entry) if shop.recipe.fleet.balancer else ""
+            security, entry = _ensure_firewalls(shop, place)
+            target_group = _ensure_balancer(shop, place, entry) if shop.recipe.fleet.balancer else ""
         with shop.progress.phase("launch template and group"):
             _ensure_template(shop, image, security)
-            _ensure_group(shop, ground, target_group)
+            _ensure_group(shop, place, target_group)
         with shop.progress.phase("instances"):
             scene = wait_serving(shop, claim)
         assert scene.group is not None
@@ -160,9 +160,9 @@ def destroy(shop: Shop) -> list[str]:
 
 def ensure_template(shop: Shop, image: Image) -> None:
     """The launch template alone, with what it names (role, security group), for a service without a group."""
-    ground = _ground(shop)
+    place = ground(shop)
     _ensure_role(shop)
-    security, _ = _ensure_firewalls(shop, ground)
+    security, _ = _ensure_firewalls(shop, place)
     _ensure_template(shop, image, security)
 
 
@@ -235,7 +235,12 @@ def _vpc(shop: Shop) -> str:
     return instances.vpc_of(shop.aws, given[0] if given else None)
 
 
-def _ground(shop: Shop) -> Ground:
+def ground(shop: Shop) -> Ground:
+    """The network that the recipe puts the fleet in.
+
+    Raises:
+        AwsError: A zone has no default subnet.
+    """
     fleet = shop.recipe.fleet
     if fleet.subnet_ids:
         return Ground(_vpc(shop), tuple(fleet.subnet_ids))
@@ -261,7 +266,7 @@ def _ensure_role(shop: Shop) -> None:
     roles.ensure(shop.aws, shop.names.web, wanted, "goldenami: instances that serve read their parameters")
 
 
-def _ensure_firewalls(shop: Shop, ground: Ground) -> tuple[str, str]:
+def _ensure_firewalls(shop: Shop, place: Ground) -> tuple[str, str]:
     """The instances' security group, and the balancer's (empty without one)."""
     fleet, names, port = shop.recipe.fleet, shop.names, shop.recipe.app.port
     tags = {**_tags(shop)}
@@ -273,7 +278,7 @@ def _ensure_firewalls(shop: Shop, ground: Ground) -> tuple[str, str]:
         entry = firewalls.ensure(
             shop.aws,
             names.balancer_security,
-            ground.vpc,
+            place.vpc,
             f"goldenami {names.balancer}: clients",
             rules,
             {**tags, "Name": names.balancer_security},
@@ -284,12 +289,12 @@ def _ensure_firewalls(shop: Shop, ground: Ground) -> tuple[str, str]:
     if fleet.key_name:
         wanted += [Rule(22, network) for network in access.networks(shop.target)]
     security = firewalls.ensure(
-        shop.aws, names.web, ground.vpc, f"goldenami {names.web}: instances", wanted, {**tags, "Name": names.web}
+        shop.aws, names.web, place.vpc, f"goldenami {names.web}: instances", wanted, {**tags, "Name": names.web}
     )
     return security, entry
 
 
-def _ensure_balancer(shop: Shop, ground: Ground, entry: str) -> str:
+def _ensure_balancer(shop: Shop, place: Ground, entry: str) -> str:
     """Target group, balancer and listener; returns the target group's ARN."""
     fleet, names, app = shop.recipe.fleet, shop.names, shop.recipe.app
     target_group = balancers.ensure_target_group(
@@ -298,7 +303,7 @@ def _ensure_balancer(shop: Shop, ground: Ground, entry: str) -> str:
         {
             "Protocol": "HTTP",
             "Port": app.port,
-            "VpcId": ground.vpc,
+            "VpcId": place.vpc,
             "TargetType": "instance",
             "HealthCheckProtocol": "HTTP",
             "HealthCheckPath": app.health,
@@ -311,7 +316,7 @@ def _ensure_balancer(shop: Shop, ground: Ground, entry: str) -> str:
         {"deregistration_delay.timeout_seconds": str(fleet.deregistration_delay)},
         _tags(shop),
     )
-    balancer = balancers.ensure(shop.aws, names.balancer, ground.subnets, entry, _tags(shop))
+    balancer = balancers.ensure(shop.aws, names.balancer, place.subnets, entry, _tags(shop))
     forward = {"Type": "forward", "TargetGroupArn": target_group}
     for request in _listeners(fleet.certificate_arn, forward):
         balancers.ensure_listener(shop.aws, balancer.arn, request)
@@ -341,7 +346,7 @@ def _ensure_template(shop: Shop, image: Image, security: str) -> None:
     shop.progress.detail(f"{names.template} version 1 launches {image.name}")
 
 
-def _ensure_group(shop: Shop, ground: Ground, target_group: str) -> None:
+def _ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
     fleet, names = shop.recipe.fleet, shop.names
     template = templates.get(shop.aws, names.template)
     assert template is not None
@@ -350,7 +355,7 @@ def _ensure_group(shop: Shop, ground: Ground, target_group: str) -> None:
         "AutoScalingGroupName": names.group,
         "MinSize": fleet.min,
         "MaxSize": fleet.max,
-        "VPCZoneIdentifier": ",".join(ground.subnets),
+        "VPCZoneIdentifier": ",".join(place.subnets),
         "HealthCheckType": kind,
         "HealthCheckGracePeriod": fleet.health_check_grace_period,
         "DefaultInstanceWarmup": fleet.warmup,

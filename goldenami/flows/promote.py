@@ -119,14 +119,9 @@ def carry(shop: Shop, wanted: Wish, why: str, say: bool = True) -> Result:
 
 def _carry(shop: Shop, run: Run, claim: Held, found: Preflight, image: Image, timeline: Timeline, why: str) -> Result:
     scene, decided = found.scene, found.plan
+    version = ensure_version(shop, run, found, image)
     if scene.template is None:
-        fleet.ensure_template(shop, image)
         scene = scenery.read(shop)
-        assert scene.template is not None
-        version = scene.template.default
-    else:
-        version = decided.version or _make_version(shop, run, scene, found.wish, image)
-    run.record(version=version)
     refresh = ""
     if scene.group is not None and decided.roll is not None:
         refresh = _roll(shop, run, claim, found, version, image, timeline, why)
@@ -139,6 +134,19 @@ def _carry(shop: Shop, run: Run, claim: Held, found: Preflight, image: Image, ti
     now = shop.clock.now().isoformat(timespec="seconds")
     timeline.add(Event(now, "committed", f"{shop.names.production} names {image.id}"))
     return Result(found, image, version, run, timeline, refresh)
+
+
+def ensure_version(shop: Shop, run: Run, found: Preflight, image: Image) -> int:
+    """The number of the template version for an image; it, or the whole template, is made when there is none."""
+    if found.scene.template is None:
+        fleet.ensure_template(shop, image)
+        made = templates.get(shop.aws, shop.names.template)
+        assert made is not None
+        number = made.default
+    else:
+        number = found.plan.version or _make_version(shop, run, found.scene, found.wish, image)
+    run.record(version=number)
+    return number
 
 
 def _make_version(shop: Shop, run: Run, scene: Scene, wanted: Wish, image: Image) -> int:

@@ -143,6 +143,11 @@ def verify_script(recipe: Recipe, nonce: str, root: Path = ROOT) -> str:
     return _text("verify.sh.j2", {"recipe": recipe, "nonce": nonce}, root)
 
 
+def update_script(recipe: Recipe, region: str, ref: str, root: Path = ROOT) -> str:
+    """The script that updates the application on an instance, in place, to a ref; back to what was when that fails."""
+    return _text("update.sh.j2", {**context(recipe, "app", region, ""), "ref": ref}, root)
+
+
 def page(template: str, values: Mapping[str, object], root: Path = ROOT) -> str:
     """An HTML page; its template escapes each value itself (`| e`)."""
     return _text(template, values, root)

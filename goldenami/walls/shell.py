@@ -126,6 +126,18 @@ def stream(
         child.stdout.close()
 
 
+def foreground(argv: Sequence[str]) -> int:
+    """Run a program on our own terminal and return its exit code.
+
+    Raises:
+        ToolError: The program is not installed.
+    """
+    try:
+        return subprocess.run(list(argv), check=False).returncode
+    except FileNotFoundError:
+        raise _missing(argv[0]) from None
+
+
 def _interrupt(child: subprocess.Popen[str], on_line: Callable[[str], None], grace: float) -> None:
     """Ask the program to stop, show what it says while it cleans up, and kill it when it takes too long."""
     with contextlib.suppress(ProcessLookupError):

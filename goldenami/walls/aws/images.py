@@ -78,6 +78,11 @@ def tag(aws: Connection, ids: Iterable[str], tags: Mapping[str, str]) -> None:
         aws.client("ec2").create_tags(Resources=given, Tags=pairs(tags))
 
 
+def untag(aws: Connection, ids: Iterable[str], keys: Iterable[str]) -> None:
+    """Take tags off, whatever their values."""
+    aws.client("ec2").delete_tags(Resources=list(ids), Tags=[{"Key": key} for key in keys])
+
+
 def require_imdsv2(aws: Connection, ami: str) -> None:
     """Make every instance of an AMI require IMDSv2 tokens unless its launch says otherwise.
 
