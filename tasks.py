@@ -284,6 +284,184 @@ def promote(
 
 
 @task(
+    help={
+        **_WHERE,
+        "to": "the version to go back to (default: the previous good one)",
+        "ami": "the AMI to go back to, by its id",
+        "watch": "how long to watch: 90s, 5m",
+        "why": "a word for the ledger",
+        "plan": "print what would be done, and stop",
+        "json": "print JSON",
+    }
+)
+@command
+def rollback(
+    _: Context,
+    recipe: str = "",
+    target: str = "",
+    to: str = "",
+    ami: str = "",
+    watch: str = "",
+    why: str = "",
+    plan: bool = False,
+    json: bool = False,
+) -> None:
+    """Go back to the previous known-good image, by the same path as a promotion; prints its id.
+
+    Takes back a refresh that is under way, also one whose promotion has died; repairs it when pointer, template and group
+    disagree. Works long after a promotion has finished.
+    """
+    from goldenami.flows import promote_telling
+    from goldenami.flows import rollback as flow
+    from goldenami.values.durations import seconds
+
+    options = flow.Options(to=to, ami=ami, watch=seconds(watch) if watch else None, why=why)
+    shop = open_shop(recipe, target)
+    if plan:
+        print(promote_telling.way_back(shop, flow.look(shop, options), as_json=json))
+        return
+    say(promote_telling.way_back(shop, flow.look(shop, options), as_json=False))
+    result = flow.rollback(shop, options)
+    say(promote_telling.summary(shop, result))
+    print(promote_telling.facts(shop, result) if json else result.image.id)
+
+
+@task(help={**_WHERE, "json": "print JSON"})
+@command
+def status(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+    """One screen about the fleet: pointer, template, group, instances, what does not agree, what was promoted."""
+    from goldenami.flows import status as flow
+
+    shop = open_shop(recipe, target)
+    print(flow.tell(shop, flow.read(shop), as_json=json))
+
+
+@task(help={**_WHERE, **_IMAGE, "watch": "how long to watch the new instance: 90s, 5m", "json": "print JSON"})
+@command
+def deploy(
+    _: Context,
+    recipe: str = "",
+    target: str = "",
+    ami: str = "",
+    version: str = "",
+    candidate: bool = False,
+    watch: str = "",
+    json: bool = False,
+) -> None:
+    """Without a group: launch an instance of an AMI, wait until it is well, register it, terminate the old; prints its id.
+
+    The instance goes behind the balancer where there is one. When it is not well it is terminated, and the old one serves on.
+    """
+    from goldenami.flows import deploy as flow
+    from goldenami.flows import machine_telling
+    from goldenami.flows.promote import Options
+    from goldenami.values.durations import seconds
+
+    options = Options(ami=ami, version=version, candidate=candidate, watch=seconds(watch) if watch else 0)
+    done = flow.deploy(open_shop(recipe, target), options)
+    say(machine_telling.deployed(done))
+    print(machine_telling.deployed_facts(done) if json else done.machine.id)
+
+
+@task(help={**_WHERE, "ref": "a branch, tag or commit (default: the recipe's)", "instance": "only this one"})
+@command
+def update(_: Context, recipe: str = "", target: str = "", ref: str = "", instance: str = "") -> None:
+    """Update the application on the instances, in place: fetch, build, restart, health; back to what was when that fails.
+
+    Through Run Command ([fleet] run_command). The instances are marked as drifted from their image; what should last needs
+    a bake and a promotion.
+    """
+    from goldenami.flows import machine_telling
+    from goldenami.flows import update as flow
+
+    print(machine_telling.updated(flow.update(open_shop(recipe, target), ref, instance)))
+
+
+@task(help={**_WHERE, "json": "print JSON"})
+@command
+def instances(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+    """List the fleet's instances: state, image, version, health, drift."""
+    from goldenami.flows import machines
+
+    print(machines.tell(machines.every(open_shop(recipe, target)), as_json=json))
+
+
+@task(help={**_WHERE, "instance": "which one (default: the only one)"})
+@command
+def console(_: Context, recipe: str = "", target: str = "", instance: str = "") -> None:
+    """Print what an instance wrote on its console, also for an hour after it is gone."""
+    from goldenami.flows import machines
+
+    print(machines.console(open_shop(recipe, target), instance))
+
+
+@task(
+    help={
+        **_WHERE,
+        "instance": "which one (default: the only one)",
+        "lines": "how many lines to begin with",
+        "follow": "go on until interrupted",
+    }
+)
+@command
+def logs(
+    _: Context, recipe: str = "", target: str = "", instance: str = "", lines: int = 100, follow: bool = False
+) -> None:
+    """Print the service's journal of an instance, through Run Command."""
+    from goldenami.flows import machines
+
+    machines.logs(open_shop(recipe, target), instance, lines, follow=follow, show=lambda text: print(text, flush=True))
+
+
+@task(
+    help={
+        **_WHERE,
+        "instance": "which one (default: the only one)",
+        "key": "the private key's file",
+        "run": "a command to run instead of a shell",
+    }
+)
+@command
+def ssh(_: Context, recipe: str = "", target: str = "", instance: str = "", key: str = "", run: str = "") -> None:
+    """Log in to an instance (needs key_name under [fleet])."""
+    from goldenami.flows import machines
+
+    raise Exit(code=machines.ssh(open_shop(recipe, target), instance, key, run))
+
+
+@task(
+    help={
+        **_WHERE,
+        "instance": "which one",
+        "decrement": "let the group's size go down with it, so that it is not replaced",
+        "force": "even if it is the last one that serves",
+    }
+)
+@command
+def terminate(
+    _: Context,
+    instance: str,
+    recipe: str = "",
+    target: str = "",
+    decrement: bool = False,
+    force: bool = False,
+) -> None:
+    """Terminate an instance of the fleet; the group launches another one. Prints its id."""
+    from goldenami.flows import machines
+
+    print(machines.terminate(open_shop(recipe, target), instance, decrement=decrement, force=force).id)
+
+
+@task(name="policy", positional=["task"], help={**_WHERE, "task": "the task, like promote"})
+@command
+def iam_policy(_: Context, task: str, recipe: str = "", target: str = "") -> None:
+    """Print the least-privilege IAM policy of a task, as JSON."""
+    from goldenami.flows import machine_telling
+
+    print(machine_telling.policy(open_shop(recipe, target), task))
+
+
+@task(
     name="create",
     help={**_WHERE, "ami": "launch a new fleet from this AMI", "plan": "only list", "json": "print JSON"},
 )
@@ -403,4 +581,7 @@ for _task in (local_up, local_down, local_status, local_reset):
 fleet = Collection("fleet")
 for _task in (fleet_create, fleet_show, fleet_destroy):
     fleet.add_task(_task)
-namespace = Collection(bake, render, verify, images, sweep, doctor, test, docs, promote, fleet, local)
+iam = Collection("iam")
+iam.add_task(iam_policy)
+_OPERATE = (promote, rollback, status, deploy, update, instances, console, logs, ssh, terminate)
+namespace = Collection(bake, render, verify, images, sweep, doctor, test, docs, *_OPERATE, fleet, iam, local)

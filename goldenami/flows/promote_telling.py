@@ -10,6 +10,7 @@ from typing import Any
 
 from goldenami.flows import catalogue
 from goldenami.flows.promote import Preflight, Result
+from goldenami.flows.rollback import Found
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
 from goldenami.values.images import Image
@@ -56,6 +57,22 @@ def page(shop: Shop, found: Preflight, *, as_json: bool) -> str:
     return "\n".join(parts)
 
 
+def way_back(shop: Shop, found: Found, *, as_json: bool) -> str:
+    """What a rollback would do, and why there."""
+    image = found.choice.image
+    if as_json:
+        told: dict[str, Any] = {"to": image.id, "name": image.name, "reason": found.choice.reason}
+        told |= {"disagreements": list(found.disagreements), "preflight": _facts(shop, found.preflight)}
+        return json.dumps(told, ensure_ascii=False, default=dict)
+    lines = [f"ROLLBACK to {image.name} ({image.id}): {found.choice.reason}"]
+    if found.disagreements:
+        lines += ["\nparts do not agree; this repairs it", *(f"  - {text}" for text in found.disagreements)]
+    active = found.preflight.scene.active
+    if active is not None:
+        lines.append(f"\nfirst, the instance refresh {active.id} ({active.status}) is taken back")
+    return "\n".join([*lines, "", page(shop, found.preflight, as_json=False)])
+
+
 def now(shop: Shop, scene: Scene) -> dict[str, str]:
     """The current state in a few lines."""
     pointer, template, group, active = scene.pointer, scene.template, scene.group, scene.active
@@ -94,15 +111,15 @@ def steps(shop: Shop, found: Preflight) -> Iterator[str]:
     elif decided.version is None:
         yield f"make a version of {names.template} from version {decided.source}, with {wanted.ami}"
     roll = decided.roll
-    version = decided.version or "the new version"
+    version = f"version {decided.version}" if decided.version else "the new version"
     if roll is not None and group is not None:
         if decided.adopt:
-            yield f"go on with the instance refresh {decided.adopt} to version {version}"
+            yield f"go on with the instance refresh {decided.adopt} to {version}"
         else:
             spare = math.ceil(group.desired * (roll.max_healthy - 100) / 100)
             about = estimate(group.desired, roll)
             yield (
-                f"renew {group.desired} instance(s) of {group.name} with version {version}: never fewer than"
+                f"renew {group.desired} instance(s) of {group.name} with {version}: never fewer than"
                 f" {group.desired} in service, up to {spare} {shop.recipe.instance.type} more for about"
                 f" {seconds(about)}"
             )
@@ -113,7 +130,7 @@ def steps(shop: Shop, found: Preflight) -> Iterator[str]:
             yield f"watch the new beside the old for {seconds(max(roll.warmup, roll.bake))}"
         yield "on a red gate: everything back as it was, and exit code 5"
     if decided.default:
-        yield f"make version {version} the default of {names.template}"
+        yield f"make {version} the default of {names.template}"
     if decided.publish:
         yield f"point {names.production} at {wanted.ami}"
 

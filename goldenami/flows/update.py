@@ -1,4 +1,4 @@
-"""`invoke update`: the application on the instances, in place, to another ref; each instance back to what it was when it fails."""
+"""`invoke update`: the application on the instances, in place, to another ref; back to what was where that fails."""
 
 from __future__ import annotations
 
