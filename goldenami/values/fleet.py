@@ -89,10 +89,11 @@ class Fleet(Section):
         le=7200,
     )
     warmup: int = key(
-        30,
-        means="Seconds that a new instance is in service before it counts: longer than it takes to become healthy.",
+        60,
+        means="Seconds that a new instance is in service before it counts and an old one may go: longer than it takes to"
+        " become healthy, or a promotion turns back.",
         expected="a number of seconds from 10 to 3600",
-        example=30,
+        example=60,
         ge=10,
         le=3600,
     )

@@ -170,6 +170,11 @@ def _fleet(recipe: Recipe) -> Iterator[Problem]:
         yield Problem((*at, places[0]), "two or more, which a balancer needs", got, ((*at, "balancer"),))
     if fleet.certificate_arn and not fleet.balancer:
         yield Problem((*at, "certificate_arn"), "none with balancer = false", "one", ((*at, "balancer"),))
+    least = fleet.health.interval * fleet.health.healthy
+    if fleet.balancer and fleet.warmup <= least:
+        got = f"{fleet.warmup}, while the balancer takes {least} to find an instance healthy"
+        looks_at: tuple[Place, ...] = ((*at, "health", "interval"), (*at, "health", "healthy"), (*at, "balancer"))
+        yield Problem((*at, "warmup"), f"more than {least}", got, looks_at)
     if fleet.health.timeout >= fleet.health.interval:
         got = f"{fleet.health.timeout}, with an interval of {fleet.health.interval}"
         yield Problem((*at, "health", "timeout"), "less than interval", got, ((*at, "health", "interval"),))
