@@ -16,9 +16,11 @@ from moto.ec2.models import ec2_backends
 from werkzeug.serving import make_server
 
 from localcloud import (
+    agents,
     attributes,
     balancer,
     baseimage,
+    commands,
     disks,
     groups,
     images,
@@ -59,8 +61,10 @@ class Server:
         self.fleet = Fleet(self.cloud, self.gateway)
         self.health = Targets()
         self.balancer = balancer.Balancer(self.cloud, self.health)
+        self.agents = agents.Agents(self.cloud, self.fleet)
         self._tickers = [
             Ticker("balancer", self.balancer.tick),
+            Ticker("agents", self.agents.tick),
             Ticker("scaling", Scaling(self.cloud, self.health).tick),
         ]
         self.gateway.after_change = self.fleet.settle_ports
@@ -89,6 +93,8 @@ class Server:
         balancer.install(cloud)
         groups.install(cloud)
         refreshes.install(cloud)
+        agents.install()
+        commands.install(cloud, fleet)
         with cloud.change():
             cloud.store.load()
             for backend in [ec2_backends[ACCOUNT][cloud.region], *(b for _, _, b in ec2_backends.iter_backends())]:
@@ -99,6 +105,7 @@ class Server:
             instances.resume(cloud, fleet, known)
             balancer.resume(cloud)
             groups.resume()
+            commands.resume(cloud, fleet)
         fleet.watch()
         for ticker in self._tickers:
             ticker.start()
@@ -111,6 +118,7 @@ class Server:
         for ticker in reversed(self._tickers):
             ticker.stop()
         self.balancer.stop()
+        self.agents.stop()
         self.fleet.shut_down()
         with self.cloud.lock:
             self.cloud.store.save()
