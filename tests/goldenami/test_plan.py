@@ -114,9 +114,7 @@ def test_an_app_layer_that_was_planned_and_made_is_reused_and_its_version_was_ne
     if plan.image:
         done = plan.image
     else:
-        version = (
-            plan.claim.version if plan.claim else following(taken | {c.version for c in claims}, policy, NOW)
-        )
+        version = plan.claim.version if plan.claim else following(taken | {c.version for c in claims}, policy, NOW)
         assert version not in taken
         claims = [*claims, Claim(version, "run9", WANTED)] if not plan.claim else claims
         done = Image("ami-new", ami_name("web", version), "available", "x86_64", "2026-03-14")
