@@ -134,7 +134,7 @@ def checked(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """moto answers an unknown group's name with an internal error."""
 
     def call(self: Any) -> Any:
-        members.adopt(named(self))
+        named(self)
         return action(self)
 
     return call
@@ -258,6 +258,7 @@ def named(response: Any, *, reads: bool = False) -> Any:
     group = response.autoscaling_backend.autoscaling_groups.get(name)
     if group is None:
         raise ValidationError(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
+    members.adopt(group)
     if group.status and not reads:
         raise AutoscalingClientError(
             "ScalingActivityInProgress", "You cannot change an AutoScalingGroup while it is being deleted."

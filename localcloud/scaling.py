@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-health-ch
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -45,8 +46,7 @@ class Scaling:
             for member in group.instance_states:
                 self._check(group, member, now)
         target = rolling.step(self._health, group, now)
-        self._replace_unhealthy(group)
-        self._resize(group, target, now)
+        self._resize(group, target + self._replace_unhealthy(group), now)
         self._register(group)
         if group.status and not group.instance_states:
             backend.autoscaling_groups.pop(group.name, None)
@@ -101,14 +101,29 @@ class Scaling:
 
     # --- the group ---
 
-    def _replace_unhealthy(self, group: Any) -> None:
-        """Terminate the unhealthy; with an instance maintenance policy that asks for it, not before a replacement."""
+    def _replace_unhealthy(self, group: Any) -> int:
+        """Terminate the unhealthy; returns how many stay until their replacement is there.
+
+        They stay with an instance maintenance policy that asks for it:
+        https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-maintenance-policy.html
+        """
         if not running(group, "ReplaceUnhealthy", "Terminate"):
-            return
+            return 0
+        policy, desired = group.instance_maintenance_policy or {}, int(group.desired_capacity or 0)
+        over = math.floor(desired * int(policy.get("MaxHealthyPercentage", 100)) / 100) - desired
+        small = math.ceil(desired * int(policy.get("MinHealthyPercentage", 0)) / 100)
+        serving = [one for one in group.instance_states if one.active and one.health_status == "Healthy"]
+        stay = 0
         for member in [one for one in group.instance_states if one.health_status == "Unhealthy"]:
-            if member.lifecycle_state == "InService":
-                cause = member.unhealthy_cause or "a user health-check"
-                terminate(group, member, f"an instance was taken out of service in response to {cause}.")
+            if member.lifecycle_state != "InService":
+                continue
+            replaced = len([one for one in serving if one.lifecycle_state == "InService"]) >= small
+            if not replaced and stay < over and member.instance.state == "running":
+                stay += 1
+                continue
+            cause = member.unhealthy_cause or "a user health-check"
+            terminate(group, member, f"an instance was taken out of service in response to {cause}.")
+        return stay
 
     def _resize(self, group: Any, target: int, now: float) -> None:
         members = [one for one in group.instance_states if one.active]

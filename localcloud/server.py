@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import moto.settings
+from moto.autoscaling.models import autoscaling_backends
 from moto.core.base_backend import BackendDict
 from moto.ec2.models import ec2_backends
+from moto.elbv2.models import elbv2_backends
 from werkzeug.serving import make_server
 
 from localcloud import (
@@ -59,7 +61,7 @@ class Server:
         self.cloud = Cloud(folder, driver, base, prefix)
         self.gateway = Gateway(self.cloud)
         self.fleet = Fleet(self.cloud, self.gateway)
-        self.health = Targets()
+        self.health = Targets(self.cloud.faults)
         self.balancer = balancer.Balancer(self.cloud, self.health)
         self.agents = agents.Agents(self.cloud, self.fleet)
         self._tickers = [
@@ -115,13 +117,17 @@ class Server:
         """Answer no more, power the machines off, keep everything."""
         self._server.shutdown()
         self._server.server_close()
+        self.hold_still()
+        self.fleet.shut_down()
+        with self.cloud.lock:
+            self.cloud.store.save()
+
+    def hold_still(self) -> None:
+        """End all that happens by itself: no more replacements, probes, forwarded requests."""
         for ticker in reversed(self._tickers):
             ticker.stop()
         self.balancer.stop()
         self.agents.stop()
-        self.fleet.shut_down()
-        with self.cloud.lock:
-            self.cloud.store.save()
 
     def status(self) -> dict[str, Any]:
         """What `status` shows; no secrets in it."""
@@ -149,6 +155,20 @@ class Server:
             "images": [
                 {"id": one.id, "name": one.name, "state": one.state, "owner": one.owner_id, "bytes": self._bytes(one)}
                 for one in all_images()
+            ],
+            "balancers": [
+                {"name": one.name, "address": one.dns_name, "state": one.state}
+                for _, _, backend in elbv2_backends.iter_backends()
+                for one in backend.load_balancers.values()
+            ],
+            "groups": [
+                {
+                    "name": one.name,
+                    "desired": one.desired_capacity,
+                    "in_service": sum(member.lifecycle_state == "InService" for member in one.instance_states),
+                }
+                for _, _, backend in autoscaling_backends.iter_backends()
+                for one in backend.autoscaling_groups.values()
             ],
             "faults": cloud.faults.listed(),
         }

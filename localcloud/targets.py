@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from moto.elbv2.exceptions import InvalidTargetError, TargetNotRunning
 from moto.elbv2.models import ELBv2Backend, FakeHealthStatus, FakeTargetGroup, elbv2_backends
 
 from localcloud.cloud import machine_address
+from localcloud.faults import Faults
 
+_describe = ELBv2Backend.describe_target_groups
 Key = tuple[str, str]  # (target group's ARN, target's id)
 STATES = {
     "Elb.RegistrationInProgress": "Target registration is in progress",
@@ -40,12 +43,14 @@ class Probed:
     failed: int = 0
     next_at: float = 0.0
     busy: bool = False
+    sick_until: float = 0.0  # a fault that was asked for
 
 
 class Targets:
     """Health by target. Asked under the cloud's lock; probes write under a lock of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
         self._lock = threading.Lock()
         self._probed: dict[Key, Probed] = {}
         self._routed: tuple[set[Key], set[Key]] = set(), set()  # what the balancer sends requests to; what it lets go
@@ -79,7 +84,11 @@ class Targets:
     def due(self, group: Any, target_id: str, now: float) -> bool:
         """Whether the target is to be probed now; it counts as being probed then."""
         with self._lock:
-            probed = self._probed.setdefault((group.arn, target_id), Probed())
+            if (key := (group.arn, target_id)) not in self._probed:
+                self._probed[key] = Probed()
+                if fault := self._faults.take("RegisterTargets", "sick_target"):
+                    self._probed[key].sick_until = now + (fault.seconds or math.inf)
+            probed = self._probed[key]
             if probed.busy or now < probed.next_at:
                 return False
             probed.busy = True
@@ -93,6 +102,8 @@ class Targets:
             if probed is None:
                 return False
             before, probed.busy = probed.state, False
+            if time.time() < probed.sick_until:
+                reason, description = "Target.ResponseCodeMismatch", "Health checks failed with these codes: [503]"
             if not reason:
                 probed.passed, probed.failed = probed.passed + 1, 0
                 # the first success is enough after the registration, the threshold counts after a failure
@@ -162,6 +173,12 @@ def install(targets: Targets) -> None:
         every = [*group.targets.values(), *draining(group).values()]
         return [group.health_for(one, self.ec2_backend) for one in asked or every]
 
+    def describe_target_groups(self: Any, *asked: Any, **named: Any) -> Any:
+        for group in self.target_groups.values():
+            group.load_balancer_arns = used_by(group)
+        return _describe(self, *asked, **named)
+
+    ELBv2Backend.describe_target_groups = describe_target_groups
     FakeTargetGroup.register, FakeTargetGroup.deregister = register, deregister
     FakeTargetGroup.deregister_terminated_instances, FakeTargetGroup.health_for = deregister_terminated, health_for
     ELBv2Backend.describe_target_health = describe_target_health
@@ -197,6 +214,21 @@ def address(group: Any, target: dict[str, Any]) -> tuple[str, int] | None:
     instance = group.ec2_backend.get_instance_by_id(target["Id"])
     host = machine_address(instance) if instance is not None else None
     return (host, int(target["Port"])) if host else None
+
+
+def used_by(group: Any) -> list[str]:
+    """ARNs of the balancers that forward to the group. moto writes them down once, and forgets none."""
+    backend = backend_of(group)
+    return [
+        balancer.arn
+        for balancer in backend.load_balancers.values()
+        if any(
+            group.arn in backend._get_target_group_arns_from(action_data=action.data)
+            for listener in balancer.listeners.values()
+            for rule in listener.rules.values()
+            for action in rule.actions
+        )
+    ]
 
 
 def groups() -> list[Any]:

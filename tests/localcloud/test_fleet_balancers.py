@@ -124,3 +124,19 @@ def test_a_killed_target_is_noticed_and_the_balancer_survives_a_restart(town: An
     town.healthy(arn, 2)
     assert town.elbv2.describe_load_balancers()["LoadBalancers"][0]["DNSName"] == address
     assert {town.get()[1] for _ in range(6)} == {f"{one} v1" for one in instances}
+
+
+def test_a_sick_target_can_be_ordered_and_a_balancer_goes_with_its_address(town: Any) -> None:
+    town.server.cloud.faults.add({"kind": "sick_target"})
+    arn = town.make_balancer()
+    town.make_group(town.template(town.bake("v1")), 1, TargetGroupARNs=[arn])
+    (instance,) = town.in_service(1)
+    eventually(lambda: town.health(arn) == {instance: "unhealthy"})
+    (group,) = town.elbv2.describe_target_groups()["TargetGroups"]
+    (balancer,) = town.elbv2.describe_load_balancers()["LoadBalancers"]
+    assert group["LoadBalancerArns"] == [balancer["LoadBalancerArn"]]
+    town.elbv2.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
+    assert town.elbv2.describe_target_groups()["TargetGroups"][0]["LoadBalancerArns"] == []
+    with pytest.raises(OSError, match="refused"):
+        eventually(lambda: town.get()[0] == 0, 5)
+    assert town.health(arn) == {instance: "unused"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from api_harness import eventually
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 
 def refused(code: str, text: str = "") -> Any:
@@ -150,3 +150,46 @@ def test_protected_attached_and_detached_members(town: Any) -> None:
         AutoScalingGroupName="web", InstanceIds=[first], ProtectedFromScaleIn=False
     )
     eventually(lambda: not town.members())
+
+
+def test_a_maintenance_policy_replaces_the_unhealthy_before_they_go(town: Any) -> None:
+    policy = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200}
+    town.make_group(town.template(town.public_ami()), 1, InstanceMaintenancePolicy=policy)
+    (first,) = town.in_service(1)
+    assert town.group()["InstanceMaintenancePolicy"] == policy
+    town.autoscaling.set_instance_health(InstanceId=first, HealthStatus="Unhealthy")
+    seen = set()
+
+    def replaced() -> bool:
+        seen.add(len(town.members("InService")))
+        return first not in town.members()
+
+    eventually(replaced)
+    assert 0 not in seen
+    town.in_service(1)
+
+
+def test_an_image_named_by_a_parameter_is_looked_up_at_each_launch(town: Any) -> None:
+    first, second = town.bake("v1"), town.bake("v2")
+    town.ssm.put_parameter(Name="/app/image", Value=first, Type="String")
+    town.make_group(town.template("resolve:ssm:/app/image"), 1)
+    (old,) = town.in_service(1)
+    assert town.instance(old)["ImageId"] == first
+    town.ssm.put_parameter(Name="/app/image", Value=second, Type="String", Overwrite=True)
+    town.autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=old, ShouldDecrementDesiredCapacity=False)
+    eventually(lambda: old not in town.members() and town.members("InService"))
+    assert town.instance(town.members()[0])["ImageId"] == second
+
+
+def test_faults_reach_every_action(town: Any) -> None:
+    town.make_group(town.template(town.public_ami()), 1)
+    town.server.cloud.faults.add({"kind": "throttle", "action": "SetDesiredCapacity"})
+    with refused("Throttling"):
+        town.autoscaling.set_desired_capacity(AutoScalingGroupName="web", DesiredCapacity=2)
+    town.server.cloud.faults.add({"kind": "lost_reply", "action": "SetDesiredCapacity"})
+    with pytest.raises(ConnectionClosedError):
+        town.autoscaling.set_desired_capacity(AutoScalingGroupName="web", DesiredCapacity=2)
+    town.in_service(2)
+    town.server.cloud.faults.add({"kind": "error500", "action": "DescribeTargetHealth"})
+    with refused("InternalError"):
+        town.elbv2.describe_target_health(TargetGroupArn="arn")
