@@ -26,7 +26,7 @@ class Balancer:
 
     def __init__(self, cloud: Cloud, health: Targets) -> None:
         self._cloud, self._health = cloud, health
-        self._proxy = Proxy(cloud.folder.root / "balancer")
+        self._proxy = Proxy(cloud.folder.root / "balancer", cloud.folder.machines)
         self._pool = ThreadPoolExecutor(PROBERS, thread_name_prefix="prober")
         self._problem = ""
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from localcloud.errors import CloudError
+from localcloud.machines import detour
 from localcloud.routing import Plan, Server, render
 
 SPARE = 8  # free slots of a backend, so that targets come without a new process
@@ -20,8 +21,10 @@ START_SECONDS = 10.0
 class Proxy:
     """One HAProxy. All its calls come from one thread: the kernel's parent-death signal is tied to that thread."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, machines: Path) -> None:
+        """`machines`: the folder in which what must not outlive the cloud is recorded (machines.reap)."""
+        self._folder, self._machines = folder, machines
+        self._detours: dict[tuple[str, int], int] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._former: list[subprocess.Popen[bytes]] = []
         self._slots: dict[str, list[str | None]] = {}
@@ -53,7 +56,10 @@ class Proxy:
                 if one.poll() is None:
                     one.kill()
                     one.wait()
-        self._process, self._former, self._running = None, [], Plan()
+        for folder in self._machines.glob("balancer-*"):
+            detour.remove(folder)
+            folder.rmdir()
+        self._process, self._former, self._running, self._detours = None, [], Plan(), {}
 
     def _told(self, plan: Plan) -> bool:
         """Change targets in the running process; False when there is no room or it does not understand."""
@@ -95,7 +101,7 @@ class Proxy:
                     slots[slots.index(None)] = target
             self._slots[name] = slots + [None] * max(0, SPARE - slots.count(None))
         config = self._folder / "haproxy.cfg"
-        config.write_text(render(plan, self._slots))
+        config.write_text(render(plan, self._slots, self._lead_around(plan)))
         argv = ["setpriv", "--pdeathsig", "KILL", "--", program, "-db", "-f", config.name]
         former = self._process if self._process is not None and self._process.poll() is None else None
         if former is not None:
@@ -114,6 +120,20 @@ class Proxy:
         if former is not None:
             self._former.append(former)
         self._process = process
+
+    def _lead_around(self, plan: Plan) -> dict[tuple[str, int], int]:
+        """Ports that a program of the host holds on all addresses: where we listen for them instead."""
+        asked = {(one.host, one.port) for one in plan.frontends}
+        held = {(one.host, one.port) for one in self._running.frontends} if self._process is not None else set()
+        for place in asked - held:
+            if not bindable(*place):
+                self._detours[place] = detour.free_port(*place)
+        self._detours = {place: port for place, port in self._detours.items() if place in asked}
+        for host in {host for host, _ in asked | held}:
+            folder = self._machines / f"balancer-{host}"
+            folder.mkdir(exist_ok=True)
+            detour.lead(folder, host, {port: to for (at, port), to in self._detours.items() if at == host})
+        return self._detours
 
     def _serves(self, process: subprocess.Popen[bytes]) -> bool:
         try:
@@ -145,6 +165,18 @@ def changes(place: str, before: Server | None, now: Server) -> list[str]:
     if before is None or before.up != now.up or orders:
         orders.append(f"set server {place} state {'ready' if now.up else 'maint'}")
     return orders
+
+
+def bindable(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError:
+            return True  # HAProxy says it better
+        except OSError:
+            return False
+    return True
 
 
 def accepted(answer: str) -> bool:

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-rul
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,11 +71,15 @@ defaults
 """
 
 
-def render(plan: Plan, slots: dict[str, list[str | None]]) -> str:
-    """The configuration, with each backend's targets in the slots that they have in the running process."""
+def render(plan: Plan, slots: dict[str, list[str | None]], detours: Mapping[tuple[str, int], int]) -> str:
+    """The configuration, with each backend's targets in the slots that they have in the running process.
+
+    `detours`: where to listen instead, for addresses and ports that something else of the host holds.
+    """
     lines = [HEAD.format(idle=plan.idle_seconds)]
     for frontend in plan.frontends:
-        lines += [f"frontend {frontend.name}", f"  bind {frontend.host}:{frontend.port}"]
+        listening = detours.get((frontend.host, frontend.port), frontend.port)
+        lines += [f"frontend {frontend.name}", f"  bind {frontend.host}:{listening}"]
         lines += ["  http-request set-header X-Forwarded-Proto http"]
         lines += [f"  http-request set-header X-Forwarded-Port {frontend.port}"]
         lines += [f"  http-request set-var(txn.die) rand({SIDES})", "  http-request set-var(txn.rule) int(0)"]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import socket
+import sys
 import threading
 import time
+import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
-from api_harness import eventually
+from api_harness import client, eventually
 from fleet_lab import Visitors
+
+from localcloud import control
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")), reason="needs HAProxy"
@@ -140,3 +148,63 @@ def test_a_sick_target_can_be_ordered_and_a_balancer_goes_with_its_address(town:
     with pytest.raises(OSError, match="refused"):
         eventually(lambda: town.get()[0] == 0, 5)
     assert town.health(arn) == {instance: "unused"}
+
+
+def test_a_killed_cloud_leaves_no_balancer_running_and_has_it_again_after_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOLDENAMI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(control.__file__).parent.parent))
+    serve = (sys.executable, str(Path(__file__).parent / "fake_machines.py"))
+    info = control.up(tmp_path / "state", lambda _: None, serve)
+    try:
+        ec2, elbv2 = client(info.endpoint, "ec2"), client(info.endpoint, "elbv2")
+        subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+        made = elbv2.create_load_balancer(Name="web", Subnets=[subnet])["LoadBalancers"][0]
+        action = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200", "MessageBody": "here"}}
+        elbv2.create_listener(
+            LoadBalancerArn=made["LoadBalancerArn"], Port=80, Protocol="HTTP", DefaultActions=[action]
+        )
+
+        def answers() -> bool:
+            try:
+                with urllib.request.urlopen(f"http://{made['DNSName']}/", timeout=2) as answer:
+                    return bool(answer.read() == b"here")
+            except OSError:
+                return False
+
+        eventually(answers, 10)
+        os.kill(info.pid, signal.SIGKILL)
+        eventually(lambda: not answers(), 5)
+        control.up(tmp_path / "state", lambda _: None, serve)
+        eventually(answers, 10)
+    finally:
+        control.down(tmp_path / "state", lambda _: None)
+    assert not answers()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nft"), reason="needs root and nftables")
+def test_a_port_that_a_program_of_the_host_holds_is_led_around_it(town: Any) -> None:
+    town.make_balancer()
+    (balancer,) = town.elbv2.describe_load_balancers()["LoadBalancers"]
+    with socket.create_server(("0.0.0.0", 0)) as other:
+        port = other.getsockname()[1]
+        action = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200", "MessageBody": "here"}}
+        town.elbv2.create_listener(
+            LoadBalancerArn=balancer["LoadBalancerArn"], Port=port, Protocol="HTTP", DefaultActions=[action]
+        )
+        other.setblocking(False)
+
+        def answers() -> bool:
+            try:
+                with urllib.request.urlopen(f"http://{town.address}:{port}/", timeout=1) as answer:
+                    return bool(answer.read() == b"here")
+            except OSError:
+                return False
+
+        eventually(answers)
+        assert town.get()[0] == 503
+    town.server.stop()
+    assert not answers()
+    town.start()
+    eventually(answers)
