@@ -213,9 +213,15 @@ def first_image(shop: Shop, ami: str) -> Image:
     """The image to launch a new fleet from.
 
     Raises:
-        UsageError: There is none, or it has not passed its gates.
+        UsageError: There is none, it has not passed its gates, or production is another one.
     """
     production = parameters.get(shop.aws, shop.names.production)
+    if ami and production is not None and production.value != ami:
+        raise UsageError(
+            f"{production.value} is in production; a new fleet launches that",
+            state="Nothing was changed.",
+            next=f"./invoke fleet.create && ./invoke promote --ami {ami}",
+        )
     candidate = parameters.get(shop.aws, shop.candidate)
     wanted = ami or (production.value if production else "") or (candidate.value if candidate else "")
     if not wanted:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import workspace
+from tests.e2e.service import QUICK, Service
 from tests.e2e.workspace import Workspace
 
 
@@ -52,3 +53,24 @@ def tiny(shop: Workspace, baked: str, tmp_path: Path) -> Workspace:
     # A source of its own for each test, so that no test finds the image of another.
     (other.root / "tests/e2e/tiny/who.txt").write_text(str(tmp_path))
     return other
+
+
+@pytest.fixture(scope="module")
+def service(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A fleet of one that serves the tiny application through its balancer."""
+    other = workspace.colleague(shop, tmp_path_factory.mktemp("service") / "tiny")
+    other.edit("golden.toml", 'source = "examples/guestbook"', 'source = "tests/e2e/tiny"')
+    other.edit(
+        "golden.toml",
+        "CGO_ENABLED=0 go build -modfile=distro.mod -trimpath -o guestbook ./cmd/server",
+        "go build -o guestbook main.go",
+    )
+    other.edit("golden.toml", 'schema = "schema.sql"\n', "")
+    for old, new in QUICK.items():
+        other.edit("golden.toml", old, new)
+    (other.root / "tests/e2e/tiny/who.txt").write_text("promote")
+    good = other.ok("bake").strip()
+    address = other.ok("fleet.create", "--ami", good).strip()
+    yield Service(other, good, address.removeprefix("http://"))
+    other.ok("fleet.destroy", "--yes")
+    assert other.leftovers() == []

@@ -42,11 +42,13 @@ class Service:
     shop: Workspace
     good: str
     address: str
-    images: dict[str, str] = field(default_factory=dict)
+    clients: dict[str, Any] = field(default_factory=dict)
     minor: int = 0
 
     def client(self, name: str) -> Any:
-        return self.shop.client(name)
+        if name not in self.clients:
+            self.clients[name] = self.shop.client(name)
+        return self.clients[name]
 
     def image(self, kind: str, *, verified: bool = True) -> str:
         """An image that is as `ILL` says, made without a bake: a machine of the good image, changed and imaged."""
@@ -56,7 +58,10 @@ class Service:
             ImageId=self.good, InstanceType="t3.micro", MinCount=1, MaxCount=1, UserData=script
         )
         machine = launched["Instances"][0]["InstanceId"]
-        ec2.get_waiter("instance_stopped").wait(InstanceIds=[machine], WaiterConfig={"Delay": 1})
+        deadline = time.monotonic() + 120
+        while (state := self._state(machine)) != "stopped":  # EC2's own waiter gives up on `pending`
+            assert time.monotonic() < deadline, state
+            time.sleep(0.5)
         self.minor += 1
         version = f"9.{self.minor}.0"
         name = f"guestbook-golden-v9.{self.minor}"
@@ -68,7 +73,12 @@ class Service:
         ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
         ec2.create_tags(Resources=[image], Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
         ec2.terminate_instances(InstanceIds=[machine])
+        ec2.get_waiter("instance_terminated").wait(InstanceIds=[machine], WaiterConfig={"Delay": 1})
         return image
+
+    def _state(self, machine: str) -> str:
+        found = self.client("ec2").describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
+        return str(found["State"]["Name"])
 
     def pointer(self) -> str:
         found = self.client("ssm").get_parameter(Name="/goldenami/guestbook/production")

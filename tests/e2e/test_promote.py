@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.client import Client
-from tests.e2e.service import QUICK, Service
-from tests.e2e.workspace import Workspace, colleague
+from tests.e2e.service import Service
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def service(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A fleet of one that serves the tiny application through its balancer."""
-    other = colleague(shop, tmp_path_factory.mktemp("service") / "tiny")
-    other.edit("golden.toml", 'source = "examples/guestbook"', 'source = "tests/e2e/tiny"')
-    other.edit(
-        "golden.toml",
-        "CGO_ENABLED=0 go build -modfile=distro.mod -trimpath -o guestbook ./cmd/server",
-        "go build -o guestbook main.go",
-    )
-    other.edit("golden.toml", 'schema = "schema.sql"\n', "")
-    for old, new in QUICK.items():
-        other.edit("golden.toml", old, new)
-    (other.root / "tests/e2e/tiny/who.txt").write_text("promote")
-    good = other.ok("bake").strip()
-    address = other.ok("fleet.create", "--ami", good).strip()
-    yield Service(other, good, address.removeprefix("http://"))
-    other.ok("fleet.destroy", "--yes")
-    assert other.leftovers() == []
 
 
 @pytest.fixture
@@ -63,7 +40,7 @@ def test_the_fleet_serves_and_is_found_again(service: Service) -> None:
 
 
 def test_a_plan_changes_nothing(service: Service) -> None:
-    image = service.images.setdefault("well", service.image("well"))
+    image = service.image("well")
     told = json.loads(service.shop.ok("promote", "--ami", image, "--plan", "--json"))
     assert told["refusals"] == []
     assert len(told["steps"]) >= 4

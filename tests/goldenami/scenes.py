@@ -50,11 +50,14 @@ def scene(**more: Any) -> Scene:
 
 
 @st.composite
-def scenes(draw: st.DrawFn) -> Scene:
-    """Any fleet: half-rolled, unwell, without a group, in the middle of a refresh, with a pointer that is behind."""
+def scenes(draw: st.DrawFn, *, calm: bool = False) -> Scene:
+    """Any fleet: half-rolled, unwell, without a group, in the middle of a refresh, with a pointer that is behind.
+
+    A calm one is without what the preflight refuses because of the group.
+    """
     amis = [OLD, *draw(st.lists(st.sampled_from([OLD, NEW, OTHER]), max_size=3))]
     count = len(amis)
-    found = draw(st.none() | st.just(template(*amis, default=draw(st.integers(1, count)))))
+    found = draw((st.nothing() if calm else st.none()) | st.just(template(*amis, default=draw(st.integers(1, count)))))
     history = tuple(
         Pointer(ami, number) for number, ami in enumerate(draw(st.lists(st.sampled_from([OLD, NEW]), max_size=3)), 1)
     )
@@ -72,11 +75,12 @@ def scenes(draw: st.DrawFn) -> Scene:
         )
         for number in range(draw(st.integers(0, desired + 2)))
     )
-    version = draw(st.sampled_from([*map(str, range(1, count + 1)), "$Latest", "$Default"]))
+    version = draw(st.sampled_from([*map(str, range(1, count + 1)), *([] if calm else ["$Latest", "$Default"])]))
     status = draw(st.sampled_from(["Pending", "InProgress", "Baking", "RollbackInProgress", "Successful", "Failed"]))
+    status = "Failed" if calm else status
     refreshes = (Refresh("r-1", status, draw(st.none() | st.integers(1, count))),) if draw(st.booleans()) else ()
-    suspended = ("Launch",) if draw(st.integers(0, 9)) == 0 else ()
-    most = draw(st.integers(max(desired, 1), desired + 3))
+    suspended = ("Launch",) if not calm and draw(st.integers(0, 9)) == 0 else ()
+    most = draw(st.integers(max(desired, 1) + calm, desired + 3))
     there = group(version, desired, members, max=most, suspended=suspended)
     return Scene(found, there, refreshes, history)
 
