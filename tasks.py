@@ -3,11 +3,12 @@
 # Imports of the package stand inside the tasks, so that `--list` and `--help` answer at once.
 from __future__ import annotations
 
+import contextlib
 import functools
 import json as jsonlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,12 +75,20 @@ def open_shop(recipe: str, target: str) -> Shop:
 
 def cloud_up(log: Callable[[str], None]) -> Any:
     """Start the embedded cloud, or find it running."""
-    from goldenami.values.errors import AwsError
     from localcloud import control
+
+    with cloud_errors():
+        return control.up(log=log)
+
+
+@contextlib.contextmanager
+def cloud_errors() -> Iterator[None]:
+    """Tell what the embedded cloud refuses as AWS's refusals are told."""
+    from goldenami.values.errors import AwsError
     from localcloud.errors import CloudError
 
     try:
-        return control.up(log=log)
+        yield
     except CloudError as error:
         raise AwsError(f"the local cloud: {error}", next="./invoke local.status") from None
 
@@ -130,8 +139,9 @@ def bake(
     """
     from goldenami.flows import bake as flow
     from goldenami.flows import telling
+    from goldenami.flows.planning import Options
 
-    options = flow.Options(bump=bump, version=version, fresh=fresh, clean=clean)
+    options = Options(bump=bump, version=version, fresh=fresh, clean=clean)
     telling.check_options(options)
     shop = open_shop(recipe, target)
     if plan:
@@ -150,8 +160,9 @@ def render(_: Context, recipe: str = "", target: str = "") -> None:
     The folder is complete: `packer build .` in build/RUN/base bakes it by hand (see its README.txt).
     """
     from goldenami.flows import bake as flow
+    from goldenami.flows.planning import Options
 
-    print(flow.render_only(open_shop(recipe, target), flow.Options()))
+    print(flow.render_only(open_shop(recipe, target), Options()))
 
 
 @task(help={**_WHERE, "ami": "the AMI's id", "clean": "remove it if it fails, instead of marking it"})
@@ -549,7 +560,8 @@ def local_down(_: Context) -> None:
     """Stop the embedded cloud and its machines; images, parameters and disks stay."""
     from localcloud import control
 
-    control.down()
+    with cloud_errors():
+        control.down()
 
 
 @task(name="status", help={"json": "print JSON"})
@@ -572,7 +584,8 @@ def local_reset(_: Context, yes: bool = False) -> None:
             "error: this deletes every local image, machine and parameter\nNext: ./invoke local.reset --yes",
             2,
         )
-    control.reset()
+    with cloud_errors():
+        control.reset()
 
 
 local = Collection("local")

@@ -17,7 +17,7 @@ from localcloud.haproxy import Proxy
 from localcloud.routing import Frontend, Plan, Server, route
 from localcloud.targets import Targets
 
-_create = ELBv2Backend.create_load_balancer
+_create, _listen = ELBv2Backend.create_load_balancer, ELBv2Backend.create_listener
 PROBERS = 16
 
 
@@ -151,7 +151,13 @@ def install(cloud: Cloud) -> None:
         told = {"Code": self.state}
         return told | {"Reason": self.problem} if self.state == "failed" else told
 
-    ELBv2Backend.create_load_balancer = create_load_balancer
+    def create_listener(self: Any, *given: Any, **asked: Any) -> Any:
+        """What the data plane does not speak is refused: it would be served in the clear."""
+        if (protocol := asked.get("protocol")) != "HTTP":
+            raise NotImplementedError(f"a listener for {protocol}: the local cloud's balancers speak HTTP only")
+        return _listen(self, *given, **asked)
+
+    ELBv2Backend.create_load_balancer, ELBv2Backend.create_listener = create_load_balancer, create_listener
     FakeLoadBalancer.activate = activate
     FakeLoadBalancer.load_balancer_state = property(state)
 

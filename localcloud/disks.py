@@ -31,9 +31,7 @@ def copy(source: Path, target: Path) -> None:
     partial = target.with_name(target.name + ".partial")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _run(
-            ["cp", "--reflink=auto", "--sparse=auto", "--", str(source), str(partial)], f"copy {source.name}"
-        )
+        _run(["cp", "--reflink=auto", "--sparse=auto", "--", str(source), str(partial)], f"copy {source.name}")
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -59,6 +57,4 @@ def _run(argv: list[str], purpose: str, good: tuple[int, ...] = (0,)) -> None:
     done = subprocess.run(argv, check=False, capture_output=True, text=True)
     if done.returncode not in good:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        raise MachineError(
-            f"cannot {purpose}: {lines[-1] if lines else f'{argv[0]} ended with {done.returncode}'}"
-        )
+        raise MachineError(f"cannot {purpose}: {lines[-1] if lines else f'{argv[0]} ended with {done.returncode}'}")

@@ -39,7 +39,7 @@ class Door:
         )
         listener.close()  # the server has its own copy
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.2}, name=f"door {path}", daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name=f"door {path}", daemon=True
         )
         self._thread.start()
 

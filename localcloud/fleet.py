@@ -45,7 +45,6 @@ class Fleet:
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
     # --- what the API calls (quick, under the cloud's lock) ---
-
     def launch(self, instance: Any) -> None:
         """pending -> running, once the machine is launched."""
         self._cloud.lines.do(instance.id, self._launch, instance)

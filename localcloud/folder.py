@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,6 +101,15 @@ class Folder:
                 folder.mkdir(exist_ok=True)
         except OSError as error:
             raise CloudError(f"The state folder {self.root} cannot be used: {error}") from error
+
+    def set_aside(self) -> Path:
+        """Move a state that cannot be read, with its disks, into a folder of its own: nothing of it is deleted."""
+        aside = self.root / f"unreadable-{time.strftime('%Y%m%d-%H%M%S')}"
+        aside.mkdir()
+        for path in (self.snapshot_file, self.volumes, self.snapshots, self.objects):
+            path.rename(aside / path.name)
+        self.prepare()
+        return aside
 
     def ours(self) -> bool:
         return (self.root / MARKER).is_file()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from moto.autoscaling.exceptions import AutoscalingClientError, ValidationError
-from moto.autoscaling.models import ASG_NAME_TAG, AutoScalingBackend, FakeAutoScalingGroup, autoscaling_backends
+from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup, autoscaling_backends
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, EmptyResult
@@ -15,10 +14,11 @@ from moto.core.utils import utcnow
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.utils import filter_iam_instance_profiles
 
-from localcloud import members, rolling, targets
+from localcloud import members, specifications
+from localcloud.asking import named, page
 from localcloud.cloud import Cloud
-from localcloud.images import usable_image
-from localcloud.members import Activity, Member
+from localcloud.diskimage import usable_image
+from localcloud.members import Member
 from localcloud.templates import image_of
 
 _create, _update = AutoScalingResponse.create_auto_scaling_group, AutoScalingResponse.update_auto_scaling_group
@@ -70,7 +70,7 @@ def install(cloud: Cloud) -> None:
     def update_auto_scaling_group(self: Any) -> Any:
         group = named(self)
         template = self._get_param("LaunchTemplate") or self._get_param("MixedInstancesPolicy")
-        refresh = rolling.active(group)
+        refresh = specifications.active(group)
         if (template or self._get_param("LaunchConfigurationName")) and refresh and refresh.desired_configuration:
             raise ValidationError(
                 "An active instance refresh with a desired configuration exists. All configuration options derived "
@@ -99,11 +99,7 @@ def install(cloud: Cloud) -> None:
     for added in (
         delete_auto_scaling_group,
         describe_scaling_activities,
-        detach_instances,
-        detach_load_balancer_target_groups,
         set_desired_capacity,
-        set_instance_health,
-        terminate_instance_in_auto_scaling_group,
     ):
         setattr(AutoScalingResponse, added.__name__, added)
     FakeAutoScalingGroup.set_desired_capacity = write_down
@@ -150,7 +146,7 @@ def delete_auto_scaling_group(self: Any) -> Any:
                 "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) "
                 "still in the group.",
             )
-        if rolling.active(group):
+        if specifications.active(group):
             raise AutoscalingClientError(
                 "ScalingActivityInProgress", "An instance refresh of the AutoScalingGroup is still in progress."
             )
@@ -178,34 +174,6 @@ def describe_scaling_activities(self: Any) -> Any:
     return ActionResult({"Activities": shown, "NextToken": token})
 
 
-def detach_instances(self: Any) -> Any:
-    """moto: leaves them in the target groups."""
-    group, activities = named(self), []
-    decrement = self._get_bool_param("ShouldDecrementDesiredCapacity", False)
-    for instance_id in self._get_param("InstanceIds", []):
-        member = member_of(group, instance_id)
-        cause = f"instance {instance_id} was detached in response to a user request."
-        activities.append(Activity(group, f"Detaching EC2 instance: {instance_id}", cause))
-        activities[-1].ended()
-        members.remove(group, member)
-        group.ec2_backend.delete_tags([instance_id], {ASG_NAME_TAG: group.name})
-        if decrement:
-            lower(group)
-    return ActionResult({"Activities": activities})
-
-
-def detach_load_balancer_target_groups(self: Any) -> Any:
-    """moto: refuses as soon as one member is not registered."""
-    group = named(self)
-    for arn in self._get_param("TargetGroupARNs", []):
-        if arn in group.target_group_arns:
-            for one in members.target_groups(group):
-                for member in group.instance_states if one.arn == arn else []:
-                    targets.drain(one, member.instance_id)
-            group.target_group_arns.remove(arn)
-    return EmptyResult()
-
-
 def set_desired_capacity(self: Any) -> Any:
     group, wanted = named(self), int(self._get_param("DesiredCapacity"))
     if wanted > group.max_size:
@@ -220,76 +188,7 @@ def set_desired_capacity(self: Any) -> Any:
     return EmptyResult()
 
 
-def set_instance_health(self: Any) -> Any:
-    """moto: nothing follows from it, and the grace period is not respected."""
-    status = self._get_param("HealthStatus")
-    if status not in ("Healthy", "Unhealthy"):
-        raise ValidationError(f"Valid instance health states are: [Healthy, Unhealthy], got {status}")
-    member = anywhere(self, self._get_param("InstanceId"))
-    if (
-        status == "Unhealthy"
-        and self._get_bool_param("ShouldRespectGracePeriod", True)
-        and member.in_grace(time.time())
-    ):
-        return EmptyResult()
-    member.health_status, member.unhealthy_cause = status, "a user health-check"
-    return EmptyResult()
-
-
-def terminate_instance_in_auto_scaling_group(self: Any) -> Any:
-    """moto: at once, without draining."""
-    member = anywhere(self, self._get_param("InstanceId"))
-    group, cause = member.auto_scaling_group, f"instance {member.instance_id} was taken out of service in response to "
-    if self._get_bool_param("ShouldDecrementDesiredCapacity", False):
-        before = group.desired_capacity
-        lower(group)
-        cause += f"a user request, shrinking the capacity from {before} to {group.desired_capacity}."
-    else:
-        cause += "a user request."
-    return ActionResult({"Activity": members.terminate(group, member, cause)})
-
-
 # --- what they share ---
-
-
-def named(response: Any, *, reads: bool = False) -> Any:
-    """The request's group. Raises what AWS answers for an unknown one, and for one that is being deleted."""
-    name = response._get_param("AutoScalingGroupName")
-    group = response.autoscaling_backend.autoscaling_groups.get(name)
-    if group is None:
-        raise ValidationError(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
-    members.adopt(group)
-    if group.status and not reads:
-        raise AutoscalingClientError(
-            "ScalingActivityInProgress", "You cannot change an AutoScalingGroup while it is being deleted."
-        )
-    return group
-
-
-def member_of(group: Any, instance_id: str) -> Any:
-    members.adopt(group)
-    for member in group.instance_states:
-        if member.instance_id == instance_id:
-            return member
-    raise ValidationError(f"The instance {instance_id} is not part of Auto Scaling group {group.name}.")
-
-
-def anywhere(response: Any, instance_id: str) -> Any:
-    for group in response.autoscaling_backend.autoscaling_groups.values():
-        for member in group.instance_states:
-            if member.instance_id == instance_id:
-                return member_of(group, instance_id)
-    raise ValidationError(f"Instance Id not found - No managed instance found for instance ID: {instance_id}")
-
-
-def lower(group: Any) -> None:
-    if group.desired_capacity <= group.min_size:
-        raise ValidationError(
-            f"Currently, desiredSize equals minSize ({group.min_size}). Terminating instance without replacement "
-            "will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false or "
-            "lower group's min size."
-        )
-    group.desired_capacity -= 1
 
 
 def sized(small: int, large: int, wanted: int) -> None:
@@ -328,12 +227,3 @@ def launchable(cloud: Cloud, scaling: Any, asked: dict[str, Any] | None) -> None
             raise ValidationError(f"Invalid instance type: '{version.instance_type}'")
     except ServiceException as error:
         raise ValidationError(f"You must use a valid fully-formed launch template. {error.message}") from error
-
-
-def page(response: Any, items: list[Any]) -> tuple[list[Any], str | None]:
-    """MaxRecords (50, at most 100) of the items, and the token for the next ones."""
-    size, token = int(response._get_param("MaxRecords") or 50), response._get_param("NextToken")
-    if token and not token.isdigit():
-        raise AutoscalingClientError("InvalidNextToken", f"The token '{token}' is invalid")
-    start = int(token or 0)
-    return items[start : start + size], str(start + size) if start + size < len(items) else None

@@ -1,132 +1,33 @@
-"""AMIs with disks: the public base image, CreateImage, CopyImage, DeregisterImage."""
+"""CreateImage, CopyImage and DeregisterImage, with the disks that they are about."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
-import platform
-import re
 import threading
 from typing import Any
 
-from moto.core.parse import default_timestamp_parser
 from moto.core.responses import ActionResult
-from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError, MalformedAMIIdError
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend, ec2_backends
-from moto.ec2.models.amis import Ami
 from moto.ec2.models.elastic_block_store import Snapshot
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import random_ami_id, random_snapshot_id
 
-from localcloud import disks
 from localcloud.cloud import ACCOUNT, Cloud, images
-from localcloud.fleet import GIB, Fleet
+from localcloud.debian import publish_base
+from localcloud.diskimage import (
+    Disk,
+    DiskImage,
+    check_name,
+    laid_over,
+    mapping_of,
+    tags_by_kind,
+    usable_image,
+)
+from localcloud.fleet import Fleet
 
-DEBIAN = "136693071363"  # Debian's account: https://wiki.debian.org/Cloud/AmazonEC2Image
 _deregister = EC2Backend.deregister_image
-
-
-class DiskImage(Ami):  # type: ignore[misc]
-    """An AMI whose snapshots are the ones given. moto invents a 15 GiB snapshot for each."""
-
-    def __init__(self, backend: Any, ami_id: str, mappings: list[dict[str, Any]], **known: Any) -> None:
-        super().__init__(backend, ami_id, **known)
-        invented = backend.snapshots.pop(self.ebs_snapshot.id)
-        del invented, self.ebs_snapshot
-        self.instance = None  # holding the instance would keep it in every snapshot of the state
-        self.mappings = mappings
-        self.root_device_type = "ebs"
-        self.ena_support = True
-        self.image_location = f"{self.owner_id}/{self.name}"
-        self.imds_support: str | None = None
-        self.deprecation_time: Any = None
-        self.deregistration_protection = "disabled"
-        self.source_image_id: str | None = None
-        self.source_image_region: str | None = None
-        self.state_reason: dict[str, str] | None = None
-
-    @property
-    def block_device_mappings(self) -> list[dict[str, Any]]:
-        return self.mappings
-
-    def snapshot_ids(self) -> list[str]:
-        return [mapping["Ebs"]["SnapshotId"] for mapping in self.mappings if "SnapshotId" in mapping["Ebs"]]
-
-
-class Disk:
-    """Stands for the volume of a snapshot after that is gone: what Snapshot needs of it."""
-
-    def __init__(self, volume_id: str, size: int) -> None:
-        self.id, self.size = volume_id, size
-
-
-def usable_image(cloud: Cloud, backend: Any, ami_id: str | None) -> Any:
-    """The AMI, or EC2's error: malformed, not found, not (or no longer) available."""
-    if not ami_id or not ami_id.startswith("ami-"):
-        raise MalformedAMIIdError([ami_id])
-    image = backend.amis.get(ami_id)
-    if image is None:
-        if ami_id in backend.deleted_amis:
-            raise unavailable(ami_id)
-        raise InvalidAMIIdError([ami_id])
-    root = next((m for m in image.block_device_mappings if m["DeviceName"] == image.root_device_name), None)
-    if image.state != "available" or root is None:
-        raise unavailable(ami_id)
-    if not cloud.folder.snapshot(root["Ebs"]["SnapshotId"]).exists():
-        raise unavailable(ami_id)
-    return image
-
-
-def unavailable(ami_id: str) -> Exception:
-    return EC2ClientError(  # type: ignore[no-any-return]
-        "InvalidAMIID.Unavailable", f"The image ID '{ami_id}' is no longer available"
-    )
-
-
-def base_ami_id(cloud: Cloud, region: str) -> str:
-    """The public image's id: the same for the same image and region, at every start."""
-    return "ami-" + hashlib.sha256(f"{region} {cloud.base.digest}".encode()).hexdigest()[:17]
-
-
-def publish_base(cloud: Cloud, backend: Any) -> None:
-    """Put the base image into a region, where it is not there yet."""
-    ami_id = base_ami_id(cloud, backend.region_name)
-    snapshot_id = "snap-" + ami_id.removeprefix("ami-")
-    path = cloud.folder.snapshot(snapshot_id)
-    if not path.exists():
-        try:
-            os.link(cloud.base.path, path)
-        except OSError:  # the cache lies on another file system
-            disks.copy(cloud.base.path, path)
-    if ami_id in backend.amis:
-        return
-    for former in [image for image in backend.amis.values() if image.owner_id == DEBIAN]:
-        backend.deregister_image(former.id)  # a base image of other content: volumes made of it are copies
-        for former_snapshot in former.snapshot_ids():
-            backend.delete_snapshot(former_snapshot)
-    size = -(-path.stat().st_size // GIB)
-    snapshot = Snapshot(backend, snapshot_id, Disk("vol-ffffffff", size), cloud.base.name, owner_id=DEBIAN)
-    backend.snapshots[snapshot_id] = snapshot
-    ebs = {"SnapshotId": snapshot_id, "VolumeSize": size, "DeleteOnTermination": True, "VolumeType": "gp3"}
-    arm = platform.machine() in ("aarch64", "arm64")
-    backend.amis[ami_id] = image = DiskImage(
-        backend,
-        ami_id,
-        [{"DeviceName": "/dev/xvda", "Ebs": ebs | {"Encrypted": False}}],
-        name=cloud.base.name,
-        description="Debian 12 for the local cloud",
-        owner_id=DEBIAN,
-        public=True,
-        virtualization_type="hvm",
-        architecture="arm64" if arm else "x86_64",
-        hypervisor="xen",
-        root_device_name="/dev/xvda",
-        region_name=backend.region_name + "a",
-        boot_mode="uefi",
-        creation_date=default_timestamp_parser(cloud.base.created),
-    )
-    snapshot.from_ami = image.id
 
 
 def install(cloud: Cloud, fleet: Fleet) -> None:
@@ -149,7 +50,11 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
         ami_id = random_ami_id()
         tags = tags_by_kind(self._get_param("TagSpecifications", []))
         mappings = []
+        asked = self._get_param("BlockDeviceMappings", [])
+        left_out = {mapping.get("DeviceName") for mapping in asked if mapping.get("NoDevice") is not None}
         for device, attached in list(instance.block_device_mapping.items()):
+            if device in left_out:
+                continue
             volume = backend.get_volume(attached.volume_id)
             snapshot = Snapshot(
                 backend,
@@ -164,8 +69,8 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
             backend.snapshots[snapshot.id] = snapshot
             snapshot.add_tags(tags.get("snapshot", {}))
             mappings.append(mapping_of(device, snapshot, volume, attached.delete_on_termination))
-        for asked in self._get_param("BlockDeviceMappings", []):
-            mappings = laid_over(mappings, asked)
+        for mapping in asked:
+            mappings = laid_over(mappings, mapping)
         image = DiskImage(
             backend,
             ami_id,
@@ -297,6 +202,8 @@ def finish_image(cloud: Cloud, fleet: Fleet, instance: Any, image: Any) -> None:
             for snapshot_id in image.snapshot_ids():
                 if snapshot := image.ec2_backend.snapshots.get(snapshot_id):
                     snapshot.status = "error" if reason else "completed"
+                else:  # deleted while it was being made
+                    cloud.folder.snapshot(snapshot_id).unlink(missing_ok=True)
 
     cloud.lines.do(instance.id, work)
 
@@ -307,54 +214,3 @@ def resume(cloud: Cloud, fleet: Fleet, instances: list[Any]) -> None:
     for image in images():
         if image.state == "pending":
             finish_image(cloud, fleet, by_id[image.instance_id], image)
-
-
-def check_name(backend: Any, name: str) -> None:
-    """EC2's rules for an AMI's name: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html"""
-    if not re.fullmatch(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}", name):
-        raise EC2ClientError(
-            "InvalidAMIName.Malformed",
-            "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, "
-            "'(', ')', '[', ']', ' ', '.', '/', '-', ''', '@' and '_'",
-        )
-    for image in backend.amis.values():
-        if image.name == name and image.owner_id == backend.account_id and image.state != "failed":
-            raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {image.id}")
-
-
-def tags_by_kind(specifications: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    tags: dict[str, dict[str, str]] = {}
-    for specification in specifications:
-        kind = specification.get("ResourceType")
-        if kind not in ("image", "snapshot"):
-            raise EC2ClientError(
-                "InvalidParameterValue", f"'{kind}' is not a valid taggable resource type for this operation."
-            )
-        tags.setdefault(kind, {}).update({tag["Key"]: tag.get("Value", "") for tag in specification.get("Tags", [])})
-    return tags
-
-
-def mapping_of(device: str, snapshot: Any, volume: Any, delete: bool) -> dict[str, Any]:
-    ebs = {
-        "SnapshotId": snapshot.id,
-        "VolumeSize": volume.size,
-        "VolumeType": volume.volume_type,
-        "Iops": volume.iops,
-        "Throughput": volume.throughput,
-        "DeleteOnTermination": delete,
-        "Encrypted": volume.encrypted,
-    }
-    return {"DeviceName": device, "Ebs": {name: value for name, value in ebs.items() if value is not None}}
-
-
-def laid_over(mappings: list[dict[str, Any]], asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """CreateImage's own BlockDeviceMappings change those of the instance."""
-    name = asked.get("DeviceName")
-    if asked.get("NoDevice") is not None:
-        return [mapping for mapping in mappings if mapping["DeviceName"] != name]
-    ebs = {key: value for key, value in (asked.get("Ebs") or {}).items() if key not in ("SnapshotId", "Encrypted")}
-    known = [mapping for mapping in mappings if mapping["DeviceName"] == name]
-    if not known:
-        return [*mappings, asked]
-    known[0]["Ebs"].update(ebs)
-    return mappings

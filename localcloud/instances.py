@@ -15,13 +15,13 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import Instance, InstanceState
 from moto.ec2.responses import EC2Response
-from moto.ec2.utils import filter_iam_instance_profiles
+from moto.ec2.utils import filter_dict_attribute_mapping, filter_iam_instance_profiles
 
 from localcloud import templates
 from localcloud.cloud import Cloud
+from localcloud.diskimage import usable_image
 from localcloud.errors import CloudError
 from localcloud.fleet import TERMINATE_SECONDS, Fleet
-from localcloud.images import usable_image
 
 _run, _start, _stop = EC2Backend.run_instances, Instance.start, Instance.stop
 _terminate = Instance.terminate
@@ -53,7 +53,6 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
         reservation = _run(self, image.id, count, user_data, groups, **asked)
         for instance in reservation.instances:
             instance._state = InstanceState("pending", 0)
-            instance.launch_seconds = time.time()
             key = self.key_pairs.get(instance.key_name)
             instance.public_key = key.material_public if key else None  # outlives the key pair, as on EC2
             for nic in instance.nics.values():  # moto keeps them all; EC2 deletes those that the launch made
@@ -168,6 +167,7 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
     Instance.start, Instance.stop, Instance.reboot, Instance.terminate = start, stop, reboot, terminate
     Instance.terminate_now, Instance.power_off_now = terminate_now, power_off_now
     network_interfaces.random_public_ip = public_ip
+    filter_dict_attribute_mapping["client-token"] = "client_token"  # DescribeInstances' filter, which moto lacks
 
 
 def resume(cloud: Cloud, fleet: Fleet, instances: list[Any]) -> None:

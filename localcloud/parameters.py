@@ -11,7 +11,7 @@ from moto.ec2.models import ec2_backends
 from moto.ssm.models import Parameter, ParameterDict, SimpleSystemManagerBackend
 
 from localcloud.cloud import ACCOUNT, Cloud
-from localcloud.images import base_ami_id
+from localcloud.debian import base_ami_id
 
 VALIDATION_SECONDS = 0.5
 _put, _loaded = SimpleSystemManagerBackend.put_parameter, ParameterDict._check_loading_status

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-import sys
 import tempfile
 import threading
 import weakref
@@ -67,9 +66,7 @@ class Store:
             if (held["format"], held["moto"]) != (FORMAT, moto.__version__):
                 raise ValueError(f"written by format {held['format']} with moto {held['moto']}")
         except Exception as error:  # whatever a foreign or torn pickle raises, the cloud must still start
-            aside = path.with_suffix(".unreadable")
-            path.replace(aside)
-            print(f"The kept state cannot be read ({error}); it is now {aside}. Starting empty.", file=sys.stderr)
+            print(f"The kept state cannot be read ({error}); it is now in {self._folder.set_aside()}. Starting empty.")
             return False
         for (service, account, region), backend in cast(Backends, held["backends"]).items():
             dict.__setitem__(get_backend(service)[account], region, backend)

@@ -15,9 +15,10 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 
-from localcloud import rolling
+from localcloud import rolling, specifications
+from localcloud.asking import named, page
 from localcloud.cloud import Cloud
-from localcloud.groups import launchable, named, page
+from localcloud.groups import launchable
 
 ACTIVE = ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
 BEHAVIOURS = {
@@ -42,8 +43,10 @@ class Refresh:
         self.desired_configuration = desired
         self.strategy = "Rolling"
         self.rollback_details: dict[str, Any] | None = None
-        self.specification = rolling.resolved(group, (desired or {}).get("LaunchTemplate") or rolling.own(group))
-        self.previous = rolling.own(group)  # what a rollback goes back to
+        self.specification = specifications.resolved(
+            group, (desired or {}).get("LaunchTemplate") or specifications.own(group)
+        )
+        self.previous = specifications.own(group)  # what a rollback goes back to
         self.already: list[str] = []  # instances that match and are left alone
         self.stuck_since: float | None = None
         self.checkpoint = 0
@@ -75,7 +78,7 @@ def install(cloud: Cloud) -> None:
 
     def start_instance_refresh(self: Any) -> Any:
         group = named(self)
-        if rolling.active(group):
+        if specifications.active(group):
             raise AutoscalingClientError(
                 "InstanceRefreshInProgress",
                 "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh.",
@@ -112,7 +115,7 @@ def describe_instance_refreshes(self: Any) -> Any:
 
 def cancel_instance_refresh(self: Any) -> Any:
     group = named(self)
-    refresh = rolling.active(group)
+    refresh = specifications.active(group)
     if refresh is None or refresh.status == "Cancelling":
         raise nothing_active(group)
     refresh.status, refresh.status_reason = "Cancelling", "Cancelled due to user request."
@@ -122,7 +125,7 @@ def cancel_instance_refresh(self: Any) -> Any:
 
 def rollback_instance_refresh(self: Any) -> Any:
     group = named(self)
-    refresh = rolling.active(group)
+    refresh = specifications.active(group)
     if refresh is None or refresh.status in ("Cancelling", "RollbackInProgress"):
         raise nothing_active(group)
     if obstacle := irreversible(group, refresh.desired_configuration):
@@ -142,7 +145,7 @@ def irreversible(group: Any, desired: dict[str, Any] | None) -> str:
     """Why AWS would not roll a refresh of the group back; '' when it would."""
     if not desired:
         return "the instance refresh has no desired configuration."
-    own = rolling.own(group)
+    own = specifications.own(group)
     if own is None:
         return ""
     if str(own.get("Version") or "$Default").startswith("$"):

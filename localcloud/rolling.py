@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from typing import Any
 
-from moto.core.exceptions import ServiceException
 from moto.core.utils import utcnow
 
 from localcloud import members
-from localcloud.targets import Targets, in_use
+from localcloud.scenes import Scene
+from localcloud.specifications import active, back_id, matches
+from localcloud.targets import Targets
 
 PATIENCE_SECONDS = 300.0  # AWS: one hour. GOLDENAMI_REFRESH_PATIENCE sets it.
 WANTED = "an instance was taken out of service in response to an instance refresh."
@@ -43,66 +43,12 @@ def step(health: Targets, group: Any, now: float) -> int:
         finish(group, refresh, now)
         return scene.desired
     allowed = scene.desired if refresh.status == "RollbackInProgress" else checkpoint(refresh, scene, now)
+    if refresh.status == "InProgress" and refresh.checkpoint >= len(points_of(refresh)):
+        succeed(group, refresh)  # the last checkpoint was below 100: the others stay as they are
+        return scene.desired
     if not members.running(group, "InstanceRefresh"):
         return len(scene.fresh) + len(scene.stale)
     return replace(group, refresh, scene, allowed)
-
-
-@dataclass
-class Scene:
-    """The members of a group, as a refresh (or its rollback) sees them."""
-
-    desired: int
-    fresh: list[Any]  # as they shall be
-    stale: list[Any]  # to be replaced
-    held: list[Any]  # to be replaced, but protected from scale-in or in standby
-    unready: list[Any]  # fresh, but not (yet) healthy and warm
-    ready: set[str]  # ids of the members that serve, fresh or stale
-    moving: bool  # members still leave
-    warming: list[Any]
-    updated: int  # fresh and ready, brought by this refresh
-
-    @classmethod
-    def of(cls, health: Targets, group: Any, refresh: Any, now: float) -> Scene:
-        warmup = float(refresh.preference("InstanceWarmup", 0) or 0)
-        scene = cls(int(group.desired_capacity or 0), [], [], [], [], set(), False, [], 0)
-        back = refresh.status == "RollbackInProgress"
-        for member in group.instance_states:
-            if member.lifecycle_state == "Terminating":
-                scene.moving = True
-                continue
-            ours = member.refresh_id == refresh.instance_refresh_id
-            good = not ours if back else ours or member.instance_id in refresh.already
-            is_ready = member.lifecycle_state == "InService" and well(health, group, member)
-            if (
-                is_ready
-                and (ours or member.refresh_id == back_id(refresh))
-                and now - (member.in_service_at or now) < warmup
-            ):
-                is_ready = False
-                scene.warming.append(member)
-            if is_ready:
-                scene.ready.add(member.instance_id)
-            if good:
-                if member.lifecycle_state == "Standby":
-                    continue
-                scene.fresh.append(member)
-                if is_ready:
-                    scene.updated += 1
-                else:
-                    scene.unready.append(member)
-            else:
-                behaviour = hold(refresh, member)
-                if behaviour == "Ignore":
-                    if member.lifecycle_state != "Standby":
-                        scene.fresh.append(member)
-                        scene.updated += 1
-                elif behaviour == "Wait":
-                    scene.held.append(member)
-                    scene.stale.append(member)
-                else:
-                    scene.stale.append(member)
-        return scene
 
 
 def replace(group: Any, refresh: Any, scene: Scene, allowed: int) -> int:
@@ -141,7 +87,7 @@ def bounds(refresh: Any, desired: int) -> tuple[int, int]:
 
 def checkpoint(refresh: Any, scene: Scene, now: float) -> int:
     """How many members may be replaced up to the next checkpoint; pauses at a reached one."""
-    points: list[int] = [int(one) for one in refresh.preference("CheckpointPercentages", None) or [100]]
+    points = points_of(refresh)
     while refresh.checkpoint < len(points):
         point = points[refresh.checkpoint]
         count: int = math.ceil(scene.desired * point / 100)
@@ -165,21 +111,25 @@ def checkpoint(refresh: Any, scene: Scene, now: float) -> int:
     return math.ceil(scene.desired * points[-1] / 100)
 
 
+def points_of(refresh: Any) -> list[int]:
+    return [int(one) for one in refresh.preference("CheckpointPercentages", None) or [100]]
+
+
 def finish(group: Any, refresh: Any, now: float) -> None:
     bake = float(refresh.preference("BakeTime", 0) or 0)
     if refresh.status == "RollbackInProgress":
         refresh.percentage_complete = 0
         refresh.end("RollbackSuccessful", refresh.rollback_details["RollbackReason"])
-    elif bake:
-        refresh.status, refresh.baking_until = "Baking", now + bake
-        refresh.percentage_complete, refresh.instances_to_update = 100, 0
     else:
-        succeed(group, refresh)
+        refresh.percentage_complete, refresh.instances_to_update = 100, 0
+        if bake:
+            refresh.status, refresh.baking_until = "Baking", now + bake
+        else:
+            succeed(group, refresh)
 
 
 def succeed(group: Any, refresh: Any) -> None:
     """Only now the desired configuration becomes the group's."""
-    refresh.percentage_complete, refresh.instances_to_update = 100, 0
     refresh.end("Successful")
     if refresh.desired_configuration:
         group._set_launch_configuration(None, dict(refresh.desired_configuration["LaunchTemplate"]), None)
@@ -221,6 +171,9 @@ def failed(group: Any, refresh: Any, scene: Scene, now: float) -> bool:
 
 def obstacle(group: Any, refresh: Any, scene: Scene) -> str:
     """What keeps the refresh from going on and will not pass by itself; '' while all goes well."""
+    for process in ("Launch", "Terminate", "InstanceRefresh"):
+        if not members.running(group, process):
+            return f"The {process} process is suspended."
     if group.launch_failures:
         return f"Instances cannot be launched: {group.launch_problem}"
     ours = (back_id(refresh),) if refresh.status == "RollbackInProgress" else (refresh.instance_refresh_id,)
@@ -280,81 +233,3 @@ def roll_back(group: Any, refresh: Any, reason: str) -> None:
     refresh.status, refresh.status_reason = "RollbackInProgress", reason
     refresh.stuck_since, refresh.paused_until, refresh.best, refresh.sick = None, None, 0, ""
     group.launch_failures, group.launch_again_at = 0, 0.0
-
-
-def active(group: Any) -> Any:
-    """The refresh that is going on, or None."""
-    return next((one for one in getattr(group, "refreshes", []) if one.is_active), None)
-
-
-def specification(group: Any) -> dict[str, Any] | None:
-    """What a launch uses now: the desired configuration while a refresh brings it in, else the group's own."""
-    refresh = active(group)
-    if refresh is not None and refresh.status in ("Pending", "InProgress", "Baking"):
-        asked: dict[str, Any] | None = refresh.specification
-        return asked
-    return own(group)
-
-
-def launching(group: Any) -> str | None:
-    """The mark of a member that is launched now."""
-    refresh = active(group)
-    if refresh is None or refresh.status == "Cancelling":
-        return None
-    return back_id(refresh) if refresh.status == "RollbackInProgress" else str(refresh.instance_refresh_id)
-
-
-def back_id(refresh: Any) -> str:
-    return f"{refresh.instance_refresh_id} rolled back"
-
-
-def own(group: Any) -> dict[str, Any] | None:
-    """The group's own LaunchTemplateSpecification; None with a launch configuration."""
-    template = group.ec2_launch_template
-    if template is None:
-        return None
-    return {
-        "LaunchTemplateId": template.id,
-        "LaunchTemplateName": template.name,
-        "Version": group.launch_template_version,
-    }
-
-
-def resolved(group: Any, asked: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The specification with a number instead of $Latest or $Default, as it is now."""
-    if asked is None:
-        return None
-    version = group.ec2_backend._get_template_from_args(asked)
-    template = version.template
-    return {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": str(version.number)}
-
-
-def matches(group: Any, member: Any, asked: dict[str, Any] | None) -> bool:
-    """Whether a member was launched from this template version."""
-    try:
-        wanted = resolved(group, asked)
-    except ServiceException:
-        return False
-    return bool(member.launch_template == wanted)
-
-
-def hold(refresh: Any, member: Any) -> str | None:
-    """Ignore, Wait, or None for a stale member that may be replaced."""
-    behaviour = None
-    if member.lifecycle_state == "Standby":
-        behaviour = refresh.preference("StandbyInstances", "Wait")
-    elif member.protected_from_scale_in:
-        behaviour = refresh.preference("ScaleInProtectedInstances", "Wait")
-    return behaviour if behaviour in ("Ignore", "Wait") else None
-
-
-def well(health: Targets, group: Any, member: Any) -> bool:
-    """Healthy, also to its load balancer where the group asks for that."""
-    if member.health_status != "Healthy" or member.instance.state != "running":
-        return False
-    if "ELB" not in (group.health_check_type or ""):
-        return True
-    return all(
-        not in_use(one) or health.state(one, member.instance_id)[0] in ("healthy", "unavailable")
-        for one in members.target_groups(group)
-    )

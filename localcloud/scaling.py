@@ -12,7 +12,7 @@ from typing import Any
 from moto.autoscaling.models import autoscaling_backends
 from moto.core.exceptions import ServiceException
 
-from localcloud import rolling, targets
+from localcloud import rolling, specifications, targets
 from localcloud.cloud import Cloud
 from localcloud.launches import launch
 from localcloud.members import GONE, Activity, Member, adopt, remove, running, target_groups, terminate
@@ -135,13 +135,13 @@ class Scaling:
                     f"increasing the capacity from {number} to {number + 1}."
                 )
                 try:
-                    member = launch(group, rolling.specification(group), cause)
+                    member = launch(group, specifications.specification(group), cause)
                 except ServiceException as error:
                     self._launch_failed(group, error.message, now)
                     activity = Activity(group, "Launching a new EC2 instance", cause)
                     activity.ended("Failed", group.launch_problem)
                     return
-                member.refresh_id = rolling.launching(group)
+                member.refresh_id = specifications.launching(group)
         elif size > target and running(group, "Terminate"):
             for number, member in enumerate(chosen(group, members, size - target)):
                 cause = (
@@ -187,7 +187,7 @@ def chosen(group: Any, members: list[Any], count: int) -> list[Any]:
                 keys.append(lambda one: one.launched_at)
             else:
                 keys.append(lambda one, zones=zones: -zones.count(one.availability_zone))
-                keys.append(lambda one: rolling.matches(group, one, rolling.specification(group)))
+                keys.append(lambda one: specifications.matches(group, one, specifications.specification(group)))
         one = min(left, key=lambda one: (one.health_status == "Healthy", *(key(one) for key in keys), one.launched_at))
         left.remove(one)
         gone.append(one)

@@ -23,14 +23,18 @@ from localcloud import (
     balancer,
     baseimage,
     commands,
+    debian,
     disks,
     groups,
     images,
     instances,
+    invocations,
+    membership,
     pages,
     parameters,
     refreshes,
     targets,
+    template_actions,
     templates,
     volumes,
 )
@@ -77,7 +81,7 @@ class Server:
         )
         listener.close()  # the server has its own copy
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="api", daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="api", daemon=True
         )
 
     def start(self) -> None:
@@ -91,16 +95,19 @@ class Server:
         attributes.install()
         pages.install()
         templates.install()
+        template_actions.install()
         targets.install(self.health)
         balancer.install(cloud)
         groups.install(cloud)
+        membership.install()
         refreshes.install(cloud)
         agents.install()
         commands.install(cloud, fleet)
+        invocations.install()
         with cloud.change():
             cloud.store.load()
             for backend in [ec2_backends[ACCOUNT][cloud.region], *(b for _, _, b in ec2_backends.iter_backends())]:
-                images.publish_base(cloud, backend)
+                debian.publish_base(cloud, backend)
             volumes.sweep(cloud)
             known = all_instances()
             images.resume(cloud, fleet, known)

@@ -10,11 +10,11 @@ from goldenami.values import images as tags
 from goldenami.values.errors import AwsError
 from goldenami.values.targets import Target
 from goldenami.walls import http
-from goldenami.walls.aws import instances, parameters, roles
+from goldenami.walls.aws import networks, parameters, roles
 from goldenami.walls.runs import Run
 
 
-def networks(target: Target) -> Sequence[str]:
+def allowed_networks(target: Target) -> Sequence[str]:
     """The networks that may reach our machines: the recipe's, else this machine alone."""
     if target.ssh_cidrs:
         return target.ssh_cidrs
@@ -63,11 +63,12 @@ def ensure_builder_group(shop: Shop, run: Run) -> list[str]:
     """
     if shop.target.security_group_ids:
         return list(shop.target.security_group_ids)
-    group = instances.ensure_security_group(
+    group = networks.ensure_security_group(
         shop.aws,
+        shop.clock,
         f"goldenami-{run.id}-builder",
-        instances.vpc_of(shop.aws, shop.target.subnet_id or None),
-        {22: networks(shop.target)},
+        networks.vpc_of(shop.aws, shop.target.subnet_id or None),
+        {22: allowed_networks(shop.target)},
         {tags.RUN: run.id, tags.IMAGE: shop.name},
     )
     return [group]

@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from goldenami.flows import access, layers, provenance, sweep, verify
+from goldenami.flows import access, layers, planning, provenance, sweep, verify
+from goldenami.flows.planning import Known, Options
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
-from goldenami.values.errors import UsageError
-from goldenami.values.fingerprint import fingerprint
-from goldenami.values.images import Image, Layer, base_name
-from goldenami.values.plan import Claim, LayerPlan, plan_app, plan_base
+from goldenami.values.images import Image, base_name
+from goldenami.values.inputs import Inputs
+from goldenami.values.plan import LayerPlan
 from goldenami.values.report import Check
-from goldenami.values.versions import Version, ami_name, following, parse
-from goldenami.walls import packer, render, runs, source
+from goldenami.values.versions import Version, ami_name
+from goldenami.walls import packer, runs
 from goldenami.walls.aws import images, parameters
-from goldenami.walls.render import Inputs
 from goldenami.walls.runs import Run
 from goldenami.walls.source import Source
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks for."""
-
-    bump: str = ""
-    version: str = ""
-    fresh: bool = False
-    clean: bool = False
-
-
-@dataclass(frozen=True)
-class Known:
-    """What was read before anything is decided."""
-
-    source_ami: str
-    source: Source
-    packer_version: tuple[int, int, int]
-    images: tuple[Image, ...]
-    claims: tuple[Claim, ...]
 
 
 @dataclass(frozen=True)
@@ -70,47 +47,23 @@ def bake(shop: Shop, options: Options) -> Result:
     """
     waiting = "another bake is running here (or its Packer is still cleaning up); waiting for it"
     with runs.lock(shop.build / "bake.lock", waiting, shop.progress.say) as lock:
-        known = look(shop)
-        base, app = plan(shop, known, options)
+        known = planning.look(shop)
+        base, app = planning.plan(shop, known, options)
+        sweep.after_dead_runs(shop)
         if app and app.action == "reuse" and app.image:
             publish(shop, app.image)
-            return Result(app.image, _version(shop, app.image), base, app, run=None)
-        sweep.after_dead_runs(shop)
+            return Result(app.image, planning.version_of(shop, app.image), base, app, run=None)
         run = runs.new(shop.build, shop.clock.now())
         run.record(state="running", started=shop.clock.now().isoformat(), recipe=str(shop.recipe.path))
         shop.progress.log_to(run.folder / "bake.log")
         try:
             result = _run(shop, run, known, base, options, lock)
         except BaseException as error:
-            reason = str(error) or type(error).__name__
-            run.record(state="failed", error=reason)
-            provenance.write_failure(run, shop.name, reason.splitlines()[0])
+            provenance.close(shop, run, error)
             raise
-        finally:
-            sweep.after_run(shop, run.id)
+        sweep.after_run(shop, run.id)
         run.record(state="finished", phases=shop.progress.phases)
         return result
-
-
-def look(shop: Shop) -> Known:
-    """Read everything that the plan depends on; nothing is changed."""
-    app = shop.recipe.app
-    claims = parameters.children(shop.aws, shop.claims)
-    return Known(
-        source_ami=access.source_ami(shop),
-        source=source.resolve(app.source, app.ref, shop.root, is_git=app.is_git),
-        packer_version=packer.version(),
-        images=tuple(images.of_family(shop.aws, shop.name)),
-        claims=tuple(_claim(p.name, p.value) for p in claims),
-    )
-
-
-def plan(shop: Shop, known: Known, options: Options) -> tuple[LayerPlan, LayerPlan | None]:
-    """Decide about both layers; about the app layer only where its base exists (its fingerprint holds the base's id)."""
-    base = plan_base(shop.name, _fingerprint(shop, known, "base", known.source_ami), known.images, fresh=options.fresh)
-    if base.action == "build" or base.image is None:
-        return base, None
-    return base, _plan_app(shop, known, base.image, options)
 
 
 def publish(shop: Shop, image: Image) -> int:
@@ -121,17 +74,12 @@ def publish(shop: Shop, image: Image) -> int:
 def _run(shop: Shop, run: Run, known: Known, base: LayerPlan, options: Options, lock: int) -> Result:
     access.ensure_parameters(shop)
     profile = access.ensure_profile(shop)
-    base_image, base_checks = _base_layer(shop, run, known, base, profile, lock)
-    app = _plan_app(shop, known, base_image, options)
-    version = _claim_version(shop, run, known, app, options)
+    base_image, checks = _base_layer(shop, run, known, base, profile, lock)
+    app = planning.app_layer(shop, known, base_image.id, options)
+    version = planning.claim_version(shop, run, known, app, options)
     inputs = _inputs(shop, run, known, app, base_image.id, profile, ami_name(shop.name, version), version)
-    if app.action == "build":
-        baked = _build(shop, run, inputs, known.source, lock)
-    else:
-        assert app.image is not None
-        shop.progress.say(f"adopting {app.image.name} ({app.image.id}): {app.reason}")
-        baked = layers.Baked(layers.finish(shop, app.image.id, inputs.tags))
-    checks = [*base_checks, *baked.checks]
+    baked = _build(shop, run, inputs, known.source, lock) if app.image is None else _adopt(shop, app, inputs)
+    checks += baked.checks
     checks += verify.verify(shop, run, baked.image, profile=profile, clean=options.clean)
     publish(shop, baked.image)
     image = images.get(shop.aws, baked.image.id) or baked.image
@@ -141,27 +89,41 @@ def _run(shop: Shop, run: Run, known: Known, base: LayerPlan, options: Options, 
 
 def _base_layer(
     shop: Shop, run: Run, known: Known, base: LayerPlan, profile: str, lock: int
-) -> tuple[Image, tuple[Check, ...]]:
-    name = base_name(shop.name, base.fingerprint, run.id) if base.image is None else base.image.name
+) -> tuple[Image, list[Check]]:
+    name = base.image.name if base.image else base_name(shop.name, base.fingerprint, run.id)
     inputs = _inputs(shop, run, known, base, known.source_ami, profile, name, None)
-    if base.action == "build":
+    if base.image is None:
         baked = _build(shop, run, inputs, None, lock)
-        return baked.image, baked.checks
-    assert base.image is not None
-    shop.progress.say(f"base layer: {base.reason}, {base.action} {base.image.name} ({base.image.id})")
-    if base.action == "adopt":
-        return layers.finish(shop, base.image.id, inputs.tags), ()
-    return base.image, provenance.checks_of(shop, base.image, "base")
+    elif base.action == "adopt":
+        baked = _adopt(shop, base, inputs)
+    else:
+        shop.progress.say(f"base layer unchanged: {base.image.name} ({base.image.id})")
+        baked = layers.Baked(base.image, _checked_before(shop, base))
+    return baked.image, list(baked.checks)
 
 
 def _build(shop: Shop, run: Run, inputs: Inputs, source: Source | None, lock: int) -> layers.Baked:
     folder = run.folder / inputs.layer
-    layers.prepare(inputs, source, folder)
+    layers.prepare(shop, inputs, source, folder)
     groups = access.ensure_builder_group(shop, run)
     try:
-        return layers.bake(shop, run, inputs, folder, groups, shop.aws.environment(), lock)
+        return layers.bake(shop, inputs, folder, groups, shop.aws.environment(), lock)
     finally:
         layers.forget_key(folder)
+
+
+def _adopt(shop: Shop, layer: LayerPlan, inputs: Inputs) -> layers.Baked:
+    """Take over the AMI of an interrupted run."""
+    assert layer.image is not None
+    shop.progress.say(f"adopting {layer.image.name} ({layer.image.id}): {layer.reason}")
+    image = layers.finish(shop, layer.image.id, inputs.tags)
+    return layers.Baked(image, _checked_before(shop, layer))
+
+
+def _checked_before(shop: Shop, layer: LayerPlan) -> tuple[Check, ...]:
+    """The checks that a layer's AMI passed inside when it was baked, where that was in this checkout."""
+    run_id = layer.run_id(shop.name)
+    return tuple(layers.checks_of(Run(run_id, shop.build / run_id), layer.layer)) if run_id else ()
 
 
 def _inputs(
@@ -208,79 +170,27 @@ def _inputs(
     )
 
 
-def _plan_app(shop: Shop, known: Known, base_image: Image, options: Options) -> LayerPlan:
-    # Only a run of this checkout is known to be dead (we hold the lock), so only its claims can be taken up again.
-    ours = {run.id for run in runs.every(shop.build)}
-    claims = [claim for claim in known.claims if claim.run_id in ours]
-    digest = _fingerprint(shop, known, "app", base_image.id)
-    wanted = parse(options.version) if options.version else None
-    fresh = options.fresh or bool(options.bump)
-    return plan_app(shop.name, digest, known.images, claims, fresh=fresh, wanted=wanted)
-
-
-def _fingerprint(shop: Shop, known: Known, layer: Layer, source_ami: str) -> str:
-    inputs = render.fingerprint_inputs(shop.recipe, layer, source_ami, known.source.commit, shop.target)
-    return fingerprint(inputs)
-
-
-def _claim_version(shop: Shop, run: Run, known: Known, app: LayerPlan, options: Options) -> Version:
-    """Reserve the version number: Parameter Store decides between two who want the same one."""
-    if app.image is not None:
-        return _version(shop, app.image)
-    if app.claim is not None:
-        return app.claim.version
-    taken = {claim.version for claim in known.claims}
-    taken |= {v for image in known.images if (v := image.version(shop.name)) is not None}
-    claim = json.dumps({"run": run.id, "fingerprint": app.fingerprint})
-    if options.version:
-        wanted = parse(options.version)
-        if wanted in taken or not parameters.create(shop.aws, f"{shop.claims}/{wanted}", claim):
-            latest = max(taken)
-            raise UsageError(
-                f"{wanted} is taken; a version is never used again (the latest is {latest})",
-                next="./invoke bake --version with a higher one, or leave it out",
-            )
-        return wanted
-    while True:
-        version = following(taken, options.bump or shop.recipe.image.version_policy, shop.clock.now())
-        if parameters.create(shop.aws, f"{shop.claims}/{version}", claim):
-            return version
-        taken.add(version)
-
-
-def _claim(name: str, value: str) -> Claim:
-    facts = json.loads(value)
-    return Claim(parse(name.rpartition("/")[2]), facts.get("run", ""), facts.get("fingerprint", ""))
-
-
-def _version(shop: Shop, image: Image) -> Version:
-    found = image.version(shop.name)
-    assert found is not None, image.name
-    return found
-
-
 def render_only(shop: Shop, options: Options) -> Path:
     """`invoke render`: write and check both layers' folders as a bake would, and launch nothing.
 
     Returns:
         The run's folder.
     """
-    known = look(shop)
-    base = plan_base(shop.name, _fingerprint(shop, known, "base", known.source_ami), known.images, fresh=options.fresh)
+    known = planning.look(shop)
+    base = planning.base_layer(shop, known, options)
     run = runs.new(shop.build, shop.clock.now())
     profile = shop.target.iam_instance_profile or f"{shop.name}-bake"
+    # Where the base AMI is still to be made, its id is not known yet.
     base_ami = base.image.id if base.image else "ami-00000000000000000"
-    name = base_name(shop.name, base.fingerprint, run.id)
-    app = LayerPlan("app", _fingerprint(shop, known, "app", base_ami), "build", "rendered only")
-    version = following(
-        (c.version for c in known.claims), options.bump or shop.recipe.image.version_policy, shop.clock.now()
-    )
-    for layer, ami, title, number, code in (
-        (base, known.source_ami, name, None, None),
-        (app, base_ami, ami_name(shop.name, version), version, known.source),
+    app = planning.app_layer(shop, known, base_ami, options)
+    version = planning.next_version(shop, known, options)
+    title = base_name(shop.name, base.fingerprint, run.id)
+    environment = shop.aws.environment()
+    for inputs, code in (
+        (_inputs(shop, run, known, base, known.source_ami, profile, title, None), None),
+        (_inputs(shop, run, known, app, base_ami, profile, ami_name(shop.name, version), version), known.source),
     ):
-        inputs = _inputs(shop, run, known, layer, ami, profile, title, number)
-        layers.prepare(inputs, code, run.folder / layer.layer)
-        packer.validate(run.folder / layer.layer, known.packer_version, shop.aws.environment())
+        layers.prepare(shop, inputs, code, run.folder / inputs.layer)
+        packer.validate(run.folder / inputs.layer, known.packer_version, environment)
     run.record(state="rendered")
     return run.folder

@@ -15,7 +15,8 @@ from goldenami.flows import access
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GoldenError
 from goldenami.walls import packer, shell
-from goldenami.walls.aws import instances, probes, roles
+from goldenami.walls.aws import networks, probes, roles
+from goldenami.walls.aws.errors import explain
 
 _DISK_GIB = 10.0
 _TOOLS = {
@@ -54,8 +55,11 @@ def examine(shop: Shop) -> list[Finding]:
 def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
-    except GoldenError as error:
-        return Finding(name, "fail", error.message, error.next or "")
+    except Exception as error:
+        known = error if isinstance(error, GoldenError) else explain(error)
+        if known is None:
+            raise
+        return Finding(name, "fail", known.message, known.next or "")
 
 
 def _packer() -> Finding:
@@ -108,8 +112,10 @@ def _credentials(shop: Shop) -> Finding:
 
 
 def _network(shop: Shop) -> Finding:
-    vpc = instances.vpc_of(shop.aws, shop.target.subnet_id or None)
-    return Finding("network", "ok", f"{vpc}; machines are reached from {', '.join(access.networks(shop.target))}")
+    vpc = networks.vpc_of(shop.aws, shop.target.subnet_id or None)
+    return Finding(
+        "network", "ok", f"{vpc}; machines are reached from {', '.join(access.allowed_networks(shop.target))}"
+    )
 
 
 def _source_ami(shop: Shop) -> Finding:

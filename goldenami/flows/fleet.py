@@ -19,6 +19,7 @@ from goldenami.walls.aws import (
     groups,
     images,
     instances,
+    networks,
     parameters,
     refreshes,
     roles,
@@ -61,7 +62,7 @@ class Fleet:
 def look(shop: Shop) -> list[Part]:
     """Every part of the fleet, whether it is there or not; nothing is changed."""
     names, fleet = shop.names, shop.recipe.fleet
-    vpc = instances.vpc_of(shop.aws, fleet.subnet_ids[0] if fleet.subnet_ids else None)
+    vpc = networks.vpc_of(shop.aws, fleet.subnet_ids[0] if fleet.subnet_ids else None)
     scene = scenery.read(shop)
     group, template = scene.group, scene.template
     balancer = balancers.get(shop.aws, names.balancer)
@@ -238,7 +239,7 @@ def first_image(shop: Shop, ami: str) -> Image:
 
 def _vpc(shop: Shop) -> str:
     given = shop.recipe.fleet.subnet_ids
-    return instances.vpc_of(shop.aws, given[0] if given else None)
+    return networks.vpc_of(shop.aws, given[0] if given else None)
 
 
 def ground(shop: Shop) -> Ground:
@@ -290,10 +291,10 @@ def _ensure_firewalls(shop: Shop, place: Ground) -> tuple[str, str]:
             {**tags, "Name": names.balancer_security},
         )
         # Besides the balancer, the operators' networks: a promotion probes each instance itself.
-        sources = [entry, *access.networks(shop.target)]
+        sources = [entry, *access.allowed_networks(shop.target)]
     wanted = [Rule(port, source) for source in sources]
     if fleet.key_name:
-        wanted += [Rule(22, network) for network in access.networks(shop.target)]
+        wanted += [Rule(22, network) for network in access.allowed_networks(shop.target)]
     security = firewalls.ensure(
         shop.aws, names.web, place.vpc, f"goldenami {names.web}: instances", wanted, {**tags, "Name": names.web}
     )

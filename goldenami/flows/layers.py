@@ -8,25 +8,29 @@ from pathlib import Path
 
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import BuildError, GateError, RenderError
-from goldenami.values.images import Image
+from goldenami.values.fingerprint import fingerprint
+from goldenami.values.images import FAILED, Image, Layer
+from goldenami.values.inputs import Inputs
 from goldenami.values.report import Check, Gate, failures, parse
 from goldenami.walls import hcl, packer, render, shell
 from goldenami.walls.aws import images
+from goldenami.walls.clock import attempts
 from goldenami.walls.packer import Event, Outcome
-from goldenami.walls.render import Inputs
 from goldenami.walls.runs import Run
 from goldenami.walls.source import Source
+
+GATES: dict[Layer, Gate] = {"base": "base", "app": "image"}
 
 
 @dataclass(frozen=True)
 class Baked:
-    """A layer's AMI and the checks that it passed while it was baked (none when it was reused or adopted)."""
+    """A layer's AMI and the checks that it passed while it was baked."""
 
     image: Image
     checks: tuple[Check, ...] = ()
 
 
-def prepare(inputs: Inputs, source: Source | None, folder: Path) -> None:
+def prepare(shop: Shop, inputs: Inputs, source: Source | None, folder: Path) -> None:
     """Write a layer's folder and hold it against our own checks; nothing is launched.
 
     Raises:
@@ -37,16 +41,32 @@ def prepare(inputs: Inputs, source: Source | None, folder: Path) -> None:
         (folder / "source.tar.gz").write_bytes(source.archive)
     make_key(folder)
     render.render(inputs, folder)
-    problems = hcl.check(folder)
-    scripts = sorted(str(path.relative_to(folder)) for path in (folder / "scripts").glob("*.sh"))
-    if shell.which("shellcheck"):
-        found = shell.run(["shellcheck", "--external-sources", "--format=gcc", *scripts], cwd=folder)
-        problems += found.stdout.splitlines()
+    problems = hcl.check(folder) + _lint(folder, shop.build / "linted")
     if problems:
         raise RenderError(
             f"what was rendered to {folder} does not pass its checks: " + "; ".join(problems),
             state="Nothing was launched.",
         )
+
+
+def _lint(folder: Path, known: Path) -> list[str]:
+    """What shellcheck says of the scripts; those that it passed once, as they are, are not asked about again."""
+    scripts = sorted((folder / "scripts").glob("*.sh"))
+    contents = {str(p.relative_to(folder)): p.read_bytes() for p in [*scripts, folder / "recipe.env"]}
+    seal = known / fingerprint(contents)
+    if seal.exists() or not shell.which("shellcheck"):
+        return []
+    argv = ["shellcheck", "--external-sources", "--format=gcc", *contents]
+    problems = shell.run(argv, cwd=folder, timeout=300).stdout.splitlines()
+    if not problems:
+        known.mkdir(parents=True, exist_ok=True)
+        seal.touch()
+    return problems
+
+
+def checks_of(run: Run, layer: Layer) -> list[Check]:
+    """The checks that a layer passed in an earlier run of this checkout; none where it was baked elsewhere."""
+    return parse(packer.said(run.folder / layer), GATES[layer])
 
 
 def make_key(folder: Path) -> None:
@@ -71,7 +91,6 @@ def forget_key(folder: Path) -> None:
 
 def bake(
     shop: Shop,
-    run: Run,
     inputs: Inputs,
     folder: Path,
     groups: list[str],
@@ -82,7 +101,6 @@ def bake(
 
     Args:
         shop: Where.
-        run: In whose name.
         inputs: What was rendered.
         folder: Where it was rendered to.
         groups: The builder's security groups.
@@ -104,12 +122,13 @@ def bake(
             keep_open=[lock],
         )
     forget_key(folder)
-    gate: Gate = "base" if layer == "base" else "image"
-    checks = parse(outcome.output, gate)
-    run.record(**{f"{layer}_checks": [c.__dict__ for c in checks]})
-    made = packer.artifact(folder) if outcome.code == 0 else _appeared(shop, inputs.ami_name)
+    checks = parse(outcome.output, GATES[layer])
+    # The AMI may be there although Packer failed (its wait ran out, a reply was lost) or could not write its manifest.
+    made = packer.artifact(folder) or _appeared(shop, inputs.ami_name)
+    if made and failures(checks):
+        images.tag(shop.aws, [made], {FAILED: ",".join(c.name for c in failures(checks))[:255]})
     if failures(checks) or made is None:
-        raise _failed(inputs, folder, outcome, checks)
+        raise _failed(inputs, folder, outcome, checks, made)
     return Baked(finish(shop, made, inputs.tags), tuple(checks))
 
 
@@ -120,30 +139,45 @@ def finish(shop: Shop, ami: str, tags: Mapping[str, str]) -> Image:
     cannot say that an AMI requires IMDSv2, so both are made sure of here.
     """
     image = images.wait_available(shop.aws, shop.clock, ami)
-    missing = {key: value for key, value in tags.items() if image.tags.get(key) != value}
-    images.tag(shop.aws, [image.id, *image.snapshots], missing)
+    images.tag(shop.aws, [image.id, *image.snapshots], tags)
     if image.imds != "v2.0":
         images.require_imdsv2(shop.aws, image.id)
-    found = images.get(shop.aws, image.id)
-    return found or image
+    for _ in attempts(shop.clock, timeout=30, every=2):  # EC2 shows a change only after a while
+        image = images.get(shop.aws, ami) or image
+        if image.imds == "v2.0" and all(image.tags.get(key) == value for key, value in tags.items()):
+            break
+    return image
 
 
 def _appeared(shop: Shop, name: str) -> str | None:
-    """An AMI of this name that exists although Packer failed: its wait ran out, or a reply was lost."""
+    """An AMI of this name that exists, whatever Packer said."""
     found = [i for i in images.of_family(shop.aws, shop.name) if i.name == name and i.alive]
     return found[0].id if found else None
 
 
-def _failed(inputs: Inputs, folder: Path, outcome: Outcome, checks: list[Check]) -> GateError | BuildError:
-    state = "The builder was terminated; there is no AMI."
+def _failed(
+    inputs: Inputs, folder: Path, outcome: Outcome, checks: list[Check], made: str | None
+) -> GateError | BuildError:
+    left = f"{made} is marked failed" if made else "there is no AMI"
+    state = f"The builder was terminated; {left}."
     log = f"less {folder / 'packer.log'}"
     bad = failures(checks)
     if bad:
         told = "; ".join(f"{c.name} ({c.detail})" if c.detail else c.name for c in bad)
         return GateError(f"the {inputs.layer} layer did not pass its checks: {told}", state=state, next=log)
+    return BuildError(f"Packer could not bake the {inputs.layer} layer: {_told(outcome)}", state=state, next=log)
+
+
+def _told(outcome: Outcome) -> str:
+    """Packer's own words about a failure, after the last that the guest wrote to its standard error."""
+    prefix = "==> amazon-ebs.golden: "
+    errors = [line.strip() for text in outcome.errors for line in text.splitlines() if line.strip()]
+    guest = [line.removeprefix(prefix) for line in errors if line.startswith(prefix)]
+    own = [line for line in errors if not line.startswith(("==>", "-->", "Build ", "Some builds"))]
     last = [line.strip() for line in outcome.output if line.strip()][-1:]
-    told = "; ".join(dict.fromkeys(e.strip() for e in outcome.errors)) or (last[0] if last else "it said nothing")
-    return BuildError(f"Packer could not bake the {inputs.layer} layer: {told[:800]}", state=state, next=log)
+    noise = ("Provisioning step had errors", "debconf: ")
+    words = [*[line for line in guest if not line.startswith(noise)][-4:], *own[-1:]] or last or ["it said nothing"]
+    return "; ".join(dict.fromkeys(words))[-800:]
 
 
 def _show(shop: Shop, event: Event) -> None:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from goldenami.flows import layers, sweep
 from goldenami.flows.shop import Shop
-from goldenami.values.images import RUN, Image, Layer
+from goldenami.values.images import Image
 from goldenami.values.plan import LayerPlan
 from goldenami.values.report import Check, as_json, markdown
 from goldenami.values.versions import Version
@@ -57,23 +58,27 @@ def write(
         ("Run", run.id),
     ]
     write_text(run.folder / "report.md", markdown(f"{image.name}", summary, complete))
-    write_json(run.folder / "report.json", as_json(summary, complete))
+    write_json(run.folder / "report.json", as_json(summary, complete, passed=True))
+
+
+def close(shop: Shop, run: Run, error: BaseException) -> None:
+    """End a run that did not come through: say so in its report, remove what it made, and only then call it failed.
+
+    Interrupted here once more, the run stays marked as running, and the next bake removes the rest.
+    """
+    reason = str(error) or type(error).__name__
+    write_failure(run, shop.name, reason.splitlines()[0])
+    sweep.after_run(shop, run.id)
+    run.record(state="failed", error=reason)
 
 
 def write_failure(run: Run, title: str, reason: str) -> None:
     """The report of a run that a gate refused: the same checklist, with what was reached."""
-    checks = [
-        Check(**check) for key in ("base_checks", "app_checks", "boot_checks") for check in run.facts().get(key, [])
-    ]
+    boot = [Check(**check) for check in run.facts().get("boot_checks", [])]
+    checks = [*layers.checks_of(run, "base"), *layers.checks_of(run, "app"), *boot]
     summary = [("Image", title), ("Result", f"refused: {reason}"), ("Run", run.id)]
     write_text(run.folder / "report.md", markdown(title, summary, checks))
-    write_json(run.folder / "report.json", as_json(summary, checks))
-
-
-def checks_of(shop: Shop, image: Image, layer: Layer) -> tuple[Check, ...]:
-    """The checks that a reused layer passed when it was baked, if that was in this checkout."""
-    run = Run(image.tags.get(RUN, ""), shop.build / image.tags.get(RUN, "unknown"))
-    return tuple(Check(**check) for check in run.facts().get(f"{layer}_checks", []))
+    write_json(run.folder / "report.json", as_json(summary, checks, passed=False))
 
 
 def _packages(run: Run) -> list[sbom.Package]:

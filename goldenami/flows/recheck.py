@@ -30,10 +30,8 @@ def recheck(shop: Shop, ami: str, *, clean: bool) -> Image:
         try:
             gate.verify(shop, run, image, profile=access.ensure_profile(shop), clean=clean)
         except BaseException as error:
-            run.record(state="failed", error=str(error))
-            provenance.write_failure(run, image.name, str(error).partition("\n")[0])
+            provenance.close(shop, run, error)
             raise
-        finally:
-            sweep.after_run(shop, run.id)
+        sweep.after_run(shop, run.id)
         run.record(state="finished")
     return images.get(shop.aws, ami) or image

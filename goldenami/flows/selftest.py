@@ -39,7 +39,7 @@ def linters(root: Path) -> list[list[str]]:
     return [
         [*python, "ruff", "check", "--no-cache", "."],
         [*python, "ruff", "format", "--no-cache", "--check", "."],
-        [*python, "mypy", "--cache-dir=/dev/null"],
+        [*python, "mypy"],
         ["shellcheck", "--external-sources", *scripts],
         ["shfmt", "-i", "2", "-ci", "-d", *scripts],
     ]

@@ -6,10 +6,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from goldenami.flows import bake
-from goldenami.flows.bake import Options, Result
+from goldenami.flows import planning
+from goldenami.flows.bake import Result
 from goldenami.flows.catalogue import Entry
 from goldenami.flows.doctor import Finding
+from goldenami.flows.planning import Options
 from goldenami.flows.shop import Shop
 from goldenami.flows.sweep import Swept
 from goldenami.values.errors import UsageError
@@ -34,7 +35,7 @@ def check_options(options: Options) -> None:
 
 def plan(shop: Shop, options: Options, *, as_json: bool) -> str:
     """What a bake would do about each layer, and why."""
-    base, app = bake.plan(shop, bake.look(shop), options)
+    base, app = planning.plan(shop, planning.look(shop), options)
     app = app or LayerPlan("app", "", "build", "its base layer is built anew")
     if as_json:
         return json.dumps({layer.layer: _layer(layer) for layer in (base, app)}, ensure_ascii=False)

@@ -9,15 +9,16 @@ from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
 from goldenami.values.errors import AwsError, GateError
 from goldenami.values.images import Image
+from goldenami.values.recipe import Recipe
 from goldenami.values.report import Check, failures, parse
 from goldenami.walls import http, render
-from goldenami.walls.aws import images, instances
+from goldenami.walls.aws import images, instances, networks
 from goldenami.walls.aws.instances import Instance, Launch
 from goldenami.walls.clock import attempts
 from goldenami.walls.runs import Run, write_text
 
 _STEADY = 3  # healthy answers in a row: one can be luck
-_PATIENCE = 300.0  # seconds; the grace period that the fleet's health checks give a new instance, too
+_PATIENCE = 600.0  # seconds; EC2 may take minutes to show a console
 
 
 def verify(shop: Shop, run: Run, image: Image, *, profile: str, clean: bool = False) -> list[Check]:
@@ -36,7 +37,7 @@ def verify(shop: Shop, run: Run, image: Image, *, profile: str, clean: bool = Fa
     Raises:
         GateError: A check failed; the AMI is marked failed (or removed), and its console is kept.
     """
-    checks = account_checks(shop, image)
+    checks = account_checks(shop.recipe, image)
     with shop.progress.phase(f"verify {image.name}"):
         checks += _boot_checks(shop, run, image, profile)
     bad = failures(checks)
@@ -51,32 +52,21 @@ def verify(shop: Shop, run: Run, image: Image, *, profile: str, clean: bool = Fa
         )
     when = shop.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
     images.tag(shop.aws, [image.id], {tags.VERIFIED: when})
+    if image.failed:
+        images.untag(shop.aws, [image.id], [tags.FAILED])
     return checks
 
 
-def account_checks(shop: Shop, image: Image) -> list[Check]:
-    """What AWS itself says of the AMI: its tags, its privacy, its metadata service."""
-    wanted = [
-        "Name",
-        "Version",
-        "Environment",
-        "Created",
-        "Go",
-        "PostgreSQL",
-        tags.RUN,
-        tags.LAYER,
-        tags.FINGERPRINT,
-    ]
+def account_checks(recipe: Recipe, image: Image) -> list[Check]:
+    """What AWS itself says of the AMI: its tags, its privacy, its encryption, its metadata service."""
+    wanted = ["Name", "Version", "Environment", "Created", "Go", "PostgreSQL", tags.RUN, tags.LAYER, tags.FINGERPRINT]
     missing = [name for name in wanted if not image.tags.get(name)]
+    encrypted = image.encrypted or not recipe.image.root_volume.encrypted
     return [
         Check("tags-complete", not missing, f"missing: {', '.join(missing) or 'none'}", "account"),
         Check("imdsv2-required", image.imds == "v2.0", f"ImdsSupport is {image.imds or 'not set'}", "account"),
-        Check(
-            "image-private",
-            not image.public,
-            "the AMI is private" if not image.public else "public",
-            "account",
-        ),
+        Check("image-private", not image.public, "public" if image.public else "private", "account"),
+        Check("image-encrypted", encrypted, "encrypted" if image.encrypted else "not encrypted", "account"),
     ]
 
 
@@ -84,11 +74,12 @@ def _boot_checks(shop: Shop, run: Run, image: Image, profile: str) -> list[Check
     """Launch, watch, keep the console, and end the instance whatever happens."""
     recipe, target = shop.recipe, shop.target
     nonce = secrets.token_hex(8)
-    group = instances.ensure_security_group(
+    group = networks.ensure_security_group(
         shop.aws,
+        shop.clock,
         f"goldenami-{run.id}-verify",
-        instances.vpc_of(shop.aws, target.subnet_id or None),
-        {recipe.app.port: access.networks(target)},
+        networks.vpc_of(shop.aws, target.subnet_id or None),
+        {recipe.app.port: access.allowed_networks(target)},
         {tags.RUN: run.id, tags.IMAGE: shop.name},
     )
     wanted = Launch(
@@ -109,43 +100,52 @@ def _boot_checks(shop: Shop, run: Run, image: Image, profile: str) -> list[Check
             machine = instances.wait_running(shop.aws, shop.clock, machine.id)
         except AwsError as error:
             return [Check("boot", False, error.message, "boot")]
-        return [_health(shop, machine), *_console_checks(shop, run, machine, nonce)]
+        return _watch(shop, machine, nonce)
     finally:
         if machine:
-            write_text(run.folder / "console.log", instances.console(shop.aws, machine.id))
-            instances.terminate(shop.aws, shop.clock, machine.id)
-        instances.delete_security_group(shop.aws, shop.clock, group)
+            _end(shop, run, machine)
+        networks.delete_security_group(shop.aws, shop.clock, group)
 
 
-def _health(shop: Shop, machine: Instance) -> Check:
-    """Probe the health path from outside until it is steadily green."""
+def _end(shop: Shop, run: Run, machine: Instance) -> None:
+    """Keep the console, and terminate the instance even if there is none to keep."""
+    try:
+        write_text(run.folder / "console.log", instances.console(shop.aws, machine.id))
+    finally:
+        instances.terminate(shop.aws, shop.clock, machine.id)
+
+
+def _watch(shop: Shop, machine: Instance, nonce: str) -> list[Check]:
+    """Probe the health path from outside, and read the instance's own checks from its console, until both have spoken.
+
+    An instance that finds a fault in itself has failed: there is no need to wait for its health as well. EC2 refreshes
+    the console of a running instance only now and then, so it is read again until the end mark is there.
+    """
     app = shop.recipe.app
     url = f"http://{machine.address}:{app.port}{app.health}"
     shop.progress.detail(f"probing {url}")
-    green, seen = 0, http.Probe(False, f"no answer from {url}")
+    green, outside = 0, Check("boot-health-outside", False, f"no answer from {url}", "boot")
+    inside: list[Check] = []
     for elapsed in attempts(shop.clock, timeout=_PATIENCE, every=1):
-        seen = http.probe(url)
-        green = green + 1 if seen.ok else 0
-        if green == _STEADY:
-            return Check("boot-health-outside", True, f"{seen.detail} after {elapsed:.0f} s", "boot")
-    return Check("boot-health-outside", False, f"{seen.detail} after {_PATIENCE:.0f} s", "boot")
+        if green < _STEADY:
+            seen = http.probe(url)
+            green = green + 1 if seen.ok else 0
+            told = f"{seen.detail} after {elapsed:.0f} s"
+            outside = Check("boot-health-outside", green == _STEADY, told, "boot")
+        inside = inside or _own_checks(instances.console(shop.aws, machine.id), nonce)
+        if inside and (outside.ok or failures(inside)):
+            return [outside, *inside]
+    return [outside, *(inside or [Check("boot-report", False, "its own checks did not appear on its console", "boot")])]
 
 
-def _console_checks(shop: Shop, run: Run, machine: Instance, nonce: str) -> list[Check]:
-    """Read the instance's own checks from its console.
+def _own_checks(console: str, nonce: str) -> list[Check]:
+    """The instance's own checks, once all of them are on its console; the nonce tells them from an earlier boot's.
 
-    EC2 refreshes the console of a running instance now and then, so it is read again until the end mark is there.
+    It says them more than once, as something else may have cut it short: the ones before the first end count.
     """
-    end = f"GOLDEN-VERIFY {nonce} END"
-    text = ""
-    for _ in attempts(shop.clock, timeout=2 * _PATIENCE, every=1):
-        text = instances.console(shop.aws, machine.id)
-        if end in text:
-            break
-    write_text(run.folder / "console.log", text)
-    if end not in text:
-        return [Check("boot-report", False, "the instance's own checks did not appear on its console", "boot")]
-    return parse(text.splitlines(), "boot")
+    said, ended, _ = console.partition(f"GOLDEN-VERIFY {nonce} END")
+    _, begun, report = said.rpartition(f"GOLDEN-VERIFY {nonce} BEGIN")
+    return parse(report.splitlines(), "boot") if begun and ended else []
 
 
 def _reject(shop: Shop, image: Image, bad: list[Check], *, clean: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -43,6 +44,7 @@ class Image:
     snapshots: tuple[str, ...] = ()
     imds: str = ""
     public: bool = False
+    encrypted: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -78,6 +80,12 @@ class Image:
 def base_name(image_name: str, fingerprint: str, run_id: str) -> str:
     """The name of a base AMI: it tells the fingerprint even where its tags were never written."""
     return f"{image_name}-base-{fingerprint[:12]}-{run_id}"
+
+
+def is_ours(name: str, image_name: str) -> bool:
+    """Whether an AMI's name is a golden or base AMI's of this image (and not of one called `IMAGE-base`, say)."""
+    base = re.match(rf"{re.escape(image_name)}-base-[0-9a-f]{{12}}-", name)
+    return base is not None or parse_name(name, image_name) is not None
 
 
 def is_base_of(name: str, image_name: str, fingerprint: str) -> bool:

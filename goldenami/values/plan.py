@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from goldenami.values.images import Image, Layer, is_base_of
+from goldenami.values.images import RUN, Image, Layer, base_name, is_base_of
 from goldenami.values.versions import Version
 
 Action = Literal["reuse", "adopt", "build"]
@@ -35,6 +35,17 @@ class LayerPlan:
     image: Image | None = None
     claim: Claim | None = None
 
+    def run_id(self, image_name: str) -> str:
+        """The run that made the AMI, from its tag, else from the claim of its version or its name; or empty."""
+        if self.image is None:
+            return ""
+        named = self.image.name.removeprefix(base_name(image_name, self.fingerprint, ""))
+        return (
+            self.image.tags.get(RUN)
+            or (self.claim.run_id if self.claim else "")
+            or (named if named != self.image.name else "")
+        )
+
 
 def plan_base(image_name: str, fingerprint: str, images: Iterable[Image], *, fresh: bool) -> LayerPlan:
     """Plan the base layer.
@@ -42,6 +53,7 @@ def plan_base(image_name: str, fingerprint: str, images: Iterable[Image], *, fre
     An AMI exists only if every check inside the image passed (Packer creates it last), so an available base AMI with
     the right fingerprint is good; one whose tags were never written is recognised by its name.
     """
+    images = list(images)
     if fresh:
         return LayerPlan("base", fingerprint, "build", "asked for with --fresh")
     tagged = [i for i in images if i.alive and not i.failed and i.layer == "base" and i.fingerprint == fingerprint]
@@ -87,13 +99,17 @@ def plan_app(
         if wanted in (None, version)
         and image.alive
         and not image.failed
-        and (image.fingerprint == fingerprint or version in claimed)
+        # Only an AMI whose tags were never written is known by its claim alone.
+        and (image.fingerprint == fingerprint or (not image.fingerprint and version in claimed))
     ]
     verified = [i for i in same if i.verified and i.state == "available"]
     if verified:
         return LayerPlan("app", fingerprint, "reuse", "unchanged", _newest(verified))
     if same:
-        return LayerPlan("app", fingerprint, "adopt", "an interrupted run made it", _newest(same))
+        image = _newest(same)
+        version = image.version(image_name)
+        claim = claimed.get(version) if version else None
+        return LayerPlan("app", fingerprint, "adopt", "an interrupted run made it", image, claim)
     open_claims = [claim for version, claim in claimed.items() if version not in by_version]
     claim = max(open_claims, key=lambda c: c.version, default=None)
     return LayerPlan("app", fingerprint, "build", _why("app", images), claim=claim)

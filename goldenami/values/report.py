@@ -13,15 +13,18 @@ _LINE = re.compile(r"CHECK (?P<name>[a-z0-9][a-z0-9_-]*) (?P<result>ok|FAIL)(?: 
 
 # The checklist for a golden AMI, as the team writes it, and the checks that prove each line.
 CHECKLIST: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("System packages are current", ("packages-current",)),
+    ("System packages are current", ("packages-current", "git", "install-directory")),
     ("Go version confirmed", ("go-version", "boot-go")),
-    ("PostgreSQL configuration confirmed", ("postgresql-version", "postgresql-active", "boot-postgresql")),
+    ("PostgreSQL configuration confirmed", ("postgresql", "database", "boot-postgresql")),
     ("Application build succeeded", ("app-built",)),
-    ("systemd service enabled", ("unit-enabled", "unit-active", "boot-unit-active", "boot-no-failed-units")),
+    (
+        "systemd service enabled",
+        ("unit-enabled", "unit-active", "no-failed-units", "boot-unit-active", "boot-no-failed-units"),
+    ),
     ("Health check passed", ("health", "boot-health", "boot-health-outside")),
     ("Parameter Store connected", ("parameter-store", "boot-parameter-store")),
     ("Nothing left behind (keys, secrets, history, logs)", ("hygiene", "boot-clean")),
-    ("AMI tags added", ("tags-complete", "imdsv2-required", "image-private")),
+    ("AMI tags added", ("tags-complete", "imdsv2-required", "image-private", "image-encrypted")),
     ("Documentation updated (manifest, bill of materials, this report)", ("provenance",)),
 )
 
@@ -78,11 +81,11 @@ def markdown(title: str, facts: Sequence[tuple[str, str]], checks: Sequence[Chec
     return "\n".join(out) + "\n"
 
 
-def as_json(facts: Sequence[tuple[str, str]], checks: Sequence[Check]) -> dict[str, Any]:
+def as_json(facts: Sequence[tuple[str, str]], checks: Sequence[Check], *, passed: bool = True) -> dict[str, Any]:
     """The report for scripts."""
     return {
         "facts": dict(facts),
-        "passed": not failures(checks),
+        "passed": passed and not failures(checks),
         "checklist": [
             {"item": title, "ok": ok, "checks": [c.name for c in mine]} for title, ok, mine in checklist(checks)
         ],

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from goldenami.values.errors import UsageError
 
-_FORM = re.compile(r"v?(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(?:\.(0|[1-9]\d{0,8}))?")
+_FORM = re.compile(r"v?(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(?:\.(0|[1-9]\d{0,8}))?", re.ASCII)
 
 
 @dataclass(frozen=True, order=True)

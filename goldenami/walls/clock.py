@@ -45,7 +45,7 @@ class SystemClock:
 def attempts(clock: Clock, timeout: float, every: float) -> Iterator[float]:
     """Yield the elapsed seconds, again and again with a pause between, until the time is up.
 
-    The first attempt comes at once and a last one after the deadline's pause, so a timeout of 0 tries once.
+    The first attempt comes at once, so a timeout of 0 tries once; the time that an attempt itself takes counts.
 
     Args:
         clock: What to measure and wait with.
@@ -54,8 +54,7 @@ def attempts(clock: Clock, timeout: float, every: float) -> Iterator[float]:
     """
     start = clock.monotonic()
     while True:
-        elapsed = clock.monotonic() - start
-        yield elapsed
-        if elapsed + every > timeout:
+        yield clock.monotonic() - start
+        if clock.monotonic() - start + every > timeout:
             return
         clock.sleep(every)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goldenami.values.images import Layer
+from goldenami.values.inputs import Inputs
 from goldenami.values.recipe import Recipe
 from goldenami.walls.quoting import Value, packer_text
-
-if TYPE_CHECKING:
-    from goldenami.walls.render import Inputs
 
 # What only the app layer may depend on; in the base layer these are empty.
 _APP_ONLY = (

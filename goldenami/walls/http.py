@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import urllib.error
 import urllib.request
@@ -31,8 +32,8 @@ def probe(url: str, timeout: float = 5) -> Probe:
             return Probe(200 <= answer.status < 300, f"HTTP {answer.status} from {url}")
     except urllib.error.HTTPError as error:
         return Probe(False, f"HTTP {error.code} from {url}")
-    except OSError as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         return Probe(False, f"no answer from {url}: {reason}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,22 +100,28 @@ def build(
         f"-var={name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in (variables or {}).items()
     ]
-    log = folder / "packer.log"
-    with log.open("a", encoding="utf-8") as file:
-
-        def both(text: str) -> None:
-            file.write(text + "\n")
-            file.flush()
-            line(text)
-
-        code = shell.stream(
-            ["packer", "build", "-machine-readable", *given, "."],
-            both,
-            cwd=folder,
-            env={**_QUIET, "PACKER_CACHE_DIR": os.fspath(folder / "packer_cache"), **env},
-            keep_open=keep_open,
-        )
+    code = shell.stream(
+        ["packer", "build", "-machine-readable", *given, "."],
+        line,
+        cwd=folder,
+        env={**_QUIET, "PACKER_CACHE_DIR": os.fspath(folder / "packer_cache"), **env},
+        keep_open=keep_open,
+        output=folder / "packer.log",
+        # Packer runs itself inside a wrapper, which ignores SIGINT (it counts on the terminal to send that to
+        # both) and hands SIGTERM on.
+        stop=signal.SIGTERM,
+        grace=300,
+    )
     return Outcome(code, tuple(errors), tuple(output))
+
+
+def said(folder: Path) -> tuple[str, ...]:
+    """What an earlier build in a folder said, line by line, however it ended; nothing when there was none."""
+    log = folder / "packer.log"
+    if not log.exists():
+        return ()
+    events = (parse_event(line) for line in log.read_text(encoding="utf-8").splitlines())
+    return tuple(line for event in events if event for line in event.text.splitlines())
 
 
 def parse_event(line: str) -> Event | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
-from rich.markup import escape
 from rich.status import Status
+from rich.text import Text
 
 from goldenami.walls.clock import Clock
 
@@ -29,7 +29,7 @@ class Progress:
     phases: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._console = Console(file=self.stream, highlight=False, soft_wrap=True)
+        self._console = Console(file=self.stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._start = self.clock.monotonic()
         self._status: Status | None = None
         self._log: TextIO | None = None
@@ -41,15 +41,15 @@ class Progress:
     def say(self, text: str) -> None:
         """Tell something that should stay on the screen."""
         self._write(text)
-        self._console.print(f"[dim]{self._elapsed()}[/] {escape(text)}")
+        self._console.print(Text.assemble((self._elapsed(), "dim"), f" {text}"))
 
     def detail(self, text: str) -> None:
         """Tell what is being done right now."""
         self._write("  " + text)
         if self._status is not None:
-            self._status.update(f"[dim]{self._elapsed()}[/] {escape(text[:100])}")
+            self._status.update(Text.assemble((self._elapsed(), "dim"), f" {text[:100]}"))
         else:
-            self._console.print(f"[dim]{self._elapsed()}[/]   {escape(text)}")
+            self._console.print(Text.assemble((self._elapsed(), "dim"), f"   {text}"))
 
     def record(self, text: str) -> None:
         """Keep something in the log only."""
@@ -61,7 +61,7 @@ class Progress:
         begin = self.clock.monotonic()
         self.say(f"{name} …")
         if self._console.is_terminal and self._status is None:
-            self._status = self._console.status(escape(name))
+            self._status = self._console.status(Text(name))
             self._status.start()
         try:
             yield
@@ -76,7 +76,7 @@ class Progress:
 
     def _elapsed(self) -> str:
         seconds = int(self.clock.monotonic() - self._start)
-        return f"[{seconds // 60:02d}:{seconds % 60:02d}]".replace("[", "\\[")
+        return f"[{seconds // 60:02d}:{seconds % 60:02d}]"
 
     def _write(self, text: str) -> None:
         if self._log is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import jinja2
 
 from goldenami.values.errors import RenderError
 from goldenami.values.images import Layer
+from goldenami.values.inputs import Inputs
 from goldenami.values.recipe import Recipe
 from goldenami.values.targets import Target
 from goldenami.walls import quoting
@@ -28,34 +28,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = (1, 7, 0)
 # Since this one Packer finds the newer plugins, which are on releases.hashicorp.com only.
 RELEASES = (1, 14, 0)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """All that a layer's folder is rendered from.
-
-    Attributes:
-        source_ami: The literal AMI id to start from.
-        app_commit: The commit (or digest) of the application's source.
-        tags: All tags of the AMI; its snapshot, builder and volume carry them too.
-        endpoint_url: Another address of the AWS API, or None for Amazon's own.
-        instance_profile: The builder's instance profile; empty takes the target's.
-    """
-
-    recipe: Recipe
-    target: Target
-    layer: Layer
-    packer_version: tuple[int, int, int]
-    source_ami: str
-    ami_name: str
-    run_id: str
-    app_commit: str = ""
-    version: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    region: str = ""
-    endpoint_url: str | None = None
-    instance_profile: str | None = None
-    fingerprint: str = ""
 
 
 def render(inputs: Inputs, folder: Path, root: Path = ROOT) -> list[Path]:

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from goldenami.values.errors import ToolError
 
@@ -75,13 +76,15 @@ def stream(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     keep_open: Sequence[int] = (),
+    output: Path | None = None,
+    stop: signal.Signals = signal.SIGINT,
     grace: float = 120,
 ) -> int:
     """Run a long program, handing over each line that it prints (both streams) as it comes.
 
     The program gets a process group of its own, so that ^C at the terminal reaches it once, from here: on
-    KeyboardInterrupt it is sent SIGINT and given time to clean up after itself. Should we be killed
-    outright, the kernel sends it SIGINT (`setpriv --pdeathsig`, where util-linux is there).
+    KeyboardInterrupt it is sent a signal and given time to clean up after itself. Should we be killed
+    outright, the kernel sends it the same signal (`setpriv --pdeathsig`, where util-linux is there).
 
     Args:
         argv: The program and its arguments.
@@ -89,6 +92,9 @@ def stream(
         cwd: The folder to run in.
         env: Variables to add to ours.
         keep_open: File descriptors that the program inherits (a lock that must live as long as it does).
+        output: A file for what it prints, which is then read from there: a pipe would break when we are killed, and
+            the program would die of it instead of cleaning up.
+        stop: The signal that makes it clean up and end.
         grace: Seconds that it gets to clean up after an interrupt, before it is killed.
 
     Returns:
@@ -100,30 +106,35 @@ def stream(
     """
     if which(argv[0]) is None:
         raise _missing(argv[0])
-    guard = ["setpriv", "--pdeathsig", "INT", "--"] if which("setpriv") else []
-    child = subprocess.Popen(
-        [*guard, *argv],
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        bufsize=1,
-        start_new_session=True,
-        pass_fds=tuple(keep_open),
-    )
-    assert child.stdout is not None
-    try:
-        for line in child.stdout:
-            on_line(line.rstrip("\n"))
-        return child.wait()
-    except BaseException:
-        _interrupt(child, on_line, grace)
-        raise
-    finally:
-        child.stdout.close()
+    guard = ["setpriv", "--pdeathsig", stop.name.removeprefix("SIG"), "--"] if which("setpriv") else []
+    with output.open("a", encoding="utf-8") if output else contextlib.nullcontext(subprocess.PIPE) as sink:
+        begin = output.stat().st_size if output else 0
+        child = subprocess.Popen(
+            [*guard, *argv],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            bufsize=1,
+            start_new_session=True,
+            pass_fds=tuple(keep_open),
+        )
+    source = output.open(encoding="utf-8", errors="replace") if output else child.stdout
+    assert source is not None
+    with source:
+        if output:
+            source.seek(begin)  # what an earlier program wrote is not this one's
+        lines = _follow(source, child) if output else iter(source)
+        try:
+            for line in lines:
+                on_line(line.rstrip("\n"))
+            return child.wait()
+        except BaseException:
+            _interrupt(child, _follow(source, child) if output else lines, on_line, stop, grace)
+            raise
 
 
 def foreground(argv: Sequence[str]) -> int:
@@ -138,15 +149,38 @@ def foreground(argv: Sequence[str]) -> int:
         raise _missing(argv[0]) from None
 
 
-def _interrupt(child: subprocess.Popen[str], on_line: Callable[[str], None], grace: float) -> None:
+def _follow(source: IO[str], child: subprocess.Popen[str]) -> Iterator[str]:
+    """The lines of a file that a program is still writing, until it has ended."""
+    part = ""
+    while True:
+        ended = child.poll() is not None  # asked before reading, so that its last words are read
+        for piece in source:
+            part += piece
+            if part.endswith("\n"):
+                yield part
+                part = ""
+        if ended:
+            if part:
+                yield part
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=0.1)
+
+
+def _interrupt(
+    child: subprocess.Popen[str],
+    lines: Iterator[str],
+    on_line: Callable[[str], None],
+    stop: signal.Signals,
+    grace: float,
+) -> None:
     """Ask the program to stop, show what it says while it cleans up, and kill it when it takes too long."""
     with contextlib.suppress(ProcessLookupError):
-        child.send_signal(signal.SIGINT)
+        child.send_signal(stop)
     previous = signal.signal(signal.SIGALRM, _too_long)
     signal.setitimer(signal.ITIMER_REAL, grace)
     try:
-        assert child.stdout is not None
-        for line in child.stdout:
+        for line in lines:
             on_line(line.rstrip("\n"))
         child.wait()
     except BaseException:  # a second ^C, or the time is up: end the whole group
@@ -168,12 +202,15 @@ def _missing(tool: str) -> ToolError:
 
 @contextlib.contextmanager
 def terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block the way ^C does, so that there is one clean-up path."""
+    """Let SIGTERM and SIGHUP end the block the way ^C does, so that there is one clean-up path.
+
+    A signal that is ignored stays so: `nohup` means it.
+    """
 
     def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    wanted = (signal.SIGTERM, signal.SIGHUP)
+    wanted = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
     previous = {number: signal.signal(number, interrupt) for number in wanted}
     try:
         yield

@@ -49,7 +49,8 @@ def resolve(location: str, ref: str, root: Path, *, is_git: bool) -> Source:
             f"the application's directory {folder} does not exist", next="edit [app] source in golden.toml"
         )
     archive = pack(folder)
-    return Source("dir-" + hashlib.sha256(archive).hexdigest()[:40], archive)
+    # Of the content, not of its compression, which another version of zlib may do otherwise.
+    return Source("dir-" + hashlib.sha256(archive).hexdigest()[:40], gzip.compress(archive, compresslevel=6, mtime=0))
 
 
 def pack(folder: Path) -> bytes:
@@ -60,6 +61,7 @@ def pack(folder: Path) -> bytes:
             relative = path.relative_to(folder)
             if _LEFT_OUT.intersection(relative.parts) or not (path.is_file() or path.is_dir() or path.is_symlink()):
                 continue
+            archive.inodes.clear()  # type: ignore[attr-defined]  # two names of one file are two files in the image
             entry = archive.gettarinfo(path, arcname=str(relative))
             entry.uid = entry.gid = 0
             entry.uname = entry.gname = "root"
@@ -70,7 +72,7 @@ def pack(folder: Path) -> bytes:
                     archive.addfile(entry, content)
             else:
                 archive.addfile(entry)
-    return gzip.compress(packed.getvalue(), compresslevel=6, mtime=0)
+    return packed.getvalue()
 
 
 def _remote_commit(url: str, ref: str) -> str:

@@ -32,6 +32,12 @@ def obstacle() -> str | None:
     for device, module in DEVICES.items():
         if not Path(device).exists():
             return f"containers need {device}; run: sudo modprobe {module}"
+    # Root within an ordinary Docker container may do none of this.
+    trial = subprocess.run(
+        ["unshare", "--mount", "--pid", "--fork", "true"], check=False, capture_output=True, text=True
+    )
+    if trial.returncode != 0:
+        return f"containers need a root that may make namespaces ({trial.stderr.strip()})"
     return None
 
 

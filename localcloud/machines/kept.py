@@ -17,6 +17,9 @@ from typing import Any
 from localcloud.machines.errors import MachineError
 
 KEEPER = Path(__file__).with_name("keeper.py")
+LAUNCH_LIMIT = 60.0
+"""Seconds until a machine must be launched; it takes a fraction of one, unless the host has far too much to do."""
+
 MARK = "GOLDENAMI_MACHINE"
 """Every process that we start for a machine carries its folder in this variable: that is how reap() finds them."""
 
@@ -35,7 +38,7 @@ def launch(folder: Path, kind: str, plan: dict[str, Any], prefix: list[str]) -> 
             start_new_session=True,  # a ^C at the server's terminal is the server's to handle
         )  # fmt: skip
     send(process, json.dumps(plan))
-    answer = _answer(process, timeout=30)
+    answer = _answer(process, LAUNCH_LIMIT)
     if answer != "ready":
         cut(process)
         detail = answer.removeprefix("error ") or _last_line(folder / "keeper.log") or "its keeper ended at once"
@@ -92,7 +95,7 @@ def _answer(process: subprocess.Popen[bytes], timeout: float) -> str:
         return ""
     readable, _, _ = select.select([process.stdout], [], [], timeout)
     if not readable:
-        return "error it was not launched within 30 s"
+        return f"error it was not launched within {timeout:.0f} s"
     return process.stdout.readline().decode(errors="replace").strip()
 
 

@@ -43,15 +43,8 @@ def baked(shop: Workspace) -> str:
 def tiny(shop: Workspace, baked: str, tmp_path: Path) -> Workspace:
     """Another checkout on the same cloud, with an application that builds in a second; its base layer is there."""
     other = workspace.colleague(shop, tmp_path / "tiny")
-    other.edit("golden.toml", 'source = "examples/guestbook"', 'source = "tests/e2e/tiny"')
-    other.edit(
-        "golden.toml",
-        "CGO_ENABLED=0 go build -modfile=distro.mod -trimpath -o guestbook ./cmd/server",
-        "go build -o guestbook main.go",
-    )
-    other.edit("golden.toml", 'schema = "schema.sql"\n', "")
     # A source of its own for each test, so that no test finds the image of another.
-    (other.root / "tests/e2e/tiny/who.txt").write_text(str(tmp_path))
+    workspace.use_tiny_app(other, str(tmp_path))
     return other
 
 

@@ -191,3 +191,11 @@ def colleague(shop: Workspace, destination: Path) -> Workspace:
     """The same checkout in another folder, without its runs, on the same cloud."""
     shutil.copytree(shop.root, destination, symlinks=True, ignore=shutil.ignore_patterns("build", "*.log"))
     return Workspace(destination, shop.state)
+
+
+def use_tiny_app(shop: Workspace, who: str) -> None:
+    """Let the recipe bake an application that builds in a second; `who` makes its source differ from any other's."""
+    shop.edit("golden.toml", 'source = "examples/guestbook"', 'source = "tests/e2e/tiny"')
+    shop.edit("golden.toml", "go build -modfile=distro.mod -o guestbook ./cmd/server", "go build -o guestbook main.go")
+    shop.edit("golden.toml", 'schema = "schema.sql"\n', "")
+    (shop.root / "tests/e2e/tiny/who.txt").write_text(who)

@@ -7,28 +7,29 @@ SIGINT, because a terminal sends that to its child as well, and hands on SIGTERM
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SCRIPT = r"""
-import json, os, pathlib, signal, sys, time
+# A shell answers the quick questions, because it starts so much faster; the worker is Python.
+FRONT = r"""#!/bin/sh
+here={here}
+log=$(mktemp "$here/calls/$(ls "$here/calls" | wc -l | xargs printf %03d).XXXXXX")
+{{ printf '%s\0' "$@"; printf '\n\0'; pwd; env; }} >"$log"
+case $1 in
+  version) cat "$here/version"; exit ;;
+  init | validate) cat "$here/refusal"; test ! -s "$here/refusal"; exit ;;
+esac
+exec {python} -IS "$here/worker" "$here"
+"""
 
-here = pathlib.Path(__file__).resolve().parent
+WORKER = r"""
+import hashlib, json, os, pathlib, signal, sys, time
+
+here = pathlib.Path(sys.argv[1])
 scene = json.loads((here / "scenario.json").read_text())
-words = sys.argv[1:]
-with (here / "calls.jsonl").open("a") as calls:
-    seen = {k: v for k, v in os.environ.items() if k.startswith(("AWS_", "PACKER_", "CHECKPOINT_"))}
-    calls.write(json.dumps({"words": words, "cwd": os.getcwd(), "env": seen}) + "\n")
-if words[0] == "version":
-    print(scene["version"])
-    sys.exit(0)
-if words[0] in ("init", "validate"):
-    print(scene.get("refusal", ""))
-    sys.exit(1 if scene.get("refusal") else 0)
 
 child = os.fork()
 if child:  # the wrapper
@@ -57,7 +58,7 @@ part = {**scene, **scene.get(layer, {})}
 for line in part.get("lines", []):
     print(line, flush=True)
 if part.get("image"):
-    made = part["image"] if isinstance(part["image"], str) else f"ami-{abs(hash(str(folder))) % 16**12:012x}"
+    made = part["image"] if isinstance(part["image"], str) else "ami-" + hashlib.sha256(str(folder).encode()).hexdigest()[:17]
     values = json.loads((folder / "golden.auto.pkrvars.json").read_text())
     tags = values["tags"] if part.get("tagged", True) else {}
     image = {"ImageId": made, "Name": values["ami_name"], "Tags": tags, "State": part.get("state", "available")}
@@ -80,8 +81,10 @@ class FakePacker:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        (folder / "calls").mkdir()
+        (folder / "worker").write_text(WORKER, encoding="utf-8")
         program = folder / "packer"
-        program.write_text(f"#!{sys.executable} -IS\n{SCRIPT}", encoding="utf-8")
+        program.write_text(FRONT.format(here=folder, python=sys.executable), encoding="utf-8")
         program.chmod(0o755)
         self.scene: dict[str, Any] = {"version": "Packer v1.11.2"}
         self.play()
@@ -89,13 +92,19 @@ class FakePacker:
     def play(self, **scene: Any) -> None:
         """Change the scenario."""
         self.scene |= scene
+        for name in ("version", "refusal"):
+            (self.folder / name).write_text(self.scene.get(name, ""), encoding="utf-8")
         (self.folder / "scenario.json").write_text(json.dumps(self.scene), encoding="utf-8")
 
     def calls(self, word: str = "build") -> list[dict[str, Any]]:
         """How it was called, oldest first."""
-        log = self.folder / "calls.jsonl"
-        every = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        return [call for call in every if call["words"][0] == word]
+        found = []
+        for log in sorted((self.folder / "calls").iterdir()):
+            words, _, rest = log.read_text(encoding="utf-8").partition("\0\n\0")
+            cwd, *env = rest.splitlines()
+            known = dict(line.partition("=")[::2] for line in env)
+            found.append({"words": words.split("\0"), "cwd": cwd, "env": known})
+        return [call for call in found if call["words"][0] == word]
 
     def marked(self, name: str) -> bool:
         """Whether it came to a point: `hanging`, `cleaning`, `cleaned`."""
@@ -107,11 +116,6 @@ class FakePacker:
 
     def release(self) -> None:
         (self.folder / "hold").unlink()
-
-
-def path_without(*hidden: str) -> str:
-    """A PATH folder's worth of the real tools that we start, without some of them."""
-    return os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p not in hidden)
 
 
 def eventually(what: Callable[[], Any], seconds: float = 10) -> Any:

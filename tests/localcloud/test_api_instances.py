@@ -102,6 +102,8 @@ def test_what_does_not_exist_is_refused(cloud: Any, asked: dict[str, Any], code:
 def test_the_same_client_token_is_the_same_instance(cloud: Any) -> None:
     first = cloud.run(ClientToken="once")
     assert cloud.run(ClientToken="once") == first
+    found = cloud.ec2.describe_instances(Filters=[{"Name": "client-token", "Values": ["once"]}])["Reservations"]
+    assert [one["InstanceId"] for one in found[0]["Instances"]] == [first]
     with refused("IdempotentParameterMismatch"):
         cloud.run(ClientToken="once", InstanceType="t3.small")
 

@@ -82,12 +82,17 @@ def test_files_that_nothing_names_are_swept_at_the_start(cloud: Any) -> None:
     assert not stray.exists()
 
 
-def test_a_state_that_cannot_be_read_is_moved_aside(cloud: Any, capfd: Any) -> None:
+def test_a_state_that_cannot_be_read_is_set_aside_with_its_disks(cloud: Any, capfd: Any) -> None:
+    instance = cloud.run()
+    cloud.wait(instance, "running")
+    name = cloud.volume(instance).name
     cloud.server.stop()
     cloud.folder.snapshot_file.write_bytes(b"not a snapshot")
     cloud.start()
-    assert "cannot be read" in capfd.readouterr().err
-    assert cloud.folder.snapshot_file.with_suffix(".unreadable").read_bytes() == b"not a snapshot"
+    assert "cannot be read" in capfd.readouterr().out
+    (aside,) = cloud.folder.root.glob("unreadable-*")
+    assert (aside / "api.state").read_bytes() == b"not a snapshot"
+    assert (aside / "volumes" / name).exists()
     assert cloud.ec2.describe_images(ImageIds=[cloud.public_ami()])["Images"]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from api_harness import client, eventually
+from botocore.exceptions import ClientError
 from fleet_lab import Visitors
 
 from localcloud import control
@@ -208,3 +209,15 @@ def test_a_port_that_a_program_of_the_host_holds_is_led_around_it(town: Any) -> 
     assert not answers()
     town.start()
     eventually(answers)
+
+
+def test_what_the_data_plane_does_not_speak_is_refused(town: Any) -> None:
+    arn = town.make_balancer()
+    (balancer,) = town.elbv2.describe_load_balancers()["LoadBalancers"]
+    with pytest.raises(ClientError, match=r"\(UnsupportedOperation\).*HTTPS"):
+        town.elbv2.create_listener(
+            LoadBalancerArn=balancer["LoadBalancerArn"],
+            Port=443,
+            Protocol="HTTPS",
+            DefaultActions=[{"Type": "forward", "TargetGroupArn": arn}],
+        )

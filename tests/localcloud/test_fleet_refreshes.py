@@ -214,3 +214,22 @@ def test_a_refresh_survives_a_restart_of_the_cloud(town: Any) -> None:
     town.restart()
     until(town, "Successful", 15)
     assert versions(town) == ["2", "2"]
+
+
+def test_a_last_checkpoint_below_100_leaves_the_others_as_they_are(town: Any) -> None:
+    town.make_group(town.template(town.bake("v1")), 2)
+    town.in_service(2)
+    begin(town, town.version(town.bake("v2")), CheckpointPercentages=[50], CheckpointDelay=0)
+    assert until(town, "Successful")["PercentageComplete"] == 50
+    town.in_service(2)
+    assert versions(town) == ["1", "2"]
+
+
+def test_a_suspended_process_holds_it_up(town: Any) -> None:
+    town.make_group(town.template(town.bake("v1")), 1)
+    town.in_service(1)
+    town.autoscaling.suspend_processes(AutoScalingGroupName="web", ScalingProcesses=["InstanceRefresh"])
+    begin(town, town.version(town.bake("v2")))
+    eventually(lambda: told(town).get("StatusReason") == "The InstanceRefresh process is suspended.")
+    town.autoscaling.resume_processes(AutoScalingGroupName="web")
+    until(town, "Successful")

@@ -19,6 +19,9 @@ pytestmark = [
 ]
 
 
+BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     lab = Lab(tmp_path, "127.201.8.9")
@@ -55,9 +58,9 @@ def test_a_virtual_machine_lives_as_an_instance_does(lab: Lab, machine: Machine)
     with machine.freeze():
         disks.copy(lab.disk, lab.disk.with_name("copy.raw"))
     assert b"Emergency Sync complete" in machine.console()
+    booted = lab.ssh(BOOT_ID)
     lab.ssh("sudo reboot")
-    assert until(lambda: "status" in lab.ssh("true"), 30)
-    lab.await_ssh(180)
+    assert until(lambda: lab.ssh(BOOT_ID).count("-") == 4 and lab.ssh(BOOT_ID) != booted, 180)
     assert machine.alive()
     machine.stop(60)
     assert b"Power down" in machine.console()

@@ -94,10 +94,11 @@ class Connection:
         if credentials is None:
             raise AwsError("no AWS credentials were found", next="aws configure, or set AWS_PROFILE")
         frozen = credentials.get_frozen_credentials()
-        found = {
+        return {
             "AWS_ACCESS_KEY_ID": frozen.access_key or "",
             "AWS_SECRET_ACCESS_KEY": frozen.secret_key or "",
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
+            # Set also when there is none: a token of other keys in the environment would make AWS refuse these.
+            "AWS_SESSION_TOKEN": frozen.token or "",
         }
-        return found | ({"AWS_SESSION_TOKEN": frozen.token} if frozen.token else {})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from goldenami.walls.aws import instances
+from goldenami.walls.aws import networks
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
 from goldenami.walls.aws.tags import on
@@ -63,7 +63,7 @@ def delete(aws: Connection, clock: Clock, name: str, vpc: str) -> bool:
     group = find(aws, name, vpc)
     if group is None:
         return False
-    instances.delete_security_group(aws, clock, group, timeout=300)
+    networks.delete_security_group(aws, clock, group, timeout=300)
     return True
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from goldenami.values.errors import AwsError
-from goldenami.values.images import Image
+from goldenami.values.images import Image, is_ours
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
 from goldenami.walls.aws.tags import mapping, pairs
@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 
 
 def of_family(aws: Connection, image_name: str) -> list[Image]:
-    """Every AMI of ours whose name starts with `NAME-`, whatever its state."""
+    """Every golden and base AMI of this name, whatever its state."""
     pages = (
         aws.client("ec2")
         .get_paginator("describe_images")
-        .paginate(Owners=["self"], Filters=[{"Name": "name", "Values": [f"{image_name}-*"]}])
+        .paginate(
+            Owners=["self"], Filters=[{"Name": "name", "Values": [f"{image_name}-golden-*", f"{image_name}-base-*"]}]
+        )
     )
-    return [_image(found) for page in pages for found in page["Images"]]
+    found = [_image(found) for page in pages for found in page["Images"]]
+    return [image for image in found if is_ours(image.name, image_name)]
 
 
 def get(aws: Connection, ami: str) -> Image | None:
@@ -78,9 +81,9 @@ def tag(aws: Connection, ids: Iterable[str], tags: Mapping[str, str]) -> None:
         aws.client("ec2").create_tags(Resources=given, Tags=pairs(tags))
 
 
-def untag(aws: Connection, ids: Iterable[str], keys: Iterable[str]) -> None:
-    """Take tags off, whatever their values."""
-    aws.client("ec2").delete_tags(Resources=list(ids), Tags=[{"Key": key} for key in keys])
+def untag(aws: Connection, ids: Iterable[str], names: Iterable[str]) -> None:
+    """Take tags off; one that is not there is fine."""
+    aws.client("ec2").delete_tags(Resources=list(ids), Tags=[{"Key": name} for name in names])
 
 
 def require_imdsv2(aws: Connection, ami: str) -> None:
@@ -118,5 +121,6 @@ def _image(found: ImageTypeDef) -> Image:
         snapshots=tuple(disk["SnapshotId"] for disk in disks if "SnapshotId" in disk),
         imds=found.get("ImdsSupport", ""),
         public=found.get("Public", False),
+        encrypted=bool(disks) and all(disk.get("Encrypted", False) for disk in disks),
         tags=mapping(found.get("Tags", [])),
     )

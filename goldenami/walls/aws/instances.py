@@ -1,4 +1,4 @@
-"""Instances and their security group: launch one to try an image, watch it, read its console, end it.
+"""Instances: launch one to try an image, watch it, read its console, end it.
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
 """
@@ -83,7 +83,7 @@ def launch(aws: Connection, clock: Clock, wanted: Launch) -> Instance:
             answer = aws.client("ec2").run_instances(**request)
             return _instance(answer["Instances"][0])
         except ClientError as error:
-            if code(error) != "InvalidParameterValue" or "profile" not in str(error):
+            if code(error) != "InvalidParameterValue" or "profile" not in str(error).lower():
                 raise
             refused = error
     assert refused is not None
@@ -179,86 +179,6 @@ def terminate(aws: Connection, clock: Clock, instance: str, timeout: float = 300
         if now is None or now.state == "terminated":
             return
     raise AwsError(f"{instance} is still shutting down", next=f"aws ec2 describe-instances --instance-ids {instance}")
-
-
-def vpc_of(aws: Connection, subnet: str | None) -> str:
-    """The VPC of a subnet, or the region's default VPC.
-
-    Raises:
-        AwsError: No subnet is given and the region has no default VPC.
-    """
-    ec2 = aws.client("ec2")
-    if subnet:
-        return ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["VpcId"]
-    found = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-    if not found:
-        raise AwsError(f"{aws.region} has no default VPC", next="set subnet_id under [targets.aws] in golden.toml")
-    return found[0]["VpcId"]
-
-
-def ensure_security_group(
-    aws: Connection, name: str, vpc: str, rules: Mapping[int, Sequence[str]], tags: Mapping[str, str]
-) -> str:
-    """A security group that lets in exactly these TCP ports from these networks; found again by its name.
-
-    Args:
-        aws: Where.
-        name: Its name, unique in the VPC.
-        vpc: The VPC's id.
-        rules: Networks (CIDR) for each port.
-        tags: Put on when it is made, in the same call, so that it can never be left behind unrecognised.
-
-    Returns:
-        Its id.
-    """
-    ec2 = aws.client("ec2")
-    try:
-        group = ec2.create_security_group(
-            GroupName=name,
-            Description=f"goldenami {name}",
-            VpcId=vpc,
-            TagSpecifications=[on("security-group", tags)],
-        )["GroupId"]
-    except ClientError as error:
-        if code(error) != "InvalidGroup.Duplicate":
-            raise
-        found = ec2.describe_security_groups(
-            Filters=[{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc]}]
-        )
-        group = found["SecurityGroups"][0]["GroupId"]
-    permissions: list[Any] = [
-        {
-            "IpProtocol": "tcp",
-            "FromPort": port,
-            "ToPort": port,
-            "IpRanges": [{"CidrIp": network} for network in networks if ":" not in network],
-            "Ipv6Ranges": [{"CidrIpv6": network} for network in networks if ":" in network],
-        }
-        for port, networks in rules.items()
-    ]
-    try:
-        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=permissions)
-    except ClientError as error:
-        if code(error) != "InvalidPermission.Duplicate":
-            raise
-    return group
-
-
-def delete_security_group(aws: Connection, clock: Clock, group: str, timeout: float = 120) -> None:
-    """Delete a security group, waiting while the network interface of an ended instance still holds it."""
-    refused: ClientError | None = None
-    for _ in attempts(clock, timeout=timeout, every=3):
-        try:
-            aws.client("ec2").delete_security_group(GroupId=group)
-            return
-        except ClientError as error:
-            if code(error) == "InvalidGroup.NotFound":
-                return
-            if code(error) != "DependencyViolation":
-                raise
-            refused = error
-    assert refused is not None
-    raise refused
 
 
 def _decoded(output: str) -> str:

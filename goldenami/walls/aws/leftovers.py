@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from botocore.exceptions import ClientError
 
 from goldenami.values.images import RUN
-from goldenami.walls.aws import instances
+from goldenami.walls.aws import instances, networks
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
 from goldenami.walls.aws.tags import mapping
@@ -81,7 +81,7 @@ def remove(aws: Connection, clock: Clock, left: Leftover) -> None:
         elif left.kind == "key-pair":
             ec2.delete_key_pair(KeyPairId=left.id)
         else:
-            instances.delete_security_group(aws, clock, left.id)
+            networks.delete_security_group(aws, clock, left.id)
     except ClientError as error:
         if not code(error).endswith(".NotFound"):
             raise

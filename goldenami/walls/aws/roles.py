@@ -99,6 +99,8 @@ def ensure(aws: Connection, name: str, wanted: Mapping[str, Any], why: str) -> s
             raise
     if wanted["Statement"]:
         iam.put_role_policy(RoleName=name, PolicyName="parameters", PolicyDocument=json.dumps(wanted))
+    else:
+        _drop_policy(aws, name)
     try:
         iam.create_instance_profile(InstanceProfileName=name)
     except ClientError as error:
@@ -139,6 +141,15 @@ def exists(aws: Connection, name: str) -> bool:
             raise
         return False
     return True
+
+
+def _drop_policy(aws: Connection, role: str) -> None:
+    """Take back what an earlier recipe's parameters allowed."""
+    try:
+        aws.client("iam").delete_role_policy(RoleName=role, PolicyName="parameters")
+    except ClientError as error:
+        if code(error) != "NoSuchEntity":
+            raise
 
 
 def caller(aws: Connection) -> tuple[str, str]:

@@ -1,0 +1,61 @@
+"""AWS on a bad day: throttled, late, without a reply, failing. A bake comes through, or says what happened."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from localcloud import control
+from tests.e2e.workspace import Workspace
+
+pytestmark = pytest.mark.e2e
+
+
+def fault(shop: Workspace, kind: str, action: str, times: int = 1, seconds: float = 0) -> None:
+    order = {"kind": kind, "action": action, "times": times, "seconds": seconds}
+    control.request(shop.cloud()["endpoint"], "POST", "faults", order)
+
+
+def golden(shop: Workspace) -> set[str]:
+    return {image["id"] for image in shop.golden()}
+
+
+def test_throttled_calls_are_asked_again(tiny: Workspace) -> None:
+    before = golden(tiny)
+    for action in ("DescribeImages", "RunInstances", "CreateTags", "PutParameter"):
+        fault(tiny, "throttle", action, times=2)
+    ami = tiny.ok("bake").strip()
+    assert golden(tiny) == before | {ami}
+
+
+def test_an_image_whose_creation_got_no_reply_is_adopted(tiny: Workspace) -> None:
+    before = golden(tiny)
+    fault(tiny, "lost_reply", "CreateImage")
+    ami = tiny.ok("bake").strip()
+    assert golden(tiny) == before | {ami}
+    assert tiny.leftovers() == []
+
+
+def test_an_image_that_appears_after_the_run_was_killed_is_adopted(tiny: Workspace) -> None:
+    before = golden(tiny)
+    fault(tiny, "late_ami", "CreateImage", seconds=20)
+    with tiny.running("bake") as bake:
+        bake.wait_for("Waiting for AMI to become ready")
+        bake.stop(signal.SIGKILL)
+    ami = tiny.ok("bake").strip()
+    assert golden(tiny) == before | {ami}
+    assert tiny.leftovers() == []
+
+
+@pytest.mark.parametrize(("kind", "action"), [("failed_ami", "CreateImage"), ("failed_launch", "RunInstances")])
+def test_what_aws_fails_is_said_and_cleaned_up(tiny: Workspace, kind: str, action: str) -> None:
+    candidate = tiny.candidate()
+    fault(tiny, kind, action)
+    done = tiny.invoke("bake")
+    assert done.returncode in (4, 6), done.stderr[-2000:]
+    assert "error: " in done.stderr
+    assert tiny.candidate() == candidate
+    ami = tiny.ok("bake").strip()
+    assert tiny.candidate() == ami
+    assert tiny.leftovers() == []

@@ -1,0 +1,36 @@
+"""The generated pages are as the code has them; what the README names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from goldenami.flows import selftest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_generated_pages_are_current() -> None:
+    stale = [path.name for path, text in selftest.pages(ROOT).items() if path.read_text(encoding="utf-8") != text]
+    assert not stale, f"{stale}: ./invoke docs writes them anew"
+
+
+def test_the_readme_starts_with_the_two_commands() -> None:
+    block = README.split("```sh\n", 1)[1].split("```", 1)[0]
+    assert [line.split("#")[0].strip() for line in block.strip().splitlines()] == ["./invoke bake", "./invoke test"]
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(((?!http)[^)#]+)", README))))
+def test_links_lead_somewhere(target: str) -> None:
+    assert (ROOT / target).exists()
+
+
+def test_exit_codes_are_documented() -> None:
+    from goldenami.values import errors
+
+    codes = {cls.code for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.GoldenError)}
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    assert codes <= documented

@@ -1,0 +1,118 @@
+"""The command line: every failure is a sentence and an exit code, never a traceback; results alone on stdout."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
+from invoke import Exit
+
+import tasks
+from goldenami.values import errors
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def end(raising: Callable[[], object]) -> Exit:
+    @tasks.command
+    def body() -> None:
+        raising()
+
+    with pytest.raises(Exit) as error:
+        body()
+    return error.value
+
+
+def throw(error: BaseException) -> Callable[[], object]:
+    def body() -> None:
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.GoldenError("x"), 1),
+        (errors.RecipeError(["golden.toml: x"]), 2),
+        (errors.UsageError("x"), 2),
+        (errors.SourceError("x"), 2),
+        (errors.RenderError("x"), 2),
+        (errors.ToolError("x"), 3),
+        (errors.BuildError("x"), 4),
+        (errors.GateError("x"), 5),
+        (errors.AwsError("x"), 6),
+        (ClientError({"Error": {"Code": "AccessDenied"}}, "RunInstances"), 6),
+        (NoCredentialsError(), 6),
+        (KeyboardInterrupt(), 130),
+        (ValueError("x"), 1),
+    ],
+)
+def test_each_kind_of_failure_has_its_exit_code(error: BaseException, code: int) -> None:
+    assert end(throw(error)).code == code
+
+
+def test_a_failure_says_what_the_state_and_the_next_command() -> None:
+    error = errors.BuildError("Packer failed", state="Nothing was launched.", next="packer validate .")
+    assert end(throw(error)).message == "\nerror: Packer failed\nNothing was launched.\nNext: packer validate ."
+
+
+def test_what_nobody_expected_is_a_sentence_too_and_says_how_to_see_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = end(throw(KeyError("x"))).message
+    assert told == "\nerror: unexpected: KeyError: 'x'\nNext: GOLDENAMI_DEBUG=1 shows where it happened"
+    monkeypatch.setenv("GOLDENAMI_DEBUG", "1")
+    with pytest.raises(KeyError):
+        tasks.command(throw(KeyError("x")))()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_it_like_an_interrupt(number: signal.Signals) -> None:
+    assert end(lambda: signal.raise_signal(number)).code == 130
+
+
+def test_an_exit_code_of_a_task_s_own_passes_through() -> None:
+    assert end(throw(Exit(code=7))).code == 7
+
+
+def test_a_task_that_succeeds_returns() -> None:
+    tasks.command(lambda: None)()
+
+
+def invoke(*words: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "invoke", *words]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["bake", "--bump=huge"], 2, "error: --bump huge is unknown; expected minor, major or patch"),
+        (["bake", "--version=newest"], 2, "error: 'newest' is not a version"),
+        (["bake", "--recipe=/no/such.toml"], 2, "/no/such.toml"),
+    ],
+)
+def test_from_outside(words: list[str], code: int, told: str) -> None:
+    done = invoke(*words)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_listing_the_tasks_imports_nothing_slow() -> None:
+    slow = "boto3 botocore jinja2 hcl2 pydantic rich moto cryptography localcloud goldenami.flows"
+    script = f"import sys, tasks; print([m for m in {slow.split()!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_every_task_says_what_it_does_and_what_its_options_mean() -> None:
+    for name in tasks.namespace.task_names:
+        task = tasks.namespace[name]
+        assert task.__doc__, name
+        options = {argument.name: argument.help for argument in task.get_arguments()}
+        assert all(options.values()), (name, options)
