@@ -122,7 +122,9 @@ def create(shop: Shop, ami: str = "") -> Fleet:
         assert scene.template is not None
         if scene.pointer is None:
             claim.confirm()
-            ledger.commit(shop, run.id, scene, scene.group.number or scene.template.default, image, "the first fleet")
+            number = scene.group.number or scene.template.default
+            image = images.get(shop.aws, scene.template.versions[number].image) or image
+            ledger.commit(shop, run.id, scene, number, image, "the first fleet")
     run.record(state="finished")
     found = balancers.get(shop.aws, shop.names.balancer) if shop.recipe.fleet.balancer else None
     where = address(shop, found) if found else direct_address(shop, scene.group)

@@ -11,7 +11,7 @@ from goldenami.flows.roll import Roll, restore
 from goldenami.flows.shop import Shop
 from goldenami.flows.watching import Watch
 from goldenami.values import template as data
-from goldenami.values.errors import GateError, UsageError
+from goldenami.values.errors import GateError, GoldenError, UsageError
 from goldenami.values.images import Image
 from goldenami.values.promotion import Plan, Wish, plan
 from goldenami.values.scene import Scene
@@ -109,8 +109,11 @@ def carry(shop: Shop, wanted: Wish, why: str, say: bool = True) -> Result:
         try:
             result = _carry(shop, run, claim, found, image, timeline, why)
         except BaseException as error:
-            run.record(state="failed", error=str(error) or type(error).__name__)
-            promotion_report.write(run, found, timeline, str(error).partition("\n")[0] or type(error).__name__)
+            reason = str(error) or type(error).__name__
+            run.record(state="failed", error=reason)
+            promotion_report.write(run, found, timeline, reason.partition("\n")[0])
+            if isinstance(error, KeyboardInterrupt) and timeline.first("started"):
+                raise _interrupted(image) from None
             raise
     run.record(state="finished", refresh=result.refresh, version=result.version)
     promotion_report.write(run, found, timeline, "")

@@ -52,18 +52,13 @@ def tiny(shop: Workspace, baked: str, tmp_path: Path) -> Workspace:
 def service(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A fleet of one that serves the tiny application through its balancer."""
     other = workspace.colleague(shop, tmp_path_factory.mktemp("service") / "tiny")
-    other.edit("golden.toml", 'source = "examples/guestbook"', 'source = "tests/e2e/tiny"')
-    other.edit(
-        "golden.toml",
-        "CGO_ENABLED=0 go build -modfile=distro.mod -trimpath -o guestbook ./cmd/server",
-        "go build -o guestbook main.go",
-    )
-    other.edit("golden.toml", 'schema = "schema.sql"\n', "")
+    workspace.use_tiny_app(other, "promote")
     for old, new in QUICK.items():
         other.edit("golden.toml", old, new)
-    (other.root / "tests/e2e/tiny/who.txt").write_text("promote")
-    good = other.ok("bake").strip()
-    address = other.ok("fleet.create", "--ami", good).strip()
-    yield Service(other, good, address.removeprefix("http://"))
+    other.ok("bake")
+    address = other.ok("fleet.create").strip()
+    found = Service(other, "", address.removeprefix("http://"))
+    found.good = found.pointer()
+    yield found
     other.ok("fleet.destroy", "--yes")
     assert other.leftovers() == []

@@ -43,7 +43,6 @@ class Service:
     good: str
     address: str
     clients: dict[str, Any] = field(default_factory=dict)
-    minor: int = 0
 
     def client(self, name: str) -> Any:
         if name not in self.clients:
@@ -62,9 +61,8 @@ class Service:
         while (state := self._state(machine)) != "stopped":  # EC2's own waiter gives up on `pending`
             assert time.monotonic() < deadline, state
             time.sleep(0.5)
-        self.minor += 1
-        version = f"9.{self.minor}.0"
-        name = f"guestbook-golden-v9.{self.minor}"
+        number = int(10 * time.time()) % 10**8  # no other module's images have it
+        version, name = f"9.{number}.0", f"guestbook-golden-v9.{number}"
         tags = {t["Key"]: t["Value"] for t in ec2.describe_images(ImageIds=[self.good])["Images"][0]["Tags"]}
         tags |= {"Name": name, "Version": version}
         if not verified:

@@ -92,12 +92,14 @@ def set_default(aws: Connection, template: str, number: int) -> None:
 
 def delete(aws: Connection, name: str) -> bool:
     """Delete a launch template with all its versions; False when there is none."""
+    found = get(aws, name)
+    if found is None:
+        return False
     try:
-        aws.client("ec2").delete_launch_template(LaunchTemplateName=name)
+        aws.client("ec2").delete_launch_template(LaunchTemplateId=found.id)
     except ClientError as error:
-        if code(error) in _ABSENT:
-            return False
-        raise
+        if code(error) not in _ABSENT:
+            raise
     return True
 
 
