@@ -43,7 +43,7 @@ def step(health: Targets, group: Any, now: float) -> int:
         finish(group, refresh, now)
         return scene.desired
     allowed = scene.desired if refresh.status == "RollbackInProgress" else checkpoint(refresh, scene, now)
-    if refresh.status == "InProgress" and refresh.checkpoint >= len(points_of(refresh)):
+    if refresh.status == "InProgress" and refresh.checkpoint >= len(points_of(refresh)) and not scene.moving:
         succeed(group, refresh)  # the last checkpoint was below 100: the others stay as they are
         return scene.desired
     if not members.running(group, "InstanceRefresh"):
@@ -98,7 +98,7 @@ def checkpoint(refresh: Any, scene: Scene, now: float) -> int:
             refresh.paused_until, refresh.status_reason = None, None
             refresh.checkpoint += 1
             continue
-        if scene.updated < count or point == 100:
+        if scene.updated < count or len(scene.stale) > scene.desired - count or point == 100:
             return count
         while (
             refresh.checkpoint + 1 < len(points)

@@ -61,6 +61,8 @@ defaults
   mode http
   # no connection to a target is used twice: a target that goes away cannot cut a request that was just sent on one
   option http-server-close
+  # a process that is replaced lets each kept connection have its next request, and closes it with the answer
+  option idle-close-on-response
   option forwardfor
   retries 0
   timeout connect 10s
