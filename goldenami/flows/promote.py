@@ -120,6 +120,15 @@ def carry(shop: Shop, wanted: Wish, why: str, say: bool = True) -> Result:
     return result
 
 
+def _interrupted(image: Image) -> GoldenError:
+    return GoldenError(
+        "interrupted; nobody watches the instance refresh now, and AWS goes on with it",
+        state="The production parameter and the template's default version are untouched.",
+        next=f"./invoke promote --ami {image.id} watches it again; ./invoke rollback takes it back",
+        exit_code=130,
+    )
+
+
 def _carry(shop: Shop, run: Run, claim: Held, found: Preflight, image: Image, timeline: Timeline, why: str) -> Result:
     scene, decided = found.scene, found.plan
     version = ensure_version(shop, run, found, image)
