@@ -13,6 +13,7 @@ from goldenami.walls import processes
 from goldenami.walls.aws import images, parameters, roles, templates
 
 PROMOTED = PREFIX + "promoted"
+PREVIOUS = "previous"  # the label of the parameter's version that was production before
 ROLLED_BACK = PREFIX + "rolled-back"
 
 
@@ -66,10 +67,10 @@ def commit(shop: Shop, run: str, scene: Scene, version: int, image: Image, why: 
         templates.set_default(shop.aws, scene.template.id, version)
     note = json.dumps({**asdict(line), "name": image.name}, ensure_ascii=False)
     name = shop.names.production
-    number = parameters.publish_ami(shop.aws, shop.clock, name, image.id, note)
-    former = scene.pointer
-    if former is not None and former.version != number:
-        parameters.label(shop.aws, name, former.version, "previous")
+    parameters.publish_ami(shop.aws, shop.clock, name, image.id, note)
+    former = scene.named_before(image.id)
+    if former is not None and PREVIOUS not in former.labels:
+        parameters.label(shop.aws, name, former.version, PREVIOUS)
     images.tag(shop.aws, [image.id], {PROMOTED: line.when})
     write(shop, line)
     return line

@@ -226,6 +226,13 @@ class Scene:
         """The production parameter as it is now."""
         return self.history[-1] if self.history else None
 
+    def named_before(self, ami: str) -> Pointer | None:
+        """The newest version of the pointer that is, or was before it named this AMI, another one."""
+        versions = list(self.history)
+        while versions and versions[-1].ami == ami:
+            versions.pop()
+        return versions[-1] if versions else None
+
     @property
     def active(self) -> Refresh | None:
         """The instance refresh that is under way."""
