@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,6 +23,14 @@ AGAIN_SECONDS = 1.0  # until an agent has answered
 PING_SECONDS = 60.0  # after that; AWS's agents call every five minutes
 POLICIES = ("AmazonSSMManagedInstanceCore", "AmazonEC2RoleforSSM", "AdministratorAccess")
 NEEDED = ("ssm:updateinstanceinformation", "ssm:update*", "ssm:*", "*")
+
+
+def run(fleet: Fleet, instance_id: str, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
+    """Run a program in a machine, as root: Machine.run. Raises CloudError when the machine takes none."""
+    machine = fleet.running().get(instance_id)
+    if machine is None:
+        raise CloudError(f"{instance_id} is off")
+    return machine.run(argv, stdin, timeout)
 
 
 class Agents:
@@ -49,7 +58,7 @@ class Agents:
 
     def _ping(self, instance: Any) -> None:
         try:
-            code, _, _ = self._fleet.run(instance.id, ("systemctl", "is-active", "--quiet", "basic.target"), b"", 5)
+            code, _, _ = run(self._fleet, instance.id, ("systemctl", "is-active", "--quiet", "basic.target"), b"", 5)
         except (CloudError, TimeoutError):
             code = 1
         answered, now = code == 0, time.time()

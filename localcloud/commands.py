@@ -15,7 +15,7 @@ from moto.ssm.exceptions import SSMException
 from moto.ssm.models import Command, ssm_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
-from localcloud.agents import managed
+from localcloud.agents import managed, run
 from localcloud.cloud import ACCOUNT, Cloud, instances
 from localcloud.errors import CloudError
 from localcloud.fleet import Fleet
@@ -124,7 +124,7 @@ def carry_out(cloud: Cloud, fleet: Fleet, command: Any, invocation: Invocation) 
             invocation.status = invocation.status_details = "InProgress"
             invocation.started = datetime.now(UTC)
         try:
-            code, out, err = fleet.run(invocation.instance_id, ("sh", "-c", RUNNER, "sh", folder), script, limit)
+            code, out, err = run(fleet, invocation.instance_id, ("sh", "-c", RUNNER, "sh", folder), script, limit)
         except TimeoutError:
             with cloud.change():
                 return invocation.end("TimedOut", "ExecutionTimedOut", 137)

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from moto.ec2.models.instances import InstanceState, StateReason
 from localcloud import disks, ports
 from localcloud.cloud import ACCOUNT, Cloud, instances, machine_address
 from localcloud.doors import Door
-from localcloud.errors import CloudError
 from localcloud.imds import Imds
 from localcloud.machines import Machine, Spec
 
@@ -73,15 +72,6 @@ class Fleet:
             return machine.console()
         path = self._cloud.folder.machine(instance.id) / "console.log"
         return path.read_bytes()[-65536:] if path.exists() else b""
-
-    # --- what other threads call (slow, without the lock) ---
-
-    def run(self, instance_id: str, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
-        """Run a program in a machine, as root. Raises CloudError when it takes none, TimeoutError as Machine.run."""
-        machine = self._machines.get(instance_id)
-        if machine is None:
-            raise CloudError(f"{instance_id} is off")
-        return machine.run(argv, stdin, timeout)
 
     # --- what lines call (slow, without the lock) ---
 
