@@ -227,6 +227,301 @@ def doctor(_: Context, recipe: str = "", target: str = "", json: bool = False) -
         raise Exit(code=3)
 
 
+_IMAGE = {
+    "ami": "the AMI to promote, by its id",
+    "version": "the AMI to promote, by its version, like v1.2",
+    "candidate": "promote the newest verified AMI",
+}
+
+
+@task(
+    help={
+        **_WHERE,
+        **_IMAGE,
+        "canary": "percent of the instances that go first (default: the recipe's)",
+        "watch": "how long they are watched: 90s, 5m, 1h (default: the recipe's)",
+        "unverified": "carry an image that has not passed its gates",
+        "why": "a word for the ledger",
+        "plan": "print the preflight page, and stop",
+        "json": "print JSON",
+    }
+)
+@command
+def promote(
+    _: Context,
+    recipe: str = "",
+    target: str = "",
+    ami: str = "",
+    version: str = "",
+    candidate: bool = False,
+    canary: str = "",
+    watch: str = "",
+    unverified: bool = False,
+    why: str = "",
+    plan: bool = False,
+    json: bool = False,
+) -> None:
+    """Carry a verified AMI to the fleet, canary first, and back by itself when it is bad; prints its id.
+
+    A numbered launch-template version with the literal AMI; an instance refresh that launches before it terminates; a
+    health gate on the canary. Only when the whole fleet serves it does the template's default version change, and last the
+    production parameter. Killed at any moment, the same command (or rollback) goes on.
+
+    Exit codes: 0 done, 2 usage, 5 refused by the preflight or rolled back by the gate, 6 AWS refused, 7 somebody else
+    is changing the fleet, 130 interrupted (the refresh goes on; promote again to watch it, rollback to take it back).
+    """
+    from goldenami.flows import promote as flow
+    from goldenami.flows import promote_telling
+    from goldenami.values.durations import percent, seconds
+
+    options = flow.Options(
+        ami=ami,
+        version=version,
+        candidate=candidate,
+        canary=percent(canary) if canary else None,
+        watch=seconds(watch) if watch else None,
+        unverified=unverified,
+        why=why,
+    )
+    shop = open_shop(recipe, target)
+    found = flow.preflight(shop, options)
+    if plan:
+        print(promote_telling.page(shop, found, as_json=json))
+        return
+    say(promote_telling.page(shop, found, as_json=False))
+    result = flow.promote(shop, options)
+    say(promote_telling.summary(shop, result))
+    print(promote_telling.facts(shop, result) if json else result.image.id)
+
+
+@task(
+    help={
+        **_WHERE,
+        "to": "the version to go back to (default: the previous good one)",
+        "ami": "the AMI to go back to, by its id",
+        "watch": "how long to watch: 90s, 5m",
+        "why": "a word for the ledger",
+        "plan": "print what would be done, and stop",
+        "json": "print JSON",
+    }
+)
+@command
+def rollback(
+    _: Context,
+    recipe: str = "",
+    target: str = "",
+    to: str = "",
+    ami: str = "",
+    watch: str = "",
+    why: str = "",
+    plan: bool = False,
+    json: bool = False,
+) -> None:
+    """Go back to the previous known-good image, by the same path as a promotion; prints its id.
+
+    Takes back a refresh that is under way, also one whose promotion has died; repairs it when pointer, template and group
+    disagree. Works long after a promotion has finished.
+    """
+    from goldenami.flows import promote_telling
+    from goldenami.flows import rollback as flow
+    from goldenami.values.durations import seconds
+
+    options = flow.Options(to=to, ami=ami, watch=seconds(watch) if watch else None, why=why)
+    shop = open_shop(recipe, target)
+    if plan:
+        print(promote_telling.way_back(shop, flow.look(shop, options), as_json=json))
+        return
+    say(promote_telling.way_back(shop, flow.look(shop, options), as_json=False))
+    result = flow.rollback(shop, options)
+    say(promote_telling.summary(shop, result))
+    print(promote_telling.facts(shop, result) if json else result.image.id)
+
+
+@task(help={**_WHERE, "json": "print JSON"})
+@command
+def status(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+    """One screen about the fleet: pointer, template, group, instances, what does not agree, what was promoted."""
+    from goldenami.flows import status as flow
+
+    shop = open_shop(recipe, target)
+    print(flow.tell(shop, flow.read(shop), as_json=json))
+
+
+@task(help={**_WHERE, **_IMAGE, "watch": "how long to watch the new instance: 90s, 5m", "json": "print JSON"})
+@command
+def deploy(
+    _: Context,
+    recipe: str = "",
+    target: str = "",
+    ami: str = "",
+    version: str = "",
+    candidate: bool = False,
+    watch: str = "",
+    json: bool = False,
+) -> None:
+    """Without a group: launch an instance of an AMI, wait until it is well, register it, terminate the old; prints its id.
+
+    The instance goes behind the balancer where there is one. When it is not well it is terminated, and the old one serves on.
+    """
+    from goldenami.flows import deploy as flow
+    from goldenami.flows import machine_telling
+    from goldenami.flows.promote import Options
+    from goldenami.values.durations import seconds
+
+    options = Options(ami=ami, version=version, candidate=candidate, watch=seconds(watch) if watch else 0)
+    done = flow.deploy(open_shop(recipe, target), options)
+    say(machine_telling.deployed(done))
+    print(machine_telling.deployed_facts(done) if json else done.machine.id)
+
+
+@task(help={**_WHERE, "ref": "a branch, tag or commit (default: the recipe's)", "instance": "only this one"})
+@command
+def update(_: Context, recipe: str = "", target: str = "", ref: str = "", instance: str = "") -> None:
+    """Update the application on the instances, in place: fetch, build, restart, health; back to what was when that fails.
+
+    Through Run Command ([fleet] run_command). The instances are marked as drifted from their image; what should last needs
+    a bake and a promotion.
+    """
+    from goldenami.flows import machine_telling
+    from goldenami.flows import update as flow
+
+    print(machine_telling.updated(flow.update(open_shop(recipe, target), ref, instance)))
+
+
+@task(help={**_WHERE, "json": "print JSON"})
+@command
+def instances(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+    """List the fleet's instances: state, image, version, health, drift."""
+    from goldenami.flows import machines
+
+    print(machines.tell(machines.every(open_shop(recipe, target)), as_json=json))
+
+
+@task(help={**_WHERE, "instance": "which one (default: the only one)"})
+@command
+def console(_: Context, recipe: str = "", target: str = "", instance: str = "") -> None:
+    """Print what an instance wrote on its console, also for an hour after it is gone."""
+    from goldenami.flows import machines
+
+    print(machines.console(open_shop(recipe, target), instance))
+
+
+@task(
+    help={
+        **_WHERE,
+        "instance": "which one (default: the only one)",
+        "lines": "how many lines to begin with",
+        "follow": "go on until interrupted",
+    }
+)
+@command
+def logs(
+    _: Context, recipe: str = "", target: str = "", instance: str = "", lines: int = 100, follow: bool = False
+) -> None:
+    """Print the service's journal of an instance, through Run Command."""
+    from goldenami.flows import machines
+
+    machines.logs(open_shop(recipe, target), instance, lines, follow=follow, show=lambda text: print(text, flush=True))
+
+
+@task(
+    help={
+        **_WHERE,
+        "instance": "which one (default: the only one)",
+        "key": "the private key's file",
+        "run": "a command to run instead of a shell",
+    }
+)
+@command
+def ssh(_: Context, recipe: str = "", target: str = "", instance: str = "", key: str = "", run: str = "") -> None:
+    """Log in to an instance (needs key_name under [fleet])."""
+    from goldenami.flows import machines
+
+    raise Exit(code=machines.ssh(open_shop(recipe, target), instance, key, run))
+
+
+@task(
+    help={
+        **_WHERE,
+        "instance": "which one",
+        "decrement": "let the group's size go down with it, so that it is not replaced",
+        "force": "even if it is the last one that serves",
+    }
+)
+@command
+def terminate(
+    _: Context,
+    instance: str,
+    recipe: str = "",
+    target: str = "",
+    decrement: bool = False,
+    force: bool = False,
+) -> None:
+    """Terminate an instance of the fleet; the group launches another one. Prints its id."""
+    from goldenami.flows import machines
+
+    print(machines.terminate(open_shop(recipe, target), instance, decrement=decrement, force=force).id)
+
+
+@task(name="policy", positional=["task"], help={**_WHERE, "task": "the task, like promote"})
+@command
+def iam_policy(_: Context, task: str, recipe: str = "", target: str = "") -> None:
+    """Print the least-privilege IAM policy of a task, as JSON."""
+    from goldenami.flows import machine_telling
+
+    print(machine_telling.policy(open_shop(recipe, target), task))
+
+
+@task(
+    name="create",
+    help={**_WHERE, "ami": "launch a new fleet from this AMI", "plan": "only list", "json": "print JSON"},
+)
+@command
+def fleet_create(
+    _: Context, recipe: str = "", target: str = "", ami: str = "", plan: bool = False, json: bool = False
+) -> None:
+    """Make the fleet, or correct it: launch template, Auto Scaling group, balancer, role; prints its address.
+
+    Everything is found again by its name, so repeating it changes nothing. The first image of a new fleet is production's,
+    else the candidate, which becomes production once the fleet serves it. A fleet that exists keeps its image.
+    """
+    from goldenami.flows import fleet, fleet_telling
+
+    shop = open_shop(recipe, target)
+    if plan:
+        print(fleet_telling.parts(fleet.look(shop), "create", as_json=json))
+        return
+    made = fleet.create(shop, ami)
+    say(fleet_telling.created(shop, made))
+    print(fleet_telling.facts(shop, made) if json else made.address)
+
+
+@task(name="show", help={**_WHERE, "json": "print JSON"})
+@command
+def fleet_show(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+    """List the parts of the fleet, and which of them are there."""
+    from goldenami.flows import fleet, fleet_telling
+
+    print(fleet_telling.parts(fleet.look(open_shop(recipe, target)), "show", as_json=json))
+
+
+@task(name="destroy", help={**_WHERE, "plan": "only list", "yes": "really do it", "json": "print JSON"})
+@command
+def fleet_destroy(
+    _: Context, recipe: str = "", target: str = "", plan: bool = False, yes: bool = False, json: bool = False
+) -> None:
+    """Take the fleet down: users are not served any more. Images and parameters stay."""
+    from goldenami.flows import fleet, fleet_telling
+
+    shop = open_shop(recipe, target)
+    if plan or not yes:
+        print(fleet_telling.parts(fleet.look(shop), "destroy", as_json=json))
+        if not plan:
+            raise Exit("error: this ends the service\nNext: ./invoke fleet.destroy --yes", 2)
+        return
+    print(fleet_telling.removed(fleet.destroy(shop), as_json=json))
+
+
 @task(
     help={
         "e2e": "only the end-to-end tests",
@@ -235,11 +530,11 @@ def doctor(_: Context, recipe: str = "", target: str = "", json: bool = False) -
     }
 )
 @command
-def test(_: Context, e2e: bool = False, quick: bool = False, k: str = "") -> None:
+def test(_: Context, e2e: bool = False, quick: bool = False, fleet: bool = False, k: str = "") -> None:
     """Run the linters and the tests, from quoting to a real bake on the local cloud."""
     from goldenami.flows import selftest
 
-    raise Exit(code=selftest.run(ROOT, e2e=e2e, quick=quick, keyword=k))
+    raise Exit(code=selftest.run(ROOT, e2e=e2e, quick=quick, fleet=fleet, keyword=k))
 
 
 @task
@@ -296,4 +591,10 @@ def local_reset(_: Context, yes: bool = False) -> None:
 local = Collection("local")
 for _task in (local_up, local_down, local_status, local_reset):
     local.add_task(_task)
-namespace = Collection(bake, render, verify, images, sweep, doctor, test, docs, local)
+fleet = Collection("fleet")
+for _task in (fleet_create, fleet_show, fleet_destroy):
+    fleet.add_task(_task)
+iam = Collection("iam")
+iam.add_task(iam_policy)
+_OPERATE = (promote, rollback, status, deploy, update, instances, console, logs, ssh, terminate)
+namespace = Collection(bake, render, verify, images, sweep, doctor, test, docs, *_OPERATE, fleet, iam, local)

@@ -67,6 +67,10 @@ def show(info: control.Info, as_json: bool) -> None:
     print(f"state     {info.state}")
     for one in info.instances:
         print(f"instance  {one['id']}  {one['state']:13} {one['address'] or '-':15} {one['image']}")
+    for one in info.groups:
+        print(f"group     {one['name']}  {one['in_service']} of {one['desired']} in service")
+    for one in info.balancers:
+        print(f"balancer  {one['name']}  {one['state']:13} {one['address']}")
     for one in info.images:
         print(f"image     {one['id']}  {one['state']:13} {one['bytes'] / 1e6:6.0f} MB  {one['name']}")
 

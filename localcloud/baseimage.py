@@ -34,6 +34,7 @@ SOURCES = tuple(
 PACKAGES = (
     "systemd-sysv", "udev", "dbus", "openssh-server", "sudo",
     "ca-certificates", "curl", "e2fsprogs", "iproute2", "libnss-myhostname", "netbase", "procps", "zstd",
+    "qemu-guest-agent",  # how commands reach a virtual machine; elsewhere it finds no port, and does not start
 )  # fmt: skip
 BASE = Path(__file__).parent / "base"
 TOOLS = ("mmdebstrap", "mkfs.ext4", "tar")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from moto.ec2.models import ec2_backends
+from moto.elbv2.models import elbv2_backends
 
 from localcloud.addresses import Addresses
 from localcloud.faults import Faults
@@ -82,7 +83,12 @@ def images() -> list[Any]:
 
 
 def used_addresses() -> list[str | None]:
-    return [address for instance in instances() for address in (instance.public_ip, machine_address(instance))]
+    machines = [address for instance in instances() for address in (instance.public_ip, machine_address(instance))]
+    return machines + [
+        balancer.dns_name
+        for _, _, one in list(elbv2_backends.iter_backends())
+        for balancer in one.load_balancers.values()
+    ]
 
 
 def machine_address(instance: Any) -> str | None:

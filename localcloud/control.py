@@ -39,6 +39,8 @@ class Info:
     secret_key: str = "test"  # noqa: S105 - moto takes any
     instances: list[dict[str, Any]] = field(default_factory=list)
     images: list[dict[str, Any]] = field(default_factory=list)
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    balancers: list[dict[str, Any]] = field(default_factory=list)
     faults: list[dict[str, Any]] = field(default_factory=list)
 
 

@@ -15,8 +15,9 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import Instance, InstanceState
 from moto.ec2.responses import EC2Response
-from moto.ec2.utils import filter_dict_attribute_mapping
+from moto.ec2.utils import filter_dict_attribute_mapping, filter_iam_instance_profiles
 
+from localcloud import templates
 from localcloud.cloud import Cloud
 from localcloud.diskimage import usable_image
 from localcloud.errors import CloudError
@@ -36,7 +37,10 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
         """Also what Auto Scaling calls. moto: any AMI, an invented 8 GiB volume, running at once."""
         template = self._get_template_from_args(asked["launch_template"]) if asked.get("launch_template") else None
         data = template.data if template else {}
-        image = usable_image(cloud, self, image_id or data.get("ImageId"))
+        image = usable_image(cloud, self, image_id or templates.image_of(self.region_name, self.account_id, data))
+        templates.filled(asked, data)
+        if profile := data.get("IamInstanceProfile"):  # before anything is made: an unknown profile must leave nothing
+            filter_iam_instance_profiles(self.account_id, "aws", profile.get("Arn"), profile.get("Name"))
         mappings = asked.get("block_device_mappings") or data.get("BlockDeviceMappings") or []
         if not mappings and asked.get("launch_config"):
             mappings = asked["launch_config"].block_device_mapping_dict

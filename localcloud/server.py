@@ -11,11 +11,33 @@ from collections.abc import Callable
 from typing import Any
 
 import moto.settings
+from moto.autoscaling.models import autoscaling_backends
 from moto.core.base_backend import BackendDict
 from moto.ec2.models import ec2_backends
+from moto.elbv2.models import elbv2_backends
 from werkzeug.serving import make_server
 
-from localcloud import attributes, baseimage, debian, disks, images, instances, pages, parameters, templates, volumes
+from localcloud import (
+    agents,
+    attributes,
+    balancer,
+    baseimage,
+    commands,
+    debian,
+    disks,
+    groups,
+    images,
+    instances,
+    invocations,
+    membership,
+    pages,
+    parameters,
+    refreshes,
+    targets,
+    template_actions,
+    templates,
+    volumes,
+)
 from localcloud import machines as drivers
 from localcloud.addresses import PORT, claim
 from localcloud.cloud import ACCOUNT, Base, Cloud
@@ -27,6 +49,9 @@ from localcloud.fleet import Fleet
 from localcloud.folder import Folder, default_cache, write_whole
 from localcloud.gateway import Gateway
 from localcloud.machines import Driver
+from localcloud.scaling import Scaling
+from localcloud.targets import Targets
+from localcloud.ticks import Ticker
 
 
 class Server:
@@ -40,6 +65,14 @@ class Server:
         self.cloud = Cloud(folder, driver, base, prefix)
         self.gateway = Gateway(self.cloud)
         self.fleet = Fleet(self.cloud, self.gateway)
+        self.health = Targets(self.cloud.faults)
+        self.balancer = balancer.Balancer(self.cloud, self.health)
+        self.agents = agents.Agents(self.cloud, self.fleet)
+        self._tickers = [
+            Ticker("balancer", self.balancer.tick),
+            Ticker("agents", self.agents.tick),
+            Ticker("scaling", Scaling(self.cloud, self.health).tick),
+        ]
         self.gateway.after_change = self.fleet.settle_ports
         self.gateway.status = self.status
         self.endpoint = f"http://{prefix}.1:{PORT}"
@@ -62,6 +95,15 @@ class Server:
         attributes.install()
         pages.install()
         templates.install()
+        template_actions.install()
+        targets.install(self.health)
+        balancer.install(cloud)
+        groups.install(cloud)
+        membership.install()
+        refreshes.install(cloud)
+        agents.install()
+        commands.install(cloud, fleet)
+        invocations.install()
         with cloud.change():
             cloud.store.load()
             for backend in [ec2_backends[ACCOUNT][cloud.region], *(b for _, _, b in ec2_backends.iter_backends())]:
@@ -70,16 +112,29 @@ class Server:
             known = all_instances()
             images.resume(cloud, fleet, known)
             instances.resume(cloud, fleet, known)
+            balancer.resume(cloud)
+            groups.resume()
+            commands.resume(cloud, fleet)
         fleet.watch()
+        for ticker in self._tickers:
+            ticker.start()
         self._thread.start()
 
     def stop(self) -> None:
         """Answer no more, power the machines off, keep everything."""
         self._server.shutdown()
         self._server.server_close()
+        self.hold_still()
         self.fleet.shut_down()
         with self.cloud.lock:
             self.cloud.store.save()
+
+    def hold_still(self) -> None:
+        """End all that happens by itself: no more replacements, probes, forwarded requests."""
+        for ticker in reversed(self._tickers):
+            ticker.stop()
+        self.balancer.stop()
+        self.agents.stop()
 
     def status(self) -> dict[str, Any]:
         """What `status` shows; no secrets in it."""
@@ -107,6 +162,20 @@ class Server:
             "images": [
                 {"id": one.id, "name": one.name, "state": one.state, "owner": one.owner_id, "bytes": self._bytes(one)}
                 for one in all_images()
+            ],
+            "balancers": [
+                {"name": one.name, "address": one.dns_name, "state": one.state}
+                for _, _, backend in elbv2_backends.iter_backends()
+                for one in backend.load_balancers.values()
+            ],
+            "groups": [
+                {
+                    "name": one.name,
+                    "desired": one.desired_capacity,
+                    "in_service": sum(member.lifecycle_state == "InService" for member in one.instance_states),
+                }
+                for _, _, backend in autoscaling_backends.iter_backends()
+                for one in backend.autoscaling_groups.values()
             ],
             "faults": cloud.faults.listed(),
         }

@@ -13,21 +13,23 @@ from goldenami.walls import shell
 _BEGIN, _END = "<!-- tasks: begin -->", "<!-- tasks: end -->"
 
 
-def run(root: Path, *, e2e: bool = False, quick: bool = False, keyword: str = "") -> int:
+def run(root: Path, *, e2e: bool = False, quick: bool = False, fleet: bool = False, keyword: str = "") -> int:
     """Run the linters, then the tests; all linters run even if one complains.
 
     Args:
         root: The checkout.
         e2e: Only the tests that boot machines.
         quick: Only the tests that do not.
+        fleet: Only the tests that renew whole fleets.
         keyword: Only tests that match (pytest's -k).
 
     Returns:
         0 when everything passed, else the first exit code that was not 0.
     """
-    codes = [] if e2e or keyword else [_run(root, argv) for argv in linters(root)]
-    marker = "e2e or qemu" if e2e else "not e2e and not qemu" if quick else ""
-    selected = (["-m", marker] if marker else []) + (["-k", keyword] if keyword else [])
+    codes = [] if e2e or fleet or keyword else [_run(root, argv) for argv in linters(root)]
+    markers = {"fleet": fleet, "e2e or qemu": e2e, "not e2e and not qemu and not fleet": quick}
+    marker = next((text for text, wanted in markers.items() if wanted), "not fleet")
+    selected = ["-m", marker] + (["-k", keyword] if keyword else [])
     codes.append(_run(root, [sys.executable, "-m", "pytest", *selected]))
     return next((code for code in codes if code), 0)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from goldenami.values.families import FAMILIES, Family
 from goldenami.values.recipe import Recipe
+from goldenami.values.scene import Names
 from goldenami.values.targets import Target
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.clock import Clock
@@ -44,6 +45,11 @@ class Shop:
     def family(self) -> Family:
         """The operating-system family's facts."""
         return FAMILIES[self.recipe.image.family]
+
+    @property
+    def names(self) -> Names:
+        """What the parts of the fleet are called."""
+        return Names(self.name)
 
     @property
     def candidate(self) -> str:

@@ -2,7 +2,7 @@
 
 Exit codes (documented in the README): 0 done, 1 anything else that failed, 2 the command line, the recipe or what
 was rendered from it, 3 a missing or unsuitable tool on this machine, 4 the build failed, 5 a gate refused the image,
-6 AWS refused or cannot be reached, 130 interrupted.
+6 AWS refused or cannot be reached, 7 somebody else is changing the fleet, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -91,3 +91,9 @@ class AwsError(GoldenError):
     """AWS (or the endpoint that stands for it) refused, or cannot be reached."""
 
     code = 6
+
+
+class BusyError(GoldenError):
+    """Somebody else is changing the fleet."""
+
+    code = 7

@@ -10,6 +10,7 @@ from pydantic import PrivateAttr, ValidationError
 
 from goldenami.values.application import App, Database, Parameter
 from goldenami.values.errors import RecipeError
+from goldenami.values.fleet import Fleet, Promote
 from goldenami.values.kinds import Frozen, Section, Text, key
 from goldenami.values.mending import mend
 from goldenami.values.problems import Problem, broken, explain
@@ -38,6 +39,8 @@ class Recipe(Section):
         (), means="What it reads from Parameter Store.", expected="[[parameters]] sections", example=[]
     )
     instance: Instance = key(Instance(), means="What it runs on.", example={})
+    fleet: Fleet = key(Fleet(), means="The instances that serve users, and their balancer.", example={})
+    promote: Promote = key(Promote(), means="How a new image is carried to the fleet.", example={})
     tags: dict[str, Text] = key(
         {},
         means="Further tags of all that is made.",

@@ -24,7 +24,7 @@ OWN_TAGS = ("Name", "Version", "Environment", "Created", "Go", "PostgreSQL")
 
 def check(recipe: Recipe) -> list[Problem]:
     """Every problem that lies between keys, in the order of the recipe."""
-    rules = (_architecture, _root_volume, _go, _postgresql, _app, _database, _parameters, _tags, _targets)
+    rules = (_architecture, _root_volume, _go, _postgresql, _app, _database, _parameters, _fleet, _tags, _targets)
     return list(chain.from_iterable(rule(recipe) for rule in rules))
 
 
@@ -151,6 +151,33 @@ def _parameters(recipe: Recipe) -> Iterator[Problem]:
         if parameter.generate and not secret:
             got = f'true for a {parameter.type}; set type = "SecureString", or give a value'
             yield Problem((*at, "generate"), "false unless the parameter is a SecureString", got, ((*at, "type"),))
+
+
+def _fleet(recipe: Recipe) -> Iterator[Problem]:
+    fleet, at = recipe.fleet, ("fleet",)
+    if fleet.min > fleet.max:
+        yield Problem((*at, "min"), f"at most max, {fleet.max}", str(fleet.min), ((*at, "max"),))
+    elif not fleet.min <= fleet.desired <= fleet.max:
+        expected = f"a number from min, {fleet.min}, to max, {fleet.max}"
+        yield Problem((*at, "desired"), expected, str(fleet.desired), ((*at, "min"), (*at, "max")))
+    for name, given in (("zones", fleet.zones), ("subnet_ids", fleet.subnet_ids)):
+        if len(set(given)) != len(given):
+            yield Problem((*at, name), "each once", "one of them twice")
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
+    places = ("subnet_ids", fleet.subnet_ids) if fleet.subnet_ids else ("zones", fleet.zones)
+    if fleet.balancer and len(places[1]) < 2:
+        got = f"{len(places[1])}; add one, or set balancer = false"
+        yield Problem((*at, places[0]), "two or more, which a balancer needs", got, ((*at, "balancer"),))
+    if fleet.certificate_arn and not fleet.balancer:
+        yield Problem((*at, "certificate_arn"), "none with balancer = false", "one", ((*at, "balancer"),))
+    least = fleet.health.interval * fleet.health.healthy
+    if fleet.balancer and fleet.warmup <= least:
+        got = f"{fleet.warmup}, while the balancer takes {least} to find an instance healthy"
+        looks_at: tuple[Place, ...] = ((*at, "health", "interval"), (*at, "health", "healthy"), (*at, "balancer"))
+        yield Problem((*at, "warmup"), f"more than {least}", got, looks_at)
+    if fleet.health.timeout >= fleet.health.interval:
+        got = f"{fleet.health.timeout}, with an interval of {fleet.health.interval}"
+        yield Problem((*at, "health", "timeout"), "less than interval", got, ((*at, "health", "interval"),))
 
 
 def _tags(recipe: Recipe) -> Iterator[Problem]:

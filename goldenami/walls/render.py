@@ -115,6 +115,16 @@ def verify_script(recipe: Recipe, nonce: str, root: Path = ROOT) -> str:
     return _text("verify.sh.j2", {"recipe": recipe, "nonce": nonce}, root)
 
 
+def update_script(recipe: Recipe, region: str, ref: str, root: Path = ROOT) -> str:
+    """The script that updates the application on an instance, in place, to a ref; back to what was when that fails."""
+    return _text("update.sh.j2", {**context(recipe, "app", region, ""), "ref": ref}, root)
+
+
+def page(template: str, values: Mapping[str, object], root: Path = ROOT) -> str:
+    """An HTML page; its template escapes each value itself (`| e`)."""
+    return _text(template, values, root)
+
+
 def _contents(values: Mapping[str, object], recipe: Recipe, layer: Layer, root: Path) -> dict[str, str]:
     """The files that go into the guest, by their path in the folder."""
     contents = {path: source.read_text(encoding="utf-8") for path, source in _copied(layer, root)}

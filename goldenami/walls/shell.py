@@ -137,6 +137,18 @@ def stream(
             raise
 
 
+def foreground(argv: Sequence[str]) -> int:
+    """Run a program on our own terminal and return its exit code.
+
+    Raises:
+        ToolError: The program is not installed.
+    """
+    try:
+        return subprocess.run(list(argv), check=False).returncode
+    except FileNotFoundError:
+        raise _missing(argv[0]) from None
+
+
 def _follow(source: IO[str], child: subprocess.Popen[str]) -> Iterator[str]:
     """The lines of a file that a program is still writing, until it has ended."""
     part = ""

@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from localcloud.machines import cgroups, detour, kept, loops, slirp
+from localcloud.machines import cgroups, detour, inside, kept, loops, slirp
 from localcloud.machines.console import tail
 from localcloud.machines.errors import MachineError, install_hint, missing
 from localcloud.machines.model import API_ADDRESS, GUEST_NETWORK, METADATA_ADDRESS, Spec
@@ -134,6 +134,11 @@ class ContainerMachine:
                 if inside:
                     _sync(Path(f"/proc/{inside[0]}/root") / folder.relative_to("/") / "root")
                 yield
+
+    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> inside.Ran:
+        if not self.alive():
+            raise MachineError(f"machine {self._spec.instance_id} is off")
+        return inside.in_container(self._spec.folder, argv, stdin, timeout)
 
     def console(self) -> bytes:
         return tail(self._spec.folder / "console.log")

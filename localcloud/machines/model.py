@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,13 @@ class Machine(Protocol):
 
     def freeze(self) -> AbstractContextManager[None]:
         """Hold it still, with its disk written out, for as long as the context lasts."""
+
+    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
+        """Run a program in it as root: its exit code and what it printed on its two outputs.
+
+        Raises MachineError when nobody in the machine takes commands, TimeoutError when it took longer than `timeout`
+        seconds (it is ended then).
+        """
 
     def console(self) -> bytes:
         """The end of what it printed on its console."""

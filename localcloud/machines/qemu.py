@@ -7,12 +7,12 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localcloud.machines import detour, kept, kernel, qmp
+from localcloud.machines import detour, inside, kept, kernel, qmp
 from localcloud.machines.console import tail
 from localcloud.machines.errors import MachineError, install_hint, missing, tool
 from localcloud.machines.model import (
@@ -64,6 +64,8 @@ def qemu_argv(spec: Spec, image: kernel.Kernel, accelerator: str) -> list[str]:
         "-chardev", "socket,id=console,path=console.sock,server=on,wait=off,logfile=console.log,logappend=off",
         "-serial", "chardev:console",
         "-qmp", "unix:qmp.sock,server=on,wait=off",
+        "-device", "virtio-serial-pci", "-chardev", "socket,id=agent,path=agent.sock,server=on,wait=off",
+        "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
         "-kernel", image.image.name, "-initrd", image.initrd.name,
         "-append", kernel.command_line(spec.init_arguments, CONSOLES[arch]),
     ]  # fmt: skip
@@ -91,7 +93,7 @@ class QemuMachine:
             if not spec.disk.is_file():
                 raise MachineError(f"cannot start machine {spec.instance_id}: its disk {spec.disk} does not exist")
             spec.folder.mkdir(parents=True, exist_ok=True)
-            for name in ("qmp.sock", "console.sock"):
+            for name in ("qmp.sock", "console.sock", "agent.sock"):
                 (spec.folder / name).unlink(missing_ok=True)
             # A machine that was cut off leaves its journal to be replayed, and /boot cannot be read right before.
             subprocess.run([tool("e2fsck") or "e2fsck", "-p", str(spec.disk)], check=False, capture_output=True)
@@ -154,7 +156,7 @@ class QemuMachine:
                 kept.cut(self._process)
                 self._process = None
             detour.remove(self._spec.folder)
-            for name in ("qmp.sock", "console.sock", "vmlinuz", "initrd.img"):
+            for name in ("qmp.sock", "console.sock", "agent.sock", "vmlinuz", "initrd.img"):
                 (self._spec.folder / name).unlink(missing_ok=True)
 
     def alive(self) -> bool:
@@ -194,6 +196,11 @@ class QemuMachine:
                 if b"Emergency Sync complete" in tail(log, log.stat().st_size - before):
                     return
                 time.sleep(0.05)
+
+    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> inside.Ran:
+        if not self.alive():
+            raise MachineError(f"machine {self._spec.instance_id} is off")
+        return inside.in_virtual_machine(self._spec.folder, argv, stdin, timeout)
 
     def console(self) -> bytes:
         return tail(self._spec.folder / "console.log")

@@ -24,6 +24,26 @@ def execute(path: Path, command: str, arguments: dict[str, Any] | None = None, t
         raise MachineError(f"cannot reach the virtual machine ({path}): {error}") from error
 
 
+def ask_agent(path: Path, command: str, arguments: dict[str, Any], timeout: float = 5) -> Any:
+    """Run one command of the agent in the guest. Raises MachineError when no agent answers or it refuses.
+
+    A byte that no text has makes the agent drop what an earlier, broken-off connection left it with.
+    """
+    deadline, number = time.monotonic() + timeout, time.monotonic_ns() % 2**31
+    try:
+        with connect(path, deadline) as client, client.makefile("rwb") as stream:
+            stream.write(b"\xff")
+            stream.write(json.dumps({"execute": "guest-sync-delimited", "arguments": {"id": number}}).encode() + b"\n")
+            stream.flush()
+            while stream.read(1) not in (b"\xff", b""):
+                pass
+            if json.loads(stream.readline())["return"] != number:
+                raise MachineError("the agent in the virtual machine does not answer in order")
+            return _call(stream, command, arguments)
+    except (OSError, ValueError) as error:
+        raise MachineError(f"the agent in the virtual machine does not answer ({path}): {error}") from error
+
+
 def monitor(path: Path, line: str) -> str:
     """Run a line of the human monitor, for what QMP has no command for; what it prints is its error, if any."""
     answer: str = execute(path, "human-monitor-command", {"command-line": line})

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import workspace
+from tests.e2e.service import QUICK, Service
 from tests.e2e.workspace import Workspace
 
 
@@ -49,3 +50,19 @@ def tiny(shop: Workspace, baked: str, tmp_path: Path) -> Iterator[Workspace]:
     for image in other.images():  # each is more than a gigabyte
         if image["id"] not in kept:
             other.client("ec2").deregister_image(ImageId=image["id"], DeleteAssociatedSnapshots=True)
+
+
+@pytest.fixture(scope="module")
+def service(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A fleet of one that serves the tiny application through its balancer."""
+    other = workspace.colleague(shop, tmp_path_factory.mktemp("service") / "tiny")
+    workspace.use_tiny_app(other, "promote")
+    for old, new in QUICK.items():
+        other.edit("golden.toml", old, new)
+    other.ok("bake")
+    address = other.ok("fleet.create").strip()
+    found = Service(other, "", address.removeprefix("http://"))
+    found.good = found.pointer()
+    yield found
+    other.ok("fleet.destroy", "--yes")
+    assert other.leftovers() == []

@@ -44,6 +44,8 @@ def head(path: Path, size: int = 10) -> bytes:
 class Harness:
     """A running server on a folder that outlives it, and the calls that most tests need."""
 
+    driver_type = MemoryDriver
+
     def __init__(self, root: Path) -> None:
         self.folder = Folder(root / "state")
         self.folder.prepare()
@@ -51,10 +53,10 @@ class Harness:
         self.start()
 
     def start(self) -> None:
-        self.driver = MemoryDriver()
+        self.driver = self.driver_type()
         self.server = Server(self.folder, self.driver, self.base)
         self.server.start()
-        for service in ("ec2", "ssm", "s3", "iam"):
+        for service in ("ec2", "ssm", "s3", "iam", "autoscaling", "elbv2"):
             setattr(self, service, client(self.server.endpoint, service))
 
     def restart(self) -> None:

@@ -19,3 +19,16 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     harness = Harness(tmp_path)
     yield harness
     harness.server.stop()
+
+
+@pytest.fixture
+def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A local cloud whose machines serve HTTP, with short ticks and little patience."""
+    from fleet_lab import Town
+
+    monkeypatch.setattr(disks, "grow", grow)
+    monkeypatch.setattr("localcloud.ticks.SECONDS", 0.05)
+    monkeypatch.setenv("GOLDENAMI_REFRESH_PATIENCE", "2")
+    harness = Town(tmp_path)
+    yield harness
+    harness.server.stop()

@@ -79,7 +79,9 @@ def test_what_moto_lacks_is_a_client_error(cloud: Any) -> None:
     for call in (
         lambda: cloud.ec2.describe_instance_topology(),
         lambda: cloud.ssm.list_nodes(),
-        lambda: autoscaling.describe_instance_refreshes(AutoScalingGroupName="x"),
+        lambda: autoscaling.get_predictive_scaling_forecast(
+            AutoScalingGroupName="x", PolicyName="x", StartTime=0, EndTime=1
+        ),
     ):
         with pytest.raises(ClientError) as refused:
             call()

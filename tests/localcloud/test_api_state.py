@@ -48,6 +48,7 @@ def kill(cloud: Any) -> None:
     cloud.server._server.shutdown()
     cloud.server._server.server_close()
     cloud.server.fleet._ended.set()
+    cloud.server.hold_still()
     BackendDict.reset()
 
 

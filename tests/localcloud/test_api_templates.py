@@ -27,8 +27,8 @@ def test_a_version_is_built_on_its_source_and_a_group_launches_it(cloud: Any) ->
         LaunchTemplate={**named, "Version": "2"},
         AvailabilityZones=["ap-northeast-2a"],
     )
-    (group,) = autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]
-    told = [cloud.wait(member["InstanceId"], "running") for member in group["Instances"]]
+    members = eventually(lambda: autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"][0]["Instances"])
+    told = [cloud.wait(member["InstanceId"], "running") for member in members]
     assert len({one["PublicIpAddress"] for one in told}) == 2
     assert {one["PrivateDnsName"].partition(".")[2] for one in told} == {"ap-northeast-2.compute.internal"}
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName="web", ForceDelete=True)

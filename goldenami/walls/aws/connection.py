@@ -10,7 +10,9 @@ from goldenami.values.errors import AwsError
 
 if TYPE_CHECKING:
     import boto3
+    from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
@@ -54,7 +56,11 @@ class Connection:
         return {}
 
     @overload
+    def client(self, service: Literal["autoscaling"]) -> AutoScalingClient: ...
+    @overload
     def client(self, service: Literal["ec2"]) -> EC2Client: ...
+    @overload
+    def client(self, service: Literal["elbv2"]) -> ElasticLoadBalancingv2Client: ...
     @overload
     def client(self, service: Literal["iam"]) -> IAMClient: ...
     @overload

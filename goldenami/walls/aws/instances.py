@@ -32,6 +32,8 @@ class Instance:
     address: str
     reason: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    zone: str = ""
+    launched: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,29 @@ def get(aws: Connection, instance: str) -> Instance | None:
         raise
     found = [i for r in reservations for i in r["Instances"]]
     return _instance(found[0]) if found else None
+
+
+def tagged(aws: Connection, key: str, value: str) -> list[Instance]:
+    """Every instance with this tag that is not terminated."""
+    pages = (
+        aws.client("ec2")
+        .get_paginator("describe_instances")
+        .paginate(Filters=[{"Name": f"tag:{key}", "Values": [value]}])
+    )
+    found = [_instance(i) for page in pages for r in page["Reservations"] for i in r["Instances"]]
+    return [one for one in found if one.state not in ("terminated", "shutting-down")]
+
+
+def launch_from(aws: Connection, template: str, version: int, subnet: str, token: str) -> Instance:
+    """Launch one instance from a numbered version of a launch template; asked again with the same token, the same one."""
+    answer = aws.client("ec2").run_instances(
+        LaunchTemplate={"LaunchTemplateId": template, "Version": str(version)},
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=subnet,
+        ClientToken=token,
+    )
+    return _instance(answer["Instances"][0])
 
 
 def wait_running(aws: Connection, clock: Clock, instance: str, timeout: float = 600) -> Instance:
@@ -171,4 +196,6 @@ def _instance(found: InstanceTypeDef) -> Instance:
         address=found.get("PublicIpAddress") or found.get("PrivateIpAddress", ""),
         reason=found.get("StateReason", {}).get("Message", ""),
         tags=mapping(found.get("Tags", [])),
+        zone=found.get("Placement", {}).get("AvailabilityZone", ""),
+        launched=f"{found['LaunchTime']:%Y-%m-%dT%H:%M:%SZ}" if "LaunchTime" in found else "",
     )

@@ -6,11 +6,12 @@ Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-man
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
 from goldenami.values.errors import AwsError
+from goldenami.values.scene import Pointer
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
 from goldenami.walls.clock import Clock, attempts
@@ -59,7 +60,51 @@ def create(aws: Connection, name: str, value: str, kind: Kind = "String") -> boo
     return True
 
 
-def publish_ami(aws: Connection, clock: Clock, name: str, ami: str) -> int:
+def overwrite(aws: Connection, name: str, value: str) -> int:
+    """Give a parameter another value; returns its version."""
+    return aws.client("ssm").put_parameter(Name=name, Value=value, Type="String", Overwrite=True)["Version"]
+
+
+def delete(aws: Connection, name: str) -> bool:
+    """Delete a parameter; False when there is none."""
+    try:
+        aws.client("ssm").delete_parameter(Name=name)
+    except ClientError as error:
+        if code(error) == "ParameterNotFound":
+            return False
+        raise
+    return True
+
+
+def history(aws: Connection, name: str) -> list[Pointer]:
+    """Every version of a parameter that Parameter Store still has (it keeps 100), oldest first."""
+    try:
+        pages = list(aws.client("ssm").get_paginator("get_parameter_history").paginate(Name=name))
+    except ClientError as error:
+        if code(error) == "ParameterNotFound":
+            return []
+        raise
+    found = [
+        Pointer(
+            ami=p["Value"],
+            version=p["Version"],
+            modified=f"{p['LastModifiedDate']:%Y-%m-%dT%H:%M:%SZ}" if "LastModifiedDate" in p else "",
+            by=p.get("LastModifiedUser", ""),
+            note=p.get("Description", ""),
+            labels=tuple(p.get("Labels", [])),
+        )
+        for page in pages
+        for p in page["Parameters"]
+    ]
+    return sorted(found, key=lambda pointer: pointer.version)
+
+
+def label(aws: Connection, name: str, version: int, word: str) -> None:
+    """Put a label on a version of a parameter; another version that has it loses it."""
+    aws.client("ssm").label_parameter_version(Name=name, ParameterVersion=version, Labels=[word])
+
+
+def publish_ami(aws: Connection, clock: Clock, name: str, ami: str, note: str = "") -> int:
     """Point a parameter at an AMI and make sure that it took.
 
     PutParameter answers before AWS has checked a value of data type `aws:ec2:image`; when the check fails, the new
@@ -71,6 +116,7 @@ def publish_ami(aws: Connection, clock: Clock, name: str, ami: str) -> int:
         clock: What to wait with.
         name: The parameter.
         ami: The AMI's id.
+        note: Kept with the version, and shown in the parameter's history; at most 1024 characters.
 
     Returns:
         The parameter's version.
@@ -82,9 +128,10 @@ def publish_ami(aws: Connection, clock: Clock, name: str, ami: str) -> int:
     current = get(aws, name)
     if current and current.value == ami:
         return current.version
-    version = ssm.put_parameter(Name=name, Value=ami, Type="String", DataType="aws:ec2:image", Overwrite=True)[
-        "Version"
-    ]
+    described: Any = {"Description": note[:1024]} if note else {}
+    version = ssm.put_parameter(
+        Name=name, Value=ami, Type="String", DataType="aws:ec2:image", Overwrite=True, **described
+    )["Version"]
     for _ in attempts(clock, timeout=60, every=2):
         try:
             found = ssm.get_parameter(Name=f"{name}:{version}")["Parameter"]

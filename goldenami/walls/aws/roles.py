@@ -6,7 +6,7 @@ Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-roles-for-amazon
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,6 +18,43 @@ _TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
+
+
+# What the SSM agent calls; none of it can be narrowed to a resource.
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/setup-instance-permissions.html
+_AGENT = [
+    "ssm:UpdateInstanceInformation",
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+]
+
+
+def fleet_policy(
+    region: str, account: str, name: str, parameters: Iterable[str], *, run_command: bool
+) -> dict[str, Any]:
+    """The least privilege of an instance that serves: the application's parameters and its own logs.
+
+    Args:
+        region: Like `ap-northeast-2`.
+        account: Its number.
+        name: The image's name; the logs are those of `/goldenami/NAME`.
+        parameters: The parameters' names.
+        run_command: Let the SSM agent in as well.
+    """
+    found = policy(region, account, parameters)
+    logs = f"arn:aws:logs:{region}:{account}:log-group:/goldenami/{name}"
+    found["Statement"].append(
+        {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            "Resource": [logs, f"{logs}:*"],
+        }
+    )
+    if run_command:
+        found["Statement"].append({"Effect": "Allow", "Action": _AGENT, "Resource": "*"})
+    return found
 
 
 def policy(region: str, account: str, parameters: Iterable[str]) -> dict[str, Any]:
@@ -43,15 +80,20 @@ def ensure_profile(aws: Connection, name: str, parameters: Iterable[str]) -> str
     Returns:
         The instance profile's name.
     """
-    iam = aws.client("iam")
     account = aws.client("sts").get_caller_identity()["Account"]
-    wanted = policy(aws.region, account, parameters)
+    why = "goldenami: machines that bake and try images read the application's parameters"
+    return ensure(aws, name, policy(aws.region, account, parameters), why)
+
+
+def ensure(aws: Connection, name: str, wanted: Mapping[str, Any], why: str) -> str:
+    """An instance profile and role of this name with just this policy; made or corrected, never doubled.
+
+    Returns:
+        The instance profile's name.
+    """
+    iam = aws.client("iam")
     try:
-        iam.create_role(
-            RoleName=name,
-            AssumeRolePolicyDocument=json.dumps(_TRUST),
-            Description="goldenami: machines that bake and try images read the application's parameters",
-        )
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(_TRUST), Description=why)
     except ClientError as error:
         if code(error) != "EntityAlreadyExists":
             raise
@@ -68,6 +110,37 @@ def ensure_profile(aws: Connection, name: str, parameters: Iterable[str]) -> str
     if not any(role["RoleName"] == name for role in profile["Roles"]):
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
     return name
+
+
+def remove(aws: Connection, name: str) -> bool:
+    """Delete the instance profile and role of this name; False when there is neither."""
+    iam = aws.client("iam")
+    calls: list[Callable[[], Any]] = [
+        lambda: iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName=name),
+        lambda: iam.delete_instance_profile(InstanceProfileName=name),
+        lambda: iam.delete_role_policy(RoleName=name, PolicyName="parameters"),
+        lambda: iam.delete_role(RoleName=name),
+    ]
+    done = False
+    for call in calls:
+        try:
+            call()
+            done = True
+        except ClientError as error:
+            if code(error) != "NoSuchEntity":
+                raise
+    return done
+
+
+def exists(aws: Connection, name: str) -> bool:
+    """Whether there is an instance profile of this name."""
+    try:
+        aws.client("iam").get_instance_profile(InstanceProfileName=name)
+    except ClientError as error:
+        if code(error) != "NoSuchEntity":
+            raise
+        return False
+    return True
 
 
 def _drop_policy(aws: Connection, role: str) -> None:

@@ -1,4 +1,5 @@
 // Command tiny answers its health path: an application that builds in a second, for tests that bake often.
+// Its environment can make it ill: TINY_STATUS is what it answers, TINY_CRASH and TINY_SLOW are durations.
 package main
 
 import (
@@ -6,9 +7,21 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"strconv"
+	"time"
 )
 
 func main() {
-	http.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	if after, err := time.ParseDuration(os.Getenv("TINY_CRASH")); err == nil {
+		time.AfterFunc(after, func() { log.Fatal("crashing, as asked for") })
+	}
+	if slow, err := time.ParseDuration(os.Getenv("TINY_SLOW")); err == nil {
+		time.Sleep(slow)
+	}
+	if status, err := strconv.Atoi(os.Getenv("TINY_STATUS")); err == nil {
+		http.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "ill", status) })
+	} else {
+		http.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	}
 	log.Fatal(http.ListenAndServe(":"+os.Getenv("PORT"), nil))
 }

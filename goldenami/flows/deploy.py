@@ -1,0 +1,135 @@
+"""`invoke deploy`: one instance without a group: a new one, its health, into the balancer, the old one away; or back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from goldenami.flows import claims, fleet, ledger, promote, scenery
+from goldenami.flows.claims import Held
+from goldenami.flows.promote import Options
+from goldenami.flows.shop import Shop
+from goldenami.values import template as data
+from goldenami.values.errors import AwsError, GateError, UsageError
+from goldenami.values.images import Image
+from goldenami.values.scene import Scene
+from goldenami.walls import http, runs
+from goldenami.walls.aws import balancers, groups, instances
+from goldenami.walls.aws.instances import Instance
+from goldenami.walls.clock import attempts
+from goldenami.walls.runs import Run, write_text
+
+_STEADY = 3  # healthy answers in a row: one can be luck
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The instance that serves now, and those that it has replaced."""
+
+    machine: Instance
+    image: Image
+    replaced: tuple[str, ...]
+    run: Run
+
+
+def deploy(shop: Shop, options: Options) -> Deployed:
+    """Replace the instances of a service that has no group by one of another image.
+
+    Raises:
+        UsageError: There is a group: that is for `promote`.
+        GateError: The preflight refuses, or the new instance is not well; the old one serves on.
+        BusyError: Somebody else is changing the fleet.
+    """
+    if groups.get(shop.aws, shop.names.group) is not None:
+        raise UsageError(
+            f"{shop.names.group} exists: its instances are renewed by promote",
+            state="Nothing was changed.",
+            next="./invoke promote --candidate",
+        )
+    wanted = promote.wish(shop, options)
+    promote.refuse(promote.decide(shop, wanted).plan)
+    image = wanted.image
+    assert image is not None
+    run = runs.new(shop.build, shop.clock.now())
+    run.record(state="deploying", kind="deploy", ami=image.id)
+    shop.progress.log_to(run.folder / "deploy.log")
+    with claims.held(shop, run.id, f"deploy {image.name} ({image.id})") as claim:
+        scene = scenery.read(shop)
+        found = promote.decide(shop, wanted)
+        version = promote.ensure_version(shop, run, found, image)
+        scene = scenery.read(shop)
+        existing = instances.tagged(shop.aws, data.FLEET, shop.name)
+        old = [m for m in existing if m.image != image.id]
+        # One of this image is there already when an earlier run was killed after its launch.
+        same = [m for m in existing if m.image == image.id and m.state in ("pending", "running")]
+        machine = same[0] if same else _launch(shop, run, scene, version)
+        targets = balancers.get_target_group(shop.aws, shop.names.target_group) or ""
+        try:
+            machine = _healthy(shop, claim, machine, options.watch or 0)
+            if targets:
+                _register(shop, claim, targets, machine)
+        except (AwsError, GateError) as error:
+            state = _undo(shop, run, targets, machine, bool(old))
+            raise GateError(
+                f"{image.name} ({image.id}) was not well: {error.message}",
+                state=state,
+                next=f"less {run.folder / 'console.log'}",
+            ) from None
+        for former in [*old, *same[1:]]:
+            with shop.progress.phase(f"terminating {former.id}"):
+                if targets:
+                    balancers.deregister(shop.aws, shop.clock, targets, former.id)
+                instances.terminate(shop.aws, shop.clock, former.id)
+        claim.confirm()
+        ledger.commit(shop, run.id, scene, version, image, options.why or "deploy")
+    run.record(state="finished", instance=machine.id)
+    return Deployed(machine, image, tuple(m.id for m in old), run)
+
+
+def _launch(shop: Shop, run: Run, scene: Scene, version: int) -> Instance:
+    assert scene.template is not None
+    subnet = fleet.ground(shop).subnets[0]
+    machine = instances.launch_from(shop.aws, scene.template.id, version, subnet, f"{run.id}-deploy")
+    shop.progress.say(f"launched {machine.id} from version {version}")
+    return machine
+
+
+def _healthy(shop: Shop, claim: Held, machine: Instance, watch: int) -> Instance:
+    """Wait until it answers steadily, and then watch it."""
+    app, grace = shop.recipe.app, shop.recipe.fleet.health_check_grace_period
+    machine = instances.wait_running(shop.aws, shop.clock, machine.id)
+    url = f"http://{machine.address}:{app.port}{app.health}"
+    green, seen, since = 0, http.Probe(False, f"no answer from {url}"), 0.0
+    for elapsed in attempts(shop.clock, timeout=grace + watch, every=1):
+        claim.beat()
+        seen = http.probe(url)
+        was, green = green, green + 1 if seen.ok else 0
+        if was >= _STEADY and not green:
+            raise GateError(f"{machine.id} stopped answering after {elapsed - since:.0f} s ({seen.detail})")
+        if green == _STEADY:
+            since = elapsed
+            shop.progress.say(f"{machine.id} healthy after {elapsed:.0f} s")
+        if green >= _STEADY and elapsed - since >= watch:
+            return machine
+        if not green and elapsed > grace:
+            break
+    raise GateError(f"{machine.id} is not healthy after {grace} s ({seen.detail})")
+
+
+def _register(shop: Shop, claim: Held, targets: str, machine: Instance) -> None:
+    balancers.register(shop.aws, targets, machine.id)
+    for _ in attempts(shop.clock, timeout=shop.recipe.fleet.health_check_grace_period, every=1):
+        claim.beat()
+        if any(t.id == machine.id and t.state == "healthy" for t in balancers.health(shop.aws, targets)):
+            shop.progress.say(f"{machine.id} takes requests from the balancer")
+            return
+    raise GateError(f"{machine.id} does not become healthy to the balancer")
+
+
+def _undo(shop: Shop, run: Run, targets: str, machine: Instance, others: bool) -> str:
+    """Take the new instance away again; its console is kept."""
+    write_text(run.folder / "console.log", instances.console(shop.aws, machine.id))
+    if targets:
+        balancers.deregister(shop.aws, shop.clock, targets, machine.id)
+    instances.terminate(shop.aws, shop.clock, machine.id)
+    before = "The instance before it serves on" if others else "There was no instance before it"
+    return f"{machine.id} is terminated. {before}; the production parameter is untouched."

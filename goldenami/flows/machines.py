@@ -1,0 +1,187 @@
+"""The fleet's machines, one by one: list, console, logs, log in, terminate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from goldenami.flows import claims, scenery
+from goldenami.flows.shop import Shop
+from goldenami.values import template as data
+from goldenami.values.errors import AwsError, GateError, UsageError
+from goldenami.values.scene import Group
+from goldenami.values.summary import table
+from goldenami.walls import runs, shell
+from goldenami.walls.aws import commands, groups, instances
+from goldenami.walls.clock import attempts
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An instance of the fleet: a member of the group, or one that `deploy` launched."""
+
+    id: str
+    image: str
+    state: str
+    address: str
+    zone: str = ""
+    version: int = 0
+    grouped: bool = False
+    lifecycle: str = ""
+    target: str = ""
+    launched: str = ""
+    drifted: str = ""
+
+
+def every(shop: Shop) -> list[Machine]:
+    """Every instance of the fleet, the oldest first."""
+    group = scenery.read(shop).group
+    members = {m.id: m for m in group.members} if group else {}
+    found = []
+    for one in instances.tagged(shop.aws, data.FLEET, shop.name):
+        member = members.get(one.id)
+        found.append(
+            Machine(
+                id=one.id,
+                image=one.image,
+                state=one.state,
+                address=one.address,
+                zone=one.zone,
+                version=member.version if member else 0,
+                grouped=member is not None,
+                lifecycle=member.lifecycle if member else "",
+                target=member.target if member else "",
+                launched=one.launched,
+                drifted=one.tags.get(groups.DRIFTED, ""),
+            )
+        )
+    return sorted(found, key=lambda machine: (machine.launched, machine.id))
+
+
+def tell(found: list[Machine], *, as_json: bool) -> str:
+    """The list, for people or scripts."""
+    if as_json:
+        return json.dumps([asdict(machine) for machine in found], ensure_ascii=False)
+    if not found:
+        return "no instances; ./invoke fleet.create or ./invoke deploy makes some"
+    head = ["INSTANCE", "STATE", "ZONE", "ADDRESS", "IMAGE", "VERSION", "GROUP", "TARGET", "LAUNCHED", "DRIFT"]
+    rows = [
+        [
+            m.id,
+            m.state,
+            m.zone,
+            m.address,
+            m.image,
+            str(m.version or "-"),
+            m.lifecycle or "-",
+            m.target or "-",
+            m.launched[:16],
+            m.drifted,
+        ]
+        for m in found
+    ]
+    return table(head, rows)
+
+
+def pick(shop: Shop, instance: str) -> Machine:
+    """The instance that is meant: by its id, or the only one.
+
+    Raises:
+        UsageError: There is none, or there are several and none is named.
+    """
+    found = every(shop)
+    if instance:
+        named = [m for m in found if m.id == instance]
+        if named:
+            return named[0]
+        raise UsageError(f"{instance} is not an instance of {shop.name}", next="./invoke instances")
+    running = [m for m in found if m.state == "running"] or found
+    if len(running) == 1:
+        return running[0]
+    told = ", ".join(m.id for m in running) or "none"
+    raise UsageError(f"which instance? there are: {told}", next="./invoke instances, then --instance i-…")
+
+
+def console(shop: Shop, instance: str) -> str:
+    """What an instance printed on its console, also for a while after it has gone."""
+    machine = instance if instance.startswith("i-") else pick(shop, instance).id
+    return instances.console(shop.aws, machine)
+
+
+def logs(shop: Shop, instance: str, lines: int, *, follow: bool, show: Callable[[str], None]) -> None:
+    """The service's journal, through Run Command; with `follow`, what comes, until interrupted.
+
+    Raises:
+        AwsError: The instance cannot be reached.
+    """
+    machine = pick(shop, instance)
+    cursor = ""
+    for _ in attempts(shop.clock, timeout=float("inf") if follow else 0, every=2):
+        since = f"--after-cursor='{cursor}'" if cursor else f"--lines={lines}"
+        script = f"journalctl --unit={shop.name} --no-pager --show-cursor {since}"
+        said = commands.run(shop.aws, shop.clock, machine.id, script)
+        if said is None:
+            raise unmanaged(machine.id)
+        if said.code != 0:
+            raise AwsError(f"the journal of {machine.id} cannot be read: {said.stderr.strip() or said.status}")
+        text, mark, found = said.stdout.rpartition("-- cursor: ")
+        cursor = found.strip() if mark else cursor
+        if text := (text if mark else said.stdout).strip("\n"):
+            show(text)
+
+
+def ssh(shop: Shop, instance: str, key: str, command: str) -> int:
+    """Log in to an instance; its exit code comes back.
+
+    Raises:
+        UsageError: The recipe opens no SSH.
+    """
+    if not shop.recipe.fleet.key_name:
+        raise UsageError(
+            "the fleet lets nobody in by SSH",
+            next="set key_name under [fleet] in golden.toml, ./invoke fleet.create, then promote; or ./invoke logs",
+        )
+    machine = pick(shop, instance)
+    argv = ["ssh", "-o", "StrictHostKeyChecking=accept-new", *(["-i", key] if key else [])]
+    return shell.foreground([*argv, f"{shop.family.user}@{machine.address}", *([command] if command else [])])
+
+
+def terminate(shop: Shop, instance: str, *, decrement: bool, force: bool) -> Machine:
+    """Terminate an instance; the group replaces it unless its size goes down with it.
+
+    Raises:
+        GateError: It is the last one that serves, and `force` is not given.
+        BusyError: Somebody is changing the fleet.
+    """
+    machine = pick(shop, instance)
+    run = runs.new(shop.build, shop.clock.now())
+    run.record(state="terminating", kind="terminate", instance=machine.id)
+    with claims.held(shop, run.id, f"terminate {machine.id}"):
+        group = scenery.read(shop).group
+        if not force and _last(machine, group, every(shop)):
+            raise GateError(
+                f"{machine.id} is the last instance that serves", state="It runs on.", next="the same with --force"
+            )
+        if machine.grouped:
+            groups.terminate(shop.aws, machine.id, decrement=decrement)
+        else:
+            instances.terminate(shop.aws, shop.clock, machine.id)
+    run.record(state="finished")
+    return machine
+
+
+def unmanaged(instance: str) -> AwsError:
+    """Why Run Command cannot reach an instance."""
+    return AwsError(
+        f"{instance} is not managed by Systems Manager: it has no SSM agent, or its role does not let the agent in",
+        next="set run_command = true under [fleet] in golden.toml, ./invoke fleet.create, then promote",
+    )
+
+
+def _last(machine: Machine, group: Group | None, found: list[Machine]) -> bool:
+    if group is not None and machine.grouped:
+        serving = [m.id for m in group.members if m.serving]
+    else:
+        serving = [m.id for m in found if m.state == "running"]
+    return serving == [machine.id]

@@ -1,0 +1,51 @@
+"""The report of a promotion: the deployment checklist as Markdown, as JSON, and as one HTML page with the timeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from goldenami.values.summary import seconds
+from goldenami.values.timeline import Timeline, as_json, checklist, markdown, seconds_between
+from goldenami.walls import render
+from goldenami.walls.runs import Run, write_json, write_text
+
+if TYPE_CHECKING:
+    from goldenami.flows.promote import Preflight
+
+
+def write(run: Run, found: Preflight, timeline: Timeline, failure: str) -> None:
+    """Write promotion.md, promotion.json and promotion.html into the run's folder.
+
+    Args:
+        run: Whose folder.
+        found: What was decided.
+        timeline: What happened.
+        failure: Why it failed; empty when it did not.
+    """
+    image, running = found.wish.image, found.running
+    name = image.name if image else found.wish.ami
+    title = f"{name}: {'rolled back' if timeline.first('restored') else 'failed' if failure else 'promoted'}"
+    took = seconds_between(timeline.events[0].at, timeline.events[-1].at) if timeline.events else 0.0
+    facts = [
+        ("Image", f"{name} ({found.wish.ami})"),
+        ("Before", f"{running.name} ({running.id})" if running else "nothing"),
+        ("Result", failure or "in production"),
+        ("Took", seconds(took)),
+        ("Run", run.id),
+    ]
+    items = checklist(timeline, passed=not failure)
+    write_text(run.folder / "promotion.md", markdown(title, facts, timeline, items))
+    write_json(run.folder / "promotion.json", as_json(facts, timeline, items, passed=not failure))
+    start = timeline.events[0].at if timeline.events else ""
+    rows = [
+        {
+            "elapsed": seconds_between(start, event.at),
+            "at": event.at,
+            "kind": event.kind,
+            "text": event.text,
+            "place": 100 * seconds_between(start, event.at) / took if took else 0,
+        }
+        for event in timeline.events
+    ]
+    values = {"title": title, "facts": facts, "items": items, "rows": rows, "failed": bool(failure)}
+    write_text(run.folder / "promotion.html", render.page("promotion.html.j2", values))

@@ -1,0 +1,121 @@
+"""Rollback: to the previous known-good image by the same path as a promotion, whatever the parts say at the moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from goldenami.flows import claims, promote, scenery
+from goldenami.flows.promote import Preflight, Result
+from goldenami.flows.roll import restore
+from goldenami.flows.shop import Shop
+from goldenami.values import template as data
+from goldenami.values.errors import UsageError
+from goldenami.values.images import Image
+from goldenami.values.promotion import Wish
+from goldenami.values.returning import Choice, choose, disagreements
+from goldenami.values.scene import Scene
+from goldenami.walls import runs
+from goldenami.walls.aws import images
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for: a version to go back to (the previous good one when empty), and why."""
+
+    to: str = ""
+    ami: str = ""
+    watch: int | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a rollback would do; nothing was changed.
+
+    Attributes:
+        choice: Where to, and why there.
+        disagreements: What the pointer, the template and the group say differently.
+    """
+
+    preflight: Preflight
+    choice: Choice
+    disagreements: tuple[str, ...]
+
+
+def look(shop: Shop, options: Options) -> Found:
+    """Read and decide; nothing is changed.
+
+    Raises:
+        UsageError: There is nothing to go back to.
+    """
+    scene = scenery.read(shop)
+    choice = _choice(shop, scene, options)
+    found = promote.decide(shop, _wish(shop, scene, choice, options))
+    return Found(found, choice, tuple(disagreements(scene)))
+
+
+def rollback(shop: Shop, options: Options) -> Result:
+    """Go back.
+
+    A refresh that is under way is taken back first, also one whose promotion has died.
+
+    Raises:
+        UsageError: There is nothing to go back to.
+        GateError: The preflight refuses, or the image to go back to is not well either.
+        BusyError: Somebody else is changing the fleet.
+    """
+    choice = _choice(shop, scenery.read(shop), options)
+    _end_refresh(shop)
+    scene = scenery.read(shop)
+    why = options.why or f"rollback ({choice.reason})"
+    return promote.carry(shop, _wish(shop, scene, choice, options), why)
+
+
+def _end_refresh(shop: Shop) -> None:
+    """Take a refresh back that is still under way, and wait until the fleet is as it was before it."""
+    scene = scenery.read(shop)
+    if scene.active is None or scene.group is None or scene.template is None or scene.group.number is None:
+        return
+    run = runs.new(shop.build, shop.clock.now())
+    run.record(state="rolling back", kind="promotion", refresh=scene.active.id)
+    with (
+        claims.held(shop, run.id, f"rollback of the refresh {scene.active.id}") as claim,
+        shop.progress.phase(f"taking the instance refresh {scene.active.id} back"),
+    ):
+        restore(shop, claim, scene.group.name, scene.template.id, scene.group.number)
+    run.record(state="finished")
+
+
+def _choice(shop: Shop, scene: Scene, options: Options) -> Choice:
+    known = {image.id: image for image in images.of_family(shop.aws, shop.name)}
+    if options.ami or options.to:
+        image = promote.by_version(shop, options.to) if options.to else known.get(options.ami)
+        if image is None:
+            raise UsageError(f"there is no AMI {options.ami} of {shop.name}", next="./invoke images")
+        return Choice(image, "as asked for")
+    found = choose(scene, known)
+    if found is None:
+        raise UsageError(
+            f"{shop.names.production} names no earlier image that is still there and verified",
+            next="./invoke images, then ./invoke rollback --to v1.0",
+        )
+    return found
+
+
+def _wish(shop: Shop, scene: Scene, choice: Choice, options: Options) -> Wish:
+    """A promotion of the earlier image, all at once: what is known to be good needs no canary."""
+    image: Image = choice.image
+    versions = scene.template.versions.values() if scene.template else ()
+    # The version that it ran as before, with the instance type of then; made anew only where that is gone.
+    former = max((v for v in versions if v.image == image.id), key=lambda v: v.number, default=None)
+    fresh = images.get(shop.aws, image.id) or image
+    return Wish(
+        ami=image.id,
+        image=replace(fresh),
+        overrides=dict(former.data) if former else data.overrides(shop.recipe, image),
+        canary=100,
+        watch=options.watch if options.watch is not None else 0,
+        warmup=shop.recipe.fleet.warmup,
+        unverified=False,
+        alarms=shop.recipe.promote.alarms,
+    )

@@ -1,0 +1,156 @@
+"""Watch the new instances of a promotion: the group's view, the balancer's, our own probes, the service's journal."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from goldenami.flows.shop import Shop
+from goldenami.values.gate import Look, Record, note, verdict
+from goldenami.values.scene import Group, Member
+from goldenami.values.timeline import Event, Timeline
+from goldenami.walls import http
+from goldenami.walls.aws import commands, groups, instances
+from goldenami.walls.runs import Run, write_text
+
+_JOURNAL_EVERY = 30.0  # seconds between two looks into a service's journal
+_ACTIVITIES_EVERY = 10.0
+_REFUSED_LAUNCHES = 2  # one failed launch may be a passing fault of AWS
+
+
+@dataclass
+class Watch:
+    """What is known of the instances that run the new version.
+
+    Attributes:
+        version: The template version that is being carried.
+        records: What was seen of each new instance.
+        old: The instances that ran something else when the promotion began.
+    """
+
+    shop: Shop
+    run: Run
+    version: int
+    timeline: Timeline
+    began: str = ""
+    records: dict[str, Record] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
+    old: tuple[str, ...] = ()
+    managed: bool | None = None
+    _journal: dict[str, float] = field(default_factory=dict)
+    _activities: float = 0.0
+
+    def look(self, group: Group) -> None:
+        """Take the group's view over, and look into the journals when it is time."""
+        now = self.shop.clock.monotonic()
+        new = {m.id: m for m in group.members if m.version == self.version}
+        for identity, member in new.items():
+            if identity not in self.records:
+                self.records[identity] = Record(identity, now)
+                self._tell("launched", f"{identity} launched in {member.zone}", identity)
+            self.members[identity] = member
+        for identity, record in list(self.records.items()):
+            found = new.get(identity)
+            if found is None:
+                self._note(record, Look("", healthy=record.last.healthy, target=record.last.target))
+                continue
+            look = Look(found.lifecycle, found.healthy, found.target, *self._probed(found))
+            if look.lifecycle == "InService" and record.green is not None:
+                look = self._with_journal(found, look, now)
+            self._note(record, look)
+
+    def probe(self) -> None:
+        """Probe every new instance once more; asks AWS nothing."""
+        for identity, record in list(self.records.items()):
+            member = self.members[identity]
+            if record.ended or record.green is None:
+                continue
+            ok, seen = self._probed(member)
+            last = record.last
+            self._note(record, Look(last.lifecycle, last.healthy, last.target, ok, seen))
+
+    def red(self, grace: float, hold: float) -> str:
+        """Why to turn back; empty when there is no reason."""
+        now = self.shop.clock.monotonic()
+        for record in self.records.values():
+            if reason := verdict(record, now, grace, hold):
+                return reason
+        return self._refused(now)
+
+    @property
+    def green(self) -> int:
+        """How many new instances are well now."""
+        return sum(r.green is not None and not r.ended and not r.strikes for r in self.records.values())
+
+    @property
+    def suspects(self) -> list[str]:
+        """The instances that gave reason to turn back, or all new ones."""
+        now = self.shop.clock.monotonic()
+        return [r.id for r in self.records.values() if verdict(r, now, float("inf"))] or list(self.records)
+
+    def keep_evidence(self) -> list[str]:
+        """Keep the console and the service's log of the instances that failed; returns the files."""
+        kept = []
+        for identity in self.suspects[:5]:
+            folder = self.run.folder / "instances" / identity
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(folder / "console.log", instances.console(self.shop.aws, identity))
+            kept.append(str(folder / "console.log"))
+            script = f"journalctl --unit {self.shop.name} --no-pager --lines 200"
+            said = commands.run(self.shop.aws, self.shop.clock, identity, script, timeout=10)
+            if said is not None and said.stdout:
+                write_text(folder / "service.log", said.stdout)
+                kept.append(str(folder / "service.log"))
+        return kept
+
+    def _probed(self, member: Member) -> tuple[bool | None, str]:
+        if member.lifecycle != "InService" or not member.address:
+            return None, ""
+        app = self.shop.recipe.app
+        seen = http.probe(f"http://{member.address}:{app.port}{app.health}", timeout=3)
+        return seen.ok, seen.detail
+
+    def _note(self, record: Record, look: Look) -> None:
+        after = note(record, look, self.shop.clock.monotonic())
+        self.records[record.id] = after
+        if record.green is None and after.green is not None:
+            self._tell("healthy", f"{record.id} healthy after {after.green - record.since:.0f} s", record.id)
+        if after.ended and not record.ended:
+            self._tell("gone", f"{record.id} left the group", record.id)
+
+    def _with_journal(self, member: Member, look: Look, now: float) -> Look:
+        """Ask the instance itself how its service is; not where Run Command cannot reach it."""
+        if self.managed is False or now - self._journal.get(member.id, -_JOURNAL_EVERY) < _JOURNAL_EVERY:
+            return look
+        self._journal[member.id] = now
+        unit = self.shop.name
+        script = (
+            f"systemctl show {unit} --property NRestarts --value\n"
+            f"journalctl --unit {unit} --boot --priority err --output cat --no-pager --lines 1000 | wc -l"
+        )
+        said = commands.run(self.shop.aws, self.shop.clock, member.id, script, timeout=10)
+        self.managed = said is not None and said.code == 0
+        numbers = re.findall(r"^\d+$", said.stdout, re.MULTILINE) if said else []
+        if len(numbers) != 2:
+            return look
+        return Look(
+            look.lifecycle, look.healthy, look.target, look.probe, look.detail, int(numbers[0]), int(numbers[1])
+        )
+
+    def _refused(self, now: float) -> str:
+        """Whether the group cannot launch the new version at all."""
+        if self.records or now - self._activities < _ACTIVITIES_EVERY:
+            return ""
+        self._activities = now
+        failed = [
+            a
+            for a in groups.activities(self.shop.aws, self.shop.names.group)
+            if a.status == "Failed" and a.started >= self.began and "aunch" in a.description
+        ]
+        if len(failed) < _REFUSED_LAUNCHES:
+            return ""
+        return f"the group cannot launch it: {failed[0].message or failed[0].description}"
+
+    def _tell(self, kind: str, text: str, subject: str = "") -> None:
+        self.timeline.add(Event(self.shop.clock.now().isoformat(timespec="seconds"), kind, text, subject))
+        self.shop.progress.say(text)

@@ -1,0 +1,63 @@
+"""Who is changing the fleet: one at a time, written down where everybody sees it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+
+# Without a sign of life for so long, the holder counts as dead. It gives one every BEAT.
+PATIENCE = timedelta(seconds=120)
+BEAT = timedelta(seconds=20)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim on the fleet.
+
+    Attributes:
+        run: The holder's run id.
+        what: What it does: `promote ami-…`.
+        who: The operator, as `user@machine`.
+        process: The process on that machine, as `pid:start`; empty where that is not known.
+        since: When it was taken (ISO 8601).
+        beat: The last sign of life (ISO 8601).
+    """
+
+    run: str
+    what: str
+    who: str
+    process: str
+    since: str
+    beat: str
+
+    def text(self) -> str:
+        """As the parameter holds it."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    def beating(self, now: datetime) -> Claim:
+        """With a sign of life of now."""
+        return replace(self, beat=now.isoformat(timespec="seconds"))
+
+    def dead(self, now: datetime, *, here: str, alive: bool) -> bool:
+        """Whether its holder has ended without giving it back.
+
+        Args:
+            now: The time.
+            here: This machine's name.
+            alive: Whether the holder's process runs, if it is one of this machine.
+        """
+        if self.process and self.who.endswith(f"@{here}"):
+            return not alive
+        return now - datetime.fromisoformat(self.beat) > PATIENCE
+
+
+def parse(text: str) -> Claim | None:
+    """A claim from its parameter; None when that holds anything else."""
+    try:
+        found = json.loads(text)
+        claim = Claim(**{name: str(found[name]) for name in Claim.__dataclass_fields__})
+        datetime.fromisoformat(claim.beat)
+    except (ValueError, KeyError, TypeError):
+        return None
+    return claim

@@ -1,0 +1,126 @@
+"""The health gate of a promotion: what is seen of a new instance, look by look, and when that is reason to turn back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+_STRIKES = 3  # bad probes in a row; one may be luck of the network
+_LAUNCH = 300.0  # seconds that EC2 may take from the launch to a running instance
+_LEAVING = ("Terminat", "Detach")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is seen of a new instance at one moment.
+
+    Attributes:
+        lifecycle: The group's word; empty when the instance is not in the group any more.
+        healthy: What the group thinks of it.
+        target: Its state in the target group; empty where there is none.
+        probe: Whether it answered our own probe; None when it was not probed.
+        detail: What the probe saw.
+        restarts: How often its service was restarted since boot; None when nobody looked.
+        errors: Lines of the service's journal at level `err` or worse since boot; None when nobody looked.
+    """
+
+    lifecycle: str
+    healthy: bool = True
+    target: str = ""
+    probe: bool | None = None
+    detail: str = ""
+    restarts: int | None = None
+    errors: int | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Whether the group has taken it out, or is about to."""
+        return not self.lifecycle or self.lifecycle.startswith(_LEAVING)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was seen of a new instance so far; times are seconds on the flow's clock.
+
+    Attributes:
+        since: When it was seen first.
+        service: When the group first had it in service; None before that.
+        green: When it was first well in every respect; None before that.
+        strikes: Bad probes in a row since then.
+        probes: How many probes it has answered, and how many it has not, since it was green.
+    """
+
+    id: str
+    since: float
+    service: float | None = None
+    green: float | None = None
+    strikes: int = 0
+    good: int = 0
+    bad: int = 0
+    last: Look = Look("Pending")
+    ended: bool = False
+
+
+def note(record: Record, look: Look, now: float) -> Record:
+    """The record with another look added."""
+    if record.ended:
+        return record
+    merged = replace(
+        look,
+        restarts=record.last.restarts if look.restarts is None else look.restarts,
+        errors=record.last.errors if look.errors is None else look.errors,
+        detail=look.detail or record.last.detail,
+    )
+    if record.service is None and look.lifecycle == "InService":
+        record = replace(record, service=now)
+    well = look.lifecycle == "InService" and look.healthy and look.target in ("", "healthy") and look.probe is True
+    if record.green is None:
+        return replace(record, last=merged, green=now if well else None, ended=look.gone)
+    if look.probe is None:
+        return replace(record, last=merged, ended=look.gone)
+    return replace(
+        record,
+        last=merged,
+        strikes=0 if look.probe else record.strikes + 1,
+        good=record.good + look.probe,
+        bad=record.bad + (not look.probe),
+        ended=look.gone,
+    )
+
+
+def verdict(record: Record, now: float, grace: float, hold: float = math.inf) -> str:
+    """Why to turn back because of this instance; empty when there is no reason.
+
+    Args:
+        record: What was seen of it.
+        now: Seconds on the flow's clock.
+        grace: Seconds in service that a new instance has to become healthy.
+        hold: Seconds in service after which others follow, or old ones go, whatever its health.
+    """
+    last, age = record.last, now - record.since
+    served = 0.0 if record.service is None else now - record.service
+    seen = f" ({last.detail})" if last.detail else ""
+    if record.green is None:
+        if last.gone:
+            return f"{record.id} was taken out of service after {age:.0f} s and was never healthy{seen}"
+        if not last.healthy:
+            return f"{record.id} is unhealthy to the group, and never was healthy{seen}"
+        if served > min(grace, hold):
+            limit = "its grace period" if grace <= hold else "as long as the old instances are sure to wait for it"
+            return f"{record.id} is not healthy after {served:.0f} s in service, {limit}{seen}"
+        if record.service is None and age > grace + _LAUNCH:
+            return f"{record.id} did not come into service within {age:.0f} s"
+    elif last.gone:
+        if record.strikes or not last.healthy:
+            return f"{record.id} was healthy, failed, and was taken out of service{seen}"
+    elif not last.healthy:
+        return f"{record.id} became unhealthy {now - record.green:.0f} s after it had been healthy{seen}"
+    elif last.target == "unhealthy":
+        return (
+            f"{record.id} fails the balancer's health check, {now - record.green:.0f} s after it had been healthy{seen}"
+        )
+    elif record.strikes >= _STRIKES:
+        return f"{record.id} stopped answering {now - record.green:.0f} s after it had been healthy{seen}"
+    if last.restarts and not last.gone:
+        return f"the service of {record.id} was restarted {last.restarts} time(s) since it booted"
+    return ""

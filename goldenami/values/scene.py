@@ -1,0 +1,247 @@
+"""The fleet as it is: what a promotion reads before it decides anything. Facts of AWS, frozen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# An instance refresh in one of these states still does something.
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html
+ROLLING = frozenset({"Pending", "InProgress", "Baking"})
+ENDING = frozenset({"Cancelling", "RollbackInProgress"})
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the parts of a fleet are called, by the image's name; every part is found again by its name."""
+
+    image: str
+
+    @property
+    def template(self) -> str:
+        """The launch template."""
+        return f"{self.image}-template"
+
+    @property
+    def group(self) -> str:
+        """The Auto Scaling group."""
+        return f"{self.image}-asg"
+
+    @property
+    def target_group(self) -> str:
+        """The target group."""
+        return _short(self.image, "-tg")
+
+    @property
+    def balancer(self) -> str:
+        """The Application Load Balancer."""
+        return _short(self.image, "-alb")
+
+    @property
+    def balancer_security(self) -> str:
+        """The balancer's security group."""
+        return f"{self.image}-alb"
+
+    @property
+    def web(self) -> str:
+        """The instances' security group, their role and their instance profile."""
+        return f"{self.image}-web"
+
+    @property
+    def production(self) -> str:
+        """The parameter that names the AMI in production: the published pointer."""
+        return f"/goldenami/{self.image}/production"
+
+    @property
+    def claim(self) -> str:
+        """The parameter that says who is changing the fleet."""
+        return f"/goldenami/{self.image}/promotion"
+
+
+def _short(name: str, suffix: str) -> str:
+    # Elastic Load Balancing takes names of at most 32 characters.
+    if len(name) + len(suffix) <= 32:
+        return name + suffix
+    digest = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return f"{name[: 32 - 7 - len(suffix)].rstrip('-')}-{digest}{suffix}"
+
+
+@dataclass(frozen=True)
+class TemplateVersion:
+    """A numbered version of the launch template.
+
+    Attributes:
+        data: The launch template data, as EC2 describes it.
+    """
+
+    number: int
+    data: Mapping[str, Any]
+    description: str = ""
+
+    @property
+    def image(self) -> str:
+        """What it launches: a literal AMI id, or `resolve:ssm:…`."""
+        return str(self.data.get("ImageId", ""))
+
+    @property
+    def instance_type(self) -> str:
+        """The instance type, or empty."""
+        return str(self.data.get("InstanceType", ""))
+
+    def root_gib(self, device: str) -> int:
+        """The size that it sets for the root volume, in GiB; 0 when it leaves that to the image."""
+        found = [m for m in self.data.get("BlockDeviceMappings", []) if m.get("DeviceName") == device]
+        return int(found[0].get("Ebs", {}).get("VolumeSize", 0)) if found else 0
+
+
+@dataclass(frozen=True)
+class Template:
+    """The launch template with every version, by number."""
+
+    id: str
+    name: str
+    default: int
+    latest: int
+    versions: Mapping[int, TemplateVersion]
+
+
+@dataclass(frozen=True)
+class Member:
+    """An instance of the group.
+
+    Attributes:
+        version: The launch template's version that it was launched from, as the group knows it.
+        lifecycle: The group's word: `Pending`, `InService`, `Terminating`, …
+        healthy: What the group thinks of it.
+        target: Its state in the target group (`healthy`, `initial`, `draining`, …); empty where there is none.
+        address: How we reach it.
+    """
+
+    id: str
+    version: int
+    lifecycle: str
+    healthy: bool
+    zone: str = ""
+    image: str = ""
+    address: str = ""
+    state: str = ""
+    target: str = ""
+    launched: str = ""
+    protected: bool = False
+    drifted: str = ""
+
+    @property
+    def serving(self) -> bool:
+        """Whether it serves users: in service, well to the group, and healthy to the balancer where there is one."""
+        return self.lifecycle == "InService" and self.healthy and self.target in ("", "healthy")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The Auto Scaling group.
+
+    Attributes:
+        version: The template version that it launches, as it is set: a number, `$Latest` or `$Default`.
+        suspended: Processes that somebody has suspended.
+    """
+
+    name: str
+    template_id: str
+    version: str
+    min: int
+    max: int
+    desired: int
+    members: tuple[Member, ...] = ()
+    target_groups: tuple[str, ...] = ()
+    grace: int = 300
+    health_check: str = "ELB"
+    suspended: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+
+    @property
+    def number(self) -> int | None:
+        """The template version as a number, or None for `$Latest` and `$Default`."""
+        return int(self.version) if self.version.isdigit() else None
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """An instance refresh.
+
+    Attributes:
+        version: The template version that it brings; None for one without a desired configuration.
+        percent: How much is done.
+    """
+
+    id: str
+    status: str
+    version: int | None = None
+    percent: int = 0
+    to_update: int = 0
+    reason: str = ""
+    started: str = ""
+    ended: str = ""
+
+    @property
+    def rolling(self) -> bool:
+        """Whether it can still change the fleet forward, and be rolled back."""
+        return self.status in ROLLING
+
+    @property
+    def ending(self) -> bool:
+        """Whether it is on its way back."""
+        return self.status in ENDING
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """The production parameter: the AMI, the parameter's version, and its label or description."""
+
+    ami: str
+    version: int
+    modified: str = ""
+    by: str = ""
+    note: str = ""
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All of it together.
+
+    Attributes:
+        history: Every version of the pointer, oldest first, the current one last.
+        refreshes: The newest first.
+    """
+
+    template: Template | None = None
+    group: Group | None = None
+    refreshes: tuple[Refresh, ...] = ()
+    history: tuple[Pointer, ...] = field(default=())
+
+    @property
+    def pointer(self) -> Pointer | None:
+        """The production parameter as it is now."""
+        return self.history[-1] if self.history else None
+
+    def named_before(self, ami: str) -> Pointer | None:
+        """The newest version of the pointer that is, or was before it named this AMI, another one."""
+        versions = list(self.history)
+        while versions and versions[-1].ami == ami:
+            versions.pop()
+        return versions[-1] if versions else None
+
+    @property
+    def active(self) -> Refresh | None:
+        """The instance refresh that is under way."""
+        return next((r for r in self.refreshes if r.rolling or r.ending), None)
+
+    @property
+    def source(self) -> TemplateVersion | None:
+        """The template version that a new one is made from: what the group runs, else the default."""
+        if self.template is None:
+            return None
+        number = self.group.number if self.group else self.template.default
+        return self.template.versions.get(number or self.template.default)

@@ -1,0 +1,47 @@
+"""Who we are on this machine, and whether a process that said so is still there."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+from pathlib import Path
+
+
+def machine() -> str:
+    """This machine's name."""
+    return platform.node() or "localhost"
+
+
+def user() -> str:
+    """The operator's name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        return str(os.getuid())
+
+
+def ours() -> str:
+    """This process, as `pid:start`; its start tells it from a later one of the same number."""
+    return f"{os.getpid()}:{_start(os.getpid())}"
+
+
+def alive(process: str) -> bool:
+    """Whether a process (as `ours` wrote it) still runs on this machine."""
+    number, _, start = process.partition(":")
+    try:
+        os.kill(int(number), 0)
+    except PermissionError:
+        pass  # somebody else's
+    except (OSError, ValueError):
+        return False
+    return _start(int(number)) == start
+
+
+def _start(pid: int) -> str:
+    """When a process started, in the kernel's ticks; empty where there is no /proc."""
+    try:
+        # The name in parentheses may hold spaces.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

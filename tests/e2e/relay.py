@@ -1,0 +1,102 @@
+"""A relay before the cloud that counts the calls which change something, and kills the caller right after one of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+
+_LOOKS = ("Describe", "Get", "List")
+
+
+class Relay:
+    """An endpoint of its own on this machine; use it as a context.
+
+    Attributes:
+        calls: The names of the calls that change something, in their order.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream
+        self.calls: list[str] = []
+        self._wanted: Callable[[str, str], bool] | None = None
+        self._victim: Callable[[], int] = lambda: 0
+        self.killed = threading.Event()
+        relay = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                name = relay.name(self.headers.get("X-Amz-Target", ""), body)
+                status, headers, answer = relay.forward(self.path, dict(self.headers), body)
+                if not name.startswith(_LOOKS):
+                    relay.calls.append(name)
+                    if relay.kill(name, body.decode(errors="replace")):
+                        self.close_connection = True  # the reply is lost with the caller
+                        return
+                self.send_response(status)
+                for key, value in headers.items():
+                    if key.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
+                        self.send_header(key, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Relay:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def kill_after(self, wanted: Callable[[str, str], bool], victim: Callable[[], int]) -> None:
+        """Kill a process (by its id) as soon as a call of this name and body has been carried out, before its reply."""
+        self.killed.clear()
+        self._wanted, self._victim = wanted, victim
+
+    def kill(self, name: str, body: str) -> bool:
+        if self._wanted is None or not self._wanted(name, urllib.parse.unquote_plus(body)):
+            return False
+        self._wanted = None
+        os.kill(self._victim(), signal.SIGKILL)
+        self.killed.set()
+        return True
+
+    @staticmethod
+    def name(target: str, body: bytes) -> str:
+        """The call's name: from the header of a JSON call, else from the form."""
+        if target:
+            return target.rpartition(".")[2]
+        return urllib.parse.parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
+
+    def forward(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        kept = {
+            key: value for key, value in headers.items() if key.lower() not in ("host", "content-length", "connection")
+        }
+        request = urllib.request.Request(f"{self.upstream}{path}", data=body, headers=kept, method="POST")
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=60) as answer:
+                return answer.status, dict(answer.headers), answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, dict(error.headers), error.read()

@@ -1,0 +1,125 @@
+"""A fleet that serves the tiny application, and images of it that are ill in ways that the gates of a bake did not see."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.e2e.workspace import Workspace
+
+# What the tests change in the recipe, so that they need not wait as long as users do.
+QUICK = {
+    "health_check_grace_period = 300": "health_check_grace_period = 30\nwarmup = 15",
+    "desired = 1\n": "desired = 1\nderegistration_delay = 2\nrun_command = true\n",
+    "watch_seconds = 300": "watch_seconds = 5",
+    "[promote]": "[fleet.health]\ninterval = 5\ntimeout = 2\n\n[promote]",
+}
+
+_DROP_IN = "/etc/systemd/system/guestbook.service.d"
+
+
+def _unit(*lines: str) -> str:
+    words = " ".join(f"'{line}'" for line in ("[Service]", *lines))
+    return f"mkdir -p {_DROP_IN}\nprintf '%s\\n' {words} > {_DROP_IN}/ill.conf\n"
+
+
+# What is changed on a machine of the good image before it becomes an image of its own.
+ILL = {
+    "well": "touch /etc/well\n",
+    "does not boot": "install -m 0755 /bin/false /usr/lib/systemd/new\nmv /usr/lib/systemd/new /usr/lib/systemd/systemd\n",
+    "unit fails": _unit("ExecStart=", "ExecStart=/bin/false"),
+    "health 503": _unit("Environment=TINY_STATUS=503"),
+    "crashes": _unit("Environment=TINY_CRASH=20s"),
+    "slow": _unit("Environment=TINY_SLOW=10m"),
+}
+
+
+@dataclass
+class Service:
+    """A workspace with a fleet."""
+
+    shop: Workspace
+    good: str
+    address: str
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, name: str) -> Any:
+        if name not in self.clients:
+            self.clients[name] = self.shop.client(name)
+        return self.clients[name]
+
+    def image(self, kind: str, *, verified: bool = True) -> str:
+        """An image that is as `ILL` says, made without a bake: a machine of the good image, changed and imaged."""
+        ec2 = self.client("ec2")
+        script = f"#!/bin/bash\nset -e\n{ILL[kind]}sync\nsystemctl poweroff\n"
+        launched = ec2.run_instances(
+            ImageId=self.good, InstanceType="t3.micro", MinCount=1, MaxCount=1, UserData=script
+        )
+        machine = launched["Instances"][0]["InstanceId"]
+        deadline = time.monotonic() + 120
+        while (state := self._state(machine)) != "stopped":  # EC2's own waiter gives up on `pending`
+            assert time.monotonic() < deadline, state
+            time.sleep(0.5)
+        number = int(10 * time.time()) % 10**8  # no other module's images have it
+        version, name = f"9.{number}.0", f"guestbook-golden-v9.{number}"
+        tags = {t["Key"]: t["Value"] for t in ec2.describe_images(ImageIds=[self.good])["Images"][0]["Tags"]}
+        tags |= {"Name": name, "Version": version}
+        if not verified:
+            del tags["goldenami:verified"]
+        image = ec2.create_image(InstanceId=machine, Name=name)["ImageId"]
+        ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
+        ec2.create_tags(Resources=[image], Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
+        ec2.terminate_instances(InstanceIds=[machine])
+        ec2.get_waiter("instance_terminated").wait(InstanceIds=[machine], WaiterConfig={"Delay": 1})
+        return image
+
+    def _state(self, machine: str) -> str:
+        found = self.client("ec2").describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
+        return str(found["State"]["Name"])
+
+    def pointer(self) -> str:
+        found = self.client("ssm").get_parameter(Name="/goldenami/guestbook/production")
+        return str(found["Parameter"]["Value"])
+
+    def template(self) -> dict[str, Any]:
+        found = self.client("ec2").describe_launch_templates(LaunchTemplateNames=["guestbook-template"])
+        template: dict[str, Any] = found["LaunchTemplates"][0]
+        return template
+
+    def versions(self) -> list[str]:
+        """The AMI of each version of the launch template."""
+        pages = self.client("ec2").get_paginator("describe_launch_template_versions")
+        found = [
+            v
+            for page in pages.paginate(LaunchTemplateName="guestbook-template")
+            for v in page["LaunchTemplateVersions"]
+        ]
+        return [v["LaunchTemplateData"]["ImageId"] for v in sorted(found, key=lambda v: v["VersionNumber"])]
+
+    def refreshes(self) -> list[dict[str, Any]]:
+        found = self.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName="guestbook-asg")
+        refreshes: list[dict[str, Any]] = found["InstanceRefreshes"]
+        return refreshes
+
+    def running(self) -> list[str]:
+        """The AMI of each instance in service, and nothing else is in the group."""
+        found = self.status()["instances"]
+        assert all(i["lifecycle"] == "InService" and i["target"] == "healthy" for i in found), found
+        return [i["image"] for i in found]
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.shop.ok("status", "--json"))
+        return found
+
+    def resize(self, desired: int) -> None:
+        """Set the group's size and wait until it serves with it."""
+        self.client("autoscaling").set_desired_capacity(AutoScalingGroupName="guestbook-asg", DesiredCapacity=desired)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            found = self.status()["instances"]
+            if len(found) == desired and all(i["target"] == "healthy" for i in found):
+                return
+            time.sleep(1)
+        raise AssertionError(f"the group is not at {desired}: {found}")

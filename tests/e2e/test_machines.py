@@ -1,0 +1,141 @@
+"""Single machines: a deployment without a group, an update in place, logs, console, termination."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import workspace
+from tests.e2e.service import QUICK, Service
+from tests.e2e.test_whole_bake import get
+from tests.e2e.workspace import Workspace
+
+pytestmark = pytest.mark.fleet
+
+ILL = {
+    "v2.0": ('fmt.Fprintln(w, "ok")', 'fmt.Fprintln(w, "two")'),
+    "v3.0": ('fmt.Fprintln(w, "two")', "undeclared()"),
+    "v4.0": ("undeclared()", 'http.Error(w, "no", 503); fmt.Print()'),
+}
+
+
+def git(folder: Path, *args: str) -> str:
+    argv = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.com", *args]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def own_address() -> str:
+    """This machine's address that guests can reach."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The tiny application in a git repository that guests can reach, with versions that do not build or are not well."""
+    folder = tmp_path_factory.mktemp("git") / "app"
+    folder.mkdir()
+    shutil.copy(workspace.ROOT / "tests/e2e/tiny/main.go", folder)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    for tag, change in {"v1.0": ("", ""), **ILL}.items():
+        text = (folder / "main.go").read_text()
+        assert change[0] in text
+        (folder / "main.go").write_text(text.replace(*change))
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "--message", tag)
+        git(folder, "tag", tag)
+    git(folder, "reset", "--quiet", "--hard", "v1.0")
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    daemon = subprocess.Popen(
+        ["git", "daemon", "--export-all", f"--base-path={folder.parent}", f"--port={port}", "--reuseaddr"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield f"git://{own_address()}:{port}/app/.git"
+    daemon.terminate()
+    daemon.wait()
+
+
+@pytest.fixture(scope="module")
+def alone(shop: Workspace, baked: str, repository: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of one instance, without group or balancer, built from git."""
+    other = workspace.colleague(shop, tmp_path_factory.mktemp("alone") / "tiny")
+    workspace.use_tiny_app(other, "alone")
+    for old, new in QUICK.items():
+        other.edit("golden.toml", old, new)
+    other.edit("golden.toml", 'source = "tests/e2e/tiny"', f'source = "{repository}"\nref = "v1.0"')
+    good = other.ok("bake").strip()
+    machine = other.ok("deploy", "--ami", good).strip()
+    assert machine.startswith("i-")
+    yield Service(other, good, "")
+    for left in machines(other):
+        other.ok("terminate", "--instance", left["id"], "--force")
+    other.ok("fleet.destroy", "--yes")
+    assert other.leftovers() == []
+
+
+def machines(shop: Workspace) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(shop.ok("instances", "--json"))
+    return found
+
+
+def answer(machine: dict[str, Any]) -> str:
+    return get(f"http://{machine['address']}:8080/health")[1].strip()
+
+
+def test_a_deployment_replaces_the_instance(alone: Service) -> None:
+    (before,) = machines(alone.shop)
+    assert (before["image"], answer(before), alone.pointer()) == (alone.good, "ok", alone.good)
+    image = alone.image("well")
+    told = json.loads(alone.shop.ok("deploy", "--ami", image, "--json"))
+    (after,) = machines(alone.shop)
+    assert told["replaced"] == [before["id"]]
+    assert (after["id"], after["image"], answer(after)) == (told["instance"], image, "ok")
+    assert alone.pointer() == image
+
+
+def test_a_bad_deployment_leaves_the_old_instance(alone: Service) -> None:
+    before, pointer = machines(alone.shop), alone.pointer()
+    done = alone.shop.invoke("deploy", "--ami", alone.image("health 503"))
+    assert done.returncode == 5
+    assert "serves on" in done.stderr
+    assert (machines(alone.shop), alone.pointer()) == (before, pointer)
+
+
+def test_the_only_instance_is_not_terminated_by_slip(alone: Service) -> None:
+    (machine,) = machines(alone.shop)
+    done = alone.shop.invoke("terminate", "--instance", machine["id"])
+    assert done.returncode == 5
+    assert "last instance that serves" in done.stderr
+
+
+def test_logs_and_console_are_reached(alone: Service) -> None:
+    assert "Started" in alone.shop.ok("logs", "--lines", "50")
+    assert alone.shop.ok("console").strip()
+
+
+def test_an_update_in_place_goes_forward_and_back_and_marks_the_drift(alone: Service) -> None:
+    shop = alone.shop
+    shop.ok("update", "--ref", "v2.0")
+    (machine,) = machines(shop)
+    assert answer(machine) == "two"
+    assert "v2.0" in machine["drifted"]
+    for bad in ("v3.0", "v4.0", "v9.9"):
+        done = shop.invoke("update", "--ref", bad)
+        assert done.returncode == 5, done.stderr
+        assert "It is back at" in done.stderr
+        (after,) = machines(shop)
+        assert (answer(after), after["drifted"]) == ("two", machine["drifted"])
+    shop.ok("update", "--ref", "v1.0")
+    (machine,) = machines(shop)
+    assert answer(machine) == "ok"

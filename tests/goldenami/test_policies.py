@@ -1,0 +1,56 @@
+"""The least-privilege policies: whole, narrow, and of every task that changes something."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from goldenami.values.errors import UsageError
+from goldenami.values.policies import Place, policy, tasks
+from goldenami.walls.aws.roles import fleet_policy
+from tests.goldenami.recipes import recipe
+
+PLACE = Place("ap-northeast-2", "123456789012", recipe())
+
+
+@pytest.mark.parametrize("task", tasks())
+def test_a_policy_is_whole_and_narrow(task: str) -> None:
+    found = policy(task, PLACE)
+    assert found["Version"] == "2012-10-17"
+    assert len(json.dumps(found)) < 10240, "more than a role's inline policies may have"
+    names = [statement["Sid"] for statement in found["Statement"]]
+    assert len(names) == len(set(names))
+    for statement in found["Statement"]:
+        assert statement["Effect"] == "Allow"
+        for action in statement["Action"]:
+            service, _, verb = action.partition(":")
+            assert "*" not in action
+            looks = verb.startswith(("Describe", "Get"))
+            if statement["Resource"] == "*" and not looks:
+                assert "Condition" in statement, (service, verb)
+
+
+def test_looking_changes_nothing() -> None:
+    for task in ("status", "instances", "console", "fleet.show"):
+        actions = [a.partition(":")[2] for s in policy(task, PLACE)["Statement"] for a in s["Action"]]
+        assert all(action.startswith(("Describe", "Get")) for action in actions), task
+
+
+def test_promotion_may_not_touch_the_group_itself_nor_terminate() -> None:
+    actions = {a for s in policy("promote", PLACE)["Statement"] for a in s["Action"]}
+    assert "autoscaling:StartInstanceRefresh" in actions
+    assert not actions & {"autoscaling:UpdateAutoScalingGroup", "ec2:TerminateInstances", "ec2:DeregisterImage"}
+
+
+def test_an_unknown_task_is_told_what_there_is() -> None:
+    with pytest.raises(UsageError, match="promote"):
+        policy("fly", PLACE)
+
+
+def test_the_instances_role_reads_its_parameters_and_writes_its_logs() -> None:
+    found = fleet_policy("ap-northeast-2", "123456789012", "guestbook", ["/guestbook/db"], run_command=False)
+    assert [statement["Action"][0] for statement in found["Statement"]] == ["ssm:GetParameter", "logs:CreateLogGroup"]
+    assert all(resource != "*" for s in found["Statement"] for resource in s["Resource"])
+    agent = fleet_policy("ap-northeast-2", "123456789012", "guestbook", ["/guestbook/db"], run_command=True)
+    assert any("ssmmessages:OpenDataChannel" in s["Action"] for s in agent["Statement"])
