@@ -524,7 +524,8 @@ def fleet_destroy(
 
 @task(
     help={
-        "e2e": "only the end-to-end tests",
+        "e2e": "only the end-to-end tests of the bake",
+        "fleet": "only the tests that renew whole fleets of machines",
         "quick": "leave out what boots machines",
         "k": "only tests that match",
     }

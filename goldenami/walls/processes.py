@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import platform
@@ -30,9 +31,8 @@ def alive(process: str) -> bool:
     """Whether a process (as `ours` wrote it) still runs on this machine."""
     number, _, start = process.partition(":")
     try:
-        os.kill(int(number), 0)
-    except PermissionError:
-        pass  # somebody else's
+        with contextlib.suppress(PermissionError):  # somebody else's
+            os.kill(int(number), 0)
     except (OSError, ValueError):
         return False
     return _start(int(number)) == start
