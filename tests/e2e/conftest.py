@@ -65,4 +65,5 @@ def service(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactor
     found.good = found.pointer()
     yield found
     other.ok("fleet.destroy", "--yes")
+    found.forget()
     assert other.leftovers() == []

@@ -44,6 +44,7 @@ class Service:
     good: str
     address: str
     clients: dict[str, Any] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
 
     def client(self, name: str) -> Any:
         if name not in self.clients:
@@ -69,11 +70,21 @@ class Service:
         if not verified:
             del tags["goldenami:verified"]
         image = ec2.create_image(InstanceId=machine, Name=name)["ImageId"]
+        self.made.append(image)
         ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
         ec2.create_tags(Resources=[image], Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
         ec2.terminate_instances(InstanceIds=[machine])
         ec2.get_waiter("instance_terminated").wait(InstanceIds=[machine], WaiterConfig={"Delay": 1})
         return image
+
+    def forget(self) -> None:
+        """Remove the images that were made here, and the pointer that may name one of them: each is a disk."""
+        ec2 = self.client("ec2")
+        for image in ec2.describe_images(ImageIds=self.made)["Images"] if self.made else []:
+            ec2.deregister_image(ImageId=image["ImageId"])
+            for disk in image["BlockDeviceMappings"]:
+                ec2.delete_snapshot(SnapshotId=disk["Ebs"]["SnapshotId"])
+        self.client("ssm").delete_parameter(Name="/goldenami/guestbook/production")
 
     def _state(self, machine: str) -> str:
         found = self.client("ec2").describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]

@@ -77,10 +77,12 @@ def alone(shop: Workspace, baked: str, repository: str, tmp_path_factory: pytest
     good = other.ok("bake").strip()
     machine = other.ok("deploy", "--ami", good).strip()
     assert machine.startswith("i-")
-    yield Service(other, good, "")
+    found = Service(other, good, "")
+    yield found
     for left in machines(other):
         other.ok("terminate", "--instance", left["id"], "--force")
     other.ok("fleet.destroy", "--yes")
+    found.forget()
     assert other.leftovers() == []
 
 
