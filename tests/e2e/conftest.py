@@ -45,11 +45,11 @@ def tiny(shop: Workspace, baked: str, tmp_path: Path) -> Iterator[Workspace]:
     other = workspace.colleague(shop, tmp_path / "tiny")
     # A source of its own for each test, so that no test finds the image of another.
     workspace.use_tiny_app(other, str(tmp_path))
-    kept = {image["id"] for image in other.images()}
+    kept = {image["id"] for image in shop.images()}
     yield other
-    for image in other.images():  # each is more than a gigabyte
+    for image in shop.images():  # each is more than a gigabyte; asked of `shop`, as a test may have broken its recipe
         if image["id"] not in kept:
-            other.client("ec2").deregister_image(ImageId=image["id"], DeleteAssociatedSnapshots=True)
+            shop.client("ec2").deregister_image(ImageId=image["id"], DeleteAssociatedSnapshots=True)
 
 
 @pytest.fixture(scope="module")
