@@ -20,9 +20,12 @@ from fleet_lab import Visitors
 
 from localcloud import control
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")), reason="needs HAProxy"
-)
+pytestmark = [
+    pytest.mark.fleet,
+    pytest.mark.skipif(
+        not (shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")), reason="needs HAProxy"
+    ),
+]
 
 
 def run_two(town: Any) -> tuple[str, list[str]]:
