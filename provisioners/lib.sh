@@ -127,6 +127,9 @@ postgresql_data() { as_postgres -d postgres <<<'SHOW data_directory'; }
 
 as_app() { runuser -u "$APP_USER" -- "$@"; }
 
+# Every home folder, also of accounts that nobody logs in to.
+homes() { getent passwd | cut -d : -f 6 | sort -u | while read -r home; do if [[ $home != / && -d $home ]]; then echo "$home"; fi; done; }
+
 # --- checks -------------------------------------------------------------------------------------------------------------
 # A check never stops the script: all of them are made, then checks_done fails if one did.
 

@@ -5,9 +5,6 @@ set -euo pipefail
 source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
-# Every home folder, also of accounts that nobody logs in to.
-homes() { getent passwd | cut -d : -f 6 | sort -u | while read -r home; do if [[ $home != / && -d $home ]]; then echo "$home"; fi; done; }
-
 say "Stopping what writes"
 if [[ $LAYER == app ]]; then
   systemctl stop "$SERVICE.service" "$SERVICE-database.service"

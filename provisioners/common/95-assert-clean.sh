@@ -19,8 +19,6 @@ empty_find() {
   echo "none"
 }
 
-homes() { getent passwd | cut -d : -f 6 | sort -u | while read -r home; do if [[ $home != / && -d $home ]]; then echo "$home"; fi; done; }
-
 authorized_keys() {
   local home found=()
   while read -r home; do

@@ -21,21 +21,17 @@ PHASES = {
 }
 
 
-def golden(shop: Workspace) -> set[str]:
-    return {image["id"] for image in shop.golden()}
-
-
 def finish(shop: Workspace, before: set[str]) -> None:
     """The next bake succeeds, one AMI is there more than before, and nothing is left over."""
     ami = shop.ok("bake").strip()
-    assert golden(shop) == before | {ami}
+    assert shop.golden_ids() == before | {ami}
     assert shop.candidate() == ami
     assert shop.leftovers() == []
 
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_kill_9_then_bake_again(tiny: Workspace, phase: str) -> None:
-    before = golden(tiny)
+    before = tiny.golden_ids()
     with tiny.running("bake") as bake:
         bake.wait_for(PHASES[phase])
         bake.stop(signal.SIGKILL)
@@ -43,7 +39,7 @@ def test_kill_9_then_bake_again(tiny: Workspace, phase: str) -> None:
 
 
 def test_interrupt_cleans_up_and_says_so(tiny: Workspace) -> None:
-    before = golden(tiny)
+    before = tiny.golden_ids()
     with tiny.running("bake") as bake:
         bake.wait_for(PHASES["building"])
         assert bake.stop(signal.SIGINT) == 130
@@ -53,7 +49,7 @@ def test_interrupt_cleans_up_and_says_so(tiny: Workspace) -> None:
 
 
 def test_terminate_during_the_second_gate(tiny: Workspace) -> None:
-    before = golden(tiny)
+    before = tiny.golden_ids()
     with tiny.running("bake") as bake:
         bake.wait_for(PHASES["verifying"])
         assert bake.stop(signal.SIGTERM) == 130
@@ -86,7 +82,7 @@ def test_sweep_removes_what_a_dead_run_left_and_nothing_else(tiny: Workspace) ->
 
 
 def test_a_second_bake_waits_for_the_first(tiny: Workspace) -> None:
-    before = golden(tiny)
+    before = tiny.golden_ids()
     with tiny.running("bake") as first:
         first.wait_for(PHASES["launching"])
         with tiny.running("bake") as second:
@@ -95,4 +91,4 @@ def test_a_second_bake_waits_for_the_first(tiny: Workspace) -> None:
             assert second.process.wait(600) == 0
             time.sleep(0.1)
             assert "unchanged" in second.log.read_text()
-    assert len(golden(tiny) - before) == 1
+    assert len(tiny.golden_ids() - before) == 1

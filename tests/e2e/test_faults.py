@@ -17,34 +17,30 @@ def fault(shop: Workspace, kind: str, action: str, times: int = 1, seconds: floa
     control.request(shop.cloud()["endpoint"], "POST", "faults", order)
 
 
-def golden(shop: Workspace) -> set[str]:
-    return {image["id"] for image in shop.golden()}
-
-
 def test_throttled_calls_are_asked_again(tiny: Workspace) -> None:
-    before = golden(tiny)
+    before = tiny.golden_ids()
     for action in ("DescribeImages", "RunInstances", "CreateTags", "PutParameter"):
         fault(tiny, "throttle", action, times=2)
     ami = tiny.ok("bake").strip()
-    assert golden(tiny) == before | {ami}
+    assert tiny.golden_ids() == before | {ami}
 
 
 def test_an_image_whose_creation_got_no_reply_is_adopted(tiny: Workspace) -> None:
-    before = golden(tiny)
+    before = tiny.golden_ids()
     fault(tiny, "lost_reply", "CreateImage")
     ami = tiny.ok("bake").strip()
-    assert golden(tiny) == before | {ami}
+    assert tiny.golden_ids() == before | {ami}
     assert tiny.leftovers() == []
 
 
 def test_an_image_that_appears_after_the_run_was_killed_is_adopted(tiny: Workspace) -> None:
-    before = golden(tiny)
+    before = tiny.golden_ids()
     fault(tiny, "late_ami", "CreateImage", seconds=20)
     with tiny.running("bake") as bake:
         bake.wait_for("Waiting for AMI to become ready")
         bake.stop(signal.SIGKILL)
     ami = tiny.ok("bake").strip()
-    assert golden(tiny) == before | {ami}
+    assert tiny.golden_ids() == before | {ami}
     assert tiny.leftovers() == []
 
 

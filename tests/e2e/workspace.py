@@ -104,6 +104,9 @@ class Workspace:
         """The golden AMIs, newest first."""
         return [image for image in self.images() if image["version"]]
 
+    def golden_ids(self) -> set[str]:
+        return {image["id"] for image in self.golden()}
+
     def launched(self) -> int:
         """How many instances were ever launched."""
         pages = self.client("ec2").get_paginator("describe_instances").paginate()
