@@ -9,7 +9,8 @@ say "Stopping what writes"
 if [[ $LAYER == app ]]; then
   systemctl stop "$SERVICE.service" "$SERVICE-database.service"
 fi
-systemctl stop postgresql.service
+# Debian's postgresql.service is an umbrella: its stop alone returns while the cluster under it still writes its log.
+systemctl stop postgresql.service 'postgresql@*.service'
 systemctl stop syslog.socket rsyslog.service 2>/dev/null || true
 # From here on the journal is kept in memory, so that the end of this machine is not in the image.
 mkdir -p /run/systemd/journald.conf.d
