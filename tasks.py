@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import json as jsonlib
 import os
 import sys
@@ -93,6 +94,9 @@ def cloud_errors() -> Iterator[None]:
         raise AwsError(f"the local cloud: {error}", next="./invoke local.status") from None
 
 
+Opened = Callable[[], "Shop"]  # opens the recipe and its target
+
+
 def say(text: str) -> None:
     """Tell people something: stderr, so that stdout holds results alone."""
     print(text, file=sys.stderr)
@@ -104,22 +108,39 @@ _WHERE = {
 }
 
 
-@task(
-    help={
-        **_WHERE,
-        "bump": "build a new version: minor, major or patch",
-        "version": "build this very version, like v2.0",
-        "fresh": "build both layers even if nothing changed",
-        "clean": "remove an AMI that fails its gate, instead of keeping it marked failed",
-        "plan": "say what would be done, and stop",
-        "json": "print the result as JSON",
-    }
+def operation(name: str | None = None, **options: str) -> Callable[[Callable[..., None]], Any]:
+    """Declare a task that works on the recipe: it also takes --recipe and --target, and its body gets what opens both.
+
+    Args:
+        name: The task's name, where it is not the function's.
+        options: What each of its own options means.
+    """
+
+    def declare(body: Callable[..., None]) -> Any:
+        @functools.wraps(body)
+        def run(_: Context, recipe: str = "", target: str = "", **given: Any) -> None:
+            body(functools.partial(open_shop, recipe, target), **given)
+
+        own = list(inspect.signature(body).parameters.values())[1:]
+        context, *where = list(inspect.signature(run, follow_wrapped=False).parameters.values())[:3]
+        needed = [p for p in own if p.default is p.empty]
+        optional = [p for p in own if p.default is not p.empty]
+        run.__signature__ = inspect.Signature([context, *needed, *where, *optional])  # type: ignore[attr-defined]
+        told = {**_WHERE, **({"json": "print JSON"} if any(p.name == "json" for p in own) else {}), **options}
+        return task(name=name, help=told)(command(run))
+
+    return declare
+
+
+@operation(
+    bump="build a new version: minor, major or patch",
+    version="build this very version, like v2.0",
+    fresh="build both layers even if nothing changed",
+    clean="remove an AMI that fails its gate, instead of keeping it marked failed",
+    plan="say what would be done, and stop",
 )
-@command
 def bake(
-    _: Context,
-    recipe: str = "",
-    target: str = "",
+    opened: Opened,
     bump: str = "",
     version: str = "",
     fresh: bool = False,
@@ -143,7 +164,7 @@ def bake(
 
     options = Options(bump=bump, version=version, fresh=fresh, clean=clean)
     telling.check_options(options)
-    shop = open_shop(recipe, target)
+    shop = opened()
     if plan:
         print(telling.plan(shop, options, as_json=json))
         return
@@ -152,9 +173,8 @@ def bake(
     print(jsonlib.dumps(telling.facts(shop, result), ensure_ascii=False) if json else result.image.id)
 
 
-@task(help=_WHERE)
-@command
-def render(_: Context, recipe: str = "", target: str = "") -> None:
+@operation()
+def render(opened: Opened) -> None:
     """Write what a bake would run to build/RUN/, check it, and stop; prints the folder.
 
     The folder is complete: `packer build .` in build/RUN/base bakes it by hand (see its README.txt).
@@ -162,12 +182,14 @@ def render(_: Context, recipe: str = "", target: str = "") -> None:
     from goldenami.flows import bake as flow
     from goldenami.flows.planning import Options
 
-    print(flow.render_only(open_shop(recipe, target), Options()))
+    print(flow.render_only(opened(), Options()))
 
 
-@task(help={**_WHERE, "ami": "the AMI's id", "clean": "remove it if it fails, instead of marking it"})
-@command
-def verify(_: Context, ami: str, recipe: str = "", target: str = "", clean: bool = False) -> None:
+@operation(
+    ami="the AMI's id",
+    clean="remove it if it fails, instead of marking it",
+)
+def verify(opened: Opened, ami: str, clean: bool = False) -> None:
     """Boot a golden AMI afresh and hold it against the second gate; prints its id.
 
     The unit is active, the health path is green from outside, no unit failed, versions are as declared, Parameter
@@ -175,30 +197,22 @@ def verify(_: Context, ami: str, recipe: str = "", target: str = "", clean: bool
     """
     from goldenami.flows import recheck
 
-    print(recheck.recheck(open_shop(recipe, target), ami, clean=clean).id)
+    print(recheck.recheck(opened(), ami, clean=clean).id)
 
 
-@task(help={**_WHERE, "json": "print JSON"})
-@command
-def images(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+@operation()
+def images(opened: Opened, json: bool = False) -> None:
     """List the recipe's AMIs, newest version first: status, layers, and which one is the candidate."""
     from goldenami.flows import catalogue, telling
 
-    print(telling.images(catalogue.catalogue(open_shop(recipe, target)), as_json=json))
+    print(telling.images(catalogue.catalogue(opened()), as_json=json))
 
 
-@task(
-    help={
-        **_WHERE,
-        "run": "also clean up after this run, whoever started it",
-        "plan": "only list",
-        "json": "print JSON",
-    }
+@operation(
+    run="also clean up after this run, whoever started it",
+    plan="only list",
 )
-@command
-def sweep(
-    _: Context, recipe: str = "", target: str = "", run: str = "", plan: bool = False, json: bool = False
-) -> None:
+def sweep(opened: Opened, run: str = "", plan: bool = False, json: bool = False) -> None:
     """Remove what runs that died left: instances, volumes, snapshots, key pairs, security groups.
 
     Things are found by the run id in their tags. Runs of other people may be alive; theirs are listed and kept,
@@ -207,13 +221,12 @@ def sweep(
     from goldenami.flows import sweep as flow
     from goldenami.flows import telling
 
-    found = flow.sweep(open_shop(recipe, target), run_ids=frozenset({run} - {""}), plan_only=plan)
+    found = flow.sweep(opened(), run_ids=frozenset({run} - {""}), plan_only=plan)
     print(telling.swept(found, plan_only=plan, as_json=json))
 
 
-@task(help={**_WHERE, "json": "print JSON"})
-@command
-def doctor(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+@operation()
+def doctor(opened: Opened, json: bool = False) -> None:
     """Check tools, versions, credentials, permissions, KVM, disk and ports; say how to mend each.
 
     Exits with 3 when something must be mended before a bake can work.
@@ -221,7 +234,7 @@ def doctor(_: Context, recipe: str = "", target: str = "", json: bool = False) -
     from goldenami.flows import doctor as flow
     from goldenami.flows import telling
 
-    findings = flow.examine(open_shop(recipe, target))
+    findings = flow.examine(opened())
     print(telling.findings(findings, as_json=json))
     if any(finding.result == "fail" for finding in findings):
         raise Exit(code=3)
@@ -234,23 +247,16 @@ _IMAGE = {
 }
 
 
-@task(
-    help={
-        **_WHERE,
-        **_IMAGE,
-        "canary": "percent of the instances that go first (default: the recipe's)",
-        "watch": "how long they are watched: 90s, 5m, 1h (default: the recipe's)",
-        "unverified": "carry an image that has not passed its gates",
-        "why": "a word for the ledger",
-        "plan": "print the preflight page, and stop",
-        "json": "print JSON",
-    }
+@operation(
+    canary="percent of the instances that go first (default: the recipe's)",
+    watch="how long they are watched: 90s, 5m, 1h (default: the recipe's)",
+    unverified="carry an image that has not passed its gates",
+    why="a word for the ledger",
+    plan="print the preflight page, and stop",
+    **_IMAGE,
 )
-@command
 def promote(
-    _: Context,
-    recipe: str = "",
-    target: str = "",
+    opened: Opened,
     ami: str = "",
     version: str = "",
     candidate: bool = False,
@@ -283,7 +289,7 @@ def promote(
         unverified=unverified,
         why=why,
     )
-    shop = open_shop(recipe, target)
+    shop = opened()
     found = flow.preflight(shop, options)
     if plan:
         print(promote_telling.page(shop, found, as_json=json))
@@ -294,28 +300,15 @@ def promote(
     print(promote_telling.facts(shop, result) if json else result.image.id)
 
 
-@task(
-    help={
-        **_WHERE,
-        "to": "the version to go back to (default: the previous good one)",
-        "ami": "the AMI to go back to, by its id",
-        "watch": "how long to watch: 90s, 5m",
-        "why": "a word for the ledger",
-        "plan": "print what would be done, and stop",
-        "json": "print JSON",
-    }
+@operation(
+    to="the version to go back to (default: the previous good one)",
+    ami="the AMI to go back to, by its id",
+    watch="how long to watch: 90s, 5m",
+    why="a word for the ledger",
+    plan="print what would be done, and stop",
 )
-@command
 def rollback(
-    _: Context,
-    recipe: str = "",
-    target: str = "",
-    to: str = "",
-    ami: str = "",
-    watch: str = "",
-    why: str = "",
-    plan: bool = False,
-    json: bool = False,
+    opened: Opened, to: str = "", ami: str = "", watch: str = "", why: str = "", plan: bool = False, json: bool = False
 ) -> None:
     """Go back to the previous known-good image, by the same path as a promotion; prints its id.
 
@@ -327,7 +320,7 @@ def rollback(
     from goldenami.values.durations import seconds
 
     options = flow.Options(to=to, ami=ami, watch=seconds(watch) if watch else None, why=why)
-    shop = open_shop(recipe, target)
+    shop = opened()
     if plan:
         print(promote_telling.way_back(shop, flow.look(shop, options), as_json=json))
         return
@@ -337,27 +330,21 @@ def rollback(
     print(promote_telling.facts(shop, result) if json else result.image.id)
 
 
-@task(help={**_WHERE, "json": "print JSON"})
-@command
-def status(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+@operation()
+def status(opened: Opened, json: bool = False) -> None:
     """One screen about the fleet: pointer, template, group, instances, what does not agree, what was promoted."""
     from goldenami.flows import status as flow
 
-    shop = open_shop(recipe, target)
+    shop = opened()
     print(flow.tell(shop, flow.read(shop), as_json=json))
 
 
-@task(help={**_WHERE, **_IMAGE, "watch": "how long to watch the new instance: 90s, 5m", "json": "print JSON"})
-@command
+@operation(
+    watch="how long to watch the new instance: 90s, 5m",
+    **_IMAGE,
+)
 def deploy(
-    _: Context,
-    recipe: str = "",
-    target: str = "",
-    ami: str = "",
-    version: str = "",
-    candidate: bool = False,
-    watch: str = "",
-    json: bool = False,
+    opened: Opened, ami: str = "", version: str = "", candidate: bool = False, watch: str = "", json: bool = False
 ) -> None:
     """Without a group: launch an instance of an AMI, wait until it is well, register it, terminate the old; prints its id.
 
@@ -369,14 +356,16 @@ def deploy(
     from goldenami.values.durations import seconds
 
     options = Options(ami=ami, version=version, candidate=candidate, watch=seconds(watch) if watch else 0)
-    done = flow.deploy(open_shop(recipe, target), options)
+    done = flow.deploy(opened(), options)
     say(machine_telling.deployed(done))
     print(machine_telling.deployed_facts(done) if json else done.machine.id)
 
 
-@task(help={**_WHERE, "ref": "a branch, tag or commit (default: the recipe's)", "instance": "only this one"})
-@command
-def update(_: Context, recipe: str = "", target: str = "", ref: str = "", instance: str = "") -> None:
+@operation(
+    ref="a branch, tag or commit (default: the recipe's)",
+    instance="only this one",
+)
+def update(opened: Opened, ref: str = "", instance: str = "") -> None:
     """Update the application on the instances, in place: fetch, build, restart, health; back to what was when that fails.
 
     Through Run Command ([fleet] run_command). The instances are marked as drifted from their image; what should last needs
@@ -385,101 +374,78 @@ def update(_: Context, recipe: str = "", target: str = "", ref: str = "", instan
     from goldenami.flows import machine_telling
     from goldenami.flows import update as flow
 
-    print(machine_telling.updated(flow.update(open_shop(recipe, target), ref, instance)))
+    print(machine_telling.updated(flow.update(opened(), ref, instance)))
 
 
-@task(help={**_WHERE, "json": "print JSON"})
-@command
-def instances(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+@operation()
+def instances(opened: Opened, json: bool = False) -> None:
     """List the fleet's instances: state, image, version, health, drift."""
     from goldenami.flows import machines
 
-    print(machines.tell(machines.every(open_shop(recipe, target)), as_json=json))
+    print(machines.tell(machines.every(opened()), as_json=json))
 
 
-@task(help={**_WHERE, "instance": "which one (default: the only one)"})
-@command
-def console(_: Context, recipe: str = "", target: str = "", instance: str = "") -> None:
+@operation(instance="which one (default: the only one)")
+def console(opened: Opened, instance: str = "") -> None:
     """Print what an instance wrote on its console, also for an hour after it is gone."""
     from goldenami.flows import machines
 
-    print(machines.console(open_shop(recipe, target), instance))
+    print(machines.console(opened(), instance))
 
 
-@task(
-    help={
-        **_WHERE,
-        "instance": "which one (default: the only one)",
-        "lines": "how many lines to begin with",
-        "follow": "go on until interrupted",
-    }
+@operation(
+    instance="which one (default: the only one)",
+    lines="how many lines to begin with",
+    follow="go on until interrupted",
 )
-@command
-def logs(
-    _: Context, recipe: str = "", target: str = "", instance: str = "", lines: int = 100, follow: bool = False
-) -> None:
+def logs(opened: Opened, instance: str = "", lines: int = 100, follow: bool = False) -> None:
     """Print the service's journal of an instance, through Run Command."""
     from goldenami.flows import machines
 
-    machines.logs(open_shop(recipe, target), instance, lines, follow=follow, show=lambda text: print(text, flush=True))
+    machines.logs(opened(), instance, lines, follow=follow, show=lambda text: print(text, flush=True))
 
 
-@task(
-    help={
-        **_WHERE,
-        "instance": "which one (default: the only one)",
-        "key": "the private key's file",
-        "run": "a command to run instead of a shell",
-    }
+@operation(
+    instance="which one (default: the only one)",
+    key="the private key's file",
+    run="a command to run instead of a shell",
 )
-@command
-def ssh(_: Context, recipe: str = "", target: str = "", instance: str = "", key: str = "", run: str = "") -> None:
+def ssh(opened: Opened, instance: str = "", key: str = "", run: str = "") -> None:
     """Log in to an instance (needs key_name under [fleet])."""
     from goldenami.flows import machines
 
-    raise Exit(code=machines.ssh(open_shop(recipe, target), instance, key, run))
+    raise Exit(code=machines.ssh(opened(), instance, key, run))
 
 
-@task(
-    help={
-        **_WHERE,
-        "instance": "which one",
-        "decrement": "let the group's size go down with it, so that it is not replaced",
-        "force": "even if it is the last one that serves",
-    }
+@operation(
+    instance="which one",
+    decrement="let the group's size go down with it, so that it is not replaced",
+    force="even if it is the last one that serves",
 )
-@command
-def terminate(
-    _: Context,
-    instance: str,
-    recipe: str = "",
-    target: str = "",
-    decrement: bool = False,
-    force: bool = False,
-) -> None:
+def terminate(opened: Opened, instance: str, decrement: bool = False, force: bool = False) -> None:
     """Terminate an instance of the fleet; the group launches another one. Prints its id."""
     from goldenami.flows import machines
 
-    print(machines.terminate(open_shop(recipe, target), instance, decrement=decrement, force=force).id)
+    print(machines.terminate(opened(), instance, decrement=decrement, force=force).id)
 
 
-@task(name="policy", positional=["task"], help={**_WHERE, "task": "the task, like promote"})
-@command
-def iam_policy(_: Context, task: str, recipe: str = "", target: str = "") -> None:
+@operation(
+    name="policy",
+    task="the task, like promote",
+)
+def iam_policy(opened: Opened, task: str) -> None:
     """Print the least-privilege IAM policy of a task, as JSON."""
     from goldenami.flows import machine_telling
 
-    print(machine_telling.policy(open_shop(recipe, target), task))
+    print(machine_telling.policy(opened(), task))
 
 
-@task(
+@operation(
     name="create",
-    help={**_WHERE, "ami": "launch a new fleet from this AMI", "plan": "only list", "json": "print JSON"},
+    ami="launch a new fleet from this AMI",
+    plan="only list",
 )
-@command
-def fleet_create(
-    _: Context, recipe: str = "", target: str = "", ami: str = "", plan: bool = False, json: bool = False
-) -> None:
+def fleet_create(opened: Opened, ami: str = "", plan: bool = False, json: bool = False) -> None:
     """Make the fleet, or correct it: launch template, Auto Scaling group, balancer, role; prints its address.
 
     Everything is found again by its name, so repeating it changes nothing. The first image of a new fleet is production's,
@@ -487,7 +453,7 @@ def fleet_create(
     """
     from goldenami.flows import fleet, fleet_telling
 
-    shop = open_shop(recipe, target)
+    shop = opened()
     if plan:
         print(fleet_telling.parts(fleet.look(shop), "create", as_json=json))
         return
@@ -496,24 +462,24 @@ def fleet_create(
     print(fleet_telling.facts(shop, made) if json else made.address)
 
 
-@task(name="show", help={**_WHERE, "json": "print JSON"})
-@command
-def fleet_show(_: Context, recipe: str = "", target: str = "", json: bool = False) -> None:
+@operation(name="show")
+def fleet_show(opened: Opened, json: bool = False) -> None:
     """List the parts of the fleet, and which of them are there."""
     from goldenami.flows import fleet, fleet_telling
 
-    print(fleet_telling.parts(fleet.look(open_shop(recipe, target)), "show", as_json=json))
+    print(fleet_telling.parts(fleet.look(opened()), "show", as_json=json))
 
 
-@task(name="destroy", help={**_WHERE, "plan": "only list", "yes": "really do it", "json": "print JSON"})
-@command
-def fleet_destroy(
-    _: Context, recipe: str = "", target: str = "", plan: bool = False, yes: bool = False, json: bool = False
-) -> None:
+@operation(
+    name="destroy",
+    plan="only list",
+    yes="really do it",
+)
+def fleet_destroy(opened: Opened, plan: bool = False, yes: bool = False, json: bool = False) -> None:
     """Take the fleet down: users are not served any more. Images and parameters stay."""
     from goldenami.flows import fleet, fleet_telling
 
-    shop = open_shop(recipe, target)
+    shop = opened()
     if plan or not yes:
         print(fleet_telling.parts(fleet.look(shop), "destroy", as_json=json))
         if not plan:
