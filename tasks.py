@@ -278,9 +278,10 @@ def promote(
     """
     from goldenami.flows import promote as flow
     from goldenami.flows import promote_telling
+    from goldenami.flows.choosing import Options
     from goldenami.values.durations import percent, seconds
 
-    options = flow.Options(
+    options = Options(
         ami=ami,
         version=version,
         candidate=candidate,
@@ -352,7 +353,7 @@ def deploy(
     """
     from goldenami.flows import deploy as flow
     from goldenami.flows import machine_telling
-    from goldenami.flows.promote import Options
+    from goldenami.flows.choosing import Options
     from goldenami.values.durations import seconds
 
     options = Options(ami=ami, version=version, candidate=candidate, watch=seconds(watch) if watch else 0)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from goldenami.flows import access, layers, planning, provenance, sweep, verify
+from goldenami.flows import access, layers, logbook, planning, provenance, sweep, verify
 from goldenami.flows.planning import Known, Options
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
@@ -53,17 +54,9 @@ def bake(shop: Shop, options: Options) -> Result:
         if app and app.action == "reuse" and app.image:
             publish(shop, app.image)
             return Result(app.image, planning.version_of(shop, app.image), base, app, run=None)
-        run = runs.new(shop.build, shop.clock.now())
-        run.record(state="running", started=shop.clock.now().isoformat(), recipe=str(shop.recipe.path))
-        shop.progress.log_to(run.folder / "bake.log")
-        try:
-            result = _run(shop, run, known, base, options, lock)
-        except BaseException as error:
-            provenance.close(shop, run, error)
-            raise
-        sweep.after_run(shop, run.id)
-        run.record(state="finished", phases=shop.progress.phases)
-        return result
+        closing = partial(provenance.close, shop)
+        with logbook.opened(shop, "bake", ended=closing, recipe=str(shop.recipe.path)) as run:
+            return _run(shop, run, known, base, options, lock)
 
 
 def publish(shop: Shop, image: Image) -> int:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from goldenami.flows import claims, fleet, ledger, promote, scenery
+from goldenami.flows import choosing, claims, ground, ledger, logbook, promote, scenery
+from goldenami.flows.choosing import Options
 from goldenami.flows.claims import Held
-from goldenami.flows.promote import Options
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.errors import AwsError, GateError, UsageError
 from goldenami.values.images import Image
 from goldenami.values.scene import Scene
-from goldenami.walls import http, runs
+from goldenami.walls import http
 from goldenami.walls.aws import balancers, groups, instances
 from goldenami.walls.aws.instances import Instance
 from goldenami.walls.clock import attempts
@@ -45,14 +45,14 @@ def deploy(shop: Shop, options: Options) -> Deployed:
             state="Nothing was changed.",
             next="./invoke promote --candidate",
         )
-    wanted = promote.wish(shop, options)
+    wanted = choosing.wish(shop, options)
     promote.refuse(promote.decide(shop, wanted).plan)
     image = wanted.image
     assert image is not None
-    run = runs.new(shop.build, shop.clock.now())
-    run.record(state="deploying", kind="deploy", ami=image.id)
-    shop.progress.log_to(run.folder / "deploy.log")
-    with claims.held(shop, run.id, f"deploy {image.name} ({image.id})") as claim:
+    with (
+        logbook.opened(shop, "deploy", ami=image.id) as run,
+        claims.held(shop, run.id, f"deploy {image.name} ({image.id})") as claim,
+    ):
         scene = scenery.read(shop)
         found = promote.decide(shop, wanted)
         version = promote.ensure_version(shop, run, found, image)
@@ -81,13 +81,13 @@ def deploy(shop: Shop, options: Options) -> Deployed:
                 instances.terminate(shop.aws, shop.clock, former.id)
         claim.confirm()
         ledger.commit(shop, run.id, scene, version, image, options.why or "deploy")
-    run.record(state="finished", instance=machine.id)
+        run.record(instance=machine.id)
     return Deployed(machine, image, tuple(m.id for m in old), run)
 
 
 def _launch(shop: Shop, run: Run, scene: Scene, version: int) -> Instance:
     assert scene.template is not None
-    subnet = fleet.ground(shop).subnets[0]
+    subnet = ground.find(shop).subnets[0]
     machine = instances.launch_from(shop.aws, scene.template.id, version, subnet, f"{run.id}-deploy")
     shop.progress.say(f"launched {machine.id} from version {version}")
     return machine

@@ -9,6 +9,7 @@ from goldenami.flows.deploy import Deployed
 from goldenami.flows.shop import Shop
 from goldenami.flows.update import Updated
 from goldenami.values import policies
+from goldenami.values.permissions import Place
 from goldenami.values.summary import pairs, table
 from goldenami.walls.aws import roles
 
@@ -47,5 +48,5 @@ def updated(done: Sequence[Updated]) -> str:
 def policy(shop: Shop, task: str) -> str:
     """The policy of a task, as JSON to paste."""
     account, _ = roles.caller(shop.aws)
-    found = policies.policy(task, policies.Place(shop.aws.region, account, shop.recipe))
+    found = policies.policy(task, Place(shop.aws.region, account, shop.recipe))
     return json.dumps(found, indent=2)

@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from goldenami.flows import claims, scenery
+from goldenami.flows import claims, logbook, scenery
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.errors import AwsError, GateError, UsageError
 from goldenami.values.scene import Group
 from goldenami.values.summary import table
-from goldenami.walls import runs, shell
+from goldenami.walls import shell
 from goldenami.walls.aws import commands, groups, instances
 from goldenami.walls.clock import attempts
 
@@ -155,9 +155,10 @@ def terminate(shop: Shop, instance: str, *, decrement: bool, force: bool) -> Mac
         BusyError: Somebody is changing the fleet.
     """
     machine = pick(shop, instance)
-    run = runs.new(shop.build, shop.clock.now())
-    run.record(state="terminating", kind="terminate", instance=machine.id)
-    with claims.held(shop, run.id, f"terminate {machine.id}"):
+    with (
+        logbook.opened(shop, "terminate", instance=machine.id) as run,
+        claims.held(shop, run.id, f"terminate {machine.id}"),
+    ):
         group = scenery.read(shop).group
         if not force and _last(machine, group, every(shop)):
             raise GateError(
@@ -167,7 +168,6 @@ def terminate(shop: Shop, instance: str, *, decrement: bool, force: bool) -> Mac
             groups.terminate(shop.aws, machine.id, decrement=decrement)
         else:
             instances.terminate(shop.aws, shop.clock, machine.id)
-    run.record(state="finished")
     return machine
 
 

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from functools import partial
 
-from goldenami.flows import claims, fleet, ledger, promotion_report, scenery
+from goldenami.flows import choosing, claims, fleet, ledger, logbook, promotion_report, scenery, serving
+from goldenami.flows.choosing import Options
 from goldenami.flows.claims import Held
 from goldenami.flows.roll import Roll, restore
 from goldenami.flows.shop import Shop
 from goldenami.flows.watching import Watch
 from goldenami.values import template as data
-from goldenami.values.errors import GateError, GoldenError, UsageError
+from goldenami.values.errors import GateError, GoldenError
 from goldenami.values.images import Image
-from goldenami.values.promotion import Plan, Wish, plan
+from goldenami.values.promotion import Plan, plan
 from goldenami.values.scene import Scene
 from goldenami.values.timeline import Event, Timeline
-from goldenami.values.versions import ami_name, parse
-from goldenami.walls import runs
-from goldenami.walls.aws import images, parameters, templates
+from goldenami.values.wish import Wish
+from goldenami.walls.aws import images, templates
 from goldenami.walls.runs import Run
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks for: which image, and how carefully."""
-
-    ami: str = ""
-    version: str = ""
-    candidate: bool = False
-    canary: int | None = None
-    watch: int | None = None
-    unverified: bool = False
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +50,7 @@ def preflight(shop: Shop, options: Options) -> Preflight:
     Raises:
         UsageError: The command line does not name an image.
     """
-    return decide(shop, wish(shop, options))
+    return decide(shop, choosing.wish(shop, options))
 
 
 def decide(shop: Shop, wanted: Wish) -> Preflight:
@@ -83,10 +70,10 @@ def promote(shop: Shop, options: Options) -> Result:
         BusyError: Somebody else is changing the fleet.
         AwsError: AWS refused.
     """
-    return carry(shop, wish(shop, options), options.why or "promote")
+    return carry(shop, choosing.wish(shop, options), options.why or "promote")
 
 
-def carry(shop: Shop, wanted: Wish, why: str, say: bool = True) -> Result:
+def carry(shop: Shop, wanted: Wish, why: str) -> Result:
     """The same for a wish that is made already: promotions and rollbacks both go this way."""
     found = decide(shop, wanted)
     refuse(found.plan)
@@ -96,29 +83,25 @@ def carry(shop: Shop, wanted: Wish, why: str, say: bool = True) -> Result:
     if found.plan.unchanged and claims.holder(shop) is None:
         assert found.plan.version is not None
         return Result(found, image, found.plan.version, None, Timeline())
-    run = runs.new(shop.build, shop.clock.now())
-    started = shop.clock.now().isoformat(timespec="seconds")
-    run.record(state="promoting", kind="promotion", started=started, ami=image.id, why=why)
-    shop.progress.log_to(run.folder / "promotion.log")
-    with claims.held(shop, run.id, f"{why} {image.name} ({image.id})") as claim:
-        found = decide(shop, wanted)  # what was true before the claim was ours may not be any more
-        refuse(found.plan)
-        timeline = Timeline()
-        timeline.add(Event(started, "began", f"{why} {image.name} ({image.id})"))
-        if say:
-            shop.progress.say(f"{why}: {image.name} ({image.id})")
-        try:
+    timeline = Timeline()
+    what = f"{why} {image.name} ({image.id})"
+    closing = partial(promotion_report.write, found, timeline)
+    try:
+        with (
+            logbook.opened(shop, "promotion", ended=closing, ami=image.id, why=why) as run,
+            claims.held(shop, run.id, what) as claim,
+        ):
+            timeline.add(Event(shop.clock.now().isoformat(timespec="seconds"), "began", what))
+            found = decide(shop, wanted)  # what was true before the claim was ours may not be any more
+            refuse(found.plan)
+            shop.progress.say(what)
             result = _carry(shop, run, claim, found, image, timeline, why)
-        except BaseException as error:
-            reason = str(error) or type(error).__name__
-            run.record(state="failed", error=reason)
-            promotion_report.write(run, found, timeline, reason.partition("\n")[0])
-            if isinstance(error, KeyboardInterrupt) and timeline.first("started"):
-                raise _interrupted(image) from None
-            raise
-    run.record(state="finished", refresh=result.refresh, version=result.version)
-    promotion_report.write(run, found, timeline, "")
-    return result
+            run.record(refresh=result.refresh, version=result.version)
+            return result
+    except KeyboardInterrupt:
+        if timeline.first("started"):
+            raise _interrupted(image) from None
+        raise
 
 
 def _interrupted(image: Image) -> GoldenError:
@@ -140,7 +123,7 @@ def _carry(shop: Shop, run: Run, claim: Held, found: Preflight, image: Image, ti
         refresh = _roll(shop, run, claim, found, version, image, timeline, why)
     elif scene.group is not None:
         with shop.progress.phase("the fleet runs it already"):
-            fleet.wait_serving(shop, claim)
+            serving.wait(shop, claim)
     claim.confirm()
     with shop.progress.phase("commit: default version, then the parameter"):
         ledger.commit(shop, run.id, scene, version, image, why, refresh)
@@ -225,60 +208,3 @@ def refuse(decided: Plan) -> None:
     """
     if decided.refusals:
         raise GateError("; ".join(decided.refusals), state="Nothing was changed.", next="./invoke status")
-
-
-def wish(shop: Shop, options: Options) -> Wish:
-    """What the command line asks for, with the recipe's own for what it leaves out.
-
-    Raises:
-        UsageError: It names no image, more than one, or one that is not there.
-    """
-    recipe = shop.recipe
-    ami = find(shop, options)
-    image = images.get(shop.aws, ami)
-    if image is None:
-        raise UsageError(f"there is no AMI {ami} in {shop.aws.region}", next="./invoke images")
-    return Wish(
-        ami=ami,
-        image=image,
-        overrides=data.overrides(recipe, image),
-        canary=recipe.promote.canary if options.canary is None else options.canary,
-        watch=recipe.promote.watch_seconds if options.watch is None else options.watch,
-        warmup=recipe.fleet.warmup,
-        unverified=options.unverified,
-        alarms=recipe.promote.alarms,
-    )
-
-
-def find(shop: Shop, options: Options) -> str:
-    """The id of the AMI that the command line means.
-
-    Raises:
-        UsageError: It names none, more than one, or one that is not there.
-    """
-    given = [bool(options.ami), bool(options.version), options.candidate]
-    if sum(given) != 1:
-        raise UsageError("name one image: --ami ami-…, --version v1.2 or --candidate", next="./invoke images")
-    if options.ami:
-        if not re.fullmatch(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})", options.ami):
-            raise UsageError(f"'{options.ami}' is not an AMI id", next="./invoke images")
-        return options.ami
-    if options.version:
-        return by_version(shop, options.version).id
-    pointer = parameters.get(shop.aws, shop.candidate)
-    if pointer is None:
-        raise UsageError("there is no candidate", next="./invoke bake")
-    return pointer.value
-
-
-def by_version(shop: Shop, version: str) -> Image:
-    """The golden AMI of a version.
-
-    Raises:
-        UsageError: There is none.
-    """
-    name = ami_name(shop.name, parse(version))
-    found = [image for image in images.of_family(shop.aws, shop.name) if image.name == name]
-    if not found:
-        raise UsageError(f"there is no {name}", next="./invoke images")
-    return found[0]

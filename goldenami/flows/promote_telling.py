@@ -14,7 +14,7 @@ from goldenami.flows.rollback import Found
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
 from goldenami.values.images import Image
-from goldenami.values.promotion import canaries, estimate
+from goldenami.values.pace import canaries, estimate
 from goldenami.values.scene import Scene
 from goldenami.values.summary import pairs, seconds, table
 from goldenami.walls.runs import Run

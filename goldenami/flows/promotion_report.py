@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from goldenami.flows.promote import Preflight
 
 
-def write(run: Run, found: Preflight, timeline: Timeline, failure: str) -> None:
+def write(found: Preflight, timeline: Timeline, run: Run, failure: str) -> None:
     """Write promotion.md, promotion.json and promotion.html into the run's folder.
 
     Args:
-        run: Whose folder.
         found: What was decided.
         timeline: What happened.
+        run: Whose folder.
         failure: Why it failed; empty when it did not.
     """
+    failure = failure.partition("\n")[0]
     image, running = found.wish.image, found.running
     name = image.name if image else found.wish.ami
     title = f"{name}: {'rolled back' if timeline.first('restored') else 'failed' if failure else 'promoted'}"

@@ -61,15 +61,14 @@ def write(
     write_json(run.folder / "report.json", as_json(summary, complete, passed=True))
 
 
-def close(shop: Shop, run: Run, error: BaseException) -> None:
-    """End a run that did not come through: say so in its report, remove what it made, and only then call it failed.
+def close(shop: Shop, run: Run, failure: str) -> None:
+    """End a run: where it did not come through, say so in its report; remove what it made and that is no part of an AMI.
 
     Interrupted here once more, the run stays marked as running, and the next bake removes the rest.
     """
-    reason = str(error) or type(error).__name__
-    write_failure(run, shop.name, reason.splitlines()[0])
+    if failure:
+        write_failure(run, shop.name, failure.splitlines()[0])
     sweep.after_run(shop, run.id)
-    run.record(state="failed", error=reason)
 
 
 def write_failure(run: Run, title: str, reason: str) -> None:

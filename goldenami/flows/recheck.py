@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from goldenami.flows import access, provenance, sweep
+from functools import partial
+
+from goldenami.flows import access, logbook, provenance
 from goldenami.flows import verify as gate
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import UsageError
@@ -23,15 +25,9 @@ def recheck(shop: Shop, ami: str, *, clean: bool) -> Image:
         raise UsageError(f"there is no AMI {ami} in {shop.aws.region}", next="./invoke images")
     if image.version(shop.name) is None:
         raise UsageError(f"{ami} ({image.name}) is not a golden AMI of {shop.name}", next="./invoke images")
-    with runs.lock(shop.build / "bake.lock", "a bake is running here; waiting for it", shop.progress.say):
-        run = runs.new(shop.build, shop.clock.now())
-        run.record(state="running", started=shop.clock.now().isoformat(), ami=ami)
-        shop.progress.log_to(run.folder / "bake.log")
-        try:
-            gate.verify(shop, run, image, profile=access.ensure_profile(shop), clean=clean)
-        except BaseException as error:
-            provenance.close(shop, run, error)
-            raise
-        sweep.after_run(shop, run.id)
-        run.record(state="finished")
+    with (
+        runs.lock(shop.build / "bake.lock", "a bake is running here; waiting for it", shop.progress.say),
+        logbook.opened(shop, "verify", ended=partial(provenance.close, shop), ami=ami) as run,
+    ):
+        gate.verify(shop, run, image, profile=access.ensure_profile(shop), clean=clean)
     return images.get(shop.aws, ami) or image

@@ -8,7 +8,7 @@ from goldenami.flows.claims import Held
 from goldenami.flows.shop import Shop
 from goldenami.flows.watching import Watch
 from goldenami.values.errors import AwsError, BusyError
-from goldenami.values.promotion import Preferences, canaries, hold
+from goldenami.values.pace import Preferences, canaries, hold
 from goldenami.values.scene import Group, Refresh
 from goldenami.values.summary import seconds
 from goldenami.values.timeline import Event, Timeline

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from goldenami.flows import claims, promote, scenery
+from goldenami.flows import choosing, claims, logbook, promote, scenery
 from goldenami.flows.promote import Preflight, Result
 from goldenami.flows.roll import restore
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.errors import UsageError
 from goldenami.values.images import Image
-from goldenami.values.promotion import Wish
 from goldenami.values.returning import Choice, choose, disagreements
 from goldenami.values.scene import Scene
-from goldenami.walls import runs
+from goldenami.values.wish import Wish
 from goldenami.walls.aws import images
 
 
@@ -76,20 +75,18 @@ def _end_refresh(shop: Shop) -> None:
     scene = scenery.read(shop)
     if scene.active is None or scene.group is None or scene.template is None or scene.group.number is None:
         return
-    run = runs.new(shop.build, shop.clock.now())
-    run.record(state="rolling back", kind="promotion", refresh=scene.active.id)
     with (
+        logbook.opened(shop, "rollback", refresh=scene.active.id) as run,
         claims.held(shop, run.id, f"rollback of the refresh {scene.active.id}") as claim,
         shop.progress.phase(f"taking the instance refresh {scene.active.id} back"),
     ):
         restore(shop, claim, scene.group.name, scene.template.id, scene.group.number)
-    run.record(state="finished")
 
 
 def _choice(shop: Shop, scene: Scene, options: Options) -> Choice:
     known = {image.id: image for image in images.of_family(shop.aws, shop.name)}
     if options.ami or options.to:
-        image = promote.by_version(shop, options.to) if options.to else known.get(options.ami)
+        image = choosing.by_version(shop, options.to) if options.to else known.get(options.ami)
         if image is None:
             raise UsageError(f"there is no AMI {options.ami} of {shop.name}", next="./invoke images")
         return Choice(image, "as asked for")

@@ -8,6 +8,9 @@ from goldenami.flows.shop import Shop
 from goldenami.walls import runs
 from goldenami.walls.aws import leftovers
 from goldenami.walls.aws.leftovers import Leftover
+from goldenami.walls.runs import Run
+
+_BUILDING = ("bake", "verify")  # the kinds of runs that hold the bake lock
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def plan(found: list[Leftover], dead: set[str]) -> Swept:
 
 def after_dead_runs(shop: Shop) -> None:
     """At the start of a bake (which holds the lock): clean up after every run of this checkout that did not finish."""
-    dead = {run.id: run for run in runs.every(shop.build) if run.facts().get("state") == "running"}
+    dead = {run.id: run for run in runs.every(shop.build) if _open(run)}
     if not dead:
         return
     found = plan(leftovers.find(shop.aws), set(dead))
@@ -56,6 +59,12 @@ def after_dead_runs(shop: Shop) -> None:
         remove(shop, found.removable)
     for run in dead.values():
         run.record(state="interrupted")
+
+
+def _open(run: Run) -> bool:
+    # A promotion, say, holds no bake lock: it may be alive, and leaves nothing to sweep.
+    facts = run.facts()
+    return facts.get("state") == "running" and facts.get("kind", "bake") in _BUILDING
 
 
 def after_run(shop: Shop, run_id: str) -> None:

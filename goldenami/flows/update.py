@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from goldenami.flows import claims, machines
+from goldenami.flows import claims, logbook, machines
 from goldenami.flows.machines import Machine
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GateError, UsageError
-from goldenami.walls import render, runs
+from goldenami.walls import render
 from goldenami.walls.aws import commands, groups, images
 from goldenami.walls.runs import write_text
 
@@ -55,18 +55,17 @@ def update(shop: Shop, ref: str, instance: str = "") -> list[Updated]:
     found = [machines.pick(shop, instance)] if instance else [m for m in machines.every(shop) if m.state == "running"]
     if not found:
         raise UsageError(f"{shop.name} has no running instance", next="./invoke instances")
-    run = runs.new(shop.build, shop.clock.now())
-    run.record(state="updating", kind="update", ref=wanted)
-    shop.progress.log_to(run.folder / "update.log")
-    script = render.update_script(shop.recipe, shop.aws.region, wanted)
-    write_text(run.folder / "update.sh", script)
     done: list[Updated] = []
-    with claims.held(shop, run.id, f"update to {wanted}") as claim:
+    script = render.update_script(shop.recipe, shop.aws.region, wanted)
+    with (
+        logbook.opened(shop, "update", ref=wanted) as run,
+        claims.held(shop, run.id, f"update to {wanted}") as claim,
+    ):
+        write_text(run.folder / "update.sh", script)
         for machine in found:
             claim.beat()
             with shop.progress.phase(f"updating {machine.id} to {wanted}"):
                 done.append(_one(shop, machine, script, wanted, len(done)))
-    run.record(state="finished")
     return done
 
 

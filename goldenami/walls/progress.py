@@ -21,7 +21,7 @@ class Progress:
     """Tells what is happening; keeps how long each phase took, in seconds.
 
     On a terminal the newest detail is a live line beside a spinner and only phases stay; elsewhere (a log, CI) every
-    detail is a line of its own. Everything also goes to the run's log once `log_to` was called.
+    detail is a line of its own. Everything also goes to the run's log while `log_to` lasts.
     """
 
     clock: Clock
@@ -34,9 +34,15 @@ class Progress:
         self._status: Status | None = None
         self._log: TextIO | None = None
 
-    def log_to(self, path: Path) -> None:
-        """Write everything to a file as well, from now on."""
-        self._log = path.open("a", encoding="utf-8", buffering=1)
+    @contextlib.contextmanager
+    def log_to(self, path: Path) -> Iterator[None]:
+        """Write everything to a file as well, for as long as this lasts; afterwards to the one before it again."""
+        before = self._log
+        with path.open("a", encoding="utf-8", buffering=1) as self._log:
+            try:
+                yield
+            finally:
+                self._log = before
 
     def say(self, text: str) -> None:
         """Tell something that should stay on the screen."""

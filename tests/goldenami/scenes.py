@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from goldenami.values.images import Image
-from goldenami.values.promotion import Plan, Wish
+from goldenami.values.promotion import Plan
 from goldenami.values.scene import Group, Member, Pointer, Refresh, Scene, Template, TemplateVersion
+from goldenami.values.wish import Wish
 
 OLD, NEW, OTHER = (f"ami-{digit * 17}" for digit in "123")
 

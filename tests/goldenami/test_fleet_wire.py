@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from goldenami.values.promotion import Preferences
+from goldenami.values.pace import Preferences
 from goldenami.values.template import overrides, token
 from goldenami.walls.aws import commands, parameters, refreshes, templates
 from goldenami.walls.clock import SystemClock

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from goldenami.values.errors import UsageError
-from goldenami.values.policies import Place, policy, tasks
+from goldenami.values.permissions import Place
+from goldenami.values.policies import policy, tasks
 from goldenami.walls.aws.roles import fleet_policy
 from tests.goldenami.recipes import recipe
 

@@ -63,14 +63,18 @@ def test_phases_add_up_and_say_how_they_ended() -> None:
     ]
 
 
-def test_the_log_holds_everything_with_the_time_of_day_from_the_moment_it_is_asked_for(tmp_path: Path) -> None:
+def test_the_log_holds_everything_with_the_time_of_day_while_it_is_asked_for(tmp_path: Path) -> None:
     progress, stream, clock = made()
     progress.say("before")
-    progress.log_to(tmp_path / "bake.log")
-    progress.say("said")
-    clock.sleep(60)
-    progress.detail("a detail")
-    progress.record("for the log alone")
+    with progress.log_to(tmp_path / "rebuild.log"):
+        with progress.log_to(tmp_path / "bake.log"):
+            progress.say("said")
+            clock.sleep(60)
+            progress.detail("a detail")
+            progress.record("for the log alone")
+        progress.say("back in the log before it")
+    progress.say("after")
+    assert (tmp_path / "rebuild.log").read_text(encoding="utf-8") == "2026-03-14T09:27:53Z back in the log before it\n"
     assert (tmp_path / "bake.log").read_text(encoding="utf-8").splitlines() == [
         "2026-03-14T09:26:53Z said",
         "2026-03-14T09:27:53Z   a detail",

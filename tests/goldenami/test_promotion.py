@@ -10,7 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from goldenami.values.images import Image
-from goldenami.values.promotion import canaries, hold, plan, preferences
+from goldenami.values.pace import canaries, hold, preferences
+from goldenami.values.promotion import plan
 from goldenami.values.scene import Pointer, Refresh, Scene, TemplateVersion
 from tests.goldenami.scenes import NEW, OLD, OTHER, applied, data, group, image, member, scene, scenes, template, wish
 

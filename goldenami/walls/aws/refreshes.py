@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from goldenami.values.promotion import Preferences
+from goldenami.values.pace import Preferences
 from goldenami.values.scene import Refresh
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code

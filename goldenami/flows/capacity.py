@@ -1,0 +1,57 @@
+"""What the fleet's instances come from: the launch template and the Auto Scaling group."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from goldenami.flows import ground
+from goldenami.flows.ground import Ground
+from goldenami.flows.shop import Shop
+from goldenami.values import template as data
+from goldenami.values.images import Image
+from goldenami.walls.aws import groups, templates
+
+
+def ensure_template(shop: Shop, image: Image, security: str) -> None:
+    """The launch template; one that is there keeps its versions."""
+    names = shop.names
+    if templates.get(shop.aws, names.template) is not None:
+        return
+    wanted = data.first(shop.recipe, image, [security], names.web)
+    token = data.token(names.template, None, wanted, 0)
+    templates.create(shop.aws, names.template, wanted, f"{image.name} ({image.id})", token, ground.tags(shop))
+    shop.progress.detail(f"{names.template} version 1 launches {image.name}")
+
+
+def ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
+    """The Auto Scaling group, of the template's default version; one that is there keeps its version and its size."""
+    fleet, names = shop.recipe.fleet, shop.names
+    template = templates.get(shop.aws, names.template)
+    assert template is not None
+    kind: Literal["ELB", "EC2"] = "ELB" if target_group else "EC2"
+    settings: dict[str, Any] = {
+        "AutoScalingGroupName": names.group,
+        "MinSize": fleet.min,
+        "MaxSize": fleet.max,
+        "VPCZoneIdentifier": ",".join(place.subnets),
+        "HealthCheckType": kind,
+        "HealthCheckGracePeriod": fleet.health_check_grace_period,
+        "DefaultInstanceWarmup": fleet.warmup,
+    }
+    there = groups.get(shop.aws, names.group)
+    if there is not None:
+        if there.number is None:  # $Latest or $Default cannot be rolled back: name the version that it means now
+            number = template.latest if there.version == "$Latest" else template.default
+            settings["LaunchTemplate"] = {"LaunchTemplateId": template.id, "Version": str(number)}
+        groups.update(shop.aws, settings)
+        return
+    settings |= {
+        "DesiredCapacity": fleet.desired,
+        "LaunchTemplate": {"LaunchTemplateId": template.id, "Version": str(template.default)},
+        "Tags": [
+            {"Key": key, "Value": value, "PropagateAtLaunch": False} for key, value in sorted(ground.tags(shop).items())
+        ],
+    }
+    if target_group:
+        settings["TargetGroupARNs"] = [target_group]
+    groups.create(shop.aws, settings)

@@ -1,0 +1,84 @@
+"""Which image is meant, and how carefully it is to be carried: the command line over the recipe."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from goldenami.flows.shop import Shop
+from goldenami.values import template as data
+from goldenami.values.errors import UsageError
+from goldenami.values.images import Image
+from goldenami.values.versions import ami_name, parse
+from goldenami.values.wish import Wish
+from goldenami.walls.aws import images, parameters
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for: which image, and how carefully."""
+
+    ami: str = ""
+    version: str = ""
+    candidate: bool = False
+    canary: int | None = None
+    watch: int | None = None
+    unverified: bool = False
+    why: str = ""
+
+
+def wish(shop: Shop, options: Options) -> Wish:
+    """What the command line asks for, with the recipe's own for what it leaves out.
+
+    Raises:
+        UsageError: It names no image, more than one, or one that is not there.
+    """
+    recipe = shop.recipe
+    ami = find(shop, options)
+    image = images.get(shop.aws, ami)
+    if image is None:
+        raise UsageError(f"there is no AMI {ami} in {shop.aws.region}", next="./invoke images")
+    return Wish(
+        ami=ami,
+        image=image,
+        overrides=data.overrides(recipe, image),
+        canary=recipe.promote.canary if options.canary is None else options.canary,
+        watch=recipe.promote.watch_seconds if options.watch is None else options.watch,
+        warmup=recipe.fleet.warmup,
+        unverified=options.unverified,
+        alarms=recipe.promote.alarms,
+    )
+
+
+def find(shop: Shop, options: Options) -> str:
+    """The id of the AMI that the command line means.
+
+    Raises:
+        UsageError: It names none, more than one, or one that is not there.
+    """
+    given = [bool(options.ami), bool(options.version), options.candidate]
+    if sum(given) != 1:
+        raise UsageError("name one image: --ami ami-…, --version v1.2 or --candidate", next="./invoke images")
+    if options.ami:
+        if not re.fullmatch(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})", options.ami):
+            raise UsageError(f"'{options.ami}' is not an AMI id", next="./invoke images")
+        return options.ami
+    if options.version:
+        return by_version(shop, options.version).id
+    pointer = parameters.get(shop.aws, shop.candidate)
+    if pointer is None:
+        raise UsageError("there is no candidate", next="./invoke bake")
+    return pointer.value
+
+
+def by_version(shop: Shop, version: str) -> Image:
+    """The golden AMI of a version.
+
+    Raises:
+        UsageError: There is none.
+    """
+    name = ami_name(shop.name, parse(version))
+    found = [image for image in images.of_family(shop.aws, shop.name) if image.name == name]
+    if not found:
+        raise UsageError(f"there is no {name}", next="./invoke images")
+    return found[0]

@@ -1,0 +1,54 @@
+"""Wait until the fleet serves, and tell where."""
+
+from __future__ import annotations
+
+from goldenami.flows import claims, scenery
+from goldenami.flows.shop import Shop
+from goldenami.values.errors import AwsError, GateError
+from goldenami.values.scene import Group, Scene
+from goldenami.walls.aws import groups
+from goldenami.walls.aws.balancers import Balancer
+from goldenami.walls.clock import attempts
+
+
+def wait(shop: Shop, claim: claims.Held | None = None) -> Scene:
+    """Wait until the group has all its instances and each one serves.
+
+    Raises:
+        GateError: They do not, within the grace period and what a launch takes.
+    """
+    patience = shop.recipe.fleet.health_check_grace_period + 180
+    scene = scenery.read(shop)
+    told = ""
+    for _ in attempts(shop.clock, timeout=patience, every=2):
+        scene = scenery.read(shop)
+        group = scene.group
+        if group is None:
+            raise AwsError(f"{shop.names.group} is gone", next="./invoke fleet.create")
+        serving = [m for m in group.members if m.serving]
+        if len(serving) >= group.desired and len(serving) == len(group.members):
+            return scene
+        if claim is not None:
+            claim.beat()
+        states = ", ".join(f"{m.id} {m.lifecycle} {m.target}".rstrip() for m in group.members) or "none yet"
+        if states != told:
+            told = states
+            shop.progress.detail(f"{len(serving)} of {group.desired} serve: {states}")
+    failed = [a for a in groups.activities(shop.aws, shop.names.group) if a.status == "Failed"]
+    why = f"; {failed[0].message or failed[0].description}" if failed else ""
+    raise GateError(
+        f"the fleet does not serve after {patience} s ({told}{why})",
+        state="It is left as it is, so that you can look at it.",
+        next="./invoke console",
+    )
+
+
+def address(shop: Shop, balancer: Balancer) -> str:
+    """Where the balancer answers."""
+    return f"{'https' if shop.recipe.fleet.certificate_arn else 'http'}://{balancer.address}"
+
+
+def direct_address(shop: Shop, group: Group) -> str:
+    """Where the first instance answers, without a balancer."""
+    found = [m.address for m in group.members if m.address]
+    return f"http://{found[0]}:{shop.recipe.app.port}" if found else ""

@@ -1,0 +1,227 @@
+"""The least that each step needs, as statements of IAM policies.
+
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from goldenami.values import images as tags
+from goldenami.values.recipe import Recipe
+from goldenami.values.scene import Names
+
+Statement = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the policy is for: region, account, and the recipe's parts by name."""
+
+    region: str
+    account: str
+    recipe: Recipe
+
+    @property
+    def names(self) -> Names:
+        """What the parts are called."""
+        return Names(self.recipe.image.name)
+
+    def arn(self, service: str, what: str, *, region: bool = True) -> str:
+        """The ARN of something in this account."""
+        return f"arn:aws:{service}:{self.region if region else ''}:{self.account}:{what}"
+
+
+def allow(sid: str, actions: Sequence[str], resources: str | Sequence[str] = "*", **condition: Any) -> Statement:
+    """A statement that allows these actions on these resources."""
+    told: Statement = {"Sid": sid, "Effect": "Allow", "Action": sorted(actions), "Resource": resources}
+    return told | ({"Condition": condition} if condition else {})
+
+
+def who(_place: Place) -> list[Statement]:
+    """Ask whose credentials these are."""
+    return [allow("Who", ["sts:GetCallerIdentity"])]
+
+
+def look(place: Place) -> list[Statement]:
+    # Describe calls of EC2, Auto Scaling and Elastic Load Balancing know no resources.
+    fleet = [
+        *("ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplates"),
+        *("ec2:DescribeLaunchTemplateVersions", "autoscaling:DescribeAutoScalingGroups"),
+        *("autoscaling:DescribeInstanceRefreshes", "autoscaling:DescribeScalingActivities"),
+        *("elasticloadbalancing:DescribeLoadBalancers", "elasticloadbalancing:DescribeTargetGroups"),
+        "elasticloadbalancing:DescribeTargetHealth",
+    ]
+    read = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParameterHistory", "ssm:GetParametersByPath"]
+    return [allow("Look", fleet), allow("ReadPointers", read, pointers(place))]
+
+
+def pointers(place: Place) -> list[str]:
+    return [place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}{rest}") for rest in ("", "/*")]
+
+
+def claim(place: Place) -> list[Statement]:
+    return [
+        allow(
+            "Claim",
+            ["ssm:PutParameter", "ssm:DeleteParameter"],
+            [
+                place.arn("ssm", f"parameter{place.names.claim}"),
+                place.arn("ssm", f"parameter{place.names.claim}-after-*"),
+            ],
+        )
+    ]
+
+
+def commit(place: Place) -> list[Statement]:
+    ours = {"StringEquals": {f"aws:ResourceTag/{tags.IMAGE}": place.recipe.image.name}}
+    return [
+        allow(
+            "Publish",
+            ["ssm:PutParameter", "ssm:LabelParameterVersion"],
+            place.arn("ssm", f"parameter{place.names.production}"),
+        ),
+        allow("TagImages", ["ec2:CreateTags"], f"arn:aws:ec2:{place.region}::image/*", **ours),
+        allow(
+            "TemplateVersions",
+            ["ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"],
+            place.arn("ec2", "launch-template/*"),
+            StringEquals={"aws:ResourceTag/goldenami:fleet": place.recipe.image.name},
+        ),
+    ]
+
+
+def roll(place: Place) -> list[Statement]:
+    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
+    refresh = [f"autoscaling:{verb}InstanceRefresh" for verb in ("Start", "Cancel", "Rollback")]
+    return [
+        allow("Roll", refresh, group),
+        *launch(place),
+        allow("Console", ["ec2:GetConsoleOutput"], machines(place)),
+    ]
+
+
+def machines(place: Place) -> str:
+    return place.arn("ec2", "instance/*")
+
+
+def launch(place: Place) -> list[Statement]:
+    # Auto Scaling checks, when a template version is given to it, that the caller may launch from it.
+    web = place.arn("iam", f"role/{place.names.web}", region=False)
+    ours = {"StringEquals": {"aws:RequestTag/goldenami:fleet": place.recipe.image.name}}
+    parts = ("instance", "volume")
+    others = ("launch-template", "network-interface", "security-group", "subnet", "key-pair")
+    return [
+        allow("Launch", ["ec2:RunInstances"], [place.arn("ec2", f"{part}/*") for part in parts], **ours),
+        allow(
+            "LaunchWith",
+            ["ec2:RunInstances"],
+            [*(place.arn("ec2", f"{part}/*") for part in others), f"arn:aws:ec2:{place.region}::image/*"],
+        ),
+        allow(
+            "TagLaunched",
+            ["ec2:CreateTags"],
+            [place.arn("ec2", f"{part}/*") for part in parts],
+            StringEquals={"ec2:CreateAction": "RunInstances"},
+        ),
+        allow("PassRole", ["iam:PassRole"], web, StringEquals={"iam:PassedToService": "ec2.amazonaws.com"}),
+    ]
+
+
+def command(place: Place) -> list[Statement]:
+    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
+    return [
+        allow("RunScript", ["ssm:SendCommand"], f"arn:aws:ssm:{place.region}::document/AWS-RunShellScript"),
+        allow("RunOn", ["ssm:SendCommand"], machines(place), **ours),
+        allow("RunResult", ["ssm:GetCommandInvocation"]),
+    ]
+
+
+def terminate(place: Place) -> list[Statement]:
+    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
+    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
+    return [
+        allow("Terminate", ["ec2:TerminateInstances"], machines(place), **ours),
+        allow("TerminateMember", ["autoscaling:TerminateInstanceInAutoScalingGroup"], group),
+    ]
+
+
+def mark(place: Place) -> list[Statement]:
+    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
+    return [allow("MarkDrift", ["ec2:CreateTags", "ec2:DeleteTags"], machines(place), **ours)]
+
+
+def register(place: Place) -> list[Statement]:
+    target = place.arn("elasticloadbalancing", f"targetgroup/{place.names.target_group}/*")
+    verbs = ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"]
+    return [allow("Targets", verbs, target)]
+
+
+def own(place: Place) -> list[Statement]:
+    """What makes and takes down the fleet's parts."""
+    names = place.names
+    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{names.group}")
+    web = [place.arn("iam", f"{kind}/{names.web}", region=False) for kind in ("role", "instance-profile")]
+    balancer = [
+        place.arn("elasticloadbalancing", what)
+        for what in (
+            f"loadbalancer/app/{names.balancer}/*",
+            f"targetgroup/{names.target_group}/*",
+            f"listener/app/{names.balancer}/*",
+        )
+    ]
+    elb = (
+        *("AddTags", "CreateListener", "CreateLoadBalancer", "CreateTargetGroup", "DeleteLoadBalancer"),
+        *("DeleteTargetGroup", "ModifyListener", "ModifyTargetGroup", "ModifyTargetGroupAttributes"),
+    )
+    iam = (
+        *("AddRoleToInstanceProfile", "CreateInstanceProfile", "CreateRole", "DeleteInstanceProfile", "DeleteRole"),
+        *("DeleteRolePolicy", "GetInstanceProfile", "PutRolePolicy", "RemoveRoleFromInstanceProfile"),
+    )
+    security = (
+        *("AuthorizeSecurityGroupIngress", "CreateSecurityGroup", "DeleteSecurityGroup"),
+        *("RevokeSecurityGroupIngress", "CreateLaunchTemplate", "DeleteLaunchTemplate", "CreateTags"),
+    )
+    parameters = [place.arn("ssm", f"parameter{parameter.name}") for parameter in place.recipe.parameters]
+    asg = ("CreateAutoScalingGroup", "UpdateAutoScalingGroup", "DeleteAutoScalingGroup", "CreateOrUpdateTags")
+    made = [
+        allow(
+            "LookAround",
+            [
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
+                "elasticloadbalancing:DescribeListeners",
+            ],
+        ),
+        allow("Group", [f"autoscaling:{verb}" for verb in asg], group),
+        allow("Balancer", [f"elasticloadbalancing:{verb}" for verb in elb], balancer),
+        allow("Role", [f"iam:{verb}" for verb in iam], web),
+        allow(
+            "Ground",
+            [f"ec2:{verb}" for verb in security],
+            [place.arn("ec2", f"{kind}/*") for kind in ("security-group", "launch-template", "vpc")],
+        ),
+        allow(
+            "ServiceRoles",
+            ["iam:CreateServiceLinkedRole"],
+            "*",
+            StringLike={
+                "iam:AWSServiceName": ["autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com"],
+            },
+        ),
+    ]
+    return [
+        *made,
+        *([allow("AppParameters", ["ssm:GetParameter", "ssm:PutParameter"], parameters)] if parameters else []),
+    ]
+
+
+def console(place: Place) -> list[Statement]:
+    return [allow("Console", ["ec2:GetConsoleOutput"], machines(place))]
+
+
+def ground(_place: Place) -> list[Statement]:
+    return [allow("LookAround", ["ec2:DescribeSecurityGroups", "ec2:DescribeVpcs", "iam:GetInstanceProfile"])]

@@ -1,0 +1,69 @@
+"""What AWS asks for, in US dollars without tax: a small table for where the price list cannot be asked.
+
+On-demand, Linux, shared tenancy. Sources, as of October 2025:
+https://aws.amazon.com/ec2/pricing/on-demand/, https://aws.amazon.com/ebs/pricing/,
+https://aws.amazon.com/elasticloadbalancing/pricing/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+AS_OF = date(2025, 10, 1)
+HOURS = 730  # hours in a month, as AWS counts them
+
+
+@dataclass(frozen=True)
+class Prices:
+    """A region's prices.
+
+    Attributes:
+        instances: An hour of an instance, by its type.
+        gp3: A GB-month of a gp3 volume.
+        snapshot: A GB-month of a snapshot's data.
+        balancer: An hour of an Application Load Balancer, without the capacity units that its traffic uses.
+    """
+
+    region: str
+    instances: Mapping[str, float]
+    gp3: float
+    snapshot: float
+    balancer: float
+
+    def instance(self, kind: str) -> float | None:
+        """An hour of an instance type; None where the table does not know it."""
+        return self.instances.get(kind)
+
+
+TABLE: Mapping[str, Prices] = {
+    prices.region: prices
+    for prices in (
+        Prices(
+            region="ap-northeast-2",
+            instances={
+                **{"t3.micro": 0.0130, "t3.small": 0.0260, "t3.medium": 0.0520},
+                **{"t4g.micro": 0.0104, "t4g.small": 0.0208, "t4g.medium": 0.0416},
+            },
+            gp3=0.0912,
+            snapshot=0.05,
+            balancer=0.0225,
+        ),
+        Prices(
+            region="us-east-1",
+            instances={
+                **{"t3.micro": 0.0104, "t3.small": 0.0208, "t3.medium": 0.0416},
+                **{"t4g.micro": 0.0084, "t4g.small": 0.0168, "t4g.medium": 0.0336},
+            },
+            gp3=0.08,
+            snapshot=0.05,
+            balancer=0.0225,
+        ),
+    )
+}
+
+
+def table(region: str) -> Prices | None:
+    """The prices of a region; None where the table does not know it."""
+    return TABLE.get(region)

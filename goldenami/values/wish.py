@@ -1,0 +1,33 @@
+"""What is asked for: which image is to be carried to the fleet, and how carefully."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from goldenami.values.images import Image
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for.
+
+    Attributes:
+        image: The AMI, or None when there is none of that id.
+        overrides: What the template version must say, over what its source says.
+        canary: Percent of the instances that are renewed first.
+        watch: Seconds that they are watched.
+        warmup: Seconds before a new instance counts.
+        unverified: Carry an image that has not passed its gates.
+        alarms: CloudWatch alarms that roll back.
+    """
+
+    ami: str
+    image: Image | None
+    overrides: Mapping[str, Any]
+    canary: int = 25
+    watch: int = 300
+    warmup: int = 30
+    unverified: bool = False
+    alarms: tuple[str, ...] = ()
