@@ -209,6 +209,52 @@ def images(opened: Opened, json: bool = False) -> None:
 
 
 @operation(
+    if_needed="only for a reason: a newer source AMI, the recipe, the application, package updates, age",
+    plan="say what would be done and why, and stop",
+)
+def rebuild(opened: Opened, if_needed: bool = False, plan: bool = False, json: bool = False) -> None:
+    """Bake the image afresh, as every month: updates, both gates, what changed, a word to the team; prints its id.
+
+    Both layers are baked anew and the image is published as the candidate. It goes to the fleet only where the recipe says
+    auto_promote under [rebuild]. With --if-needed and without a reason, "nothing changed" is recorded, which is a success.
+    One at a time, on whatever machine; one that ended in the middle is gone on with by the next. ./invoke schedule.install
+    runs it every month.
+
+    Exit codes: 0 done or nothing to do, 2 recipe or usage, 3 a tool is missing, 4 the build failed, 5 a gate refused the
+    image or the promotion was refused or taken back, 6 AWS refused, 7 another rebuild (or promotion) is at it, 130
+    interrupted (the next one goes on).
+    """
+    from goldenami.flows import rebuild as flow
+    from goldenami.flows import rebuild_report
+
+    shop = opened()
+    if plan:
+        print(rebuild_report.page(shop, flow.look(shop), if_needed=if_needed, as_json=json))
+        return
+    outcome = flow.rebuild(shop, if_needed=if_needed)
+    say(rebuild_report.summary(outcome))
+    print(rebuild_report.facts(shop, outcome) if json else outcome.image.id if outcome.image else "")
+
+
+@operation(
+    text="what to say",
+    failure="it is about a failure",
+    unless_told="say nothing where the rebuild of this systemd invocation has told of its end itself",
+)
+def notify(opened: Opened, text: str, failure: bool = False, unless_told: str = "", json: bool = False) -> None:
+    """Tell the team something at every place that [notify] names: to try them, and for the schedule's own failures.
+
+    Exits with 1 when a place could not be told.
+    """
+    from goldenami.flows import rebuild_report
+
+    told = rebuild_report.tell(opened(), text, failure=failure, unless_told=unless_told)
+    print(jsonlib.dumps({"told": told.places, "failed": told.failed}) if json else "\n".join(told.places))
+    if told.failed:
+        raise Exit(code=1)
+
+
+@operation(
     run="also clean up after this run, whoever started it",
     plan="only list",
 )
@@ -565,4 +611,6 @@ for _task in (fleet_create, fleet_show, fleet_destroy):
 iam = Collection("iam")
 iam.add_task(iam_policy)
 _OPERATE = (promote, rollback, status, deploy, update, instances, console, logs, ssh, terminate)
-namespace = Collection(bake, render, verify, images, sweep, doctor, test, docs, *_OPERATE, fleet, iam, local)
+namespace = Collection(
+    bake, rebuild, notify, render, verify, images, sweep, doctor, test, docs, *_OPERATE, fleet, iam, local
+)

@@ -20,12 +20,18 @@ from goldenami.walls.source import Source
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks for."""
+    """What the command line asks for.
+
+    Attributes:
+        since: Only layers that were made after this moment (ISO 8601, UTC) are taken as they are: a rebuild that goes on
+            takes up its own, and nothing older.
+    """
 
     bump: str = ""
     version: str = ""
     fresh: bool = False
     clean: bool = False
+    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,8 @@ def plan(shop: Shop, known: Known, options: Options) -> tuple[LayerPlan, LayerPl
 
 def base_layer(shop: Shop, known: Known, options: Options) -> LayerPlan:
     """Decide about the base layer."""
-    digest = _fingerprint(shop, known, "base", known.source_ami)
-    return plan_base(shop.name, digest, known.images, fresh=options.fresh)
+    digest = layer_fingerprint(shop, "base", known.source_ami, known.source.commit)
+    return plan_base(shop.name, digest, known.images, fresh=options.fresh, since=options.since)
 
 
 def app_layer(shop: Shop, known: Known, base_ami: str, options: Options) -> LayerPlan:
@@ -70,10 +76,10 @@ def app_layer(shop: Shop, known: Known, base_ami: str, options: Options) -> Laye
     # Only a run of this checkout is known to be dead (we hold the lock), so only its claims can be taken up again.
     ours = {run.id for run in runs.every(shop.build)}
     claims = [claim for claim in known.claims if claim.run_id in ours]
-    digest = _fingerprint(shop, known, "app", base_ami)
+    digest = layer_fingerprint(shop, "app", base_ami, known.source.commit)
     wanted = parse(options.version) if options.version else None
     fresh = options.fresh or bool(options.bump)
-    return plan_app(shop.name, digest, known.images, claims, fresh=fresh, wanted=wanted)
+    return plan_app(shop.name, digest, known.images, claims, fresh=fresh, wanted=wanted, since=options.since)
 
 
 def next_version(shop: Shop, known: Known, options: Options, also: frozenset[Version] = frozenset()) -> Version:
@@ -121,8 +127,9 @@ def _taken(shop: Shop, known: Known) -> frozenset[Version]:
     return frozenset(named | {claim.version for claim in known.claims})
 
 
-def _fingerprint(shop: Shop, known: Known, layer: Layer, source_ami: str) -> str:
-    return fingerprint(render.fingerprint_inputs(shop.recipe, layer, source_ami, known.source.commit, shop.target))
+def layer_fingerprint(shop: Shop, layer: Layer, source_ami: str, commit: str) -> str:
+    """The digest of all that goes into a layer on this AMI, with the application at this commit."""
+    return fingerprint(render.fingerprint_inputs(shop.recipe, layer, source_ami, commit, shop.target))
 
 
 def _claim(name: str, value: str) -> Claim:

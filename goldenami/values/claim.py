@@ -1,4 +1,4 @@
-"""Who is changing the fleet: one at a time, written down where everybody sees it."""
+"""Who is changing the fleet (or rebuilding the image): one at a time, written down where everybody sees it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,25 @@ BEAT = timedelta(seconds=20)
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What is claimed.
+
+    Attributes:
+        name: The parameter that holds the claim.
+        called: `the fleet`, `the rebuild`.
+        doing: What its holder does: `is changing the fleet`.
+        patience: Without a sign of life for so long, a holder on another machine counts as dead.
+    """
+
+    name: str
+    called: str = "the fleet"
+    doing: str = "is changing the fleet"
+    patience: timedelta = PATIENCE
+
+
+@dataclass(frozen=True)
 class Claim:
-    """A claim on the fleet.
+    """A claim on the fleet, or on another thing that one at a time may work on.
 
     Attributes:
         run: The holder's run id.
@@ -39,17 +56,18 @@ class Claim:
         """With a sign of life of now."""
         return replace(self, beat=now.isoformat(timespec="seconds"))
 
-    def dead(self, now: datetime, *, here: str, alive: bool) -> bool:
+    def dead(self, now: datetime, *, here: str, alive: bool, patience: timedelta = PATIENCE) -> bool:
         """Whether its holder has ended without giving it back.
 
         Args:
             now: The time.
             here: This machine's name.
             alive: Whether the holder's process runs, if it is one of this machine.
+            patience: How long a holder on another machine may give no sign of life.
         """
         if self.process and self.who.endswith(f"@{here}"):
             return not alive
-        return now - datetime.fromisoformat(self.beat) > PATIENCE
+        return now - datetime.fromisoformat(self.beat) > patience
 
 
 def parse(text: str) -> Claim | None:

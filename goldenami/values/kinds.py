@@ -61,6 +61,11 @@ def _text(pattern: str, *, refuse: Mapping[str, str] | None = None) -> Callable[
     return check
 
 
+def matches(pattern: str) -> Callable[[str], str]:
+    """A rule: the whole text matches."""
+    return _text(pattern)
+
+
 def _plain(value: str) -> str:
     # systemd and EC2 refuse control characters; a NUL cannot even be in an environment. Tab and newline are text.
     if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", value):

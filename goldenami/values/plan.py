@@ -47,13 +47,14 @@ class LayerPlan:
         )
 
 
-def plan_base(image_name: str, fingerprint: str, images: Iterable[Image], *, fresh: bool) -> LayerPlan:
+def plan_base(image_name: str, fingerprint: str, images: Iterable[Image], *, fresh: bool, since: str = "") -> LayerPlan:
     """Plan the base layer.
 
     An AMI exists only if every check inside the image passed (Packer creates it last), so an available base AMI with
-    the right fingerprint is good; one whose tags were never written is recognised by its name.
+    the right fingerprint is good; one whose tags were never written is recognised by its name. With `since` (ISO 8601,
+    UTC), only what was made after that moment counts.
     """
-    images = list(images)
+    images = [image for image in images if image.created >= since]
     if fresh:
         return LayerPlan("base", fingerprint, "build", "asked for with --fresh")
     tagged = [i for i in images if i.alive and not i.failed and i.layer == "base" and i.fingerprint == fingerprint]
@@ -63,7 +64,7 @@ def plan_base(image_name: str, fingerprint: str, images: Iterable[Image], *, fre
     named = [i for i in images if i.alive and not i.failed and is_base_of(i.name, image_name, fingerprint)]
     if named:
         return LayerPlan("base", fingerprint, "adopt", "an interrupted run made it", _newest(named))
-    return LayerPlan("base", fingerprint, "build", _why("base", images))
+    return LayerPlan("base", fingerprint, "build", "it is baked afresh" if since else _why("base", images))
 
 
 def plan_app(
@@ -74,6 +75,7 @@ def plan_app(
     *,
     fresh: bool = False,
     wanted: Version | None = None,
+    since: str = "",
 ) -> LayerPlan:
     """Plan the app layer, which carries the version and needs the gate of a fresh boot.
 
@@ -87,8 +89,9 @@ def plan_app(
         claims: Version numbers that dead runs of this checkout reserved.
         fresh: Build, whatever is there.
         wanted: The version that was asked for; only an AMI of this version will do.
+        since: Only AMIs that were made after this moment count (ISO 8601, UTC).
     """
-    images = list(images)
+    images = [image for image in images if image.created >= since]
     if fresh:
         return LayerPlan("app", fingerprint, "build", "a new version was asked for")
     by_version = {v: image for image in images if (v := image.version(image_name)) is not None}
@@ -112,7 +115,8 @@ def plan_app(
         return LayerPlan("app", fingerprint, "adopt", "an interrupted run made it", image, claim)
     open_claims = [claim for version, claim in claimed.items() if version not in by_version]
     claim = max(open_claims, key=lambda c: c.version, default=None)
-    return LayerPlan("app", fingerprint, "build", _why("app", images), claim=claim)
+    why = "it is baked afresh" if since else _why("app", images)
+    return LayerPlan("app", fingerprint, "build", why, claim=claim)
 
 
 def _newest(images: Iterable[Image]) -> Image:

@@ -17,6 +17,7 @@ from goldenami.values.problems import Problem, broken, explain
 from goldenami.values.rules import check
 from goldenami.values.sections import Image, Instance, Runtime
 from goldenami.values.targets import Target, TargetName, Targets
+from goldenami.values.upkeep import Notify, Rebuild, Schedule
 
 
 class Recipe(Section):
@@ -41,6 +42,9 @@ class Recipe(Section):
     instance: Instance = key(Instance(), means="What it runs on.", example={})
     fleet: Fleet = key(Fleet(), means="The instances that serve users, and their balancer.", example={})
     promote: Promote = key(Promote(), means="How a new image is carried to the fleet.", example={})
+    rebuild: Rebuild = key(Rebuild(), means="The monthly rebuild.", example={})
+    notify: Notify = key(Notify(), means="Who is told how a rebuild ended.", example={})
+    schedule: Schedule = key(Schedule(), means="When the rebuild runs.", example={})
     tags: dict[str, Text] = key(
         {},
         means="Further tags of all that is made.",

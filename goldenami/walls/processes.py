@@ -38,6 +38,14 @@ def alive(process: str) -> bool:
     return _start(int(number)) == start
 
 
+def invocation() -> str:
+    """The id that systemd gave this run of a service; empty where systemd did not start us.
+
+    Source: https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html (`INVOCATION_ID`)
+    """
+    return os.environ.get("INVOCATION_ID", "")
+
+
 def _start(pid: int) -> str:
     """When a process started, in the kernel's ticks; empty where there is no /proc."""
     try:

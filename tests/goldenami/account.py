@@ -34,7 +34,7 @@ class Refused(Exception):
 
 
 class Account:
-    """EC2, SSM, IAM and STS, as far as a bake needs them.
+    """EC2, SSM, IAM, STS and SNS, as far as a bake needs them.
 
     Attributes:
         calls: Every call that was made: its name and its parameters.
@@ -53,6 +53,7 @@ class Account:
         self.volumes: dict[str, dict[str, Any]] = {}
         self.parameters: dict[str, list[str]] = {"/aws/service/debian/release/12/latest/amd64": [SOURCE]}
         self.roles: set[str] = set()
+        self.published: list[dict[str, Any]] = []
         self.aws = _wired()
         _current.append(self)
 
@@ -110,9 +111,9 @@ class Account:
         return {
             "Images": [
                 {
+                    "CreationDate": "2026-03-14T09:26:53.000Z",
                     **{k: v for k, v in image.items() if k != "Tags"},
                     "Architecture": "x86_64",
-                    "CreationDate": "2026-03-14T09:26:53.000Z",
                     "RootDeviceName": "/dev/xvda",
                     "BlockDeviceMappings": [
                         {**disk, "Ebs": {**disk["Ebs"], "SnapshotId": image["ImageId"].replace("ami", "snap")}}  # type: ignore[dict-item]
@@ -216,7 +217,7 @@ class Account:
 
     # --- the other services
 
-    def GetParameter(self, Name: str) -> dict[str, Any]:
+    def GetParameter(self, Name: str, **_: Any) -> dict[str, Any]:
         name, _, number = Name.partition(":")
         values = self.parameters.get(name)
         if values is None:
@@ -235,6 +236,14 @@ class Account:
             raise Refused("ParameterAlreadyExists")
         self.parameters.setdefault(Name, []).append(Value)
         return {"Version": len(self.parameters[Name])}
+
+    def DeleteParameter(self, Name: str) -> None:
+        if not self.parameters.pop(Name, None):
+            raise Refused("ParameterNotFound")
+
+    def Publish(self, **given: Any) -> dict[str, Any]:
+        self.published.append(given)
+        return {"MessageId": "1"}
 
     def GetCallerIdentity(self) -> dict[str, Any]:
         return {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/baker", "UserId": "AIDA"}
@@ -271,7 +280,7 @@ def _wired() -> Connection:
         return _current[-1].answer(**given)
 
     aws = Connection(REGION, keys=("test", "test"))
-    for service in ("ec2", "ssm", "iam", "sts"):
+    for service in ("ec2", "ssm", "iam", "sts", "sns"):
         events = aws.client(service).meta.events  # type: ignore[call-overload]
         events.register_first("before-parameter-build", keep)
         events.register_first("before-call", answer)

@@ -40,6 +40,20 @@ def get(aws: Connection, name: str) -> Parameter | None:
     return Parameter(name, value, found["Version"])
 
 
+def secret(aws: Connection, name: str) -> str:
+    """The value of a parameter, decrypted. It must not be printed, logged or written anywhere.
+
+    Raises:
+        AwsError: There is none.
+    """
+    try:
+        return aws.client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+    except ClientError as error:
+        if code(error) == "ParameterNotFound":
+            raise AwsError(f"there is no parameter {name}", next=f"aws ssm put-parameter --name {name} …") from None
+        raise
+
+
 def children(aws: Connection, path: str) -> list[Parameter]:
     """Every parameter directly under a path."""
     pages = aws.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=False)

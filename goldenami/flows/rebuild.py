@@ -1,0 +1,232 @@
+"""The monthly rebuild, unattended: reasons → fresh bake, both gates → what changed → (promote) → tidy up → report → tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from goldenami.flows import bake, claims, notifying, pending, planning, promote, rebuild_report, sweep
+from goldenami.flows.claims import Held
+from goldenami.flows.shop import Shop
+from goldenami.values import images as tags
+from goldenami.values.changes import Change, changes
+from goldenami.values.images import Image
+from goldenami.values.reasons import Reason, Stock, about_packages, reasons
+from goldenami.values.rebuilding import Names, Record, parse
+from goldenami.values.versions import Version
+from goldenami.walls import processes, runs
+from goldenami.walls.aws import images, parameters
+from goldenami.walls.aws.errors import explain
+from goldenami.walls.runs import Run
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was read and decided; nothing was changed.
+
+    Attributes:
+        packages: What is known about waiting package updates, and how.
+        before: What is in production, or the candidate where nothing is.
+        version: What a bake of now would be called.
+        unfinished: A rebuild that ended before it was done, which the next one goes on with.
+    """
+
+    stock: Stock
+    reasons: tuple[Reason, ...]
+    packages: str
+    before: Image | None
+    version: Version
+    unfinished: Record | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a rebuild ended well."""
+
+    record: Record
+    found: Found
+    image: Image | None
+    run: Run
+    changes: tuple[Change, ...] = ()
+    removed: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether there was no reason for it."""
+        return self.record.state == "unchanged"
+
+
+def look(shop: Shop) -> Found:
+    """Read and decide; nothing is changed."""
+    known = planning.look(shop)
+    candidate = _named(shop, known.images, shop.candidate)
+    stock = _stock(shop, candidate, known)
+    now = shop.clock.now()
+    latest = last(shop)
+    return Found(
+        stock=stock,
+        reasons=reasons(stock, shop.recipe.rebuild.max_age_days, now),
+        packages=about_packages(stock, now),
+        before=_named(shop, known.images, shop.names.production) or candidate,
+        version=planning.next_version(shop, known, planning.Options()),
+        unfinished=latest if latest and latest.state == "running" else None,
+    )
+
+
+def last(shop: Shop) -> Record | None:
+    """How the latest rebuild went, wherever it ran."""
+    found = parameters.get(shop.aws, Names(shop.name).record)
+    return parse(found.value) if found else None
+
+
+def rebuild(shop: Shop, *, if_needed: bool = False) -> Outcome:
+    """Rebuild the image; with `if_needed`, only for a reason.
+
+    Raises:
+        BusyError: Another rebuild is at it, here or elsewhere; or, at the promotion, somebody else changes the fleet.
+        GateError: The image did not pass a gate, or the promotion was refused or taken back.
+        BuildError: Packer failed.
+        AwsError: AWS refused.
+    """
+    run = runs.new(shop.build, shop.clock.now())
+    with claims.held(shop, run.id, "rebuild", Names(shop.name).claim) as claim:
+        run.record(state="rebuilding", kind="rebuild", invocation=processes.invocation())
+        shop.progress.log_to(run.folder / "rebuild.log")
+        record = Record(run.id, f"{shop.clock.now():%Y-%m-%dT%H:%M:%S}", f"{processes.user()}@{processes.machine()}")
+        try:
+            found = look(shop)
+            if found.unfinished:
+                shop.progress.say(
+                    f"going on with the rebuild {found.unfinished.run}, which ended at: {found.unfinished.step}"
+                )
+                record = replace(found.unfinished, by=record.by)
+            elif if_needed and not found.reasons:
+                return _unchanged(shop, run, record, found)
+            else:
+                told = tuple(reason.text for reason in found.reasons) or ("it was asked for",)
+                record = replace(record, reasons=told, before=found.before.id if found.before else "")
+            for reason in record.reasons:
+                shop.progress.say(f"because {reason}")
+            return _carry_out(shop, run, claim, record, found)
+        except Exception as error:
+            _failed(shop, run, error)
+            raise
+
+
+def _carry_out(shop: Shop, run: Run, claim: Held, record: Record, found: Found) -> Outcome:
+    record = _keep(shop, run, claim, record.at("bake"))
+    baked = bake.bake(shop, planning.Options(since=record.since))
+    shop.progress.log_to(run.folder / "rebuild.log")
+    record = _keep(shop, run, claim, record.at("compare", ami=baked.image.id, version=str(baked.version)))
+    differences = _changes(shop, record, baked.image)
+    if shop.recipe.rebuild.auto_promote and not record.promoted:
+        record = _keep(shop, run, claim, record.at("promote"))
+        promote.promote(shop, promote.Options(ami=baked.image.id, why="rebuild"))
+        shop.progress.log_to(run.folder / "rebuild.log")
+        record = record.at("promote", promoted=True)
+    record = _keep(shop, run, claim, record.at("tidy up"))
+    removed = _tidy(shop)
+    record = _keep(shop, run, claim, record.at("report"))
+    ended = record.at("done", state="finished", ended=_now(shop))
+    outcome = Outcome(ended, found, baked.image, run, differences, removed)
+    return _close(shop, run, outcome)
+
+
+def _unchanged(shop: Shop, run: Run, record: Record, found: Found) -> Outcome:
+    """Nobody is told about a month without news; it stands in the record and in the report."""
+    record = record.at("done", state="unchanged", ended=_now(shop), before=found.before.id if found.before else "")
+    outcome = Outcome(record, found, found.stock.candidate, run)
+    rebuild_report.write(shop, outcome)
+    _write(shop, run, record)
+    return outcome
+
+
+def _close(shop: Shop, run: Run, outcome: Outcome) -> Outcome:
+    rebuild_report.write(shop, outcome)
+    told = notifying.tell(shop, rebuild_report.success(shop, outcome))
+    outcome = replace(outcome, record=replace(outcome.record, told=told.places), untold=told.failed)
+    rebuild_report.write(shop, outcome)
+    # Written last: one that dies just before it tells twice, and none ends untold.
+    _write(shop, run, outcome.record)
+    return outcome
+
+
+def _failed(shop: Shop, run: Run, error: Exception) -> None:
+    """Write down and tell why it failed. What cannot be written (AWS may be what failed) must not hide the reason."""
+    known = explain(error) or error
+    reason = str(known) or type(error).__name__
+    facts = run.facts().get("record", {})
+    latest = parse(facts) if isinstance(facts, str) else None
+    record = latest or Record(
+        run.id, f"{shop.clock.now():%Y-%m-%dT%H:%M:%S}", f"{processes.user()}@{processes.machine()}"
+    )
+    record = replace(record, state="failed", error=reason, ended=_now(shop))
+    rebuild_report.write_failure(run, shop.name, record)
+    told = notifying.tell(shop, rebuild_report.failure(shop, run, record))
+    record = replace(record, told=told.places)
+    try:
+        _write(shop, run, record)
+    except Exception as second:
+        run.record(state="failed", error=reason, told=list(told.places))
+        shop.progress.say(f"the record in {Names(shop.name).record} could not be written: {explain(second) or second}")
+
+
+def _keep(shop: Shop, run: Run, claim: Held, record: Record) -> Record:
+    """Write down how far it is, before it goes on: whoever comes after goes on from here."""
+    claim.confirm()
+    claim.beat()
+    _write(shop, run, record)
+    return record
+
+
+def _write(shop: Shop, run: Run, record: Record) -> None:
+    parameters.overwrite(shop.aws, Names(shop.name).record, record.text())
+    state = "rebuilding" if record.state == "running" else record.state
+    run.record(state=state, step=record.step, record=record.text(), told=list(record.told))
+
+
+def _tidy(shop: Shop) -> tuple[str, ...]:
+    """Remove what dead runs left."""
+    with shop.progress.phase("tidy up"):
+        swept = sweep.sweep(shop)
+    return tuple(f"{left.kind} {left.id}" for left in swept.removable)
+
+
+def _changes(shop: Shop, record: Record, image: Image) -> tuple[Change, ...]:
+    before = images.get(shop.aws, record.before) if record.before else None
+    return tuple(changes(before, image, _base(shop, before), _base(shop, image)))
+
+
+def _base(shop: Shop, image: Image | None) -> Image | None:
+    ami = image.tags.get(tags.SOURCE_AMI, "") if image else ""
+    return images.get(shop.aws, ami) if ami else None
+
+
+def _named(shop: Shop, known: tuple[Image, ...], parameter: str) -> Image | None:
+    """The image that a pointer names, where it is still there and good."""
+    pointer = parameters.get(shop.aws, parameter)
+    found = [image for image in known if pointer and image.id == pointer.value]
+    return found[0] if found and found[0].state == "available" and not found[0].failed else None
+
+
+def _stock(shop: Shop, candidate: Image | None, known: planning.Known) -> Stock:
+    base = next((i for i in known.images if candidate and i.id == candidate.tags.get(tags.SOURCE_AMI)), None)
+    differs = {}
+    if candidate and base:
+        # On what each was made from: a new source AMI or commit is a reason of its own.
+        before = planning.layer_fingerprint(shop, "base", base.tags.get(tags.SOURCE_AMI, ""), known.source.commit)
+        differs["base"] = before != base.fingerprint
+        before = planning.layer_fingerprint(shop, "app", base.id, candidate.tags.get(tags.COMMIT, ""))
+        differs["app"] = before != candidate.fingerprint
+    return Stock(
+        candidate=candidate,
+        base=base,
+        source_ami=known.source_ami,
+        commit=known.source.commit,
+        recipe=differs,
+        pending=pending.ask(shop, candidate) if candidate else None,
+    )
+
+
+def _now(shop: Shop) -> str:
+    return shop.clock.now().isoformat(timespec="seconds")
