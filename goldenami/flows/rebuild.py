@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from goldenami.flows import bake, claims, notifying, pending, planning, promote, rebuild_report, sweep
+from goldenami.flows import (
+    bake,
+    choosing,
+    claims,
+    logbook,
+    notifying,
+    pending,
+    planning,
+    promote,
+    rebuild_report,
+    sweep,
+)
 from goldenami.flows.claims import Held
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
@@ -13,7 +24,7 @@ from goldenami.values.images import Image
 from goldenami.values.reasons import Reason, Stock, about_packages, reasons
 from goldenami.values.rebuilding import Names, Record, parse
 from goldenami.values.versions import Version
-from goldenami.walls import processes, runs
+from goldenami.walls import processes
 from goldenami.walls.aws import images, parameters
 from goldenami.walls.aws.errors import explain
 from goldenami.walls.runs import Run
@@ -88,18 +99,17 @@ def rebuild(shop: Shop, *, if_needed: bool = False) -> Outcome:
         BuildError: Packer failed.
         AwsError: AWS refused.
     """
-    run = runs.new(shop.build, shop.clock.now())
-    with claims.held(shop, run.id, "rebuild", Names(shop.name).claim) as claim:
-        run.record(state="rebuilding", kind="rebuild", invocation=processes.invocation())
-        shop.progress.log_to(run.folder / "rebuild.log")
-        record = Record(run.id, f"{shop.clock.now():%Y-%m-%dT%H:%M:%S}", f"{processes.user()}@{processes.machine()}")
+    with (
+        logbook.opened(shop, "rebuild", invocation=processes.invocation()) as run,
+        claims.held(shop, run.id, "rebuild", Names(shop.name).claim) as claim,
+    ):
+        record = Record(run.id, f"{shop.clock.now():%Y-%m-%dT%H:%M:%S}", _us())
         try:
             found = look(shop)
             if found.unfinished:
-                shop.progress.say(
-                    f"going on with the rebuild {found.unfinished.run}, which ended at: {found.unfinished.step}"
-                )
-                record = replace(found.unfinished, by=record.by)
+                dead = found.unfinished
+                shop.progress.say(f"going on with the rebuild {dead.run}, which ended at: {dead.step}")
+                record = replace(dead, by=record.by)
             elif if_needed and not found.reasons:
                 return _unchanged(shop, run, record, found)
             else:
@@ -116,13 +126,11 @@ def rebuild(shop: Shop, *, if_needed: bool = False) -> Outcome:
 def _carry_out(shop: Shop, run: Run, claim: Held, record: Record, found: Found) -> Outcome:
     record = _keep(shop, run, claim, record.at("bake"))
     baked = bake.bake(shop, planning.Options(since=record.since))
-    shop.progress.log_to(run.folder / "rebuild.log")
     record = _keep(shop, run, claim, record.at("compare", ami=baked.image.id, version=str(baked.version)))
     differences = _changes(shop, record, baked.image)
     if shop.recipe.rebuild.auto_promote and not record.promoted:
         record = _keep(shop, run, claim, record.at("promote"))
-        promote.promote(shop, promote.Options(ami=baked.image.id, why="rebuild"))
-        shop.progress.log_to(run.folder / "rebuild.log")
+        promote.promote(shop, choosing.Options(ami=baked.image.id, why="rebuild"))
         record = record.at("promote", promoted=True)
     record = _keep(shop, run, claim, record.at("tidy up"))
     removed = _tidy(shop)
@@ -157,9 +165,7 @@ def _failed(shop: Shop, run: Run, error: Exception) -> None:
     reason = str(known) or type(error).__name__
     facts = run.facts().get("record", {})
     latest = parse(facts) if isinstance(facts, str) else None
-    record = latest or Record(
-        run.id, f"{shop.clock.now():%Y-%m-%dT%H:%M:%S}", f"{processes.user()}@{processes.machine()}"
-    )
+    record = latest or Record(run.id, f"{shop.clock.now():%Y-%m-%dT%H:%M:%S}", _us())
     record = replace(record, state="failed", error=reason, ended=_now(shop))
     rebuild_report.write_failure(run, shop.name, record)
     told = notifying.tell(shop, rebuild_report.failure(shop, run, record))
@@ -167,7 +173,7 @@ def _failed(shop: Shop, run: Run, error: Exception) -> None:
     try:
         _write(shop, run, record)
     except Exception as second:
-        run.record(state="failed", error=reason, told=list(told.places))
+        run.record(told=list(told.places))
         shop.progress.say(f"the record in {Names(shop.name).record} could not be written: {explain(second) or second}")
 
 
@@ -181,8 +187,7 @@ def _keep(shop: Shop, run: Run, claim: Held, record: Record) -> Record:
 
 def _write(shop: Shop, run: Run, record: Record) -> None:
     parameters.overwrite(shop.aws, Names(shop.name).record, record.text())
-    state = "rebuilding" if record.state == "running" else record.state
-    run.record(state=state, step=record.step, record=record.text(), told=list(record.told))
+    run.record(step=record.step, record=record.text(), told=list(record.told))
 
 
 def _tidy(shop: Shop) -> tuple[str, ...]:
@@ -226,6 +231,10 @@ def _stock(shop: Shop, candidate: Image | None, known: planning.Known) -> Stock:
         recipe=differs,
         pending=pending.ask(shop, candidate) if candidate else None,
     )
+
+
+def _us() -> str:
+    return f"{processes.user()}@{processes.machine()}"
 
 
 def _now(shop: Shop) -> str:

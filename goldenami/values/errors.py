@@ -94,6 +94,6 @@ class AwsError(GoldenError):
 
 
 class BusyError(GoldenError):
-    """Somebody else is changing the fleet."""
+    """Somebody else is changing the fleet, or rebuilding the image."""
 
     code = 7

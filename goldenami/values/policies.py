@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from goldenami.values import bake_permissions as baking
 from goldenami.values.errors import UsageError
 from goldenami.values.permissions import (
     Place,
@@ -45,7 +46,11 @@ def tasks() -> Sequence[str]:
 
 _CHANGES = (who, look, claim)
 _PROMOTE = (*_CHANGES, commit, roll, command)
+_BAKE = (who, baking.survey, baking.build, baking.numbers)
 _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
+    "bake": _BAKE,
+    "rebuild": (*_BAKE, baking.record, baking.tell, look, claim, commit, roll, command),
+    "notify": (baking.tell,),
     "status": (who, look),
     "instances": (look,),
     "console": (look, console),
