@@ -7,14 +7,21 @@ import (
 	"os"
 
 	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/client"
+	"github.com/aws/aws-sdk-go/aws/client/metadata"
 	"github.com/aws/aws-sdk-go/aws/ec2metadata"
+	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/aws/session"
-	"github.com/aws/aws-sdk-go/service/ssm"
+	v4 "github.com/aws/aws-sdk-go/aws/signer/v4"
+	"github.com/aws/aws-sdk-go/private/protocol/jsonrpc"
 )
 
 // Store is a Parameter Store of one region, reached with the credentials of the SDK's ordinary chain (on EC2: the instance's role).
+//
+// It makes the one call it needs from the SDK's own parts. The SDK's package for Systems Manager holds hundreds of operations,
+// and compiling it takes more time than all the rest together, and more memory than a t3.micro has to spare.
 type Store struct {
-	client *ssm.SSM
+	client *client.Client
 }
 
 // Open finds the region (AWS_REGION, AWS_DEFAULT_REGION, else the instance's own) and the endpoint, and makes a client.
@@ -35,19 +42,53 @@ func Open(ctx context.Context) (*Store, error) {
 			return nil, fmt.Errorf("no AWS_REGION, and the instance metadata service does not tell it: %w", err)
 		}
 	}
-	return &Store{client: ssm.New(chain, settings.WithRegion(region))}, nil
+	return &Store{client: open(chain.ClientConfig("ssm", settings.WithRegion(region)))}, nil
+}
+
+func open(settings client.Config) *client.Client {
+	made := client.New(*settings.Config, metadata.ClientInfo{
+		ServiceName:   "ssm",
+		ServiceID:     "SSM",
+		APIVersion:    "2014-11-06",
+		JSONVersion:   "1.1",
+		TargetPrefix:  "AmazonSSM",
+		Endpoint:      settings.Endpoint,
+		SigningName:   "ssm",
+		SigningRegion: settings.SigningRegion,
+	}, settings.Handlers)
+	made.Handlers.Sign.PushBackNamed(v4.SignRequestHandler)
+	made.Handlers.Build.PushBackNamed(jsonrpc.BuildHandler)
+	made.Handlers.Unmarshal.PushBackNamed(jsonrpc.UnmarshalHandler)
+	made.Handlers.UnmarshalMeta.PushBackNamed(jsonrpc.UnmarshalMetaHandler)
+	made.Handlers.UnmarshalError.PushBackNamed(jsonrpc.UnmarshalErrorHandler)
+	return made
+}
+
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html
+type question struct {
+	Name           *string
+	WithDecryption *bool
+}
+
+type answer struct {
+	Parameter *struct {
+		Value *string
+	}
 }
 
 // Get returns the decrypted value of the named parameter.
 func (s *Store) Get(ctx context.Context, name string) (string, error) {
-	answer, err := s.client.GetParameterWithContext(ctx, &ssm.GetParameterInput{
-		Name:           aws.String(name),
-		WithDecryption: aws.Bool(true),
-	})
-	if err != nil {
+	asked := question{Name: aws.String(name), WithDecryption: aws.Bool(true)}
+	var told answer
+	call := s.client.NewRequest(&request.Operation{Name: "GetParameter", HTTPMethod: "POST", HTTPPath: "/"}, &asked, &told)
+	call.SetContext(ctx)
+	if err := call.Send(); err != nil {
 		return "", fmt.Errorf("parameter %s: %w", name, err)
 	}
-	return aws.StringValue(answer.Parameter.Value), nil
+	if told.Parameter == nil || told.Parameter.Value == nil {
+		return "", fmt.Errorf("parameter %s: the answer holds no value", name)
+	}
+	return *told.Parameter.Value, nil
 }
 
 func first(names ...string) string {
