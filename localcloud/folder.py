@@ -45,12 +45,22 @@ class Folder:
         return cls((state or default_state()).expanduser().resolve())
 
     @property
+    def disks(self) -> Path:
+        """Where disk files lie; in the server's eyes perhaps a file system of its own (reflinks.py)."""
+        return self.root / "disks"
+
+    @property
+    def disk_store(self) -> Path:
+        """The file that holds that file system."""
+        return self.root / "disks.xfs"
+
+    @property
     def volumes(self) -> Path:
-        return self.root / "volumes"
+        return self.disks / "volumes"
 
     @property
     def snapshots(self) -> Path:
-        return self.root / "snapshots"
+        return self.disks / "snapshots"
 
     @property
     def machines(self) -> Path:
@@ -98,18 +108,19 @@ class Folder:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             (self.root / MARKER).touch()
             for folder in (self.volumes, self.snapshots, self.machines, self.objects):
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CloudError(f"The state folder {self.root} cannot be used: {error}") from error
 
     def set_aside(self) -> Path:
         """Move a state that cannot be read, with its disks, into a folder of its own: nothing of it is deleted."""
-        aside = self.root / f"unreadable-{time.strftime('%Y%m%d-%H%M%S')}"
-        aside.mkdir()
-        for path in (self.snapshot_file, self.volumes, self.snapshots, self.objects):
-            path.rename(aside / path.name)
+        aside = f"unreadable-{time.strftime('%Y%m%d-%H%M%S')}"
+        for path in (self.snapshot_file, self.objects, self.volumes, self.snapshots):
+            beside = path.parent / aside  # disks stay among disks: those may be a file system of their own
+            beside.mkdir(exist_ok=True)
+            path.rename(beside / path.name)
         self.prepare()
-        return aside
+        return self.root / aside
 
     def ours(self) -> bool:
         return (self.root / MARKER).is_file()

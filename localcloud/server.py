@@ -32,6 +32,7 @@ from localcloud import (
     membership,
     pages,
     parameters,
+    reflinks,
     refreshes,
     targets,
     template_actions,
@@ -193,6 +194,8 @@ def serve(folder: Folder, log: Callable[[str], None]) -> None:
             raise CloudError(f"another local cloud already serves {folder.root}")
         for what in drivers.reap(folder.machines):
             log(f"reaped after a crash: {what}")
+        if reflinks.open_disks(folder, log):
+            folder.prepare()
         driver = drivers.choose(os.environ.get("GOLDENAMI_MACHINES") or "auto")
         base = baseimage.ensure(default_cache(), log)
         server = Server(folder, driver, base)
@@ -207,5 +210,6 @@ def serve(folder: Folder, log: Callable[[str], None]) -> None:
         server.stop()
         for what in drivers.reap(folder.machines):
             log(f"reaped at the end: {what}")
+        reflinks.close_disks(folder)
         log("ended")
         sys.stderr.flush()

@@ -45,16 +45,19 @@ class SystemClock:
 def attempts(clock: Clock, timeout: float, every: float) -> Iterator[float]:
     """Yield the elapsed seconds, again and again with a pause between, until the time is up.
 
-    The first attempt comes at once, so a timeout of 0 tries once; the time that an attempt itself takes counts.
+    The first attempt comes at once, so a timeout of 0 tries once; the time that an attempt itself takes counts. The first
+    pauses are shorter, each twice the one before: much of what is waited for is there within a second.
 
     Args:
         clock: What to measure and wait with.
         timeout: Seconds after which no further attempt starts.
-        every: Seconds between two attempts.
+        every: Seconds between two attempts, from the fourth on.
     """
     start = clock.monotonic()
+    pause = every / 8
     while True:
         yield clock.monotonic() - start
-        if clock.monotonic() - start + every > timeout:
+        if clock.monotonic() - start + pause > timeout:
             return
-        clock.sleep(every)
+        clock.sleep(pause)
+        pause = min(2 * pause, every)

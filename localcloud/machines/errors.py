@@ -21,6 +21,8 @@ PACKAGES = {
     "ip": "iproute2",
     "mount": "mount",
     "losetup": "mount",
+    "mkfs.xfs": "xfsprogs",
+    "umount": "mount",
     "unshare": "util-linux",
     "nsenter": "util-linux",
     "setpriv": "util-linux",

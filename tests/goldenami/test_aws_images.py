@@ -96,7 +96,7 @@ def test_waiting_goes_on_while_the_image_is_unknown_or_pending() -> None:
         for state in ("pending", "pending", "available"):
             wire.answer("ec2", "describe_images", AMI, {"Images": [described(state=state)]})
         assert images.wait_available(wire.aws, clock, "ami-1").state == "available"
-    assert clock.sleeps == [5, 5, 5]
+    assert clock.sleeps == [0.625, 1.25, 2.5]
 
 
 @pytest.mark.parametrize("state", ["failed", "invalid", "error", "deregistered"])
@@ -113,11 +113,11 @@ def test_an_image_that_will_never_be_available_is_not_waited_for(state: str) -> 
 def test_waiting_ends_when_the_time_is_up() -> None:
     clock = ScriptedClock()
     with scripted() as wire:
-        for _ in range(3):
+        for _ in range(5):
             wire.answer("ec2", "describe_images", AMI, {"Images": [described(state="pending")]})
         with pytest.raises(AwsError, match=r"\(pending\)"):
             images.wait_available(wire.aws, clock, "ami-1", timeout=10)
-    assert clock.elapsed == 10
+    assert clock.elapsed == 9.375
 
 
 def test_tags_go_on_all_in_one_call_and_no_call_is_made_for_none() -> None:

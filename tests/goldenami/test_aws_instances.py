@@ -80,17 +80,17 @@ def test_a_new_instance_profile_is_waited_for() -> None:
             wire.refuse("ec2", "run_instances", REQUEST, "InvalidParameterValue", UNKNOWN_PROFILE)
         wire.answer("ec2", "run_instances", REQUEST, {"Instances": [machine("pending")]})
         assert instances.launch(wire.aws, clock, WANTED).id == "i-1"
-    assert clock.sleeps == [5, 5, 5]
+    assert clock.sleeps == [0.625, 1.25, 2.5]
 
 
 def test_a_profile_that_stays_unknown_is_told_in_aws_s_words_after_a_minute() -> None:
     clock = ScriptedClock()
     with scripted() as wire:
-        for _ in range(13):
+        for _ in range(15):
             wire.refuse("ec2", "run_instances", REQUEST, "InvalidParameterValue", UNKNOWN_PROFILE)
         with pytest.raises(ClientError, match="Invalid IAM Instance Profile name"):
             instances.launch(wire.aws, clock, WANTED)
-    assert clock.elapsed == 60
+    assert clock.elapsed == 59.375
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_an_instance_runs_when_it_has_an_address() -> None:
         running = machine("running", PublicIpAddress="203.0.113.7", PrivateIpAddress="10.0.0.7")
         wire.answer("ec2", "describe_instances", ONE, listed(running))
         assert instances.wait_running(wire.aws, clock, "i-1").address == "203.0.113.7"
-    assert clock.sleeps == [2, 2, 2, 2]
+    assert clock.sleeps == [0.25, 0.5, 1, 2]
 
 
 def test_an_instance_without_a_public_address_is_reached_by_its_private_one() -> None:
@@ -142,7 +142,7 @@ def test_an_instance_that_ends_instead_says_why() -> None:
 def test_an_instance_that_never_shows_up_is_given_up() -> None:
     clock = ScriptedClock()
     with scripted() as wire:
-        for _ in range(3):
+        for _ in range(5):
             wire.refuse("ec2", "describe_instances", ONE, "InvalidInstanceID.NotFound")
         with pytest.raises(AwsError, match="never seen"):
             instances.wait_running(wire.aws, clock, "i-1", timeout=4)
@@ -178,7 +178,7 @@ def test_an_ended_instance_is_watched_until_it_is_gone() -> None:
         wire.answer("ec2", "describe_instances", ONE, listed(machine("shutting-down")))
         wire.answer("ec2", "describe_instances", ONE, listed(machine("terminated")))
         instances.terminate(wire.aws, clock, "i-1")
-    assert clock.sleeps == [2]
+    assert clock.sleeps == [0.25]
 
 
 def test_ending_what_is_gone_already_is_fine() -> None:
@@ -193,7 +193,7 @@ def test_ending_what_is_gone_already_is_fine() -> None:
 def test_an_instance_that_does_not_end_is_told() -> None:
     with scripted() as wire:
         wire.answer("ec2", "terminate_instances", ONE, {})
-        for _ in range(3):
+        for _ in range(5):
             wire.answer("ec2", "describe_instances", ONE, listed(machine("shutting-down")))
         with pytest.raises(AwsError, match="i-1 is still shutting down"):
             instances.terminate(wire.aws, ScriptedClock(), "i-1", timeout=4)
@@ -268,14 +268,14 @@ def test_a_group_that_an_ending_instance_still_holds_is_tried_again() -> None:
         wire.refuse("ec2", "delete_security_group", GROUP, "DependencyViolation")
         wire.answer("ec2", "delete_security_group", GROUP, {})
         networks.delete_security_group(wire.aws, clock, "sg-1")
-    assert clock.sleeps == [3, 3]
+    assert clock.sleeps == [0.375, 0.75]
 
 
 def test_a_group_that_is_gone_is_fine_and_one_that_stays_held_is_told() -> None:
     with scripted() as wire:
         wire.refuse("ec2", "delete_security_group", GROUP, "InvalidGroup.NotFound")
         networks.delete_security_group(wire.aws, ScriptedClock(), "sg-1")
-        for _ in range(3):
+        for _ in range(5):
             wire.refuse("ec2", "delete_security_group", GROUP, "DependencyViolation")
         with pytest.raises(ClientError, match="DependencyViolation"):
             networks.delete_security_group(wire.aws, ScriptedClock(), "sg-1", timeout=6)

@@ -77,7 +77,7 @@ def test_a_pointer_is_written_as_an_image_and_read_back_at_its_version() -> None
         wire.refuse("ssm", "get_parameter", {"Name": f"{NAME}:5"}, "ParameterVersionNotFound")
         wire.answer("ssm", "get_parameter", {"Name": f"{NAME}:5"}, parameter("ami-2", 5))
         assert parameters.publish_ami(wire.aws, clock, NAME, "ami-2") == 5
-    assert clock.sleeps == [2]
+    assert clock.sleeps == [0.25]
 
 
 def test_a_pointer_that_is_right_already_is_left_alone() -> None:
@@ -95,12 +95,12 @@ def test_a_version_that_never_appears_was_refused_and_the_pointer_still_says_wha
         else:
             wire.answer("ssm", "get_parameter", {"Name": NAME}, parameter("ami-1"))
         wire.answer("ssm", "put_parameter", PUT, {"Version": 2})
-        for _ in range(31):
+        for _ in range(33):
             absent = "ParameterNotFound" if first else "ParameterVersionNotFound"
             wire.refuse("ssm", "get_parameter", {"Name": f"{NAME}:2"}, absent)
         with pytest.raises(AwsError, match=f"did not accept ami-2 for {NAME}") as error:
             parameters.publish_ami(wire.aws, clock, NAME, "ami-2")
-    assert clock.elapsed == 60
+    assert clock.elapsed == 59.75
     assert ("does not exist" if first else "still says ami-1") in (error.value.state or "")
     assert error.value.next == f"aws ssm get-parameter-history --name {NAME}"
 

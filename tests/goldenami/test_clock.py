@@ -12,7 +12,7 @@ from goldenami.walls.clock import SystemClock, attempts
 
 @pytest.mark.parametrize(
     ("timeout", "every", "times"),
-    [(0, 5, [0]), (4, 5, [0]), (5, 5, [0, 5]), (12, 5, [0, 5, 10]), (-1, 1, [0])],
+    [(0, 8, [0]), (0.5, 8, [0]), (3, 8, [0, 1, 3]), (23, 8, [0, 1, 3, 7, 15, 23]), (-1, 1, [0])],
 )
 def test_attempts(timeout: float, every: float, times: list[float]) -> None:
     clock = ScriptedClock()

@@ -92,7 +92,7 @@ def test_a_state_that_cannot_be_read_is_set_aside_with_its_disks(cloud: Any, cap
     assert "cannot be read" in capfd.readouterr().out
     (aside,) = cloud.folder.root.glob("unreadable-*")
     assert (aside / "api.state").read_bytes() == b"not a snapshot"
-    assert (aside / "volumes" / name).exists()
+    assert (cloud.folder.disks / aside.name / "volumes" / name).exists()
     assert cloud.ec2.describe_images(ImageIds=[cloud.public_ami()])["Images"]
 
 

@@ -43,10 +43,10 @@ source "amazon-ebs" "golden" {
     delete_on_termination = true
   }
 
-  # An hour for the snapshot, looked at every two seconds; the default looks every fifteen.
+  # An hour for the snapshot, looked at every second; the default looks every fifteen.
   aws_polling {
-    delay_seconds = 2
-    max_attempts  = 1800
+    delay_seconds = 1
+    max_attempts  = 3600
   }
 
   communicator           = "ssh"
