@@ -271,6 +271,23 @@ def sweep(opened: Opened, run: str = "", plan: bool = False, json: bool = False)
     print(telling.swept(found, plan_only=plan, as_json=json))
 
 
+@operation(plan="only say what would be done")
+def prune(opened: Opened, plan: bool = False, json: bool = False) -> None:
+    """Let old images go: deprecate, after the grace deregister and delete their snapshots; each only if nothing names it.
+
+    The policy is [keep] in the recipe. An image stays in any case while an instance, a launch template, a group, a refresh,
+    a parameter, another image or another account has it, or a rollback may need it; each keep and each delete says why. All
+    of that is looked at again right before each delete.
+    """
+    from goldenami.flows import prune as flow
+    from goldenami.flows import prune_telling
+
+    shop = opened()
+    result = flow.prune(shop, plan_only=plan)
+    print(prune_telling.pruned(shop, result, plan_only=plan, as_json=json))
+    say(prune_telling.summary(result))
+
+
 @operation()
 def doctor(opened: Opened, json: bool = False) -> None:
     """Check tools, versions, credentials, permissions, KVM, disk and ports; say how to mend each.
@@ -612,5 +629,5 @@ iam = Collection("iam")
 iam.add_task(iam_policy)
 _OPERATE = (promote, rollback, status, deploy, update, instances, console, logs, ssh, terminate)
 namespace = Collection(
-    bake, rebuild, notify, render, verify, images, sweep, doctor, test, docs, *_OPERATE, fleet, iam, local
+    bake, rebuild, notify, render, verify, images, prune, sweep, doctor, test, docs, *_OPERATE, fleet, iam, local
 )

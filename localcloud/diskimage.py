@@ -34,6 +34,14 @@ class DiskImage(Ami):  # type: ignore[misc]
     def block_device_mappings(self) -> list[dict[str, Any]]:
         return self.mappings
 
+    def get_filter_value(self, filter_name: str, method_name: str | None = None) -> Any:
+        """moto: knows neither of these."""
+        if filter_name == "source-image-id":
+            return self.source_image_id or ""
+        if filter_name == "block-device-mapping.snapshot-id":
+            return self.snapshot_ids()
+        return super().get_filter_value(filter_name, method_name)
+
     def snapshot_ids(self) -> list[str]:
         return [mapping["Ebs"]["SnapshotId"] for mapping in self.mappings if "SnapshotId" in mapping["Ebs"]]
 

@@ -32,6 +32,7 @@ from localcloud import (
     membership,
     pages,
     parameters,
+    references,
     reflinks,
     refreshes,
     targets,
@@ -94,6 +95,7 @@ class Server:
         volumes.install(cloud, fleet)
         parameters.install(cloud)
         attributes.install()
+        references.install()
         pages.install()
         templates.install()
         template_actions.install()

@@ -20,6 +20,11 @@ SOURCE_AMI = PREFIX + "source-ami"
 COMMIT = PREFIX + "commit"
 VERIFIED = PREFIX + "verified"
 FAILED = PREFIX + "failed"
+# Kept whatever the policy says; found bad by people; deprecated by a prune; a snapshot whose image a prune deregisters.
+KEEP = PREFIX + "keep"
+RETIRED = PREFIX + "retired"
+PRUNED = PREFIX + "pruned"
+ORPHANED = PREFIX + "orphan-of"
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,9 @@ class Image:
         created: When, as EC2 writes it (ISO 8601, UTC).
         size_gib: The size of the root volume, in GiB.
         snapshots: Ids of the snapshots behind it.
+        deprecated: When it is, or will be, deprecated (ISO 8601); empty when nobody has said so.
+        protection: EC2's word for its deregistration protection; `disabled` or empty where it has none.
+        source: The AMI that it was made from or is a copy of, as far as EC2 knows.
     """
 
     id: str
@@ -45,6 +53,9 @@ class Image:
     imds: str = ""
     public: bool = False
     encrypted: bool = False
+    deprecated: str = ""
+    protection: str = ""
+    source: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -59,8 +70,13 @@ class Image:
 
     @property
     def verified(self) -> bool:
-        """Whether it passed both gates."""
-        return VERIFIED in self.tags and FAILED not in self.tags
+        """Whether it passed both gates, and nobody has retired it since."""
+        return VERIFIED in self.tags and FAILED not in self.tags and RETIRED not in self.tags
+
+    @property
+    def retired(self) -> str:
+        """Why it was retired, or empty."""
+        return self.tags.get(RETIRED, "")
 
     @property
     def failed(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from goldenami.values import bake_permissions as baking
+from goldenami.values import image_permissions as life
 from goldenami.values.errors import UsageError
 from goldenami.values.permissions import (
     Place,
@@ -51,6 +52,7 @@ _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "bake": _BAKE,
     "rebuild": (*_BAKE, baking.record, baking.tell, look, claim, commit, roll, command),
     "notify": (baking.tell,),
+    "prune": (life.census, life.prune),
     "status": (who, look),
     "instances": (look,),
     "console": (look, console),

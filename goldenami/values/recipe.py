@@ -11,6 +11,7 @@ from pydantic import PrivateAttr, ValidationError
 from goldenami.values.application import App, Database, Parameter
 from goldenami.values.errors import RecipeError
 from goldenami.values.fleet import Fleet, Promote
+from goldenami.values.keep import Keep
 from goldenami.values.kinds import Frozen, Section, Text, key
 from goldenami.values.mending import mend
 from goldenami.values.problems import Problem, broken, explain
@@ -45,6 +46,7 @@ class Recipe(Section):
     rebuild: Rebuild = key(Rebuild(), means="The monthly rebuild.", example={})
     notify: Notify = key(Notify(), means="Who is told how a rebuild ended.", example={})
     schedule: Schedule = key(Schedule(), means="When the rebuild runs.", example={})
+    keep: Keep = key(Keep(), means="Which images `prune` keeps; what is in use is kept in any case.", example={})
     tags: dict[str, Text] = key(
         {},
         means="Further tags of all that is made.",

@@ -27,7 +27,7 @@ def test_a_policy_is_whole_and_narrow(task: str) -> None:
         for action in statement["Action"]:
             service, _, verb = action.partition(":")
             assert "*" not in action
-            looks = verb.startswith(("Describe", "Get"))
+            looks = verb.startswith(("Describe", "Get", "List"))
             if statement["Resource"] == "*" and not looks:
                 assert "Condition" in statement, (service, verb)
 

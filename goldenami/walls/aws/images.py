@@ -6,19 +6,22 @@ Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImage
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from goldenami.values.errors import AwsError
-from goldenami.values.images import Image, is_ours
+from goldenami.values.images import ORPHANED, SOURCE_AMI, Image, is_ours
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
 from goldenami.walls.aws.tags import mapping, pairs
 from goldenami.walls.clock import Clock, attempts
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import ImageTypeDef
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, ImageTypeDef
+
+_ABSENT = ("InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable")
 
 
 def of_family(aws: Connection, image_name: str) -> list[Image]:
@@ -34,12 +37,34 @@ def of_family(aws: Connection, image_name: str) -> list[Image]:
     return [image for image in found if is_ours(image.name, image_name)]
 
 
+def owned(aws: Connection, *filters: FilterTypeDef) -> tuple[Image, ...]:
+    """Every AMI of the account, disabled ones too: their snapshots are in use."""
+    pages = (
+        aws.client("ec2")
+        .get_paginator("describe_images")
+        .paginate(Owners=["self"], IncludeDisabled=True, Filters=list(filters), PaginationConfig={"PageSize": 1000})
+    )
+    return tuple(_image(found) for page in pages for found in page["Images"])
+
+
+def relatives(aws: Connection, image: Image) -> tuple[Image, ...]:
+    """The AMIs that were made from this one, and those that use a snapshot of it."""
+    asked: list[FilterTypeDef] = [
+        {"Name": "source-image-id", "Values": [image.id]},
+        {"Name": f"tag:{SOURCE_AMI}", "Values": [image.id]},
+    ]
+    if image.snapshots:
+        asked.append({"Name": "block-device-mapping.snapshot-id", "Values": list(image.snapshots)})
+    found = {one.id: one for wanted in asked for one in owned(aws, wanted)}
+    return tuple(one for one in found.values() if one.id != image.id)
+
+
 def get(aws: Connection, ami: str) -> Image | None:
     """An AMI by its id, or None when there is none that we may see."""
     try:
         found = aws.client("ec2").describe_images(ImageIds=[ami])["Images"]
     except ClientError as error:
-        if code(error) in ("InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable"):
+        if code(error) in _ABSENT:
             return None
         raise
     return _image(found[0]) if found else None
@@ -94,6 +119,74 @@ def require_imdsv2(aws: Connection, ami: str) -> None:
     aws.client("ec2").modify_image_attribute(ImageId=ami, ImdsSupport={"Value": "v2.0"})
 
 
+def shared_with(aws: Connection, ami: str) -> tuple[str, ...]:
+    """The accounts, organizations and groups that may launch an AMI besides its owner; none for one that is gone."""
+    try:
+        found = aws.client("ec2").describe_image_attribute(ImageId=ami, Attribute="launchPermission")
+    except ClientError as error:
+        if code(error) in _ABSENT:
+            return ()
+        raise
+    return tuple(str(value) for permission in found.get("LaunchPermissions", []) for value in permission.values())
+
+
+def deprecate(aws: Connection, ami: str, at: datetime) -> None:
+    """Warn whoever looks for an AMI that it will go; those that use it are not disturbed.
+
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deprecate.html
+    """
+    aws.client("ec2").enable_image_deprecation(ImageId=ami, DeprecateAt=at)
+
+
+def restore(aws: Connection, ami: str) -> None:
+    """Take a deprecation back."""
+    aws.client("ec2").disable_image_deprecation(ImageId=ami)
+
+
+def deregister(aws: Connection, ami: str) -> str:
+    """Deregister an AMI; says why when EC2 does not let us, and nothing when it is gone (also when it was gone before).
+
+    Its snapshots stay: they are deleted one by one, for what another image uses must not go.
+    """
+    try:
+        aws.client("ec2").deregister_image(ImageId=ami)
+    except ClientError as error:
+        if code(error) in _ABSENT:
+            return ""
+        if code(error) == "OperationNotPermitted":
+            return "EC2 protects it from deregistration"
+        raise
+    return ""
+
+
+def delete_snapshot(aws: Connection, snapshot: str) -> bool:
+    """Delete a snapshot; False when an image uses it. One that is gone already is fine."""
+    try:
+        aws.client("ec2").delete_snapshot(SnapshotId=snapshot)
+    except ClientError as error:
+        if code(error) == "InvalidSnapshot.InUse":
+            return False
+        if code(error) != "InvalidSnapshot.NotFound":
+            raise
+    return True
+
+
+def orphaned(aws: Connection) -> dict[str, str]:
+    """The snapshots that a prune was about to delete, each with the AMI that it belongs to."""
+    pages = (
+        aws.client("ec2")
+        .get_paginator("describe_snapshots")
+        .paginate(
+            OwnerIds=["self"],
+            Filters=[{"Name": "tag-key", "Values": [ORPHANED]}],
+            PaginationConfig={"PageSize": 1000},
+        )
+    )
+    return {
+        found["SnapshotId"]: mapping(found.get("Tags", []))[ORPHANED] for page in pages for found in page["Snapshots"]
+    }
+
+
 def remove(aws: Connection, image: Image) -> None:
     """Deregister an AMI and delete the snapshots behind it."""
     ec2 = aws.client("ec2")
@@ -122,5 +215,8 @@ def _image(found: ImageTypeDef) -> Image:
         imds=found.get("ImdsSupport", ""),
         public=found.get("Public", False),
         encrypted=bool(disks) and all(disk.get("Encrypted", False) for disk in disks),
+        deprecated=found.get("DeprecationTime", ""),
+        protection=found.get("DeregistrationProtection", ""),
+        source=found.get("SourceImageId", ""),
         tags=mapping(found.get("Tags", [])),
     )

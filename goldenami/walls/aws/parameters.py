@@ -5,11 +5,13 @@ Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-man
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
+from goldenami.values.census import Said, Setting, things
 from goldenami.values.errors import AwsError
 from goldenami.values.scene import Pointer
 from goldenami.walls.aws.connection import Connection
@@ -111,6 +113,64 @@ def history(aws: Connection, name: str) -> list[Pointer]:
         for p in page["Parameters"]
     ]
     return sorted(found, key=lambda pointer: pointer.version)
+
+
+def naming_images(aws: Connection, always: frozenset[str], before: Mapping[str, Setting]) -> dict[str, Setting]:
+    """What every parameter of the account names of AMIs and snapshots, in each version that Parameter Store still has.
+
+    A SecureString is not read: EC2 takes no AMI from one.
+
+    Args:
+        aws: Where.
+        always: Parameters that are read even if they look unchanged.
+        before: What was read earlier; a parameter of the same version and date is not read again.
+    """
+    ssm = aws.client("ssm")
+    found: dict[str, Setting] = {}
+    single = []
+    for page in ssm.get_paginator("describe_parameters").paginate(PaginationConfig={"PageSize": 50}):
+        for listed in page["Parameters"]:
+            if listed["Type"] == "SecureString":
+                continue
+            name = listed["Name"]
+            now = Setting(listed.get("Version", 1), str(listed.get("LastModifiedDate", "")))
+            known = before.get(name)
+            same = known and (known.version, known.modified) == (now.version, now.modified)
+            if known and same and name not in always:
+                found[name] = known
+            elif now.version == 1 and name not in always:
+                single.append(name)
+                found[name] = now
+            else:
+                found[name] = _past(aws, name, now)
+    for name, value in _values(aws, single):
+        found[name] = Setting(1, found[name].modified, _said(1, value))
+    return found
+
+
+def _past(aws: Connection, name: str, now: Setting) -> Setting:
+    """A parameter with all its versions; as it is listed when it is deleted in this very moment."""
+    said: list[Said] = []
+    try:
+        pages = aws.client("ssm").get_paginator("get_parameter_history").paginate(Name=name)
+        for version in (version for page in pages for version in page["Parameters"]):
+            said += _said(version["Version"], version.get("Value", ""), tuple(version.get("Labels", [])))
+            now = Setting(max(now.version, version["Version"]), now.modified)
+    except ClientError as error:
+        if code(error) != "ParameterNotFound":
+            raise
+    return Setting(now.version, now.modified, tuple(sorted(said, key=lambda one: one.version)))
+
+
+def _values(aws: Connection, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for start in range(0, len(names), 10):  # GetParameters takes ten
+        answer = aws.client("ssm").get_parameters(Names=names[start : start + 10])
+        yield from ((found["Name"], found["Value"]) for found in answer["Parameters"])
+
+
+def _said(version: int, value: str, labels: tuple[str, ...] = ()) -> tuple[Said, ...]:
+    named = things(value)
+    return (Said(version, named, labels),) if named else ()
 
 
 def label(aws: Connection, name: str, version: int, word: str) -> None:

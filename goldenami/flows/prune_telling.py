@@ -1,0 +1,69 @@
+"""Turn what a prune decided and did into what the task prints, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from goldenami.flows.prune import Pruned
+from goldenami.flows.shop import Shop
+from goldenami.values.pruning import Verdict, counts
+from goldenami.values.summary import table
+
+_DONE = {"deprecate": "deprecated", "deregister": "deregistered", "restore": "kept again", "keep": "kept"}
+
+
+def pruned(shop: Shop, result: Pruned, *, plan_only: bool, as_json: bool) -> str:
+    """Every image with what was (or would be) done about it, and why."""
+    if as_json:
+        return json.dumps(
+            {
+                "plan_only": plan_only,
+                "images": [_facts(shop, verdict, result) for verdict in result.verdicts],
+                "deleted_snapshots": dict(result.snapshots),
+            },
+            ensure_ascii=False,
+        )
+    if not result.verdicts:
+        return "no images yet; ./invoke bake makes one"
+    rows = [
+        [
+            _word(verdict, result, plan_only=plan_only),
+            str(verdict.image.version(shop.name) or "-"),
+            verdict.image.id,
+            verdict.image.created[:10],
+            result.held.get(verdict.image.id) or verdict.reason,
+        ]
+        for verdict in result.verdicts
+    ]
+    return table(["", "VERSION", "ID", "CREATED", "WHY"], rows)
+
+
+def summary(result: Pruned) -> str:
+    """One line for the end."""
+    told = ", ".join(f"{number} {action}" for action, number in counts(result.verdicts))
+    gone = f"; {len(result.snapshots)} snapshot(s) deleted" if result.snapshots else ""
+    held = f"; {len(result.held)} stayed after all" if result.held else ""
+    return f"\n{told or 'no images'}{gone}{held}"
+
+
+def _word(verdict: Verdict, result: Pruned, *, plan_only: bool) -> str:
+    if verdict.image.id in result.held:
+        return "kept after all"
+    if plan_only and verdict.action in ("deprecate", "deregister"):
+        return f"would {verdict.action}"
+    return _DONE.get(verdict.action, verdict.action)
+
+
+def _facts(shop: Shop, verdict: Verdict, result: Pruned) -> dict[str, Any]:
+    image = verdict.image
+    return {
+        "id": image.id,
+        "name": image.name,
+        "version": str(image.version(shop.name) or ""),
+        "created": image.created,
+        "action": "keep" if image.id in result.held else verdict.action,
+        "reason": result.held.get(image.id) or verdict.reason,
+        "named_by": [{"kind": reference.kind, "by": reference.by} for reference in verdict.by],
+        "snapshots": list(image.snapshots),
+    }

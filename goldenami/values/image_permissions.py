@@ -1,0 +1,34 @@
+"""The least that the tasks about images that exist need, as statements of IAM policies.
+
+Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html (what DescribeImageReferences looks with).
+"""
+
+from __future__ import annotations
+
+from goldenami.values import images as tags
+from goldenami.values.permissions import Place, Statement, allow
+
+
+def census(_place: Place) -> list[Statement]:
+    """Read everything in the account that can name an image. Parameters are read whatever they are called."""
+    things = ("Images", "ImageAttribute", "ImageReferences", "Instances", "LaunchTemplates", "LaunchTemplateVersions")
+    groups = ("AutoScalingGroups", "InstanceRefreshes", "LaunchConfigurations")
+    recipes = ("ListImageRecipes", "ListContainerRecipes", "GetContainerRecipe", "GetImageRecipe")
+    return [
+        allow("CensusOfEc2", [f"ec2:Describe{thing}" for thing in (*things, "Snapshots")]),
+        allow("CensusOfGroups", [f"autoscaling:Describe{thing}" for thing in groups]),
+        allow("CensusOfParameters", ["ssm:DescribeParameters", "ssm:GetParameters", "ssm:GetParameterHistory"]),
+        allow("CensusOfRecipes", [f"imagebuilder:{verb}" for verb in recipes]),
+    ]
+
+
+def prune(place: Place) -> list[Statement]:
+    """Deprecate and deregister what carries our tag, and delete the snapshots behind it."""
+    ours = {"StringEquals": {f"aws:ResourceTag/{tags.IMAGE}": place.recipe.image.name}}
+    verbs = ("EnableImageDeprecation", "DisableImageDeprecation", "DeregisterImage", "CreateTags", "DeleteTags")
+    # Images and snapshots have ARNs without an account.
+    image, snapshot = (f"arn:aws:ec2:{place.region}::{kind}/*" for kind in ("image", "snapshot"))
+    return [
+        allow("LetImagesGo", [f"ec2:{verb}" for verb in verbs], image, **ours),
+        allow("DeleteTheirSnapshots", ["ec2:DeleteSnapshot", "ec2:CreateTags", "ec2:DeleteTags"], snapshot, **ours),
+    ]

@@ -1,0 +1,446 @@
+"""Prune on a grown account: whatever anything names stays, also what is named only at the last moment; the rest goes whole."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import recipes
+from clocks import ScriptedClock
+from estate import NAME, START, Estate, Killed, ami, snap
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from goldenami.flows import prune as flow
+from goldenami.flows import prune_telling
+from goldenami.flows.shop import Shop
+from goldenami.values import images as tags
+from goldenami.values.recipe import parse
+from goldenami.walls.progress import Progress
+
+CANDIDATE, PRODUCTION = f"/goldenami/{NAME}/candidate", f"/goldenami/{NAME}/production"
+# Keeps next to nothing by itself, so that what stays does so because it is named.
+STRICT = {"verified": 1, "months": 0, "rollbacks": 1, "minimum_age_days": 0, "grace_days": 1, "per_run": 1000}
+DAY = 86400.0
+
+
+def shop_of(estate: Estate, root: Path, keep: Mapping[str, int] | None = None) -> Shop:
+    text = recipes.text({f"keep.{name}": value for name, value in {**STRICT, **(keep or {})}.items()})
+    recipe = parse(text, root / "golden.toml")
+    clock = ScriptedClock(START)
+    return Shop(root, recipe, recipe.target("local"), estate.aws, clock, Progress(clock, io.StringIO()))
+
+
+def live(shop: Shop, runs: int = 3) -> None:
+    """Some runs, two days apart."""
+    for _ in range(runs):
+        flow.prune(shop)
+        shop.clock.sleep(2 * DAY)
+
+
+def past_deprecation(days: float = 50) -> dict[str, str]:
+    return {"DeprecationTime": f"{START - timedelta(days=days):%Y-%m-%dT%H:%M:%S.000Z}"}
+
+
+# --- every way to name an image
+
+
+def _pin(estate: Estate, image: str) -> None:
+    """A template that takes an old version of our own pointer by its number."""
+    estate.parameter(PRODUCTION, image, ami(90), ami(91), ami(92), ami(99))
+    estate.template(f"resolve:ssm:{PRODUCTION}:1", needs=False)
+
+
+def _label(estate: Estate, image: str) -> None:
+    estate.parameter(PRODUCTION, image, ami(90), ami(91), ami(92), ami(99), labels={1: "previous"})
+
+
+def _group_by_override(estate: Estate, image: str) -> None:
+    template = estate.template(ami(99), needs=False)
+    mixed = {
+        "LaunchTemplate": {
+            "LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "1"},
+            "Overrides": [{"InstanceType": "t3.micro", "ImageId": image}],
+        }
+    }
+    estate.group(MixedInstancesPolicy=mixed)
+
+
+def _refresh(estate: Estate, image: str) -> None:
+    """A refresh that brings an image by an override; the group itself does not know of it yet."""
+    mixed = {"LaunchTemplate": {"Overrides": [{"InstanceType": "t3.micro", "ImageId": image}]}}
+    estate.refresh(estate.group(), {"MixedInstancesPolicy": mixed})
+
+
+def _child(estate: Estate, image: str) -> None:
+    child = estate.image(70, name="somebody-s-own", SourceImageId=image)
+    estate.instance(child)
+
+
+def _foreign_parameter(estate: Estate, image: str) -> None:
+    estate.parameter("/others/ami", image)
+
+
+def _foreign_history(estate: Estate, image: str) -> None:
+    estate.parameter("/others/history", image, "ami-00000000", "nothing")
+
+
+def _configuration(estate: Estate, image: str) -> None:
+    estate.group(LaunchConfigurationName=estate.configuration(image))
+
+
+WAYS: dict[str, Callable[[Estate, str], None]] = {
+    "running": lambda e, a: e.instance(a),
+    "stopped": lambda e, a: e.instance(a, "stopped"),
+    "template": lambda e, a: e.template(a),  # type: ignore[dict-item,return-value]
+    "old-template-version": lambda e, a: e.template(a, *[ami(99)] * 250, needs=False),  # type: ignore[dict-item,return-value]
+    "snapshot-in-template": lambda e, a: e.template(  # type: ignore[dict-item,return-value]
+        ami(99), snapshot=e.images[a]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"], needs=False
+    ),
+    "group-override": _group_by_override,
+    "configuration": _configuration,
+    "refresh": _refresh,
+    "candidate": lambda e, a: e.parameter(CANDIDATE, ami(90), a),
+    "production": lambda e, a: e.parameter(PRODUCTION, ami(90), a),
+    "rollback": lambda e, a: e.parameter(PRODUCTION, ami(98), a, ami(99)),
+    "label": _label,
+    "pinned-pointer": _pin,
+    "parameter": _foreign_parameter,
+    "parameter-history": _foreign_history,
+    "parameter-in-json": lambda e, a: e.parameter("config", json.dumps({"image": f"x_{a}"})),
+    "share": lambda e, a: e.shares.update({a: [{"UserId": "210987654321"}]}),
+    "organization": lambda e, a: e.shares.update({a: [{"OrganizationArn": "arn:aws:organizations::1:o/o-1"}]}),
+    "public": lambda e, a: e.images[a].update(Public=True),
+    "child": _child,
+    "copy-tag": lambda e, a: e.image(71, name="a-copy", extra={tags.SOURCE_AMI: a}) and None,  # type: ignore[func-returns-value]
+    "protection": lambda e, a: e.images[a].update(DeregistrationProtection="enabled-with-cooldown"),
+    "keep-tag": lambda e, a: e.images[a]["Tags"].update({tags.KEEP: "for the auditors"}),
+}
+
+
+# The ways that need a parameter for themselves.
+PARAMETER = dict.fromkeys(["production", "rollback", "label", "pinned-pointer"], PRODUCTION)
+
+
+def name_it(estate: Estate, way: str, image: str) -> None:
+    WAYS[way](estate, image)
+    estate.needs(image, way)
+
+
+@pytest.fixture
+def estate() -> Estate:
+    """Three old images; the newest is what the policy keeps."""
+    made = Estate()
+    for number in (1, 2, 3):
+        made.image(number, days=100 - number)
+    return made
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_named_stays_and_says_by_whom(estate: Estate, tmp_path: Path, way: str) -> None:
+    name_it(estate, way, ami(1))
+    shop = shop_of(estate, tmp_path)
+    live(shop)
+    assert ami(1) in estate.images
+    assert ami(2) not in estate.images  # nothing named this one
+    verdict = next(v for v in flow.prune(shop, plan_only=True).verdicts if v.image.id == ami(1))
+    assert verdict.action == "keep"
+    assert verdict.reason
+    assert verdict.by or way == "keep-tag"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_named_at_the_last_moment_stays(tmp_path: Path, way: str) -> None:
+    """The reference appears after the plan was made, right before the image's turn."""
+    estate = Estate()
+    for number in (1, 2, 3):
+        estate.image(number, days=100 - number, **past_deprecation())
+    shop = shop_of(estate, tmp_path)
+
+    def meanwhile(call: str) -> None:
+        if (
+            call == "DeregisterImage" and ami(2) not in estate.needed
+        ):  # the first one goes; the second has its re-check yet
+            name_it(estate, way, ami(2))
+
+    estate.before = meanwhile
+    result = flow.prune(shop)
+    assert ami(1) not in estate.images
+    assert ami(2) in estate.images
+    assert list(result.held) == [ami(2)]
+
+
+def test_an_image_is_deprecated_first_and_goes_after_its_grace_with_its_snapshots(
+    estate: Estate, tmp_path: Path
+) -> None:
+    estate.image(1, days=99.5, snapshots=[101, 102])
+    estate.snapshots[snap(500)] = {tags.RUN: "run1"}
+    shop = shop_of(estate, tmp_path, {"grace_days": 14})
+    first = flow.prune(shop)
+    assert [v.action for v in first.verdicts] == ["keep", "deprecate", "deprecate"]
+    assert "DeprecationTime" in estate.images[ami(1)]
+    assert [v.action for v in flow.prune(shop).verdicts] == ["keep", "wait", "wait"]
+    shop.clock.sleep(15 * DAY)
+    last = flow.prune(shop)
+    assert list(estate.images) == [ami(3)]
+    assert {snap(101), snap(102), snap(2 * 16)} == set(last.snapshots)
+    assert set(estate.snapshots) == {snap(16), snap(48), snap(500)}  # only what belonged to those two
+
+
+def test_a_snapshot_that_another_image_uses_stays_until_its_last_image_goes(tmp_path: Path) -> None:
+    estate = Estate()
+    estate.image(1, snapshots=[7, 8])
+    estate.image(2, days=50, snapshots=[8, 9], name="of-somebody-else")
+    estate.image(3, days=1)
+    shop = shop_of(estate, tmp_path)
+    live(shop)
+    assert set(estate.images) == {ami(2), ami(3)}
+    assert {snap(8), snap(9)} <= set(estate.snapshots)
+    assert snap(7) not in estate.snapshots
+    assert all(tags.ORPHANED not in told for told in estate.snapshots.values())
+
+
+def test_two_images_of_ours_that_share_a_snapshot_leave_none_behind(tmp_path: Path) -> None:
+    estate = Estate()
+    for number in (1, 2):
+        estate.image(number, snapshots=[7])
+    estate.image(3, days=1)
+    live(shop_of(estate, tmp_path))
+    assert set(estate.snapshots) == {snap(48)}
+
+
+def test_the_policy_keeps_the_newest_one_a_month_and_the_young(tmp_path: Path) -> None:
+    estate = Estate()
+    for number in range(1, 13):  # one a fortnight, back to September
+        estate.image(number, days=number * 14)
+    estate.image(20, days=3, verified=False)
+    keep = {"verified": 2, "months": 4, "minimum_age_days": 7}
+    verdicts = flow.prune(shop_of(estate, tmp_path, keep), plan_only=True).verdicts
+    kept = {v.image.id: v.reason for v in verdicts if v.action == "keep"}
+    assert kept == {
+        ami(20): "younger than 7 days",
+        ami(1): "one of the newest 2 verified",
+        ami(2): "one of the newest 2 verified",
+        ami(3): "the newest verified of 2026-01",
+        ami(6): "the newest verified of 2025-12",
+        ami(8): "the newest verified of 2025-11",
+    }
+    assert estate.gone == []
+
+
+def test_a_base_layer_goes_only_after_its_last_child(tmp_path: Path) -> None:
+    estate = Estate()
+    estate.image(1, layer="base", verified=False)
+    estate.image(2, days=99, extra={tags.SOURCE_AMI: ami(1)})
+    estate.image(3, days=50, layer="base", verified=False)
+    estate.image(4, days=49, extra={tags.SOURCE_AMI: ami(3)})
+    shop = shop_of(estate, tmp_path)
+    told = {v.image.id: v.reason for v in flow.prune(shop, plan_only=True).verdicts}
+    assert told[ami(1)] == f"guestbook-golden-v1.2 ({ami(2)}) was made from it"
+    live(shop, 5)
+    assert set(estate.images) == {ami(3), ami(4)}
+    assert estate.gone == [ami(2), ami(1)]
+
+
+def test_what_is_wanted_again_is_no_longer_deprecated(estate: Estate, tmp_path: Path) -> None:
+    shop = shop_of(estate, tmp_path)
+    flow.prune(shop)
+    assert "DeprecationTime" in estate.images[ami(1)]
+    name_it(estate, "production", ami(1))
+    assert [v.action for v in flow.prune(shop).verdicts][-1] == "restore"
+    assert "DeprecationTime" not in estate.images[ami(1)]
+    assert tags.PRUNED not in estate.images[ami(1)]["Tags"]
+    assert [v.action for v in flow.prune(shop).verdicts][-1] == "keep"
+
+
+def test_a_run_is_capped(tmp_path: Path) -> None:
+    estate = Estate()
+    for number in range(1, 31):
+        estate.image(number, days=200 - number, **(past_deprecation() if number <= 15 else {}))
+    result = flow.prune(shop_of(estate, tmp_path, {"per_run": 4}))
+    assert estate.gone == [ami(1), ami(2), ami(3), ami(4)]  # the oldest first
+    assert estate.calls["EnableImageDeprecation"] == 4
+    assert [v.action for v in result.verdicts].count("later") == 21
+
+
+def test_what_others_made_under_our_name_is_not_ours(tmp_path: Path) -> None:
+    estate = Estate()
+    estate.image(1, verified=False)
+    del estate.images[ami(1)]["Tags"][tags.IMAGE]
+    estate.image(2, name=f"{NAME}-like-but-another")
+    estate.image(3, days=1)
+    shop = shop_of(estate, tmp_path)
+    live(shop)
+    assert estate.gone == []
+    assert [v.reason for v in flow.prune(shop).verdicts][-1].endswith("not made by us")
+
+
+def test_good_images_that_failed_or_were_retired_are_no_rollback_targets(estate: Estate, tmp_path: Path) -> None:
+    estate.parameter(PRODUCTION, ami(1), ami(2), ami(3))
+    estate.images[ami(2)]["Tags"][tags.FAILED] = "health"
+    live(shop_of(estate, tmp_path))
+    assert set(estate.images) == {ami(1), ami(3)}  # a rollback would pass over the second
+
+
+def test_the_history_of_our_own_records_holds_nothing(estate: Estate, tmp_path: Path) -> None:
+    estate.parameter(f"/goldenami/{NAME}/record", json.dumps({"ami": ami(1)}), json.dumps({"ami": ami(2)}))
+    live(shop_of(estate, tmp_path))
+    assert set(estate.images) == {ami(2), ami(3)}  # what it says now holds
+
+
+def test_the_calls_of_a_quiet_run_are_the_pages_that_must_be_read(tmp_path: Path) -> None:
+    estate = Estate()
+    for number in range(1, 4):
+        estate.image(number, days=1)
+    for _ in range(3):
+        estate.template(ami(1), ami(2))
+    for number in range(25):
+        estate.parameter(f"/p/{number}", "text")
+    flow.prune(shop_of(estate, tmp_path))
+    assert estate.calls == {
+        "DescribeImages": 1,
+        "DescribeInstances": 1,
+        "DescribeLaunchTemplates": 1,
+        "DescribeLaunchTemplateVersions": 3,
+        "DescribeLaunchConfigurations": 1,
+        "DescribeAutoScalingGroups": 1,
+        "DescribeParameters": 1,
+        "GetParameters": 3,
+        "DescribeSnapshots": 1,
+    }
+
+
+def test_the_words_for_people_and_for_scripts(estate: Estate, tmp_path: Path) -> None:
+    shop = shop_of(estate, tmp_path)
+    name_it(estate, "stopped", ami(1))
+    result = flow.prune(shop, plan_only=True)
+    told = prune_telling.pruned(shop, result, plan_only=True, as_json=False)
+    assert "would deprecate" in told
+    assert "(stopped)" in told
+    facts = json.loads(prune_telling.pruned(shop, result, plan_only=True, as_json=True))
+    assert [one["action"] for one in facts["images"]] == ["keep", "deprecate", "keep"]
+    assert facts["images"][-1]["named_by"][0]["kind"] == "instance"
+    assert estate.calls["EnableImageDeprecation"] == 0
+    assert "2 keep, 1 deprecate" in prune_telling.summary(result)
+
+
+# --- any account, any policy, killed anywhere
+
+
+@st.composite
+def accounts(draw: st.DrawFn) -> tuple[Estate, dict[str, int]]:
+    """A small account with references of every kind, and a policy."""
+    estate = Estate(check=False)
+    size = draw(st.integers(1, 8))
+    shared = [1, 2, 3]
+    for number in range(1, size + 1):
+        kind = draw(st.sampled_from(["golden", "golden", "golden", "base", "foreign"]))
+        facts: dict[str, Any] = past_deprecation() if draw(st.booleans()) else {}
+        if kind == "foreign":
+            facts["name"] = f"of-somebody-{number}"
+        behind = [number * 16, *draw(st.lists(st.sampled_from(shared), max_size=2, unique=True))]
+        state = draw(st.sampled_from(["available"] * 6 + ["pending", "failed", "disabled"]))
+        parent = {tags.SOURCE_AMI: ami(draw(st.integers(1, number - 1)))} if number > 1 and draw(st.booleans()) else {}
+        estate.image(
+            number,
+            days=draw(st.integers(0, 400)),
+            layer="base" if kind == "base" else "app",
+            verified=kind != "base" and draw(st.booleans()),
+            state=state,
+            snapshots=behind,
+            extra=parent,
+            **facts,
+        )
+    ways = st.sampled_from(sorted(WAYS))
+    for way in draw(st.lists(ways, max_size=5, unique_by=lambda one: PARAMETER.get(one, one))):
+        image = draw(st.sampled_from([ami(number) for number in range(1, size + 1)]))
+        good = estate.images[image]["State"] == "available" and tags.VERIFIED in estate.images[image]["Tags"]
+        ours = estate.images[image]["Name"].startswith(f"{NAME}-golden-")
+        if way != "rollback" or (good and ours):  # what is not good is no target of a rollback
+            name_it(estate, way, image)
+    policy = {
+        "verified": draw(st.integers(1, 3)),
+        "months": draw(st.integers(0, 3)),
+        "rollbacks": draw(st.integers(1, 3)),
+        "minimum_age_days": draw(st.integers(0, 60)),
+        "grace_days": draw(st.integers(0, 20)),
+        "per_run": draw(st.integers(1, 5)),
+    }
+    return estate, policy
+
+
+def settled(estate: Estate, shop: Shop) -> None:
+    """Run until nothing changes any more. Each image goes within its grace and a run of its own."""
+    for _ in range(60):
+        before = (len(estate.images), len(estate.snapshots))
+        verdicts = flow.prune(shop).verdicts
+        shop.clock.sleep(25 * DAY)
+        quiet = all(v.action == "keep" for v in verdicts)
+        if quiet and before == (len(estate.images), len(estate.snapshots)):
+            return
+    raise AssertionError("never came to rest")
+
+
+SLOW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@SLOW
+@given(accounts(), st.data())
+def test_nothing_that_is_named_ever_goes_and_nothing_is_left_behind(
+    tmp_path: Path, given_account: tuple[Estate, dict[str, int]], data: st.DataObject
+) -> None:
+    """The estate itself fails on a delete of what is needed. Killed at any call, the runs after it make it whole."""
+    estate, policy = given_account
+    before = {one: dict(image) for one, image in estate.images.items()}
+    known = set(estate.snapshots)
+    shop = shop_of(estate, tmp_path, policy)
+    doom = data.draw(st.integers(1, 60), label="killed at call")
+
+    def count(call: str) -> None:
+        if sum(estate.calls.values()) == doom:
+            raise Killed
+
+    estate.before = count
+    with contextlib.suppress(Killed):
+        settled(estate, shop)
+    estate.before = lambda call: None
+    settled(estate, shop)
+    gone = set(before) - set(estate.images)
+    assert not gone & set(estate.needed)
+    assert all(image["Name"].startswith(f"{NAME}-") for one, image in before.items() if one in gone)
+    # Exactly the snapshots of what went are gone, but for those that an image still uses.
+    behind = {m["Ebs"]["SnapshotId"] for one in gone for m in before[one]["BlockDeviceMappings"]}
+    assert known - set(estate.snapshots) == behind - estate.used()
+    assert not any(tags.ORPHANED in told for told in estate.snapshots.values())
+
+
+def test_killed_at_each_call_in_turn_the_next_run_makes_it_whole(tmp_path: Path) -> None:
+    def account() -> Estate:
+        made = Estate(check=False)
+        made.image(1, snapshots=[7, 8, 9], **past_deprecation())
+        made.image(2, days=99, snapshots=[9, 10], **past_deprecation())
+        made.image(3, days=1)
+        return made
+
+    quiet = account()
+    flow.prune(shop_of(quiet, tmp_path))
+    calls = sum(quiet.calls.values())
+    assert set(quiet.snapshots) == {snap(48)}
+    for doom in range(1, calls + 1):
+        estate = account()
+
+        def killed(call: str, doom: int = doom, estate: Estate = estate) -> None:
+            if sum(estate.calls.values()) == doom:
+                raise Killed
+
+        estate.before = killed
+        with pytest.raises(Killed):
+            flow.prune(shop_of(estate, tmp_path))
+        flow.prune(shop_of(estate, tmp_path))
+        assert (set(estate.images), estate.snapshots) == (set(quiet.images), quiet.snapshots), doom
