@@ -22,6 +22,7 @@ from localcloud import (
     attributes,
     balancer,
     baseimage,
+    builds,
     commands,
     debian,
     disks,
@@ -96,6 +97,7 @@ class Server:
         parameters.install(cloud)
         attributes.install()
         references.install()
+        builds.install()
         pages.install()
         templates.install()
         template_actions.install()

@@ -84,6 +84,25 @@ def tell(place: Place) -> list[Statement]:
     return [*topic, *webhook]
 
 
+def timetable(place: Place) -> list[Statement]:
+    """Make, correct and remove the rebuild's schedule on AWS."""
+    name = f"{place.recipe.image.name}-rebuild"
+    roles = [place.arn("iam", f"role/{name}-{what}", region=False) for what in ("build", "schedule")]
+    iam = (
+        *("CreateRole", "DeleteRole", "DeleteRolePolicy", "GetRole", "GetRolePolicy", "PutRolePolicy"),
+        "UpdateAssumeRolePolicy",
+    )
+    project = [f"codebuild:{verb}" for verb in ("BatchGetProjects", "CreateProject", "DeleteProject", "UpdateProject")]
+    schedule = [f"scheduler:{verb}Schedule" for verb in ("Create", "Delete", "Get", "Update")]
+    services = ["codebuild.amazonaws.com", "scheduler.amazonaws.com"]
+    return [
+        allow("ScheduleRoles", [f"iam:{verb}" for verb in iam], roles),
+        allow("PassScheduleRoles", ["iam:PassRole"], roles, StringEquals={"iam:PassedToService": services}),
+        allow("Project", project, place.arn("codebuild", f"project/{name}")),
+        allow("Schedule", schedule, place.arn("scheduler", f"schedule/default/{name}")),
+    ]
+
+
 def _encrypt(place: Place) -> list[Statement]:
     # EBS uses the account's default key without further ado; a key of one's own must be allowed.
     # https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html

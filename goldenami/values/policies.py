@@ -53,6 +53,7 @@ _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "rebuild": (*_BAKE, baking.record, baking.tell, look, claim, commit, roll, command),
     "notify": (baking.tell,),
     "prune": (life.census, life.prune),
+    "schedule.aws": (who, baking.timetable),
     "status": (who, look),
     "instances": (look,),
     "console": (look, console),

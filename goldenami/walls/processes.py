@@ -22,6 +22,11 @@ def user() -> str:
         return str(os.getuid())
 
 
+def is_root() -> bool:
+    """Whether we are root."""
+    return os.geteuid() == 0
+
+
 def ours() -> str:
     """This process, as `pid:start`; its start tells it from a later one of the same number."""
     return f"{os.getpid()}:{_start(os.getpid())}"

@@ -120,8 +120,13 @@ def update_script(recipe: Recipe, region: str, ref: str, root: Path = ROOT) -> s
     return _text("update.sh.j2", {**context(recipe, "app", region, ""), "ref": ref}, root)
 
 
+def unit(name: str, root: Path = ROOT) -> str:
+    """One of the units in systemd/, which are used as they are."""
+    return (root / "systemd" / name).read_text(encoding="utf-8")
+
+
 def page(template: str, values: Mapping[str, object], root: Path = ROOT) -> str:
-    """An HTML page; its template escapes each value itself (`| e`)."""
+    """A page or file of its own; its template escapes each value itself, or is given them escaped."""
     return _text(template, values, root)
 
 

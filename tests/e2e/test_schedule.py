@@ -1,0 +1,126 @@
+"""The schedule's units on a booted machine: the timer goes off, the confined job runs, and a failure is told."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import tarfile
+import time
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from goldenami.flows import schedule
+from goldenami.flows.schedule import Place
+from goldenami.flows.shop import Shop
+from goldenami.values.recipe import load
+from goldenami.walls.aws.connection import Connection
+from goldenami.walls.clock import SystemClock
+from goldenami.walls.progress import Progress
+from tests.e2e.workspace import Workspace
+
+pytestmark = pytest.mark.e2e
+
+# Stands for the checkout's own wrapper: it writes down how it was started and what it may do, and ends as it is told.
+INVOKE = """\
+#!/bin/sh
+cd build || exit 99
+{
+  echo "ran $* as $(id -un) in $(dirname "$(pwd)")"
+  echo "no-install=$GOLDENAMI_NO_INSTALL plugins=$PACKER_PLUGIN_PATH"
+  touch /etc/forbidden 2>/dev/null && echo "may write to /etc" || echo "may not write to /etc"
+  touch "$PACKER_PLUGIN_PATH/../mine" 2>/dev/null && echo "may write to its cache"
+  echo "capabilities $(sed -n 's/^CapEff:\\t//p' /proc/self/status)"
+} >>ran
+case $* in rebuild*) exit "$(cat code)" ;; esac
+"""
+
+SCRIPT = """\
+#!/bin/bash
+set -eu
+useradd --system baker
+mkdir -p /opt/goldenami/build
+base64 -d <<'END' | tar -xz -C /
+{archive}
+END
+chmod 755 /opt/goldenami/invoke
+chown -R baker: /opt/goldenami
+timer=goldenami-rebuild@guestbook.timer
+service=goldenami-rebuild@guestbook.service
+tell() {{ sed 's/^/SCHEDULE /' >/dev/console; }}
+settle() {{ for _ in $(seq 100); do grep -qs "^ran $1" /opt/goldenami/build/ran && break; sleep 0.2; done; sleep 0.5; }}
+# The timer as it is, but in a moment instead of next month.
+mkdir -p /etc/systemd/system/$timer.d
+printf '[Timer]\\nOnCalendar=%s\\nRandomizedDelaySec=0\\nAccuracySec=100ms\\n' "$(date -u -d '+4 seconds' '+%F %T UTC')" \\
+  >/etc/systemd/system/$timer.d/soon.conf
+echo 0 >/opt/goldenami/build/code
+systemctl daemon-reload
+systemctl enable --now $timer
+settle rebuild
+cat /opt/goldenami/build/ran | tell
+systemctl show $service -p Result -p ExecMainStatus | tell
+ls /var/lib/systemd/timers | tell
+echo 5 >/opt/goldenami/build/code
+rm /opt/goldenami/build/ran
+systemctl start $service || echo "failed as it should" | tell
+settle notify
+cat /opt/goldenami/build/ran | tell
+systemctl show $service -p Result -p ExecMainStatus | tell
+echo END | tell
+"""
+
+
+def archive(shop: Workspace) -> str:
+    """The checkout with the stand-in, and the units just as schedule.install would put them into place."""
+    recipe = load(shop.root / "golden.toml").model_copy()
+    recipe._path = Path("/opt/goldenami/golden.toml")
+    clock = SystemClock()
+    there = Shop(
+        Path("/opt/goldenami"), recipe, recipe.target("aws"), Connection("ap-northeast-2"), clock, Progress(clock)
+    )
+    files = {str(path): text for path, text in schedule.files(there, Place(schedule.SYSTEM, "baker")).items()}
+    files["/opt/goldenami/invoke"] = INVOKE
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(str(PurePosixPath(path).relative_to("/")))
+            entry.size = len(text.encode())
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return base64.encodebytes(packed.getvalue()).decode()
+
+
+def test_the_timer_goes_off_and_the_job_runs(shop: Workspace, baked: str) -> None:
+    ec2 = shop.client("ec2")
+    script = SCRIPT.format(archive=archive(shop).strip())
+    assert len(script) < 16384, "EC2 takes no more user data"
+    launched = ec2.run_instances(ImageId=baked, InstanceType="t3.micro", MinCount=1, MaxCount=1, UserData=script)
+    machine = launched["Instances"][0]["InstanceId"]
+    try:
+        told = console(shop, machine)
+    finally:
+        ec2.terminate_instances(InstanceIds=[machine])
+    first, second = told.split("failed as it should\n")
+    assert "ran rebuild --if-needed --recipe=/opt/goldenami/golden.toml as baker in /opt/goldenami\n" in first
+    assert "no-install=1 plugins=/var/cache/goldenami/guestbook/plugins\n" in first
+    assert "may not write to /etc\n" in first
+    assert "capabilities 0000000000000000\n" in first
+    assert "Result=success\nExecMainStatus=0\n" in first
+    assert "stamp-goldenami-rebuild@guestbook.timer\n" in first  # Persistent=true: it remembers when it went off
+    assert "Result=exit-code\nExecMainStatus=5\n" in second
+    found = re.search(r"ran notify --failure --unless-told=([0-9a-f]{32}) --text=(.*) --recipe=", second)
+    assert found, second
+    assert "(exit-code, exited 5)" in found[2]
+
+
+def console(shop: Workspace, machine: str) -> str:
+    """What the machine told, once it has told all."""
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        text = shop.client("ec2").get_console_output(InstanceId=machine, Latest=True).get("Output", "")
+        lines = [line.rstrip("\r") for line in text.split("\n")]
+        told = [line.partition("SCHEDULE ")[2] for line in lines if "SCHEDULE " in line]
+        if told and told[-1] == "END":
+            return "\n".join(told) + "\n"
+        time.sleep(1)
+    raise AssertionError(text[-3000:])
