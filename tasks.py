@@ -346,13 +346,28 @@ def prune(opened: Opened, plan: bool = False, json: bool = False) -> None:
     a parameter, another image or another account has it, or a rollback may need it; each keep and each delete says why. All
     of that is looked at again right before each delete.
     """
+    from goldenami.flows import image_telling
     from goldenami.flows import prune as flow
-    from goldenami.flows import prune_telling
 
     shop = opened()
     result = flow.prune(shop, plan_only=plan)
-    print(prune_telling.pruned(shop, result, plan_only=plan, as_json=json))
-    say(prune_telling.summary(result))
+    print(image_telling.pruned(shop, result, plan_only=plan, as_json=json))
+    say(image_telling.summary(result))
+
+
+@operation(ami="the bad image's id", why="a word for the others", plan="only say what would be marked")
+def retire(opened: Opened, ami: str, why: str = "", plan: bool = False, json: bool = False) -> None:
+    """Mark a bad image, and all that was made from it: promote, rollback, deploy and a new fleet refuse them for ever.
+
+    What runs of it goes on (`rollback` takes the fleet off it). Where it is the candidate, the newest good image becomes it.
+    """
+    from goldenami.flows import image_telling
+    from goldenami.flows import retire as flow
+    from goldenami.values.errors import UsageError
+
+    if not why and not plan:
+        raise UsageError("say why it is bad: --why …", next=f"./invoke retire --ami {ami} --why 'leaks memory'")
+    print(image_telling.retired(flow.retire(opened(), ami, why, plan_only=plan), plan_only=plan, as_json=json))
 
 
 @operation()
@@ -699,5 +714,20 @@ for _task in (schedule_install, schedule_status, schedule_remove, schedule_aws):
     schedule.add_task(_task)
 _OPERATE = (promote, rollback, status, deploy, update, instances, console, logs, ssh, terminate)
 namespace = Collection(
-    bake, rebuild, notify, render, verify, images, prune, sweep, doctor, test, docs, *_OPERATE, fleet, iam, local
+    bake,
+    rebuild,
+    notify,
+    render,
+    verify,
+    images,
+    prune,
+    retire,
+    sweep,
+    doctor,
+    test,
+    docs,
+    *_OPERATE,
+    fleet,
+    iam,
+    local,
 )

@@ -31,9 +31,11 @@ def catalogue(shop: Shop) -> list[Entry]:
 
 
 def status(image: Image) -> str:
-    """One word for people: verified, failed, base, unverified, or EC2's state while it is not available."""
+    """One word for people: verified, retired, failed, base, unverified, or EC2's state while it is not available."""
     if image.state != "available":
         return image.state
+    if image.retired:
+        return "retired"
     if image.failed:
         return "failed"
     if image.verified:

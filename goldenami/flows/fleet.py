@@ -168,6 +168,11 @@ def first_image(shop: Shop, ami: str) -> Image:
     image = images.get(shop.aws, wanted)
     if image is None or image.state != "available":
         raise UsageError(f"{wanted} is not an AMI to launch from", next="./invoke images")
+    if image.retired:
+        raise UsageError(
+            f"{image.name} ({image.id}) was retired ({image.retired})",
+            next="./invoke fleet.create --ami …, of a good one",
+        )
     if not image.verified:
         raise UsageError(
             f"{image.name} ({image.id}) has not passed its gates", next=f"./invoke verify --ami {image.id}"

@@ -22,6 +22,16 @@ def census(_place: Place) -> list[Statement]:
     ]
 
 
+def retire(place: Place) -> list[Statement]:
+    """Mark images that carry our tag, and publish another candidate."""
+    ours = {"StringEquals": {f"aws:ResourceTag/{tags.IMAGE}": place.recipe.image.name}}
+    candidate = place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}/candidate")
+    return [
+        allow("MarkImages", ["ec2:CreateTags"], f"arn:aws:ec2:{place.region}::image/*", **ours),
+        allow("PublishCandidate", ["ssm:PutParameter"], candidate),
+    ]
+
+
 def prune(place: Place) -> list[Statement]:
     """Deprecate and deregister what carries our tag, and delete the snapshots behind it."""
     ours = {"StringEquals": {f"aws:ResourceTag/{tags.IMAGE}": place.recipe.image.name}}

@@ -84,6 +84,11 @@ class Image:
         return FAILED in self.tags
 
     @property
+    def bad(self) -> bool:
+        """Whether a gate refused it, or people have retired it."""
+        return self.failed or bool(self.retired)
+
+    @property
     def alive(self) -> bool:
         """Whether it is, or is about to be, something to launch from."""
         return self.state in ("pending", "available")

@@ -57,11 +57,11 @@ def plan_base(image_name: str, fingerprint: str, images: Iterable[Image], *, fre
     images = [image for image in images if image.created >= since]
     if fresh:
         return LayerPlan("base", fingerprint, "build", "asked for with --fresh")
-    tagged = [i for i in images if i.alive and not i.failed and i.layer == "base" and i.fingerprint == fingerprint]
+    tagged = [i for i in images if i.alive and not i.bad and i.layer == "base" and i.fingerprint == fingerprint]
     ready = [i for i in tagged if i.state == "available"]
     if ready:
         return LayerPlan("base", fingerprint, "reuse", "unchanged", _newest(ready))
-    named = [i for i in images if i.alive and not i.failed and is_base_of(i.name, image_name, fingerprint)]
+    named = [i for i in images if i.alive and not i.bad and is_base_of(i.name, image_name, fingerprint)]
     if named:
         return LayerPlan("base", fingerprint, "adopt", "an interrupted run made it", _newest(named))
     return LayerPlan("base", fingerprint, "build", "it is baked afresh" if since else _why("base", images))
@@ -101,7 +101,7 @@ def plan_app(
         for version, image in by_version.items()
         if wanted in (None, version)
         and image.alive
-        and not image.failed
+        and not image.bad
         # Only an AMI whose tags were never written is known by its claim alone.
         and (image.fingerprint == fingerprint or (not image.fingerprint and version in claimed))
     ]
@@ -125,5 +125,5 @@ def _newest(images: Iterable[Image]) -> Image:
 
 
 def _why(layer: Layer, images: Iterable[Image]) -> str:
-    others = any(i.layer == layer and not i.failed for i in images)
+    others = any(i.layer == layer and not i.bad for i in images)
     return "its inputs changed" if others else "there is none yet"

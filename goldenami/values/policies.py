@@ -54,6 +54,7 @@ _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "notify": (baking.tell,),
     "prune": (life.census, life.prune),
     "schedule.aws": (who, baking.timetable),
+    "retire": (look, life.retire),
     "status": (who, look),
     "instances": (look,),
     "console": (look, console),

@@ -104,7 +104,7 @@ def _wanted(family: Sequence[Image], keep: Keep, now: datetime) -> dict[str, str
     months = {image.created[:7]: image for image in reversed(golden)}
     for month in sorted(months, reverse=True)[: keep.months]:
         found.setdefault(months[month].id, f"the newest verified of {month}")
-    for image in [i for i in newest if i.layer == "base" and i.alive and not i.failed][:1]:
+    for image in [i for i in newest if i.layer == "base" and i.alive and not i.bad][:1]:
         found.setdefault(image.id, "the newest base layer: the next bake starts from it")
     for image in newest:
         if now - _time(image.created, now) < timedelta(days=keep.minimum_age_days):

@@ -49,7 +49,9 @@ def _image_refusals(wish: Wish, source: TemplateVersion | None) -> Iterator[str]
         return
     if image.state != "available":
         yield f"{image.id} is {image.state}, not available"
-    if not image.verified and not wish.unverified:
+    if image.retired:
+        yield f"{image.name} ({image.id}) was retired ({image.retired}); it is not carried any more"
+    elif not image.verified and not wish.unverified:
         why = (
             f"failed its gate ({image.tags.get('goldenami:failed', '')})"
             if image.failed

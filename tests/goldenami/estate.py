@@ -302,6 +302,18 @@ class Estate:
         ]
         return _page("Parameters", told, asked, 50)
 
+    def GetParameter(self, Name: str) -> dict[str, Any]:
+        name, _, number = Name.partition(":")
+        found = [one for one in self.parameters.get(name, []) if not number or one["Version"] == int(number)]
+        if not found:
+            raise Refused("ParameterNotFound")
+        return {"Parameter": {key: found[-1][key] for key in ("Name", "Value", "Version", "Type")}}
+
+    def PutParameter(self, Name: str, Value: str, Type: str = "String", **_: Any) -> dict[str, Any]:
+        past = self.parameters.setdefault(Name, [])
+        past.append({"Name": Name, "Value": Value, "Version": len(past) + 1, "Type": Type})
+        return {"Version": len(past)}
+
     def GetParameters(self, Names: list[str]) -> dict[str, Any]:
         assert len(Names) <= 10
         found = [self.parameters[name][-1] for name in Names if name in self.parameters]
@@ -355,6 +367,8 @@ def _fits(image: Mapping[str, Any], name: str, values: list[str]) -> bool:
         return image.get("SourceImageId") in values
     if name == "block-device-mapping.snapshot-id":
         return any(m["Ebs"]["SnapshotId"] in values for m in image["BlockDeviceMappings"])
+    if name == "name":
+        return any(image["Name"].startswith(value.rstrip("*")) for value in values)
     kind, _, key = name.partition(":")
     assert kind == "tag", name
     return image["Tags"].get(key) in values

@@ -17,8 +17,8 @@ from estate import NAME, START, Estate, Killed, ami, snap
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from goldenami.flows import image_telling
 from goldenami.flows import prune as flow
-from goldenami.flows import prune_telling
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
 from goldenami.values.recipe import parse
@@ -320,14 +320,14 @@ def test_the_words_for_people_and_for_scripts(estate: Estate, tmp_path: Path) ->
     shop = shop_of(estate, tmp_path)
     name_it(estate, "stopped", ami(1))
     result = flow.prune(shop, plan_only=True)
-    told = prune_telling.pruned(shop, result, plan_only=True, as_json=False)
+    told = image_telling.pruned(shop, result, plan_only=True, as_json=False)
     assert "would deprecate" in told
     assert "(stopped)" in told
-    facts = json.loads(prune_telling.pruned(shop, result, plan_only=True, as_json=True))
+    facts = json.loads(image_telling.pruned(shop, result, plan_only=True, as_json=True))
     assert [one["action"] for one in facts["images"]] == ["keep", "deprecate", "keep"]
     assert facts["images"][-1]["named_by"][0]["kind"] == "instance"
     assert estate.calls["EnableImageDeprecation"] == 0
-    assert "2 keep, 1 deprecate" in prune_telling.summary(result)
+    assert "2 keep, 1 deprecate" in image_telling.summary(result)
 
 
 # --- any account, any policy, killed anywhere

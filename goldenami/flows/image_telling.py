@@ -1,4 +1,4 @@
-"""Turn what a prune decided and did into what the task prints, for people and as JSON."""
+"""Turn what prune and retire decided and did into what the tasks print, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from goldenami.flows.prune import Pruned
+from goldenami.flows.retire import Retired
 from goldenami.flows.shop import Shop
 from goldenami.values.pruning import Verdict, counts
 from goldenami.values.summary import table
@@ -67,3 +68,20 @@ def _facts(shop: Shop, verdict: Verdict, result: Pruned) -> dict[str, Any]:
         "named_by": [{"kind": reference.kind, "by": reference.by} for reference in verdict.by],
         "snapshots": list(image.snapshots),
     }
+
+
+def retired(result: Retired, *, plan_only: bool, as_json: bool) -> str:
+    """What was (or would be) marked as bad."""
+    done = result.done
+    if as_json:
+        candidate = done.candidate.id if done.candidate else None
+        marked = [{"id": one.id, "name": one.name} for one in done.images]
+        return json.dumps({"retired": marked, "candidate": candidate, "warnings": done.warnings}, ensure_ascii=False)
+    word = "would retire" if plan_only else "retired"
+    lines = [f"{word} {one.name} ({one.id})" for one in reversed(done.images)]
+    if not lines:
+        lines = [f"{result.image.name} ({result.image.id}) is retired already: {result.image.retired}"]
+    if done.candidate:
+        told = "would become" if plan_only else "is"
+        lines.append(f"{done.candidate.name} ({done.candidate.id}) {told} the candidate")
+    return "\n".join([*lines, *(f"note: {warning}" for warning in done.warnings)])
