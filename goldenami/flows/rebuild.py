@@ -13,6 +13,7 @@ from goldenami.flows import (
     pending,
     planning,
     promote,
+    prune,
     rebuild_report,
     sweep,
 )
@@ -191,10 +192,17 @@ def _write(shop: Shop, run: Run, record: Record) -> None:
 
 
 def _tidy(shop: Shop) -> tuple[str, ...]:
-    """Remove what dead runs left."""
-    with shop.progress.phase("tidy up"):
+    """Let old images go by the policy under [keep], and remove what dead runs left; says what went."""
+    pruned = prune.prune(shop)
+    done = {"deprecate": "deprecated", "deregister": "deregistered"}
+    gone = [
+        f"{done[v.action]} {v.image.name} ({v.image.id}): {v.reason}"
+        for v in pruned.verdicts
+        if v.action in done and v.image.id not in pruned.held
+    ]
+    with shop.progress.phase("remove what dead runs left"):
         swept = sweep.sweep(shop)
-    return tuple(f"{left.kind} {left.id}" for left in swept.removable)
+    return (*gone, *(f"removed {left.kind} {left.id} of run {left.run_id}" for left in swept.removable))
 
 
 def _changes(shop: Shop, record: Record, image: Image) -> tuple[Change, ...]:

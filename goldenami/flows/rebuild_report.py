@@ -50,7 +50,7 @@ def steps(shop: Shop, found: Found, *, if_needed: bool) -> list[str]:
         f"bake both layers afresh as {found.version}, with both gates, and publish it as {shop.candidate}",
         f"compare it with {found.before.name if found.before else 'nothing'}",
         promotion,
-        "remove what dead runs left",
+        "let old images go, by the policy under [keep], and remove what dead runs left",
         "write the report and tell the team",
     ]
 
@@ -99,7 +99,7 @@ def write(shop: Shop, outcome: Outcome) -> None:
     if not outcome.unchanged:
         lines += ["", "## What changed", "", "| what | before | after |", "|---|---|---|"]
         lines += [f"| {c.what} | {c.before or 'none'} | {c.after or 'none'} |" for c in outcome.changes]
-        lines += ["", "## Removed", "", *([f"- {what}" for what in outcome.removed] or ["- nothing"])]
+        lines += ["", "## Tidied up", "", *([f"- {what}" for what in outcome.removed] or ["- nothing"])]
     write_text(outcome.run.folder / "rebuild.md", "\n".join(lines) + "\n")
     write_json(outcome.run.folder / "rebuild.json", _facts(shop, outcome))
 
@@ -123,11 +123,12 @@ def success(shop: Shop, outcome: Outcome) -> Notice:
         ("next", _next(record)),
     ]
     lines = [f"  {change.line()}" for change in outcome.changes]
+    tidied = ["", "tidied up", *(f"  {what}" for what in outcome.removed)] if outcome.removed else []
     return Notice(
         "success",
         f"{shop.name} {record.version} is baked and verified" + (" and in production" if record.promoted else ""),
         told,
-        ["what changed", *(lines or ["  nothing that its tags tell"])],
+        ["what changed", *(lines or ["  nothing that its tags tell"]), *tidied],
     )
 
 

@@ -50,7 +50,7 @@ _PROMOTE = (*_CHANGES, commit, roll, command)
 _BAKE = (who, baking.survey, baking.build, baking.numbers)
 _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "bake": _BAKE,
-    "rebuild": (*_BAKE, baking.record, baking.tell, look, claim, commit, roll, command),
+    "rebuild": (*_BAKE, baking.record, baking.tell, *_PROMOTE, life.census, life.prune),
     "notify": (baking.tell,),
     "prune": (life.census, life.prune),
     "schedule.aws": (who, baking.timetable),

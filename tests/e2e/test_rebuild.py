@@ -75,7 +75,7 @@ PHASES = {
     "base": "scripts/20-update.sh",
     "app": "scripts/30-build.sh",
     "gate": "probing http://",
-    "tidy": "tidy up",
+    "tidy": "look for everything that names an image",
 }
 
 

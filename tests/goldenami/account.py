@@ -215,6 +215,24 @@ class Account:
         if not self.groups.pop(GroupId, None):
             raise Refused("InvalidGroup.NotFound")
 
+    # --- what names images: nothing does but the parameters
+
+    def DescribeLaunchTemplates(self, **_: Any) -> dict[str, Any]:
+        return {"LaunchTemplates": []}
+
+    def DescribeAutoScalingGroups(self, **_: Any) -> dict[str, Any]:
+        return {"AutoScalingGroups": []}
+
+    def DescribeLaunchConfigurations(self, **_: Any) -> dict[str, Any]:
+        return {"LaunchConfigurations": []}
+
+    def DescribeParameters(self, **_: Any) -> dict[str, Any]:
+        return {"Parameters": [{"Name": n, "Type": "String", "Version": len(v)} for n, v in self.parameters.items()]}
+
+    def GetParameterHistory(self, Name: str, **_: Any) -> dict[str, Any]:
+        values = self.parameters.get(Name, [])
+        return {"Parameters": [{"Name": Name, "Value": v, "Version": n} for n, v in enumerate(values, 1)]}
+
     # --- the other services
 
     def GetParameter(self, Name: str, **_: Any) -> dict[str, Any]:
@@ -226,6 +244,10 @@ class Account:
         if version > len(values):
             raise Refused("ParameterVersionNotFound")
         return {"Parameter": {"Name": name, "Type": "String", "Value": values[version - 1], "Version": version}}
+
+    def GetParameters(self, Names: list[str], **_: Any) -> dict[str, Any]:
+        there = [n for n in Names if n.partition(":")[0] in self.parameters]
+        return {"Parameters": [self.GetParameter(Name=n)["Parameter"] for n in there]}
 
     def GetParametersByPath(self, Path: str, **_: Any) -> dict[str, Any]:
         inside = [n for n in self.parameters if n.startswith(Path + "/")]
@@ -280,7 +302,7 @@ def _wired() -> Connection:
         return _current[-1].answer(**given)
 
     aws = Connection(REGION, keys=("test", "test"))
-    for service in ("ec2", "ssm", "iam", "sts", "sns"):
+    for service in ("autoscaling", "ec2", "iam", "sns", "ssm", "sts"):
         events = aws.client(service).meta.events  # type: ignore[call-overload]
         events.register_first("before-parameter-build", keep)
         events.register_first("before-call", answer)
