@@ -254,6 +254,18 @@ def notify(opened: Opened, text: str, failure: bool = False, unless_told: str = 
         raise Exit(code=1)
 
 
+@operation()
+def cost(opened: Opened, json: bool = False) -> None:
+    """Say what the fleet costs in a month, with Docker and without, and what bakes and promotions have cost.
+
+    A calculation from the recipe, with prices of the AWS Price List where these credentials may ask it, and of a dated table
+    otherwise; it says which.
+    """
+    from goldenami.flows import cost as flow
+
+    print(flow.tell(flow.calculate(opened()), as_json=json))
+
+
 _MANAGER = {
     "user": "your own service manager instead of the system's (no root; runs while you are logged in, or linger)",
     "run_as": "the account that the service runs as (default: the owner of the checkout)",
@@ -713,21 +725,5 @@ schedule = Collection("schedule")
 for _task in (schedule_install, schedule_status, schedule_remove, schedule_aws):
     schedule.add_task(_task)
 _OPERATE = (promote, rollback, status, deploy, update, instances, console, logs, ssh, terminate)
-namespace = Collection(
-    bake,
-    rebuild,
-    notify,
-    render,
-    verify,
-    images,
-    prune,
-    retire,
-    sweep,
-    doctor,
-    test,
-    docs,
-    *_OPERATE,
-    fleet,
-    iam,
-    local,
-)
+_IMAGES = (bake, rebuild, notify, cost, render, verify, images, prune, retire, sweep, doctor, test, docs)
+namespace = Collection(*_IMAGES, *_OPERATE, fleet, iam, local, schedule)

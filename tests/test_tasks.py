@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
-from invoke import Exit
+from invoke import Exit, Task
 
 import tasks
 from goldenami.values import errors
@@ -116,3 +116,8 @@ def test_every_task_says_what_it_does_and_what_its_options_mean() -> None:
         assert task.__doc__, name
         options = {argument.name: argument.help for argument in task.get_arguments()}
         assert all(options.values()), (name, options)
+
+
+def test_every_task_can_be_called() -> None:
+    made = {value for value in vars(tasks).values() if isinstance(value, Task)}
+    assert made == {tasks.namespace[name] for name in tasks.namespace.task_names}

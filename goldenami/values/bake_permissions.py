@@ -84,6 +84,11 @@ def tell(place: Place) -> list[Statement]:
     return [*topic, *webhook]
 
 
+def pricelist(_place: Place) -> list[Statement]:
+    """Ask the AWS Price List, which knows no resources."""
+    return [allow("Prices", ["pricing:GetProducts"])]
+
+
 def timetable(place: Place) -> list[Statement]:
     """Make, correct and remove the rebuild's schedule on AWS."""
     name = f"{place.recipe.image.name}-rebuild"

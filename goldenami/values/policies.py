@@ -53,6 +53,7 @@ _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "rebuild": (*_BAKE, baking.record, baking.tell, *_PROMOTE, life.census, life.prune),
     "notify": (baking.tell,),
     "prune": (life.census, life.prune),
+    "cost": (baking.pricelist,),
     "schedule.aws": (who, baking.timetable),
     "retire": (look, life.retire),
     "status": (who, look),

@@ -2,7 +2,7 @@
 
 On-demand, Linux, shared tenancy. Sources, as of October 2025:
 https://aws.amazon.com/ec2/pricing/on-demand/, https://aws.amazon.com/ebs/pricing/,
-https://aws.amazon.com/elasticloadbalancing/pricing/.
+https://aws.amazon.com/elasticloadbalancing/pricing/, https://aws.amazon.com/vpc/pricing/ (public IPv4 addresses).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Prices:
         gp3: A GB-month of a gp3 volume.
         snapshot: A GB-month of a snapshot's data.
         balancer: An hour of an Application Load Balancer, without the capacity units that its traffic uses.
+        address: An hour of a public IPv4 address.
     """
 
     region: str
@@ -31,6 +32,7 @@ class Prices:
     gp3: float
     snapshot: float
     balancer: float
+    address: float
 
     def instance(self, kind: str) -> float | None:
         """An hour of an instance type; None where the table does not know it."""
@@ -43,22 +45,36 @@ TABLE: Mapping[str, Prices] = {
         Prices(
             region="ap-northeast-2",
             instances={
-                **{"t3.micro": 0.0130, "t3.small": 0.0260, "t3.medium": 0.0520},
-                **{"t4g.micro": 0.0104, "t4g.small": 0.0208, "t4g.medium": 0.0416},
+                **{"t3.nano": 0.0065, "t3.micro": 0.0130, "t3.small": 0.0260, "t3.medium": 0.0520, "t3.large": 0.1040},
+                **{
+                    "t4g.nano": 0.0052,
+                    "t4g.micro": 0.0104,
+                    "t4g.small": 0.0208,
+                    "t4g.medium": 0.0416,
+                    "t4g.large": 0.0832,
+                },
             },
             gp3=0.0912,
             snapshot=0.05,
             balancer=0.0225,
+            address=0.005,
         ),
         Prices(
             region="us-east-1",
             instances={
-                **{"t3.micro": 0.0104, "t3.small": 0.0208, "t3.medium": 0.0416},
-                **{"t4g.micro": 0.0084, "t4g.small": 0.0168, "t4g.medium": 0.0336},
+                **{"t3.nano": 0.0052, "t3.micro": 0.0104, "t3.small": 0.0208, "t3.medium": 0.0416, "t3.large": 0.0832},
+                **{
+                    "t4g.nano": 0.0042,
+                    "t4g.micro": 0.0084,
+                    "t4g.small": 0.0168,
+                    "t4g.medium": 0.0336,
+                    "t4g.large": 0.0672,
+                },
             },
             gp3=0.08,
             snapshot=0.05,
             balancer=0.0225,
+            address=0.005,
         ),
     )
 }

@@ -1,0 +1,104 @@
+"""`invoke cost`: what the recipe's fleet costs in a month, with Docker and without, and what operations have cost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from goldenami.flows.shop import Shop
+from goldenami.values import prices
+from goldenami.values.costs import Comparison, Item, Operation, compare, next_size, operations, total
+from goldenami.values.errors import UsageError
+from goldenami.values.prices import Prices
+from goldenami.values.summary import table
+from goldenami.walls import runs
+from goldenami.walls.aws import pricelist
+from goldenami.walls.aws.errors import explain
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The calculation.
+
+    Attributes:
+        source: Where the prices are from, in words.
+    """
+
+    region: str
+    source: str
+    comparison: Comparison
+    operations: tuple[Operation, ...]
+
+
+def calculate(shop: Shop) -> Cost:
+    """Calculate; nothing is changed.
+
+    Raises:
+        UsageError: There is no price for an instance type, or for the region.
+    """
+    kind, builder = shop.recipe.instance.type, shop.recipe.instance_type(shop.target)
+    wanted = {kind, next_size(kind), builder}
+    found, source = _prices(shop, wanted)
+    comparison = compare(shop.recipe, found) if found else None
+    if found is None or comparison is None:
+        raise UsageError(
+            f"there is no price for {' and '.join(sorted(wanted))} in {shop.aws.region}: {source}",
+            next="credentials that allow pricing:GetProducts (./invoke iam.policy cost)",
+        )
+    records = [run.facts() for run in runs.every(shop.build)]
+    return Cost(shop.aws.region, source, comparison, tuple(operations(records, shop.recipe, found, builder)))
+
+
+def _prices(shop: Shop, kinds: set[str]) -> tuple[Prices | None, str]:
+    """Today's prices where the list may be asked, else the table's; and which."""
+    try:
+        found = pricelist.prices(shop.aws, kinds)
+        why = "the AWS Price List does not hold every part"
+    except Exception as error:  # no access, no network, no such service behind an endpoint: the table will do
+        found, why = None, _why(error)
+    if found:
+        return found, f"the AWS Price List of today ({shop.clock.now():%Y-%m-%d})"
+    return prices.table(shop.aws.region), f"the table of {prices.AS_OF:%B %Y} in goldenami/values/prices.py, as {why}"
+
+
+def _why(error: Exception) -> str:
+    told = str(explain(error) or error).splitlines()[0].partition(":")[0]
+    return f"the AWS Price List cannot be asked ({told})"
+
+
+def tell(cost: Cost, *, as_json: bool) -> str:
+    """The calculation, for people or for scripts."""
+    comparison = cost.comparison
+    if as_json:
+        told = {
+            "region": cost.region,
+            "prices": cost.source,
+            "currency": "USD",
+            "images": {"month": total(comparison.images), "items": [_item(i) for i in comparison.images]},
+            "docker": {"month": total(comparison.docker), "items": [_item(i) for i in comparison.docker]},
+            "saved": comparison.saved,
+            "operations": [asdict(operation) for operation in cost.operations],
+        }
+        return json.dumps(told, ensure_ascii=False)
+    parts = [f"US dollars a month in {cost.region}, without tax and traffic; prices from {cost.source}", ""]
+    for title, items in (("golden images", comparison.images), ("with Docker", comparison.docker)):
+        rows = [[i.what, f"{i.count:g}", f"{i.each:.2f}", f"{i.month:.2f}", i.note] for i in items]
+        parts += [
+            table([title.upper(), "COUNT", "EACH", "MONTH", ""], [*rows, ["total", "", "", f"{total(items):.2f}", ""]]),
+            "",
+        ]
+    share = 100 * comparison.saved / total(comparison.docker)
+    instances = 100 * (1 - comparison.images[0].each / comparison.docker[0].each)
+    parts.append(
+        f"golden images save ${comparison.saved:.2f} a month ({share:.0f} %); of the instances alone {instances:.0f} %."
+        " Not counted: a registry for Docker's images."
+    )
+    if cost.operations:
+        rows = [[o.kind, str(o.times), f"{o.minutes:.1f}", f"{o.cost:.4f}", o.what] for o in cost.operations]
+        parts += ["", "what operations of this checkout cost, each in the mean", ""]
+        parts.append(table(["OPERATION", "TIMES", "MINUTES", "DOLLARS", ""], rows))
+    return "\n".join(parts)
+
+
+def _item(item: Item) -> dict[str, object]:
+    return {**asdict(item), "month": item.month}

@@ -1,0 +1,168 @@
+"""The cost: the team's comparison comes out, each line adds up, and the list's prices are read as AWS writes them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from recipes import recipe
+from shops import Works
+
+from goldenami.flows import cost
+from goldenami.values import prices
+from goldenami.values.costs import compare, next_size, operations, total
+from goldenami.walls import runs
+from goldenami.walls.aws import pricelist
+from goldenami.walls.aws.connection import Connection
+
+SEOUL = prices.TABLE["ap-northeast-2"]
+
+
+def test_the_team_s_comparison() -> None:
+    """t3.small with Docker against t3.micro without: half of the instance's price."""
+    found = compare(recipe(), SEOUL)
+    assert found is not None
+    assert (found.docker[0].what, found.images[0].what) == ("t3.small", "t3.micro")
+    assert found.images[0].month == pytest.approx(9.49)
+    assert found.docker[0].month == pytest.approx(2 * found.images[0].month)
+    assert [i.what for i in found.images[1:-1]] == [i.what for i in found.docker[1:]]
+    assert found.saved == pytest.approx(found.images[0].month - found.images[-1].month)
+
+
+def test_what_the_recipe_has_not_costs_nothing() -> None:
+    alone = compare(recipe({"fleet.balancer": False, "fleet.desired": 3}), SEOUL)
+    assert alone is not None
+    assert "Application Load Balancer" not in [item.what for item in alone.images]
+    addresses = next(item for item in alone.images if item.what == "public IPv4 address")
+    assert addresses.count == 3
+    whole = compare(recipe(), SEOUL)
+    assert whole is not None
+    assert next(item for item in whole.images if item.what == "public IPv4 address").count == 3  # one, and two zones
+    assert total(whole.images) == pytest.approx(sum(item.count * item.each for item in whole.images))
+
+
+def test_sizes() -> None:
+    assert next_size("t3.micro") == "t3.small"
+    assert next_size("t4g.nano") == "t4g.micro"
+    assert next_size("m7i.metal-24xl") == "m7i.metal-24xl"
+    assert compare(recipe({"instance.type": "x9.micro"}), SEOUL) is None
+
+
+def test_operations_come_from_the_records() -> None:
+    records: list[dict[str, Any]] = [
+        {"phases": {"bake base layer with Packer": 120, "bake app layer with Packer": 60, "verify guestbook": 30}},
+        {"kind": "bake", "phases": {"bake app layer with Packer": 60}},
+        {"kind": "bake", "state": "running"},
+        {"kind": "rebuild", "phases": {"bake base layer with Packer": 120}},  # its bake has a record of its own
+        {"kind": "promotion", "phases": {"bake base layer with Packer": 120, "renewing 3 instance(s) of x-asg": 600}},
+    ]
+    bake, promotion = operations(records, recipe({"fleet.desired": 3}), SEOUL, "t3.micro")
+    assert (bake.times, bake.minutes) == (2, pytest.approx((210 + 60) / 60 / 2))
+    assert bake.cost == pytest.approx((120 + 60 + 60 + 60) / 3600 * 0.013 / 2)  # a minute is billed for each launch
+    assert (promotion.times, promotion.minutes) == (1, pytest.approx(10))
+    assert promotion.cost == pytest.approx(600 / 3600 * 0.013 * 3)
+    assert operations([], recipe(), SEOUL, "t3.micro") == []
+
+
+def product(usage: str, dollars: str, more: str = "0.0000000000") -> str:
+    dimension = {"unit": "Hrs", "pricePerUnit": {"USD": dollars}}
+    terms = {"OnDemand": {"a": {"priceDimensions": {"b": dimension, "c": {"pricePerUnit": {"USD": more}}}}}}
+    return json.dumps({"product": {"attributes": {"usagetype": usage}}, "terms": terms})
+
+
+class List:
+    """A price list on the wire: what each service and filter answers."""
+
+    def __init__(self) -> None:
+        self.aws = Connection("ap-northeast-2", keys=("test", "test"))
+        self.asked: list[dict[str, Any]] = []
+        self.missing = ""
+        client = Connection("us-east-1", keys=("test", "test"))
+        self.client = client
+
+    def answer(self, given: dict[str, Any]) -> list[str]:
+        found = {one["Field"]: one["Value"] for one in given["Filters"]}
+        self.asked.append({"ServiceCode": given["ServiceCode"], **found})
+        kind = found.get("instanceType") or found.get("volumeApiName") or found.get("productFamily") or found["group"]
+        if kind == self.missing:
+            return []
+        return {
+            "t3.micro": [product("APN2-BoxUsage:t3.micro", "0.0131")],
+            "t3.small": [product("APN2-BoxUsage:t3.small", "0.0262")],
+            "gp3": [
+                product("APN2-EBS:VolumeUsage.gp3", "0.0920"),
+                product("APN2-EBS:VolumeP-IOPS.gp3", "0.0057"),
+            ],
+            "Storage Snapshot": [
+                product("APN2-EBS:SnapshotUsage", "0.051"),
+                product("APN2-EBS:SnapshotArchiveStorage", "0.01"),
+            ],
+            "Load Balancer-Application": [
+                product("APN2-LoadBalancerUsage", "0.023"),
+                product("APN2-LCUUsage", "0.008"),
+            ],
+            "VPCPublicIPv4Address": [
+                product("APN2-PublicIPv4:InUseAddress", "0.006"),
+                product("APN2-PublicIPv4:IdleAddress", "0.007"),
+            ],
+        }[kind]
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> List:
+    from botocore.awsrequest import AWSResponse
+
+    there = List()
+    client = there.client.client("pricing")
+
+    def keep(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["asked"] = params
+
+    def reply(model: Any, context: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+        answer = {"FormatVersion": "aws_v1", "PriceList": there.answer(context["asked"])}
+        return AWSResponse("http://127.0.0.1", 200, {}, None), {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    client.meta.events.register_first("before-parameter-build", keep)
+    client.meta.events.register_first("before-call", reply)
+    monkeypatch.setattr(pricelist, "replace", lambda _, region: there.client)
+    return there
+
+
+def test_the_list_is_asked_exactly_and_read_as_it_is(listed: List) -> None:
+    found = pricelist.prices(listed.aws, ["t3.micro", "t3.small"])
+    assert found == prices.Prices(
+        "ap-northeast-2", {"t3.micro": 0.0131, "t3.small": 0.0262}, 0.092, 0.051, 0.023, 0.006
+    )
+    assert all(asked["regionCode"] == "ap-northeast-2" for asked in listed.asked)
+    linux = next(asked for asked in listed.asked if asked.get("instanceType") == "t3.micro")
+    assert (linux["operatingSystem"], linux["tenancy"], linux["capacitystatus"]) == ("Linux", "Shared", "Used")
+
+
+@pytest.mark.parametrize("missing", ["t3.small", "gp3", "Storage Snapshot", "VPCPublicIPv4Address"])
+def test_a_list_with_a_gap_is_not_used(listed: List, missing: str) -> None:
+    listed.missing = missing
+    assert pricelist.prices(listed.aws, ["t3.micro", "t3.small"]) is None
+
+
+def test_it_says_where_its_prices_are_from(at: Works, listed: List) -> None:
+    shop = at.shop()
+    found = cost.calculate(shop)
+    assert found.source == "the AWS Price List of today (2026-03-14)"
+    listed.missing = "gp3"
+    found = cost.calculate(shop)
+    assert "the table of October 2025" in found.source
+    text = cost.tell(found, as_json=False)
+    assert "golden images save $" in text
+    assert "of the instances alone 50 %" in text
+    told = json.loads(cost.tell(found, as_json=True))
+    assert told["saved"] == pytest.approx(told["docker"]["month"] - told["images"]["month"])
+
+
+def test_runs_of_the_checkout_are_counted(at: Works, listed: List) -> None:
+    shop = at.shop()
+    run = runs.new(shop.build, shop.clock.now())
+    run.record(kind="bake", state="finished", phases={"bake app layer with Packer": 90.0})
+    (operation,) = cost.calculate(shop).operations
+    assert (operation.kind, operation.times, operation.minutes) == ("bake", 1, 1.5)
+    assert "bake" in cost.tell(cost.calculate(shop), as_json=False)
