@@ -665,7 +665,7 @@ def test(_: Context, e2e: bool = False, quick: bool = False, fleet: bool = False
 @task
 @command
 def docs(_: Context) -> None:
-    """Write the generated pages: the recipe's reference and the README's list of tasks."""
+    """Write the generated pages: the references of the recipe and of the tasks, the policies, the README's list of tasks."""
     from goldenami.flows import selftest
 
     for page in selftest.write_docs(ROOT):
@@ -711,6 +711,26 @@ def local_reset(_: Context, yes: bool = False) -> None:
         )
     with cloud_errors():
         control.reset()
+
+
+def described() -> list[dict[str, Any]]:
+    """Every task with its options, for the reference."""
+    return [
+        {
+            "name": name,
+            "doc": namespace[name].__doc__,
+            "options": [
+                {
+                    "flags": [f"--{argument.name.replace('_', '-')}"],
+                    "means": argument.help,
+                    "default": argument.default,
+                    "needed": argument.positional and argument.default is None,
+                }
+                for argument in namespace[name].get_arguments()
+            ],
+        }
+        for name in sorted(namespace.task_names, key=lambda name: ("." in name, name))
+    ]
 
 
 local = Collection("local")

@@ -219,7 +219,7 @@ def _named(shop: Shop, known: tuple[Image, ...], parameter: str) -> Image | None
     """The image that a pointer names, where it is still there and good."""
     pointer = parameters.get(shop.aws, parameter)
     found = [image for image in known if pointer and image.id == pointer.value]
-    return found[0] if found and found[0].state == "available" and not found[0].failed else None
+    return found[0] if found and found[0].state == "available" and not found[0].bad else None
 
 
 def _stock(shop: Shop, candidate: Image | None, known: planning.Known) -> Stock:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from goldenami.values import reference
+from goldenami.values import policies, reference, taskpage
+from goldenami.values.permissions import Place
+from goldenami.values.recipe import load
 from goldenami.walls import shell
 
 _BEGIN, _END = "<!-- tasks: begin -->", "<!-- tasks: end -->"
+_POLICY, _POLICY_END = "<!-- policy: begin -->", "<!-- policy: end -->"
 
 
 def run(root: Path, *, e2e: bool = False, quick: bool = False, fleet: bool = False, keyword: str = "") -> int:
@@ -75,7 +80,24 @@ def pages(root: Path) -> dict[Path, str]:
     return {
         readme: f"{before}{_BEGIN}\n```text\n{told}\n```\n{_END}{after}",
         root / "docs/recipe.md": reference.page(),
+        root / "docs/tasks.md": taskpage.page(_tasks(root)),
+        root / "docs/aws.md": _with_policy(root, (root / "docs/aws.md").read_text(encoding="utf-8")),
     }
+
+
+def _tasks(root: Path) -> list[dict[str, Any]]:
+    """Every task with its options, as tasks.py describes them (which may import us, and we not it)."""
+    script = "import json, tasks; print(json.dumps(tasks.described()))"
+    found: list[dict[str, Any]] = json.loads(shell.run([sys.executable, "-c", script], cwd=root).stdout)
+    return found
+
+
+def _with_policy(root: Path, text: str) -> str:
+    """The page about AWS with the policy of a bake, as `iam.policy bake` prints it for the recipe that comes along."""
+    place = Place("ap-northeast-2", "111122223333", load(root / "golden.toml"))
+    told = json.dumps(policies.policy("bake", place), indent=2)
+    before, rest = text.split(_POLICY)
+    return f"{before}{_POLICY}\n```json\n{told}\n```\n{_POLICY_END}{rest.split(_POLICY_END)[1]}"
 
 
 def _run(root: Path, argv: Sequence[str]) -> int:

@@ -1,0 +1,75 @@
+"""The runbook of docs/operations.md, as it stands there, on a fleet of the local cloud."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import Client
+from tests.e2e.service import Service
+
+pytestmark = pytest.mark.fleet
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/operations.md"
+
+
+def sequence(name: str) -> str:
+    """The commands under a marker of the page."""
+    text = PAGE.read_text(encoding="utf-8").split(f"<!-- runbook: {name} -->")[1]
+    found = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def run(service: Service, name: str, **known: str) -> str:
+    """Run them in bash, with the ids of this fleet in place of the page's; everything that they print."""
+    script = sequence(name)
+    for variable, value in known.items():
+        script, count = re.subn(rf"^{variable}=\S+", f"{variable}={value}", script, flags=re.MULTILINE)
+        assert count == 1, variable
+    done = subprocess.run(
+        ["bash", "-euxo", "pipefail", "-c", script],
+        cwd=service.shop.root,
+        env=service.shop.environment(),
+        capture_output=True,
+        text=True,
+        timeout=900,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def test_every_sequence_of_the_page_is_run_here() -> None:
+    here = set(re.findall(r'run\(service, "(\w+)"', Path(__file__).read_text(encoding="utf-8")))
+    assert set(re.findall(r"<!-- runbook: (\w+) -->", PAGE.read_text(encoding="utf-8"))) == here
+
+
+def test_an_instance_is_looked_into_and_replaced(service: Service) -> None:
+    service.resize(2)
+    ill = service.status()["instances"][0]["id"]
+    with Client(service.address) as client:
+        said = run(service, "instance", ILL=ill)
+        service.resize(2)
+    assert ill in said
+    assert ill not in [member["id"] for member in service.status()["instances"]]
+    assert client.failures == []
+
+
+def test_a_deployment_is_taken_back_and_its_image_retired(service: Service) -> None:
+    service.resize(1)
+    bad = service.image("well")
+    service.shop.ok("promote", "--ami", bad)
+    run(service, "deployment", BAD=bad)
+    assert service.pointer() == service.good
+    assert service.running() == [service.good]
+    assert service.shop.invoke("promote", "--ami", bad).returncode == 5
+
+
+def test_a_build_s_leftovers_are_swept(service: Service) -> None:
+    before = service.pointer()
+    run(service, "build")
+    assert service.pointer() == before
