@@ -9,9 +9,9 @@ from typing import Any
 _HEAD = """\
 # The tasks, option by option
 
-Every task is `./invoke TASK`, or `invoke TASK` inside the virtual environment. Results go to stdout and everything else to stderr;
-`--json` prints the result for scripts. `--recipe` names another recipe file, and `--target` another target than the recipe's own; tasks that
-take both say so. `./invoke --help TASK` prints the same.
+Every task is `./invoke TASK`, or `invoke TASK` inside the virtual environment. Results go to stdout and everything else to
+stderr; `--json` prints the result for scripts. `--recipe` names another recipe file, and `--target` another target than the
+recipe's own; tasks that take both say so. `./invoke --help TASK` prints the same.
 
 This page is made from the tasks by `./invoke docs`; a test keeps it so.
 """
