@@ -127,6 +127,16 @@ postgresql_data() { as_postgres -d postgres <<<'SHOW data_directory'; }
 
 as_app() { runuser -u "$APP_USER" -- "$@"; }
 
+# Where compiled packages are kept from the base layer to the app layer, which throws them away.
+build_cache=/var/cache/golden-build
+
+# build_as_app COMMAND: runs a build command of the recipe in this folder, as the application's user.
+build_as_app() {
+  install -d -o "$APP_USER" -g "$(id -gn "$APP_USER")" -m 0700 "$build_cache"
+  as_app env HOME="$build_cache" GOCACHE="$build_cache/go-build" GOPATH="$build_cache/go" GOFLAGS="${GOFLAGS:--modcacherw}" \
+    bash -eo pipefail -c "$1"
+}
+
 # Every home folder, also of accounts that nobody logs in to.
 homes() { getent passwd | cut -d : -f 6 | sort -u | while read -r home; do if [[ $home != / && -d $home ]]; then echo "$home"; fi; done; }
 

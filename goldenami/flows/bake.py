@@ -86,7 +86,7 @@ def _base_layer(
     name = base.image.name if base.image else base_name(shop.name, base.fingerprint, run.id)
     inputs = _inputs(shop, run, known, base, known.source_ami, profile, name, None)
     if base.image is None:
-        baked = _build(shop, run, inputs, None, lock)
+        baked = _build(shop, run, inputs, known.source, lock)
     elif base.action == "adopt":
         baked = _adopt(shop, base, inputs)
     else:
@@ -95,7 +95,7 @@ def _base_layer(
     return baked.image, list(baked.checks)
 
 
-def _build(shop: Shop, run: Run, inputs: Inputs, source: Source | None, lock: int) -> layers.Baked:
+def _build(shop: Shop, run: Run, inputs: Inputs, source: Source, lock: int) -> layers.Baked:
     folder = run.folder / inputs.layer
     layers.prepare(shop, inputs, source, folder)
     groups = access.ensure_builder_group(shop, run)
@@ -179,11 +179,11 @@ def render_only(shop: Shop, options: Options) -> Path:
     version = planning.next_version(shop, known, options)
     title = base_name(shop.name, base.fingerprint, run.id)
     environment = shop.aws.environment()
-    for inputs, code in (
-        (_inputs(shop, run, known, base, known.source_ami, profile, title, None), None),
-        (_inputs(shop, run, known, app, base_ami, profile, ami_name(shop.name, version), version), known.source),
+    for inputs in (
+        _inputs(shop, run, known, base, known.source_ami, profile, title, None),
+        _inputs(shop, run, known, app, base_ami, profile, ami_name(shop.name, version), version),
     ):
-        layers.prepare(shop, inputs, code, run.folder / inputs.layer)
+        layers.prepare(shop, inputs, known.source, run.folder / inputs.layer)
         packer.validate(run.folder / inputs.layer, known.packer_version, environment)
     run.record(state="rendered")
     return run.folder

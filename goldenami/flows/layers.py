@@ -30,15 +30,17 @@ class Baked:
     checks: tuple[Check, ...] = ()
 
 
-def prepare(shop: Shop, inputs: Inputs, source: Source | None, folder: Path) -> None:
+def prepare(shop: Shop, inputs: Inputs, source: Source, folder: Path) -> None:
     """Write a layer's folder and hold it against our own checks; nothing is launched.
 
     Raises:
         RenderError: The rendered HCL or scripts do not pass.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if source and source.archive is not None:
+    if inputs.layer == "app" and source.archive is not None:
         (folder / "source.tar.gz").write_bytes(source.archive)
+    if inputs.layer == "base" and source.dependencies is not None:
+        (folder / "dependencies.tar").write_bytes(source.dependencies)
     make_key(folder)
     render.render(inputs, folder)
     problems = hcl.check(folder) + _lint(folder, shop.build / "linted")

@@ -48,9 +48,10 @@ class Known:
 def look(shop: Shop) -> Known:
     """Read everything that the plan depends on; nothing is changed."""
     app = shop.recipe.app
+    named = app.dependencies.files if app.dependencies else ()
     return Known(
         source_ami=access.source_ami(shop),
-        source=source.resolve(app.source, app.ref, shop.recipe.folder, is_git=app.is_git),
+        source=source.resolve(app.source, app.ref, shop.recipe.folder, is_git=app.is_git, dependencies=named),
         packer_version=packer.version(),
         images=tuple(images.of_family(shop.aws, shop.name)),
         claims=tuple(_claim(p.name, p.value) for p in parameters.children(shop.aws, shop.claims)),
@@ -67,7 +68,7 @@ def plan(shop: Shop, known: Known, options: Options) -> tuple[LayerPlan, LayerPl
 
 def base_layer(shop: Shop, known: Known, options: Options) -> LayerPlan:
     """Decide about the base layer."""
-    digest = layer_fingerprint(shop, "base", known.source_ami, known.source.commit)
+    digest = layer_fingerprint(shop, "base", known.source_ami, known.source)
     return plan_base(shop.name, digest, known.images, fresh=options.fresh, since=options.since)
 
 
@@ -76,7 +77,7 @@ def app_layer(shop: Shop, known: Known, base_ami: str, options: Options) -> Laye
     # Only a run of this checkout is known to be dead (we hold the lock), so only its claims can be taken up again.
     ours = {run.id for run in runs.every(shop.build)}
     claims = [claim for claim in known.claims if claim.run_id in ours]
-    digest = layer_fingerprint(shop, "app", base_ami, known.source.commit)
+    digest = layer_fingerprint(shop, "app", base_ami, known.source)
     wanted = parse(options.version) if options.version else None
     fresh = options.fresh or bool(options.bump)
     return plan_app(shop.name, digest, known.images, claims, fresh=fresh, wanted=wanted, since=options.since)
@@ -127,9 +128,12 @@ def _taken(shop: Shop, known: Known) -> frozenset[Version]:
     return frozenset(named | {claim.version for claim in known.claims})
 
 
-def layer_fingerprint(shop: Shop, layer: Layer, source_ami: str, commit: str) -> str:
-    """The digest of all that goes into a layer on this AMI, with the application at this commit."""
-    return fingerprint(render.fingerprint_inputs(shop.recipe, layer, source_ami, commit, shop.target))
+def layer_fingerprint(shop: Shop, layer: Layer, source_ami: str, app: Source) -> str:
+    """The digest of all that goes into a layer on this AMI, with this source of the application."""
+    inputs = render.fingerprint_inputs(
+        shop.recipe, layer, source_ami, app.commit, shop.target, dependencies=app.dependencies
+    )
+    return fingerprint(inputs)
 
 
 def _claim(name: str, value: str) -> Claim:

@@ -227,9 +227,10 @@ def _stock(shop: Shop, candidate: Image | None, known: planning.Known) -> Stock:
     differs = {}
     if candidate and base:
         # On what each was made from: a new source AMI or commit is a reason of its own.
-        before = planning.layer_fingerprint(shop, "base", base.tags.get(tags.SOURCE_AMI, ""), known.source.commit)
+        before = planning.layer_fingerprint(shop, "base", base.tags.get(tags.SOURCE_AMI, ""), known.source)
         differs["base"] = before != base.fingerprint
-        before = planning.layer_fingerprint(shop, "app", base.id, candidate.tags.get(tags.COMMIT, ""))
+        app = replace(known.source, commit=candidate.tags.get(tags.COMMIT, ""))
+        before = planning.layer_fingerprint(shop, "app", base.id, app)
         differs["app"] = before != candidate.fingerprint
     return Stock(
         candidate=candidate,

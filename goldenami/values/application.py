@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from goldenami.values.kinds import (
     Command,
     DatabaseName,
     Directory,
+    Frozen,
     HealthPath,
     InnerPath,
     ParameterName,
@@ -18,6 +19,25 @@ from goldenami.values.kinds import (
     VariableName,
     key,
 )
+
+
+class Dependencies(Section):
+    """What the application is built on, compiled once in the base layer: a bake of the application alone then compiles
+    nothing else. The compiled packages are in no golden AMI.
+    """
+
+    files: Annotated[tuple[InnerPath, ...], Frozen] = key(
+        means="The files of the source that say what it depends on; a change of one bakes the base layer anew.",
+        expected="a list of paths within the source",
+        example=["go.mod", "go.sum"],
+        min_length=1,
+    )
+    build: Text = key(
+        means="The command that fetches and compiles them, run by bash as `user` in a folder that holds these files alone.",
+        expected="a shell command",
+        example="go mod download && go build github.com/lib/pq",
+        min_length=1,
+    )
 
 
 class App(Section):
@@ -40,6 +60,12 @@ class App(Section):
         expected="a shell command",
         example="go build -o guestbook ./cmd/server",
         min_length=1,
+    )
+    dependencies: Dependencies | None = key(
+        None,
+        means="What it is built on, for the base layer to compile; left out, the app layer compiles all.",
+        expected="an [app.dependencies] section",
+        example={},
     )
     user: UserName = key(
         "app",

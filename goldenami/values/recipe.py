@@ -159,6 +159,10 @@ def _missing_files(recipe: Recipe) -> list[Problem]:
     folder = recipe.folder / recipe.app.source
     if not folder.is_dir():
         return [Problem(("app", "source"), "a directory that exists, or a git URL", f'"{recipe.app.source}"')]
-    if recipe.app.schema_file and not (folder / recipe.app.schema_file).is_file():
-        return [Problem(("app", "schema"), f"a file in {recipe.app.source}", f'"{recipe.app.schema_file}"')]
-    return []
+    needed: list[tuple[tuple[str, ...], str]] = []
+    if recipe.app.schema_file:
+        needed.append((("app", "schema"), recipe.app.schema_file))
+    if recipe.app.dependencies:
+        needed += [(("app", "dependencies", "files"), name) for name in recipe.app.dependencies.files]
+    missing = [(at, name) for at, name in needed if not (folder / name).is_file()]
+    return [Problem(at, f"a file in {recipe.app.source}", f'"{name}"') for at, name in missing]

@@ -37,6 +37,7 @@ def context(recipe: Recipe, layer: Layer, region: str, app_commit: str) -> dict[
         "APP_COMMIT": app_commit,
         "APP_REF": app.ref if app.is_git else "",
         "APP_BUILD": app.build,
+        "APP_DEPENDENCIES": app.dependencies.build if app.dependencies else "",
         "APP_USER": app.user,
         "APP_DIRECTORY": app.directory,
         "APP_EXEC": app.exec,

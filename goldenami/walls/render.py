@@ -6,6 +6,7 @@ scripts in the guest, as quoted words of recipe.env.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -26,12 +27,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Packer builds that install plugins themselves (`packer init`); before, the amazon builders are built in.
 PLUGINS = (1, 7, 0)
+# What of the application's source is put beside the scripts: all of it, or what says what it depends on.
+ARCHIVES = ("source.tar.gz", "dependencies.tar")
 # Since this one Packer finds the newer plugins, which are on releases.hashicorp.com only.
 RELEASES = (1, 14, 0)
 
 
 def render(inputs: Inputs, folder: Path, root: Path = ROOT) -> list[Path]:
-    """Write a layer's folder; a source.tar.gz that is there already is taken up by the HCL.
+    """Write a layer's folder; archives that are there already are taken up by the HCL.
 
     Args:
         inputs: What to render.
@@ -57,7 +60,7 @@ def render(inputs: Inputs, folder: Path, root: Path = ROOT) -> list[Path]:
         "encrypted": recipe.image.root_volume.encrypted,
         "volume_type": recipe.image.root_volume.type,
         "scripts": sorted(name for name in contents if name.startswith("scripts/")),
-        "archive": (folder / "source.tar.gz").exists(),
+        "archives": [name for name in ARCHIVES if (folder / name).exists()],
         "ami_name": inputs.ami_name,
         "run_id": inputs.run_id,
     }
@@ -78,14 +81,15 @@ def fingerprint_inputs(
     app_commit: str = "",
     target: Target | None = None,
     root: Path = ROOT,
+    dependencies: bytes | None = None,
 ) -> dict[str, bytes]:
     """Everything that makes a layer what it is, and nothing that changes from run to run.
 
     In: the scripts, files and units as rendered; recipe.env; the HCL template's text; the source AMI; the root volume
     and its key; for `app` also the source's commit and the tags of the recipe, which an operator expects on the image.
     Out: run id, version, AMI name, dates, keys, endpoint, subnet, instance type and Packer's version, which do not
-    change what is in the image. The base layer knows nothing of the application but its user and directory, so a
-    change of the application leaves it alone.
+    change what is in the image. The base layer knows nothing of the application but its user, its directory and what it
+    depends on, so a change of the application alone leaves it alone.
 
     Args:
         recipe: What is baked.
@@ -94,6 +98,7 @@ def fingerprint_inputs(
         app_commit: The commit (or digest) of the application's source.
         target: Where; the recipe's own choice when not given.
         root: The folder with templates/ and so on.
+        dependencies: The files that say what the application depends on.
     """
     target = target or recipe.target()
     values = context(recipe, layer, target.region, app_commit)
@@ -106,6 +111,8 @@ def fingerprint_inputs(
     }
     if layer == "app":
         facts |= {"commit": app_commit, "tags": recipe.tags, "environment": recipe.image.environment}
+    elif dependencies is not None:
+        facts["dependencies"] = hashlib.sha256(dependencies).hexdigest()
     contents["facts.json"] = json.dumps(facts, sort_keys=True, ensure_ascii=False)
     return {name: text.encode() for name, text in sorted(contents.items())}
 

@@ -1,12 +1,9 @@
 #!/usr/bin/env bash
-# Builds the application in its directory, as its user, with caches that are thrown away.
+# Builds the application in its directory, as its user, over what the base layer compiled; the caches are thrown away.
 # shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
 set -euo pipefail
 source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
-
-cache=/var/tmp/golden-build
-install -d -o "$APP_USER" -g "$(id -gn "$APP_USER")" -m 0700 "$cache"
 
 if [[ -z $APP_BUILD ]]; then
   say "The recipe declares no build command"
@@ -14,8 +11,7 @@ else
   say "Building as $APP_USER in $APP_DIRECTORY:"
   printf '    %s\n' "${APP_BUILD//$'\n'/$'\n'    }"
   cd "$APP_DIRECTORY"
-  as_app env HOME="$cache" GOCACHE="$cache/go-build" GOPATH="$cache/go" GOFLAGS="${GOFLAGS:--modcacherw}" \
-    bash -eo pipefail -c "$APP_BUILD" ||
+  build_as_app "$APP_BUILD" ||
     die "the build command of the recipe failed with exit code $?"
 fi
 
@@ -23,4 +19,4 @@ fi
 program=${APP_EXEC%% *}
 program=${program#"${program%%[!-@:+!|]*}"}
 [[ -x $program ]] || die "the build left no program at $program, which [app] exec names"
-rm -rf "$cache"
+rm -rf "$build_cache"

@@ -44,6 +44,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("git") / "app"
     folder.mkdir()
     shutil.copy(workspace.ROOT / "tests/e2e/tiny/main.go", folder)
+    for name in workspace.DEPENDENCIES:
+        shutil.copy(workspace.ROOT / "examples/guestbook" / name, folder)
     git(folder, "init", "--quiet", "--initial-branch=main")
     for tag, change in {"v1.0": ("", ""), **ILL}.items():
         text = (folder / "main.go").read_text()

@@ -18,6 +18,7 @@ import boto3
 from botocore.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
+DEPENDENCIES = ("go.mod", "distro.mod")
 
 
 @dataclass
@@ -201,4 +202,6 @@ def use_tiny_app(shop: Workspace, who: str) -> None:
     shop.edit("golden.toml", 'source = "examples/guestbook"', 'source = "tests/e2e/tiny"')
     shop.edit("golden.toml", "go build -modfile=distro.mod -o guestbook ./cmd/server", "go build -o guestbook main.go")
     shop.edit("golden.toml", 'schema = "schema.sql"\n', "")
+    for name in DEPENDENCIES:  # the same as the example's, so that the base layer is the same
+        shutil.copy(shop.root / "examples/guestbook" / name, shop.root / "tests/e2e/tiny" / name)
     (shop.root / "tests/e2e/tiny/who.txt").write_text(who)

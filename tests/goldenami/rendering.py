@@ -58,6 +58,8 @@ def rendered(folder: Path, given: Inputs) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if given.layer == "app" and not given.recipe.app.is_git:
         (folder / "source.tar.gz").write_bytes(b"")
+    if given.layer == "base" and given.recipe.app.dependencies:
+        (folder / "dependencies.tar").write_bytes(b"")
     render(given, folder)
     (folder / "ssh_key").write_text("")
     (folder / "ssh_key.pub").write_text("ssh-ed25519 AAAA goldenami\n")

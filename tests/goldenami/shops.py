@@ -44,7 +44,8 @@ class Works:
         self.root = root / "checkout"
         self.root.mkdir()
         (self.root / "app").mkdir()
-        (self.root / "app/main.go").write_text("package main\n")
+        for name, text in {"main.go": "package main\n", "go.mod": "module app\n", "distro.mod": "module app\n"}.items():
+            (self.root / "app" / name).write_text(text)
         self.account = Account(root / "account")
         self.packer = FakePacker(root / "bin")
         self.packer.play(account=str(root / "account"), image=True, lines=IMAGE_CHECKS)

@@ -36,7 +36,8 @@ def test_a_recipe_is_frozen() -> None:
 @pytest.mark.parametrize("change", [lambda t: t.replace("\n", "\r\n"), lambda t: "\ufeff" + t])
 def test_what_windows_editors_leave_is_tolerated(tmp_path: Path, change: object) -> None:
     (tmp_path / "examples/guestbook").mkdir(parents=True)
-    (tmp_path / "examples/guestbook/schema.sql").touch()
+    for name in ("schema.sql", "go.mod", "distro.mod"):
+        (tmp_path / "examples/guestbook" / name).touch()
     path = tmp_path / "golden.toml"
     original = (ROOT / "golden.toml").read_text(encoding="utf-8")
     path.write_bytes(change(original).encode())  # type: ignore[operator]

@@ -255,6 +255,15 @@ def test_the_commit_and_the_source_ami_are_in_it() -> None:
     assert _prints(dataclasses.replace(base, app_commit="other")) == _prints(base)
 
 
+def test_what_the_application_depends_on_is_the_base_layer_s() -> None:
+    def prints(layer: str, dependencies: bytes | None) -> dict[str, bytes]:
+        given = inputs(layer=layer)  # type: ignore[arg-type]
+        return fingerprint_inputs(given.recipe, given.layer, "ami-1", target=given.target, dependencies=dependencies)
+
+    assert prints("base", b"one") != prints("base", b"other") != prints("base", None)
+    assert prints("app", b"one") == prints("app", b"other") == prints("app", None)
+
+
 def test_every_rendered_file_of_the_guest_is_in_it(tmp_path: Path) -> None:
     folder = rendered(tmp_path, inputs())
     guest = {p.relative_to(folder).as_posix() for n in ("files", "scripts") for p in (folder / n).iterdir()}

@@ -133,7 +133,44 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git("commit", "--allow-empty", "-m", "two")
     git("tag", "both", "HEAD~1")
     git("branch", "both")
+    git("checkout", "-b", "files", "HEAD~1")
+    (folder / "go.mod").write_text("module one\n")
+    git("add", ".")
+    git("commit", "-m", "three")
+    git("checkout", "main")
     return folder
+
+
+def unpacked(dependencies: bytes | None) -> dict[str, bytes]:
+    assert dependencies is not None
+    with tarfile.open(fileobj=io.BytesIO(dependencies)) as archive:
+        return {m.name: archive.extractfile(m).read() for m in archive}  # type: ignore[union-attr]
+
+
+def test_the_files_that_name_the_dependencies_are_taken_alone(tmp_path: Path) -> None:
+    (tmp_path / "app/sub").mkdir(parents=True)
+    for name in ("go.mod", "sub/go.sum", "main.go"):
+        (tmp_path / "app" / name).write_text(name)
+    names = ("go.mod", "sub/go.sum")
+    found = source.resolve("app", "", tmp_path, is_git=False, dependencies=names)
+    assert unpacked(found.dependencies) == {"go.mod": b"go.mod", "sub/go.sum": b"sub/go.sum"}
+    (tmp_path / "app/main.go").write_text("changed")
+    again = source.resolve("app", "", tmp_path, is_git=False, dependencies=names)
+    assert (again.dependencies == found.dependencies, again.commit == found.commit) == (True, False)
+    with pytest.raises(SourceError, match=r"no file go\.work"):
+        source.resolve("app", "", tmp_path, is_git=False, dependencies=["go.work"])
+
+
+def test_of_a_repository_they_are_those_of_the_commit(repository: Path) -> None:
+    names = ["go.mod"]
+    found = source.resolve(str(repository), "files", Path(), is_git=True, dependencies=names)
+    assert unpacked(found.dependencies) == {"go.mod": b"module one\n"}
+    full = source.resolve(str(repository), found.commit, Path(), is_git=True, dependencies=names)
+    assert full == found
+    for ref in ("files", "main"):
+        with pytest.raises(SourceError, match="missing") as error:
+            source.resolve(str(repository), ref, Path(), is_git=True, dependencies=["missing"])
+        assert error.value.next == "edit [app.dependencies] files in golden.toml"
 
 
 def commit(repository: Path, name: str) -> str:

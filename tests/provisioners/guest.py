@@ -61,6 +61,8 @@ class Guest:
         lib = (PROVISIONERS / "lib.sh").read_text()
         # The tests' fakes come before the system's own programs.
         lib = lib.replace('export PATH="/usr/local/go', f'export PATH="{self.bin}:/usr/local/go')
+        self.cache = folder / "cache"
+        lib = lib.replace("build_cache=/var/cache/golden-build", f"build_cache={self.cache}")
         (self.golden / "files/lib.sh").write_text(lib)
 
     def fake(self, name: str, script: str = "") -> None:

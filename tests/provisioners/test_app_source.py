@@ -89,12 +89,7 @@ def test_a_directory_replaces_what_was_there(guest: Guest, app: Path) -> None:
 
 
 def build(guest: Guest, app: Path, command: str, program: str) -> subprocess.CompletedProcess[str]:
-    text = (Path(__file__).resolve().parents[2] / "provisioners/app/30-build.sh").read_text()
-    cache = guest.folder / "cache"
-    return guest.run(
-        text.replace("/var/tmp/golden-build", str(cache)).replace('source "$GOLDEN', ': "$GOLDEN'),
-        values(app, APP_BUILD=command, APP_EXEC=program),
-    )
+    return guest.run("app/30-build.sh", values(app, APP_BUILD=command, APP_EXEC=program))
 
 
 def test_the_build_command_is_taken_as_it_is(guest: Guest, app: Path) -> None:
@@ -102,7 +97,7 @@ def test_the_build_command_is_taken_as_it_is(guest: Guest, app: Path) -> None:
     done = build(guest, app, command, f"-{app}/app --flag")
     assert done.returncode == 0, done.stderr
     assert (app / "out").read_text() == "it's 2 비밀"
-    assert not (guest.folder / "cache").exists()
+    assert not guest.cache.exists()
 
 
 def test_a_failing_line_of_the_build_stops_it(guest: Guest, app: Path) -> None:
@@ -115,3 +110,32 @@ def test_a_failing_line_of_the_build_stops_it(guest: Guest, app: Path) -> None:
 def test_a_build_without_a_program_is_named(guest: Guest, app: Path) -> None:
     done = build(guest, app, "true", f"{app}/missing")
     assert f"the build left no program at {app}/missing" in done.stderr
+
+
+def depend(guest: Guest, app: Path, command: str) -> subprocess.CompletedProcess[str]:
+    (guest.folder / "go.mod").write_text("module app")
+    with tarfile.open(guest.golden / "dependencies.tar", "w") as archive:
+        archive.add(guest.folder / "go.mod", "go.mod")
+    return guest.run("base/70-dependencies.sh", values(app, APP_DEPENDENCIES=command))
+
+
+def test_dependencies_are_compiled_from_their_files_alone_and_kept_for_the_build(guest: Guest, app: Path) -> None:
+    command = 'ls >"$HOME/seen"\nmkdir -p "$GOCACHE"; echo compiled >"$GOCACHE/lib"'
+    done = depend(guest, app, command)
+    assert done.returncode == 0, done.stderr
+    assert (guest.cache / "seen").read_text() == "go.mod\n"
+    done = build(guest, app, 'cp "$GOCACHE/lib" app; chmod +x app', f"{app}/app")
+    assert done.returncode == 0, done.stderr
+    assert (app / "app").read_text() == "compiled\n"
+    assert not guest.cache.exists()
+
+
+def test_dependencies_that_do_not_compile_stop_the_bake(guest: Guest, app: Path) -> None:
+    done = depend(guest, app, "exit 3")
+    assert done.returncode == 1
+    assert "the command of [app.dependencies] failed with exit code 3" in done.stderr
+
+
+def test_a_recipe_without_dependencies_compiles_none(guest: Guest, app: Path) -> None:
+    done = guest.run("base/70-dependencies.sh", values(app, APP_DEPENDENCIES=""))
+    assert (done.returncode, guest.cache.exists()) == (0, False)

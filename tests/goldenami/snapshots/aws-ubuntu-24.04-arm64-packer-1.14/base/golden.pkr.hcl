@@ -85,6 +85,11 @@ build {
     destination = "/var/tmp/golden/files"
   }
 
+  provisioner "file" {
+    source      = "dependencies.tar"
+    destination = "/var/tmp/golden/dependencies.tar"
+  }
+
   provisioner "shell" {
     script          = "scripts/10-wait-for-boot.sh"
     execute_command = "sudo -E env GOLDEN=/var/tmp/golden bash '{{ .Path }}'"
@@ -112,6 +117,11 @@ build {
 
   provisioner "shell" {
     script          = "scripts/60-user.sh"
+    execute_command = "sudo -E env GOLDEN=/var/tmp/golden bash '{{ .Path }}'"
+  }
+
+  provisioner "shell" {
+    script          = "scripts/70-dependencies.sh"
     execute_command = "sudo -E env GOLDEN=/var/tmp/golden bash '{{ .Path }}'"
   }
 
