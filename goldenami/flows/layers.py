@@ -53,16 +53,17 @@ def prepare(shop: Shop, inputs: Inputs, source: Source, folder: Path) -> None:
 
 def _lint(folder: Path, known: Path) -> list[str]:
     """What shellcheck says of the scripts; those that it passed once, as they are, are not asked about again."""
-    scripts = sorted((folder / "scripts").glob("*.sh"))
-    contents = {str(p.relative_to(folder)): p.read_bytes() for p in [*scripts, folder / "recipe.env"]}
-    seal = known / fingerprint(contents)
-    if seal.exists() or not shell.which("shellcheck"):
+    scripts = [*sorted((folder / "scripts").glob("*.sh")), folder / "recipe.env"]
+    seals = {str(p.relative_to(folder)): known / fingerprint({p.name: p.read_bytes()}) for p in scripts}
+    new = {name: seal for name, seal in seals.items() if not seal.exists()}
+    if not new or not shell.which("shellcheck"):
         return []
-    argv = ["shellcheck", "--external-sources", "--format=gcc", *contents]
+    argv = ["shellcheck", "--external-sources", "--format=gcc", *new]
     problems = shell.run(argv, cwd=folder, timeout=300).stdout.splitlines()
     if not problems:
         known.mkdir(parents=True, exist_ok=True)
-        seal.touch()
+        for seal in new.values():
+            seal.touch()
     return problems
 
 
