@@ -249,7 +249,9 @@ def notify(opened: Opened, text: str, failure: bool = False, unless_told: str = 
     from goldenami.flows import rebuild_report
 
     told = rebuild_report.tell(opened(), text, failure=failure, unless_told=unless_told)
-    print(jsonlib.dumps({"told": told.places, "failed": told.failed}) if json else "\n".join(told.places))
+    print(
+        jsonlib.dumps({"told": told.places, "failed": told.failed}) if json else "\n".join(told.places) or "told nobody"
+    )
     if told.failed:
         raise Exit(code=1)
 

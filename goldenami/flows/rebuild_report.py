@@ -161,6 +161,8 @@ def tell(shop: Shop, text: str, *, failure: bool, unless_told: str) -> Told:
     if unless_told and told:
         shop.progress.say(f"the rebuild {told[-1].id} has told it itself")
         return Told()
+    if not shop.recipe.notify.places:
+        shop.progress.say(f"nobody is told: [notify] in {shop.recipe.path.name} names no place")
     return notifying.tell(shop, Notice("failure" if failure else "success", f"{shop.name}: {text}"))
 
 

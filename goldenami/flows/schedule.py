@@ -99,6 +99,7 @@ def install(shop: Shop, where: Place) -> State:
         ToolError: systemd does not take them, or is not here.
     """
     _may_write(where, "install")
+    _systemctl(where, "show", "--property=Version")  # before anything is written: whether systemd answers at all
     for path, text in files(shop, where).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -73,3 +74,12 @@ def test_a_build_s_leftovers_are_swept(service: Service) -> None:
     before = service.pointer()
     run(service, "build")
     assert service.pointer() == before
+
+
+def test_a_serving_instance_says_which_updates_wait(service: Service) -> None:
+    """Not the runbook, but it needs the same fleet: what `rebuild` knows of package updates, and how."""
+    service.resize(1)
+    (machine,) = [member["id"] for member in service.status()["instances"]]
+    planned = json.loads(service.shop.ok("rebuild", "--if-needed", "--plan", "--json"))
+    assert f"as {machine} says" in planned["package_updates"]
+    assert [reason["kind"] for reason in planned["reasons"]] in ([], ["packages"])
