@@ -384,6 +384,25 @@ def retire(opened: Opened, ami: str, why: str = "", plan: bool = False, json: bo
     print(image_telling.retired(flow.retire(opened(), ami, why, plan_only=plan), plan_only=plan, as_json=json))
 
 
+@operation(
+    a="the image before: an AMI's id, a version, running or candidate",
+    b="the image after",
+    advisories="a folder of advisories in the OSV format: also say which vulnerabilities are fixed or new",
+    markdown="print Markdown",
+)
+def diff(opened: Opened, a: str, b: str, advisories: str = "", markdown: bool = False, json: bool = False) -> None:
+    """Say what image B has differently from A: packages, Go, PostgreSQL, units, ports, users, setuid files, size.
+
+    Each is an AMI's id, a version, `running` (in production) or `candidate`: ./invoke diff running candidate
+    """
+    from goldenami.flows import diff as flow
+    from goldenami.flows import diff_telling
+
+    shop = opened()
+    found = flow.diff(shop, a, b, advisories=Path(advisories) if advisories else None)
+    print((diff_telling.facts if json else diff_telling.markdown if markdown else diff_telling.page)(shop, found))
+
+
 @operation()
 def doctor(opened: Opened, json: bool = False) -> None:
     """Check tools, versions, credentials, permissions, KVM, disk and ports; say how to mend each.
@@ -747,5 +766,5 @@ schedule = Collection("schedule")
 for _task in (schedule_install, schedule_status, schedule_remove, schedule_aws):
     schedule.add_task(_task)
 _OPERATE = (promote, rollback, status, deploy, update, instances, console, logs, ssh, terminate)
-_IMAGES = (bake, rebuild, notify, cost, render, verify, images, prune, retire, sweep, doctor, test, docs)
+_IMAGES = (bake, rebuild, notify, cost, render, verify, images, diff, prune, retire, sweep, doctor, test, docs)
 namespace = Collection(*_IMAGES, *_OPERATE, fleet, iam, local, schedule)

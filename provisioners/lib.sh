@@ -88,13 +88,22 @@ package_candidate() {
 }
 
 # Every installed package: name, version, architecture, separated by tabs.
+# packages_list: name, version, architecture, and the source package with its version, tab-separated. (Distributions'
+# advisories name source packages.)
 packages_list() {
   if family_is_apt; then
     # shellcheck disable=SC2016 # dpkg's own ${…}
-    dpkg-query -W -f '${db:Status-Status}\t${Package}\t${Version}\t${Architecture}\n' | sed -n 's/^installed\t//p'
+    dpkg-query -W -f '${db:Status-Status}\t${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n' |
+      sed -n 's/^installed\t//p'
   else
-    rpm -qa --qf '%{NAME}\t%{EVR}\t%{ARCH}\n' | grep -v '^gpg-pubkey' | sort
+    rpm -qa --qf '%{NAME}\t%{EVR}\t%{ARCH}\t%{SOURCERPM}\n' | grep -v '^gpg-pubkey' | source_of_rpm | sort
   fi
+}
+
+# source_of_rpm: the last column, NAME-VERSION-RELEASE.src.rpm, as name and version. The version is the package's own, with its
+# epoch: that of the source has none written.
+source_of_rpm() {
+  awk -F'\t' -v OFS='\t' '{ source = $4; sub(/-[^-]*-[^-]*\.src\.rpm$/, "", source); print $1, $2, $3, source, $2 }'
 }
 
 packages_clean() {
@@ -201,6 +210,8 @@ write_facts() {
     --arg enabled "$(systemctl list-unit-files --state=enabled --type=service --plain --no-legend | awk '{ print $1 }')" \
     --arg failed "$(systemctl list-units --failed --plain --no-legend | awk '{ print $1 }')" \
     --arg listening "$(ss -Hltnp | awk '{ split($6, p, "\""); print $4 "\t" p[2] }' | sort -u)" \
+    --arg users "$(getent passwd | awk -F: '{ print $1 " (" $3 ", " $7 ")" }')" \
+    --arg setuid "$(find / -xdev -type f -perm /6000 -printf '%p (%m, %u:%g)\n' | sort)" \
     --arg disk "$(df --block-size=1 --output=size,used / | tail -n 1)" \
     --arg packages "$(wc -l <"$report/packages.tsv")" \
     '
@@ -211,7 +222,8 @@ write_facts() {
         packages: ($packages | tonumber),
         disk: {size_bytes: $disk[0], used_bytes: $disk[1]},
         units: {enabled: ($enabled | lines), failed: ($failed | lines)},
-        listening: ($listening | lines | map(split("\t") | {address: .[0], process: (.[1] // "")}))
+        listening: ($listening | lines | map(split("\t") | {address: .[0], process: (.[1] // "")})),
+        users: ($users | lines), setuid: ($setuid | lines)
       }' >"$report/facts.json"
   chmod -R a+rX "$report"
 }

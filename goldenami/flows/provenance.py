@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from goldenami.flows import layers, sweep
+from goldenami.flows import knowledge, layers, sweep
 from goldenami.flows.shop import Shop
+from goldenami.values.facts import Package
 from goldenami.values.images import Image
 from goldenami.values.plan import LayerPlan
 from goldenami.values.report import Check, as_json, markdown
@@ -38,7 +40,7 @@ def write(
         "root_volume_gib": image.size_gib,
         "tags": dict(image.tags),
         "machine": facts,
-        "packages": [{"name": p.name, "version": p.version, "architecture": p.architecture} for p in packages],
+        "packages": [asdict(package) for package in packages],
         "phases_seconds": shop.progress.phases,
         "region": shop.aws.region,
     }
@@ -46,6 +48,7 @@ def write(
     if packages:
         bill = sbom.render(image.name, version.tag, shop.recipe.image.family, packages)
         write_text(run.folder / "sbom.cdx.json", bill + "\n")
+    knowledge.publish(shop, image, facts, packages)
     told = "manifest.json" + (
         f", sbom.cdx.json ({len(packages)} packages)" if packages else "; packages not listed again"
     )
@@ -80,7 +83,7 @@ def write_failure(run: Run, title: str, reason: str) -> None:
     write_json(run.folder / "report.json", as_json(summary, checks, passed=False))
 
 
-def _packages(run: Run) -> list[sbom.Package]:
+def _packages(run: Run) -> list[Package]:
     for layer in ("app", "base"):
         path = run.folder / layer / "report" / "packages.tsv"
         if path.exists():

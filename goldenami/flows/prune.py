@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from goldenami.flows import knowledge
 from goldenami.flows.shop import Shop
 from goldenami.values.census import Pointers
 from goldenami.values.images import ORPHANED, PRUNED
@@ -42,6 +43,7 @@ def prune(shop: Shop, *, plan_only: bool = False) -> Pruned:
         verdicts = judge(shop, account)
         if plan_only:
             return Pruned(verdicts, {}, {})
+        listed = tuple(account.census.parameters)  # before any image went, and before a colleague baked another
         snapshots = finish(shop, account)
         held: dict[str, str] = {}
         for verdict in verdicts:
@@ -55,6 +57,7 @@ def prune(shop: Shop, *, plan_only: bool = False) -> Pruned:
             else:
                 held[verdict.image.id] = changed
                 shop.progress.say(f"kept {verdict.image.name} ({verdict.image.id}) after all: {changed}")
+        knowledge.forget(shop, listed, account.owned)
         return Pruned(verdicts, snapshots, held)
 
 
@@ -72,7 +75,7 @@ def look(shop: Shop) -> Account:
     """Read the account. Whom an image is shared with takes a call each, so that is asked only of those that would go."""
     ours = pointers(shop)
     with shop.progress.phase("look for everything that names an image"):
-        census = references.take(shop.aws, pointers=frozenset({ours.production, ours.candidate}))
+        census = references.take(shop.aws, ours)
         account = Account(images.owned(shop.aws), census)
         while asked := [v.image.id for v in acting(judge(shop, account)) if v.image.id not in account.shares]:
             shares = {ami: images.shared_with(shop.aws, ami) for ami in asked}
@@ -91,9 +94,7 @@ def again(shop: Shop, account: Account, verdict: Verdict) -> tuple[Account, str 
     if image is None:
         return account, "it is gone already"
     around = {one.id: one for one in (*account.owned, *images.relatives(shop.aws, image), image)}
-    census = references.take(
-        shop.aws, pointers=frozenset({ours.production, ours.candidate}), before=account.census, ami=ami
-    )
+    census = references.take(shop.aws, ours, before=account.census, ami=ami)
     now = Account(
         owned=tuple(around.values()),
         census=census,

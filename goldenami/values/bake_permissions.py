@@ -58,7 +58,7 @@ def build(place: Place) -> list[Statement]:
 def numbers(place: Place) -> list[Statement]:
     """Reserve versions, publish the candidate, make the application's parameters, find the vendor's AMI."""
     name = place.recipe.image.name
-    own = [place.arn("ssm", f"parameter/goldenami/{name}/{rest}") for rest in ("candidate", "versions/*")]
+    own = [place.arn("ssm", f"parameter/goldenami/{name}/{rest}") for rest in ("candidate", "versions/*", "facts/*")]
     theirs = [place.arn("ssm", f"parameter{parameter.name}") for parameter in place.recipe.parameters]
     read = [place.arn("ssm", f"parameter/goldenami/{name}/*"), f"arn:aws:ssm:{place.region}::parameter/aws/service/*"]
     return [

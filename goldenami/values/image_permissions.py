@@ -9,6 +9,15 @@ from goldenami.values import images as tags
 from goldenami.values.permissions import Place, Statement, allow
 
 
+def _facts(place: Place) -> str:
+    return f"/goldenami/{place.recipe.image.name}/facts/*"
+
+
+def knowledge(place: Place) -> list[Statement]:
+    """Read what the bakes wrote down about their images."""
+    return [allow("ReadFacts", ["ssm:GetParametersByPath"], place.arn("ssm", f"parameter{_facts(place)}"))]
+
+
 def census(_place: Place) -> list[Statement]:
     """Read everything in the account that can name an image. Parameters are read whatever they are called."""
     things = ("Images", "ImageAttribute", "ImageReferences", "Instances", "LaunchTemplates", "LaunchTemplateVersions")
@@ -39,6 +48,7 @@ def prune(place: Place) -> list[Statement]:
     # Images and snapshots have ARNs without an account.
     image, snapshot = (f"arn:aws:ec2:{place.region}::{kind}/*" for kind in ("image", "snapshot"))
     return [
+        allow("ForgetFacts", ["ssm:DeleteParameters"], place.arn("ssm", f"parameter{_facts(place)}")),
         allow("LetImagesGo", [f"ec2:{verb}" for verb in verbs], image, **ours),
         allow("DeleteTheirSnapshots", ["ec2:DeleteSnapshot", "ec2:CreateTags", "ec2:DeleteTags"], snapshot, **ours),
     ]

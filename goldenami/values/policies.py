@@ -56,6 +56,7 @@ _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "cost": (baking.pricelist,),
     "schedule.aws": (who, baking.timetable),
     "retire": (look, life.retire),
+    "diff": (look, life.knowledge),
     "status": (who, look),
     "instances": (look,),
     "console": (look, console),

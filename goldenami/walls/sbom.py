@@ -6,22 +6,14 @@ Source: https://cyclonedx.org/docs/1.6/json/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Package:
-    """An installed package of the distribution."""
-
-    name: str
-    version: str
-    architecture: str
+from goldenami.values.facts import Package
 
 
 def read(text: str) -> list[Package]:
-    """Read packages.tsv: name, version and architecture, tab-separated, one package a line."""
+    """Read packages.tsv: name, version, architecture, source and its version, tab-separated, one package a line."""
     rows = [line.split("\t") for line in text.splitlines() if line.strip()]
-    return [Package(*row[:3]) for row in rows if len(row) >= 3]
+    return [Package(*row[:5]) for row in rows if len(row) >= 3]
 
 
 def render(image: str, version: str, family: str, packages: Sequence[Package]) -> str:

@@ -47,11 +47,14 @@ class Estate:
         calls: How often each call was made.
         before: Called with each call's name before it is carried out; it may change the account, or raise.
         check: Whether each answer is held against the service's model (slow for large ones).
+        wrong: Images and snapshots that were deleted although somebody needs them; where there is no such list, such a
+            delete fails.
     """
 
-    def __init__(self, *, check: bool = True) -> None:
+    def __init__(self, *, check: bool = True, wrong: list[str] | None = None) -> None:
         self.images: dict[str, dict[str, Any]] = {}
         self.snapshots: dict[str, dict[str, str]] = {}
+        self.uses: Counter[str] = Counter()
         self.shares: dict[str, list[dict[str, str]]] = {}
         self.instances: dict[str, dict[str, Any]] = {}
         self.templates: dict[str, dict[str, Any]] = {}
@@ -64,6 +67,7 @@ class Estate:
         self.calls: Counter[str] = Counter()
         self.before: Callable[[str], None] = lambda name: None
         self.check = check
+        self.wrong = wrong
         self.aws = _wired()
         _current.append(self)
 
@@ -83,6 +87,8 @@ class Estate:
         **facts: Any,
     ) -> str:
         """Put an image of ours there, so many days old."""
+        if ami(number) in self.images:  # made anew
+            self.uses.subtract(m["Ebs"]["SnapshotId"] for m in self.images[ami(number)]["BlockDeviceMappings"])
         behind = [snap(s) for s in (snapshots if snapshots is not None else [number * 16])]
         kind = f"base-{number:012x}-run" if layer == "base" else f"golden-v1.{number}"
         told = {tags.IMAGE: NAME, tags.LAYER: layer, tags.RUN: f"run{number}", **(extra or {})}
@@ -102,6 +108,7 @@ class Estate:
             "Tags": told,
             **facts,
         }
+        self.uses.update(behind)
         for snapshot in behind:
             self.snapshots.setdefault(snapshot, {tags.RUN: f"run{number}"})
         return ami(number)
@@ -159,17 +166,21 @@ class Estate:
 
     def answer(self, model: Any, context: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
         """Carry out a call that botocore was about to send."""
-        name, response = model.name, AWSResponse("http://127.0.0.1", 200, {}, None)
-        self.calls[name] += 1
-        self.before(name)
+        response = AWSResponse("http://127.0.0.1", 200, {}, None)
         try:
-            answer = getattr(self, name)(**context["asked"]) or {}
+            answer = self.call(model.name, context["asked"])
         except Refused as refusal:
             response.status_code = 400
             return response, {"Error": {"Code": str(refusal), "Message": "no"}, "ResponseMetadata": {}}
         if answer and self.check:
             validate_parameters(answer, model.output_shape)
         return response, {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    def call(self, name: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out a call."""
+        self.calls[name] += 1
+        self.before(name)
+        return getattr(self, name)(**asked) or {}
 
     # --- EC2
 
@@ -216,12 +227,12 @@ class Estate:
         return _page("LaunchTemplates", told, asked, 200)
 
     def DescribeLaunchTemplateVersions(
-        self, LaunchTemplateId: str, MinVersion: str = "0", **asked: Any
+        self, LaunchTemplateId: str, MinVersion: str = "0", Versions: list[str] | None = None, **asked: Any
     ) -> dict[str, Any]:
         told = [
             {"LaunchTemplateId": LaunchTemplateId, "VersionNumber": number, "LaunchTemplateData": data}
             for number, data in enumerate(self.templates[LaunchTemplateId]["versions"], 1)
-            if number >= int(MinVersion)
+            if number >= int(MinVersion) and (Versions is None or str(number) in Versions)
         ]
         return _page("LaunchTemplateVersions", told, asked, 200)
 
@@ -246,19 +257,25 @@ class Estate:
         image = self._existing(ImageId)
         if image.get("DeregistrationProtection", "disabled") != "disabled":
             raise Refused("OperationNotPermitted")
-        assert ImageId not in self.needed, f"{ImageId} was deregistered, but {self.needed[ImageId]} needs it"
-        assert "DeprecationTime" in image, f"{ImageId} was deregistered, but never deprecated"
+        self._missed(ImageId)
+        if self.wrong is None:
+            assert "DeprecationTime" in image, f"{ImageId} was deregistered, but never deprecated"
+        self.uses.subtract(m["Ebs"]["SnapshotId"] for m in image["BlockDeviceMappings"])
         del self.images[ImageId]
         self.gone.append(ImageId)
         return {"Return": True}
 
     def DeleteSnapshot(self, SnapshotId: str) -> None:
-        assert SnapshotId not in self.needed, f"{SnapshotId} was deleted, but {self.needed[SnapshotId]} needs it"
         if SnapshotId not in self.snapshots:
             raise Refused("InvalidSnapshot.NotFound")
-        if SnapshotId in self.used():
+        if self.uses[SnapshotId]:
             raise Refused("InvalidSnapshot.InUse")
         del self.snapshots[SnapshotId]
+
+    def _missed(self, thing: str) -> None:
+        if thing in self.needed:
+            assert self.wrong is not None, f"{thing} was deleted, but {self.needed[thing]} needs it"
+            self.wrong.append(thing)
 
     def CreateTags(self, Resources: list[str], Tags: list[dict[str, str]]) -> None:
         for one in Resources:
@@ -308,6 +325,15 @@ class Estate:
         if not found:
             raise Refused("ParameterNotFound")
         return {"Parameter": {key: found[-1][key] for key in ("Name", "Value", "Version", "Type")}}
+
+    def DeleteParameters(self, Names: list[str]) -> dict[str, Any]:
+        assert 1 <= len(Names) <= 10
+        return {"DeletedParameters": [name for name in Names if self.parameters.pop(name, None)]}
+
+    def GetParametersByPath(self, Path: str, **asked: Any) -> dict[str, Any]:
+        found = [past[-1] for name, past in self.parameters.items() if name.rpartition("/")[0] == Path]
+        told = [{key: one[key] for key in ("Name", "Value", "Version", "Type")} for one in found]
+        return _page("Parameters", told, asked, 10)
 
     def PutParameter(self, Name: str, Value: str, Type: str = "String", **_: Any) -> dict[str, Any]:
         past = self.parameters.setdefault(Name, [])

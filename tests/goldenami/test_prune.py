@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import recipes
 from clocks import ScriptedClock
-from estate import NAME, START, Estate, Killed, ami, snap
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,8 +22,10 @@ from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
 from goldenami.values.recipe import parse
 from goldenami.walls.progress import Progress
+from tests.goldenami.estate import NAME, START, Estate, Killed, ami, snap
+from tests.goldenami.grown import grown
+from tests.goldenami.naming import PARAMETER, PRODUCTION, WAYS, name_it
 
-CANDIDATE, PRODUCTION = f"/goldenami/{NAME}/candidate", f"/goldenami/{NAME}/production"
 # Keeps next to nothing by itself, so that what stays does so because it is named.
 STRICT = {"verified": 1, "months": 0, "rollbacks": 1, "minimum_age_days": 0, "grace_days": 1, "per_run": 1000}
 DAY = 86400.0
@@ -46,91 +47,6 @@ def live(shop: Shop, runs: int = 3) -> None:
 
 def past_deprecation(days: float = 50) -> dict[str, str]:
     return {"DeprecationTime": f"{START - timedelta(days=days):%Y-%m-%dT%H:%M:%S.000Z}"}
-
-
-# --- every way to name an image
-
-
-def _pin(estate: Estate, image: str) -> None:
-    """A template that takes an old version of our own pointer by its number."""
-    estate.parameter(PRODUCTION, image, ami(90), ami(91), ami(92), ami(99))
-    estate.template(f"resolve:ssm:{PRODUCTION}:1", needs=False)
-
-
-def _label(estate: Estate, image: str) -> None:
-    estate.parameter(PRODUCTION, image, ami(90), ami(91), ami(92), ami(99), labels={1: "previous"})
-
-
-def _group_by_override(estate: Estate, image: str) -> None:
-    template = estate.template(ami(99), needs=False)
-    mixed = {
-        "LaunchTemplate": {
-            "LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "1"},
-            "Overrides": [{"InstanceType": "t3.micro", "ImageId": image}],
-        }
-    }
-    estate.group(MixedInstancesPolicy=mixed)
-
-
-def _refresh(estate: Estate, image: str) -> None:
-    """A refresh that brings an image by an override; the group itself does not know of it yet."""
-    mixed = {"LaunchTemplate": {"Overrides": [{"InstanceType": "t3.micro", "ImageId": image}]}}
-    estate.refresh(estate.group(), {"MixedInstancesPolicy": mixed})
-
-
-def _child(estate: Estate, image: str) -> None:
-    child = estate.image(70, name="somebody-s-own", SourceImageId=image)
-    estate.instance(child)
-
-
-def _foreign_parameter(estate: Estate, image: str) -> None:
-    estate.parameter("/others/ami", image)
-
-
-def _foreign_history(estate: Estate, image: str) -> None:
-    estate.parameter("/others/history", image, "ami-00000000", "nothing")
-
-
-def _configuration(estate: Estate, image: str) -> None:
-    estate.group(LaunchConfigurationName=estate.configuration(image))
-
-
-WAYS: dict[str, Callable[[Estate, str], None]] = {
-    "running": lambda e, a: e.instance(a),
-    "stopped": lambda e, a: e.instance(a, "stopped"),
-    "template": lambda e, a: e.template(a),  # type: ignore[dict-item,return-value]
-    "old-template-version": lambda e, a: e.template(a, *[ami(99)] * 250, needs=False),  # type: ignore[dict-item,return-value]
-    "snapshot-in-template": lambda e, a: e.template(  # type: ignore[dict-item,return-value]
-        ami(99), snapshot=e.images[a]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"], needs=False
-    ),
-    "group-override": _group_by_override,
-    "configuration": _configuration,
-    "refresh": _refresh,
-    "candidate": lambda e, a: e.parameter(CANDIDATE, ami(90), a),
-    "production": lambda e, a: e.parameter(PRODUCTION, ami(90), a),
-    "rollback": lambda e, a: e.parameter(PRODUCTION, ami(98), a, ami(99)),
-    "label": _label,
-    "pinned-pointer": _pin,
-    "parameter": _foreign_parameter,
-    "parameter-history": _foreign_history,
-    "parameter-in-json": lambda e, a: e.parameter("config", json.dumps({"image": f"x_{a}"})),
-    "share": lambda e, a: e.shares.update({a: [{"UserId": "210987654321"}]}),
-    "organization": lambda e, a: e.shares.update({a: [{"OrganizationArn": "arn:aws:organizations::1:o/o-1"}]}),
-    "public": lambda e, a: e.images[a].update(Public=True),
-    "child": _child,
-    "copy-tag": lambda e, a: e.image(71, name="a-copy", extra={tags.SOURCE_AMI: a}) and None,  # type: ignore[func-returns-value]
-    "protection": lambda e, a: e.images[a].update(DeregistrationProtection="enabled-with-cooldown"),
-    "keep-tag": lambda e, a: e.images[a]["Tags"].update({tags.KEEP: "for the auditors"}),
-}
-
-
-# The ways that need a parameter for themselves.
-PARAMETER = dict.fromkeys(["production", "rollback", "label", "pinned-pointer"], PRODUCTION)
-
-
-def name_it(estate: Estate, way: str, image: str) -> None:
-    WAYS[way](estate, image)
-    estate.needs(image, way)
 
 
 @pytest.fixture
@@ -444,3 +360,19 @@ def test_killed_at_each_call_in_turn_the_next_run_makes_it_whole(tmp_path: Path)
             flow.prune(shop_of(estate, tmp_path))
         flow.prune(shop_of(estate, tmp_path))
         assert (set(estate.images), estate.snapshots) == (set(quiet.images), quiet.snapshots), doom
+
+
+def test_a_grown_account_is_pruned_without_a_false_delete(tmp_path: Path) -> None:
+    """References of every kind among a thousand images; each delete of a needed one would fail."""
+    estate = grown(1000, 4000, 30, 20, deprecated=past_deprecation())
+    shop = shop_of(estate, tmp_path, {"per_run": 60, "rollbacks": 3})
+    before = len(estate.images)
+    result = flow.prune(shop)
+    assert len(estate.gone) == 60
+    assert before - len(estate.images) == 60
+    assert result.held == {}
+    doomed = {v.image.id for v in result.verdicts if v.action in ("deregister", "later", "deprecate", "wait")}
+    asked = {v.image.id for v in result.verdicts if v.action == "deregister"}
+    shared = {one for one, why in estate.needed.items() if why in ("share", "organization")}
+    assert doomed & set(estate.needed) <= shared - asked  # whom an image is shared with is asked when its turn has come
+    assert set(estate.images) >= set(estate.needed)

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from estate import NAME, Estate, Killed, ami
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,8 +19,10 @@ from goldenami.values.promotion import plan as promotion
 from goldenami.values.retiring import family, plan
 from goldenami.values.returning import choose
 from goldenami.values.scene import Pointer
+from tests.goldenami.estate import NAME, Estate, Killed, ami
+from tests.goldenami.naming import CANDIDATE, PRODUCTION
 from tests.goldenami.scenes import NEW, OLD, group, image, scene, template, wish
-from tests.goldenami.test_prune import CANDIDATE, PRODUCTION, shop_of
+from tests.goldenami.test_prune import shop_of
 
 
 @pytest.fixture

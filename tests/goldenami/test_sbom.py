@@ -23,7 +23,12 @@ def test_the_list_of_packages_is_read_back(packages: list[Package]) -> None:
 
 
 def test_lines_that_are_no_package_are_passed_over() -> None:
-    assert sbom.read("\n \nonly-a-name\nbash\t5.2\tamd64\tmore\n") == [Package("bash", "5.2", "amd64")]
+    assert sbom.read("\n \nonly-a-name\nbash\t5.2\tamd64\n") == [Package("bash", "5.2", "amd64")]
+
+
+def test_the_source_package_is_read_where_it_is_written_down() -> None:
+    (found,) = sbom.read("libssl3\t3.0\tamd64\topenssl\t3.0\tmore\n")
+    assert found == Package("libssl3", "3.0", "amd64", "openssl", "3.0")
 
 
 @pytest.mark.parametrize(

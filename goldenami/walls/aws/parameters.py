@@ -115,7 +115,9 @@ def history(aws: Connection, name: str) -> list[Pointer]:
     return sorted(found, key=lambda pointer: pointer.version)
 
 
-def naming_images(aws: Connection, always: frozenset[str], before: Mapping[str, Setting]) -> dict[str, Setting]:
+def naming_images(
+    aws: Connection, always: frozenset[str], before: Mapping[str, Setting], unread: str
+) -> dict[str, Setting]:
     """What every parameter of the account names of AMIs and snapshots, in each version that Parameter Store still has.
 
     A SecureString is not read: EC2 takes no AMI from one.
@@ -124,6 +126,7 @@ def naming_images(aws: Connection, always: frozenset[str], before: Mapping[str, 
         aws: Where.
         always: Parameters that are read even if they look unchanged.
         before: What was read earlier; a parameter of the same version and date is not read again.
+        unread: What is under this path is only listed: facts about images, which name none.
     """
     ssm = aws.client("ssm")
     found: dict[str, Setting] = {}
@@ -138,6 +141,8 @@ def naming_images(aws: Connection, always: frozenset[str], before: Mapping[str, 
             same = known and (known.version, known.modified) == (now.version, now.modified)
             if known and same and name not in always:
                 found[name] = known
+            elif name.startswith(f"{unread}/"):
+                found[name] = now
             elif now.version == 1 and name not in always:
                 single.append(name)
                 found[name] = now
@@ -171,6 +176,26 @@ def _values(aws: Connection, names: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _said(version: int, value: str, labels: tuple[str, ...] = ()) -> tuple[Said, ...]:
     named = things(value)
     return (Said(version, named, labels),) if named else ()
+
+
+def put_parts(aws: Connection, path: str, parts: Sequence[str]) -> None:
+    """Keep a text that is too long for one parameter in several under a path; each says which of how many it is."""
+    for number, part in enumerate(parts, 1):
+        name = f"{path}/{number}-of-{len(parts)}"
+        aws.client("ssm").put_parameter(Name=name, Value=part, Type="String", Overwrite=True)
+
+
+def get_parts(aws: Connection, path: str) -> list[str]:
+    """The parts of a text under a path, in order; none where they are not all there."""
+    found = {p.name.rpartition("/")[2]: p.value for p in children(aws, path)}
+    wanted = [f"{number}-of-{len(found)}" for number in range(1, len(found) + 1)]
+    return [found[name] for name in wanted] if set(wanted) == set(found) else []
+
+
+def delete_all(aws: Connection, names: Sequence[str]) -> None:
+    """Delete parameters; those that are gone already are fine."""
+    for start in range(0, len(names), 10):  # DeleteParameters takes ten
+        aws.client("ssm").delete_parameters(Names=names[start : start + 10])
 
 
 def label(aws: Connection, name: str, version: int, word: str) -> None:

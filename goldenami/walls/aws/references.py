@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from goldenami.values.census import Census, Reference, TemplateSeen
+from goldenami.values.census import Census, Pointers, Reference, TemplateSeen
 from goldenami.walls.aws import parameters
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
@@ -22,12 +22,12 @@ from goldenami.walls.aws.errors import code
 _LIVING = ["pending", "running", "shutting-down", "stopping", "stopped"]
 
 
-def take(aws: Connection, *, pointers: frozenset[str], before: Census | None = None, ami: str = "") -> Census:
+def take(aws: Connection, ours: Pointers, *, before: Census | None = None, ami: str = "") -> Census:
     """The census.
 
     Args:
         aws: The account and region.
-        pointers: Parameters that are read in any case: a label may move without a new version.
+        ours: Our own parameters. The pointers are read in any case: a label may move without a new version.
         before: An earlier census; what cannot have changed since is taken from it.
         ami: Of the instances, look only for those of this AMI.
     """
@@ -40,7 +40,12 @@ def take(aws: Connection, *, pointers: frozenset[str], before: Census | None = N
     return Census(
         references=(*_instances(aws, ami), *_groups(aws, configurations), *launched),
         templates=_templates(aws, before.templates if before else {}),
-        parameters=parameters.naming_images(aws, pointers, before.parameters if before else {}),
+        parameters=parameters.naming_images(
+            aws,
+            frozenset({ours.production, ours.candidate}),
+            before.parameters if before else {},
+            unread=f"{ours.path}/facts",
+        ),
     )
 
 

@@ -1,0 +1,94 @@
+"""`invoke diff A B`: what the second image has differently from the first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from goldenami.flows import choosing, knowledge
+from goldenami.flows.shop import Shop
+from goldenami.values.advisories import Advisory, read, vulnerable
+from goldenami.values.changes import Change, changes
+from goldenami.values.differences import Comparison, compare, weigh
+from goldenami.values.errors import UsageError
+from goldenami.values.facts import Facts
+from goldenami.values.images import Image
+from goldenami.walls import ordering
+from goldenami.walls.aws import images, parameters
+
+
+@dataclass(frozen=True)
+class Diff:
+    """Both images, what their tags say differently, and what is known of what is in them."""
+
+    before: Image
+    after: Image
+    tags: tuple[Change, ...]
+    inside: Comparison
+
+
+def diff(shop: Shop, first: str, second: str, *, advisories: Path | None = None) -> Diff:
+    """Compare two images.
+
+    Args:
+        shop: Where.
+        first: An AMI's id, a version, `running` or `candidate`.
+        second: The same.
+        advisories: A folder of advisories in the OSV format.
+
+    Raises:
+        UsageError: There is no such image, or no such folder.
+        ToolError: The versions cannot be compared on this machine.
+    """
+    before, after = _find(shop, first), _find(shop, second)
+    if advisories is not None and not advisories.is_dir():
+        raise UsageError(f"{advisories} is no folder of advisories", next="unpack an OSV database into it")
+    told = {image.id: knowledge.of(shop, image) for image in (before, after)}
+    missing = tuple(
+        f"what is in {image.name} ({image.id}) is not known: it was baked before that was kept, or taken over from another run"
+        for image in (before, after)
+        if told[image.id] is None
+    )
+    inside = Comparison((), missing=missing)
+    was, now = told[before.id], told[after.id]
+    if was and now:
+        inside = compare(was, now)
+        if advisories is not None:
+            inside = _weighed(shop, inside, was, now, list(_advisories(shop, advisories)))
+    return Diff(before, after, tuple(changes(before, after, None, None)), inside)
+
+
+def _find(shop: Shop, wanted: str) -> Image:
+    if wanted in ("running", "production", "candidate"):
+        name = shop.candidate if wanted == "candidate" else shop.names.production
+        pointer = parameters.get(shop.aws, name)
+        if pointer is None:
+            what = "no candidate" if wanted == "candidate" else "nothing in production"
+            raise UsageError(f"there is {what}", next="./invoke images")
+        wanted = pointer.value
+    if not wanted.startswith("ami-"):
+        return choosing.by_version(shop, wanted)
+    image = images.get(shop.aws, wanted)
+    if image is None:
+        raise UsageError(f"there is no AMI {wanted} in {shop.aws.region}", next="./invoke images")
+    return image
+
+
+def _advisories(shop: Shop, folder: Path) -> Iterator[Advisory]:
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise UsageError(f"{path} is not JSON", next="see https://ossf.github.io/osv-schema/") from None
+        if isinstance(told, dict):
+            yield from read(told, shop.recipe.image.family)
+
+
+def _weighed(shop: Shop, inside: Comparison, was: Facts, now: Facts, known: list[Advisory]) -> Comparison:
+    order = ordering.comparing(shop.family.packages)
+    summaries = {advisory.id: advisory.summary for advisory in known}
+    before, after = (vulnerable(facts.packages.values(), known, order) for facts in (was, now))
+    found, remaining = weigh(before, after, summaries)
+    return replace(inside, vulnerabilities=found, remaining=remaining)

@@ -1,0 +1,100 @@
+"""What an image is made of: its packages, services, users and so on, as the bake (or a look at it) wrote them down."""
+
+from __future__ import annotations
+
+import base64
+import json
+import lzma
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# A standard parameter holds 4 KiB. https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
+PART = 4000
+
+
+@dataclass(frozen=True)
+class Package:
+    """An installed package, with the source package that it was built from where the system knows it."""
+
+    name: str
+    version: str
+    architecture: str = ""
+    source: str = ""
+    source_version: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """An image's facts. A group that is None was not written down (by an older bake, say).
+
+    Attributes:
+        packages: By name (with the architecture where two of a name are installed).
+        single: What there is one of: operating system, kernel, Go, PostgreSQL, commit, size.
+        groups: What there are several of: units, listening, users, setuid.
+    """
+
+    packages: Mapping[str, Package]
+    single: Mapping[str, str]
+    groups: Mapping[str, tuple[str, ...] | None]
+
+
+def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> Facts:
+    """Facts from what the image's own report says.
+
+    Args:
+        machine: facts.json of the report.
+        packages: Rows of packages.tsv: name, version, architecture, and source and source version where there are.
+    """
+    rows = [Package(*row[:5]) for row in packages]
+    twice = {name for name, number in Counter(package.name for package in rows).items() if number > 1}
+    disk = machine.get("disk", {})
+    single = {
+        "operating system": machine.get("os", ""),
+        "kernel": machine.get("kernel", ""),
+        "Go": machine.get("go", ""),
+        "PostgreSQL": machine.get("postgresql", ""),
+        "application": str(machine.get("commit", ""))[:12],
+        "size": f"{disk['used_bytes'] / 1024**2:.0f} MiB used" if disk.get("used_bytes") else "",
+    }
+    units = machine.get("units", {}).get("enabled")
+    listening = machine.get("listening")
+    return Facts(
+        packages={f"{p.name}:{p.architecture}" if p.name in twice else p.name: p for p in rows},
+        single=single,
+        groups={
+            "units": _group(units),
+            "listening": _group(None if listening is None else map(_listener, listening)),
+            "users": _group(machine.get("users")),
+            "setuid": _group(machine.get("setuid")),
+        },
+    )
+
+
+def pack(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> list[str]:
+    """Facts as texts of at most PART characters, to be kept where the whole team finds them."""
+    told = json.dumps({"machine": machine, "packages": [list(row) for row in packages]}, sort_keys=True)
+    small = base64.b64encode(lzma.compress(told.encode(), format=lzma.FORMAT_XZ, preset=9)).decode()
+    return [small[start : start + PART] for start in range(0, len(small), PART)]
+
+
+def unpack(parts: Sequence[str]) -> Facts | None:
+    """Facts from those texts; None when they are not whole."""
+    try:
+        told = json.loads(lzma.decompress(base64.b64decode("".join(parts), validate=True)))
+        return parse(told["machine"], told["packages"])
+    except (ValueError, lzma.LZMAError, EOFError, KeyError, TypeError):
+        return None
+
+
+def _group(items: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if items is None else tuple(sorted(set(items)))
+
+
+def _listener(found: Mapping[str, str]) -> str:
+    # Ports that the system gives out at random differ from boot to boot.
+    address, _, port = str(found.get("address", "")).rpartition(":")
+    address = re.sub(r"%\w+", "", address)
+    return f"{found.get('process') or '?'} on {address or '*'}:{port if int(port or 0) < 32768 else '(random)'}"
