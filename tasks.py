@@ -454,8 +454,8 @@ def promote(
     Exit codes: 0 done, 2 usage, 5 refused by the preflight or rolled back by the gate, 6 AWS refused, 7 somebody else
     is changing the fleet, 130 interrupted (the refresh goes on; promote again to watch it, rollback to take it back).
     """
+    from goldenami.flows import preflight_telling, promote_telling
     from goldenami.flows import promote as flow
-    from goldenami.flows import promote_telling
     from goldenami.flows.choosing import Options
     from goldenami.values.durations import percent, seconds
 
@@ -471,9 +471,9 @@ def promote(
     shop = opened()
     found = flow.preflight(shop, options)
     if plan:
-        print(promote_telling.page(shop, found, as_json=json))
+        print(preflight_telling.page(shop, found, as_json=json))
         return
-    say(promote_telling.page(shop, found, as_json=False))
+    say(preflight_telling.page(shop, found, as_json=False))
     result = flow.promote(shop, options)
     say(promote_telling.summary(shop, result))
     print(promote_telling.facts(shop, result) if json else result.image.id)
@@ -494,16 +494,16 @@ def rollback(
     Takes back a refresh that is under way, also one whose promotion has died; repairs it when pointer, template and group
     disagree. Works long after a promotion has finished.
     """
-    from goldenami.flows import promote_telling
+    from goldenami.flows import preflight_telling, promote_telling
     from goldenami.flows import rollback as flow
     from goldenami.values.durations import seconds
 
     options = flow.Options(to=to, ami=ami, watch=seconds(watch) if watch else None, why=why)
     shop = opened()
     if plan:
-        print(promote_telling.way_back(shop, flow.look(shop, options), as_json=json))
+        print(preflight_telling.way_back(shop, flow.look(shop, options), as_json=json))
         return
-    say(promote_telling.way_back(shop, flow.look(shop, options), as_json=False))
+    say(preflight_telling.way_back(shop, flow.look(shop, options), as_json=False))
     result = flow.rollback(shop, options)
     say(promote_telling.summary(shop, result))
     print(promote_telling.facts(shop, result) if json else result.image.id)
@@ -543,17 +543,18 @@ def deploy(
 @operation(
     ref="a branch, tag or commit (default: the recipe's)",
     instance="only this one",
+    key="the private key's file, where only SSH reaches it",
 )
-def update(opened: Opened, ref: str = "", instance: str = "") -> None:
+def update(opened: Opened, ref: str = "", instance: str = "", key: str = "") -> None:
     """Update the application on the instances, in place: fetch, build, restart, health; back to what was when that fails.
 
-    Through Run Command ([fleet] run_command). The instances are marked as drifted from their image; what should last needs
-    a bake and a promotion.
+    Through Run Command ([fleet] run_command), else SSH (key_name). The instances are marked as drifted from their image;
+    what should last needs a bake and a promotion.
     """
     from goldenami.flows import machine_telling
     from goldenami.flows import update as flow
 
-    print(machine_telling.updated(flow.update(opened(), ref, instance)))
+    print(machine_telling.updated(flow.update(opened(), ref, instance, key)))
 
 
 @operation()
@@ -576,12 +577,13 @@ def console(opened: Opened, instance: str = "") -> None:
     instance="which one (default: the only one)",
     lines="how many lines to begin with",
     follow="go on until interrupted",
+    key="the private key's file, where only SSH reaches it",
 )
-def logs(opened: Opened, instance: str = "", lines: int = 100, follow: bool = False) -> None:
-    """Print the service's journal of an instance, through Run Command."""
+def logs(opened: Opened, instance: str = "", lines: int = 100, follow: bool = False, key: str = "") -> None:
+    """Print the service's journal of an instance, through Run Command or SSH."""
     from goldenami.flows import machines
 
-    machines.logs(opened(), instance, lines, follow=follow, show=lambda text: print(text, flush=True))
+    machines.logs(opened(), instance, lines, follow=follow, show=lambda text: print(text, flush=True), key=key)
 
 
 @operation(

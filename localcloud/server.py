@@ -33,6 +33,7 @@ from localcloud import (
     membership,
     pages,
     parameters,
+    quotas,
     references,
     reflinks,
     refreshes,
@@ -98,6 +99,7 @@ class Server:
         attributes.install()
         references.install()
         builds.install()
+        quotas.install()
         pages.install()
         templates.install()
         template_actions.install()

@@ -23,20 +23,35 @@ def ensure_template(shop: Shop, image: Image, security: str) -> None:
     shop.progress.detail(f"{names.template} version 1 launches {image.name}")
 
 
+def ensure_trial(shop: Shop, place: Ground, version: int, size: int, target_group: str) -> None:
+    """A group of its own for a version on trial; made once."""
+    template = templates.get(shop.aws, shop.names.template)
+    assert template is not None
+    groups.create(
+        shop.aws,
+        {
+            "AutoScalingGroupName": shop.names.trial,
+            "MinSize": size,
+            "MaxSize": size,
+            "DesiredCapacity": size,
+            "LaunchTemplate": {"LaunchTemplateId": template.id, "Version": str(version)},
+            "TargetGroupARNs": [target_group],
+            "Tags": _tags(shop),
+            **_settings(shop, place, "ELB"),
+        },
+    )
+
+
 def ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
     """The Auto Scaling group, of the template's default version; one that is there keeps its version and its size."""
     fleet, names = shop.recipe.fleet, shop.names
     template = templates.get(shop.aws, names.template)
     assert template is not None
-    kind: Literal["ELB", "EC2"] = "ELB" if target_group else "EC2"
-    settings: dict[str, Any] = {
+    settings = {
         "AutoScalingGroupName": names.group,
         "MinSize": fleet.min,
         "MaxSize": fleet.max,
-        "VPCZoneIdentifier": ",".join(place.subnets),
-        "HealthCheckType": kind,
-        "HealthCheckGracePeriod": fleet.health_check_grace_period,
-        "DefaultInstanceWarmup": fleet.warmup,
+        **_settings(shop, place, "ELB" if target_group else "EC2"),
     }
     there = groups.get(shop.aws, names.group)
     if there is not None:
@@ -48,10 +63,24 @@ def ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
     settings |= {
         "DesiredCapacity": fleet.desired,
         "LaunchTemplate": {"LaunchTemplateId": template.id, "Version": str(template.default)},
-        "Tags": [
-            {"Key": key, "Value": value, "PropagateAtLaunch": False} for key, value in sorted(ground.tags(shop).items())
-        ],
+        "Tags": _tags(shop),
     }
     if target_group:
         settings["TargetGroupARNs"] = [target_group]
     groups.create(shop.aws, settings)
+
+
+def _settings(shop: Shop, place: Ground, health_check: Literal["ELB", "EC2"]) -> dict[str, Any]:
+    fleet = shop.recipe.fleet
+    return {
+        "VPCZoneIdentifier": ",".join(place.subnets),
+        "HealthCheckType": health_check,
+        "HealthCheckGracePeriod": fleet.health_check_grace_period,
+        "DefaultInstanceWarmup": fleet.warmup,
+    }
+
+
+def _tags(shop: Shop) -> list[dict[str, Any]]:
+    return [
+        {"Key": key, "Value": value, "PropagateAtLaunch": False} for key, value in sorted(ground.tags(shop).items())
+    ]

@@ -47,6 +47,8 @@ def wish(shop: Shop, options: Options) -> Wish:
         warmup=recipe.fleet.warmup,
         unverified=options.unverified,
         alarms=recipe.promote.alarms,
+        # A canary that is asked for by its size is a part of the fleet, not a share of the requests.
+        traffic=recipe.promote.traffic if options.canary is None else (),
     )
 
 

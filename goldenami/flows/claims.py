@@ -9,7 +9,7 @@ from datetime import datetime
 from goldenami.flows.shop import Shop
 from goldenami.values.claim import BEAT, Claim, Subject, parse
 from goldenami.values.errors import AwsError, BusyError
-from goldenami.values.scene import Names
+from goldenami.values.names import Names
 from goldenami.walls import processes
 from goldenami.walls.aws import parameters
 

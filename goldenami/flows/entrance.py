@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from goldenami.flows import ground
 from goldenami.flows.ground import Ground
 from goldenami.flows.shop import Shop
+from goldenami.values.errors import AwsError
 from goldenami.walls.aws import balancers
+
+
+@dataclass(frozen=True)
+class Doors:
+    """The listener that takes the requests, and the target groups that it may send them to: ARNs."""
+
+    listener: str
+    own: str
+    trial: str
 
 
 def ensure(shop: Shop, place: Ground, entry: str) -> str:
     """Target group, balancer and listener; returns the target group's ARN."""
-    fleet, names, app = shop.recipe.fleet, shop.names, shop.recipe.app
-    target_group = balancers.ensure_target_group(
+    names = shop.names
+    target_group = _ensure_targets(shop, names.target_group, place)
+    balancer = balancers.ensure(shop.aws, names.balancer, place.subnets, entry, ground.tags(shop))
+    forward = {"Type": "forward", "TargetGroupArn": target_group}
+    for request in _listeners(shop.recipe.fleet.certificate_arn, forward):
+        balancers.ensure_listener(shop.aws, balancer.arn, request)
+    balancers.wait_active(shop.aws, shop.clock, names.balancer)
+    return target_group
+
+
+def doors(shop: Shop, place: Ground) -> Doors:
+    """Where the requests go; the trial's target group is made where it is missing.
+
+    Raises:
+        AwsError: The fleet's own parts are not there.
+    """
+    names = shop.names
+    balancer = balancers.get(shop.aws, names.balancer)
+    port = 443 if shop.recipe.fleet.certificate_arn else 80
+    listener = balancers.listener(shop.aws, balancer.arn, port) if balancer else None
+    own = balancers.get_target_group(shop.aws, names.target_group)
+    if listener is None or own is None:
+        raise AwsError(
+            f"{names.balancer} has no listener on port {port} for {names.target_group}, so no traffic can be shifted",
+            state="Nothing was changed.",
+            next="./invoke fleet.create",
+        )
+    return Doors(listener, own, _ensure_targets(shop, names.trial_targets, place))
+
+
+def _ensure_targets(shop: Shop, name: str, place: Ground) -> str:
+    fleet, app = shop.recipe.fleet, shop.recipe.app
+    return balancers.ensure_target_group(
         shop.aws,
-        names.target_group,
+        name,
         {
             "Protocol": "HTTP",
             "Port": app.port,
@@ -32,12 +74,6 @@ def ensure(shop: Shop, place: Ground, entry: str) -> str:
         {"deregistration_delay.timeout_seconds": str(fleet.deregistration_delay)},
         ground.tags(shop),
     )
-    balancer = balancers.ensure(shop.aws, names.balancer, place.subnets, entry, ground.tags(shop))
-    forward = {"Type": "forward", "TargetGroupArn": target_group}
-    for request in _listeners(fleet.certificate_arn, forward):
-        balancers.ensure_listener(shop.aws, balancer.arn, request)
-    balancers.wait_active(shop.aws, shop.clock, names.balancer)
-    return target_group
 
 
 def _listeners(certificate: str, forward: dict[str, Any]) -> list[dict[str, Any]]:

@@ -57,6 +57,7 @@ def look(shop: Shop) -> list[Part]:
         Part("role and instance profile", names.web, roles.exists(shop.aws, names.web)),
         Part("security group", names.web, firewalls.find(shop.aws, names.web, vpc) is not None),
     ]
+    trials = balancers.get_target_group(shop.aws, names.trial_targets)
     if fleet.balancer or balancer or targets:
         there = firewalls.find(shop.aws, names.balancer_security, vpc) is not None
         parts += [
@@ -69,6 +70,11 @@ def look(shop: Shop) -> list[Part]:
         Part("launch template", names.template, template is not None, told),
         Part("Auto Scaling group", names.group, group is not None, grouped),
     ]
+    if shop.recipe.promote.traffic or trials:  # made by the first promotion that shifts the traffic
+        parts.append(Part("trial's target group", names.trial_targets, trials is not None))
+    if scene.trial is not None:
+        told = f"version {scene.trial.group.version}, {scene.trial.weight} % of the requests"
+        parts.append(Part("trial's Auto Scaling group", names.trial, True, told))
     return parts
 
 
@@ -116,20 +122,22 @@ def destroy(shop: Shop) -> list[str]:
     """Take the fleet down; images and parameters stay. Returns what was removed."""
     names, gone = shop.names, []
     with logbook.opened(shop, "fleet") as run, claims.held(shop, run.id, "fleet.destroy"):
-        group = groups.get(shop.aws, names.group)
         vpc = ground.vpc(shop)
-        if group is not None:
-            with shop.progress.phase(f"deleting {names.group} and its {len(group.members)} instance(s)"):
+        for name in (names.trial, names.group):
+            group = groups.get(shop.aws, name)
+            if group is None:
+                continue
+            with shop.progress.phase(f"deleting {name} and its {len(group.members)} instance(s)"):
                 refreshes.cancel(shop.aws, group.name)
                 groups.delete(shop.aws, shop.clock, group.name)
                 for member in group.members:
                     instances.terminate(shop.aws, shop.clock, member.id)
-            gone.append(names.group)
+            gone.append(name)
         with shop.progress.phase("deleting balancer, template, security groups and role"):
             if balancers.delete(shop.aws, shop.clock, names.balancer):
                 gone.append(names.balancer)
-            if balancers.delete_target_group(shop.aws, shop.clock, names.target_group):
-                gone.append(names.target_group)
+            targets = (names.trial_targets, names.target_group)
+            gone += [n for n in targets if balancers.delete_target_group(shop.aws, shop.clock, n)]
             if templates.delete(shop.aws, names.template):
                 gone.append(names.template)
             # The instances' group names the balancer's as a source, so it goes first.

@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from goldenami.flows import claims, logbook, scenery
+from goldenami.flows import claims, logbook, reaching, scenery
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.errors import AwsError, GateError, UsageError
 from goldenami.values.scene import Group
 from goldenami.values.summary import table
 from goldenami.walls import shell
-from goldenami.walls.aws import commands, groups, instances
+from goldenami.walls.aws import groups, instances
 from goldenami.walls.clock import attempts
 
 
@@ -36,8 +36,9 @@ class Machine:
 
 def every(shop: Shop) -> list[Machine]:
     """Every instance of the fleet, the oldest first."""
-    group = scenery.read(shop).group
-    members = {m.id: m for m in group.members} if group else {}
+    scene = scenery.read(shop)
+    grouped = [group for group in (scene.group, scene.trial.group if scene.trial else None) if group]
+    members = {m.id: m for group in grouped for m in group.members}
     found = []
     for one in instances.tagged(shop.aws, data.FLEET, shop.name):
         member = members.get(one.id)
@@ -109,8 +110,8 @@ def console(shop: Shop, instance: str) -> str:
     return instances.console(shop.aws, machine)
 
 
-def logs(shop: Shop, instance: str, lines: int, *, follow: bool, show: Callable[[str], None]) -> None:
-    """The service's journal, through Run Command; with `follow`, what comes, until interrupted.
+def logs(shop: Shop, instance: str, lines: int, *, follow: bool, show: Callable[[str], None], key: str = "") -> None:
+    """The service's journal, through Run Command or SSH; with `follow`, what comes, until interrupted.
 
     Raises:
         AwsError: The instance cannot be reached.
@@ -120,9 +121,7 @@ def logs(shop: Shop, instance: str, lines: int, *, follow: bool, show: Callable[
     for _ in attempts(shop.clock, timeout=float("inf") if follow else 0, every=2):
         since = f"--after-cursor='{cursor}'" if cursor else f"--lines={lines}"
         script = f"journalctl --unit={shop.name} --no-pager --show-cursor {since}"
-        said = commands.run(shop.aws, shop.clock, machine.id, script)
-        if said is None:
-            raise unmanaged(machine.id)
+        said = reaching.run(shop, machine, script, key=key)
         if said.code != 0:
             raise AwsError(f"the journal of {machine.id} cannot be read: {said.stderr.strip() or said.status}")
         text, mark, found = said.stdout.rpartition("-- cursor: ")
@@ -143,8 +142,7 @@ def ssh(shop: Shop, instance: str, key: str, command: str) -> int:
             next="set key_name under [fleet] in golden.toml, ./invoke fleet.create, then promote; or ./invoke logs",
         )
     machine = pick(shop, instance)
-    argv = ["ssh", "-o", "StrictHostKeyChecking=accept-new", *(["-i", key] if key else [])]
-    return shell.foreground([*argv, f"{shop.family.user}@{machine.address}", *([command] if command else [])])
+    return shell.foreground([*reaching.ssh(shop, machine, key), *([command] if command else [])])
 
 
 def terminate(shop: Shop, instance: str, *, decrement: bool, force: bool) -> Machine:
@@ -169,14 +167,6 @@ def terminate(shop: Shop, instance: str, *, decrement: bool, force: bool) -> Mac
         else:
             instances.terminate(shop.aws, shop.clock, machine.id)
     return machine
-
-
-def unmanaged(instance: str) -> AwsError:
-    """Why Run Command cannot reach an instance."""
-    return AwsError(
-        f"{instance} is not managed by Systems Manager: it has no SSM agent, or its role does not let the agent in",
-        next="set run_command = true under [fleet] in golden.toml, ./invoke fleet.create, then promote",
-    )
 
 
 def _last(machine: Machine, group: Group | None, found: list[Machine]) -> bool:

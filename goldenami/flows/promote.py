@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from goldenami.flows import choosing, claims, fleet, ledger, logbook, promotion_report, scenery, serving
+from goldenami.flows import choosing, claims, fleet, ledger, logbook, promotion_report, renewal, scenery, serving, trial
 from goldenami.flows.choosing import Options
 from goldenami.flows.claims import Held
-from goldenami.flows.roll import Roll, restore
 from goldenami.flows.shop import Shop
-from goldenami.flows.watching import Watch
 from goldenami.values import template as data
 from goldenami.values.errors import GateError, GoldenError
 from goldenami.values.images import Image
 from goldenami.values.promotion import Plan, plan
+from goldenami.values.room import Room
 from goldenami.values.scene import Scene
 from goldenami.values.timeline import Event, Timeline
 from goldenami.values.wish import Wish
-from goldenami.walls.aws import images, templates
+from goldenami.walls.aws import images, quotas, templates
 from goldenami.walls.runs import Run
 
 
@@ -30,6 +29,7 @@ class Preflight:
     scene: Scene
     plan: Plan
     running: Image | None
+    room: Room | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ def decide(shop: Shop, wanted: Wish) -> Preflight:
     scene = scenery.read(shop)
     source = scene.source
     running = images.get(shop.aws, source.image) if source and source.image.startswith("ami-") else None
-    return Preflight(wanted, scene, plan(wanted, scene), running)
+    room = quotas.room(shop.aws, shop.recipe.instance.type) if scene.group else None
+    return Preflight(wanted, scene, plan(wanted, scene, room), running, room)
 
 
 def promote(shop: Shop, options: Options) -> Result:
@@ -106,7 +107,7 @@ def carry(shop: Shop, wanted: Wish, why: str) -> Result:
 
 def _interrupted(image: Image) -> GoldenError:
     return GoldenError(
-        "interrupted; nobody watches the instance refresh now, and AWS goes on with it",
+        "interrupted; nobody watches the new instances now, and AWS goes on with what was begun",
         state="The production parameter and the template's default version are untouched.",
         next=f"./invoke promote --ami {image.id} watches it again; ./invoke rollback takes it back",
         exit_code=130,
@@ -120,10 +121,11 @@ def _carry(shop: Shop, run: Run, claim: Held, found: Preflight, image: Image, ti
         scene = scenery.read(shop)
     refresh = ""
     if scene.group is not None and decided.roll is not None:
-        refresh = _roll(shop, run, claim, found, version, image, timeline, why)
+        refresh = renewal.renew(shop, run, claim, found, version, timeline, why)
     elif scene.group is not None:
         with shop.progress.phase("the fleet runs it already"):
             serving.wait(shop, claim)
+    trial.end(shop, claim)
     claim.confirm()
     with shop.progress.phase("commit: default version, then the parameter"):
         ledger.commit(shop, run.id, scene, version, image, why, refresh)
@@ -159,45 +161,6 @@ def _make_version(shop: Shop, run: Run, scene: Scene, wanted: Wish, image: Image
     )
     shop.progress.say(f"{template.name} version {number}: version {source.number} with {image.id}")
     return number
-
-
-def _roll(
-    shop: Shop, run: Run, claim: Held, found: Preflight, version: int, image: Image, timeline: Timeline, why: str
-) -> str:
-    scene, group, decided = found.scene, found.scene.group, found.plan
-    assert group is not None
-    assert decided.roll is not None
-    assert scene.template is not None
-    old = group.number
-    began = shop.clock.now().isoformat(timespec="seconds")
-    watch = Watch(shop, run, version, timeline, began=began, old=tuple(m.id for m in group.members))
-    going = Roll(shop, claim, watch, timeline, group.name, scene.template.id, old, version, decided.roll, decided.adopt)
-    if decided.adopt:
-        shop.progress.say(f"going on with the instance refresh {decided.adopt} that was begun before")
-    with shop.progress.phase(f"renewing {group.desired} instance(s) of {group.name}"):
-        reason = going.forward()
-    if not reason:
-        return going.refresh
-    now = shop.clock.now().isoformat(timespec="seconds")
-    timeline.add(Event(now, "red", reason))
-    shop.progress.say(f"RED: {reason}")
-    going.back()
-    kept = watch.keep_evidence()
-    state = "The production parameter and the template's default version are untouched."
-    if old is not None and old != version:
-        with shop.progress.phase(f"back to version {old}"):
-            restore(shop, claim, group.name, scene.template.id, old)
-        now = shop.clock.now().isoformat(timespec="seconds")
-        timeline.add(Event(now, "restored", f"the whole fleet serves version {old} again"))
-        state = f"The fleet is back on version {old} and healthy. {state}"
-    images.tag(shop.aws, [image.id], {ledger.ROLLED_BACK: f"{now} {reason}"[:255]})
-    line = ledger.entry(shop, run.id, scene, image.id, version, going.refresh, f"{why}: {reason}", "rolled back")
-    ledger.write(shop, line)
-    raise GateError(
-        f"{image.name} ({image.id}) was not well: {reason}",
-        state=state,
-        next=f"less {kept[0] if kept else run.folder / 'promotion.md'}",
-    )
 
 
 def refuse(decided: Plan) -> None:

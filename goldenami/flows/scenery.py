@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from goldenami.flows.shop import Shop
-from goldenami.values.scene import Names, Scene
-from goldenami.walls.aws import groups, parameters, refreshes, templates
+from goldenami.values.names import Names
+from goldenami.values.scene import Scene, Trial
+from goldenami.walls.aws import balancers, groups, parameters, refreshes, templates
 
 
 def read(shop: Shop) -> Scene:
@@ -16,4 +17,16 @@ def read(shop: Shop) -> Scene:
         group=group,
         refreshes=tuple(refreshes.every(shop.aws, group.name)) if group else (),
         history=tuple(parameters.history(shop.aws, names.production)),
+        trial=_trial(shop),
     )
+
+
+def _trial(shop: Shop) -> Trial | None:
+    group = groups.get(shop.aws, shop.names.trial)
+    if group is None:
+        return None
+    balancer = balancers.get(shop.aws, shop.names.balancer)
+    shares = balancers.shares(shop.aws, balancer.arn) if balancer else {}
+    total = sum(shares.values())
+    mine = sum(weight for arn, weight in shares.items() if arn in group.target_groups)
+    return Trial(group, round(100 * mine / total) if total else 0)

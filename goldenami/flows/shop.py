@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from goldenami.values.families import FAMILIES, Family
+from goldenami.values.names import Names
 from goldenami.values.recipe import Recipe
-from goldenami.values.scene import Names
 from goldenami.values.targets import Target
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.clock import Clock

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from goldenami.flows import claims, ledger, promote_telling, scenery
+from goldenami.flows import claims, ledger, preflight_telling, scenery
 from goldenami.flows.shop import Shop
 from goldenami.values.claim import Claim
 from goldenami.values.returning import disagreements
@@ -63,7 +63,7 @@ def tell(shop: Shop, found: Status, *, as_json: bool) -> str:
     if as_json:
         return json.dumps(
             {
-                "now": promote_telling.now(shop, scene),
+                "now": preflight_telling.now(shop, scene),
                 "address": found.address,
                 "instances": [asdict(m) for m in scene.group.members] if scene.group else [],
                 "disagreements": list(found.disagreements),
@@ -74,7 +74,7 @@ def tell(shop: Shop, found: Status, *, as_json: bool) -> str:
             ensure_ascii=False,
             default=dict,
         )
-    facts = promote_telling.now(shop, scene)
+    facts = preflight_telling.now(shop, scene)
     if scene.pointer is not None:
         facts["pointer"] += f" ({found.names.get(scene.pointer.ami, 'not there any more!')})"
     if found.address:
@@ -84,7 +84,7 @@ def tell(shop: Shop, found: Status, *, as_json: bool) -> str:
         facts["in progress"] = f"{found.claim.what}, by {found.claim.who} since {found.claim.since} ({word})"
     parts = [pairs(facts)]
     if scene.group is not None:
-        parts += ["", promote_telling.members(scene)]
+        parts += ["", preflight_telling.members(scene)]
     parts += ["", "all parts agree" if not found.disagreements else "PARTS DO NOT AGREE (./invoke rollback repairs)"]
     parts += [f"  - {text}" for text in found.disagreements]
     if history:

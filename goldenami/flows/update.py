@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from goldenami.flows import claims, logbook, machines
+from goldenami.flows import claims, logbook, machines, reaching
 from goldenami.flows.machines import Machine
 from goldenami.flows.shop import Shop
-from goldenami.values.errors import GateError, UsageError
+from goldenami.values.errors import AwsError, GateError, UsageError
 from goldenami.walls import render
-from goldenami.walls.aws import commands, groups, images
+from goldenami.walls.aws import groups, images
 from goldenami.walls.runs import write_text
 
 _PATIENCE = 900.0  # seconds for fetch, build and health on one instance
@@ -25,7 +25,7 @@ class Updated:
     after: str
 
 
-def update(shop: Shop, ref: str, instance: str = "") -> list[Updated]:
+def update(shop: Shop, ref: str, instance: str = "", key: str = "") -> list[Updated]:
     """Update the instances one after the other; the first that fails ends it.
 
     An updated instance is no longer what its image says: it is tagged so, and `status` shows it. A new instance of the group
@@ -35,6 +35,7 @@ def update(shop: Shop, ref: str, instance: str = "") -> list[Updated]:
         shop: Where.
         ref: A branch, tag or commit of the application's repository; the recipe's when empty.
         instance: Only this one.
+        key: The private key's file, for an instance that only SSH reaches.
 
     Raises:
         UsageError: The source is a directory, or there is no instance.
@@ -65,18 +66,19 @@ def update(shop: Shop, ref: str, instance: str = "") -> list[Updated]:
         for machine in found:
             claim.beat()
             with shop.progress.phase(f"updating {machine.id} to {wanted}"):
-                done.append(_one(shop, machine, script, wanted, len(done)))
+                done.append(_one(shop, machine, script, wanted, key, len(done)))
     return done
 
 
-def _one(shop: Shop, machine: Machine, script: str, ref: str, before: int) -> Updated:
+def _one(shop: Shop, machine: Machine, script: str, ref: str, key: str, before: int) -> Updated:
     # Marked first: an update that is killed half-way has changed the instance, too.
     now = shop.clock.now().strftime("%Y-%m-%dT%H:%MZ")
     images.tag(shop.aws, [machine.id], {groups.DRIFTED: f"being updated to {ref}, {now}"[:255]})
-    said = commands.run(shop.aws, shop.clock, machine.id, script, timeout=_PATIENCE)
-    if said is None:
+    try:
+        said = reaching.run(shop, machine, script, key=key, timeout=_PATIENCE)
+    except AwsError:  # it was not reached
         images.untag(shop.aws, [machine.id], [groups.DRIFTED])
-        raise machines.unmanaged(machine.id)
+        raise
     for line in said.stdout.splitlines() + said.stderr.splitlines():
         shop.progress.record(line)
     found = re.search(r"^UPDATED ([0-9a-f]+) ([0-9a-f]+)$", said.stdout, re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -26,6 +27,7 @@ class Watch:
         version: The template version that is being carried.
         records: What was seen of each new instance.
         old: The instances that ran something else when the promotion began.
+        beside: A second group whose instances of that version are watched as well.
     """
 
     shop: Shop
@@ -37,13 +39,18 @@ class Watch:
     members: dict[str, Member] = field(default_factory=dict)
     old: tuple[str, ...] = ()
     managed: bool | None = None
+    beside: str = ""
+    _group: str = ""
     _journal: dict[str, float] = field(default_factory=dict)
     _activities: float = 0.0
 
     def look(self, group: Group) -> None:
         """Take the group's view over, and look into the journals when it is time."""
         now = self.shop.clock.monotonic()
-        new = {m.id: m for m in group.members if m.version == self.version}
+        self._group = group.name
+        other = groups.get(self.shop.aws, self.beside) if self.beside else None
+        members = [*group.members, *(other.members if other else ())]
+        new = {m.id: m for m in members if m.version == self.version}
         for identity, member in new.items():
             if identity not in self.records:
                 self.records[identity] = Record(identity, now)
@@ -73,7 +80,7 @@ class Watch:
         """Why to turn back; empty when there is no reason."""
         now = self.shop.clock.monotonic()
         for record in self.records.values():
-            if reason := verdict(record, now, grace, hold):
+            if reason := verdict(record, now, grace, hold, self.shop.recipe.promote.errors):
                 return reason
         return self._refused(now)
 
@@ -85,8 +92,9 @@ class Watch:
     @property
     def suspects(self) -> list[str]:
         """The instances that gave reason to turn back, or all new ones."""
-        now = self.shop.clock.monotonic()
-        return [r.id for r in self.records.values() if verdict(r, now, float("inf"))] or list(self.records)
+        now, errors = self.shop.clock.monotonic(), self.shop.recipe.promote.errors
+        ill = [r.id for r in self.records.values() if verdict(r, now, math.inf, errors=errors)]
+        return ill or list(self.records)
 
     def keep_evidence(self) -> list[str]:
         """Keep the console and the service's log of the instances that failed; returns the files."""
@@ -144,7 +152,7 @@ class Watch:
         self._activities = now
         failed = [
             a
-            for a in groups.activities(self.shop.aws, self.shop.names.group)
+            for a in groups.activities(self.shop.aws, self._group)
             if a.status == "Failed" and a.started >= self.began and "aunch" in a.description
         ]
         if len(failed) < _REFUSED_LAUNCHES:

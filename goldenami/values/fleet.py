@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from goldenami.values.kinds import AlarmName, Arn, Frozen, KeyName, Network, Section, SubnetId, Zone, key
+from goldenami.values.kinds import AlarmName, Arn, Frozen, KeyName, Network, Section, SubnetId, Weight, Zone, key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,6 +161,22 @@ class Promote(Section):
         example=300,
         ge=0,
         le=86400,
+    )
+    traffic: Annotated[tuple[Weight, ...], Frozen] = key(
+        (),
+        means="Percent of the requests that a second set of instances, with the new image, takes step by step before the"
+        " fleet's own are renewed; each step is watched. Empty: no such set, the canary is a part of the fleet.",
+        expected="a list of rising numbers from 1 to 100, the last one 100",
+        example=[10, 50, 100],
+    )
+    errors: int = key(
+        0,
+        means="Errors (lines at journald's level `err` or worse) that the service of a new instance may log while it is"
+        " watched; looked at where `run_command` lets the agent in.",
+        expected="a number from 0 to 1000",
+        example=0,
+        ge=0,
+        le=1000,
     )
     alarms: Annotated[tuple[AlarmName, ...], Frozen] = key(
         (),

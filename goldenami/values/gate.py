@@ -88,7 +88,7 @@ def note(record: Record, look: Look, now: float) -> Record:
     )
 
 
-def verdict(record: Record, now: float, grace: float, hold: float = math.inf) -> str:
+def verdict(record: Record, now: float, grace: float, hold: float = math.inf, errors: int | None = None) -> str:
     """Why to turn back because of this instance; empty when there is no reason.
 
     Args:
@@ -96,6 +96,7 @@ def verdict(record: Record, now: float, grace: float, hold: float = math.inf) ->
         now: Seconds on the flow's clock.
         grace: Seconds in service that a new instance has to become healthy.
         hold: Seconds in service after which others follow, or old ones go, whatever its health.
+        errors: Lines at level `err` or worse that its service's journal may have since boot; any number when None.
     """
     last, age = record.last, now - record.since
     served = 0.0 if record.service is None else now - record.service
@@ -123,4 +124,6 @@ def verdict(record: Record, now: float, grace: float, hold: float = math.inf) ->
         return f"{record.id} stopped answering {now - record.green:.0f} s after it had been healthy{seen}"
     if last.restarts and not last.gone:
         return f"the service of {record.id} was restarted {last.restarts} time(s) since it booted"
+    if errors is not None and (last.errors or 0) > errors and not last.gone:
+        return f"the service of {record.id} logged {last.errors} error(s) since it booted; [promote] errors allows {errors}"
     return ""

@@ -180,6 +180,7 @@ InstanceProfile = Annotated[str, AfterValidator(_text(r"[A-Za-z0-9+=,.@_-]{0,128
 Zone = Annotated[str, AfterValidator(_text(r"[a-z]"))]
 KeyName = Annotated[str, AfterValidator(_text(r"|[\x20-\x7e]{1,255}"))]
 AlarmName = Annotated[str, AfterValidator(_text(r"[\x20-\x7e]{1,255}"))]
+Weight = Annotated[int, Field(ge=1, le=100)]
 Arn = Annotated[str, AfterValidator(_text(r"|arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d{12}:[\x21-\x7e]+"))]
 VariableName = Annotated[str, AfterValidator(_text(r"[A-Za-z_][A-Za-z0-9_]*"))]
 Text = Annotated[str, AfterValidator(_plain)]

@@ -55,6 +55,11 @@ def hold(roll: Preferences) -> float:
     return held - max(3.0, min(10.0, 0.1 * held))
 
 
+def shifting(steps: int, watch: int, boot: float = 30) -> float:
+    """About how many seconds the traffic's way through so many weights takes."""
+    return boot + steps * watch if steps else 0.0
+
+
 def estimate(desired: int, roll: Preferences, boot: float = 30) -> float:
     """About how many seconds the roll takes, with so many for an instance to boot."""
     rounds = 2 if roll.checkpoints else 1

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldenami.values import images as tags
+from goldenami.values.names import Names
 from goldenami.values.recipe import Recipe
-from goldenami.values.scene import Names
 
 Statement = dict[str, Any]
 
@@ -48,14 +48,15 @@ def who(_place: Place) -> list[Statement]:
 def look(place: Place) -> list[Statement]:
     # Describe calls of EC2, Auto Scaling and Elastic Load Balancing know no resources.
     fleet = [
-        *("ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplates"),
+        *("ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:DescribeLaunchTemplates"),
         *("ec2:DescribeLaunchTemplateVersions", "autoscaling:DescribeAutoScalingGroups"),
         *("autoscaling:DescribeInstanceRefreshes", "autoscaling:DescribeScalingActivities"),
         *("elasticloadbalancing:DescribeLoadBalancers", "elasticloadbalancing:DescribeTargetGroups"),
-        "elasticloadbalancing:DescribeTargetHealth",
+        *("elasticloadbalancing:DescribeTargetHealth", "elasticloadbalancing:DescribeListeners"),
     ]
     read = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParameterHistory", "ssm:GetParametersByPath"]
-    return [allow("Look", fleet), allow("ReadPointers", read, pointers(place))]
+    quota = "servicequotas:GetServiceQuota"
+    return [allow("Look", [*fleet, quota]), allow("ReadPointers", read, pointers(place))]
 
 
 def pointers(place: Place) -> list[str]:
@@ -159,69 +160,5 @@ def register(place: Place) -> list[Statement]:
     return [allow("Targets", verbs, target)]
 
 
-def own(place: Place) -> list[Statement]:
-    """What makes and takes down the fleet's parts."""
-    names = place.names
-    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{names.group}")
-    web = [place.arn("iam", f"{kind}/{names.web}", region=False) for kind in ("role", "instance-profile")]
-    balancer = [
-        place.arn("elasticloadbalancing", what)
-        for what in (
-            f"loadbalancer/app/{names.balancer}/*",
-            f"targetgroup/{names.target_group}/*",
-            f"listener/app/{names.balancer}/*",
-        )
-    ]
-    elb = (
-        *("AddTags", "CreateListener", "CreateLoadBalancer", "CreateTargetGroup", "DeleteLoadBalancer"),
-        *("DeleteTargetGroup", "ModifyListener", "ModifyTargetGroup", "ModifyTargetGroupAttributes"),
-    )
-    iam = (
-        *("AddRoleToInstanceProfile", "CreateInstanceProfile", "CreateRole", "DeleteInstanceProfile", "DeleteRole"),
-        *("DeleteRolePolicy", "GetInstanceProfile", "PutRolePolicy", "RemoveRoleFromInstanceProfile"),
-    )
-    security = (
-        *("AuthorizeSecurityGroupIngress", "CreateSecurityGroup", "DeleteSecurityGroup"),
-        *("RevokeSecurityGroupIngress", "CreateLaunchTemplate", "DeleteLaunchTemplate", "CreateTags"),
-    )
-    parameters = [place.arn("ssm", f"parameter{parameter.name}") for parameter in place.recipe.parameters]
-    asg = ("CreateAutoScalingGroup", "UpdateAutoScalingGroup", "DeleteAutoScalingGroup", "CreateOrUpdateTags")
-    made = [
-        allow(
-            "LookAround",
-            [
-                "ec2:DescribeSecurityGroups",
-                "ec2:DescribeSubnets",
-                "ec2:DescribeVpcs",
-                "elasticloadbalancing:DescribeListeners",
-            ],
-        ),
-        allow("Group", [f"autoscaling:{verb}" for verb in asg], group),
-        allow("Balancer", [f"elasticloadbalancing:{verb}" for verb in elb], balancer),
-        allow("Role", [f"iam:{verb}" for verb in iam], web),
-        allow(
-            "Ground",
-            [f"ec2:{verb}" for verb in security],
-            [place.arn("ec2", f"{kind}/*") for kind in ("security-group", "launch-template", "vpc")],
-        ),
-        allow(
-            "ServiceRoles",
-            ["iam:CreateServiceLinkedRole"],
-            "*",
-            StringLike={
-                "iam:AWSServiceName": ["autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com"],
-            },
-        ),
-    ]
-    return [
-        *made,
-        *([allow("AppParameters", ["ssm:GetParameter", "ssm:PutParameter"], parameters)] if parameters else []),
-    ]
-
-
 def console(place: Place) -> list[Statement]:
     return [allow("Console", ["ec2:GetConsoleOutput"], machines(place))]
-
-
-def ground(_place: Place) -> list[Statement]:
-    return [allow("LookAround", ["ec2:DescribeSecurityGroups", "ec2:DescribeVpcs", "iam:GetInstanceProfile"])]

@@ -8,6 +8,7 @@ from typing import Any
 from goldenami.values import bake_permissions as baking
 from goldenami.values import image_permissions as life
 from goldenami.values.errors import UsageError
+from goldenami.values.ownership import ground, own, shift
 from goldenami.values.permissions import (
     Place,
     Statement,
@@ -15,11 +16,9 @@ from goldenami.values.permissions import (
     command,
     commit,
     console,
-    ground,
     launch,
     look,
     mark,
-    own,
     register,
     roll,
     terminate,
@@ -46,7 +45,7 @@ def tasks() -> Sequence[str]:
 
 
 _CHANGES = (who, look, claim)
-_PROMOTE = (*_CHANGES, commit, roll, command)
+_PROMOTE = (*_CHANGES, commit, roll, shift, command)
 _BAKE = (who, baking.survey, baking.build, baking.numbers)
 _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "bake": _BAKE,

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from goldenami.values import room
 from goldenami.values.pace import Preferences, preferences
 from goldenami.values.refusals import notes, refusals
+from goldenami.values.room import Room
 from goldenami.values.scene import Group, Scene
 from goldenami.values.wish import Wish
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is left to do, in this order: version, roll, default, pointer.
+    """What is left to do, in this order: version, traffic, roll, trial, default, pointer.
 
     Attributes:
         version: The template version to carry; None when it is still to be made.
         source: The version to make it from; None for the first version of a template that is still to be made.
         roll: How to renew the instances; None when nothing is to be renewed.
         adopt: The id of the refresh that is already doing that.
+        traffic: Percent of the requests that a trial takes before that, step by step.
+        trial: Whether one that an earlier promotion has left is to go.
         default: Whether the template's default version is to change.
         publish: Whether the production parameter is to change.
         refusals: Why it must not be done; with any, nothing is done.
@@ -31,6 +35,8 @@ class Plan:
     source: int | None
     roll: Preferences | None = None
     adopt: str = ""
+    traffic: tuple[int, ...] = ()
+    trial: bool = False
     default: bool = True
     publish: bool = True
     refusals: tuple[str, ...] = ()
@@ -39,29 +45,48 @@ class Plan:
     @property
     def unchanged(self) -> bool:
         """Whether everything is as asked for."""
-        return not (self.refusals or self.version is None or self.roll or self.default or self.publish)
+        left = self.version is None or self.roll or self.trial or self.default or self.publish
+        return not (self.refusals or left)
 
 
-def plan(wish: Wish, scene: Scene) -> Plan:
-    """Plan a promotion; also after one that was killed at any step, whose effects are part of the scene."""
+def plan(wish: Wish, scene: Scene, account: Room | None = None) -> Plan:
+    """Plan a promotion; also after one that was killed at any step, whose effects are part of the scene.
+
+    Args:
+        wish: What is asked for.
+        scene: The fleet as it is.
+        account: The account's room for more instances, where that is to be looked at.
+    """
     version = matching(wish.overrides, scene)
     group, active, source = scene.group, scene.active, scene.source
     roll: Preferences | None = None
     adopt = ""
+    traffic: tuple[int, ...] = ()
     if group is not None and not _settled(group, version):
-        roll = preferences(group.desired, wish, can_return=version is None or group.number != version)
+        weighed = bool(wish.traffic and group.desired and group.target_groups)
+        # After a shift of the traffic nothing is left to find out by a canary: the group is renewed all at once.
+        how = replace(wish, canary=100, watch=0) if weighed else wish
+        roll = preferences(group.desired, how, can_return=version is None or group.number != version)
         # One that is on its way back already is seen through to its end, and told as such.
         if active is not None and version is not None and active.version == version:
             adopt = active.id
+        traffic = wish.traffic if weighed and not adopt else ()
+    against, told = [*refusals(wish, scene, version, roll)], [*notes(wish, scene, roll)]
+    # What is under way has taken its room already.
+    if account is not None and group is not None and roll is not None and not adopt and scene.trial is None:
+        against += room.refusals(account, room.surge(group.desired, roll, traffic, wish.watch))
+        told += room.notes(account)
     return Plan(
         version=version,
         source=source.number if source else None,
         roll=roll,
         adopt=adopt,
+        traffic=traffic,
+        trial=scene.trial is not None,
         default=scene.template is None or version is None or scene.template.default != version,
         publish=scene.pointer is None or scene.pointer.ami != wish.ami,
-        refusals=tuple(refusals(wish, scene, version, roll)),
-        notes=tuple(notes(wish, scene, roll)),
+        refusals=tuple(against),
+        notes=tuple(told),
     )
 
 

@@ -59,6 +59,8 @@ def disagreements(scene: Scene) -> Iterator[str]:
         yield f"the group launches version {group.number} with {source.image}, the pointer names {pointer.ami}"
     if template is not None and group.number is not None and group.number != template.default:
         yield f"the group launches version {group.number}, the template's default is {template.default}"
+    if scene.trial is not None:
+        yield f"{scene.trial.group.name} of version {scene.trial.group.version} takes {scene.trial.weight} % of the requests"
     stray = [m for m in group.members if m.version != group.number and not m.lifecycle.startswith("Terminat")]
     if stray:
         told = ", ".join(f"{m.id} (version {m.version})" for m in stray)
@@ -80,7 +82,8 @@ def _running(scene: Scene) -> Iterator[str]:
         version = scene.template.versions.get(active.version)
         if version is not None:
             yield version.image
-    yield from (m.image for m in scene.group.members if m.image and not m.lifecycle.startswith("Terminat"))
+    members = [*scene.group.members, *(scene.trial.group.members if scene.trial else ())]
+    yield from (m.image for m in members if m.image and not m.lifecycle.startswith("Terminat"))
 
 
 def _good(image: Image | None) -> bool:

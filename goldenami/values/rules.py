@@ -24,7 +24,19 @@ OWN_TAGS = ("Name", "Version", "Environment", "Created", "Go", "PostgreSQL")
 
 def check(recipe: Recipe) -> list[Problem]:
     """Every problem that lies between keys, in the order of the recipe."""
-    rules = (_architecture, _root_volume, _go, _postgresql, _app, _database, _parameters, _fleet, _tags, _targets)
+    rules = (
+        _architecture,
+        _root_volume,
+        _go,
+        _postgresql,
+        _app,
+        _database,
+        _parameters,
+        _fleet,
+        _promote,
+        _tags,
+        _targets,
+    )
     return list(chain.from_iterable(rule(recipe) for rule in rules))
 
 
@@ -178,6 +190,14 @@ def _fleet(recipe: Recipe) -> Iterator[Problem]:
     if fleet.health.timeout >= fleet.health.interval:
         got = f"{fleet.health.timeout}, with an interval of {fleet.health.interval}"
         yield Problem((*at, "health", "timeout"), "less than interval", got, ((*at, "health", "interval"),))
+
+
+def _promote(recipe: Recipe) -> Iterator[Problem]:
+    steps, at = recipe.promote.traffic, ("promote", "traffic")
+    if steps and (list(steps) != sorted(set(steps)) or steps[-1] != 100):
+        yield Problem(at, "rising numbers, the last one 100", str(list(steps)))
+    if steps and not recipe.fleet.balancer:
+        yield Problem(at, "none with balancer = false: weights are the balancer's", "some", (("fleet", "balancer"),))
 
 
 def _tags(recipe: Recipe) -> Iterator[Problem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,61 +10,6 @@ from typing import Any
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html
 ROLLING = frozenset({"Pending", "InProgress", "Baking"})
 ENDING = frozenset({"Cancelling", "RollbackInProgress"})
-
-
-@dataclass(frozen=True)
-class Names:
-    """What the parts of a fleet are called, by the image's name; every part is found again by its name."""
-
-    image: str
-
-    @property
-    def template(self) -> str:
-        """The launch template."""
-        return f"{self.image}-template"
-
-    @property
-    def group(self) -> str:
-        """The Auto Scaling group."""
-        return f"{self.image}-asg"
-
-    @property
-    def target_group(self) -> str:
-        """The target group."""
-        return _short(self.image, "-tg")
-
-    @property
-    def balancer(self) -> str:
-        """The Application Load Balancer."""
-        return _short(self.image, "-alb")
-
-    @property
-    def balancer_security(self) -> str:
-        """The balancer's security group."""
-        return f"{self.image}-alb"
-
-    @property
-    def web(self) -> str:
-        """The instances' security group, their role and their instance profile."""
-        return f"{self.image}-web"
-
-    @property
-    def production(self) -> str:
-        """The parameter that names the AMI in production: the published pointer."""
-        return f"/goldenami/{self.image}/production"
-
-    @property
-    def claim(self) -> str:
-        """The parameter that says who is changing the fleet."""
-        return f"/goldenami/{self.image}/promotion"
-
-
-def _short(name: str, suffix: str) -> str:
-    # Elastic Load Balancing takes names of at most 32 characters.
-    if len(name) + len(suffix) <= 32:
-        return name + suffix
-    digest = hashlib.sha256(name.encode()).hexdigest()[:6]
-    return f"{name[: 32 - 7 - len(suffix)].rstrip('-')}-{digest}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -208,18 +152,28 @@ class Pointer:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """The group beside the fleet's own while the traffic is shifted, and the percent of the requests that it gets."""
+
+    group: Group
+    weight: int = 0
+
+
+@dataclass(frozen=True)
 class Scene:
     """All of it together.
 
     Attributes:
         history: Every version of the pointer, oldest first, the current one last.
         refreshes: The newest first.
+        trial: What a shift of the traffic under way, or one that died, has launched.
     """
 
     template: Template | None = None
     group: Group | None = None
     refreshes: tuple[Refresh, ...] = ()
     history: tuple[Pointer, ...] = field(default=())
+    trial: Trial | None = None
 
     @property
     def pointer(self) -> Pointer | None:

@@ -21,6 +21,7 @@ class Wish:
         warmup: Seconds before a new instance counts.
         unverified: Carry an image that has not passed its gates.
         alarms: CloudWatch alarms that roll back.
+        traffic: Percent of the requests that a trial beside the fleet takes first, step by step; none: no trial.
     """
 
     ami: str
@@ -31,3 +32,4 @@ class Wish:
     warmup: int = 30
     unverified: bool = False
     alarms: tuple[str, ...] = ()
+    traffic: tuple[int, ...] = ()

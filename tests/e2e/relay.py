@@ -20,11 +20,13 @@ class Relay:
 
     Attributes:
         calls: The names of the calls that change something, in their order.
+        looks: The names of those that do not.
     """
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
         self.calls: list[str] = []
+        self.looks: list[str] = []
         self._wanted: Callable[[str, str], bool] | None = None
         self._victim: Callable[[], int] = lambda: 0
         self.killed = threading.Event()
@@ -37,7 +39,9 @@ class Relay:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 name = relay.name(self.headers.get("X-Amz-Target", ""), body)
                 status, headers, answer = relay.forward(self.path, dict(self.headers), body)
-                if not name.startswith(_LOOKS):
+                if name.startswith(_LOOKS):
+                    relay.looks.append(name)
+                else:
                     relay.calls.append(name)
                     if relay.kill(name, body.decode(errors="replace")):
                         self.close_connection = True  # the reply is lost with the caller

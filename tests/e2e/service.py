@@ -44,6 +44,7 @@ class Service:
     good: str
     address: str
     clients: dict[str, Any] = field(default_factory=dict)
+    machines: dict[str, str] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
 
     def client(self, name: str) -> Any:
@@ -54,15 +55,7 @@ class Service:
     def image(self, kind: str, *, verified: bool = True) -> str:
         """An image that is as `ILL` says, made without a bake: a machine of the good image, changed and imaged."""
         ec2 = self.client("ec2")
-        script = f"#!/bin/bash\nset -e\n{ILL[kind]}sync\nsystemctl poweroff\n"
-        launched = ec2.run_instances(
-            ImageId=self.good, InstanceType="t3.micro", MinCount=1, MaxCount=1, UserData=script
-        )
-        machine = launched["Instances"][0]["InstanceId"]
-        deadline = time.monotonic() + 120
-        while (state := self._state(machine)) != "stopped":  # EC2's own waiter gives up on `pending`
-            assert time.monotonic() < deadline, state
-            time.sleep(0.5)
+        machine = self.machines.get(kind) or self._machine(kind)
         number = int(10 * time.time()) % 10**8  # no other module's images have it
         version, name = f"9.{number}.0", f"guestbook-golden-v9.{number}"
         tags = {t["Key"]: t["Value"] for t in ec2.describe_images(ImageIds=[self.good])["Images"][0]["Tags"]}
@@ -73,13 +66,29 @@ class Service:
         self.made.append(image)
         ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
         ec2.create_tags(Resources=[image], Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
-        ec2.terminate_instances(InstanceIds=[machine])
-        ec2.get_waiter("instance_terminated").wait(InstanceIds=[machine], WaiterConfig={"Delay": 1})
-        return image
+        return str(image)
+
+    def _machine(self, kind: str) -> str:
+        """A machine of the good image, made ill and stopped; it is imaged as often as a test asks."""
+        ec2 = self.client("ec2")
+        script = f"#!/bin/bash\nset -e\n{ILL[kind]}sync\nsystemctl poweroff\n"
+        launched = ec2.run_instances(
+            ImageId=self.good, InstanceType="t3.micro", MinCount=1, MaxCount=1, UserData=script
+        )
+        machine = launched["Instances"][0]["InstanceId"]
+        deadline = time.monotonic() + 120
+        while (state := self._state(machine)) != "stopped":  # EC2's own waiter gives up on `pending`
+            assert time.monotonic() < deadline, state
+            time.sleep(0.5)
+        self.machines[kind] = machine
+        return str(machine)
 
     def forget(self) -> None:
-        """Remove the images that were made here, and the pointer that may name one of them: each is a disk."""
+        """Remove the images and machines that were made here, and the pointer that may name one of them: each is a disk."""
         ec2 = self.client("ec2")
+        if machines := list(self.machines.values()):
+            ec2.terminate_instances(InstanceIds=machines)
+            ec2.get_waiter("instance_terminated").wait(InstanceIds=machines, WaiterConfig={"Delay": 1})
         for image in ec2.describe_images(ImageIds=self.made)["Images"] if self.made else []:
             ec2.deregister_image(ImageId=image["ImageId"])
             for disk in image["BlockDeviceMappings"]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
 from goldenami.values.images import Image
 from goldenami.values.promotion import Plan
-from goldenami.values.scene import Group, Member, Pointer, Refresh, Scene, Template, TemplateVersion
+from goldenami.values.scene import Group, Member, Pointer, Refresh, Scene, Template, TemplateVersion, Trial
 from goldenami.values.wish import Wish
 
 OLD, NEW, OTHER = (f"ami-{digit * 17}" for digit in "123")
@@ -42,7 +43,8 @@ def member(number: int, version: int, *, healthy: bool = True, target: str = "he
 def group(version: int | str = 1, desired: int = 1, members: tuple[Member, ...] | None = None, **more: Any) -> Group:
     if members is None:
         members = tuple(member(n, int(version)) for n in range(desired))
-    return Group("guestbook-asg", "lt-1", str(version), 1, more.pop("max", 5), desired, members, **more)
+    name = more.pop("name", "guestbook-asg")
+    return Group(name, "lt-1", str(version), 1, more.pop("max", 5), desired, members, **more)
 
 
 def scene(**more: Any) -> Scene:
@@ -82,12 +84,17 @@ def scenes(draw: st.DrawFn, *, calm: bool = False) -> Scene:
     refreshes = (Refresh("r-1", status, draw(st.none() | st.integers(1, count))),) if draw(st.booleans()) else ()
     suspended = ("Launch",) if not calm and draw(st.integers(0, 9)) == 0 else ()
     most = draw(st.integers(max(desired, 1) + calm, desired + 3))
-    there = group(version, desired, members, max=most, suspended=suspended)
-    return Scene(found, there, refreshes, history)
+    targets = ("arn:tg",) if draw(st.booleans()) else ()
+    there = group(version, desired, members, max=most, suspended=suspended, target_groups=targets)
+    left = Trial(group(draw(st.integers(1, count)), 2, name="guestbook-asg-trial"), draw(st.integers(0, 100)))
+    return Scene(found, there, refreshes, history, left if draw(st.booleans()) else None)
 
 
 def applied(scene: Scene, wished: Wish, decided: Plan, upto: int) -> Scene:
-    """The fleet after the first `upto` effects of a plan: version, refresh begun, refresh done, default, pointer."""
+    """The fleet after the first `upto` effects of a plan: version, refresh begun, refresh done, default, pointer.
+
+    A trial stands from the version on until the refresh is done; it has gone before the default changes.
+    """
     template, found = scene.template, scene.group
     assert template is not None
     number = decided.version
@@ -103,11 +110,14 @@ def applied(scene: Scene, wished: Wish, decided: Plan, upto: int) -> Scene:
         if upto >= 3:
             assert number is not None
             members = tuple(member(n, number) for n in range(found.desired))
-            found = Group(found.name, found.template_id, str(number), found.min, found.max, found.desired, members)
+            found = replace(found, version=str(number), members=members)
             refreshes = (Refresh("r-2", "Successful", number),)
     if upto >= 4 and number is not None:
         template = Template(template.id, template.name, number, template.latest, template.versions)
     history = scene.history
     if upto >= 5 and decided.publish:
         history = (*history, Pointer(wished.ami, len(history) + 1))
-    return Scene(template, found, refreshes, history)
+    left = scene.trial if upto < 4 else None
+    if decided.traffic and 1 <= upto < 4:
+        left = Trial(group(number or 1, 2, name="guestbook-asg-trial"), 50 if upto == 1 else 100)
+    return Scene(template, found, refreshes, history, left)

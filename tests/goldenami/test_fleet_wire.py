@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from goldenami.values.pace import Preferences
 from goldenami.values.template import overrides, token
-from goldenami.walls.aws import commands, parameters, refreshes, templates
+from goldenami.walls.aws import alarms, balancers, commands, parameters, refreshes, templates
 from goldenami.walls.clock import SystemClock
 from tests.goldenami.recipes import recipe
 from tests.goldenami.scenes import NEW, image
@@ -151,3 +151,39 @@ def test_an_instance_that_ssm_does_not_manage_is_none() -> None:
     with scripted() as wire:
         wire.refuse("ssm", "send_command", SENT, "InvalidInstanceId")
         assert commands.run(wire.aws, SystemClock(), "i-0123456789abcdef0", "true\nexit 3\n") is None
+
+
+LISTENER = "arn:aws:elasticloadbalancing:ap-northeast-2:123456789012:listener/app/guestbook-alb/1/2"
+
+
+def test_weights_are_shares_of_the_listeners_forward_action_without_stickiness() -> None:
+    forward = {
+        "TargetGroups": [{"TargetGroupArn": "arn:own", "Weight": 90}, {"TargetGroupArn": "arn:trial", "Weight": 10}],
+        "TargetGroupStickinessConfig": {"Enabled": False},
+    }
+    with scripted() as wire:
+        asked = {"ListenerArn": LISTENER, "DefaultActions": [{"Type": "forward", "ForwardConfig": forward}]}
+        wire.answer("elbv2", "modify_listener", asked, {})
+        balancers.weigh(wire.aws, LISTENER, {"arn:own": 90, "arn:trial": 10})
+        alone = {"ListenerArn": LISTENER, "DefaultActions": [{"Type": "forward", "TargetGroupArn": "arn:own"}]}
+        wire.answer("elbv2", "modify_listener", alone, {})
+        balancers.weigh(wire.aws, LISTENER, {"arn:own": 1})
+
+
+def test_the_shares_of_a_balancer_as_aws_describes_them() -> None:
+    groups = [{"TargetGroupArn": "arn:own", "Weight": 50}, {"TargetGroupArn": "arn:trial", "Weight": 0}]
+    actions = [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]
+    away = [{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301"}}]
+    told = [{"Port": 443, "DefaultActions": actions}, {"Port": 80, "DefaultActions": away}]
+    with scripted() as wire:
+        wire.answer("elbv2", "describe_listeners", {"LoadBalancerArn": "arn:alb"}, {"Listeners": told})
+        assert balancers.shares(wire.aws, "arn:alb") == {"arn:own": 50, "arn:trial": 0}
+
+
+def test_alarms_that_go_off_are_named_and_none_are_not_asked_for() -> None:
+    asked = {"AlarmNames": ["5xx", "slow"], "AlarmTypes": ["MetricAlarm", "CompositeAlarm"], "StateValue": "ALARM"}
+    told = {"MetricAlarms": [{"AlarmName": "slow"}], "CompositeAlarms": []}
+    with scripted() as wire:
+        wire.answer("cloudwatch", "describe_alarms", asked, told)
+        assert alarms.firing(wire.aws, ["5xx", "slow"]) == ["slow"]
+        assert alarms.firing(wire.aws, []) == []

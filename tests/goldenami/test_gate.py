@@ -65,6 +65,14 @@ def test_the_old_instances_do_not_wait_longer_than_they_must() -> None:
     assert "the old instances are sure to wait" in after(looks, grace=300, hold=30)
 
 
+def test_errors_in_the_service_s_journal_count_where_the_recipe_says_so() -> None:
+    record = note(note(Record("i-1", 0.0), GOOD, 5.0), Look("InService", target="healthy", probe=True, errors=3), 6.0)
+    assert verdict(record, 7.0, 60, errors=3) == ""
+    assert "logged 3 error(s)" in verdict(record, 7.0, 60, errors=2)
+    gone = note(record, Look("Terminating", errors=9), 8.0)
+    assert verdict(gone, 9.0, 60, errors=2) == "", "what it says while it is shut down is no matter"
+
+
 def test_a_probe_between_two_looks_counts() -> None:
     record = note(Record("i-1", 0.0), GOOD, 5.0)
     for second in range(3):

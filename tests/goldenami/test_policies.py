@@ -44,6 +44,15 @@ def test_promotion_may_not_touch_the_group_itself_nor_terminate() -> None:
     assert not actions & {"autoscaling:UpdateAutoScalingGroup", "ec2:TerminateInstances", "ec2:DeregisterImage"}
 
 
+def test_a_promotion_that_shifts_the_traffic_may_touch_the_trial_and_the_weights_alone() -> None:
+    place = Place("ap-northeast-2", "123456789012", recipe({"promote.traffic": [10, 100], "promote.alarms": ["5xx"]}))
+    found = {s["Sid"]: s for s in policy("promote", place)["Statement"]}
+    plain = {s["Sid"] for s in policy("promote", PLACE)["Statement"]}
+    assert set(found) - plain == {"Trial", "TrialTargets", "Weights", "LookAround", "Alarms"}
+    assert found["Trial"]["Resource"].endswith("autoScalingGroupName/guestbook-asg-trial")
+    assert found["Weights"]["Action"] == ["elasticloadbalancing:ModifyListener"]
+
+
 def test_an_unknown_task_is_told_what_there_is() -> None:
     with pytest.raises(UsageError, match="promote"):
         policy("fly", PLACE)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from goldenami.values.images import Image
 from goldenami.values.pace import canaries, hold, preferences
 from goldenami.values.promotion import plan
-from goldenami.values.scene import Pointer, Refresh, Scene, TemplateVersion
+from goldenami.values.scene import Pointer, Refresh, Scene, TemplateVersion, Trial
 from tests.goldenami.scenes import NEW, OLD, OTHER, applied, data, group, image, member, scene, scenes, template, wish
 
 
@@ -36,9 +36,12 @@ def test_no_healthy_instance_leaves_before_a_new_one_stands(desired: int, canary
     assert 0 < hold(found) < found.warmup + found.delay
 
 
-@given(scenes(), st.booleans())
-def test_whatever_the_fleet_the_plan_is_sound(found: Scene, verified: bool) -> None:
-    wished = wish(image=image(tags={"goldenami:verified": "x"} if verified else {}))
+TRAFFIC = st.sampled_from([(), (100,), (10, 50, 100)])
+
+
+@given(scenes(), st.booleans(), TRAFFIC)
+def test_whatever_the_fleet_the_plan_is_sound(found: Scene, verified: bool, traffic: tuple[int, ...]) -> None:
+    wished = wish(image=image(tags={"goldenami:verified": "x"} if verified else {}), traffic=traffic)
     decided = plan(wished, found)
     assert decided == plan(wished, found)
     if not verified:
@@ -55,11 +58,19 @@ def test_whatever_the_fleet_the_plan_is_sound(found: Scene, verified: bool) -> N
         assert decided.roll.auto_rollback or found.group.number == decided.version
     if decided.adopt:
         assert decided.roll is not None
+        assert not decided.traffic, "a refresh under way is seen through to its end"
+    if decided.traffic:
+        assert decided.roll is not None, "only beside a fleet that is renewed afterwards"
+        assert decided.roll.min_healthy == 100
+        assert not decided.roll.checkpoints
+        assert found.group.target_groups
+        assert found.group.desired
+    assert decided.trial == (found.trial is not None), "one that is left goes"
 
 
-@given(scenes(calm=True), st.integers(0, 5))
-def test_killed_after_any_step_the_next_plan_is_the_rest(found: Scene, upto: int) -> None:
-    wished = wish()
+@given(scenes(calm=True), st.integers(0, 5), TRAFFIC)
+def test_killed_after_any_step_the_next_plan_is_the_rest(found: Scene, upto: int, traffic: tuple[int, ...]) -> None:
+    wished = wish(traffic=traffic)
     decided = plan(wished, found)
     assume(not decided.refusals and found.template is not None)
     after = applied(found, wished, decided, upto)
@@ -71,6 +82,9 @@ def test_killed_after_any_step_the_next_plan_is_the_rest(found: Scene, upto: int
         assert rest.adopt, "no second refresh"
     if upto >= 3:
         assert rest.roll is None
+        assert not rest.traffic
+    if upto < 4 and decided.traffic and upto:
+        assert rest.trial, "what stands beside the fleet is not forgotten"
     if upto >= 4:
         assert not rest.default
     if upto == 5:
@@ -153,6 +167,14 @@ def test_unverified_is_loud() -> None:
     decided = plan(wish(image=replace(image(), tags={}), unverified=True), scene())
     assert decided.refusals == ()
     assert decided.notes[0].startswith("UNVERIFIED")
+
+
+def test_a_trial_that_was_left_is_something_to_do() -> None:
+    left = Trial(group(2, 1, name="guestbook-asg-trial"), 100)
+    history = (Pointer(OLD, 1), Pointer(NEW, 2))
+    found = scene(template=template(OLD, NEW, default=2), group=group(2), history=history, trial=left)
+    decided = plan(wish(), found)
+    assert (decided.roll, decided.trial, decided.unchanged) == (None, True, False)
 
 
 def test_nothing_to_do_is_said() -> None:

@@ -35,6 +35,7 @@ GOOD: list[dict[str, object]] = [
     {"fleet.subnet_ids": ["subnet-0123456789abcdef0", "subnet-0fedcba9876543210"]},
     {"fleet.client_cidrs": ["0.0.0.0/0", "::/0"]},
     {"promote": {"canary": 0, "watch_seconds": 0, "alarms": ["guestbook 5xx"]}},
+    {"promote": {"traffic": [10, 50, 100]}},
     AMAZON_LINUX,
     AMAZON_LINUX | {"runtime.go.url": "https://mirror.example/go.tar.gz"},
 ]
@@ -51,6 +52,10 @@ BAD: list[tuple[dict[str, object], str]] = [
     ({"fleet": {"certificate_arn": "cert"}}, "[fleet] certificate_arn"),
     ({"promote": {"canary": 101}}, "[promote] canary: expected a number from 0 to 100, got 101"),
     ({"promote": {"alarms": ["a"] * 11}}, "[promote] alarms"),
+    ({"promote": {"traffic": [0, 100]}}, "[promote] traffic"),
+    ({"promote": {"traffic": [50, 10, 100]}}, "[promote] traffic: expected rising numbers, the last one 100"),
+    ({"promote": {"traffic": [10, 50]}}, "[promote] traffic: expected rising numbers, the last one 100"),
+    ({"promote": {"traffic": [100]}, "fleet": {"balancer": False}}, "[promote] traffic: expected none with balancer"),
     ({"image.name": "Guestbook"}, "[image] name: expected a lower-case name"),
     ({"image.name": "a" * 41}, "[image] name"),
     ({"image.name": "guest_book"}, "[image] name"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -16,6 +16,9 @@ from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
 from goldenami.walls.aws.tags import pairs
 from goldenami.walls.clock import Clock, attempts
+
+if TYPE_CHECKING:
+    from mypy_boto3_elbv2.type_defs import ActionTypeDef, ListenerTypeDef
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,47 @@ def ensure(
 
 def ensure_listener(aws: Connection, balancer: str, request: Mapping[str, Any]) -> None:
     """A listener on this port that does just that; made or corrected."""
-    elb = aws.client("elbv2")
-    pages = elb.get_paginator("describe_listeners").paginate(LoadBalancerArn=balancer)
-    found = [one for page in pages for one in page["Listeners"] if one.get("Port") == request["Port"]]
+    found = listener(aws, balancer, request["Port"])
     if found:
-        elb.modify_listener(ListenerArn=found[0]["ListenerArn"], **request)
+        aws.client("elbv2").modify_listener(ListenerArn=found, **request)
     else:
-        elb.create_listener(LoadBalancerArn=balancer, **request)
+        aws.client("elbv2").create_listener(LoadBalancerArn=balancer, **request)
+
+
+def listener(aws: Connection, balancer: str, port: int) -> str | None:
+    """The ARN of the listener on this port, or None."""
+    return next((one["ListenerArn"] for one in _listeners(aws, balancer) if one.get("Port") == port), None)
+
+
+def shares(aws: Connection, balancer: str) -> dict[str, int]:
+    """The weight of each target group, by its ARN, that a balancer's listeners forward to by default."""
+    found: dict[str, int] = {}
+    for one in _listeners(aws, balancer):
+        for action in one.get("DefaultActions", []):
+            if action["Type"] != "forward":
+                continue
+            groups = action.get("ForwardConfig", {}).get("TargetGroups", [])
+            found |= {group["TargetGroupArn"]: group.get("Weight", 1) for group in groups}
+            if not groups and "TargetGroupArn" in action:
+                found[action["TargetGroupArn"]] = 1
+    return found
+
+
+def weigh(aws: Connection, listener: str, shares: Mapping[str, int]) -> None:
+    """Let a listener forward to these target groups by their weights; to one alone when there is one.
+
+    Without stickiness to a target group: when a weight falls to nothing, no client may stay behind.
+    Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_ModifyListener.html
+    """
+    forward: ActionTypeDef = {"Type": "forward"}
+    if len(shares) == 1:
+        forward["TargetGroupArn"] = next(iter(shares))
+    else:
+        forward["ForwardConfig"] = {
+            "TargetGroups": [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in shares.items()],
+            "TargetGroupStickinessConfig": {"Enabled": False},
+        }
+    aws.client("elbv2").modify_listener(ListenerArn=listener, DefaultActions=[forward])
 
 
 def wait_active(aws: Connection, clock: Clock, name: str, timeout: float = 600) -> Balancer:
@@ -194,3 +231,8 @@ def delete_target_group(aws: Connection, clock: Clock, name: str, timeout: float
             refused = error
     assert refused is not None
     raise refused
+
+
+def _listeners(aws: Connection, balancer: str) -> list[ListenerTypeDef]:
+    pages = aws.client("elbv2").get_paginator("describe_listeners").paginate(LoadBalancerArn=balancer)
+    return [one for page in pages for one in page["Listeners"]]

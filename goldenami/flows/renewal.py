@@ -1,0 +1,88 @@
+"""Renew the fleet's instances: the traffic first where it is shifted by weight, then the group; all of it back when it is red."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from goldenami.flows import ledger, trial
+from goldenami.flows.claims import Held
+from goldenami.flows.roll import Roll, restore
+from goldenami.flows.shop import Shop
+from goldenami.flows.trial import Trial
+from goldenami.flows.watching import Watch
+from goldenami.values.errors import GateError
+from goldenami.values.timeline import Event, Timeline
+from goldenami.walls.aws import images
+from goldenami.walls.runs import Run
+
+if TYPE_CHECKING:
+    from goldenami.flows.promote import Preflight
+
+
+def renew(shop: Shop, run: Run, claim: Held, found: Preflight, version: int, timeline: Timeline, why: str) -> str:
+    """Bring every instance of the group to a template version.
+
+    Returns:
+        The id of the instance refresh that did it.
+
+    Raises:
+        GateError: The gate was red; the fleet is back on what it ran before.
+    """
+    scene, group, decided, wanted = found.scene, found.scene.group, found.plan, found.wish
+    assert group is not None
+    assert decided.roll is not None
+    assert scene.template is not None
+    began = _now(shop)
+    watch = Watch(shop, run, version, timeline, began=began, old=tuple(m.id for m in group.members))
+    shift = Trial(shop, claim, watch, timeline, group.desired, version, decided.traffic, wanted.watch, wanted.alarms)
+    roll = Roll(
+        shop, claim, watch, timeline, group.name, scene.template.id, group.number, version, decided.roll, decided.adopt
+    )
+    reason = shift.forward() if decided.traffic else ""
+    if not reason:
+        watch.beside = shop.names.trial if decided.traffic or scene.trial else ""
+        if decided.adopt:
+            shop.progress.say(f"going on with the instance refresh {decided.adopt} that was begun before")
+        with shop.progress.phase(f"renewing {group.desired} instance(s) of {group.name}"):
+            reason = roll.forward()
+    if reason:
+        _turn_back(shop, run, claim, found, shift, roll, reason, why)
+    return roll.refresh
+
+
+def _turn_back(
+    shop: Shop, run: Run, claim: Held, found: Preflight, shift: Trial, roll: Roll, reason: str, why: str
+) -> None:
+    """Requests back, group back, trial away; then say what was seen.
+
+    Raises:
+        GateError: Always.
+    """
+    scene, image, timeline = found.scene, found.wish.image, roll.timeline
+    assert image is not None
+    timeline.add(Event(_now(shop), "red", reason))
+    shop.progress.say(f"RED: {reason}")
+    if found.plan.traffic:
+        shift.back()
+    if roll.refresh:
+        roll.back()
+    kept = roll.watch.keep_evidence()
+    state = "The production parameter and the template's default version are untouched."
+    if roll.old is not None and roll.old != roll.new:
+        with shop.progress.phase(f"back to version {roll.old}"):
+            restore(shop, claim, roll.group, roll.template, roll.old)
+        timeline.add(Event(_now(shop), "restored", f"the whole fleet serves version {roll.old} again"))
+        state = f"The fleet is back on version {roll.old} and healthy. {state}"
+    trial.end(shop, claim)
+    images.tag(shop.aws, [image.id], {ledger.ROLLED_BACK: f"{_now(shop)} {reason}"[:255]})
+    line = ledger.entry(shop, run.id, scene, image.id, roll.new, roll.refresh, f"{why}: {reason}", "rolled back")
+    ledger.write(shop, line)
+    raise GateError(
+        f"{image.name} ({image.id}) was not well: {reason}",
+        state=state,
+        next=f"less {kept[0] if kept else run.folder / 'promotion.md'}",
+    )
+
+
+def _now(shop: Shop) -> str:
+    return shop.clock.now().isoformat(timespec="seconds")

@@ -1,0 +1,71 @@
+"""What the parts of a fleet are called: every part is found again by its name."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the parts of a fleet are called, by the image's name; every part is found again by its name."""
+
+    image: str
+
+    @property
+    def template(self) -> str:
+        """The launch template."""
+        return f"{self.image}-template"
+
+    @property
+    def group(self) -> str:
+        """The Auto Scaling group."""
+        return f"{self.image}-asg"
+
+    @property
+    def trial(self) -> str:
+        """The Auto Scaling group that stands beside the fleet's own while the traffic is shifted by weight."""
+        return f"{self.image}-asg-trial"
+
+    @property
+    def trial_targets(self) -> str:
+        """The trial's target group."""
+        return _short(self.image, "-tg-trial")
+
+    @property
+    def target_group(self) -> str:
+        """The target group."""
+        return _short(self.image, "-tg")
+
+    @property
+    def balancer(self) -> str:
+        """The Application Load Balancer."""
+        return _short(self.image, "-alb")
+
+    @property
+    def balancer_security(self) -> str:
+        """The balancer's security group."""
+        return f"{self.image}-alb"
+
+    @property
+    def web(self) -> str:
+        """The instances' security group, their role and their instance profile."""
+        return f"{self.image}-web"
+
+    @property
+    def production(self) -> str:
+        """The parameter that names the AMI in production: the published pointer."""
+        return f"/goldenami/{self.image}/production"
+
+    @property
+    def claim(self) -> str:
+        """The parameter that says who is changing the fleet."""
+        return f"/goldenami/{self.image}/promotion"
+
+
+def _short(name: str, suffix: str) -> str:
+    # Elastic Load Balancing takes names of at most 32 characters.
+    if len(name) + len(suffix) <= 32:
+        return name + suffix
+    digest = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return f"{name[: 32 - 7 - len(suffix)].rstrip('-')}-{digest}{suffix}"

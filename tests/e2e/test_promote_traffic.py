@@ -1,0 +1,120 @@
+"""The traffic shifted by weight: a trial beside the fleet takes its share step by step, or none again when it is ill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.client import Client
+from tests.e2e.relay import Relay
+from tests.e2e.service import Service
+from tests.e2e.test_promote_crash import killed
+from tests.e2e.workspace import Workspace, colleague
+
+pytestmark = pytest.mark.fleet
+
+TRIAL = "guestbook-asg-trial"
+
+
+@pytest.fixture
+def weighed(service: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
+    """Another checkout whose recipe shifts the traffic, and whose calls all go through a relay."""
+    service.resize(1)
+    info = service.shop.cloud()
+    with Relay(info["endpoint"]) as relay:
+        other = colleague(service.shop, tmp_path / "weighed")
+        other.edit("golden.toml", "[promote]", "[promote]\ntraffic = [10, 50, 100]")
+        other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
+        other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
+        other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}
+        yield other, relay
+
+
+def forward(service: Service) -> dict[str, int]:
+    """The weight of each target group that the listener forwards to, by name."""
+    elb = service.client("elbv2")
+    (balancer,) = elb.describe_load_balancers(Names=["guestbook-alb"])["LoadBalancers"]
+    (listener,) = elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
+    (action,) = listener["DefaultActions"]
+    groups: list[dict[str, Any]] = action.get("ForwardConfig", {}).get("TargetGroups", [])
+    found = {group["TargetGroupArn"]: group.get("Weight", 1) for group in groups} or {action["TargetGroupArn"]: 1}
+    return {arn.split("/")[1]: weight for arn, weight in found.items()}
+
+
+def at_rest(service: Service, image: str) -> None:
+    """One group, of this image alone, takes all the requests; nothing is left beside it."""
+    assert (service.pointer(), service.running()) == (image, [image])
+    assert forward(service) == {"guestbook-tg": 1}
+    assert not service.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[TRIAL])[
+        "AutoScalingGroups"
+    ]
+    status = service.status()
+    assert (status["disagreements"], status["claim"]) == ([], None)
+
+
+def weights(relay: Relay) -> list[str]:
+    return [name for name in relay.calls if name == "ModifyListener"]
+
+
+def test_a_good_image_takes_the_requests_step_by_step_and_none_is_lost(
+    service: Service, weighed: tuple[Workspace, Relay]
+) -> None:
+    shop, _ = weighed
+    image, versions = service.image("well"), service.versions()
+    planned = json.loads(shop.ok("promote", "--ami", image, "--plan", "--json"))
+    assert planned["plan"]["traffic"] == [10, 50, 100]
+    assert (service.versions(), forward(service)) == (versions, {"guestbook-tg": 1})
+    with Client(service.address) as client:
+        told = json.loads(shop.ok("promote", "--ami", image, "--json"))
+    assert client.per_second >= 20
+    assert client.failures == []
+    at_rest(service, image)
+    assert service.versions() == [*versions, image]
+    texts = [event["text"] for event in told["timeline"]]
+    assert [text[:4].strip() for text in texts if "of the requests go to" in text] == ["10 %", "50 %", "100"]
+    report = max((shop.root / "build").glob("*/promotion.json"))
+    assert all(item["ok"] for item in json.loads(report.read_text())["checklist"])
+
+
+def test_a_bad_image_gets_no_requests_any_more_and_the_fleet_was_never_touched(
+    service: Service, weighed: tuple[Workspace, Relay]
+) -> None:
+    shop, _ = weighed
+    bad, before, refreshes = service.image("crashes"), service.pointer(), len(service.refreshes())
+    members = [one["id"] for one in service.status()["instances"]]
+    with Client(service.address) as client:
+        done = shop.invoke("promote", "--ami", bad, "--watch", "40s")
+    assert done.returncode == 5, done.stderr[-3000:]
+    assert "10 % of the requests" in done.stderr
+    assert "50 % of the requests" not in done.stderr
+    # It is healthy at first and takes a tenth of the requests, until our own probes find it gone: within seconds.
+    assert len(client.failures) <= 0.1 * client.rate * 15, client.failures
+    at_rest(service, before)
+    assert [one["id"] for one in service.status()["instances"]] == members
+    assert len(service.refreshes()) == refreshes, "no instance refresh"
+
+
+@pytest.mark.parametrize(("number", "goes_on"), [(2, "promote"), (4, "promote"), (3, "rollback")])
+def test_killed_while_the_traffic_is_shifted(
+    service: Service, weighed: tuple[Workspace, Relay], number: int, goes_on: str
+) -> None:
+    shop, relay = weighed
+    image, before, versions = service.image("well"), service.pointer(), service.versions()
+
+    def nth(name: str, _: str) -> bool:
+        return name == "ModifyListener" and len(weights(relay)) == number
+
+    relay.calls.clear()
+    with Client(service.address) as client:
+        killed(shop, relay, nth, "promote", "--ami", image)
+        if goes_on == "promote":
+            shop.ok("promote", "--ami", image)
+        else:
+            assert shop.ok("rollback").strip() == before
+    assert client.failures == []
+    at_rest(service, image if goes_on == "promote" else before)
+    assert service.versions() == [*versions, image], "one version"
