@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from invoke import Exit, Task
 
 import tasks
-from goldenami.values import errors
+from goldenami.values import errors, policies
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -121,3 +121,13 @@ def test_every_task_says_what_it_does_and_what_its_options_mean() -> None:
 def test_every_task_can_be_called() -> None:
     made = {value for value in vars(tasks).values() if isinstance(value, Task)}
     assert made == {tasks.namespace[name] for name in tasks.namespace.task_names}
+
+
+# What works on this machine alone, or says what a policy is.
+WITHOUT_POLICY = {"test", "docs", "iam.policy", "local.up", "local.down", "local.status", "local.reset"}
+WITHOUT_POLICY |= {"schedule.install", "schedule.status", "schedule.remove"}
+
+
+def test_every_task_that_asks_aws_has_a_policy() -> None:
+    names = {name.replace("_", "-") for name in tasks.namespace.task_names}
+    assert names - WITHOUT_POLICY - set(policies.tasks()) == set()
