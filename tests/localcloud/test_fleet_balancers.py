@@ -20,16 +20,13 @@ from fleet_lab import Visitors
 
 from localcloud import control
 
-pytestmark = [
-    pytest.mark.fleet,
-    pytest.mark.skipif(
-        not (shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")), reason="needs HAProxy"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")), reason="needs HAProxy"
+)
 
 
-def run_two(town: Any) -> tuple[str, list[str]]:
-    arn = town.make_balancer()
+def run_two(town: Any, delay: float = 0.5) -> tuple[str, list[str]]:
+    arn = town.make_balancer(delay)
     town.make_group(town.template(town.bake("v1")), 2, TargetGroupARNs=[arn], HealthCheckType="ELB")
     instances = town.in_service(2)
     town.healthy(arn, 2)
@@ -67,13 +64,14 @@ def test_a_member_that_fails_its_health_check_is_replaced_after_the_grace_period
 
 
 def test_no_request_fails_while_members_are_replaced(town: Any) -> None:
-    arn, instances = run_two(town)
+    # A request that outlasts the delay is cut, as on AWS. All of this is one process, where a busy machine makes any wait.
+    arn, instances = run_two(town, delay=3)
     with Visitors(town.address) as visitors:
         for one in instances:
             town.autoscaling.terminate_instance_in_auto_scaling_group(
                 InstanceId=one, ShouldDecrementDesiredCapacity=False
             )
-            eventually(lambda one=one: one not in town.members() and len(town.members("InService")) == 2, 10)
+            eventually(lambda one=one: one not in town.members() and len(town.members("InService")) == 2, 20)
             town.healthy(arn, 2)
     assert visitors.failures == []
     assert len(visitors.served) > 20
@@ -82,7 +80,7 @@ def test_no_request_fails_while_members_are_replaced(town: Any) -> None:
 def test_a_request_in_flight_ends_before_its_target_goes(town: Any) -> None:
     arn, instances = run_two(town)
     town.elbv2.modify_target_group_attributes(
-        TargetGroupArn=arn, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "2"}]
+        TargetGroupArn=arn, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "6"}]
     )
     answers: list[Any] = []
     threads = [threading.Thread(target=lambda: answers.append(town.get("/slow"))) for _ in range(4)]
@@ -94,7 +92,7 @@ def test_a_request_in_flight_ends_before_its_target_goes(town: Any) -> None:
         thread.join()
     assert [status for status, _ in answers] == [200] * 4
     assert "draining" in town.health(arn).values()
-    eventually(lambda: len(town.health(arn)) == 1, 8)
+    eventually(lambda: len(town.health(arn)) == 1, 15)
     assert set(town.health(arn)) < set(instances)
 
 
