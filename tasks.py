@@ -671,18 +671,17 @@ def fleet_destroy(opened: Opened, plan: bool = False, yes: bool = False, json: b
 
 @task(
     help={
-        "e2e": "only the end-to-end tests of the bake",
-        "fleet": "only the tests that renew whole fleets of machines",
+        "e2e": "only what boots machines",
         "quick": "leave out what boots machines",
         "k": "only tests that match",
     }
 )
 @command
-def test(_: Context, e2e: bool = False, quick: bool = False, fleet: bool = False, k: str = "") -> None:
-    """Run the linters and the tests, from quoting to a real bake on the local cloud."""
+def test(_: Context, e2e: bool = False, quick: bool = False, k: str = "") -> None:
+    """Run the linters and the tests, from quoting to real bakes and promotions on the local cloud."""
     from goldenami.flows import selftest
 
-    raise Exit(code=selftest.run(ROOT, e2e=e2e, quick=quick, fleet=fleet, keyword=k))
+    raise Exit(code=selftest.run(ROOT, e2e=e2e, quick=quick, keyword=k))
 
 
 @task

@@ -17,6 +17,13 @@ hypothesis.settings.register_profile("desk", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What renews whole fleets of machines boots machines."""
+    for item in items:
+        if item.get_closest_marker("fleet") is not None:
+            item.add_marker("e2e")
+
+
 class BeyondLoopbackError(RuntimeError):
     """A test reached for the network. No OSError, so that nothing takes it for a server that does not answer."""
 

@@ -184,3 +184,9 @@ def test_no_error_passes_in_silence() -> None:
 def test_no_module_is_called_after_nothing() -> None:
     empty = ("util", "helper", "common", "misc", "manager")
     assert against(PRODUCT, lambda path: [word for word in empty if word in path.stem]) == []
+
+
+def test_no_two_test_modules_have_one_name() -> None:
+    """pytest imports a module by its name alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
