@@ -224,12 +224,12 @@ def rebuild(opened: Opened, if_needed: bool = False, plan: bool = False, json: b
     image or the promotion was refused or taken back, 6 AWS refused, 7 another rebuild (or promotion) is at it, 130
     interrupted (the next one goes on).
     """
+    from goldenami.flows import due, rebuild_report
     from goldenami.flows import rebuild as flow
-    from goldenami.flows import rebuild_report
 
     shop = opened()
     if plan:
-        print(rebuild_report.page(shop, flow.look(shop), if_needed=if_needed, as_json=json))
+        print(rebuild_report.page(shop, due.look(shop), if_needed=if_needed, as_json=json))
         return
     outcome = flow.rebuild(shop, if_needed=if_needed)
     say(rebuild_report.summary(outcome))

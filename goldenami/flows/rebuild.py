@@ -8,9 +8,10 @@ from goldenami.flows import (
     bake,
     choosing,
     claims,
+    diff,
+    due,
     logbook,
     notifying,
-    pending,
     planning,
     promote,
     prune,
@@ -18,13 +19,13 @@ from goldenami.flows import (
     sweep,
 )
 from goldenami.flows.claims import Held
+from goldenami.flows.due import Found
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
 from goldenami.values.changes import Change, changes
+from goldenami.values.differences import Comparison
 from goldenami.values.images import Image
-from goldenami.values.reasons import Reason, Stock, about_packages, reasons
 from goldenami.values.rebuilding import Names, Record, parse
-from goldenami.values.versions import Version
 from goldenami.walls import processes
 from goldenami.walls.aws import images, parameters
 from goldenami.walls.aws.errors import explain
@@ -32,33 +33,22 @@ from goldenami.walls.runs import Run
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was read and decided; nothing was changed.
+class Outcome:
+    """How a rebuild ended well.
 
     Attributes:
-        packages: What is known about waiting package updates, and how.
-        before: What is in production, or the candidate where nothing is.
-        version: What a bake of now would be called.
-        unfinished: A rebuild that ended before it was done, which the next one goes on with.
+        changes: What the tags of the two images and their bases say differently.
+        inside: What is in them differently; None where there was no image before.
+        removed: What was tidied up.
+        untold: The places that could not be told, with the reason.
     """
-
-    stock: Stock
-    reasons: tuple[Reason, ...]
-    packages: str
-    before: Image | None
-    version: Version
-    unfinished: Record | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a rebuild ended well."""
 
     record: Record
     found: Found
     image: Image | None
     run: Run
     changes: tuple[Change, ...] = ()
+    inside: Comparison | None = None
     removed: tuple[str, ...] = ()
     untold: tuple[str, ...] = ()
 
@@ -66,29 +56,6 @@ class Outcome:
     def unchanged(self) -> bool:
         """Whether there was no reason for it."""
         return self.record.state == "unchanged"
-
-
-def look(shop: Shop) -> Found:
-    """Read and decide; nothing is changed."""
-    known = planning.look(shop)
-    candidate = _named(shop, known.images, shop.candidate)
-    stock = _stock(shop, candidate, known)
-    now = shop.clock.now()
-    latest = last(shop)
-    return Found(
-        stock=stock,
-        reasons=reasons(stock, shop.recipe.rebuild.max_age_days, now),
-        packages=about_packages(stock, now),
-        before=_named(shop, known.images, shop.names.production) or candidate,
-        version=planning.next_version(shop, known, planning.Options()),
-        unfinished=latest if latest and latest.state == "running" else None,
-    )
-
-
-def last(shop: Shop) -> Record | None:
-    """How the latest rebuild went, wherever it ran."""
-    found = parameters.get(shop.aws, Names(shop.name).record)
-    return parse(found.value) if found else None
 
 
 def rebuild(shop: Shop, *, if_needed: bool = False) -> Outcome:
@@ -106,7 +73,7 @@ def rebuild(shop: Shop, *, if_needed: bool = False) -> Outcome:
     ):
         record = Record(run.id, f"{shop.clock.now():%Y-%m-%dT%H:%M:%S}", _us())
         try:
-            found = look(shop)
+            found = due.look(shop)
             if found.unfinished:
                 dead = found.unfinished
                 shop.progress.say(f"going on with the rebuild {dead.run}, which ended at: {dead.step}")
@@ -128,7 +95,7 @@ def _carry_out(shop: Shop, run: Run, claim: Held, record: Record, found: Found) 
     record = _keep(shop, run, claim, record.at("bake"))
     baked = bake.bake(shop, planning.Options(since=record.since))
     record = _keep(shop, run, claim, record.at("compare", ami=baked.image.id, version=str(baked.version)))
-    differences = _changes(shop, record, baked.image)
+    differences, inside = _compared(shop, record, baked.image)
     if shop.recipe.rebuild.auto_promote and not record.promoted:
         record = _keep(shop, run, claim, record.at("promote"))
         promote.promote(shop, choosing.Options(ami=baked.image.id, why="rebuild"))
@@ -137,7 +104,7 @@ def _carry_out(shop: Shop, run: Run, claim: Held, record: Record, found: Found) 
     removed = _tidy(shop)
     record = _keep(shop, run, claim, record.at("report"))
     ended = record.at("done", state="finished", ended=_now(shop))
-    outcome = Outcome(ended, found, baked.image, run, differences, removed)
+    outcome = Outcome(ended, found, baked.image, run, differences, inside, removed)
     return _close(shop, run, outcome)
 
 
@@ -205,41 +172,16 @@ def _tidy(shop: Shop) -> tuple[str, ...]:
     return (*gone, *(f"removed {left.kind} {left.id} of run {left.run_id}" for left in swept.removable))
 
 
-def _changes(shop: Shop, record: Record, image: Image) -> tuple[Change, ...]:
+def _compared(shop: Shop, record: Record, image: Image) -> tuple[tuple[Change, ...], Comparison | None]:
+    """What the new image has differently from the one that was there: by their tags, and by what their bakes wrote down."""
     before = images.get(shop.aws, record.before) if record.before else None
-    return tuple(changes(before, image, _base(shop, before), _base(shop, image)))
+    told = tuple(changes(before, image, _base(shop, before), _base(shop, image)))
+    return told, diff.diff(shop, before.id, image.id).inside if before else None
 
 
 def _base(shop: Shop, image: Image | None) -> Image | None:
     ami = image.tags.get(tags.SOURCE_AMI, "") if image else ""
     return images.get(shop.aws, ami) if ami else None
-
-
-def _named(shop: Shop, known: tuple[Image, ...], parameter: str) -> Image | None:
-    """The image that a pointer names, where it is still there and good."""
-    pointer = parameters.get(shop.aws, parameter)
-    found = [image for image in known if pointer and image.id == pointer.value]
-    return found[0] if found and found[0].state == "available" and not found[0].bad else None
-
-
-def _stock(shop: Shop, candidate: Image | None, known: planning.Known) -> Stock:
-    base = next((i for i in known.images if candidate and i.id == candidate.tags.get(tags.SOURCE_AMI)), None)
-    differs = {}
-    if candidate and base:
-        # On what each was made from: a new source AMI or commit is a reason of its own.
-        before = planning.layer_fingerprint(shop, "base", base.tags.get(tags.SOURCE_AMI, ""), known.source)
-        differs["base"] = before != base.fingerprint
-        app = replace(known.source, commit=candidate.tags.get(tags.COMMIT, ""))
-        before = planning.layer_fingerprint(shop, "app", base.id, app)
-        differs["app"] = before != candidate.fingerprint
-    return Stock(
-        candidate=candidate,
-        base=base,
-        source_ami=known.source_ami,
-        commit=known.source.commit,
-        recipe=differs,
-        pending=pending.ask(shop, candidate) if candidate else None,
-    )
 
 
 def _us() -> str:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from goldenami.flows import notifying
 from goldenami.flows.notifying import Told
 from goldenami.flows.shop import Shop
+from goldenami.values.differences import Difference
 from goldenami.values.notice import Notice
 from goldenami.values.rebuilding import Record
 from goldenami.values.summary import pairs
 from goldenami.walls import runs
 from goldenami.walls.runs import Run, write_json, write_text
 
+# How many differences a notice tells one by one; the report has them all.
+FEW = 20
+NONE = {"added": "none", "removed": "there", "changed": "none"}
+
 if TYPE_CHECKING:
-    from goldenami.flows.rebuild import Found, Outcome
+    from goldenami.flows.due import Found
+    from goldenami.flows.rebuild import Outcome
 
 
 def page(shop: Shop, found: Found, *, if_needed: bool, as_json: bool) -> str:
@@ -64,7 +71,7 @@ def summary(outcome: Outcome) -> str:
     facts = {
         "image": _name(outcome.image),
         "because": "; ".join(record.reasons),
-        "changed": "; ".join(change.line() for change in outcome.changes) or "nothing that its tags tell",
+        "changed": "; ".join([*(change.line() for change in outcome.changes), *_counts(outcome)]) or "nothing",
         "production": "carried to the fleet" if record.promoted else "untouched",
         "told": ", ".join(record.told) or "nobody",
         **({"not told": "; ".join(outcome.untold)} if outcome.untold else {}),
@@ -99,6 +106,8 @@ def write(shop: Shop, outcome: Outcome) -> None:
     if not outcome.unchanged:
         lines += ["", "## What changed", "", "| what | before | after |", "|---|---|---|"]
         lines += [f"| {c.what} | {c.before or 'none'} | {c.after or 'none'} |" for c in outcome.changes]
+        lines += [f"| {d.kind} {d.name} | {d.before or NONE[d.what]} | {d.after or d.what} |" for d in _inside(outcome)]
+        lines += ["", *(f"Not known: {missing}." for missing in outcome.inside.missing)] if outcome.inside else []
         lines += ["", "## Tidied up", "", *([f"- {what}" for what in outcome.removed] or ["- nothing"])]
     write_text(outcome.run.folder / "rebuild.md", "\n".join(lines) + "\n")
     write_json(outcome.run.folder / "rebuild.json", _facts(shop, outcome))
@@ -122,13 +131,16 @@ def success(shop: Shop, outcome: Outcome) -> Notice:
         ("production", "carried to the fleet" if record.promoted else "untouched"),
         ("next", _next(record)),
     ]
-    lines = [f"  {change.line()}" for change in outcome.changes]
+    lines = [f"  {line}" for line in [*(change.line() for change in outcome.changes), *_counts(outcome)]]
+    few = _inside(outcome)[:FEW]
+    lines += [f"    {d.kind} {d.name}: {d.before or NONE[d.what]} → {d.after or d.what}" for d in few]
+    lines += ["    …"] if len(_inside(outcome)) > FEW else []
     tidied = ["", "tidied up", *(f"  {what}" for what in outcome.removed)] if outcome.removed else []
     return Notice(
         "success",
         f"{shop.name} {record.version} is baked and verified" + (" and in production" if record.promoted else ""),
         told,
-        ["what changed", *(lines or ["  nothing that its tags tell"]), *tidied],
+        ["what changed", *(lines or ["  nothing"]), *tidied],
     )
 
 
@@ -184,11 +196,21 @@ def _facts(shop: Shop, outcome: Outcome) -> dict[str, Any]:
         "unchanged": outcome.unchanged,
         "image": outcome.image.id if outcome.image else None,
         "changes": [asdict(change) for change in outcome.changes],
+        "inside": outcome.inside.facts() if outcome.inside else None,
         "removed": list(outcome.removed),
         "not_told": list(outcome.untold),
         "folder": str(outcome.run.folder),
         "found": _found(shop, outcome.found),
     }
+
+
+def _inside(outcome: Outcome) -> tuple[Difference, ...]:
+    return outcome.inside.differences if outcome.inside else ()
+
+
+def _counts(outcome: Outcome) -> list[str]:
+    number = Counter((difference.kind, difference.what) for difference in _inside(outcome))
+    return [f"{count} {kind}(s) {what}" for (kind, what), count in number.items()]
 
 
 def _next(record: Record) -> str:

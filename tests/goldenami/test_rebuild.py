@@ -14,7 +14,7 @@ from account import NEWER, Refused
 from shops import Works
 from webs import Web
 
-from goldenami.flows import rebuild, rebuild_report
+from goldenami.flows import due, rebuild, rebuild_report
 from goldenami.flows.rebuild import Outcome
 from goldenami.flows.shop import Shop
 from goldenami.values.claim import Claim
@@ -109,12 +109,12 @@ def test_the_plan_changes_nothing(at: Works, web: Web) -> None:
     age(at, 40)
     there = shop(at, web)
     calls = len(at.account.calls)
-    page = rebuild_report.page(there, rebuild.look(there), if_needed=True, as_json=False)
+    page = rebuild_report.page(there, due.look(there), if_needed=True, as_json=False)
     assert "the packages were last updated 40 days ago (the limit is 30) (assumed, not seen)" in page
     assert "v1.1" in page
     assert "leave the promotion to you" in page
     assert all(name.startswith(("Describe", "Get")) for name, _ in at.account.calls[calls:])
-    told = json.loads(rebuild_report.page(there, rebuild.look(there), if_needed=True, as_json=True))
+    told = json.loads(rebuild_report.page(there, due.look(there), if_needed=True, as_json=True))
     assert told["reasons"][0]["kind"] == "age"
 
 
