@@ -340,16 +340,18 @@ def schedule_aws(
     plan="only list",
 )
 def sweep(opened: Opened, run: str = "", plan: bool = False, json: bool = False) -> None:
-    """Remove what runs that died left: instances, volumes, snapshots, key pairs, security groups.
+    """Remove what dead runs left: instances, volumes, snapshots, keys, security groups; and useless template versions.
 
     Things are found by the run id in their tags. Runs of other people may be alive; theirs are listed and kept,
-    unless named with --run.
+    unless named with --run or older than any run lives. Of the fleet's launch template those versions go that nothing launches
+    and no rollback needs: each holds its image against prune.
     """
     from goldenami.flows import sweep as flow
-    from goldenami.flows import telling
+    from goldenami.flows import telling, trim
 
-    found = flow.sweep(opened(), run_ids=frozenset({run} - {""}), plan_only=plan)
-    print(telling.swept(found, plan_only=plan, as_json=json))
+    shop = opened()
+    found = flow.sweep(shop, run_ids=frozenset({run} - {""}), plan_only=plan)
+    print(telling.swept(found, trim.trim(shop, plan_only=plan), plan_only=plan, as_json=json))
 
 
 @operation(plan="only say what would be done")

@@ -14,9 +14,8 @@ from goldenami.flows import (
     notifying,
     planning,
     promote,
-    prune,
     rebuild_report,
-    sweep,
+    tidying,
 )
 from goldenami.flows.claims import Held
 from goldenami.flows.due import Found
@@ -101,7 +100,7 @@ def _carry_out(shop: Shop, run: Run, claim: Held, record: Record, found: Found) 
         promote.promote(shop, choosing.Options(ami=baked.image.id, why="rebuild"))
         record = record.at("promote", promoted=True)
     record = _keep(shop, run, claim, record.at("tidy up"))
-    removed = _tidy(shop)
+    removed = tidying.tidy(shop)
     record = _keep(shop, run, claim, record.at("report"))
     ended = record.at("done", state="finished", ended=_now(shop))
     outcome = Outcome(ended, found, baked.image, run, differences, inside, removed)
@@ -156,20 +155,6 @@ def _keep(shop: Shop, run: Run, claim: Held, record: Record) -> Record:
 def _write(shop: Shop, run: Run, record: Record) -> None:
     parameters.overwrite(shop.aws, Names(shop.name).record, record.text())
     run.record(step=record.step, record=record.text(), told=list(record.told))
-
-
-def _tidy(shop: Shop) -> tuple[str, ...]:
-    """Let old images go by the policy under [keep], and remove what dead runs left; says what went."""
-    pruned = prune.prune(shop)
-    done = {"deprecate": "deprecated", "deregister": "deregistered"}
-    gone = [
-        f"{done[v.action]} {v.image.name} ({v.image.id}): {v.reason}"
-        for v in pruned.verdicts
-        if v.action in done and v.image.id not in pruned.held
-    ]
-    with shop.progress.phase("remove what dead runs left"):
-        swept = sweep.sweep(shop)
-    return (*gone, *(f"removed {left.kind} {left.id} of run {left.run_id}" for left in swept.removable))
 
 
 def _compared(shop: Shop, record: Record, image: Image) -> tuple[tuple[Change, ...], Comparison | None]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Set
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from goldenami.flows.shop import Shop
+from goldenami.values.census import Pointers, naming
 from goldenami.walls import runs
-from goldenami.walls.aws import leftovers
+from goldenami.walls.aws import leftovers, references
 from goldenami.walls.aws.leftovers import Leftover
 from goldenami.walls.runs import Run
 
+LIFETIME = timedelta(days=3)
 _BUILDING = ("bake", "verify")  # the kinds of runs that hold the bake lock
 
 
@@ -22,10 +27,11 @@ class Swept:
 
 
 def sweep(shop: Shop, *, run_ids: frozenset[str] = frozenset(), plan_only: bool = False) -> Swept:
-    """Remove what runs of this checkout left when they died, and what the named runs left.
+    """Remove what runs of this checkout left when they died, what the named runs left, and what is older than any run.
 
     A run is known to be dead when it is one of this checkout and the bake lock is free. Runs of other checkouts and
-    other people may be alive; they are listed and left alone unless they are named.
+    other people may be alive; they are listed and left alone unless they are named, or began so long ago that no run
+    lives so long. (An instance is left alone even then: somebody may be looking into it.)
 
     Args:
         shop: Where.
@@ -34,18 +40,37 @@ def sweep(shop: Shop, *, run_ids: frozenset[str] = frozenset(), plan_only: bool 
     """
     with runs.lock(shop.build / "bake.lock", "a bake is running here; waiting for it to finish", shop.progress.say):
         dead = {run.id for run in runs.every(shop.build)} | run_ids
-        found = plan(leftovers.find(shop.aws), dead)
+        left = leftovers.find(shop.aws)
+        aged = {one for one in left if one.run_id not in dead and outlived(one, shop.clock.now())}
+        found = plan(left, dead, aged - _named(shop, aged))
         if not plan_only:
             remove(shop, found.removable)
         return found
 
 
-def plan(found: list[Leftover], dead: set[str]) -> Swept:
-    """Divide leftovers into those of dead runs and those to leave alone."""
+def plan(found: list[Leftover], dead: set[str], aged: Set[Leftover] = frozenset()) -> Swept:
+    """Divide leftovers into those of dead runs (or older than any run) and those to leave alone."""
     return Swept(
-        removable=tuple(left for left in found if left.run_id in dead),
-        kept=tuple(left for left in found if left.run_id not in dead),
+        removable=tuple(left for left in found if left.run_id in dead or left in aged),
+        kept=tuple(left for left in found if left.run_id not in dead and left not in aged),
     )
+
+
+def outlived(left: Leftover, now: datetime) -> bool:
+    """Whether something is left of a run that began, as its id says, longer ago than any run lives."""
+    began = re.match(r"(\d{8}-\d{6})-[0-9a-f]{6}$", left.run_id)
+    if left.kind == "instance" or left.busy or not began:
+        return False
+    return now - datetime.strptime(began[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) > LIFETIME
+
+
+def _named(shop: Shop, aged: Set[Leftover]) -> set[Leftover]:
+    """Snapshots that something in the account names, a launch template of others, say."""
+    if not any(left.kind == "snapshot" for left in aged):
+        return set()
+    ours = Pointers(shop.names.production, shop.candidate, f"/goldenami/{shop.name}")
+    named = naming(references.take(shop.aws, ours), ours)
+    return {left for left in aged if left.id in named}
 
 
 def after_dead_runs(shop: Shop) -> None:

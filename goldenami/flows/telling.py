@@ -13,6 +13,7 @@ from goldenami.flows.doctor import Finding
 from goldenami.flows.planning import Options
 from goldenami.flows.shop import Shop
 from goldenami.flows.sweep import Swept
+from goldenami.flows.trim import Trimmed
 from goldenami.values.errors import UsageError
 from goldenami.values.plan import LayerPlan
 from goldenami.values.summary import pairs, seconds, table
@@ -104,13 +105,21 @@ def images(entries: list[Entry], *, as_json: bool) -> str:
     )
 
 
-def swept(found: Swept, *, plan_only: bool, as_json: bool) -> str:
+def swept(found: Swept, trimmed: Trimmed, *, plan_only: bool, as_json: bool) -> str:
     """What a sweep removed (or would remove) and what it left alone."""
+    versions = {judged.version.number: judged.reason for judged in trimmed.versions}
     if as_json:
-        return json.dumps({"removed": [asdict(i) for i in found.removable], "kept": [asdict(i) for i in found.kept]})
+        told = {"removed": [asdict(i) for i in found.removable], "kept": [asdict(i) for i in found.kept]}
+        return json.dumps({**told, "template_versions": versions, "busy": trimmed.busy}, ensure_ascii=False)
     done = "would remove" if plan_only else "removed"
     rows = [[done, i.kind, i.id, i.run_id, i.detail] for i in found.removable]
     rows += [["kept (may be alive)", i.kind, i.id, i.run_id, i.detail] for i in found.kept]
+    word = "kept (busy)" if trimmed.busy else done
+    rows += [
+        [word, "template version", str(n), "", trimmed.busy or "of no use any more"]
+        for n in versions
+        if not versions[n]
+    ]
     return table(["", "KIND", "ID", "RUN", "DETAIL"], rows) if rows else "nothing was left behind"
 
 

@@ -41,6 +41,12 @@ def retire(place: Place) -> list[Statement]:
     ]
 
 
+def trim(place: Place) -> list[Statement]:
+    """Delete versions of the fleet's launch template."""
+    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
+    return [allow("TrimTemplate", ["ec2:DeleteLaunchTemplateVersions"], place.arn("ec2", "launch-template/*"), **ours)]
+
+
 def prune(place: Place) -> list[Statement]:
     """Deprecate and deregister what carries our tag, and delete the snapshots behind it."""
     ours = {"StringEquals": {f"aws:ResourceTag/{tags.IMAGE}": place.recipe.image.name}}

@@ -49,12 +49,12 @@ _PROMOTE = (*_CHANGES, commit, roll, shift, command)
 _BAKE = (who, baking.survey, baking.build, baking.numbers)
 _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "bake": _BAKE,
-    "rebuild": (*_BAKE, baking.record, baking.tell, *_PROMOTE, life.census, life.prune),
+    "rebuild": (*_BAKE, baking.record, baking.tell, *_PROMOTE, life.census, life.prune, life.trim),
     "render": (who, baking.survey, baking.numbers),
     "verify": _BAKE,
     "doctor": _BAKE,
     "images": (look,),
-    "sweep": (baking.survey, baking.build),
+    "sweep": (who, look, claim, baking.survey, baking.build, life.census, life.trim),
     "notify": (baking.tell,),
     "prune": (life.census, life.prune),
     "cost": (baking.pricelist,),

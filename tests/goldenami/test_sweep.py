@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
 from shops import Works
 
 from goldenami.flows import sweep, telling
+from goldenami.flows.trim import Trimmed
 from goldenami.values.images import RUN
 from goldenami.walls import runs
+from goldenami.walls.aws import leftovers
 from goldenami.walls.aws.leftovers import Leftover
 
 run_ids = st.sampled_from(["run1", "run2", "other1", ""])
@@ -44,7 +47,7 @@ def test_runs_of_this_checkout_are_swept_and_those_of_others_listed(at: Works) -
     swept = sweep.sweep(shop)
     assert {left.id for left in swept.removable} == {f"vol-{ours.id}", f"sg-{ours.id}"}
     assert at.account.alive() == ["sg-a-colleague-s", "vol-a-colleague-s"]
-    told = json.loads(telling.swept(swept, plan_only=False, as_json=True))
+    told = json.loads(telling.swept(swept, Trimmed(()), plan_only=False, as_json=True))
     assert [(len(told["removed"]), len(told["kept"]))] == [(2, 2)]
 
 
@@ -58,9 +61,31 @@ def test_a_plan_removes_nothing(at: Works) -> None:
     leave(at, "run1")
     swept = sweep.sweep(at.shop(), run_ids=frozenset({"run1"}), plan_only=True)
     assert len(at.account.alive()) == 2
-    assert "would remove" in telling.swept(swept, plan_only=True, as_json=False)
+    assert "would remove" in telling.swept(swept, Trimmed(()), plan_only=True, as_json=False)
 
 
 def test_nothing_left_is_said(at: Works) -> None:
     swept = sweep.sweep(at.shop())
-    assert telling.swept(swept, plan_only=False, as_json=False) == "nothing was left behind"
+    assert telling.swept(swept, Trimmed(()), plan_only=False, as_json=False) == "nothing was left behind"
+
+
+def test_what_is_older_than_any_run_goes_whoever_left_it(at: Works) -> None:
+    leave(at, "20260310-092653-abcdef")  # four days before the clock's now
+    leave(at, "20260313-092653-abcdef")
+    at.account.volumes["vol-20260310-092653-abcdef"]["State"] = "in-use"
+    sweep.sweep(at.shop())
+    assert sorted(at.account.alive()) == [
+        "sg-20260313-092653-abcdef",
+        "vol-20260310-092653-abcdef",
+        "vol-20260313-092653-abcdef",
+    ]
+
+
+@given(kinds, run_ids | st.datetimes().map(lambda t: f"{t:%Y%m%d-%H%M%S}-0123ab"), st.booleans())
+def test_only_a_run_with_a_date_is_ever_outlived_and_no_instance_is(kind: leftovers.Kind, run: str, busy: bool) -> None:
+    now = datetime(2026, 3, 14, tzinfo=UTC)
+    gone = sweep.outlived(Leftover(kind, "x", run, busy=busy), now)
+    if kind == "instance" or busy or len(run) != 22:
+        assert not gone
+    elif gone:
+        assert run < f"{now - sweep.LIFETIME:%Y%m%d-%H%M%S}"

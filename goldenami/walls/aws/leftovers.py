@@ -28,12 +28,13 @@ _ORDER: tuple[Kind, ...] = ("instance", "volume", "snapshot", "key-pair", "secur
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something that carries a run's tag and is not part of an AMI."""
+    """Something that carries a run's tag and is not part of an AMI; `busy` while it is attached to something."""
 
     kind: Kind
     id: str
     run_id: str
     detail: str = ""
+    busy: bool = False
 
 
 def find(aws: Connection) -> list[Leftover]:
@@ -45,8 +46,8 @@ def find(aws: Connection) -> list[Leftover]:
     ours: list[FilterTypeDef] = [{"Name": "tag-key", "Values": [RUN]}]
     found: list[Leftover] = []
 
-    def add(kind: Kind, identity: str, tags: Iterable[TagTypeDef], detail: str = "") -> None:
-        found.append(Leftover(kind, identity, mapping(tags).get(RUN, ""), detail))
+    def add(kind: Kind, identity: str, tags: Iterable[TagTypeDef], detail: str = "", *, busy: bool = False) -> None:
+        found.append(Leftover(kind, identity, mapping(tags).get(RUN, ""), detail, busy))
 
     for machines in ec2.get_paginator("describe_instances").paginate(Filters=ours):
         for machine in (i for r in machines["Reservations"] for i in r["Instances"]):
@@ -54,7 +55,13 @@ def find(aws: Connection) -> list[Leftover]:
                 add("instance", machine["InstanceId"], machine["Tags"], machine["State"]["Name"])
     for volumes in ec2.get_paginator("describe_volumes").paginate(Filters=ours):
         for volume in volumes["Volumes"]:
-            add("volume", volume["VolumeId"], volume["Tags"], f"{volume['Size']} GiB, {volume['State']}")
+            add(
+                "volume",
+                volume["VolumeId"],
+                volume["Tags"],
+                f"{volume['Size']} GiB, {volume['State']}",
+                busy=volume["State"] != "available",
+            )
     used = _snapshots_of_images(aws)
     for snapshots in ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=ours):
         for snapshot in snapshots["Snapshots"]:

@@ -5,11 +5,12 @@ Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchT
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from goldenami.values.errors import AwsError
 from goldenami.values.scene import Template, TemplateVersion
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
@@ -88,6 +89,22 @@ def add_version(
 def set_default(aws: Connection, template: str, number: int) -> None:
     """Make a version the default: what somebody launches who does not say which."""
     aws.client("ec2").modify_launch_template(LaunchTemplateId=template, DefaultVersion=str(number))
+
+
+def delete_versions(aws: Connection, template: str, numbers: Sequence[int]) -> None:
+    """Delete versions of a template; those that are gone already are fine.
+
+    Raises:
+        AwsError: EC2 did not delete one.
+    """
+    for start in range(0, len(numbers), 200):  # EC2 takes two hundred
+        answer = aws.client("ec2").delete_launch_template_versions(
+            LaunchTemplateId=template, Versions=[str(number) for number in numbers[start : start + 200]]
+        )
+        for left in answer.get("UnsuccessfullyDeletedLaunchTemplateVersions", []):
+            problem = left.get("ResponseError", {})
+            if problem.get("Code") != "launchTemplateVersionDoesNotExist":
+                raise AwsError(f"EC2 did not delete version {left.get('VersionNumber')}: {problem.get('Message', '')}")
 
 
 def delete(aws: Connection, name: str) -> bool:
