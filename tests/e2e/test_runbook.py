@@ -1,4 +1,4 @@
-"""The runbook of docs/operations.md, as it stands there, on a fleet of the local cloud."""
+"""The runbook of docs/operations.md as it stands there, and the monthly rebuild, on a fleet of the local cloud."""
 
 from __future__ import annotations
 
@@ -77,9 +77,27 @@ def test_a_build_s_leftovers_are_swept(service: Service) -> None:
 
 
 def test_a_serving_instance_says_which_updates_wait(service: Service) -> None:
-    """Not the runbook, but it needs the same fleet: what `rebuild` knows of package updates, and how."""
+    """What `rebuild` knows of package updates, and how."""
     service.resize(1)
     (machine,) = [member["id"] for member in service.status()["instances"]]
     planned = json.loads(service.shop.ok("rebuild", "--if-needed", "--plan", "--json"))
     assert f"as {machine} says" in planned["package_updates"]
     assert [reason["kind"] for reason in planned["reasons"]] in ([], ["packages"])
+
+
+def test_a_rebuild_promotes_only_where_the_recipe_says_so(service: Service) -> None:
+    service.resize(1)
+    shop, before = service.shop, service.pointer()
+    (shop.root / "tests/e2e/tiny/who.txt").write_text("rebuilt")
+    plan = shop.ok("rebuild", "--if-needed", "--plan")
+    assert "leave the promotion to you" in plan
+    shop.edit("golden.toml", "[promote]", "[rebuild]\nauto_promote = true\n\n[promote]")
+    with Client(service.address) as client:
+        done = json.loads(shop.ok("rebuild", "--if-needed", "--json"))
+    service.made.append(done["ami"])
+    assert (done["state"], done["promoted"], done["before"]) == ("finished", True, before)
+    assert service.pointer() == done["ami"]
+    assert service.running() == [done["ami"]]
+    assert client.failures == []
+    assert {"version", "application"} <= {change["what"] for change in done["changes"]}
+    assert json.loads(shop.ok("rebuild", "--if-needed", "--json"))["state"] == "unchanged"
