@@ -7,13 +7,14 @@ https://docs.aws.amazon.com/codebuild/latest/userguide/setting-up-service-role.h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from goldenami.values.errors import UsageError
-from goldenami.values.permissions import Place, allow
+from goldenami.values.permissions import Place, Statement, allow
 from goldenami.values.policies import policy
 
 Kind = Literal["build role", "project", "scheduler role", "schedule"]
@@ -118,7 +119,21 @@ def _build_policy(place: Place, names: Names) -> dict[str, Any]:
     if _source_type(place) == "CODECOMMIT":
         repository = url.path.rpartition("/")[2]
         more.append(allow("CheckOut", ["codecommit:GitPull"], place.arn("codecommit", repository)))
-    return {**found, "Statement": [*found["Statement"], *more]}
+    return {**found, "Statement": compact([*found["Statement"], *more])}
+
+
+def compact(statements: Sequence[Statement]) -> list[Statement]:
+    """The same permissions in fewer words: what is allowed on the same resources under the same conditions is one statement.
+
+    A role's inline policies have room for 10,240 characters in all.
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    """
+    found: dict[str, Statement] = {}
+    for one in statements:
+        key = json.dumps([one["Resource"], one.get("Condition")], sort_keys=True)
+        same = found.setdefault(key, {**one, "Action": []})
+        same["Action"] = sorted({*same["Action"], *one["Action"]})
+    return list(found.values())
 
 
 def _project(place: Place, names: Names, buildspec: str) -> dict[str, Any]:
