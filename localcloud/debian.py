@@ -13,7 +13,7 @@ from moto.ec2.models.elastic_block_store import Snapshot
 from localcloud import disks
 from localcloud.cloud import Cloud
 from localcloud.diskimage import Disk, DiskImage
-from localcloud.fleet import GIB
+from localcloud.specs import GIB
 
 DEBIAN = "136693071363"  # https://wiki.debian.org/Cloud/AmazonEC2Image
 

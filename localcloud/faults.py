@@ -14,6 +14,7 @@ KINDS = {
     "late_ami": "CreateImage's AMI stays pending for `seconds` after its disk is there",
     "failed_ami": "CreateImage's AMI becomes failed",
     "failed_launch": "the instance goes from pending to terminated",
+    "stuck_attach": "an attached volume stays `attaching` for `seconds` (0: until it is detached)",
     "sick_target": "a newly registered target fails its health checks for `seconds` (0: for ever)",
 }
 

@@ -8,14 +8,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import InstanceState, StateReason
 
-from localcloud import disks, ports
-from localcloud.cloud import ACCOUNT, Cloud, instances, machine_address
+from localcloud import disks, ports, specs
+from localcloud.cloud import ACCOUNT, Cloud, instances
 from localcloud.doors import Door
 from localcloud.imds import Imds
 from localcloud.machines import Machine, Spec
@@ -27,8 +27,6 @@ STOP_SECONDS = 60.0  # a guest gets this long to power off cleanly before its pl
 TERMINATE_SECONDS = 15.0  # as long as on EC2 nobody waits for a guest whose disk goes away
 SHOWN_SECONDS = 3600.0
 WATCH_SECONDS = 0.5
-GIB = 1024**3
-API_INSIDE = "http://169.254.169.250"
 
 
 class Fleet:
@@ -75,19 +73,28 @@ class Fleet:
 
     # --- what lines call (slow, without the lock) ---
 
-    def copy_root(self, instance: Any, volume_id: str, target: Path, *, reboot: bool) -> None:
-        """Copy the root disk as CreateImage does: of a running machine after a stop, or while it is frozen."""
-        source = self._cloud.folder.volume(volume_id)
+    def copy_disks(self, instance: Any, targets: dict[str, Path], *, reboot: bool) -> None:
+        """Copy volumes (id -> file) as of one moment: of a running machine after a stop, or while it is frozen."""
         machine = self._machines.get(instance.id)
-        if machine is None or not machine.alive():
-            disks.copy(source, target)
-        elif reboot:
+        running = machine is not None and machine.alive()
+        held: AbstractContextManager[None] = nullcontext()
+        if running and reboot:
             self._power_off(instance.id)
-            disks.copy(source, target)
+        elif machine is not None and running:
+            held = machine.freeze()
+        with held:
+            for volume_id, target in targets.items():
+                disks.copy(self._cloud.folder.volume(volume_id), target)
+        if running and reboot:
             self._launch(instance)
-        else:
-            with machine.freeze():
-                disks.copy(source, target)
+
+    def machine(self, instance: Any) -> Machine | None:
+        return self._machines.get(instance.id)
+
+    @property
+    def ended(self) -> threading.Event:
+        """Set when the cloud ends: what waits must give up."""
+        return self._ended
 
     def running(self) -> dict[str, Machine]:
         return dict(self._machines)
@@ -110,9 +117,9 @@ class Fleet:
         try:
             if self._cloud.faults.take("RunInstances", "failed_launch"):
                 raise RuntimeError("a fault that was asked for")
-            self._make_disk(instance)
+            specs.make_disks(self._cloud, instance)
             with self._cloud.lock:
-                spec = self._spec(instance)
+                spec = specs.of(self._cloud, instance)
             machine = self._cloud.driver.machine(spec)
             self._open_doors(instance, spec)
             machine.start()
@@ -156,33 +163,6 @@ class Fleet:
         if machine := self._machines.pop(instance_id, None):
             machine.kill()
         self._close_doors(instance_id)
-
-    def _make_disk(self, instance: Any) -> None:
-        with self._cloud.lock:
-            volume = root_volume(instance)
-            path, size = self._cloud.folder.volume(volume.id), volume.size * GIB
-            source = self._cloud.folder.snapshot(volume.snapshot_id)
-        if not path.exists():
-            part = path.with_suffix(".part")
-            disks.copy(source, part)
-            part.chmod(0o600)  # base images are read-only files
-            disks.grow(part, size)
-            part.replace(path)
-
-    def _spec(self, instance: Any) -> Spec:
-        kind = INSTANCE_TYPES[instance.instance_type]
-        instance.machine_address = instance.public_ip or machine_address(instance) or self._cloud.addresses.take()
-        return Spec(
-            instance_id=instance.id,
-            disk=self._cloud.folder.volume(root_volume(instance).id),
-            address=instance.machine_address,
-            folder=self._cloud.folder.machine(instance.id),
-            hostname=instance.private_dns_name.partition(".")[0],
-            vcpus=kind["VCpuInfo"]["DefaultVCpus"],
-            memory_mib=kind["MemoryInfo"]["SizeInMiB"],
-            environment={"AWS_ENDPOINT_URL": API_INSIDE},
-            ports=ports.wanted(instance),
-        )
 
     def _open_doors(self, instance: Any, spec: Spec) -> None:
         self._close_doors(instance.id)
@@ -243,8 +223,3 @@ class Fleet:
                             del backend.reservations[key]
                 backend.tags.pop(instance.id, None)
             shutil.rmtree(self._cloud.folder.machine(instance.id), ignore_errors=True)
-
-
-def root_volume(instance: Any) -> Any:
-    device = instance.block_device_mapping[instance.root_device_name]
-    return instance.ec2_backend.get_volume(device.volume_id)

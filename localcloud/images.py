@@ -175,17 +175,19 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
 
 
 def finish_image(cloud: Cloud, fleet: Fleet, instance: Any, image: Any) -> None:
-    """Copy the disk on the instance's line, then make the image available (or failed)."""
+    """Copy its disks on the instance's line, then make the image available (or failed)."""
     volumes = {device: attached.volume_id for device, attached in instance.block_device_mapping.items()}
 
     def work() -> None:
         reason = "" if not cloud.faults.take("CreateImage", "failed_ami") else "a fault that was asked for"
         try:
-            for mapping in image.mappings:
-                target = cloud.folder.snapshot(mapping["Ebs"].get("SnapshotId", ""))
-                if mapping["DeviceName"] == image.root_device_name and not target.exists():
-                    volume_id = volumes[image.root_device_name]
-                    fleet.copy_root(instance, volume_id, target, reboot=not image.no_reboot)
+            targets = {
+                volumes[mapping["DeviceName"]]: cloud.folder.snapshot(mapping["Ebs"]["SnapshotId"])
+                for mapping in image.mappings
+                if mapping["DeviceName"] in volumes and "SnapshotId" in mapping["Ebs"]
+            }
+            if missing := {volume: target for volume, target in targets.items() if not target.exists()}:
+                fleet.copy_disks(instance, missing, reboot=not image.no_reboot)
         except Exception as error:
             reason = str(error)
         if not reason and (late := cloud.faults.take("CreateImage", "late_ami")):

@@ -11,7 +11,7 @@ import moto.ec2.models.elastic_network_interfaces as network_interfaces
 from moto.core.responses import ActionResult
 from moto.core.types import Base64EncodedString
 from moto.core.utils import utcnow
-from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.exceptions import EC2ClientError, MissingParameterError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import Instance, InstanceState
 from moto.ec2.responses import EC2Response
@@ -22,6 +22,7 @@ from localcloud.cloud import Cloud
 from localcloud.diskimage import usable_image
 from localcloud.errors import CloudError
 from localcloud.fleet import TERMINATE_SECONDS, Fleet
+from localcloud.volumes import check_snapshot
 
 _run, _start, _stop = EC2Backend.run_instances, Instance.start, Instance.stop
 _terminate = Instance.terminate
@@ -198,7 +199,13 @@ def merged(image: Any, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
             continue  # an instance store volume: there is none here
         known = disks.setdefault(name, {"DeviceName": name, "Ebs": {"DeleteOnTermination": False}})
         least = known["Ebs"].get("VolumeSize", 1)
+        if snapshot_id := ebs.get("SnapshotId"):
+            least = image.ec2_backend.get_snapshot(snapshot_id).volume_size
+            check_snapshot(image.ec2_backend.get_snapshot(snapshot_id), None)
+            ebs.setdefault("VolumeSize", least)
         known["Ebs"].update(ebs)
+        if not known["Ebs"].get("VolumeSize"):
+            raise MissingParameterError("size/snapshot")
         known["Ebs"]["VolumeSize"] = size = int(known["Ebs"].get("VolumeSize") or 0)
         if size < least:
             raise EC2ClientError(

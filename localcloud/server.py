@@ -19,6 +19,7 @@ from werkzeug.serving import make_server
 
 from localcloud import (
     agents,
+    attachments,
     attributes,
     balancer,
     baseimage,
@@ -95,6 +96,7 @@ class Server:
         images.install(cloud, fleet)
         instances.install(cloud, fleet)
         volumes.install(cloud, fleet)
+        attachments.install(cloud, fleet)
         parameters.install(cloud)
         attributes.install()
         references.install()
@@ -117,6 +119,8 @@ class Server:
                 debian.publish_base(cloud, backend)
             volumes.sweep(cloud)
             known = all_instances()
+            volumes.resume(cloud)
+            attachments.resume(cloud, fleet)
             images.resume(cloud, fleet, known)
             instances.resume(cloud, fleet, known)
             balancer.resume(cloud)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -11,10 +10,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from localcloud.machines import cgroups, detour, inside, kept, loops, slirp
+from localcloud.machines import cgroups, detour, inside, kept, loops, nodes, slirp
 from localcloud.machines.console import tail
 from localcloud.machines.errors import MachineError, install_hint, missing
-from localcloud.machines.model import API_ADDRESS, GUEST_NETWORK, METADATA_ADDRESS, Spec
+from localcloud.machines.model import (
+    API_ADDRESS,
+    GATEWAY_ADDRESS,
+    GUEST_ADDRESS,
+    GUEST_NETWORK,
+    METADATA_ADDRESS,
+    Plug,
+    Spec,
+)
 
 TOOLS = ("systemd-nspawn", "slirp4netns", "socat", "ip", "mount", "unshare", "nsenter", "setpriv")
 DEVICES = {"/dev/loop-control": "loop", "/dev/net/tun": "tun"}
@@ -46,11 +53,16 @@ def nspawn_argv(spec: Spec) -> list[str]:
     return [
         "systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit",
         "--directory=root", f"--machine={spec.instance_id}", f"--hostname={spec.hostname.split('.')[0]}",
+        f"--bind={_bindable(spec.folder / 'devices')}:/dev/disk",
         "--network-namespace-path=netns", "--capability=CAP_NET_ADMIN",
         "--resolv-conf=off", "--timezone=off", "--link-journal=no",
         "--console=read-only", "--kill-signal=SIGRTMIN+4",
         "--boot", "--", *spec.init_arguments,
     ]  # fmt: skip
+
+
+def _bindable(path: Path) -> str:
+    return str(path).replace("\\", "\\\\").replace(":", "\\:")
 
 
 class ContainerMachine:
@@ -60,6 +72,7 @@ class ContainerMachine:
         self._spec = spec
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._volumes = nodes.Volumes()
 
     def start(self) -> None:
         spec = self._spec
@@ -73,11 +86,21 @@ class ContainerMachine:
                     f"cannot start machine {spec.instance_id}: its disk {spec.disk} is in use by {attached[0]}"
                 )
             spec.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                for volume in spec.volumes:
+                    self._volumes.add(volume, None)
+            except MachineError:
+                self.kill()
+                raise
             plan = {
                 "cgroups": [str(path) for path in cgroups.create(spec.folder)],
                 "disk": str(spec.disk),
+                "volumes": self._volumes.numbers(),
                 "argv": nspawn_argv(spec),
                 "network": GUEST_NETWORK,
+                "range": spec.range,
+                "gateway": GATEWAY_ADDRESS,
+                "address": GUEST_ADDRESS,
                 "metadata_address": METADATA_ADDRESS,
                 "api_address": API_ADDRESS,
             }
@@ -110,6 +133,7 @@ class ContainerMachine:
                 kept.cut(self._process)
                 self._process = None
             detour.remove(self._spec.folder)
+            self._volumes.close()
             loops.release(self._spec.disk)
             cgroups.remove(self._spec.folder)
 
@@ -132,8 +156,28 @@ class ContainerMachine:
             inside = cgroups.processes(folder)
             with cgroups.frozen(folder):
                 if inside:
-                    _sync(Path(f"/proc/{inside[0]}/root") / folder.relative_to("/") / "root")
+                    nodes.sync(Path(f"/proc/{inside[0]}/root") / folder.relative_to("/") / "root")
+                self._volumes.write_out(inside)
                 yield
+
+    def plug(self, volume: Plug) -> None:
+        with self._lock:
+            if not self.alive():
+                raise MachineError(f"machine {self._spec.instance_id} is off")
+            self._volumes.add(volume, self._devices())
+
+    def unplug(self, volume_id: str) -> bool:
+        with self._lock:
+            return self._volumes.remove(volume_id, self._devices() if self.alive() else None)
+
+    def resize(self, volume_id: str, size: int) -> None:
+        with self._lock:
+            self._volumes.resize(volume_id, size)
+
+    def _devices(self) -> Path:
+        """The guest's /dev/disk/by-id as this process sees it: in the mount namespace of the machine's keeper."""
+        keeper = self._process.pid if self._process else 0
+        return Path(f"/proc/{keeper}/root{self._spec.folder}/devices/by-id")
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> inside.Ran:
         if not self.alive():
@@ -151,13 +195,3 @@ class ContainerDriver:
 
     def machine(self, spec: Spec) -> ContainerMachine:
         return ContainerMachine(spec)
-
-
-def _sync(folder: Path) -> None:
-    """Write a mounted file system out to its disk file (syncfs(2))."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-            raise MachineError(f"cannot write out {folder}: {os.strerror(ctypes.get_errno())}")
-    finally:
-        os.close(descriptor)

@@ -15,6 +15,7 @@ import json
 import os
 import selectors
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -91,10 +92,27 @@ def network(plan: dict[str, Any]) -> tuple[list[subprocess.Popen[bytes]], int]:
     return helpers, ready
 
 
+def reach(plan: dict[str, Any]) -> None:
+    """Lead the cloud's own loopback addresses out of the machine, whose kernel would keep them to itself."""
+    run("nsenter", "--net=netns", "ip", "route", "add", plan["range"], "via", plan["gateway"], "dev", "eth0",
+        "src", plan["address"], "table", "local")  # fmt: skip
+    run("nsenter", "--net=netns", "tee", "/proc/sys/net/ipv4/conf/eth0/route_localnet", text="1")
+
+
+def volumes(nodes: dict[str, int]) -> None:
+    """The guest's /dev/disk: device nodes of its data volumes by name. The server adds and removes some later."""
+    Path("devices").mkdir(exist_ok=True)
+    run("mount", "-t", "tmpfs", "-o", "mode=0755,size=1m", "devices", "devices")
+    Path("devices/by-id").mkdir()
+    for name, number in nodes.items():
+        os.mknod(f"devices/by-id/{name}", 0o660 | stat.S_IFBLK, number)
+
+
 def container(plan: dict[str, Any]) -> Kept:
     """Mount the disk, make the network, boot the container."""
     join_cgroups(plan["cgroups"])
     Path("root").mkdir(exist_ok=True)
+    volumes(plan["volumes"])
     # Where nspawn keeps things by machine name, which need not be unique on the host; and it leaves some behind.
     Path("/run/systemd/nspawn").mkdir(parents=True, exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", "mode=0700", "nspawn", "/run/systemd/nspawn")
@@ -105,6 +123,7 @@ def container(plan: dict[str, Any]) -> Kept:
     if not os.read(ready, 1):
         raise Failed("slirp4netns: ended before its network was ready")
     os.close(ready)
+    reach(plan)
     Path("console.log").write_bytes(b"")
 
     def boot() -> subprocess.Popen[bytes]:

@@ -41,11 +41,14 @@ def extract(disk: Path, folder: Path) -> Kernel:
     return kernel
 
 
-def command_line(init_arguments: list[str], console: str) -> str:
-    """The kernel's command line. Values with blanks are quoted; the kernel knows no way to write a double quote."""
+def command_line(init_arguments: list[str], console: str, reach: str) -> str:
+    """The kernel's command line; `reach` is the range that ec2-boot leads out of the machine.
+
+    Values with blanks are quoted; the kernel knows no way to write a double quote.
+    """
     words = [
         "root=/dev/vda", "rw", "rootflags=noatime,noinit_itable", f"console={console}", "net.ifnames=0",
-        "systemd.show_status=true",
+        "systemd.show_status=true", f"ec2.reach={reach}",
     ]  # fmt: skip
     for argument in init_arguments:
         if '"' in argument or "\n" in argument:

@@ -17,9 +17,31 @@ addresses within the guest's own network, and the metadata service's address is 
 
 
 @dataclass(frozen=True)
+class Plug:
+    """A data volume as a machine sees it: a raw disk under the name that Nitro instances give their EBS volumes."""
+
+    volume_id: str
+    disk: Path
+
+    @property
+    def serial(self) -> str:
+        """The volume's id without its dash: 20 characters, as many as a virtual disk's serial number may have."""
+        return self.volume_id.replace("-", "")
+
+    @property
+    def link(self) -> str:
+        """Its stable name in /dev/disk/by-id, whatever else the guest calls it.
+
+        https://docs.aws.amazon.com/ebs/latest/userguide/nvme-ebs-volumes.html
+        """
+        return f"nvme-Amazon_Elastic_Block_Store_{self.serial}"
+
+
+@dataclass(frozen=True)
 class Spec:
     """One machine. `folder` holds its console, sockets and mount point, `address` is a loopback address of its own,
-    `environment` is given to the guest's services, `ports` are the TCP ports that answer at start."""
+    `environment` is given to the guest's services, `ports` are the TCP ports that answer at start, `volumes` are there
+    before it boots."""
 
     instance_id: str
     disk: Path
@@ -30,6 +52,12 @@ class Spec:
     memory_mib: int
     environment: Mapping[str, str]
     ports: frozenset[int]
+    volumes: tuple[Plug, ...] = ()
+
+    @property
+    def range(self) -> str:
+        """The cloud's own addresses: the guest reaches them as its host does."""
+        return self.address.rpartition(".")[0] + ".0/24"
 
     @property
     def imds_socket(self) -> Path:
@@ -65,6 +93,15 @@ class Machine(Protocol):
 
     def freeze(self) -> AbstractContextManager[None]:
         """Hold it still, with its disk written out, for as long as the context lasts."""
+
+    def plug(self, volume: Plug) -> None:
+        """Give it a data volume while it runs; nothing to do where it has it. Raises MachineError."""
+
+    def unplug(self, volume_id: str) -> bool:
+        """Take a data volume away; False while the guest still has it mounted. To be asked again then."""
+
+    def resize(self, volume_id: str, size: int) -> None:
+        """Tell it that the volume's disk has `size` bytes now."""
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
         """Run a program in it as root: its exit code and what it printed on its two outputs.

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localcloud.machines import detour, inside, kept, kernel, qmp
+from localcloud.machines import detour, inside, kept, kernel, qmp, scsi
 from localcloud.machines.console import tail
 from localcloud.machines.errors import MachineError, install_hint, missing, tool
 from localcloud.machines.model import (
@@ -22,6 +22,7 @@ from localcloud.machines.model import (
     GUEST_NETWORK,
     METADATA_ADDRESS,
     NAME_SERVER_ADDRESS,
+    Plug,
     Spec,
 )
 from localcloud.machines.probe import system
@@ -57,6 +58,7 @@ def qemu_argv(spec: Spec, image: kernel.Kernel, accelerator: str) -> list[str]:
         "-nodefaults", "-no-user-config", "-display", "none",
         "-smbios", identity,
         "-drive", f"file={_quoted(str(spec.disk))},format=raw,if=virtio,cache=unsafe,discard=unmap",
+        *scsi.argv(spec.volumes),
         "-device", "virtio-rng-pci",
         "-netdev", f"user,id=net0,ipv6=off,net={GUEST_NETWORK},host={GATEWAY_ADDRESS},dns={NAME_SERVER_ADDRESS},"
                    f"dhcpstart={GUEST_ADDRESS},{relays}",
@@ -67,7 +69,7 @@ def qemu_argv(spec: Spec, image: kernel.Kernel, accelerator: str) -> list[str]:
         "-device", "virtio-serial-pci", "-chardev", "socket,id=agent,path=agent.sock,server=on,wait=off",
         "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
         "-kernel", image.image.name, "-initrd", image.initrd.name,
-        "-append", kernel.command_line(spec.init_arguments, CONSOLES[arch]),
+        "-append", kernel.command_line(spec.init_arguments, CONSOLES[arch], spec.range),
     ]  # fmt: skip
 
 
@@ -80,6 +82,7 @@ class QemuMachine:
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._open: dict[int, int] = {}  # port of the guest -> port of the host
+        self._volumes = scsi.Volumes(self._control, spec.volumes)
 
     @property
     def _control(self) -> Path:
@@ -101,6 +104,7 @@ class QemuMachine:
             try:
                 self._process = kept.launch(spec.folder, "plain", {"argv": argv}, [])
                 self._open = {}
+                self._volumes = scsi.Volumes(self._control, spec.volumes)
                 self._await_control()
                 self.open_ports(spec.ports)
             except BaseException:
@@ -180,6 +184,18 @@ class QemuMachine:
                 yield
             finally:
                 qmp.execute(self._control, "cont")
+
+    def plug(self, volume: Plug) -> None:
+        with self._lock:
+            if not self.alive():
+                raise MachineError(f"machine {self._spec.instance_id} is off")
+            self._volumes.add(volume)
+
+    def unplug(self, volume_id: str) -> bool:
+        return not self.alive() or self._volumes.remove(volume_id, self.run)
+
+    def resize(self, volume_id: str, size: int) -> None:
+        self._volumes.resize(volume_id, size)
 
     def _sync(self, timeout: float = 5) -> None:
         """Ask the guest's kernel to write its disk out: a break and `s` on the console (SysRq, sync).

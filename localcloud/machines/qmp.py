@@ -24,6 +24,19 @@ def execute(path: Path, command: str, arguments: dict[str, Any] | None = None, t
         raise MachineError(f"cannot reach the virtual machine ({path}): {error}") from error
 
 
+def retried(path: Path, command: str, arguments: dict[str, Any], seconds: float = 10) -> None:
+    """Run a command that QEMU refuses until it has finished another, of which it tells in events only."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            execute(path, command, arguments)
+            return
+        except MachineError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
 def ask_agent(path: Path, command: str, arguments: dict[str, Any], timeout: float = 5) -> Any:
     """Run one command of the agent in the guest. Raises MachineError when no agent answers or it refuses.
 

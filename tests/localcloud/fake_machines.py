@@ -13,6 +13,7 @@ from pathlib import Path
 from localcloud import disks, server
 from localcloud.folder import Folder
 from localcloud.machines import MachineError, Spec
+from localcloud.machines.model import Plug
 
 GIB = 1024**3
 
@@ -26,6 +27,8 @@ class MemoryMachine:
         self.spec, self.driver, self.on = spec, driver, False
         self.events: list[str] = []
         self.ports: frozenset[int] = frozenset()
+        self.volumes: dict[str, Plug] = {}
+        self.mounted: set[str] = set()  # volumes that the guest does not let go of
 
     def start(self) -> None:
         if self.driver.broken:
@@ -33,7 +36,10 @@ class MemoryMachine:
         assert self.spec.imds_socket.is_socket()
         assert self.spec.api_socket.is_socket()
         assert self.spec.disk.stat().st_size >= GIB
+        for volume in self.spec.volumes:
+            assert volume.disk.stat().st_size >= GIB
         self.on, self.ports = True, self.spec.ports
+        self.volumes = {volume.volume_id: volume for volume in self.spec.volumes}
         self.events.append("start")
 
     def open_ports(self, ports: frozenset[int]) -> None:
@@ -54,6 +60,22 @@ class MemoryMachine:
     def freeze(self) -> Iterator[None]:
         self.events.append("freeze")
         yield
+
+    def plug(self, volume: Plug) -> None:
+        if self.driver.broken:
+            raise MachineError("the fake driver is broken")
+        assert volume.disk.stat().st_size >= GIB
+        self.volumes[volume.volume_id] = volume
+
+    def unplug(self, volume_id: str) -> bool:
+        if volume_id in self.mounted:
+            return False
+        self.volumes.pop(volume_id, None)
+        return True
+
+    def resize(self, volume_id: str, size: int) -> None:
+        assert self.volumes[volume_id].disk.stat().st_size == size
+        self.events.append(f"resize {volume_id}")
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
         """On this machine, in its place."""

@@ -8,13 +8,42 @@ import socketserver
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from localcloud.machines import Spec, cgroups, kept, loops
+from localcloud.machines.model import Plug
 
 INSTANCE = "i-0123456789abcdef0"
 HOST_NAME = "ip-10-0-0-7"
+
+
+def responder(answers: dict[str, str]) -> type[http.server.BaseHTTPRequestHandler]:
+    """Answers below /latest/, for those who show the token."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def reply(self, code: int, text: str) -> None:
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def do_PUT(self) -> None:
+            self.reply(200, "token")
+
+        def do_GET(self) -> None:
+            allowed = self.headers.get("X-aws-ec2-metadata-token") == "token"
+            found = answers.get(self.path.removeprefix("/latest/")) if allowed else None
+            self.reply(200 if found else 404 if allowed else 401, found or "")
+
+    return Handler
 
 
 class Metadata(socketserver.ThreadingUnixStreamServer):
@@ -24,27 +53,7 @@ class Metadata(socketserver.ThreadingUnixStreamServer):
     request_queue_size = 64
 
     def __init__(self, path: Path, answers: dict[str, str]) -> None:
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-            def reply(self, code: int, text: str) -> None:
-                self.send_response(code)
-                self.send_header("Content-Length", str(len(text.encode())))
-                self.end_headers()
-                self.wfile.write(text.encode())
-
-            def do_PUT(self) -> None:
-                self.reply(200, "token")
-
-            def do_GET(self) -> None:
-                allowed = self.headers.get("X-aws-ec2-metadata-token") == "token"
-                found = answers.get(self.path.removeprefix("/latest/")) if allowed else None
-                self.reply(200 if found else 404 if allowed else 401, found or "")
-
-        super().__init__(str(path), Handler)
+        super().__init__(str(path), responder(answers))
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def get_request(self) -> tuple[Any, Any]:
@@ -106,12 +115,32 @@ class Lab:
             time.sleep(0.05)
         raise AssertionError(f"no SSH within {seconds} s")
 
+    @contextmanager
+    def neighbour(self) -> Iterator[str]:
+        """Something else of the same cloud, on an address of its own: its URL. It answers "pong" to /latest/ping."""
+        host = self.spec.address.rpartition(".")[0] + ".200"
+        with socketserver.ThreadingTCPServer((host, 0), responder({"ping": "pong"})) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield f"http://{host}:{server.server_address[1]}/latest/ping"
+            server.shutdown()
+
+    def volumes(self) -> list[Path]:
+        return sorted(self.disk.parent.glob("vol-0*.raw"))
+
+    def volume(self, number: int, size: int = 1 << 30) -> Plug:
+        """An empty data volume."""
+        volume_id = f"vol-0{number:016x}"
+        disk = self.disk.with_name(f"{volume_id}.raw")
+        with disk.open("wb") as file:
+            file.truncate(size)
+        return Plug(volume_id, disk)
+
     def leftovers(self) -> list[str]:
         """Everything of this machine that is still on the host."""
         folder = self.folder.parent
         return [
             *(f"process {pid}" for pid in kept.marked(folder)),
-            *(f"loop device {device}" for device in loops.of(self.disk)),
+            *(f"loop device {device}" for disk in [self.disk, *self.volumes()] for device in loops.of(disk)),
             *(f"group {path}" for path in cgroups.paths(self.folder) if path.exists()),
             *(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line),
         ]

@@ -45,7 +45,7 @@ def test_a_container_neither_registers_nor_changes_its_disk() -> None:
 
 @given(st.dictionaries(names, printable.filter(lambda text: '"' not in text), max_size=5))
 def test_a_kernel_reads_the_environment_back(environment: dict[str, str]) -> None:
-    line = kernel.command_line(replace(SPEC, environment=environment).init_arguments, "ttyS0")
+    line = kernel.command_line(replace(SPEC, environment=environment).init_arguments, "ttyS0", "127.5.6.0/24")
     reader = shlex.shlex(line, posix=True, punctuation_chars=False)
     reader.whitespace_split, reader.commenters, reader.quotes, reader.escape = True, "", '"', ""
     words = [word for word in reader if word.startswith("systemd.setenv=")]
@@ -55,7 +55,7 @@ def test_a_kernel_reads_the_environment_back(environment: dict[str, str]) -> Non
 @pytest.mark.parametrize("value", ['say "hi"', "two\nlines"])
 def test_what_a_kernel_cannot_read_is_refused(value: str) -> None:
     with pytest.raises(MachineError, match="do not pass"):
-        kernel.command_line([f"systemd.setenv=X={value}"], "ttyS0")
+        kernel.command_line([f"systemd.setenv=X={value}"], "ttyS0", "127.5.6.0/24")
 
 
 def test_a_virtual_machine_has_the_services_at_their_real_addresses() -> None:

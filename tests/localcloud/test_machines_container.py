@@ -58,6 +58,8 @@ def test_a_machine_lives_as_an_instance_does(lab: Lab, machine: container.Contai
     token = "-H 'X-aws-ec2-metadata-token: token'"
     assert lab.ssh(f"curl -s {token} http://169.254.169.254/latest/meta-data/instance-id") == INSTANCE
     assert lab.ssh(f"curl -s {token} http://169.254.169.250/latest/ping") == "the AWS API"
+    with lab.neighbour() as url:  # the cloud's own addresses are reached, the host's others are not
+        assert lab.ssh(f"curl -s --max-time 20 {token} {url}") == "pong"
     code, out, err = machine.run(("sh", "-c", "cat; id -un; echo $AWS_ENDPOINT_URL; echo no >&2; exit 3"), b"in\n", 20)
     assert (code, out, err) == (3, b"in\nroot\nhttp://169.254.169.250\n", b"no\n")
     with pytest.raises(TimeoutError):
