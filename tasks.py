@@ -387,6 +387,38 @@ def retire(opened: Opened, ami: str, why: str = "", plan: bool = False, json: bo
 
 
 @operation(
+    ami="the AMI to copy, by its id",
+    version="the AMI to copy, by its version, like v1.2",
+    candidate="copy the newest verified AMI",
+    to="only to these regions, like us-east-1,eu-west-1 (default: the recipe's [[copies]])",
+    plan="only say what is still to be done",
+)
+def copy(
+    opened: Opened,
+    ami: str = "",
+    version: str = "",
+    candidate: bool = False,
+    to: str = "",
+    plan: bool = False,
+    json: bool = False,
+) -> None:
+    """Carry a verified image to other regions and accounts; prints each place with the copy's id.
+
+    Encrypted with the key of each place, with its tags, requiring IMDSv2, shared as the recipe says, and published there as the
+    candidate. Several at once; interrupted at any moment, the same command goes on.
+    """
+    from goldenami.flows import copy as flow
+    from goldenami.flows import copy_telling
+    from goldenami.flows.choosing import Options
+
+    shop = opened()
+    options = Options(ami=ami, version=version, candidate=candidate)
+    regions = [region.strip() for region in to.split(",") if region.strip()]
+    found = flow.look(shop, options, regions) if plan else flow.copy(shop, options, regions)
+    print(copy_telling.copied(found, plan_only=plan, as_json=json))
+
+
+@operation(
     a="the image before: an AMI's id, a version, running or candidate",
     b="the image after",
     advisories="a folder of advisories in the OSV format: also say which vulnerabilities are fixed or new",
@@ -769,5 +801,5 @@ schedule = Collection("schedule")
 for _task in (schedule_install, schedule_status, schedule_remove, schedule_aws):
     schedule.add_task(_task)
 _OPERATE = (promote, rollback, status, deploy, update, instances, console, logs, ssh, terminate)
-_IMAGES = (bake, rebuild, notify, cost, render, verify, images, diff, prune, retire, sweep, doctor, test, docs)
+_IMAGES = (bake, rebuild, notify, cost, render, verify, images, diff, copy, prune, retire, sweep, doctor, test, docs)
 namespace = Collection(*_IMAGES, *_OPERATE, fleet, iam, local, schedule)

@@ -47,6 +47,21 @@ def trim(place: Place) -> list[Statement]:
     return [allow("TrimTemplate", ["ec2:DeleteLaunchTemplateVersions"], place.arn("ec2", "launch-template/*"), **ours)]
 
 
+def copy(place: Place) -> list[Statement]:
+    """Copy images to the recipe's other regions, share and publish them there. (Another account needs a policy of its own.)"""
+    name, regions = place.recipe.image.name, [copy.region for copy in place.recipe.copies] or ["*"]
+    things = [
+        f"arn:aws:ec2:{region}::{kind}/*" for region in [place.region, *regions] for kind in ("image", "snapshot")
+    ]
+    candidates = [f"arn:aws:ssm:{region}:{place.account}:parameter/goldenami/{name}/candidate" for region in regions]
+    verbs = ("CopyImage", "CreateTags", "DeregisterImage", "DeleteSnapshot", "ModifyImageAttribute")
+    return [
+        allow("LookAtCopies", ["ec2:DescribeImages", "ec2:DescribeImageAttribute"]),
+        allow("CopyImages", [f"ec2:{verb}" for verb in (*verbs, "ModifySnapshotAttribute")], things),
+        allow("PublishCopies", ["ssm:GetParameter", "ssm:PutParameter"], candidates),
+    ]
+
+
 def prune(place: Place) -> list[Statement]:
     """Deprecate and deregister what carries our tag, and delete the snapshots behind it."""
     ours = {"StringEquals": {f"aws:ResourceTag/{tags.IMAGE}": place.recipe.image.name}}

@@ -25,6 +25,9 @@ KEEP = PREFIX + "keep"
 RETIRED = PREFIX + "retired"
 PRUNED = PREFIX + "pruned"
 ORPHANED = PREFIX + "orphan-of"
+# A copy's original; and, on the original, where its copies are: `goldenami:copy-in:us-east-1`.
+COPY_OF = PREFIX + "copy-of"
+COPY_IN = PREFIX + "copy-in:"
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,7 @@ def _or_empty(check: Callable[[str], str]) -> Callable[[str], str]:
 ImageName = Annotated[str, AfterValidator(_text(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?"))]
 Environment = Annotated[str, AfterValidator(_text(r"[A-Za-z][A-Za-z0-9-]{0,31}"))]
 AmiId = Annotated[str, AfterValidator(_text(r"|ami-(?:[0-9a-f]{8}|[0-9a-f]{17})"))]
+AccountId = Annotated[str, AfterValidator(_text(r"\d{12}"))]
 SubnetId = Annotated[str, AfterValidator(_text(r"|subnet-(?:[0-9a-f]{8}|[0-9a-f]{17})"))]
 SecurityGroupId = Annotated[str, AfterValidator(_text(r"sg-(?:[0-9a-f]{8}|[0-9a-f]{17})"))]
 Region = Annotated[str, AfterValidator(_text(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}"))]

@@ -60,6 +60,7 @@ _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "cost": (baking.pricelist,),
     "schedule.aws": (who, baking.timetable),
     "retire": (look, life.retire),
+    "copy": (who, look, life.copy),
     "diff": (look, life.knowledge),
     "status": (who, look),
     "instances": (look,),

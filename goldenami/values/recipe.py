@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import PrivateAttr, ValidationError
 
 from goldenami.values.application import App, Database, Parameter
+from goldenami.values.copying import Copy
 from goldenami.values.errors import RecipeError
 from goldenami.values.fleet import Fleet, Promote
 from goldenami.values.keep import Keep
@@ -46,6 +47,12 @@ class Recipe(Section):
     rebuild: Rebuild = key(Rebuild(), means="The monthly rebuild.", example={})
     notify: Notify = key(Notify(), means="Who is told how a rebuild ended.", example={})
     schedule: Schedule = key(Schedule(), means="When the rebuild runs.", example={})
+    copies: Annotated[tuple[Copy, ...], Frozen] = key(
+        (),
+        means="Other regions and accounts that `copy` carries images to.",
+        expected="[[copies]] sections",
+        example=[],
+    )
     keep: Keep = key(Keep(), means="Which images `prune` keeps; what is in use is kept in any case.", example={})
     tags: dict[str, Text] = key(
         {},

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from goldenami.values.copy_rules import copies
 from goldenami.values.families import FAMILIES
 from goldenami.values.kinds import words
 from goldenami.values.problems import SECRET_NAME, Place, Problem, shown
@@ -34,6 +35,7 @@ def check(recipe: Recipe) -> list[Problem]:
         _parameters,
         _fleet,
         _promote,
+        copies,
         _tags,
         _targets,
     )

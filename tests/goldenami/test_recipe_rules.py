@@ -36,6 +36,9 @@ GOOD: list[dict[str, object]] = [
     {"fleet.client_cidrs": ["0.0.0.0/0", "::/0"]},
     {"promote": {"canary": 0, "watch_seconds": 0, "alarms": ["guestbook 5xx"]}},
     {"promote": {"traffic": [10, 50, 100]}},
+    {"copies": [{"region": "us-east-1"}, {"region": "us-east-1", "profile": "other"}, {"region": "eu-west-1"}]},
+    {"copies": [{"region": "us-east-1", "kms_key_id": "alias/golden", "share_with": ["210987654321"]}]},
+    {"image.root_volume.encrypted": False, "copies": [{"region": "us-east-1", "share_with": ["210987654321"]}]},
     AMAZON_LINUX,
     AMAZON_LINUX | {"runtime.go.url": "https://mirror.example/go.tar.gz"},
 ]
@@ -54,6 +57,20 @@ BAD: list[tuple[dict[str, object], str]] = [
     ({"promote": {"alarms": ["a"] * 11}}, "[promote] alarms"),
     ({"promote": {"traffic": [0, 100]}}, "[promote] traffic"),
     ({"promote": {"traffic": [50, 10, 100]}}, "[promote] traffic: expected rising numbers, the last one 100"),
+    (
+        {"copies": [{"region": "us-east-1"}, {"region": "us-east-1"}]},
+        "[copies] region, item 2: expected each region once",
+    ),
+    ({"copies": [{"region": "nowhere"}]}, "[copies] region, item 1: expected a region"),
+    (
+        {"copies": [{"region": "us-east-1", "share_with": ["210987654321"]}]},
+        "[copies] kms_key_id, item 1: expected a KMS key of yours with share_with",
+    ),
+    ({"copies": [{"region": "us-east-1", "share_with": ["2109"]}]}, "share_with"),
+    (
+        {"image.root_volume.encrypted": False, "copies": [{"region": "us-east-1", "kms_key_id": "alias/golden"}]},
+        "[copies] kms_key_id, item 1: expected none",
+    ),
     ({"promote": {"traffic": [10, 50]}}, "[promote] traffic: expected rising numbers, the last one 100"),
     ({"promote": {"traffic": [100]}, "fleet": {"balancer": False}}, "[promote] traffic: expected none with balancer"),
     ({"image.name": "Guestbook"}, "[image] name: expected a lower-case name"),
