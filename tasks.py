@@ -636,12 +636,18 @@ def ssh(opened: Opened, instance: str = "", key: str = "", run: str = "") -> Non
     instance="which one",
     decrement="let the group's size go down with it, so that it is not replaced",
     force="even if it is the last one that serves",
+    lose_data="even if its rows cannot be backed up: they are lost",
 )
-def terminate(opened: Opened, instance: str, decrement: bool = False, force: bool = False) -> None:
-    """Terminate an instance of the fleet; the group launches another one. Prints its id."""
+def terminate(
+    opened: Opened, instance: str, decrement: bool = False, force: bool = False, lose_data: bool = False
+) -> None:
+    """Terminate an instance of the fleet; the group launches another one. Prints its id.
+
+    Rows that it holds are backed up first; `./invoke db.restore` puts them on the new one.
+    """
     from goldenami.flows import machines
 
-    print(machines.terminate(opened(), instance, decrement=decrement, force=force).id)
+    print(machines.terminate(opened(), instance, decrement=decrement, force=force, lose_data=lose_data).id)
 
 
 @operation(
@@ -689,9 +695,15 @@ def fleet_show(opened: Opened, json: bool = False) -> None:
     name="destroy",
     plan="only list",
     yes="really do it",
+    lose_data="even if rows on its instances cannot be backed up: they are lost",
 )
-def fleet_destroy(opened: Opened, plan: bool = False, yes: bool = False, json: bool = False) -> None:
-    """Take the fleet down: users are not served any more. Images and parameters stay."""
+def fleet_destroy(
+    opened: Opened, plan: bool = False, yes: bool = False, lose_data: bool = False, json: bool = False
+) -> None:
+    """Take the fleet down: users are not served any more. Images, parameters and backups stay.
+
+    Rows that its instances hold are backed up first.
+    """
     from goldenami.flows import fleet, fleet_telling
 
     shop = opened()
@@ -700,7 +712,7 @@ def fleet_destroy(opened: Opened, plan: bool = False, yes: bool = False, json: b
         if not plan:
             raise Exit("error: this ends the service\nNext: ./invoke fleet.destroy --yes", 2)
         return
-    print(fleet_telling.removed(fleet.destroy(shop), as_json=json))
+    print(fleet_telling.removed(fleet.destroy(shop, lose_data=lose_data), as_json=json))
 
 
 @task(
@@ -769,6 +781,69 @@ def local_reset(_: Context, yes: bool = False) -> None:
         control.reset()
 
 
+_INSTANCE = "which instance (default: the only one)"
+
+
+@operation(
+    "backup",
+    instance=_INSTANCE,
+    folder="also write the backup to this folder",
+    own="the database on the instance itself, although the recipe says that data lives elsewhere",
+    why="a word for the manifest",
+)
+def db_backup(
+    opened: Opened, instance: str = "", folder: str = "", own: bool = False, why: str = "", json: bool = False
+) -> None:
+    """Back up the database to the bucket, from one snapshot, while it serves; prints the backup's id.
+
+    Rows, roles, and a fingerprint of both; the manifest comes last, so half a backup is none.
+    """
+    from goldenami.flows import database, database_telling
+
+    made = database.save(opened(), instance, folder, own=own, why=why)
+    print(database_telling.one(made, as_json=json))
+
+
+@operation("list")
+def db_list(opened: Opened, json: bool = False) -> None:
+    """List the backups, the oldest first."""
+    from goldenami.flows import backup, database_telling
+
+    print(database_telling.listed(backup.every(opened()), as_json=json))
+
+
+@operation("verify", backup="the backup's id (default: the newest)")
+def db_verify(opened: Opened, backup: str = "") -> None:
+    """Read a backup whole and hold it against its manifest; prints its id."""
+    from goldenami.flows import backup as flow
+
+    shop = opened()
+    found = flow.get(shop, backup)
+    flow.verify(shop, found)
+    say(f"{found.id} is whole: {found.fingerprint.rows} row(s), {found.size} bytes")
+    print(found.id)
+
+
+@operation(
+    "restore",
+    backup="the backup's id (default: the newest)",
+    folder="take the backup from this folder",
+    instance=_INSTANCE,
+    replace="put it in the place of rows that are there, which are backed up first",
+)
+def db_restore(
+    opened: Opened, backup: str = "", folder: str = "", instance: str = "", replace: bool = False, json: bool = False
+) -> None:
+    """Restore a backup, compare every table with its manifest, and only then let anybody write; prints its id.
+
+    A damaged backup, or one of another database, is refused before anything is touched. On failure what was there serves on.
+    """
+    from goldenami.flows import database, database_telling
+
+    done = database.restore(opened(), backup, folder, instance, replace=replace)
+    print(database_telling.one(done, as_json=json))
+
+
 def described() -> list[dict[str, Any]]:
     """Every task with its options, for the reference."""
     return [
@@ -792,6 +867,9 @@ def described() -> list[dict[str, Any]]:
 local = Collection("local")
 for _task in (local_up, local_down, local_status, local_reset):
     local.add_task(_task)
+db = Collection("db")
+for _task in (db_backup, db_list, db_verify, db_restore):
+    db.add_task(_task)
 fleet = Collection("fleet")
 for _task in (fleet_create, fleet_show, fleet_destroy):
     fleet.add_task(_task)
@@ -802,4 +880,4 @@ for _task in (schedule_install, schedule_status, schedule_remove, schedule_aws):
     schedule.add_task(_task)
 _OPERATE = (promote, rollback, status, deploy, update, instances, console, logs, ssh, terminate)
 _IMAGES = (bake, rebuild, notify, cost, render, verify, images, diff, copy, prune, retire, sweep, doctor, test, docs)
-namespace = Collection(*_IMAGES, *_OPERATE, fleet, iam, local, schedule)
+namespace = Collection(*_IMAGES, *_OPERATE, db, fleet, iam, local, schedule)

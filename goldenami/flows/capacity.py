@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from goldenami.flows import ground
@@ -10,6 +11,9 @@ from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.images import Image
 from goldenami.walls.aws import groups, templates
+
+# What ends an instance that is not well, or is in a zone with too many.
+_REPLACES = ("AZRebalance", "ReplaceUnhealthy")
 
 
 def ensure_template(shop: Shop, image: Image, security: str) -> None:
@@ -59,6 +63,7 @@ def ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
             number = template.latest if there.version == "$Latest" else template.default
             settings["LaunchTemplate"] = {"LaunchTemplateId": template.id, "Version": str(number)}
         groups.update(shop.aws, settings)
+        _keep_instances(shop, there.suspended)
         return
     settings |= {
         "DesiredCapacity": fleet.desired,
@@ -68,6 +73,15 @@ def ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
     if target_group:
         settings["TargetGroupARNs"] = [target_group]
     groups.create(shop.aws, settings)
+    _keep_instances(shop, ())
+
+
+def _keep_instances(shop: Shop, suspended: Sequence[str]) -> None:
+    """Where the instance has the database, the group must not replace it by itself: the new one would have no rows."""
+    if shop.recipe.database.on_instance:
+        groups.suspend(shop.aws, shop.names.group, [p for p in _REPLACES if p not in suspended])
+    else:
+        groups.resume(shop.aws, shop.names.group, [p for p in _REPLACES if p in suspended])
 
 
 def _settings(shop: Shop, place: Ground, health_check: Literal["ELB", "EC2"]) -> dict[str, Any]:

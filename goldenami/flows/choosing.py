@@ -48,7 +48,8 @@ def wish(shop: Shop, options: Options) -> Wish:
         unverified=options.unverified,
         alarms=recipe.promote.alarms,
         # A canary that is asked for by its size is a part of the fleet, not a share of the requests.
-        traffic=recipe.promote.traffic if options.canary is None else (),
+        traffic=recipe.promote.traffic if options.canary is None and not recipe.database.on_instance else (),
+        carried=recipe.database.on_instance,
     )
 
 

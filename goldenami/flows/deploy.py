@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from goldenami.flows import choosing, claims, ground, ledger, logbook, promote, scenery
+from goldenami.flows import carrying, choosing, claims, ground, guard, ledger, logbook, promote, scenery, settling
 from goldenami.flows.choosing import Options
 from goldenami.flows.claims import Held
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.errors import AwsError, GateError, UsageError
+from goldenami.values.handover import Handover
 from goldenami.values.images import Image
 from goldenami.values.scene import Scene
 from goldenami.walls import http
@@ -53,6 +54,7 @@ def deploy(shop: Shop, options: Options) -> Deployed:
         logbook.opened(shop, "deploy", ami=image.id) as run,
         claims.held(shop, run.id, f"deploy {image.name} ({image.id})") as claim,
     ):
+        settling.settle(shop)
         scene = scenery.read(shop)
         found = promote.decide(shop, wanted)
         version = promote.ensure_version(shop, run, found, image)
@@ -61,19 +63,28 @@ def deploy(shop: Shop, options: Options) -> Deployed:
         old = [m for m in existing if m.image != image.id]
         # One of this image is there already when an earlier run was killed after its launch.
         same = [m for m in existing if m.image == image.id and m.state in ("pending", "running")]
+        if old:
+            guard.refuse(shop, [m.id for m in old if m.state == "running"], image)
+        carried = None
         machine = same[0] if same else _launch(shop, run, scene, version)
         targets = balancers.get_target_group(shop.aws, shop.names.target_group) or ""
         try:
             machine = _healthy(shop, claim, machine, options.watch or 0)
+            if old and shop.recipe.database.on_instance:
+                carried = carrying.carry(shop, claim, Handover(run.id, old[0].id, machine.id, version=version)).handover
             if targets:
                 _register(shop, claim, targets, machine)
         except (AwsError, GateError) as error:
+            if carried:
+                carrying.carry(shop, claim, carried.returning(carried.version))
             state = _undo(shop, run, targets, machine, bool(old))
             raise GateError(
                 f"{image.name} ({image.id}) was not well: {error.message}",
                 state=state,
                 next=f"less {run.folder / 'console.log'}",
             ) from None
+        if carried:
+            settling.finish(shop, carried)
         for former in [*old, *same[1:]]:
             with shop.progress.phase(f"terminating {former.id}"):
                 if targets:
@@ -131,5 +142,6 @@ def _undo(shop: Shop, run: Run, targets: str, machine: Instance, others: bool) -
     if targets:
         balancers.deregister(shop.aws, shop.clock, targets, machine.id)
     instances.terminate(shop.aws, shop.clock, machine.id)
+    carrying.forget(shop)
     before = "The instance before it serves on" if others else "There was no instance before it"
     return f"{machine.id} is terminated. {before}; the production parameter is untouched."

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from goldenami.flows import access, capacity, claims, entrance, ground, ledger, logbook, scenery, serving
+from goldenami.flows import (
+    access,
+    capacity,
+    claims,
+    custody,
+    entrance,
+    ground,
+    guard,
+    ledger,
+    logbook,
+    scenery,
+    serving,
+    settling,
+)
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import UsageError
 from goldenami.values.images import Image
@@ -96,6 +109,8 @@ def create(shop: Shop, ami: str = "") -> Fleet:
     image = first_image(shop, ami)
     with logbook.opened(shop, "fleet", ami=image.id) as run, claims.held(shop, run.id, "fleet.create") as claim:
         access.ensure_parameters(shop)
+        if shop.recipe.database.on_instance:
+            custody.ensure_vault(shop)
         with shop.progress.phase("network, role and balancer"):
             place = ground.find(shop)
             ground.ensure_role(shop)
@@ -118,11 +133,22 @@ def create(shop: Shop, ami: str = "") -> Fleet:
     return Fleet(scene, scene.group, where, image, run.id)
 
 
-def destroy(shop: Shop) -> list[str]:
-    """Take the fleet down; images and parameters stay. Returns what was removed."""
+def destroy(shop: Shop, *, lose_data: bool = False) -> list[str]:
+    """Take the fleet down; images, parameters and backups stay. Returns what was removed.
+
+    Rows that live on its instances are backed up first, once their writes are stopped.
+
+    Raises:
+        GateError: Rows cannot be saved, and `lose_data` does not say that they may be lost; everything serves on.
+        BusyError: Somebody else is changing the fleet.
+    """
     names, gone = shop.names, []
     with logbook.opened(shop, "fleet") as run, claims.held(shop, run.id, "fleet.destroy"):
+        settling.settle(shop)
         vpc = ground.vpc(shop)
+        there = [found for name in (names.trial, names.group) if (found := groups.get(shop.aws, name))]
+        members = [m.id for group in there for m in group.members if not m.lifecycle.startswith("Terminat")]
+        saved = guard.save(shop, run.id, members, "before fleet.destroy", lose=lose_data)
         for name in (names.trial, names.group):
             group = groups.get(shop.aws, name)
             if group is None:
@@ -144,7 +170,7 @@ def destroy(shop: Shop) -> list[str]:
             gone += [n for n in (names.web, names.balancer_security) if firewalls.delete(shop.aws, shop.clock, n, vpc)]
             if roles.remove(shop.aws, names.web):
                 gone.append(f"{names.web} (role)")
-        run.record(removed=gone)
+        run.record(removed=gone, saved=saved)
     return gone
 
 

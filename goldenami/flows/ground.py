@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from goldenami.flows import access
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
+from goldenami.values.backup import bucket_name
 from goldenami.values.errors import AwsError
 from goldenami.walls.aws import firewalls, networks, roles
 from goldenami.walls.aws.firewalls import Rule
@@ -56,7 +57,10 @@ def ensure_role(shop: Shop) -> None:
     """The instances' role and profile, with the least that they need."""
     account, _ = roles.caller(shop.aws)
     names = [p.name for p in shop.recipe.parameters]
-    wanted = roles.fleet_policy(shop.aws.region, account, shop.name, names, run_command=shop.recipe.fleet.run_command)
+    # Without Run Command nobody could ask an instance for a backup.
+    run_command = shop.recipe.fleet.run_command
+    bucket = bucket_name(shop.recipe, account, shop.aws.region) if run_command else ""
+    wanted = roles.fleet_policy(shop.aws.region, account, shop.name, names, run_command=run_command, bucket=bucket)
     roles.ensure(shop.aws, shop.names.web, wanted, "goldenami: instances that serve read their parameters")
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from goldenami.flows.shop import Shop
+from goldenami.values.errors import GateError
 from goldenami.values.images import PREFIX, Image
 from goldenami.values.scene import Scene
 from goldenami.walls import processes
 from goldenami.walls.aws import images, parameters, roles, templates
+from goldenami.walls.runs import Run
 
 PROMOTED = PREFIX + "promoted"
 PREVIOUS = "previous"  # the label of the parameter's version that was production before
@@ -74,6 +77,36 @@ def commit(shop: Shop, run: str, scene: Scene, version: int, image: Image, why: 
     images.tag(shop.aws, [image.id], {PROMOTED: line.when})
     write(shop, line)
     return line
+
+
+def turned_back(
+    shop: Shop,
+    run: Run,
+    scene: Scene,
+    image: Image,
+    version: int,
+    why: str,
+    *,
+    state: str,
+    kept: Sequence[str],
+    refresh: str = "",
+) -> GateError:
+    """Write down, on the image and in the ledger, that it was not well; the error that says so.
+
+    Args:
+        why: What was done, a colon, and what was seen.
+        state: What is true now.
+        kept: The files that show it.
+    """
+    reason = why.partition(": ")[2]
+    now = shop.clock.now().isoformat(timespec="seconds")
+    images.tag(shop.aws, [image.id], {ROLLED_BACK: f"{now} {reason}"[:255]})
+    write(shop, entry(shop, run.id, scene, image.id, version, refresh, why, "rolled back"))
+    return GateError(
+        f"{image.name} ({image.id}) was not well: {reason}",
+        state=state,
+        next=f"less {kept[0] if kept else run.folder / 'promotion.md'}",
+    )
 
 
 def write(shop: Shop, line: Entry) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from goldenami.flows import claims, logbook, reaching, scenery
+from goldenami.flows import claims, guard, logbook, reaching, scenery
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.errors import AwsError, GateError, UsageError
@@ -145,11 +145,13 @@ def ssh(shop: Shop, instance: str, key: str, command: str) -> int:
     return shell.foreground([*reaching.ssh(shop, machine, key), *([command] if command else [])])
 
 
-def terminate(shop: Shop, instance: str, *, decrement: bool, force: bool) -> Machine:
+def terminate(shop: Shop, instance: str, *, decrement: bool, force: bool, lose_data: bool = False) -> Machine:
     """Terminate an instance; the group replaces it unless its size goes down with it.
 
+    Rows that it holds are backed up first, once its writes are stopped; what replaces it has none of them.
+
     Raises:
-        GateError: It is the last one that serves, and `force` is not given.
+        GateError: It is the last one that serves, and `force` is not given; or its rows cannot be saved.
         BusyError: Somebody is changing the fleet.
     """
     machine = pick(shop, instance)
@@ -162,6 +164,7 @@ def terminate(shop: Shop, instance: str, *, decrement: bool, force: bool) -> Mac
             raise GateError(
                 f"{machine.id} is the last instance that serves", state="It runs on.", next="the same with --force"
             )
+        guard.save(shop, run.id, [machine.id], f"before terminate {machine.id}", lose=lose_data)
         if machine.grouped:
             groups.terminate(shop.aws, machine.id, decrement=decrement)
         else:

@@ -119,7 +119,11 @@ def steps(shop: Shop, found: Preflight) -> Iterator[str]:
         yield f"make a version of {names.template} from version {decided.source}, with {wanted.ami}"
     roll, trial = decided.roll, found.scene.trial
     version = f"version {decided.version}" if decided.version else "the new version"
-    if roll is not None and group is not None:
+    if roll is not None and group is not None and wanted.carried:
+        yield f"launch one instance with {version} beside {group.name}; it has to be healthy with an empty database"
+        yield "stop writes on the old one; back its rows up, restore and compare them on the new one, which takes traffic"
+        yield f"watch the new one for {seconds(wanted.watch)}; if it fails, carry today's rows back; else the old one goes"
+    elif roll is not None and group is not None:
         if decided.traffic:
             about = shifting(len(decided.traffic), wanted.watch)
             yield (

@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from goldenami.flows import choosing, claims, fleet, ledger, logbook, promotion_report, renewal, scenery, serving, trial
+from goldenami.flows import (
+    choosing,
+    claims,
+    fleet,
+    guard,
+    ledger,
+    logbook,
+    promotion_report,
+    renewal,
+    scenery,
+    serving,
+    settling,
+    trial,
+)
 from goldenami.flows.choosing import Options
 from goldenami.flows.claims import Held
 from goldenami.flows.shop import Shop
@@ -93,8 +106,11 @@ def carry(shop: Shop, wanted: Wish, why: str) -> Result:
             claims.held(shop, run.id, what) as claim,
         ):
             timeline.add(Event(shop.clock.now().isoformat(timespec="seconds"), "began", what))
+            settling.settle(shop)
             found = decide(shop, wanted)  # what was true before the claim was ours may not be any more
             refuse(found.plan)
+            if found.plan.roll is not None and found.scene.group is not None:
+                guard.refuse(shop, [m.id for m in found.scene.group.members], image)
             shop.progress.say(what)
             result = _carry(shop, run, claim, found, image, timeline, why)
             run.record(refresh=result.refresh, version=result.version)

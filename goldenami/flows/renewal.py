@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from goldenami.flows import ledger, trial
 from goldenami.flows.claims import Held
+from goldenami.flows.replacing import Replacement
 from goldenami.flows.roll import Roll, restore
 from goldenami.flows.shop import Shop
 from goldenami.flows.trial import Trial
 from goldenami.flows.watching import Watch
-from goldenami.values.errors import GateError
 from goldenami.values.timeline import Event, Timeline
-from goldenami.walls.aws import images
 from goldenami.walls.runs import Run
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ def renew(shop: Shop, run: Run, claim: Held, found: Preflight, version: int, tim
     """
     scene, group, decided, wanted = found.scene, found.scene.group, found.plan, found.wish
     assert group is not None
+    if wanted.carried:
+        return _exchange(shop, run, claim, found, version, timeline, why)
     assert decided.roll is not None
     assert scene.template is not None
     began = _now(shop)
@@ -74,13 +75,24 @@ def _turn_back(
         timeline.add(Event(_now(shop), "restored", f"the whole fleet serves version {roll.old} again"))
         state = f"The fleet is back on version {roll.old} and healthy. {state}"
     trial.end(shop, claim)
-    images.tag(shop.aws, [image.id], {ledger.ROLLED_BACK: f"{_now(shop)} {reason}"[:255]})
-    line = ledger.entry(shop, run.id, scene, image.id, roll.new, roll.refresh, f"{why}: {reason}", "rolled back")
-    ledger.write(shop, line)
-    raise GateError(
-        f"{image.name} ({image.id}) was not well: {reason}",
-        state=state,
-        next=f"less {kept[0] if kept else run.folder / 'promotion.md'}",
+    raise ledger.turned_back(
+        shop, run, scene, image, roll.new, f"{why}: {reason}", state=state, kept=kept, refresh=roll.refresh
+    )
+
+
+def _exchange(shop: Shop, run: Run, claim: Held, found: Preflight, version: int, timeline: Timeline, why: str) -> str:
+    """Replace the one instance by another that gets its rows; there is no instance refresh."""
+    group, image = found.scene.group, found.wish.image
+    assert group is not None
+    assert image is not None
+    watch = Watch(shop, run, version, timeline, began=_now(shop), old=tuple(m.id for m in group.members))
+    with shop.progress.phase(f"replacing the instance of {group.name}, with its rows"):
+        reason = Replacement(shop, claim, watch, timeline, group, version, found.wish.watch).forward()
+    if not reason:
+        return ""
+    state = "The instance before it serves, with every row. The production parameter is untouched."
+    raise ledger.turned_back(
+        shop, run, found.scene, image, version, f"{why}: {reason}", state=state, kept=watch.keep_evidence()
     )
 
 

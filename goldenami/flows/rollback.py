@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from goldenami.flows import choosing, claims, logbook, promote, scenery
+from goldenami.flows import carrying, choosing, claims, logbook, promote, scenery
 from goldenami.flows.promote import Preflight, Result
 from goldenami.flows.roll import restore
 from goldenami.flows.shop import Shop
@@ -90,6 +90,9 @@ def _choice(shop: Shop, scene: Scene, options: Options) -> Choice:
         if image is None:
             raise UsageError(f"there is no AMI {options.ami} of {shop.name}", next="./invoke images")
         return Choice(image, "as asked for")
+    # A promotion that carried rows and died: what production names is what was before it.
+    if scene.pointer is not None and scene.pointer.ami in known and carrying.find(shop) is not None:
+        return Choice(known[scene.pointer.ami], "a promotion was left half-way")
     found = choose(scene, known)
     if found is None:
         raise UsageError(
@@ -115,4 +118,5 @@ def _wish(shop: Shop, scene: Scene, choice: Choice, options: Options) -> Wish:
         warmup=shop.recipe.fleet.warmup,
         unverified=False,
         alarms=shop.recipe.promote.alarms,
+        carried=shop.recipe.database.on_instance,
     )

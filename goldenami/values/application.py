@@ -1,4 +1,4 @@
-"""The sections of the recipe about the application: its source, its database, the parameters that it reads."""
+"""The sections of the recipe about the application: its source, and the parameters that it reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from goldenami.values.kinds import (
     Command,
-    DatabaseName,
     Directory,
     Frozen,
     HealthPath,
@@ -113,20 +112,6 @@ class App(Section):
     def is_git(self) -> bool:
         """Whether the source is a git URL (else it is a directory)."""
         return "://" in self.source or (self.source.startswith("git@") and ":" in self.source)
-
-
-class Database(Section):
-    """The application's database, made at the first boot with a password from Parameter Store."""
-
-    name: DatabaseName = key(means="Its name.", expected="a lower-case PostgreSQL name", example="guestbook")
-    user: DatabaseName = key(
-        means="The role that owns it.", expected="a lower-case PostgreSQL name", example="guestbook"
-    )
-    password_parameter: ParameterName = key(
-        means="The parameter that holds the role's password, one of `[[parameters]]`.",
-        expected='a parameter name such as "/guestbook/production/db/password"',
-        example="/guestbook/production/db/password",
-    )
 
 
 class Parameter(Section):

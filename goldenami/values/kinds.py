@@ -168,7 +168,17 @@ DatabaseName = Annotated[
         _text(r"[a-z_][a-z0-9_]{0,62}", refuse={"postgres|template[01]": "a name that PostgreSQL does not use itself"})
     ),
 ]
+# Unquoted names, with or without the schema that they are in.
+TableName = Annotated[str, AfterValidator(_text(r"(?:[a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,62}"))]
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+BucketName = Annotated[
+    str,
+    AfterValidator(
+        _or_empty(_text(r"(?!xn--|sthree-)(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"))
+    ),
+]
 ParameterName = Annotated[str, AfterValidator(_parameter)]
+ParameterNameOrNone = Annotated[str, AfterValidator(_or_empty(_parameter))]
 Directory = Annotated[str, AfterValidator(_directory)]
 InnerPath = Annotated[str, AfterValidator(_inner_path)]
 Command = Annotated[str, AfterValidator(_text(r"/[^\s]*[^\s/](?:[ ][^\n]*)?(?<!\\)")), AfterValidator(_line)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from goldenami.values import bake_permissions as baking
+from goldenami.values import data_permissions as rows
 from goldenami.values import image_permissions as life
 from goldenami.values.errors import UsageError
 from goldenami.values.ownership import ground, own, shift
@@ -45,7 +46,7 @@ def tasks() -> Sequence[str]:
 
 
 _CHANGES = (who, look, claim)
-_PROMOTE = (*_CHANGES, commit, roll, shift, command)
+_PROMOTE = (*_CHANGES, commit, roll, shift, command, rows.exchange)
 _BAKE = (who, baking.survey, baking.build, baking.numbers)
 _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "bake": _BAKE,
@@ -67,12 +68,16 @@ _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "console": (look, console),
     "logs": (look, command),
     "ssh": (look,),
-    "terminate": (*_CHANGES, terminate),
+    "terminate": (*_CHANGES, terminate, command, rows.vault),
     "promote": _PROMOTE,
     "rollback": _PROMOTE,
-    "deploy": (*_CHANGES, commit, launch, register, terminate, own),
+    "deploy": (*_CHANGES, commit, launch, register, terminate, own, command, rows.exchange),
     "update": (*_CHANGES, command, mark),
     "fleet.show": (look, ground),
-    "fleet.create": (*_CHANGES, commit, launch, own),
-    "fleet.destroy": (*_CHANGES, roll, own, terminate),
+    "fleet.create": (*_CHANGES, commit, launch, own, rows.exchange),
+    "fleet.destroy": (*_CHANGES, roll, own, terminate, command, rows.exchange),
+    "db.backup": (who, look, command, rows.vault),
+    "db.list": (who, rows.reading),
+    "db.verify": (who, rows.reading),
+    "db.restore": (*_CHANGES, command, rows.vault),
 }

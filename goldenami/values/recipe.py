@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import PrivateAttr, ValidationError
 
-from goldenami.values.application import App, Database, Parameter
+from goldenami.values.application import App, Parameter
 from goldenami.values.copying import Copy
+from goldenami.values.database import Backup, Database
 from goldenami.values.errors import RecipeError
 from goldenami.values.fleet import Fleet, Promote
 from goldenami.values.keep import Keep
@@ -38,6 +39,7 @@ class Recipe(Section):
     runtime: Runtime = key(means="What it needs.", example={})
     app: App = key(means="The application.", example={})
     database: Database = key(means="Its database.", example={})
+    backup: Backup = key(Backup(), means="Where the database's backups go.", example={})
     parameters: Annotated[tuple[Parameter, ...], Frozen] = key(
         (), means="What it reads from Parameter Store.", expected="[[parameters]] sections", example=[]
     )

@@ -32,6 +32,13 @@ def refusals(wish: Wish, scene: Scene, version: int | None, roll: Preferences | 
         yield f"an instance refresh to {what} is under way ({active.id}, {active.percent} %); ./invoke rollback ends it"
     if roll is None:
         return
+    if wish.carried:  # one instance, outside of any instance refresh: none of what follows is needed
+        if group.desired > 1:
+            yield (
+                f"{group.name} has {group.desired} instances, each with a database of its own: nobody can say which rows"
+                ' are right (set its size to 1, or mode = "rds" under [database])'
+            )
+        return
     blocked = [process for process in group.suspended if process in _NEEDED]
     if blocked:
         yield f"{', '.join(blocked)} of {group.name} is suspended, so that nothing could be renewed"

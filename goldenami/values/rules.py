@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from goldenami.values import homes
 from goldenami.values.copy_rules import copies
 from goldenami.values.families import FAMILIES
 from goldenami.values.kinds import words
@@ -31,7 +32,7 @@ def check(recipe: Recipe) -> list[Problem]:
         _go,
         _postgresql,
         _app,
-        _database,
+        homes.rules,
         _parameters,
         _fleet,
         _promote,
@@ -138,17 +139,6 @@ def _app(recipe: Recipe) -> Iterator[Problem]:
         if SECRET_NAME.search(name) and value and not value.startswith("/") and value not in ("true", "false"):
             expected = "no secret in the recipe; keep it in Parameter Store as a SecureString under [[parameters]]"
             yield Problem(("app", "environment", name), expected, "a value (not shown)")
-
-
-def _database(recipe: Recipe) -> Iterator[Problem]:
-    wanted = recipe.database.password_parameter
-    at: Place = ("database", "password_parameter")
-    found = next((parameter for parameter in recipe.parameters if parameter.name == wanted), None)
-    if found is None:
-        yield Problem(at, "the name of one of [[parameters]]", f"{wanted}, which is none of them", (("parameters",),))
-    elif found.type != "SecureString":
-        got = f"{wanted}, which is a {found.type}"
-        yield Problem(at, 'a parameter with type = "SecureString"', got, (("parameters",),))
 
 
 def _parameters(recipe: Recipe) -> Iterator[Problem]:

@@ -22,6 +22,7 @@ class Wish:
         unverified: Carry an image that has not passed its gates.
         alarms: CloudWatch alarms that roll back.
         traffic: Percent of the requests that a trial beside the fleet takes first, step by step; none: no trial.
+        carried: Whether the instance has the database, so that its rows are carried over to the one that replaces it.
     """
 
     ami: str
@@ -33,3 +34,4 @@ class Wish:
     unverified: bool = False
     alarms: tuple[str, ...] = ()
     traffic: tuple[int, ...] = ()
+    carried: bool = False

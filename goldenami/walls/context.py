@@ -13,6 +13,7 @@ from goldenami.walls.quoting import Value, packer_text
 _APP_ONLY = (
     *("APP_SOURCE", "APP_REPOSITORY", "APP_COMMIT", "APP_REF", "APP_BUILD", "APP_EXEC", "APP_PORT", "APP_HEALTH"),
     *("APP_SCHEMA", "DB_NAME", "DB_USER", "DB_PASSWORD_PARAMETER", "AWS_REGION"),
+    *("DB_MODE", "DB_HOST_PARAMETER", "DB_PORT", "DB_SSLMODE"),
 )
 
 
@@ -48,10 +49,15 @@ def context(recipe: Recipe, layer: Layer, region: str, app_commit: str) -> dict[
         "DB_NAME": database.name,
         "DB_USER": database.user,
         "DB_PASSWORD_PARAMETER": database.password_parameter,
+        "DB_MODE": database.mode,
+        "DB_HOST_PARAMETER": database.host_parameter,
+        "DB_PORT": str(database.port),
+        "DB_SSLMODE": "disable" if database.on_instance else database.tls,
+        "DB_SEEDED": database.seeded,
         "PARAMETERS": tuple(parameter.name for parameter in recipe.parameters),
     }
     if layer == "base":
-        values |= dict.fromkeys(_APP_ONLY, "") | {"PARAMETERS": (), "APP_ENVIRONMENT": {}}
+        values |= dict.fromkeys(_APP_ONLY, "") | {"PARAMETERS": (), "DB_SEEDED": (), "APP_ENVIRONMENT": {}}
     return values | {"recipe": recipe, "layer": layer, "family": image.os}
 
 

@@ -132,6 +132,12 @@ def unit(name: str, root: Path = ROOT) -> str:
     return (root / "systemd" / name).read_text(encoding="utf-8")
 
 
+def data_script(recipe: Recipe, region: str, action: str, values: Mapping[str, object], root: Path = ROOT) -> str:
+    """The script that looks after the database on an instance: what it keeps, backups, their way back."""
+    given = {"bucket": "", "prefix": "", "result": "", "replace": "", **values, "action": action}
+    return _text("data.sh.j2", {**context(recipe, "app", region, ""), **given}, root)
+
+
 def page(template: str, values: Mapping[str, object], root: Path = ROOT) -> str:
     """A page or file of its own; its template escapes each value itself, or is given them escaped."""
     return _text(template, values, root)

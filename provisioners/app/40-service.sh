@@ -19,6 +19,11 @@ for unit in "$GOLDEN"/files/*.service; do
 done
 
 say "Preparing the database"
+if [[ $DB_MODE == rds ]]; then
+  # While the image is made, this machine's own server stands in for the real one, which a build must not touch.
+  install -d -m 0755 /run/goldenami
+  touch /run/goldenami/stand-in
+fi
 systemctl restart "$SERVICE-database.service" || {
   journalctl --no-pager --lines=30 --output=cat --unit="$SERVICE-database.service" >&2
   die "$SERVICE-database.service failed: its last lines are above"

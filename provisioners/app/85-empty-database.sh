@@ -52,13 +52,65 @@ no_trace() {
   echo "no trace in $data"
 }
 
+# Every table with rows in it, in every database: DATABASE TABLE ROWS, one a line.
+rows() {
+  local database
+  while read -r database; do
+    as_postgres -d "$database" <<'SQL' | sed "s/^/$database /" || return 1
+SELECT format('%s.%s ', schemaname, tablename) || n FROM (
+  SELECT schemaname, tablename,
+    (xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %I.%I', schemaname, tablename), false, true, '')))[1]::text::bigint AS n
+  FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+) AS counted WHERE n > 0 ORDER BY 1
+SQL
+  done < <(as_postgres -d postgres <<<'SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1')
+}
+
+declared() {
+  local table
+  for table in ${DB_SEEDED[@]+"${DB_SEEDED[@]}"}; do
+    if [[ $table != *.* ]]; then table=public.$table; fi
+    if [[ $1 == "$DB_NAME" && $2 == "$table" ]]; then return 0; fi
+  done
+  return 1
+}
+
+# Users' rows must never be in an image, and nobody can tell them from a schema's own: those must be declared.
 only_the_schema() {
-  local rows
-  rows=$(as_postgres -d "$DB_NAME" <<<"SELECT count(*), coalesce(sum((xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %I.%I', schemaname, relname), false, true, '')))[1]::text::bigint), 0) FROM pg_stat_user_tables") || return 1
-  echo "database $DB_NAME as its schema makes it: ${rows%|*} table(s), ${rows#*|} row(s)"
+  local found database table count tables strange='' own=0
+  found=$(rows) || return 1
+  while read -r database table count; do
+    if [[ -z $database ]]; then continue; fi
+    if declared "$database" "$table"; then own=$((own + count)); else strange+="; $count row(s) in $table of database $database"; fi
+  done <<<"$found"
+  if [[ -n $strange ]]; then
+    echo "rows that no seeded under [database] declares: ${strange#; }"
+    return 1
+  fi
+  tables=$(as_postgres -d "$DB_NAME" <<<"SELECT count(*) FROM pg_stat_user_tables") || return 1
+  echo "database $DB_NAME as its schema makes it: $tables table(s), $own row(s), all of them declared"
 }
 
 check hygiene-database only_the_schema
 check hygiene-database-password no_password
 check hygiene-database-trace no_trace
+
+# What only stood in for the real server does not start in the image.
+stood_down() {
+  local left
+  left=$(as_postgres -d postgres -v name="$DB_NAME" <<<"SELECT datname FROM pg_database WHERE datname = :'name'")
+  echo "postgresql.service: $(systemctl is-enabled postgresql.service), database ${left:-none}"
+  ! systemctl is-enabled --quiet postgresql.service && [[ -z $left ]]
+}
+
+if [[ $DB_MODE == rds ]]; then
+  say "Standing the server of this machine down: the database is elsewhere"
+  as_postgres -d postgres -v name="$DB_NAME" -v role="$DB_USER" <<'SQL'
+DROP DATABASE IF EXISTS :"name" WITH (FORCE);
+DROP ROLE IF EXISTS :"role";
+SQL
+  systemctl disable postgresql.service
+  rm -rf /run/goldenami
+  check no-database-server stood_down
+fi
 checks_done

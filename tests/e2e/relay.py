@@ -12,7 +12,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
-_LOOKS = ("Describe", "Get", "List")
+_LOOKS = ("Describe", "Get", "Head", "List")
 
 
 class Relay:
@@ -37,8 +37,9 @@ class Relay:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                name = relay.name(self.headers.get("X-Amz-Target", ""), body)
-                status, headers, answer = relay.forward(self.path, dict(self.headers), body)
+                # S3 has no names on its wire: the method says what it does.
+                name = relay.name(self.headers.get("X-Amz-Target", ""), body) or f"{self.command.title()}Object"
+                status, headers, answer = relay.forward(self.path, dict(self.headers), body, self.command)
                 if name.startswith(_LOOKS):
                     relay.looks.append(name)
                 else:
@@ -50,9 +51,13 @@ class Relay:
                 for key, value in headers.items():
                     if key.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
                         self.send_header(key, value)
-                self.send_header("Content-Length", str(len(answer)))
+                self.send_header(
+                    "Content-Length", headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(answer))
+                )
                 self.end_headers()
                 self.wfile.write(answer)
+
+            do_GET = do_HEAD = do_PUT = do_DELETE = do_POST
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -93,11 +98,13 @@ class Relay:
             return target.rpartition(".")[2]
         return urllib.parse.parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
 
-    def forward(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def forward(
+        self, path: str, headers: dict[str, str], body: bytes, method: str = "POST"
+    ) -> tuple[int, dict[str, str], bytes]:
         kept = {
             key: value for key, value in headers.items() if key.lower() not in ("host", "content-length", "connection")
         }
-        request = urllib.request.Request(f"{self.upstream}{path}", data=body, headers=kept, method="POST")
+        request = urllib.request.Request(f"{self.upstream}{path}", data=body or None, headers=kept, method=method)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=60) as answer:

@@ -204,4 +204,9 @@ def use_tiny_app(shop: Workspace, who: str) -> None:
     shop.edit("golden.toml", 'schema = "schema.sql"\n', "")
     for name in DEPENDENCIES:  # the same as the example's, so that the base layer is the same
         shutil.copy(shop.root / "examples/guestbook" / name, shop.root / "tests/e2e/tiny" / name)
+    # It keeps no data, so nothing asks the host: a fleet of it may be of any size, and is renewed by instance refreshes.
+    shop.edit("golden.toml", 'mode = "instance"', 'mode = "rds"\nhost_parameter = "/guestbook/production/db/host"')
+    host = '[[parameters]]\nname = "/guestbook/production/db/host"\nvalue = "127.0.0.1"\n\n[instance]'
+    shop.edit("golden.toml", "[instance]", host)
+    shop.edit("golden.toml", "max = 1 ", "max = 5 ")
     (shop.root / "tests/e2e/tiny/who.txt").write_text(who)

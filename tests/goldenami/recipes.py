@@ -15,7 +15,19 @@ from goldenami.values.recipe import Recipe, parse
 ROOT = Path(__file__).resolve().parents[2]
 REMOVED = object()
 
+# Data on a server of its own, so that the fleet may grow.
+RDS = {
+    "database.mode": "rds",
+    "database.host_parameter": "/guestbook/production/db/host",
+    "parameters": [
+        {"name": "/guestbook/production/db/password", "type": "SecureString", "generate": True},
+        {"name": "/guestbook/production/db/host", "value": "db.example.com"},
+    ],
+    "fleet.max": 5,
+}
+
 AMAZON_LINUX = {
+    **RDS,
     "target": "aws",
     "image.family": "amazon-linux-2023",
     "runtime.go": {

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from recipes import recipe
+from recipes import RDS, recipe
 from shops import Works
 
 from goldenami.flows import cost
@@ -31,7 +31,7 @@ def test_the_team_s_comparison() -> None:
 
 
 def test_what_the_recipe_has_not_costs_nothing() -> None:
-    alone = compare(recipe({"fleet.balancer": False, "fleet.desired": 3}), SEOUL)
+    alone = compare(recipe({**RDS, "fleet.balancer": False, "fleet.desired": 3}), SEOUL)
     assert alone is not None
     assert "Application Load Balancer" not in [item.what for item in alone.images]
     addresses = next(item for item in alone.images if item.what == "public IPv4 address")
@@ -57,7 +57,7 @@ def test_operations_come_from_the_records() -> None:
         {"kind": "rebuild", "phases": {"bake base layer with Packer": 120}},  # its bake has a record of its own
         {"kind": "promotion", "phases": {"bake base layer with Packer": 120, "renewing 3 instance(s) of x-asg": 600}},
     ]
-    bake, promotion = operations(records, recipe({"fleet.desired": 3}), SEOUL, "t3.micro")
+    bake, promotion = operations(records, recipe({**RDS, "fleet.desired": 3}), SEOUL, "t3.micro")
     assert (bake.times, bake.minutes) == (2, pytest.approx((210 + 60) / 60 / 2))
     assert bake.cost == pytest.approx((120 + 60 + 60 + 60) / 3600 * 0.013 / 2)  # a minute is billed for each launch
     assert (promotion.times, promotion.minutes) == (1, pytest.approx(10))

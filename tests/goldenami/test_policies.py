@@ -10,7 +10,7 @@ from goldenami.values.errors import UsageError
 from goldenami.values.permissions import Place
 from goldenami.values.policies import policy, tasks
 from goldenami.walls.aws.roles import fleet_policy
-from tests.goldenami.recipes import recipe
+from tests.goldenami.recipes import RDS, recipe
 
 PLACE = Place("ap-northeast-2", "123456789012", recipe())
 
@@ -19,7 +19,8 @@ PLACE = Place("ap-northeast-2", "123456789012", recipe())
 def test_a_policy_is_whole_and_narrow(task: str) -> None:
     found = policy(task, PLACE)
     assert found["Version"] == "2012-10-17"
-    assert len(json.dumps(found)) < 10240, "more than a role's inline policies may have"
+    # IAM does not count white space.
+    assert len(json.dumps(found, separators=(",", ":"))) < 10240, "more than a role's inline policies may have"
     names = [statement["Sid"] for statement in found["Statement"]]
     assert len(names) == len(set(names))
     for statement in found["Statement"]:
@@ -39,13 +40,17 @@ def test_looking_changes_nothing() -> None:
 
 
 def test_promotion_may_not_touch_the_group_itself_nor_terminate() -> None:
-    actions = {a for s in policy("promote", PLACE)["Statement"] for a in s["Action"]}
+    place = Place("ap-northeast-2", "123456789012", recipe(RDS))
+    actions = {a for s in policy("promote", place)["Statement"] for a in s["Action"]}
     assert "autoscaling:StartInstanceRefresh" in actions
+    assert not any(a.startswith("s3:") for a in actions)
     assert not actions & {"autoscaling:UpdateAutoScalingGroup", "ec2:TerminateInstances", "ec2:DeregisterImage"}
 
 
 def test_a_promotion_that_shifts_the_traffic_may_touch_the_trial_and_the_weights_alone() -> None:
-    place = Place("ap-northeast-2", "123456789012", recipe({"promote.traffic": [10, 100], "promote.alarms": ["5xx"]}))
+    place = Place(
+        "ap-northeast-2", "123456789012", recipe({**RDS, "promote.traffic": [10, 100], "promote.alarms": ["5xx"]})
+    )
     found = {s["Sid"]: s for s in policy("promote", place)["Statement"]}
     plain = {s["Sid"] for s in policy("promote", PLACE)["Statement"]}
     assert set(found) - plain == {"Trial", "TrialTargets", "Weights", "LookAround", "Alarms"}
@@ -64,3 +69,10 @@ def test_the_instances_role_reads_its_parameters_and_writes_its_logs() -> None:
     assert all(resource != "*" for s in found["Statement"] for resource in s["Resource"])
     agent = fleet_policy("ap-northeast-2", "123456789012", "guestbook", ["/guestbook/db"], run_command=True)
     assert any("ssmmessages:OpenDataChannel" in s["Action"] for s in agent["Statement"])
+
+
+def test_an_instance_may_write_its_own_backups_and_nobody_elses() -> None:
+    found = fleet_policy("ap-northeast-2", "123456789012", "guestbook", [], run_command=True, bucket="kept")
+    (statement,) = [s for s in found["Statement"] if s["Action"][0].startswith("s3:")]
+    assert statement["Action"] == ["s3:GetObject", "s3:PutObject"]
+    assert statement["Resource"] == "arn:aws:s3:::kept/guestbook/backups/*"

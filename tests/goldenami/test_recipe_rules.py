@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from goldenami.values.rules import is_arm
-from tests.goldenami.recipes import AMAZON_LINUX, problems
+from tests.goldenami.recipes import AMAZON_LINUX, RDS, problems
 
 GOOD: list[dict[str, object]] = [
     {"image.name": "a"},
@@ -30,12 +30,12 @@ GOOD: list[dict[str, object]] = [
     {"targets.aws.region": "us-gov-west-1"},
     {"targets.aws.kms_key_id": "arn:aws:kms:ap-northeast-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"},
     {"targets.aws.kms_key_id": "mrk-1234abcd12ab34cd56ef1234567890ab"},
-    {"fleet": {"min": 0, "max": 1, "desired": 0}},
-    {"fleet": {"zones": ["a"], "balancer": False, "warmup": 10}},
+    {"fleet.min": 0, "fleet.desired": 0},
+    {"fleet.zones": ["a"], "fleet.balancer": False, "fleet.warmup": 10},
     {"fleet.subnet_ids": ["subnet-0123456789abcdef0", "subnet-0fedcba9876543210"]},
     {"fleet.client_cidrs": ["0.0.0.0/0", "::/0"]},
     {"promote": {"canary": 0, "watch_seconds": 0, "alarms": ["guestbook 5xx"]}},
-    {"promote": {"traffic": [10, 50, 100]}},
+    {**RDS, "promote": {"traffic": [10, 50, 100]}},
     {"copies": [{"region": "us-east-1"}, {"region": "us-east-1", "profile": "other"}, {"region": "eu-west-1"}]},
     {"copies": [{"region": "us-east-1", "kms_key_id": "alias/golden", "share_with": ["210987654321"]}]},
     {"image.root_volume.encrypted": False, "copies": [{"region": "us-east-1", "share_with": ["210987654321"]}]},

@@ -37,6 +37,8 @@ VALUES: dict[str, str | Sequence[str]] = {
     "DB_NAME": "book",
     "DB_USER": "book",
     "DB_PASSWORD_PARAMETER": "/book/password",
+    "DB_MODE": "instance",
+    "DB_SEEDED": [],
     "PARAMETERS": [],
     "SERVICE": "book",
 }

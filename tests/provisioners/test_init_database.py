@@ -149,6 +149,24 @@ def test_a_parameter_that_cannot_be_read_stops_it(instance: Instance) -> None:
     assert done.returncode == 1
 
 
+def emptied(
+    instance: Instance, cluster: Cluster, tmp_path: Path, **values: str | list[str]
+) -> subprocess.CompletedProcess[str]:
+    """Run 85-empty-database beside the cluster."""
+    (tmp_path / "guest").mkdir()
+    guest = Guest(tmp_path / "guest")
+    guest.fake("runuser", 'while [[ $1 != -- ]]; do shift; done; shift; exec "$@"')
+    run = f'env PATH="{instance.folder}:$PATH" {instance.folder}/init-database'
+    guest.fake("systemctl", f"[[ $1 != start || $2 != book-database.service ]] || {run}")
+    instance.program("ssm-parameter", "printf secret")
+    environment = instance.environment(APP_SCHEMA="schema.sql")
+    guest.bin.joinpath("psql").symlink_to(f"{programs()}/psql")
+    if not (instance.app / "schema.sql").exists():
+        (instance.app / "schema.sql").touch()
+    own = {"APP_SCHEMA": "schema.sql", "APP_DIRECTORY": str(instance.app)}
+    return guest.run("app/85-empty-database.sh", {**own, **values}, **environment)
+
+
 def test_the_image_keeps_the_schema_only(instance: Instance, cluster: Cluster, tmp_path: Path) -> None:
     """85-empty-database: rows, password and whatever was derived from it are gone from the cluster's files."""
     schema = "CREATE TABLE IF NOT EXISTS t (x int); CREATE TABLE IF NOT EXISTS u (x int);"
@@ -156,22 +174,112 @@ def test_the_image_keeps_the_schema_only(instance: Instance, cluster: Cluster, t
     assert instance.boot("secret", APP_SCHEMA="schema.sql").returncode == 0
     cluster.sql("INSERT INTO t SELECT generate_series(1, 1000)", "book")
     verifier = cluster.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'book'")
-    (tmp_path / "guest").mkdir()
-    guest = Guest(tmp_path / "guest")
-    guest.fake("runuser", 'while [[ $1 != -- ]]; do shift; done; shift; exec "$@"')
-    run = f'env PATH="{instance.folder}:$PATH" {instance.folder}/init-database'
-    guest.fake("systemctl", f"[[ $1 != start || $2 != book-database.service ]] || {run}")
-    environment = instance.environment(APP_SCHEMA="schema.sql")
-    guest.bin.joinpath("psql").symlink_to(f"{programs()}/psql")
-    done = guest.run(
-        "app/85-empty-database.sh",
-        {"APP_SCHEMA": "schema.sql", "APP_DIRECTORY": str(instance.app)},
-        **environment,
-    )
+    done = emptied(instance, cluster, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "CHECK hygiene-database ok database book as its schema makes it: 2 table(s), 0 row(s)" in done.stdout
+    assert "CHECK hygiene-database ok database book as its schema makes it: 2 table(s), 0 row(s)," in done.stdout
     assert "CHECK hygiene-database-trace ok" in done.stdout
     assert cluster.sql("SELECT count(*) FROM pg_authid WHERE rolpassword IS NOT NULL") == "0"
     found = subprocess.run(["grep", "-rlaF", verifier, str(cluster.folder / "data")], capture_output=True, check=False)
     assert found.stdout == b""
     assert cluster.sql("SHOW wal_recycle") == "on"
+
+
+@pytest.mark.parametrize(("seeded", "passes"), [([], False), (["other"], False), (["t"], True), (["public.t"], True)])
+def test_rows_that_no_schema_declares_fail_the_image(
+    instance: Instance, cluster: Cluster, tmp_path: Path, seeded: list[str], passes: bool
+) -> None:
+    (instance.app / "schema.sql").write_text("CREATE TABLE IF NOT EXISTS t AS SELECT generate_series(1, 3) AS x;")
+    done = emptied(instance, cluster, tmp_path, DB_SEEDED=seeded)
+    assert (done.returncode == 0) == passes, done.stdout + done.stderr
+    if passes:
+        assert "3 row(s), all of them declared" in done.stdout
+    else:
+        assert (
+            "CHECK hygiene-database FAIL rows that no seeded under [database] declares: 3 row(s) in public.t"
+            in done.stdout
+        )
+
+
+def test_rows_in_another_database_fail_it_too(instance: Instance, cluster: Cluster, tmp_path: Path) -> None:
+    cluster.sql("CREATE DATABASE aside")
+    try:
+        cluster.sql("CREATE TABLE kept AS SELECT 1 AS x", "aside")
+        done = emptied(instance, cluster, tmp_path)
+        assert done.returncode != 0
+        assert "1 row(s) in public.kept of database aside" in done.stdout
+    finally:
+        cluster.sql("DROP DATABASE aside")
+
+
+RDS = {"DB_MODE": "rds", "DB_HOST_PARAMETER": "/host", "DB_SSLMODE": "disable"}
+
+
+def elsewhere(
+    instance: Instance, cluster: Cluster, password: str = "known", **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Boot with a server elsewhere: the tests' own, over TCP; the metadata service says nothing of a stand-in."""
+    cluster.sql(f"CREATE ROLE book LOGIN PASSWORD '{password}'")
+    cluster.sql("CREATE DATABASE book OWNER book")
+    instance.program("curl", 'case "$*" in *api/token*) echo token ;; *) printf 404 ;; esac')
+    instance.program("systemctl", f'echo "$*" >>{instance.folder}/systemctl.calls')
+    instance.program(
+        "ssm-parameter", f"case $1 in /host) printf 127.0.0.1:{cluster.port} ;; *) printf {password} ;; esac"
+    )
+    environment = instance.environment(**RDS, GOLDENAMI_RUN=str(instance.folder / "run"), **settings)
+    # What lets a superuser in without a password is not there for the application.
+    for name in ("PGHOST", "PGPORT", "PGUSER"):
+        del environment[name]
+    return subprocess.run(
+        [str(instance.folder / "init-database")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_database_elsewhere_is_found_and_gets_its_schema(instance: Instance, cluster: Cluster) -> None:
+    (instance.app / "schema.sql").write_text("CREATE TABLE IF NOT EXISTS t (x int);")
+    done = elsewhere(instance, cluster, APP_SCHEMA="schema.sql")
+    assert done.returncode == 0, done.stderr
+    assert cluster.sql("SELECT tableowner FROM pg_tables WHERE tablename = 't'", "book") == "book"
+    told = (instance.folder / "run/database.env").read_text()
+    assert told == f"DB_HOST=127.0.0.1\nDB_PORT={cluster.port}\nDB_SSLMODE=disable\n"
+    assert not (instance.folder / "systemctl.calls").exists(), "no server of its own"
+    assert "known" not in done.stdout + done.stderr + instance.arguments.read_text()
+
+
+def test_a_machine_that_tries_an_image_has_a_database_of_its_own(instance: Instance, cluster: Cluster) -> None:
+    run = instance.folder / "run"
+    run.mkdir()
+    (run / "stand-in").touch()
+    instance.program("systemctl", f'echo "$*" >>{instance.folder}/systemctl.calls')
+    done = instance.boot("x", **RDS, GOLDENAMI_RUN=str(run))
+    assert done.returncode == 0, done.stderr
+    assert "start postgresql.service" in (instance.folder / "systemctl.calls").read_text()
+    assert cluster.sql("SELECT count(*) FROM pg_database WHERE datname = 'book'") == "1"
+    assert (run / "database.env").read_text().startswith("DB_HOST=127.0.0.1\n")
+
+
+@pytest.mark.parametrize(("answer", "stands_in"), [("200", True), ("500", False)])
+def test_the_second_gate_says_so_in_its_user_data(instance: Instance, answer: str, stands_in: bool) -> None:
+    marker = "# goldenami: stand-in database"
+    instance.program(
+        "curl",
+        f"""case "$*" in *api/token*) echo token; exit ;; esac
+while [[ $1 != --output ]]; do shift; done; printf '#!/bin/bash\n{marker}\n' >"$2"; printf {answer}""",
+    )
+    instance.program("systemctl", "")
+    done = instance.boot("x", **RDS, GOLDENAMI_RUN=str(instance.folder / "run"))
+    assert (done.returncode == 0) == stands_in, done.stderr
+    if not stands_in:
+        assert "it is not known which database this machine may touch" in done.stderr
+
+
+def test_an_image_without_a_database_keeps_no_server(instance: Instance, cluster: Cluster, tmp_path: Path) -> None:
+    done = emptied(instance, cluster, tmp_path, DB_MODE="rds")
+    # The fake systemctl says that the server is still enabled, which must not pass.
+    assert "CHECK no-database-server FAIL" in done.stdout
+    assert cluster.sql("SELECT count(*) FROM pg_database WHERE datname = 'book'") == "0"
+    assert cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'book'") == "0"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
+from goldenami.values.errors import AwsError
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
 from goldenami.walls.clock import Clock, attempts
@@ -68,3 +69,17 @@ def run(aws: Connection, clock: Clock, instance: str, script: str, timeout: floa
                 seen["Status"],
             )
     return Ran(-1, "", f"no end within {timeout:.0f} s", "TimedOut")
+
+
+def settle(aws: Connection, clock: Clock, instance: str, timeout: float = 3600) -> None:
+    """Wait until nothing that was sent to an instance still waits or runs there: a sender that died leaves it behind.
+
+    Raises:
+        AwsError: Something still runs when the time (seconds) is up.
+    """
+    pages = aws.client("ssm").get_paginator("list_command_invocations")
+    for _ in attempts(clock, timeout=timeout, every=1):
+        found = [i for page in pages.paginate(InstanceId=instance) for i in page["CommandInvocations"]]
+        if not any(i["Status"] in _RUNNING for i in found):
+            return
+    raise AwsError(f"a command still runs on {instance}", next="aws ssm list-command-invocations, and cancel-command")

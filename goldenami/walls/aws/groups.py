@@ -116,6 +116,36 @@ def terminate(aws: Connection, instance: str, *, decrement: bool) -> None:
     )
 
 
+def suspend(aws: Connection, name: str, processes: Sequence[str]) -> None:
+    """Keep a group from doing some things by itself."""
+    if processes:  # without a list, all of them would be meant
+        aws.client("autoscaling").suspend_processes(AutoScalingGroupName=name, ScalingProcesses=list(processes))
+
+
+def resume(aws: Connection, name: str, processes: Sequence[str]) -> None:
+    """Let a group do these things by itself again."""
+    if processes:
+        aws.client("autoscaling").resume_processes(AutoScalingGroupName=name, ScalingProcesses=list(processes))
+
+
+def attach(aws: Connection, name: str, instance: str) -> None:
+    """Put a running instance into a group and behind its balancer; the desired size goes up with it.
+
+    Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AttachInstances.html
+    """
+    aws.client("autoscaling").attach_instances(AutoScalingGroupName=name, InstanceIds=[instance])
+
+
+def detach(aws: Connection, name: str, instance: str) -> None:
+    """Take an instance out of a group and from behind its balancer; the desired size goes down with it.
+
+    Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DetachInstances.html
+    """
+    aws.client("autoscaling").detach_instances(
+        AutoScalingGroupName=name, InstanceIds=[instance], ShouldDecrementDesiredCapacity=True
+    )
+
+
 def _template(group: AutoScalingGroupTypeDef) -> Mapping[str, Any]:
     if "LaunchTemplate" in group:
         return group["LaunchTemplate"]
@@ -131,7 +161,10 @@ def _members(aws: Connection, group: AutoScalingGroupTypeDef) -> tuple[Member, .
     members = []
     for instance in listed:
         machine = seen.get(instance["InstanceId"], {})
-        version = instance.get("LaunchTemplate", {}).get("Version", "")
+        # An instance that was attached was not launched by the group; EC2 still knows what it was launched from.
+        # https://docs.aws.amazon.com/autoscaling/ec2/userguide/use-launch-templates-tagging.html
+        tags = mapping(machine.get("Tags", []))
+        version = instance.get("LaunchTemplate", {}).get("Version") or tags.get("aws:ec2launchtemplate:version", "")
         launched = machine.get("LaunchTime")
         target = targets.get(instance["InstanceId"], "unused") if targets is not None else ""
         members.append(
@@ -147,7 +180,7 @@ def _members(aws: Connection, group: AutoScalingGroupTypeDef) -> tuple[Member, .
                 target=target,
                 launched=f"{launched:%Y-%m-%dT%H:%M:%SZ}" if launched else "",
                 protected=instance.get("ProtectedFromScaleIn", False),
-                drifted=mapping(machine.get("Tags", [])).get(DRIFTED, ""),
+                drifted=tags.get(DRIFTED, ""),
             )
         )
     return tuple(members)

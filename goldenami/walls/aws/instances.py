@@ -113,6 +113,13 @@ def tagged(aws: Connection, key: str, value: str) -> list[Instance]:
     return [one for one in found if one.state not in ("terminated", "shutting-down")]
 
 
+def launched_with(aws: Connection, token: str) -> list[Instance]:
+    """Every instance that was launched with this client token and is not terminated."""
+    found = aws.client("ec2").describe_instances(Filters=[{"Name": "client-token", "Values": [token]}])
+    there = [_instance(i) for r in found["Reservations"] for i in r["Instances"]]
+    return [one for one in there if one.state not in ("terminated", "shutting-down")]
+
+
 def launch_from(aws: Connection, template: str, version: int, subnet: str, token: str) -> Instance:
     """Launch one instance from a numbered version of a launch template; asked again with the same token, the same one."""
     answer = aws.client("ec2").run_instances(

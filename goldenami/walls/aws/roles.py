@@ -32,7 +32,7 @@ _AGENT = [
 
 
 def fleet_policy(
-    region: str, account: str, name: str, parameters: Iterable[str], *, run_command: bool
+    region: str, account: str, name: str, parameters: Iterable[str], *, run_command: bool, bucket: str = ""
 ) -> dict[str, Any]:
     """The least privilege of an instance that serves: the application's parameters and its own logs.
 
@@ -42,6 +42,7 @@ def fleet_policy(
         name: The image's name; the logs are those of `/goldenami/NAME`.
         parameters: The parameters' names.
         run_command: Let the SSM agent in as well.
+        bucket: Where it may write and read its backups, and nobody else's; none when empty.
     """
     found = policy(region, account, parameters)
     logs = f"arn:aws:logs:{region}:{account}:log-group:/goldenami/{name}"
@@ -52,6 +53,9 @@ def fleet_policy(
             "Resource": [logs, f"{logs}:*"],
         }
     )
+    if bucket:
+        backups = f"arn:aws:s3:::{bucket}/{name}/backups/*"
+        found["Statement"].append({"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": backups})
     if run_command:
         found["Statement"].append({"Effect": "Allow", "Action": _AGENT, "Resource": "*"})
     return found

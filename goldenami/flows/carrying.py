@@ -1,0 +1,124 @@
+"""Carry the rows of one instance to another: stop writes, back up, restore, compare, and only then let anybody write again.
+
+Every step is written down before it is taken (values/handover.py), so that whoever comes after a crash finds the rows.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from goldenami.flows import backup, custody
+from goldenami.flows.claims import Held
+from goldenami.flows.shop import Shop
+from goldenami.values.backup import Manifest, differences, fingerprint, prefix
+from goldenami.values.errors import GateError, GoldenError
+from goldenami.values.handover import Handover, parse
+from goldenami.values.summary import seconds
+from goldenami.walls.aws import objects, parameters
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Rows that have arrived: what was carried, and how long nobody could write (seconds)."""
+
+    handover: Handover
+    manifest: Manifest
+    began: float
+
+
+def place(shop: Shop) -> str:
+    """The parameter that says where the rows are while they go from one instance to another."""
+    return f"/goldenami/{shop.name}/handover"
+
+
+def find(shop: Shop) -> Handover | None:
+    """The handover that is under way, or was when somebody died."""
+    found = parameters.get(shop.aws, place(shop))
+    return parse(found.value) if found else None
+
+
+def note(shop: Shop, handover: Handover) -> Handover:
+    """Write down where it stands."""
+    parameters.overwrite(shop.aws, place(shop), handover.text())
+    return handover
+
+
+def forget(shop: Shop) -> None:
+    """It is over."""
+    parameters.delete(shop.aws, place(shop))
+
+
+def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
+    """Carry the rows from the source to the target, which is up and has never served.
+
+    When it fails, the source is open again and serves, with all its rows.
+
+    Raises:
+        GateError: It did not work; the rows are still where they were.
+    """
+    custody.ensure_vault(shop)
+    handover = note(shop, handover.at("moving"))
+    source, target, identity = handover.source, handover.target, backup_id(handover)
+    began = shop.clock.monotonic()
+    shop.progress.say(f"writes stop on {source}")
+    try:
+        custody.ask(shop, source, "fence", backup=identity)
+        manifest = backup.take(shop, source, identity, f"handover to {target}")
+        claim.beat()
+        receive(shop, target, manifest, replace=True)
+        claim.confirm()
+        custody.ask(shop, target, "open")
+    except BaseException as error:
+        open_again(shop, source)
+        if not isinstance(error, GoldenError):
+            raise
+        raise GateError(
+            f"the rows of {source} could not be carried to {target}: {error.message}",
+            state=f"{source} takes writes again, with all its rows; they were stopped for"
+            f" {seconds(shop.clock.monotonic() - began)}.",
+            next=error.next,
+        ) from None
+    handover = note(shop, handover.at("opened"))
+    shop.progress.say(f"{manifest.fingerprint.rows} row(s) are on {target}, compared table by table")
+    return Carried(handover, manifest, began)
+
+
+def receive(shop: Shop, instance: str, manifest: Manifest, *, replace: bool) -> None:
+    """Restore a backup beside what an instance has, compare it with its manifest, and only then put it in its place.
+
+    Raises:
+        GateError: It differs, or does not work; what the instance had is still there.
+    """
+    result = f"restored-{instance}.json"
+    custody.ask(shop, instance, "restore", backup=manifest.id, result=result, replace=replace)
+    text = objects.get(shop.aws, custody.vault(shop), f"{prefix(shop.name, manifest.id)}/{result}")
+    wrong = differences(manifest, fingerprint(json.loads(text))) if text else ["it was not compared"]
+    if wrong:
+        raise GateError(
+            f"what was restored on {instance} is not what {manifest.id} holds: {'; '.join(wrong[:10])}",
+            state="What the instance had is still there.",
+            next="./invoke db.verify",
+        )
+    custody.ask(shop, instance, "adopt", backup=manifest.id, replace=replace)
+
+
+def open_again(shop: Shop, instance: str) -> None:
+    """Let an instance whose writes were stopped serve again.
+
+    Raises:
+        GateError: It does not; its rows are there.
+    """
+    try:
+        custody.ask(shop, instance, "open")
+    except GoldenError as error:
+        raise GateError(
+            f"{instance} has all its rows, but does not serve again: {error.message}",
+            state="Its writes may still be stopped.",
+            next=f"./invoke logs --instance {instance}; the same command tries again",
+        ) from None
+
+
+def backup_id(handover: Handover) -> str:
+    """The backup of a handover: one for each direction."""
+    return f"{handover.run}-back" if handover.back else f"{handover.run}-carry"

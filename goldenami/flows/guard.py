@@ -1,0 +1,74 @@
+"""The guard: nothing that holds rows is replaced or ended as if it held none, whatever the recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from goldenami.flows import backup, carrying, custody
+from goldenami.flows.shop import Shop
+from goldenami.values.errors import GateError, GoldenError
+from goldenami.values.guarding import Kept, refusals
+from goldenami.values.images import Image
+
+
+def look(shop: Shop, instances: Sequence[str]) -> list[Kept]:
+    """What each of these instances keeps."""
+    return [custody.look(shop, instance) for instance in instances]
+
+
+def refuse(shop: Shop, instances: Sequence[str], image: Image) -> None:
+    """Stop here when these instances must not be replaced by ones of this image.
+
+    Raises:
+        GateError: With every reason.
+    """
+    with shop.progress.phase(f"looking for rows on {len(instances)} instance(s)"):
+        found = look(shop, instances)
+    major = image.tags.get("PostgreSQL", "")
+    reasons = list(refusals(shop.recipe, found, int(major) if major.isdigit() else 0))
+    if reasons:
+        raise GateError("; ".join(reasons), state="Nothing was changed.", next="./invoke instances")
+
+
+def save(shop: Shop, run: str, instances: Sequence[str], why: str, *, lose: bool = False) -> list[str]:
+    """Before instances are ended for good: stop the writes of those that hold rows, and back them up.
+
+    Args:
+        shop: Where.
+        run: The run in whose name the backups are.
+        instances: The instances.
+        why: What ends them.
+        lose: Go on where rows cannot be saved; the operator has said that they may be lost.
+
+    Returns:
+        The backups' ids.
+
+    Raises:
+        GateError: Rows are there that could not be saved; their instance serves on.
+    """
+    made = []
+    for number, one in enumerate(look(shop, instances)):
+        unsure = not one.seen and shop.recipe.database.on_instance
+        if not one.holds and not unsure:
+            continue
+        if lose:
+            shop.progress.say(f"LOSING the rows of {one.instance}, because --lose-data says so")
+            continue
+        identity = f"{run}-{'abcdefghij'[number]}"
+        try:
+            if unsure:
+                raise GateError(f"nobody can look at the rows of {one.instance}, which Systems Manager does not manage")
+            custody.ensure_vault(shop)
+            custody.ask(shop, one.instance, "fence", backup=identity)
+            backup.take(shop, one.instance, identity, why)
+        except GoldenError as error:
+            if one.seen:
+                carrying.open_again(shop, one.instance)
+            raise GateError(
+                f"the rows of {one.instance} could not be saved: {error.message}",
+                state="It serves on, with all of them.",
+                next="mend that; or the same command with --lose-data, which really loses them",
+            ) from None
+        made.append(identity)
+        shop.progress.say(f"every row of {one.instance} is in the backup {identity} (./invoke db.restore)")
+    return made

@@ -1,0 +1,104 @@
+"""Settle a handover: on, once the rows have arrived, else back; after a crash, a failure, or at its ordinary end."""
+
+from __future__ import annotations
+
+from goldenami.flows import carrying, scenery
+from goldenami.flows.shop import Shop
+from goldenami.values.handover import Handover
+from goldenami.values.scene import Group
+from goldenami.walls.aws import commands, groups, instances, templates
+
+# What a group does by itself, and must not do while two of its instances hold the same rows.
+BY_ITSELF = (
+    "AlarmNotification",
+    "AZRebalance",
+    "HealthCheck",
+    "InstanceRefresh",
+    "ReplaceUnhealthy",
+    "ScheduledActions",
+)
+
+
+def token(handover: Handover) -> str:
+    """The client token of the instance that a handover launches: it finds it again, whoever looks."""
+    return f"{handover.run}-handover"
+
+
+def settle(shop: Shop) -> Handover | None:
+    """See a handover to its end that somebody has left: on, if the rows have arrived, else back. Safe to repeat.
+
+    Returns:
+        What was left; None when there was nothing.
+
+    Raises:
+        GateError: The instance with the rows does not serve.
+    """
+    handover = carrying.find(shop)
+    if handover is None:
+        return None
+    for instance in filter(None, (handover.source, handover.target)):
+        commands.settle(shop.aws, shop.clock, instance)
+    if handover.done:
+        shop.progress.say(f"a handover was left when its rows had arrived on {handover.target}: going on with it")
+        finish(shop, handover)
+    elif handover.back:
+        shop.progress.say(f"a way back was left half-way; every row is on {handover.source}")
+        carrying.open_again(shop, handover.source)
+        there = scenery.read(shop).group
+        member = next((m for m in there.members if m.id == handover.source), None) if there else None
+        finish(shop, handover.stayed(member.version if member else handover.version))
+    else:
+        abandon(shop, handover)
+    return handover
+
+
+def abandon(shop: Shop, handover: Handover) -> None:
+    """Before the rows have arrived: the source serves on, and what was launched goes."""
+    if handover.step == "moving":
+        carrying.open_again(shop, handover.source)
+    for one in instances.launched_with(shop.aws, token(handover)):
+        instances.terminate(shop.aws, shop.clock, one.id)
+    group = groups.get(shop.aws, shop.names.group)
+    if group is not None:
+        _release(shop, group, handover)
+    carrying.forget(shop)
+
+
+def finish(shop: Shop, handover: Handover) -> None:
+    """After the rows have arrived: the target is the group's one instance, of its version; the source goes."""
+    group = groups.get(shop.aws, shop.names.group)
+    if group is not None:
+        attach(shop, handover)
+        group = groups.get(shop.aws, shop.names.group) or group
+        if any(m.id == handover.source for m in group.members):
+            groups.detach(shop.aws, group.name, handover.source)
+        point(shop, group, handover.version, handover.max)
+        _release(shop, group, handover)
+    instances.terminate(shop.aws, shop.clock, handover.source)
+    carrying.forget(shop)
+
+
+def attach(shop: Shop, handover: Handover) -> None:
+    """Make room for one more, and let the target in."""
+    group = groups.get(shop.aws, shop.names.group)
+    if group is None or any(m.id == handover.target for m in group.members):
+        return
+    groups.suspend(shop.aws, group.name, BY_ITSELF)
+    if group.max < group.desired + 1:
+        groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": group.desired + 1})
+    groups.attach(shop.aws, group.name, handover.target)
+
+
+def point(shop: Shop, group: Group, version: int, most: int) -> None:
+    """What the group launches from now on, and how many at most."""
+    template = templates.get(shop.aws, shop.names.template)
+    assert template is not None
+    wanted = {"LaunchTemplateId": template.id, "Version": str(version)}
+    groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": most, "LaunchTemplate": wanted})
+
+
+def _release(shop: Shop, group: Group, handover: Handover) -> None:
+    """Let the group do again what it did by itself before."""
+    if group.max != handover.max:
+        groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": handover.max})
+    groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in handover.suspended])

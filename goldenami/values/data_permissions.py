@@ -1,0 +1,48 @@
+"""The least that looking after rows needs, as statements of IAM policies."""
+
+from __future__ import annotations
+
+from goldenami.values.backup import bucket_name
+from goldenami.values.permissions import Place, Statement, allow
+
+
+def vault(place: Place) -> list[Statement]:
+    """Make the bucket of the backups, or set it right, and write and read backups."""
+    bucket = f"arn:aws:s3:::{bucket_name(place.recipe, place.account, place.region)}"
+    settings = [f"s3:Put{what}" for what in ("BucketPublicAccessBlock", "BucketTagging", "BucketVersioning")]
+    settings += ["s3:CreateBucket", "s3:ListBucket", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"]
+    return [allow("Vault", settings, bucket), *backups(place, write=True)]
+
+
+def backups(place: Place, *, write: bool = False) -> list[Statement]:
+    """Read the backups, or write them as well."""
+    bucket = f"arn:aws:s3:::{bucket_name(place.recipe, place.account, place.region)}"
+    objects = f"{bucket}/{place.recipe.image.name}/backups/*"
+    verbs = ["s3:GetObject", *(["s3:PutObject"] if write else [])]
+    return [allow("Backups", verbs, objects), *([] if write else [allow("ListBackups", ["s3:ListBucket"], bucket)])]
+
+
+def reading(place: Place) -> list[Statement]:
+    """Read the backups."""
+    return backups(place)
+
+
+def exchange(place: Place) -> list[Statement]:
+    """Replace the one instance that keeps its rows itself, outside of an instance refresh; nothing in other modes."""
+    if not place.recipe.database.on_instance:
+        return []
+    name = place.recipe.image.name
+    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
+    verbs = ("AttachInstances", "DetachInstances", "ResumeProcesses", "SuspendProcesses", "UpdateAutoScalingGroup")
+    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": name}}
+    return [
+        allow("Exchange", [f"autoscaling:{verb}" for verb in verbs], group),
+        allow(
+            "Handover",
+            ["ssm:PutParameter", "ssm:DeleteParameter"],
+            place.arn("ssm", f"parameter/goldenami/{name}/handover"),
+        ),
+        allow("Subnets", ["ec2:DescribeSubnets", "ec2:DescribeVpcs", "ssm:ListCommandInvocations"]),
+        allow("EndReplaced", ["ec2:TerminateInstances"], place.arn("ec2", "instance/*"), **ours),
+        *vault(place),
+    ]

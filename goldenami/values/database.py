@@ -1,0 +1,91 @@
+"""The sections of the recipe about data: where the database lives, and where its backups go."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from goldenami.values.kinds import (
+    BucketName,
+    DatabaseName,
+    Frozen,
+    ParameterName,
+    ParameterNameOrNone,
+    Section,
+    TableName,
+    key,
+)
+
+
+class Database(Section):
+    """The application's database: its names, its password from Parameter Store, and where it lives.
+
+    Instances come and go with every image, and data must not: `mode` says what outlives them. docs/data.md explains the
+    choice.
+    """
+
+    mode: Literal["rds", "instance"] = key(
+        "instance",
+        means="Where data lives: `rds` outside the instances, so that there may be many; `instance` on the root disk of the"
+        " one instance, whose rows are carried over whenever it is replaced.",
+        expected='"rds" or "instance"',
+        example="instance",
+    )
+    name: DatabaseName = key(means="Its name.", expected="a lower-case PostgreSQL name", example="guestbook")
+    user: DatabaseName = key(
+        means="The role that owns it.", expected="a lower-case PostgreSQL name", example="guestbook"
+    )
+    password_parameter: ParameterName = key(
+        means="The parameter that holds the role's password, one of `[[parameters]]`.",
+        expected='a parameter name such as "/guestbook/production/db/password"',
+        example="/guestbook/production/db/password",
+    )
+    host_parameter: ParameterNameOrNone = key(
+        "",
+        means="The parameter that holds the server's host name, one of `[[parameters]]` (`rds` only).",
+        expected='a parameter name such as "/guestbook/production/db/host"',
+        example="/guestbook/production/db/host",
+    )
+    port: int = key(
+        5432,
+        means="The server's TCP port.",
+        expected="a number from 1 to 65535",
+        example=5432,
+        ge=1,
+        le=65535,
+    )
+    tls: Literal["require", "disable"] = key(
+        "require",
+        means="Whether the connection to the server is encrypted (`rds` only; the application finds it as DB_SSLMODE).",
+        expected='"require" or "disable"',
+        example="require",
+    )
+    seeded: Annotated[tuple[TableName, ...], Frozen] = key(
+        (),
+        means="Tables that the schema itself fills. Any other table with rows in it fails the image.",
+        expected='a list of table names such as "countries" or "app.countries"',
+        example=["countries"],
+    )
+
+    @property
+    def on_instance(self) -> bool:
+        """Whether each instance has a database of its own."""
+        return self.mode == "instance"
+
+
+class Backup(Section):
+    """Where backups go: an S3 bucket of the account, private, encrypted and versioned."""
+
+    bucket: BucketName = key(
+        "",
+        means="The bucket; empty takes `goldenami-NAME-ACCOUNT-REGION`, which is made when it is missing.",
+        expected="a bucket name of 3 to 63 lower-case letters, digits, dots and hyphens",
+        example="guestbook-backups",
+    )
+    keep_days: int = key(
+        35,
+        means="Days after which a backup is removed.",
+        expected="a number of days from 1 to 3650",
+        example=35,
+        ge=1,
+        le=3650,
+    )

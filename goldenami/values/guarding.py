@@ -1,0 +1,77 @@
+"""What an instance keeps, as it was found there; and why it must not be replaced as if it kept nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from goldenami.values.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was found on an instance.
+
+    Attributes:
+        seen: Whether anybody could look.
+        answers: Whether a server of its own answers there.
+        rows: Rows that no schema declares, each table counted up to a thousand.
+        bytes: The size of the database.
+        major: The server's major version; 0 where none answers.
+        databases: Databases of users in the folders of the server, whether it answers or not.
+        fenced: The handover that has stopped its writes; empty when they go on.
+    """
+
+    instance: str
+    seen: bool = True
+    answers: bool = False
+    rows: int = 0
+    bytes: int = 0
+    major: int = 0
+    databases: int = 0
+    fenced: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether rows would go with it: some were counted, or there is a database that nobody can look into."""
+        return self.rows > 0 or (self.databases > 0 and not self.answers)
+
+
+def refusals(recipe: Recipe, found: Sequence[Kept], major: int = 0) -> Iterator[str]:
+    """Why these instances must not be replaced.
+
+    Args:
+        recipe: What it says of the data.
+        found: What is there.
+        major: The major version of the server in the image that replaces them; 0 where nothing replaces them.
+    """
+    for one in found:
+        if recipe.database.on_instance:
+            yield from _instance(one, major)
+        elif one.holds:
+            what = f"{one.rows} row(s)" if one.answers else "a database whose server does not answer"
+            yield (
+                f'{one.instance} keeps {what} of its own, although mode is "{recipe.database.mode}": they would be lost'
+                " (./invoke db.backup --own saves them, ./invoke db.restore puts them where the recipe says;"
+                " then ./invoke terminate lets that instance go)"
+            )
+    if recipe.database.on_instance and len(found) > 1:
+        yield (
+            f"{len(found)} instances have a database each, and nobody can say which rows are right:"
+            f" {', '.join(one.instance for one in found)}"
+        )
+
+
+def _instance(one: Kept, major: int) -> Iterator[str]:
+    if not one.seen:
+        yield (
+            f"nobody can look at the rows of {one.instance}: it is not managed by Systems Manager"
+            " (set run_command = true under [fleet], run ./invoke fleet.create, and wait for its agent)"
+        )
+    elif not one.answers and one.databases:
+        yield f"the database server of {one.instance} does not answer, so its rows cannot be carried over"
+    elif major and one.major > major:
+        yield (
+            f"{one.instance} has PostgreSQL {one.major} and the image {major}, which cannot read its rows:"
+            f" bake it with PostgreSQL {one.major} or newer"
+        )

@@ -1,0 +1,72 @@
+"""A handover: rows go from one instance to another, written down step by step, so that whoever finds it knows where they are.
+
+At every moment exactly one of the two has the rows that count. Until `opened` it is the source, after that the target; what
+the other one holds is out of date, and its writes are stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+Step = Literal["launching", "moving", "opened"]
+
+
+@dataclass(frozen=True)
+class Handover:
+    """What Parameter Store holds while one is under way.
+
+    Attributes:
+        run: The run that made it; the instance that it launched has it in its tags.
+        source: The instance that rows leave.
+        target: The instance that they go to; empty until it is known.
+        version: The template version of the target.
+        back: Whether the target is the one that served before: rows return to it.
+        max: The group's maximum before; 0 where there is no group.
+        suspended: The group's processes that were suspended before.
+    """
+
+    run: str
+    source: str
+    target: str = ""
+    step: Step = "launching"
+    version: int = 0
+    back: bool = False
+    max: int = 0
+    suspended: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """As the parameter holds it."""
+        return json.dumps(asdict(self))
+
+    def at(self, step: Step, target: str = "") -> Handover:
+        """The same one step on."""
+        return replace(self, step=step, target=target or self.target)
+
+    @property
+    def truth(self) -> str:
+        """The instance whose rows count."""
+        return self.target if self.step == "opened" else self.source
+
+    @property
+    def done(self) -> bool:
+        """Whether the rows have arrived: then there is only one way, and it leads on."""
+        return self.step == "opened"
+
+    def returning(self, version: int) -> Handover:
+        """The way back for rows that have arrived: from the target to the source, which still stands there."""
+        return replace(self, source=self.target, target=self.source, step="moving", version=version, back=True)
+
+    def stayed(self, version: int) -> Handover:
+        """What is true when that way back fails: the rows are where they were."""
+        return replace(self, source=self.target, target=self.source, step="opened", version=version, back=False)
+
+
+def parse(text: str) -> Handover | None:
+    """A handover from its parameter; None when that holds anything else."""
+    try:
+        found = json.loads(text)
+        return Handover(**{**found, "suspended": tuple(found["suspended"])})
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,150 @@
+"""Rows outlive instances: under a writer that never stops, every acknowledged row is there exactly once, whatever happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import workspace
+from tests.e2e.relay import Relay
+from tests.e2e.service import ILL, QUICK, Service, _unit
+from tests.e2e.test_promote_crash import killed
+from tests.e2e.workspace import Workspace, colleague
+from tests.e2e.writer import Writer, entries
+
+pytestmark = pytest.mark.data
+
+ILL["dies later"] = _unit("RuntimeMaxSec=25s")
+
+
+@pytest.fixture(scope="module")
+def kept(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A fleet of one that serves the guestbook and keeps its rows itself, as the recipe has it."""
+    other = workspace.colleague(shop, tmp_path_factory.mktemp("rows") / "kept")
+    for old, new in QUICK.items():
+        other.edit("golden.toml", old, new)
+    address = other.ok("fleet.create").strip()
+    found = Service(other, baked, address.removeprefix("http://"))
+    yield found
+    told = other.invoke("fleet.destroy", "--yes")
+    assert told.returncode == 0, told.stderr
+    assert "is in the backup" in told.stderr
+    found.forget()
+    assert other.leftovers() == []
+
+
+def settled(service: Service, image: str) -> None:
+    """One instance of this image serves, everything agrees, and nothing is left of a handover."""
+    assert service.running() == [image]
+    assert service.pointer() == image
+    status = service.status()
+    assert (status["disagreements"], status["claim"]) == ([], None)
+    names = [p["Name"] for p in service.client("ssm").describe_parameters()["Parameters"]]
+    assert "/goldenami/guestbook/handover" not in names
+    group = service.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
+    assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (1, 1, 1)
+    suspended = {p["ProcessName"] for p in group["SuspendedProcesses"]}
+    assert suspended == {"AZRebalance", "ReplaceUnhealthy"}
+    found = service.client("ec2").describe_instances(
+        Filters=[
+            {"Name": "tag:goldenami:fleet", "Values": ["guestbook"]},
+            {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+        ]
+    )
+    assert len([i for r in found["Reservations"] for i in r["Instances"]]) == 1
+
+
+def test_a_promotion_and_a_rollback_carry_every_row(kept: Service) -> None:
+    before, image = kept.pointer(), kept.image("well")
+    with Writer(kept.address) as writer:
+        kept.shop.ok("promote", "--ami", image)
+        settled(kept, image)
+        after = len(writer.acknowledged)
+        assert kept.shop.ok("rollback").strip() == before
+        assert len(writer.acknowledged) > after, "it went on between the two"
+    settled(kept, before)
+    writer.check()
+    print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+
+
+@pytest.mark.parametrize("kind", ["unit fails", "dies later"])
+def test_a_bad_image_costs_no_row(kept: Service, kind: str) -> None:
+    before, image = kept.pointer(), kept.image(kind)
+    with Writer(kept.address) as writer:
+        done = kept.shop.invoke("promote", "--ami", image, "--watch", "40s")
+        assert done.returncode == 5, done.stderr[-3000:]
+        assert "The instance before it serves, with every row" in done.stderr
+    settled(kept, before)
+    writer.check()
+    if kind == "unit fails":
+        assert writer.refused == []
+        assert writer.unsure == []
+
+
+CALLS: dict[str, Callable[[str, str], bool]] = {
+    "noted": lambda name, body: name == "PutParameter" and "/handover" in body and "launching" in body,
+    "launched": lambda name, _: name == "RunInstances",
+    "suspended": lambda name, _: name == "SuspendProcesses",
+    "moving": lambda name, body: name == "PutParameter" and "/handover" in body and "moving" in body,
+    "fenced": lambda name, body: name == "SendCommand" and "action=fence" in body,
+    "backed up": lambda name, body: name == "SendCommand" and "action=backup" in body,
+    "restored": lambda name, body: name == "SendCommand" and "action=restore" in body,
+    "adopted": lambda name, body: name == "SendCommand" and "action=adopt" in body,
+    "open": lambda name, body: name == "SendCommand" and "action=open" in body,
+    "opened": lambda name, body: name == "PutParameter" and "/handover" in body and "opened" in body,
+    "attached": lambda name, _: name == "AttachInstances",
+    "detached": lambda name, _: name == "DetachInstances",
+    "pointed": lambda name, body: name == "UpdateAutoScalingGroup" and "LaunchTemplate" in body,
+    "terminated": lambda name, _: name == "TerminateInstances",
+    "forgotten": lambda name, body: name == "DeleteParameter" and "/handover" in body,
+}
+
+
+@pytest.fixture
+def relayed(kept: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
+    """Another checkout whose calls all go through a relay."""
+    info = kept.shop.cloud()
+    with Relay(info["endpoint"]) as relay:
+        other = colleague(kept.shop, tmp_path / "relayed")
+        other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
+        other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
+        other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}
+        yield other, relay
+
+
+@pytest.fixture(scope="module")
+def pair(kept: Service) -> tuple[str, str]:
+    """Two good images to go to and fro between."""
+    return kept.good, kept.image("well")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_killed_at_any_step_the_next_promotion_finishes_it(
+    kept: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
+) -> None:
+    shop, relay = relayed
+    image = pair[1] if kept.pointer() == pair[0] else pair[0]
+    with Writer(kept.address) as writer:
+        killed(shop, relay, CALLS[call], "promote", "--ami", image)
+        result = json.loads(shop.ok("promote", "--ami", image, "--json"))
+    assert result["ami"] == image
+    settled(kept, image)
+    writer.check()
+    assert len(set(entries(kept.address))) >= len(writer.acknowledged)
+
+
+@pytest.mark.parametrize("call", ["fenced", "opened"])
+def test_killed_at_a_step_a_rollback_takes_it_back(
+    kept: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
+) -> None:
+    shop, relay = relayed
+    before = kept.pointer()
+    image = pair[1] if before == pair[0] else pair[0]
+    with Writer(kept.address) as writer:
+        killed(shop, relay, CALLS[call], "promote", "--ami", image)
+        assert shop.ok("rollback").strip() == before
+    settled(kept, before)
+    writer.check()

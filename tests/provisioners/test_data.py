@@ -1,0 +1,264 @@
+"""The script that looks after the rows of an instance, on a real server: nothing that is refused touches anything."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from goldenami.values.backup import Fingerprint, fingerprint
+from goldenami.walls.render import data_script
+from tests.goldenami.recipes import RDS, recipe
+from tests.provisioners.bucket import REGION, Bucket
+from tests.provisioners.cluster import Cluster, programs, started
+
+pytestmark = pytest.mark.skipif(programs() is None or not shutil.which("psql"), reason="PostgreSQL is not installed")
+
+ROWS = """
+CREATE TABLE entries (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text, at timestamptz DEFAULT now(), f float8);
+INSERT INTO entries (name, f) SELECT 'row ' || n || E' 한글\\n''"', random() FROM generate_series(1, 500) AS n;
+CREATE TABLE t (t text, goldenami text); INSERT INTO t VALUES ('a', NULL), ('a', NULL), (NULL, '');
+CREATE TABLE parts (n int) PARTITION BY LIST (n);
+CREATE TABLE part1 PARTITION OF parts FOR VALUES IN (1); INSERT INTO parts VALUES (1);
+CREATE SCHEMA "Odd one"; CREATE TABLE "Odd one"."T x" (x bytea); INSERT INTO "Odd one"."T x" VALUES ('\\x00ff');
+CREATE SEQUENCE unused; CREATE EXTENSION pgcrypto; SELECT lo_create(0);
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with started() as running:
+        yield running
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    with Bucket() as running:
+        yield running
+
+
+class Machine:
+    """An instance whose only real part is its database server."""
+
+    changes: Mapping[str, object] = {}
+
+    def __init__(self, folder: Path, cluster: Cluster, bucket: Bucket) -> None:
+        self.folder, self.cluster, self.bucket = folder, cluster, bucket
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        self.calls = folder / "calls"
+        self.program("runuser", 'while [[ $1 != -- ]]; do shift; done; shift; exec "$@"')
+        self.program(
+            "systemctl",
+            f'echo "$*" >>{self.calls}\n[[ $1 != show-environment ]] || echo AWS_ENDPOINT_URL={bucket.endpoint}',
+        )
+        # The service's health is not this script's matter here; everything else goes to the real curl.
+        self.program("curl", f'case "$*" in *:8080/health*) exit 0 ;; esac\nexec {shutil.which("curl")} "$@"')
+
+    def program(self, name: str, script: str) -> None:
+        path = self.bin / name
+        path.write_text(f"#!/bin/bash\n{script}\n")
+        path.chmod(0o755)
+
+    def run(self, action: str, backup: str = "b1", **values: str) -> subprocess.CompletedProcess[str]:
+        given = {"bucket": "kept", "prefix": f"guestbook/backups/{backup}", "result": "restored.json", **values}
+        script = data_script(recipe(self.changes), REGION, action, given)
+        script = script.replace("/usr/local/lib/goldenami/ssm-parameter", f"{self.bin}/ssm-parameter")
+        script = script.replace("export PATH=", f"export PATH={self.bin}:{programs()}:", 1)
+        inherited = self.cluster.environment
+        own = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.bucket.endpoint, "GOLDENAMI_ETC": str(self.folder / "etc")}
+        own["GOLDENAMI_RUN"] = str(self.folder)
+        return subprocess.run(
+            ["bash", "-c", script],
+            env={**inherited, **own},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def ok(self, action: str, backup: str = "b1", **values: str) -> dict[str, object]:
+        done = self.run(action, backup, **values)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, object] = json.loads(done.stdout.splitlines()[-1].removeprefix("DATA "))
+        return found
+
+    def red(self, action: str, backup: str = "b1", **values: str) -> str:
+        done = self.run(action, backup, **values)
+        assert done.returncode != 0, done.stdout
+        return next(line for line in done.stderr.splitlines() if line.startswith("RED "))
+
+    def object(self, name: str, backup: str = "b1") -> bytes:
+        return self.bucket.objects[f"/kept/guestbook/backups/{backup}/{name}"]
+
+    def seen(self) -> Fingerprint:
+        return fingerprint(json.loads(self.object("seen.json"))["fingerprint"])
+
+    def restored(self) -> Fingerprint:
+        return fingerprint(json.loads(self.object("restored.json")))
+
+
+@pytest.fixture
+def machine(tmp_path: Path, cluster: Cluster, bucket: Bucket) -> Machine:
+    """A machine whose database holds rows of many kinds."""
+    for name in ("guestbook", "goldenami_incoming", "goldenami_former"):
+        cluster.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    cluster.sql("DROP ROLE IF EXISTS guestbook")
+    cluster.sql("CREATE ROLE guestbook LOGIN PASSWORD 'known'")
+    cluster.sql("CREATE DATABASE guestbook OWNER guestbook ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0")
+    cluster.sql(ROWS, "guestbook")
+    return Machine(tmp_path, cluster, bucket)
+
+
+def emptied(machine: Machine) -> None:
+    """The same machine as if it had just booted for the first time."""
+    machine.cluster.sql("DROP DATABASE guestbook WITH (FORCE)")
+    machine.cluster.sql("CREATE DATABASE guestbook OWNER guestbook ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0")
+    machine.cluster.sql("CREATE TABLE entries (id bigint PRIMARY KEY)", "guestbook")
+
+
+def test_every_row_comes_back_and_the_fingerprint_shows_it(machine: Machine) -> None:
+    machine.ok("fence")
+    machine.ok("backup")
+    before = machine.seen()
+    assert before.tables["public.entries"][0] == 500
+    assert before.tables["public.t"][0] == 3
+    assert before.tables["public.part1"][0] == 1
+    assert before.sequences == {"public.entries_id_seq": 500, "public.unused": None}
+    assert set(before.extensions) == {"plpgsql", "pgcrypto"}
+    assert before.large_objects == 1
+    assert "guestbook" in before.roles
+    emptied(machine)
+    machine.ok("restore")
+    assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "0", "not touched yet"
+    assert machine.restored() == before
+    machine.ok("adopt")
+    machine.ok("open")
+    assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
+    assert machine.cluster.login("guestbook", "known", "guestbook")
+    assert machine.cluster.sql("SELECT count(*) FROM pg_database WHERE datname ~ '^goldenami_'") == "0"
+    owners = machine.cluster.sql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'", "guestbook")
+    assert owners == "postgres", "as it was"
+
+
+def test_a_fence_stops_writes_and_a_reboot_does_not_lift_it(machine: Machine) -> None:
+    assert machine.cluster.login("guestbook", "known", "guestbook")
+    machine.ok("fence")
+    assert not machine.cluster.login("guestbook", "known", "guestbook")
+    for unit in ("guestbook", "guestbook-database"):
+        drop_in = machine.folder / f"etc/systemd/system/{unit}.service.d/goldenami-fence.conf"
+        assert drop_in.read_text() == f"[Unit]\nConditionPathExists=!{machine.folder}/etc/goldenami/fenced\n"
+    assert machine.ok("look")["fenced"] == "guestbook/backups/b1"
+    machine.ok("open")
+    assert machine.cluster.login("guestbook", "known", "guestbook")
+    assert not list((machine.folder / "etc").rglob("*.conf"))
+    assert machine.ok("look")["fenced"] == ""
+
+
+def test_one_changed_value_is_noticed(machine: Machine) -> None:
+    machine.ok("backup")
+    before = machine.seen()
+    machine.cluster.sql("UPDATE entries SET name = name || ' ' WHERE id = 250", "guestbook")
+    machine.ok("backup")
+    after = machine.seen()
+    assert before.tables["public.entries"] != after.tables["public.entries"]
+    assert {k: v for k, v in before.tables.items() if k != "public.entries"} == {
+        k: v for k, v in after.tables.items() if k != "public.entries"
+    }
+
+
+@pytest.mark.parametrize("how", ["truncated", "corrupt", "swapped", "missing"])
+def test_a_damaged_backup_is_refused_before_anything_is_touched(machine: Machine, how: str) -> None:
+    machine.ok("backup")
+    emptied(machine)
+    path = "/kept/guestbook/backups/b1/dump"
+    whole = machine.bucket.objects[path]
+    machine.bucket.objects[path] = {
+        "truncated": whole[: len(whole) // 2],
+        "corrupt": whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:],
+        "swapped": b"PGDMP, but of somebody else",
+        "missing": b"",
+    }[how]
+    if how == "missing":
+        del machine.bucket.objects[path]
+    told = machine.red("restore")
+    assert ("cannot be read" if how == "missing" else "is damaged") in told
+    assert machine.cluster.sql("SELECT count(*) FROM pg_database WHERE datname ~ '^goldenami_'") == "0"
+    assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "0"
+
+
+def test_rows_are_not_replaced_unless_asked_for(machine: Machine) -> None:
+    machine.ok("backup")
+    assert "holds rows; --replace" in machine.red("restore")
+    machine.cluster.sql("DELETE FROM entries WHERE id > 10", "guestbook")
+    machine.ok("restore", replace="yes")
+    assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "10"
+    machine.ok("adopt", replace="yes")
+    assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
+
+
+def test_a_broken_transfer_is_made_again_whole(machine: Machine) -> None:
+    machine.bucket.cut = 2
+    machine.program("sleep", "exit 0")
+    done = machine.run("backup")
+    # curl gives a cut connection up or tries again; either the backup is whole, or there is none.
+    if done.returncode == 0:
+        assert machine.object("dump").startswith(b"PGDMP")
+        assert machine.bucket.refused == []
+    else:
+        assert "cannot be written" in done.stderr
+        assert "/kept/guestbook/backups/b1/seen.json" not in machine.bucket.objects
+
+
+def test_looking_counts_what_users_wrote(machine: Machine) -> None:
+    found = machine.ok("look")
+    assert (found["answers"], found["rows"]) == (True, 506)
+    emptied(machine)
+    assert machine.ok("look")["rows"] == 0
+
+
+def test_no_secret_is_printed_or_an_argument(machine: Machine) -> None:
+    arguments = machine.folder / "arguments"
+    for name in ("curl", "jq", "pg_dump", "pg_restore"):
+        real = shutil.which(name, path=f"{programs()}:/usr/bin")
+        machine.program(name, f'printf "%s\\n" "$*" >>{arguments}\nexec {real} "$@"')
+    done = machine.run("backup")
+    assert done.returncode == 0, done.stderr
+    for text in (done.stdout, done.stderr, arguments.read_text()):
+        assert "wJalr" not in text
+        assert "session/token" not in text
+        assert "SCRAM" not in text
+
+
+def test_rows_of_a_server_elsewhere_are_saved_and_put_back_as_its_owner(machine: Machine) -> None:
+    emptied(machine)
+    own = ROWS.replace("CREATE EXTENSION pgcrypto; SELECT lo_create(0);", "")
+    machine.cluster.sql(f"DROP TABLE entries; SET ROLE guestbook; {own}", "guestbook")
+    machine.changes = {**RDS, "database.tls": "disable"}
+    host = f"127.0.0.1:{machine.cluster.port}"
+    machine.program("ssm-parameter", f"case $1 in */host) printf {host} ;; *) printf known ;; esac")
+    machine.ok("backup")
+    before = machine.seen()
+    assert before.rows == 505
+    assert "holds rows; --replace" in machine.red("restore")
+    machine.cluster.sql("DELETE FROM entries WHERE id > 7", "guestbook")
+    machine.ok("restore", replace="yes")
+    assert machine.restored().tables == before.tables
+    assert machine.restored().sequences == before.sequences
+    machine.ok("adopt", replace="yes")
+    assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
+
+
+@pytest.mark.parametrize("changes", [{}, RDS])
+def test_the_script_is_sound(tmp_path: Path, changes: dict[str, object]) -> None:
+    path = tmp_path / "data.sh"
+    path.write_text(data_script(recipe(changes), REGION, "backup", {"bucket": "b", "prefix": "p"}))
+    if shutil.which("shellcheck"):
+        done = subprocess.run(["shellcheck", str(path)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+    assert not re.search(r"<[{%#]", path.read_text())
