@@ -422,9 +422,12 @@ def copy(
     a="the image before: an AMI's id, a version, running or candidate",
     b="the image after",
     advisories="a folder of advisories in the OSV format: also say which vulnerabilities are fixed or new",
+    boot="launch an image about which nothing was written down, read what is in it, and terminate it",
     markdown="print Markdown",
 )
-def diff(opened: Opened, a: str, b: str, advisories: str = "", markdown: bool = False, json: bool = False) -> None:
+def diff(
+    opened: Opened, a: str, b: str, advisories: str = "", boot: bool = False, markdown: bool = False, json: bool = False
+) -> None:
     """Say what image B has differently from A: packages, Go, PostgreSQL, units, ports, users, setuid files, size.
 
     Each is an AMI's id, a version, `running` (in production) or `candidate`: ./invoke diff running candidate
@@ -433,7 +436,7 @@ def diff(opened: Opened, a: str, b: str, advisories: str = "", markdown: bool = 
     from goldenami.flows import diff_telling
 
     shop = opened()
-    found = flow.diff(shop, a, b, advisories=Path(advisories) if advisories else None)
+    found = flow.diff(shop, a, b, advisories=Path(advisories) if advisories else None, boot=boot)
     print((diff_telling.facts if json else diff_telling.markdown if markdown else diff_telling.page)(shop, found))
 
 

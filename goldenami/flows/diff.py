@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from goldenami.flows import choosing, knowledge
+from goldenami.flows import choosing, glimpse, knowledge
 from goldenami.flows.shop import Shop
 from goldenami.values.advisories import Advisory, read, vulnerable
 from goldenami.values.changes import Change, changes
@@ -29,7 +29,7 @@ class Diff:
     inside: Comparison
 
 
-def diff(shop: Shop, first: str, second: str, *, advisories: Path | None = None) -> Diff:
+def diff(shop: Shop, first: str, second: str, *, advisories: Path | None = None, boot: bool = False) -> Diff:
     """Compare two images.
 
     Args:
@@ -37,6 +37,7 @@ def diff(shop: Shop, first: str, second: str, *, advisories: Path | None = None)
         first: An AMI's id, a version, `running` or `candidate`.
         second: The same.
         advisories: A folder of advisories in the OSV format.
+        boot: Launch an image about which nothing was written down, and look.
 
     Raises:
         UsageError: There is no such image, or no such folder.
@@ -46,8 +47,10 @@ def diff(shop: Shop, first: str, second: str, *, advisories: Path | None = None)
     if advisories is not None and not advisories.is_dir():
         raise UsageError(f"{advisories} is no folder of advisories", next="unpack an OSV database into it")
     told = {image.id: knowledge.of(shop, image) for image in (before, after)}
+    for image in (before, after) if boot else ():
+        told[image.id] = told[image.id] or glimpse.look_inside(shop, image)
     missing = tuple(
-        f"what is in {image.name} ({image.id}) is not known: it was baked before that was kept, or taken over from another run"
+        f"what is in {image.name} ({image.id}) was not written down by its bake; --boot launches it and looks"
         for image in (before, after)
         if told[image.id] is None
     )

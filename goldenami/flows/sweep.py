@@ -15,7 +15,7 @@ from goldenami.walls.aws.leftovers import Leftover
 from goldenami.walls.runs import Run
 
 LIFETIME = timedelta(days=3)
-_BUILDING = ("bake", "verify")  # the kinds of runs that hold the bake lock
+_BUILDING = ("bake", "verify", "diff")  # the kinds of runs that hold the bake lock
 
 
 @dataclass(frozen=True)

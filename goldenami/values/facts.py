@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import lzma
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,6 +89,24 @@ def unpack(parts: Sequence[str]) -> Facts | None:
         return parse(told["machine"], told["packages"])
     except (ValueError, lzma.LZMAError, EOFError, KeyError, TypeError):
         return None
+
+
+def heard(console: str, nonce: str) -> tuple[dict[str, Any], list[list[str]]] | None:
+    """The report and the rows of packages that an instance said on its console; None while no whole one is there.
+
+    It says them more than once, as something else may write into them: the first that is whole counts.
+    """
+    for said in console.split(f"GOLDEN-FACTS {nonce} BEGIN")[1:]:
+        text, ended, _ = said.partition(f"GOLDEN-FACTS {nonce} END")
+        try:
+            report, *rows = (
+                gzip.decompress(base64.b64decode("".join(text.split()), validate=True)).decode().splitlines()
+            )
+            if ended:
+                return json.loads(report), [row.split("\t") for row in rows if row.count("\t") >= 2]
+        except (ValueError, OSError, EOFError, zlib.error):
+            continue
+    return None
 
 
 def _group(items: Iterable[str] | None) -> tuple[str, ...] | None:

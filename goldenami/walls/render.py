@@ -122,6 +122,12 @@ def verify_script(recipe: Recipe, nonce: str, root: Path = ROOT) -> str:
     return _text("verify.sh.j2", {"recipe": recipe, "nonce": nonce}, root)
 
 
+def facts_script(recipe: Recipe, nonce: str, layer: str, commit: str, root: Path = ROOT) -> str:
+    """The user data of an instance that says, marked with a nonce, on its console what is in its image."""
+    lib = (root / "provisioners/lib.sh").read_text(encoding="utf-8")
+    return _text("facts.sh.j2", {"recipe": recipe, "nonce": nonce, "layer": layer, "commit": commit, "lib": lib}, root)
+
+
 def update_script(recipe: Recipe, region: str, ref: str, root: Path = ROOT) -> str:
     """The script that updates the application on an instance, in place, to a ref; back to what was when that fails."""
     return _text("update.sh.j2", {**context(recipe, "app", region, ""), "ref": ref}, root)

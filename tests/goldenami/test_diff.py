@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from goldenami.flows import diff_telling, knowledge, prune
 from goldenami.values.advisories import Advisory, read, vulnerable
 from goldenami.values.differences import compare, weigh
 from goldenami.values.errors import ToolError, UsageError
-from goldenami.values.facts import PART, Facts, Package, pack, parse, unpack
+from goldenami.values.facts import PART, Facts, Package, heard, pack, parse, unpack
 from goldenami.walls import ordering
 from goldenami.walls.aws import images
 from tests.goldenami.estate import NAME, Estate, ami
@@ -181,6 +183,26 @@ def test_without_the_distribution_s_tool_it_is_said(monkeypatch: pytest.MonkeyPa
         ordering.comparing("dnf")
 
 
+def said(nonce: str = "abc", cut: int = 0) -> str:
+    """A report as an instance writes it on its console."""
+    whole = "\n".join([json.dumps(MACHINE), *("\t".join(row) for row in ROWS)])
+    packed = base64.encodebytes(gzip.compress(whole.encode())).decode()
+    return f"\r\nGOLDEN-FACTS {nonce} BEGIN\r\n{packed[cut:]}GOLDEN-FACTS {nonce} END\r\n"
+
+
+def test_what_an_instance_says_is_heard_once_it_is_whole() -> None:
+    assert heard(said(), "abc") == (MACHINE, ROWS)
+    assert heard("login: \x1b[m" + said(cut=40) + "noise" + said(), "abc") == (MACHINE, ROWS)
+    assert heard(said(), "of-another-boot") is None
+    assert heard(said().partition("END")[0][:-20], "abc") is None
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_a_garbled_report_is_never_heard_wrongly(at: int, length: int) -> None:
+    text = said()
+    assert heard(text[:at] + text[at + length :], "abc") in (None, (MACHINE, ROWS))
+
+
 # --- the flow
 
 
@@ -228,7 +250,7 @@ def test_an_image_of_which_nothing_is_known_is_said(estate: Estate, tmp_path: Pa
     shop = shop_of(estate, tmp_path)
     write_down(shop, 1, ROWS)
     told = diff_telling.page(shop, flow.diff(shop, "v1.1", "v1.3"))
-    assert f"what is in {NAME}-golden-v1.3 ({ami(3)}) is not known" in told
+    assert f"what is in {NAME}-golden-v1.3 ({ami(3)}) was not written down" in told
     assert "no differences" not in told
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from goldenami.values.errors import RenderError
 from goldenami.walls import hcl, quoting
 from goldenami.walls.context import packer_values
-from goldenami.walls.render import ROOT, Inputs, fingerprint_inputs, render, verify_script
+from goldenami.walls.render import ROOT, Inputs, facts_script, fingerprint_inputs, render, verify_script
 from tests.goldenami.recipes import AMAZON_LINUX, UBUNTU_ARM, recipe
 from tests.goldenami.rendering import NEW, OLD, inputs, rendered
 
@@ -152,6 +152,15 @@ def test_verify_script_carries_the_nonce() -> None:
     assert text.startswith("#!/bin/bash")
     assert "nonce=abc123" in text
     assert subprocess.run(["bash", "-n"], input=text.encode(), check=False).returncode == 0
+
+
+def test_the_script_that_looks_inside_is_whole_and_small_enough_for_user_data() -> None:
+    text = facts_script(recipe(), "abc123", "app", "it's $HOME")
+    assert "GOLDEN-FACTS abc123 BEGIN" in text
+    assert len(text) < 16 * 1024
+    assert subprocess.run(["bash", "-n"], input=text.encode(), check=False).returncode == 0
+    inner = text.partition("<<'GOLDEN_FACTS'\n")[2].rpartition("\nGOLDEN_FACTS\n")[0]
+    assert subprocess.run(["bash", "-n"], input=inner.encode(), check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
