@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
+from moto.rds.models import rds_backends
 
 from localcloud.addresses import Addresses
 from localcloud.faults import Faults
@@ -84,11 +85,20 @@ def images() -> list[Any]:
 
 def used_addresses() -> list[str | None]:
     machines = [address for instance in instances() for address in (instance.public_ip, machine_address(instance))]
-    return machines + [
-        balancer.dns_name
-        for _, _, one in list(elbv2_backends.iter_backends())
-        for balancer in one.load_balancers.values()
+    databases = [
+        getattr(database, "own_address", None)
+        for _, _, one in list(rds_backends.iter_backends())
+        for database in one.databases.values()
     ]
+    return (
+        machines
+        + databases
+        + [
+            balancer.dns_name
+            for _, _, one in list(elbv2_backends.iter_backends())
+            for balancer in one.load_balancers.values()
+        ]
+    )
 
 
 def machine_address(instance: Any) -> str | None:

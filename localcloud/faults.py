@@ -15,6 +15,7 @@ KINDS = {
     "failed_ami": "CreateImage's AMI becomes failed",
     "failed_launch": "the instance goes from pending to terminated",
     "stuck_attach": "an attached volume stays `attaching` for `seconds` (0: until it is detached)",
+    "slow_database": "CreateDBInstance's database stays `creating` for `seconds` more",
     "sick_target": "a newly registered target fails its health checks for `seconds` (0: for ever)",
 }
 

@@ -72,6 +72,11 @@ class Folder:
         return self.root / "objects"
 
     @property
+    def databases(self) -> Path:
+        """Homes of PostgreSQL servers, named by their DB instances' resource ids."""
+        return self.root / "databases"
+
+    @property
     def snapshot_file(self) -> Path:
         """What the AWS API knows, as of the last answered request."""
         return self.root / "api.state"
@@ -107,7 +112,7 @@ class Folder:
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             (self.root / MARKER).touch()
-            for folder in (self.volumes, self.snapshots, self.machines, self.objects):
+            for folder in (self.volumes, self.snapshots, self.machines, self.objects, self.databases):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CloudError(f"The state folder {self.root} cannot be used: {error}") from error
@@ -115,7 +120,7 @@ class Folder:
     def set_aside(self) -> Path:
         """Move a state that cannot be read, with its disks, into a folder of its own: nothing of it is deleted."""
         aside = f"unreadable-{time.strftime('%Y%m%d-%H%M%S')}"
-        for path in (self.snapshot_file, self.objects, self.volumes, self.snapshots):
+        for path in (self.snapshot_file, self.objects, self.databases, self.volumes, self.snapshots):
             beside = path.parent / aside  # disks stay among disks: those may be a file system of their own
             beside.mkdir(exist_ok=True)
             path.rename(beside / path.name)

@@ -25,6 +25,7 @@ from localcloud import (
     baseimage,
     builds,
     commands,
+    databases,
     debian,
     disks,
     groups,
@@ -34,7 +35,9 @@ from localcloud import (
     membership,
     pages,
     parameters,
+    postgres,
     quotas,
+    rds,
     references,
     reflinks,
     refreshes,
@@ -73,7 +76,9 @@ class Server:
         self.health = Targets(self.cloud.faults)
         self.balancer = balancer.Balancer(self.cloud, self.health)
         self.agents = agents.Agents(self.cloud, self.fleet)
+        self.databases = databases.Databases(self.cloud)
         self._tickers = [
+            Ticker("databases", self.databases.tick),
             Ticker("balancer", self.balancer.tick),
             Ticker("agents", self.agents.tick),
             Ticker("scaling", Scaling(self.cloud, self.health).tick),
@@ -110,6 +115,7 @@ class Server:
         groups.install(cloud)
         membership.install()
         refreshes.install(cloud)
+        rds.install(cloud, self.databases)
         agents.install()
         commands.install(cloud, fleet)
         invocations.install()
@@ -124,6 +130,7 @@ class Server:
             images.resume(cloud, fleet, known)
             instances.resume(cloud, fleet, known)
             balancer.resume(cloud)
+            self.databases.resume()
             groups.resume()
             commands.resume(cloud, fleet)
         fleet.watch()
@@ -136,6 +143,7 @@ class Server:
         self._server.shutdown()
         self._server.server_close()
         self.hold_still()
+        self.databases.shut_down()
         self.fleet.shut_down()
         with self.cloud.lock:
             self.cloud.store.save()
@@ -202,7 +210,7 @@ def serve(folder: Folder, log: Callable[[str], None]) -> None:
     with folder.locked("server", wait=False) as mine:
         if not mine:
             raise CloudError(f"another local cloud already serves {folder.root}")
-        for what in drivers.reap(folder.machines):
+        for what in [*drivers.reap(folder.machines), *postgres.reap(folder.databases)]:
             log(f"reaped after a crash: {what}")
         if reflinks.open_disks(folder, log):
             folder.prepare()
