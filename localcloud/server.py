@@ -56,7 +56,7 @@ from localcloud.errors import CloudError
 from localcloud.fleet import Fleet
 from localcloud.folder import Folder, default_cache, write_whole
 from localcloud.gateway import Gateway
-from localcloud.machines import Driver
+from localcloud.machines import Driver, container
 from localcloud.scaling import Scaling
 from localcloud.targets import Targets
 from localcloud.ticks import Ticker
@@ -215,6 +215,8 @@ def serve(folder: Folder, log: Callable[[str], None]) -> None:
         if reflinks.open_disks(folder, log):
             folder.prepare()
         driver = drivers.choose(os.environ.get("GOLDENAMI_MACHINES") or "auto")
+        if driver.name == "container":
+            container.check_path(folder.machines)
         base = baseimage.ensure(default_cache(), log)
         server = Server(folder, driver, base)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -23,6 +23,7 @@ from localcloud.machines.model import (
     Spec,
 )
 
+_SOCKET_PATH = 107  # bytes: sun_path of unix(7), less its terminating zero
 TOOLS = ("systemd-nspawn", "slirp4netns", "socat", "ip", "mount", "unshare", "nsenter", "setpriv")
 DEVICES = {"/dev/loop-control": "loop", "/dev/net/tun": "tun"}
 """Device files that a container needs, and the kernel module that brings each."""
@@ -46,6 +47,16 @@ def obstacle() -> str | None:
     if trial.returncode != 0:
         return f"containers need a root that may make namespaces ({trial.stderr.strip()})"
     return None
+
+
+def check_path(machines: Path) -> None:
+    """Raise MachineError where the sockets of a machine in this folder would have longer paths than the kernel takes."""
+    longest = len(os.fsencode(machines / ("i-" + 17 * "0") / "slirp.sock"))
+    if longest > _SOCKET_PATH:
+        raise MachineError(
+            f"the path of the state folder is too long for the sockets in it, by {longest - _SOCKET_PATH} bytes:"
+            " name another in GOLDENAMI_STATE"
+        )
 
 
 def nspawn_argv(spec: Spec) -> list[str]:

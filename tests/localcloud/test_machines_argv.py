@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.machines import MachineError, Spec, kernel
+from localcloud.machines import MachineError, Spec, container, kernel
 from localcloud.machines.container import nspawn_argv
 from localcloud.machines.qemu import qemu_argv
 
@@ -99,3 +99,9 @@ def test_the_newest_complete_kernel_is_booted() -> None:
 def test_any_version_can_be_compared(versions: list[str]) -> None:
     names = [f"{kind}-{version}" for version in versions for kind in ("vmlinuz", "initrd.img")]
     assert (kernel.newest(names) is None) == (not versions)
+
+
+def test_a_state_folder_whose_sockets_would_have_too_long_paths_is_refused() -> None:
+    container.check_path(Path("/" + 66 * "s") / "machines")
+    with pytest.raises(MachineError, match="too long for the sockets in it, by 1 bytes"):
+        container.check_path(Path("/" + 67 * "s") / "machines")
