@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from goldenami.flows import (
+    carrying,
     choosing,
     claims,
     fleet,
@@ -116,9 +117,20 @@ def carry(shop: Shop, wanted: Wish, why: str) -> Result:
             run.record(refresh=result.refresh, version=result.version)
             return result
     except KeyboardInterrupt:
-        if timeline.first("started"):
+        if wanted.carried and carrying.find(shop) is not None:
+            raise _interrupted_handover(image) from None
+        if timeline.first("started") and not wanted.carried:
             raise _interrupted(image) from None
         raise
+
+
+def _interrupted_handover(image: Image) -> GoldenError:
+    return GoldenError(
+        "interrupted while the new instance was watched",
+        state="It serves, with every row; the one before it stands beside it with its writes stopped.",
+        next=f"./invoke promote --ami {image.id} goes on; ./invoke rollback carries today's rows back",
+        exit_code=130,
+    )
 
 
 def _interrupted(image: Image) -> GoldenError:

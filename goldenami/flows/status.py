@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from goldenami.flows import claims, ledger, preflight_telling, scenery
+from goldenami.flows import carrying, claims, ledger, preflight_telling, scenery
 from goldenami.flows.shop import Shop
 from goldenami.values.claim import Claim
 from goldenami.values.returning import disagreements
@@ -37,13 +37,23 @@ def read(shop: Shop) -> Status:
     balancer = balancers.get(shop.aws, shop.names.balancer)
     return Status(
         scene=scene,
-        disagreements=tuple(disagreements(scene)),
+        disagreements=(*disagreements(scene), *_left(shop)),
         claim=claim,
         claim_dead=claim is not None and claims.is_dead(shop, claim),
         address=f"http://{balancer.address}/" if balancer else "",
         names={image.id: image.name for image in images.of_family(shop.aws, shop.name)},
         refused=tuple(line for line in _lines(shop) if line.get("result") != "promoted")[-_SHOWN:],
     )
+
+
+def _left(shop: Shop) -> list[str]:
+    """A handover that nobody goes on with."""
+    found = carrying.find(shop)
+    if found is None:
+        return []
+    return [
+        f"rows are on their way from {found.source} to {found.target or 'a new instance'}; those that count are on {found.truth}"
+    ]
 
 
 def tell(shop: Shop, found: Status, *, as_json: bool) -> str:

@@ -15,7 +15,7 @@ from tests.e2e.test_promote_crash import killed
 from tests.e2e.workspace import Workspace, colleague
 from tests.e2e.writer import Writer, entries
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.e2e, pytest.mark.data]
 
 ILL["dies later"] = _unit("RuntimeMaxSec=25s")
 
@@ -82,6 +82,41 @@ def test_a_bad_image_costs_no_row(kept: Service, kind: str) -> None:
     if kind == "unit fails":
         assert writer.refused == []
         assert writer.unsure == []
+
+
+def test_backups_prove_themselves_and_restores_touch_nothing_that_they_should_not(
+    kept: Service, tmp_path: Path
+) -> None:
+    with Writer(kept.address) as writer:
+        made = kept.shop.ok("db.backup", "--folder", str(tmp_path / "kept")).strip()
+    kept.shop.ok("db.verify", "--backup", made)
+    assert made in [found["id"] for found in json.loads(kept.shop.ok("db.list", "--json"))]
+    before = entries(kept.address)
+    refused = kept.shop.invoke("db.restore", "--backup", made)
+    assert refused.returncode == 5
+    assert "--replace puts the backup in their place" in refused.stderr
+    s3, bucket = kept.client("s3"), "goldenami-guestbook-123456789012-ap-northeast-2"
+    key = f"guestbook/backups/{made}/dump"
+    whole = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    for damaged in (whole[: len(whole) // 2], whole[:-1] + bytes([whole[-1] ^ 1])):
+        s3.put_object(Bucket=bucket, Key=key, Body=damaged)
+        refused = kept.shop.invoke("db.restore", "--backup", made, "--replace")
+        assert refused.returncode == 5
+        assert "is damaged" in refused.stderr
+        assert "Nothing was touched" in refused.stderr
+    assert entries(kept.address) == before
+    with Writer(kept.address) as later:
+        pass
+    restored = kept.shop.invoke("db.restore", "--folder", str(tmp_path / "kept"), "--replace")
+    assert restored.returncode == 0, restored.stderr[-3000:]
+    found = entries(kept.address)
+    assert set(found) <= set(before)
+    assert not set(found) & set(later.acknowledged)
+    former = json.loads(kept.shop.ok("db.list", "--json"))[-1]["id"]
+    assert former.endswith("-before")
+    kept.shop.ok("db.restore", "--backup", former, "--replace")
+    writer.check()
+    later.check()
 
 
 CALLS: dict[str, Callable[[str, str], bool]] = {

@@ -1,0 +1,188 @@
+"""The bucket of the backups and what lies in it: private, whole, and never taken for more than it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from moto import mock_aws
+from moto.ec2.models import ec2_backends
+from moto.ec2.utils import filter_dict_attribute_mapping
+
+from goldenami.flows import backup, carrying, custody, settling
+from goldenami.flows.shop import Shop
+from goldenami.values.backup import MANIFEST, Manifest, prefix, write
+from goldenami.values.errors import GateError, UsageError
+from goldenami.values.handover import Handover
+from goldenami.walls.aws import groups, objects
+from goldenami.walls.aws.connection import Connection
+from goldenami.walls.progress import Progress
+from tests.clocks import ScriptedClock
+from tests.goldenami import test_backup
+from tests.goldenami.recipes import recipe
+
+BUCKET = "goldenami-guestbook-123456789012-ap-northeast-2"
+DUMP, ROLES = b"PGDMP and so on", b"CREATE ROLE guestbook;"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with mock_aws():
+        clock = ScriptedClock()
+        aws = Connection("ap-northeast-2", keys=("test", "test"))
+        yield Shop(tmp_path, recipe(), recipe().target("local"), aws, clock, Progress(clock))
+
+
+def keep(shop: Shop, identity: str = "20251002-030405-0abcde", **changes: str) -> Manifest:
+    """A backup as an instance and `take` leave it."""
+    custody.ensure_vault(shop)
+    digests = {"dump": hashlib.sha256(DUMP).hexdigest(), "roles": hashlib.sha256(ROLES).hexdigest()}
+    manifest = replace(test_backup.MANIFEST, id=identity, sha256=digests, size=len(DUMP), **changes)  # type: ignore[arg-type]
+    for name, body in (
+        ("dump", DUMP),
+        ("roles.sql", ROLES),
+        ("seen.json", b"{}"),
+        (MANIFEST, write(manifest).encode()),
+    ):
+        shop.aws.client("s3").put_object(Bucket=BUCKET, Key=f"{prefix('guestbook', identity)}/{name}", Body=body)
+    return manifest
+
+
+def test_the_bucket_is_private_encrypted_versioned_and_lets_old_backups_go(shop: Shop) -> None:
+    assert custody.ensure_vault(shop) == BUCKET
+    assert custody.ensure_vault(shop) == BUCKET, "once more changes nothing"
+    s3 = shop.aws.client("s3")
+    assert all(s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"].values())
+    assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+    (rule,) = s3.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    (life,) = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+    assert life["Expiration"]["Days"] == life["NoncurrentVersionExpiration"]["NoncurrentDays"] == 35
+    assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == "ap-northeast-2"
+
+
+def test_backups_are_found_again_and_one_without_a_manifest_is_none(shop: Shop) -> None:
+    assert backup.every(shop) == []
+    with pytest.raises(UsageError, match="there is no backup in"):
+        backup.get(shop, "")
+    first, second = keep(shop), keep(shop, "20251003-030405-0abcde")
+    objects.put(shop.aws, BUCKET, f"{prefix('guestbook', '20251004-030405-0abcde')}/dump", "half of it")
+    assert backup.every(shop) == [first, second]
+    assert backup.get(shop, "") == second
+    assert backup.get(shop, first.id) == first
+    for identity in ("20251004-030405-0abcde", "../other", "nothing"):
+        with pytest.raises(UsageError, match="there is no backup"):
+            backup.get(shop, identity)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "told"),
+    [
+        ("dump", DUMP[:-3], "dump has 12 bytes of 15"),
+        ("dump", DUMP[:-1] + b"x", "dump is not what was written"),
+        ("roles.sql", b"CREATE ROLE other;", "roles.sql is not what was written"),
+        ("dump", None, "dump is missing"),
+    ],
+)
+def test_a_damaged_backup_is_noticed(shop: Shop, name: str, body: bytes | None, told: str) -> None:
+    manifest = keep(shop)
+    backup.verify(shop, manifest)
+    key = f"{prefix('guestbook', manifest.id)}/{name}"
+    if body is None:
+        shop.aws.client("s3").delete_object(Bucket=BUCKET, Key=key)
+    else:
+        shop.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+    with pytest.raises(GateError, match=told):
+        backup.verify(shop, manifest)
+
+
+def test_a_folder_holds_a_whole_backup_that_comes_back_into_an_empty_bucket(shop: Shop, tmp_path: Path) -> None:
+    manifest, folder = keep(shop), tmp_path / "kept"
+    backup.fetch(shop, manifest, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["dump", "manifest.json", "roles.sql", "seen.json"]
+    s3 = shop.aws.client("s3")
+    for found in s3.list_objects_v2(Bucket=BUCKET)["Contents"]:
+        s3.delete_object(Bucket=BUCKET, Key=found["Key"])
+    assert backup.every(shop) == []
+    assert backup.bring(shop, folder) == manifest
+    assert backup.every(shop) == [manifest]
+
+
+def test_a_folder_with_anything_else_is_refused(shop: Shop, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"holds no manifest\.json"):
+        backup.bring(shop, tmp_path)
+    foreign = tmp_path / "foreign"
+    backup.fetch(shop, keep(shop, service="other"), foreign)
+    with pytest.raises(GateError, match="holds a backup of other"):
+        backup.bring(shop, foreign)
+    torn = tmp_path / "torn"
+    backup.fetch(shop, keep(shop, "20251005-030405-0abcde"), torn)
+    (torn / "dump").write_bytes(DUMP[:4])
+    objects.put(shop.aws, BUCKET, "untouched", "x")
+    with pytest.raises(GateError, match="is damaged"):
+        backup.bring(shop, torn)
+
+
+def fleet(shop: Shop) -> tuple[str, str]:
+    """A group of one with its template of two versions, and an instance of the second beside it."""
+    ec2, name = shop.aws.client("ec2"), shop.names.group
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    data = {"ImageId": image, "InstanceType": "t3.micro"}
+    template = ec2.create_launch_template(LaunchTemplateName=shop.names.template, LaunchTemplateData=data)  # type: ignore[arg-type]
+    identity = template["LaunchTemplate"]["LaunchTemplateId"]
+    ec2.create_launch_template_version(LaunchTemplateId=identity, LaunchTemplateData=data)  # type: ignore[arg-type]
+    groups.create(
+        shop.aws,
+        {
+            "AutoScalingGroupName": name,
+            "MinSize": 1,
+            "MaxSize": 1,
+            "DesiredCapacity": 1,
+            "AvailabilityZones": ["ap-northeast-2a"],
+            "LaunchTemplate": {"LaunchTemplateId": identity, "Version": "1"},
+        },
+    )
+    there = groups.get(shop.aws, name)
+    assert there is not None
+    new = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, ClientToken="run-handover")["Instances"][0]
+    return there.members[0].id, new["InstanceId"]
+
+
+def state(shop: Shop, instance: str) -> str:
+    found = shop.aws.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    return str(found["State"]["Name"])
+
+
+def test_once_the_rows_have_arrived_there_is_only_the_way_on_however_often(shop: Shop) -> None:
+    old, new = fleet(shop)
+    handover = Handover("run", old, new, "opened", version=2, max=1, suspended=("AZRebalance",))
+    carrying.note(shop, handover)
+    for _ in range(2):  # killed at its very end, it is done once more
+        settling.finish(shop, handover)
+        there = groups.get(shop.aws, shop.names.group)
+        assert there is not None
+        assert [m.id for m in there.members] == [new]
+        assert (there.min, there.desired, there.max, there.number) == (1, 1, 1, 2)
+        assert (state(shop, old), state(shop, new)) == ("terminated", "running")
+        assert carrying.find(shop) is None
+
+
+def test_before_that_there_is_only_the_way_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = fleet(shop)
+    # moto lacks EC2's filter by client token, and does not keep the token.
+    monkeypatch.setitem(filter_dict_attribute_mapping, "client-token", "client_token")
+    for one in (i for r in ec2_backends["123456789012"]["ap-northeast-2"].all_reservations() for i in r.instances):
+        one.client_token = "run-handover" if one.id == new else None
+    groups.suspend(shop.aws, shop.names.group, ["ReplaceUnhealthy"])
+    handover = Handover("run", old, new, "launching", version=2, max=1)
+    carrying.note(shop, handover)
+    settling.abandon(shop, handover)
+    there = groups.get(shop.aws, shop.names.group)
+    assert there is not None
+    assert [m.id for m in there.members] == [old]
+    assert (there.desired, there.max, there.number, there.suspended) == (1, 1, 1, ())
+    assert (state(shop, old), state(shop, new)) == ("running", "terminated")
+    assert carrying.find(shop) is None
