@@ -18,9 +18,9 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What renews whole fleets of machines boots machines."""
+    """What renews whole fleets of machines, or stands in tests/e2e, boots machines."""
     for item in items:
-        if item.get_closest_marker("fleet") is not None:
+        if item.get_closest_marker("fleet") is not None or "e2e" in item.path.parts:
             item.add_marker("e2e")
 
 
