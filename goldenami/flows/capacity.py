@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
-from goldenami.flows import ground
+from goldenami.flows import ground, guard
 from goldenami.flows.ground import Ground
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
+from goldenami.values.errors import GateError
 from goldenami.values.images import Image
+from goldenami.values.scene import Group
 from goldenami.walls.aws import groups, templates
 
 # What ends an instance that is not well, or is in a zone with too many.
@@ -59,11 +60,12 @@ def ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
     }
     there = groups.get(shop.aws, names.group)
     if there is not None:
+        _refuse_to_shrink(shop, there)
         if there.number is None:  # $Latest or $Default cannot be rolled back: name the version that it means now
             number = template.latest if there.version == "$Latest" else template.default
             settings["LaunchTemplate"] = {"LaunchTemplateId": template.id, "Version": str(number)}
         groups.update(shop.aws, settings)
-        _keep_instances(shop, there.suspended)
+        _keep_instances(shop, there)
         return
     settings |= {
         "DesiredCapacity": fleet.desired,
@@ -73,15 +75,38 @@ def ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
     if target_group:
         settings["TargetGroupARNs"] = [target_group]
     groups.create(shop.aws, settings)
-    _keep_instances(shop, ())
+    _keep_instances(shop, None)
 
 
-def _keep_instances(shop: Shop, suspended: Sequence[str]) -> None:
+def _refuse_to_shrink(shop: Shop, group: Group) -> None:
+    """A maximum below the size ends instances at once; those that have a database of their own would take their rows along.
+
+    Raises:
+        GateError: That would happen.
+    """
+    if shop.recipe.database.on_instance and group.desired > shop.recipe.fleet.max:
+        told = ", ".join(m.id for m in group.members)
+        raise GateError(
+            f"{group.name} has {group.desired} instances, each with a database of its own ({told}); [fleet] max ="
+            f" {shop.recipe.fleet.max} would end some of them with their rows",
+            state="The group was not changed.",
+            next="./invoke terminate --instance i-… --decrement, which backs its rows up, until one is left",
+        )
+
+
+def _keep_instances(shop: Shop, group: Group | None) -> None:
     """Where the instance has the database, the group must not replace it by itself: the new one would have no rows."""
+    suspended = group.suspended if group else ()
     if shop.recipe.database.on_instance:
         groups.suspend(shop.aws, shop.names.group, [p for p in _REPLACES if p not in suspended])
-    else:
-        groups.resume(shop.aws, shop.names.group, [p for p in _REPLACES if p in suspended])
+        return
+    found = guard.look(shop, [m.id for m in group.members]) if group and set(_REPLACES) & set(suspended) else []
+    if held := [one.instance for one in found if one.holds or not one.seen]:
+        shop.progress.say(
+            f"{', '.join(held)} may hold rows, so the group still must not replace it by itself (docs/data.md)"
+        )
+        return
+    groups.resume(shop.aws, shop.names.group, [p for p in _REPLACES if p in suspended])
 
 
 def _settings(shop: Shop, place: Ground, health_check: Literal["ELB", "EC2"]) -> dict[str, Any]:

@@ -91,11 +91,14 @@ def promote(shop: Shop, options: Options) -> Result:
 def carry(shop: Shop, wanted: Wish, why: str) -> Result:
     """The same for a wish that is made already: promotions and rollbacks both go this way."""
     found = decide(shop, wanted)
-    refuse(found.plan)
+    # What a handover looks like half-way is no reason against going on with it; it is settled once the claim is ours.
+    left = wanted.carried and carrying.find(shop) is not None
+    if not left:
+        refuse(found.plan)
     image = wanted.image
     assert image is not None
     # With a claim left behind, a promotion died in its commit: what may be missing is made good, and the claim given back.
-    if found.plan.unchanged and claims.holder(shop) is None:
+    if found.plan.unchanged and not left and claims.holder(shop) is None:
         assert found.plan.version is not None
         return Result(found, image, found.plan.version, None, Timeline())
     timeline = Timeline()

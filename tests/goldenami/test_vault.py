@@ -12,7 +12,8 @@ from moto import mock_aws
 from moto.ec2.models import ec2_backends
 from moto.ec2.utils import filter_dict_attribute_mapping
 
-from goldenami.flows import backup, carrying, custody, settling
+from goldenami.flows import backup, capacity, carrying, custody, settling
+from goldenami.flows.ground import Ground
 from goldenami.flows.shop import Shop
 from goldenami.values.backup import MANIFEST, Manifest, prefix, write
 from goldenami.values.errors import GateError, UsageError
@@ -186,3 +187,13 @@ def test_before_that_there_is_only_the_way_back(shop: Shop, monkeypatch: pytest.
     assert (there.desired, there.max, there.number, there.suspended) == (1, 1, 1, ())
     assert (state(shop, old), state(shop, new)) == ("running", "terminated")
     assert carrying.find(shop) is None
+
+
+def test_a_smaller_fleet_is_refused_while_each_instance_has_rows_of_its_own(shop: Shop) -> None:
+    fleet(shop)
+    groups.update(shop.aws, {"AutoScalingGroupName": shop.names.group, "MaxSize": 3, "DesiredCapacity": 3})
+    with pytest.raises(GateError, match="would end some of them with their rows"):
+        capacity.ensure_group(shop, Ground("vpc-1", ("subnet-1",)), "")
+    there = groups.get(shop.aws, shop.names.group)
+    assert there is not None
+    assert (there.desired, there.max) == (3, 3)
