@@ -467,6 +467,7 @@ _IMAGE = {
     watch="how long they are watched: 90s, 5m, 1h (default: the recipe's)",
     unverified="carry an image that has not passed its gates",
     why="a word for the ledger",
+    regions="and then to the fleets there, one after the other: us-east-1,eu-west-1 (copy carries the image there first)",
     plan="print the preflight page, and stop",
     **_IMAGE,
 )
@@ -479,6 +480,7 @@ def promote(
     watch: str = "",
     unverified: bool = False,
     why: str = "",
+    regions: str = "",
     plan: bool = False,
     json: bool = False,
 ) -> None:
@@ -486,13 +488,14 @@ def promote(
 
     A numbered launch-template version with the literal AMI; an instance refresh that launches before it terminates; a
     health gate on the canary. Only when the whole fleet serves it does the template's default version change, and last the
-    production parameter. Killed at any moment, the same command (or rollback) goes on.
+    production parameter. Killed at any moment, the same command (or rollback) goes on. With --regions, every preflight comes
+    first, and no region is begun after one that turned back.
 
     Exit codes: 0 done, 2 usage, 5 refused by the preflight or rolled back by the gate, 6 AWS refused, 7 somebody else
     is changing the fleet, 130 interrupted (the refresh goes on; promote again to watch it, rollback to take it back).
     """
     from goldenami.flows import preflight_telling, promote_telling
-    from goldenami.flows import promote as flow
+    from goldenami.flows import regions as flow
     from goldenami.flows.choosing import Options
     from goldenami.values.durations import percent, seconds
 
@@ -505,15 +508,14 @@ def promote(
         unverified=unverified,
         why=why,
     )
-    shop = opened()
-    found = flow.preflight(shop, options)
+    route = flow.stops(opened(), options, [region.strip() for region in regions.split(",") if region.strip()])
+    for stop, found in flow.preflights(route):
+        (print if plan else say)(preflight_telling.page(stop.shop, found, as_json=json and plan))
     if plan:
-        print(preflight_telling.page(shop, found, as_json=json))
         return
-    say(preflight_telling.page(shop, found, as_json=False))
-    result = flow.promote(shop, options)
-    say(promote_telling.summary(shop, result))
-    print(promote_telling.facts(shop, result) if json else result.image.id)
+    for stop, result in flow.in_turn(route):
+        say(promote_telling.summary(stop.shop, result))
+        print(promote_telling.facts(stop.shop, result) if json else result.image.id)
 
 
 @operation(
