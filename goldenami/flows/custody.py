@@ -32,12 +32,15 @@ def ensure_vault(shop: Shop) -> str:
 
 
 def look(shop: Shop, instance: str) -> Kept:
-    """What an instance keeps; `seen` is false where nobody can look."""
+    """What an instance keeps; `seen` is false where nobody can look, also because it does not answer any more."""
     script = render.data_script(shop.recipe, shop.aws.region, "look", {})
     said = commands.run(shop.aws, shop.clock, instance, script, timeout=60)
     if said is None:
-        return Kept(instance, seen=False)
-    return Kept(instance, **_told(instance, "look", said))
+        return Kept(instance, seen=False, why="it is not managed by Systems Manager")
+    try:
+        return Kept(instance, **_told(instance, "look", said))
+    except GateError as error:
+        return Kept(instance, seen=False, why=error.message)
 
 
 def ask(

@@ -25,6 +25,9 @@ def refuse(shop: Shop, instances: Sequence[str], image: Image) -> None:
     with shop.progress.phase(f"looking for rows on {len(instances)} instance(s)"):
         found = look(shop, instances)
     major = image.tags.get("PostgreSQL", "")
+    for one in found:
+        if not one.seen:
+            shop.progress.say(f"nobody could look at {one.instance}: {one.why}")
     reasons = list(refusals(shop.recipe, found, int(major) if major.isdigit() else 0))
     if reasons:
         raise GateError("; ".join(reasons), state="Nothing was changed.", next="./invoke instances")
@@ -57,7 +60,7 @@ def save(shop: Shop, run: str, instances: Sequence[str], why: str, *, lose: bool
         identity = f"{run}-{'abcdefghij'[number]}"
         try:
             if unsure:
-                raise GateError(f"nobody can look at the rows of {one.instance}, which Systems Manager does not manage")
+                raise GateError(f"nobody can look at them: {one.why}")
             custody.ensure_vault(shop)
             custody.ask(shop, one.instance, "fence", backup=identity)
             backup.take(shop, one.instance, identity, why)

@@ -13,7 +13,7 @@ class Kept:
     """What was found on an instance.
 
     Attributes:
-        seen: Whether anybody could look.
+        seen: Whether anybody could look; if not, `why` says what was in the way.
         answers: Whether a server of its own answers there.
         rows: Rows that no schema declares, each table counted up to a thousand.
         bytes: The size of the database.
@@ -24,6 +24,7 @@ class Kept:
 
     instance: str
     seen: bool = True
+    why: str = ""
     answers: bool = False
     rows: int = 0
     bytes: int = 0
@@ -65,8 +66,8 @@ def refusals(recipe: Recipe, found: Sequence[Kept], major: int = 0) -> Iterator[
 def _instance(one: Kept, major: int) -> Iterator[str]:
     if not one.seen:
         yield (
-            f"nobody can look at the rows of {one.instance}: it is not managed by Systems Manager"
-            " (set run_command = true under [fleet], run ./invoke fleet.create, and wait for its agent)"
+            f"nobody can look at the rows of {one.instance}: {one.why or 'it does not answer'}"
+            " (it needs run_command = true under [fleet], ./invoke fleet.create, and its agent)"
         )
     elif not one.answers and one.databases:
         yield f"the database server of {one.instance} does not answer, so its rows cannot be carried over"
