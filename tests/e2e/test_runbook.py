@@ -25,7 +25,7 @@ def sequence(name: str) -> str:
     return found[1]
 
 
-def run(service: Service, name: str, **known: str) -> str:
+def follow(service: Service, name: str, **known: str) -> str:
     """Run them in bash, with the ids of this fleet in place of the page's; everything that they print."""
     script = sequence(name)
     for variable, value in known.items():
@@ -44,16 +44,17 @@ def run(service: Service, name: str, **known: str) -> str:
     return done.stdout
 
 
-def test_every_sequence_of_the_page_is_run_here() -> None:
-    here = set(re.findall(r'run\(service, "(\w+)"', Path(__file__).read_text(encoding="utf-8")))
-    assert set(re.findall(r"<!-- runbook: (\w+) -->", PAGE.read_text(encoding="utf-8"))) == here
+def test_every_sequence_of_the_page_is_followed() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_runbook*.py"))
+    followed = set(re.findall(r'follow\(\w+, "(\w+)"', tests))
+    assert set(re.findall(r"<!-- runbook: (\w+) -->", PAGE.read_text(encoding="utf-8"))) == followed
 
 
 def test_an_instance_is_looked_into_and_replaced(service: Service) -> None:
     service.resize(2)
     ill = service.status()["instances"][0]["id"]
     with Client(service.address) as client:
-        said = run(service, "instance", ILL=ill)
+        said = follow(service, "instance", ILL=ill)
         service.resize(2)
     assert ill in said
     assert ill not in [member["id"] for member in service.status()["instances"]]
@@ -64,7 +65,7 @@ def test_a_deployment_is_taken_back_and_its_image_retired(service: Service) -> N
     service.resize(1)
     bad = service.image("well")
     service.shop.ok("promote", "--ami", bad)
-    run(service, "deployment", BAD=bad)
+    follow(service, "deployment", BAD=bad)
     assert service.pointer() == service.good
     assert service.running() == [service.good]
     assert service.shop.invoke("promote", "--ami", bad).returncode == 5
@@ -72,7 +73,7 @@ def test_a_deployment_is_taken_back_and_its_image_retired(service: Service) -> N
 
 def test_a_build_s_leftovers_are_swept(service: Service) -> None:
     before = service.pointer()
-    run(service, "build")
+    follow(service, "build")
     assert service.pointer() == before
 
 
