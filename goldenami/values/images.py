@@ -96,6 +96,10 @@ class Image:
         """Whether it is, or is about to be, something to launch from."""
         return self.state in ("pending", "available")
 
+    def age(self, image_name: str) -> tuple[str, Version, str]:
+        """What orders images of a name by age: EC2 tells whole seconds, so versions and ids decide between two of one."""
+        return self.created, self.version(image_name) or Version(-1, 0), self.id
+
     def version(self, image_name: str) -> Version | None:
         """Its version, from its name."""
         return parse_name(self.name, image_name)

@@ -69,9 +69,9 @@ def plan(account: Account, keep: Keep, name: str, ours: Pointers, now: datetime)
         named.setdefault(ami, []).append(Reference(ami, "rollback", "a rollback may go back to it"))
     for reference in [*ancestry(account.owned), *account.hints]:
         named.setdefault(reference.thing, []).append(reference)
-    wanted = _wanted(family, keep, now)
+    wanted = _wanted(family, keep, name, now)
     verdicts = []
-    for image in sorted(family, key=lambda i: (i.created, i.id), reverse=True):
+    for image in sorted(family, key=lambda i: i.age(name), reverse=True):
         by = [*(r for thing in (image.id, *image.snapshots) for r in named.get(thing, ()))]
         by += protections(image, account.shares.get(image.id, ()))
         verdicts.append(_judge(image, name, sorted(by, key=_weight), wanted.get(image.id, ""), keep, now))
@@ -94,10 +94,10 @@ def own_snapshots(image: Image, owned: Sequence[Image]) -> tuple[str, ...]:
     return tuple(snapshot for snapshot in image.snapshots if snapshot not in others)
 
 
-def _wanted(family: Sequence[Image], keep: Keep, now: datetime) -> dict[str, str]:
+def _wanted(family: Sequence[Image], keep: Keep, name: str, now: datetime) -> dict[str, str]:
     """What the policy keeps, with the reason."""
     found: dict[str, str] = {}
-    newest = sorted(family, key=lambda i: (i.created, i.id), reverse=True)
+    newest = sorted(family, key=lambda i: i.age(name), reverse=True)
     golden = [i for i in newest if i.verified and i.state == "available" and i.layer != "base"]
     for image in golden[: keep.verified]:
         found.setdefault(image.id, f"one of the newest {keep.verified} verified")

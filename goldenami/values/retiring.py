@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from goldenami.values.census import ancestry
-from goldenami.values.images import Image
+from goldenami.values.images import COPY_IN, Image
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,16 @@ def plan(image: Image, owned: Sequence[Image], name: str, *, candidate: str, pro
     bad = family(image, owned)
     ids = {one.id for one in bad}
     good = [i for i in owned if i.id not in ids and i.verified and i.state == "available" and i.version(name)]
-    newest = max(good, key=lambda i: (i.created, i.id), default=None)
+    newest = max(good, key=lambda i: i.age(name), default=None)
     warnings = []
     if production in ids:
         warnings.append(f"{production} is in production: ./invoke rollback takes the fleet back to a good one")
     if candidate in ids and newest is None:
         warnings.append("the candidate stays with it, for there is no other good image; promote refuses it")
+    for one in bad:
+        for tag, copy in one.tags.items():
+            if tag.startswith(COPY_IN):
+                warnings.append(f"{copy} is a copy of {one.id} in {tag.removeprefix(COPY_IN)}: retire it there as well")
     return Retirement(
         images=tuple(one for one in bad if not one.retired),
         candidate=newest if candidate in ids else None,

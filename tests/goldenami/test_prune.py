@@ -376,3 +376,11 @@ def test_a_grown_account_is_pruned_without_a_false_delete(tmp_path: Path) -> Non
     shared = {one for one, why in estate.needed.items() if why in ("share", "organization")}
     assert doomed & set(estate.needed) <= shared - asked  # whom an image is shared with is asked when its turn has come
     assert set(estate.images) >= set(estate.needed)
+
+
+def test_of_two_images_of_one_second_the_higher_version_is_the_newer(tmp_path: Path) -> None:
+    estate = Estate()
+    for number in (9, 10, 8):
+        estate.image(number)
+    told = {v.image.id: v.action for v in flow.prune(shop_of(estate, tmp_path), plan_only=True).verdicts}
+    assert told == {ami(10): "keep", ami(9): "deprecate", ami(8): "deprecate"}

@@ -65,6 +65,12 @@ def test_what_serves_is_warned_about(estate: Estate, tmp_path: Path) -> None:
     assert [warning.partition(" ")[0] for warning in done.warnings] == [ami(3), "the"]
 
 
+def test_its_copies_elsewhere_are_told(estate: Estate, tmp_path: Path) -> None:
+    estate.images[ami(2)]["Tags"][f"{tags.COPY_IN}us-east-1"] = ami(55)
+    done = flow.retire(shop_of(estate, tmp_path), ami(1), "slow").done
+    assert f"{ami(55)} is a copy of {ami(2)} in us-east-1: retire it there as well" in done.warnings
+
+
 def test_killed_at_any_mark_the_next_run_marks_the_rest(estate: Estate, tmp_path: Path) -> None:
     def once(call: str) -> None:
         if call == "CreateTags" and estate.calls[call] == 2:
