@@ -9,12 +9,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from botocore.model import OperationNotFoundError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from localcloud import wire
+from localcloud import objects, wire
 from localcloud.cloud import Cloud
 
 Reply = tuple[str, list[tuple[str, str]], bytes]
@@ -34,6 +34,9 @@ class Gateway:
         self.end = threading.Event()  # set by an operator's request to shut down
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if objects.is_upload(environ) and self._cloud.faults.take(environ["REQUEST_METHOD"], "cut_upload"):
+            objects.cut_short(environ)
+            hang_up(environ)
         body = wire.read_body(environ)
         if environ["PATH_INFO"].startswith("/_localcloud/"):
             status, headers, content = self._operate(environ, body)
@@ -51,14 +54,15 @@ class Gateway:
             return wire.throttled(call)
         if faults.take(call.action, "error500"):
             return wire.error(call, "InternalError", "An internal error has occurred", 500)
+        if call.service == "s3" and (refused := objects.refusal(environ, body)):
+            return wire.error(call, *refused)
         with self._cloud.lock:
             reply = self._moto_reply(call, environ)
             if not call.reads:
                 self.after_change()
                 self._cloud.store.save()
         if faults.take(call.action, "lost_reply"):
-            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-            raise ConnectionAbortedError("a lost reply was asked for")  # werkzeug: the client has gone
+            hang_up(environ)
         return reply
 
     def _moto_reply(self, call: wire.Call, environ: dict[str, Any]) -> Reply:
@@ -104,6 +108,12 @@ class Gateway:
             self.end.set()
             return answer({"ending": True})
         return answer({"error": "no such thing"}, "404 Not Found")
+
+
+def hang_up(environ: dict[str, Any]) -> NoReturn:
+    """Close the connection without an answer, as a fault asked for."""
+    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    raise ConnectionAbortedError("a broken connection was asked for")  # werkzeug: the client has gone
 
 
 def answer(value: dict[str, Any], status: str = "200 OK") -> Reply:

@@ -6,9 +6,12 @@ Live things (machines, sockets) are never in a backend. Bodies of S3 objects lie
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import os
 import pickle
+import shutil
 import tempfile
 import threading
 import weakref
@@ -31,6 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
 from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.s3.models import FakeKey, s3_backends
+from moto.s3.utils import _VersionedKeyStore
 
 from localcloud.folder import Folder, write_whole
 
@@ -43,6 +47,7 @@ class Store:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
+        self._bodies: set[str] = set()  # digests that the last snapshot names
         self._digests: weakref.WeakKeyDictionary[Any, tuple[object, str]] = weakref.WeakKeyDictionary()
 
     def save(self) -> None:
@@ -53,7 +58,10 @@ class Store:
             "backends": dict(_backends()),
             "buckets": s3_backends.bucket_accounts,  # the names of buckets are global: kept outside of the backends
         }
+        former, self._bodies = self._bodies, set()
         write_whole(self._folder.snapshot_file, self._dump(held))
+        for digest in former - self._bodies:  # deleted objects, and parts that have become one
+            (self._folder.objects / digest).unlink(missing_ok=True)
 
     def load(self) -> bool:
         """Put the kept backends back; False where there is nothing (readable) to put back."""
@@ -86,17 +94,29 @@ class Store:
         version = (key.contentsize, key.last_modified, key._version_id)
         known = self._digests.get(key)
         if known and known[0] == version:
+            self._bodies.add(known[1])
             return known[1]
-        try:
-            value = key.value
-        except ValueError:  # deleted: moto has closed its buffer
-            value = b""
-        digest = hashlib.sha256(value).hexdigest()
-        path = self._folder.objects / digest
-        if not path.exists():
-            write_whole(path, value)
+        new = self._folder.objects / ".new"
+        hashed = hashlib.sha256()
+        with new.open("wb") as file:
+            for block in blocks(key):  # not whole: a backup may be large
+                hashed.update(block)
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+        digest = hashed.hexdigest()
+        new.replace(self._folder.objects / digest)
         self._digests[key] = (version, digest)
+        self._bodies.add(digest)
         return digest
+
+
+def blocks(key: Any) -> Iterator[bytes]:
+    """An object's body, piece by piece; nothing of one that was deleted (moto has closed its buffer)."""
+    with key.lock, contextlib.suppress(ValueError):
+        key._value_buffer.seek(0)
+        while block := key._value_buffer.read(1 << 20):
+            yield block
 
 
 def _backends() -> Iterator[tuple[tuple[str, str, str], Any]]:
@@ -121,6 +141,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, FakeKey):
             state = {name: value for name, value in obj.__dict__.items() if name not in ("_value_buffer", "lock")}
             return FakeKey.__new__, (FakeKey,), (state, self._body(obj)), None, None, _restore_key
+        if isinstance(obj, _VersionedKeyStore):  # as a dictionary it shows the newest version of each object only
+            return _VersionedKeyStore, (), dict(dict.items(obj)), None, None, _restore_versions
         if isinstance(obj, RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey):  # of KMS keys
             pem = obj.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             return _private_key, (pem,)
@@ -159,10 +181,15 @@ class _Bodies:
 _bodies = _Bodies()
 
 
+def _restore_versions(store: Any, versions: dict[str, list[Any]]) -> None:
+    dict.update(store, versions)
+
+
 def _restore_key(key: Any, kept: tuple[dict[str, Any], str]) -> None:
     state, digest = kept
     key.__dict__.update(state)
     key.lock = threading.Lock()
     key._value_buffer = tempfile.SpooledTemporaryFile(state["_max_buffer_size"])  # noqa: SIM115 - moto closes it
-    key.value = (_bodies.folder / digest).read_bytes()
+    with (_bodies.folder / digest).open("rb") as body:
+        shutil.copyfileobj(body, key._value_buffer, 1 << 20)
     _bodies.used.add(digest)

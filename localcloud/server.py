@@ -33,6 +33,7 @@ from localcloud import (
     instances,
     invocations,
     membership,
+    objects,
     pages,
     parameters,
     postgres,
@@ -114,6 +115,7 @@ class Server:
         balancer.install(cloud)
         groups.install(cloud)
         membership.install()
+        objects.install()
         refreshes.install(cloud)
         rds.install(cloud, self.databases)
         agents.install()

@@ -36,21 +36,25 @@ def read_body(environ: dict[str, Any]) -> bytes:
     return bytes(body)
 
 
+def service(environ: dict[str, Any]) -> str:
+    """The signing name of the service that a request is for; S3 where it is not signed in its header."""
+    scope = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+    return scope[1].lower() if scope else "s3"
+
+
 def identify(environ: dict[str, Any], body: bytes) -> Call:
-    service = "s3"
-    if scope := re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", environ.get("HTTP_AUTHORIZATION", "")):
-        service = scope[1].lower()
+    name = service(environ)
     method = environ["REQUEST_METHOD"]
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         action = target.rpartition(".")[2]
-        return Call(service, action, bool(READING.match(action)), json=True)
+        return Call(name, action, bool(READING.match(action)), json=True)
     query = environ.get("QUERY_STRING", "")
     if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
         query += "&" + body.decode("utf-8", "replace")
     if found := parse_qs(query).get("Action"):
-        return Call(service, found[0], bool(READING.match(found[0])), json=False)
-    rest = service not in ("s3", "cloudfront", "route53")
-    return Call(service, method, method in ("GET", "HEAD", "OPTIONS"), json=rest)
+        return Call(name, found[0], bool(READING.match(found[0])), json=False)
+    rest = name not in ("s3", "cloudfront", "route53")
+    return Call(name, method, method in ("GET", "HEAD", "OPTIONS"), json=rest)
 
 
 def error(call: Call, code: str, message: str, status: int) -> tuple[str, list[tuple[str, str]], bytes]:
