@@ -1,6 +1,7 @@
 """Machines that serve HTTP, and the calls that the fleet's tests share. What a machine serves is on its disk.
 
-A disk begins with a line such as `v2` (healthy), `v3 sick` (its health check fails) or `v4 mute` (it never listens).
+A disk begins with a line such as `v2` (healthy), `v3 sick` (its health check fails), `v4 mute` (it never listens) or
+`v5 fickle` (it is healthy at first, and ends after a while).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from fake_machines import MemoryDriver, MemoryMachine
 from localcloud import targets
 
 PORT = 8080
+FICKLE_SECONDS = 2.0
 
 
 class Site(socketserver.ThreadingTCPServer):
@@ -59,6 +61,8 @@ class WebMachine(MemoryMachine):
         self.serves = head(self.spec.disk, 40).split(b"\0")[0].decode().strip()
         if "mute" not in self.serves:
             self.site = Site(self.spec.address, self)
+        if "fickle" in self.serves:
+            threading.Timer(FICKLE_SECONDS, self.close).start()
 
     def stop(self, timeout: float) -> None:
         super().stop(timeout)
@@ -69,10 +73,10 @@ class WebMachine(MemoryMachine):
         self.close()
 
     def close(self) -> None:
-        if self.site:
-            self.site.shutdown()
-            self.site.server_close()
-            self.site = None
+        site, self.site = self.site, None
+        if site:
+            site.shutdown()
+            site.server_close()
 
 
 class WebDriver(MemoryDriver):
@@ -86,15 +90,14 @@ class Town(Harness):
 
     driver_type = WebDriver
 
-    def bake(self, serves: str) -> str:
+    def bake(self, serves: str, name: str = "") -> str:
         """An AMI whose machines serve this."""
         instance = self.run()
         self.wait(instance, "running")
         with self.volume(instance).open("r+b") as disk:
             disk.write(serves.encode().ljust(40, b"\0"))
-        ami = self.ec2.create_image(InstanceId=instance, Name=f"app {serves} {time.time_ns()}", NoReboot=True)[
-            "ImageId"
-        ]
+        name = name or f"app {serves} {time.time_ns()}"
+        ami = self.ec2.create_image(InstanceId=instance, Name=name, NoReboot=True)["ImageId"]
         self.wait_image(ami)
         self.ec2.terminate_instances(InstanceIds=[instance])
         return str(ami)
