@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from goldenami.flows import watching
 from goldenami.flows.claims import Held
 from goldenami.flows.shop import Shop
 from goldenami.flows.watching import Watch
@@ -14,8 +16,6 @@ from goldenami.values.summary import seconds
 from goldenami.values.timeline import Event, Timeline
 from goldenami.walls.aws import groups, refreshes
 
-_TICK = 1.0  # seconds between two of our own probes
-_LOOK = 3.0  # seconds between two looks at AWS
 _PATIENCE = 1800.0  # seconds beyond what a roll should take
 
 
@@ -50,12 +50,12 @@ class Roll:
         """
         self.refresh = self.refresh or self._start()
         shop, began = self.shop, self.shop.clock.monotonic()
-        looked = -_LOOK
+        looked = -math.inf
         baked: float | None = None
         told = ""
         while True:
             now = shop.clock.monotonic()
-            if now - looked >= _LOOK:
+            if self.watch.due(now - looked, now - began):
                 looked = now
                 self.claim.beat()
                 refresh = refreshes.get(shop.aws, self.group, self.refresh)
@@ -80,7 +80,7 @@ class Roll:
                 return ""
             if now - began > self._limit(group):
                 return f"the instance refresh does not come to its end ({refresh.status}, {refresh.percent} %)"
-            shop.clock.sleep(_TICK)
+            shop.clock.sleep(watching.TICK)
 
     def back(self) -> None:
         """Tell AWS to turn back; it may have done so by itself."""
@@ -190,7 +190,7 @@ def restore(shop: Shop, claim: Held, name: str, template: str, version: int) -> 
                     refreshes.cancel(shop.aws, name)
         elif active is None and (group.number != version or _strays(group, version)):
             refreshes.start(shop.aws, name, template, version, wanted)
-        shop.clock.sleep(_LOOK)
+        shop.clock.sleep(watching.LOOK)
     raise AwsError(
         f"{name} is not back on version {version} after {_PATIENCE:.0f} s ({told})",
         state="The production parameter and the template's default version are untouched.",

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from goldenami.flows import capacity, entrance, ground
+from goldenami.flows import capacity, entrance, ground, watching
 from goldenami.flows.claims import Held
 from goldenami.flows.entrance import Doors
 from goldenami.flows.shop import Shop
@@ -25,8 +25,6 @@ from goldenami.values.timeline import Event, Timeline
 from goldenami.walls.aws import alarms, balancers, groups
 from goldenami.walls.clock import attempts
 
-_TICK = 1.0  # seconds between two of our own probes
-_LOOK = 3.0  # seconds between two looks at AWS
 _LAUNCH = 600.0  # seconds beyond the grace period that launching the trial may take
 
 
@@ -104,7 +102,7 @@ class Trial:
         group = self._group()
         while True:
             now = shop.clock.monotonic()
-            if now - looked >= _LOOK:
+            if self.watch.due(now - looked, now - began):
                 looked = now
                 self.claim.beat()
                 group = self._group()
@@ -121,7 +119,7 @@ class Trial:
                 return ""
             if now - began > self.watched + group.grace + _LAUNCH:
                 return f"the instances on trial do not come up within {seconds(now - began)}"
-            shop.clock.sleep(_TICK)
+            shop.clock.sleep(watching.TICK)
 
     def _group(self) -> Group:
         found = groups.get(self.shop.aws, self.shop.names.trial)

@@ -14,6 +14,9 @@ from goldenami.walls import http
 from goldenami.walls.aws import commands, groups, instances
 from goldenami.walls.runs import Run, write_text
 
+TICK = 1.0  # seconds between two of our own probes
+LOOK = 3.0  # seconds between two looks at AWS
+_SOON = 60.0  # seconds from the start in which AWS is looked at with each tick, until the first new instance is well
 _JOURNAL_EVERY = 30.0  # seconds between two looks into a service's journal
 _ACTIVITIES_EVERY = 10.0
 _REFUSED_LAUNCHES = 2  # one failed launch may be a passing fault of AWS
@@ -83,6 +86,10 @@ class Watch:
             if reason := verdict(record, now, grace, hold, self.shop.recipe.promote.errors):
                 return reason
         return self._refused(now)
+
+    def due(self, since: float, passed: float) -> bool:
+        """Whether it is time to look at AWS again, so many seconds after the last look and the beginning."""
+        return since >= (TICK if passed < _SOON and not self.green else LOOK)
 
     @property
     def green(self) -> int:

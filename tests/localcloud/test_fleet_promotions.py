@@ -16,7 +16,7 @@ from api_harness import eventually
 from fake_machines import grow
 from fleet_lab import Town, Visitors
 
-from goldenami.flows import choosing, claims, fleet, promote, roll, rollback, scenery, trial
+from goldenami.flows import choosing, claims, fleet, promote, roll, rollback, scenery, watching
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GateError
 from goldenami.values.recipe import Recipe
@@ -174,9 +174,8 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
         patch.setattr("localcloud.ticks.SECONDS", 0.05)
         patch.setenv("GOLDENAMI_REFRESH_PATIENCE", "2")
         patch.setattr(Targets, "due", hurried)
-        for module in (roll, trial):
-            patch.setattr(module, "_LOOK", 0.2)
-            patch.setattr(module, "_TICK", 0.1)
+        patch.setattr(watching, "LOOK", 0.2)
+        patch.setattr(watching, "TICK", 0.1)
         patch.setattr(roll, "hold", lambda wanted: 30.0)  # its margin is meant for real times
         patch.setattr(processes, "alive", lambda process: False)  # a killed one is this one
         town = Town(root)
