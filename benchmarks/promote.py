@@ -25,7 +25,7 @@ from tests.e2e.service import QUICK, Service  # noqa: E402
 
 ROUNDS = 3
 BOOT, TURN, WRITES = 1.3, 10.0, 16  # at most: ratio, seconds, calls that change something
-LOOKS = 30, 1.5  # at most so many calls that look, and so many more for each second
+LOOKS = 40, 4  # at most so many calls that look, and so many more for each second
 
 
 def answers(address: str) -> bool:

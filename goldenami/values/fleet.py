@@ -165,7 +165,8 @@ class Promote(Section):
     traffic: Annotated[tuple[Weight, ...], Frozen] = key(
         (),
         means="Percent of the requests that a second set of instances, with the new image, takes step by step before the"
-        " fleet's own are renewed; each step is watched. Empty: no such set, the canary is a part of the fleet.",
+        " fleet's own are renewed; each step is watched. Empty: no such set, the canary is a part of the fleet. Needs data"
+        ' outside the instances ([database] mode = "rds").',
         expected="a list of rising numbers from 1 to 100, the last one 100",
         example=[10, 50, 100],
     )

@@ -56,6 +56,7 @@ BAD: list[tuple[dict[str, object], str]] = [
     ({"promote": {"canary": 101}}, "[promote] canary: expected a number from 0 to 100, got 101"),
     ({"promote": {"alarms": ["a"] * 11}}, "[promote] alarms"),
     ({"promote": {"traffic": [0, 100]}}, "[promote] traffic"),
+    ({"promote": {"traffic": [10, 100]}}, '[promote] traffic: expected none with [database] mode = "instance"'),
     ({"promote": {"traffic": [50, 10, 100]}}, "[promote] traffic: expected rising numbers, the last one 100"),
     (
         {"copies": [{"region": "us-east-1"}, {"region": "us-east-1"}]},

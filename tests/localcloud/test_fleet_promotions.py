@@ -28,7 +28,7 @@ from goldenami.walls.clock import SystemClock
 from goldenami.walls.progress import Progress
 from localcloud import disks
 from localcloud.targets import Targets
-from tests.goldenami.recipes import recipe
+from tests.goldenami.recipes import RDS, recipe
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")), reason="needs HAProxy"
@@ -83,8 +83,9 @@ class Yard:
 
     def recipe(self, traffic: tuple[int, ...] = ()) -> Recipe:
         """The repository's, hurried beyond what it may say."""
-        found = recipe({"fleet": {"zones": ["a", "c"]}})
-        quick = {"warmup": 1, "health_check_grace_period": 4, "deregistration_delay": 1}
+        found = recipe(RDS)
+        # Without Run Command: a machine in memory runs what it is told on this one.
+        quick = {"warmup": 1, "health_check_grace_period": 4, "deregistration_delay": 1, "run_command": False}
         watched = {"watch_seconds": 1, "canary": 34, "traffic": traffic}
         return found.model_copy(
             update={
