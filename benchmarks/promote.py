@@ -57,7 +57,12 @@ def promoted(service: Service, image: str, *more: str) -> tuple[dict[str, float]
     begin, said = time.monotonic(), {}
     argv = ["./invoke", "promote", "--ami", image, *more]
     with subprocess.Popen(
-        argv, cwd=service.shop.root, env=service.shop.environment(), stderr=subprocess.PIPE, text=True
+        argv,
+        cwd=service.shop.root,
+        env=service.shop.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as going:
         assert going.stderr is not None
         for line in going.stderr:

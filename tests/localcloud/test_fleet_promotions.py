@@ -30,9 +30,12 @@ from localcloud import disks
 from localcloud.targets import Targets
 from tests.goldenami.recipes import RDS, recipe
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")), reason="needs HAProxy"
-)
+pytestmark = [
+    pytest.mark.fleet,
+    pytest.mark.skipif(
+        not (shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")), reason="needs HAProxy"
+    ),
+]
 
 SERVICES = ("autoscaling", "cloudwatch", "ec2", "elbv2", "iam", "service-quotas", "ssm", "sts")
 LOOKS = ("Describe", "Get", "List", "SendCommand")  # a command looks into the service's journal
