@@ -158,5 +158,6 @@ def end(shop: Shop, claim: Held) -> None:
             left = groups.get(shop.aws, names.trial)
             if left is None or not left.members:
                 break
-        groups.delete(shop.aws, shop.clock, names.trial)
+        # The group goes last: as long as it is there, whoever comes next knows that something is left to do.
         balancers.weigh(shop.aws, doors.listener, {doors.own: 1})
+        groups.delete(shop.aws, shop.clock, names.trial)

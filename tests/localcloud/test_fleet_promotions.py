@@ -243,7 +243,7 @@ PLAIN = (
 WEIGHED = (
     *(("CreateTargetGroup", 1), ("ModifyTargetGroupAttributes", 1), ("ModifyListener", 1), ("ModifyListener", 2)),
     *(("CreateAutoScalingGroup", 1), ("ModifyListener", 3), ("StartInstanceRefresh", 1), ("ModifyListener", 4)),
-    *(("UpdateAutoScalingGroup", 1), ("DeleteAutoScalingGroup", 1), ("ModifyListener", 5)),
+    *(("UpdateAutoScalingGroup", 1), ("ModifyListener", 5), ("DeleteAutoScalingGroup", 1)),
 )
 KILLS = [*(((), *call) for call in PLAIN), *(((50, 100), *call) for call in WEIGHED)]
 
