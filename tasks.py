@@ -724,15 +724,16 @@ def fleet_destroy(
     help={
         "e2e": "only what boots machines",
         "quick": "leave out what boots machines",
+        "long": "also the many cases that a few stand for",
         "k": "only tests that match",
     }
 )
 @command
-def test(_: Context, e2e: bool = False, quick: bool = False, k: str = "") -> None:
+def test(_: Context, e2e: bool = False, quick: bool = False, long: bool = False, k: str = "") -> None:
     """Run the linters and the tests, from quoting to real bakes and promotions on the local cloud."""
     from goldenami.flows import selftest
 
-    raise Exit(code=selftest.run(ROOT, e2e=e2e, quick=quick, keyword=k))
+    raise Exit(code=selftest.run(ROOT, e2e=e2e, quick=quick, long=long, keyword=k))
 
 
 @task

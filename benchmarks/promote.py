@@ -37,18 +37,29 @@ def answers(address: str) -> bool:
 
 
 def bare(service: Service, image: str) -> float:
-    """Seconds from RunInstances to the first good answer of an instance launched as the group launches its own."""
-    ec2 = service.client("ec2")
+    """Seconds from RunInstances until an instance, launched as the group launches its own and registered by hand, is healthy:
+    it answers, and the balancer finds it well, as for a new instance of a promotion.
+    """
+    ec2, elbv2 = service.client("ec2"), service.client("elbv2")
+    targets = elbv2.describe_target_groups(Names=["guestbook-tg"])["TargetGroups"][0]["TargetGroupArn"]
     template = {"LaunchTemplateName": "guestbook-template", "Version": "$Default"}
     begin = time.monotonic()
     launched = ec2.run_instances(LaunchTemplate=template, ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]
-    address = ""
-    while not (address and answers(address)):
-        found = ec2.describe_instances(InstanceIds=[launched["InstanceId"]])["Reservations"][0]["Instances"][0]
-        address = found.get("PublicIpAddress", "")
+    machine = launched["InstanceId"]
+    registered = False
+    while True:
+        found = ec2.describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
+        if found["State"]["Name"] == "running" and not registered:
+            elbv2.register_targets(TargetGroupArn=targets, Targets=[{"Id": machine}])
+            registered = True
+        if registered and answers(found["PublicIpAddress"]):
+            told = elbv2.describe_target_health(TargetGroupArn=targets, Targets=[{"Id": machine}])
+            if told["TargetHealthDescriptions"][0]["TargetHealth"]["State"] == "healthy":
+                break
         time.sleep(0.1)
     took = time.monotonic() - begin
-    ec2.terminate_instances(InstanceIds=[launched["InstanceId"]])
+    elbv2.deregister_targets(TargetGroupArn=targets, Targets=[{"Id": machine}])
+    ec2.terminate_instances(InstanceIds=[machine])
     return took
 
 

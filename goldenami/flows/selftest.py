@@ -20,25 +20,26 @@ _POLICY, _POLICY_END = "<!-- policy: begin -->", "<!-- policy: end -->"
 
 
 # Two at a time where tests mostly wait, each worker with a cloud of its own; a virtual machine without KVM wants all there is.
-_QUICK = ["-m", "not e2e and not qemu", "-n", "2"]
-_MACHINES = [["-m", "e2e and not qemu", "-n", "2", "--dist", "loadfile"], ["-m", "qemu"]]
+_IN_PAIRS = ["-n", "2", "--dist", "loadfile"]
 _NO_TESTS = 5  # pytest's exit code when none was selected
 
 
-def run(root: Path, *, e2e: bool = False, quick: bool = False, keyword: str = "") -> int:
+def run(root: Path, *, e2e: bool = False, quick: bool = False, long: bool = False, keyword: str = "") -> int:
     """Run the linters, then the tests; all of them run even if one complains.
 
     Args:
         root: The checkout.
         e2e: Only the tests that boot machines.
         quick: Only the linters and the tests that do not.
+        long: Also the cases that others stand for.
         keyword: Only tests that match (pytest's -k).
 
     Returns:
         0 when everything passed, else the first exit code that was not 0.
     """
     codes = [] if e2e or keyword else [_run(root, argv) for argv in linters(root)]
-    stages = ([] if e2e else [_QUICK]) + ([] if quick else _MACHINES)
+    machines = [["-m", "e2e and not qemu" if long else "e2e and not qemu and not long", *_IN_PAIRS], ["-m", "qemu"]]
+    stages = ([] if e2e else [["-m", "not e2e and not qemu", "-n", "2"]]) + ([] if quick else machines)
     wanted = ["-k", keyword] if keyword else []
     found = []
     for stage in stages:

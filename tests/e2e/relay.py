@@ -105,7 +105,9 @@ class Relay:
             key: value for key, value in headers.items() if key.lower() not in ("host", "content-length", "connection")
         }
         if body and not any(key.lower() == "content-type" for key in kept):
-            kept["Content-Type"] = "application/xml"  # urllib would call it a form, and the form's parser would take the body
+            kept["Content-Type"] = (
+                "application/xml"  # urllib would call it a form, and the form's parser would take the body
+            )
         request = urllib.request.Request(f"{self.upstream}{path}", data=body or None, headers=kept, method=method)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.cases import few
 from tests.e2e.client import Client
 from tests.e2e.relay import Relay
 from tests.e2e.service import Service
@@ -53,7 +54,8 @@ def killed(shop: Workspace, relay: Relay, wanted: Callable[[str, str], bool], *a
     return going
 
 
-@pytest.mark.parametrize("call", CALLS)
+# Each of them, on machines that are none: tests/localcloud/test_fleet_promotions.py
+@pytest.mark.parametrize("call", few(CALLS, "refresh", "pointer"))
 def test_killed_after_a_call_the_next_promotion_finishes_it(
     service: Service, relayed: tuple[Workspace, Relay], call: str
 ) -> None:
