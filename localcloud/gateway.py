@@ -54,8 +54,10 @@ class Gateway:
             return wire.throttled(call)
         if faults.take(call.action, "error500"):
             return wire.error(call, "InternalError", "An internal error has occurred", 500)
-        if call.service == "s3" and (refused := objects.refusal(environ, body)):
-            return wire.error(call, *refused)
+        if call.service == "s3":
+            objects.untyped(environ)
+            if refused := objects.refusal(environ, body):
+                return wire.error(call, *refused)
         with self._cloud.lock:
             reply = self._moto_reply(call, environ)
             if not call.reads:

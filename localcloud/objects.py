@@ -39,6 +39,12 @@ def install() -> None:
     S3Backend.upload_part = upload_part
 
 
+def untyped(environ: dict[str, Any]) -> None:
+    """An object that its sender calls a form (curl -d, urllib): moto's server would read it as one, and keep nothing."""
+    if environ["REQUEST_METHOD"] == "PUT" and "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", ""):
+        environ["CONTENT_TYPE"] = environ["HTTP_CONTENT_TYPE"] = "binary/octet-stream"
+
+
 def refusal(environ: dict[str, Any], body: bytes) -> tuple[str, str, int] | None:
     """S3's (code, message, status) for a request that moto would accept; None for a good one.
 
