@@ -30,7 +30,7 @@ cd build || exit 99
   echo "ran $* as $(id -un) in $(dirname "$(pwd)")"
   echo "no-install=$GOLDENAMI_NO_INSTALL plugins=$PACKER_PLUGIN_PATH"
   touch /etc/forbidden 2>/dev/null && echo "may write to /etc" || echo "may not write to /etc"
-  touch "$PACKER_PLUGIN_PATH/../mine" 2>/dev/null && echo "may write to its cache"
+  touch "$PACKER_CONFIG_DIR/mine" 2>/dev/null && echo "may write to its cache"
   echo "capabilities $(sed -n 's/^CapEff:\\t//p' /proc/self/status)"
 } >>ran
 case $* in rebuild*) exit "$(cat code)" ;; esac
