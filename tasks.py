@@ -850,8 +850,9 @@ def db_restore(
     print(database_telling.one(done, as_json=json))
 
 
+@functools.cache
 def described() -> list[dict[str, Any]]:
-    """Every task with its options, for the reference."""
+    """Every task with its options, for the reference. (Kept, since Invoke tells what an option means only once.)"""
     return [
         {
             "name": name,

@@ -111,11 +111,9 @@ def test_listing_the_tasks_imports_nothing_slow() -> None:
 
 
 def test_every_task_says_what_it_does_and_what_its_options_mean() -> None:
-    for name in tasks.namespace.task_names:
-        task = tasks.namespace[name]
-        assert task.__doc__, name
-        options = {argument.name: argument.help for argument in task.get_arguments()}
-        assert all(options.values()), (name, options)
+    for task in tasks.described():
+        assert task["doc"], task["name"]
+        assert all(option["means"] for option in task["options"]), task
 
 
 def test_every_task_can_be_called() -> None:
