@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from goldenami.flows import claims, guard, logbook, reaching, scenery
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.errors import AwsError, GateError, UsageError
+from goldenami.values.machine import Machine
 from goldenami.values.scene import Group
 from goldenami.values.summary import table
 from goldenami.walls import shell
 from goldenami.walls.aws import groups, instances
 from goldenami.walls.clock import attempts
-
-
-@dataclass(frozen=True)
-class Machine:
-    """An instance of the fleet: a member of the group, or one that `deploy` launched."""
-
-    id: str
-    image: str
-    state: str
-    address: str
-    zone: str = ""
-    version: int = 0
-    grouped: bool = False
-    lifecycle: str = ""
-    target: str = ""
-    launched: str = ""
-    drifted: str = ""
 
 
 def every(shop: Shop) -> list[Machine]:

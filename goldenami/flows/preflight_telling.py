@@ -8,13 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from goldenami.flows import catalogue
-from goldenami.flows.promote import Preflight
 from goldenami.flows.rollback import Found
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
 from goldenami.values import prices
 from goldenami.values.images import Image
 from goldenami.values.pace import canaries, estimate, shifting
+from goldenami.values.promotion import Preflight
 from goldenami.values.room import surge
 from goldenami.values.scene import Scene
 from goldenami.values.summary import pairs, seconds, table

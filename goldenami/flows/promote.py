@@ -26,24 +26,12 @@ from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.errors import GateError, GoldenError
 from goldenami.values.images import Image
-from goldenami.values.promotion import Plan, plan
-from goldenami.values.room import Room
+from goldenami.values.promotion import Plan, Preflight, plan
 from goldenami.values.scene import Scene
 from goldenami.values.timeline import Event, Timeline
 from goldenami.values.wish import Wish
 from goldenami.walls.aws import images, quotas, templates
 from goldenami.walls.runs import Run
-
-
-@dataclass(frozen=True)
-class Preflight:
-    """Everything that was read and decided; nothing was changed."""
-
-    wish: Wish
-    scene: Scene
-    plan: Plan
-    running: Image | None
-    room: Room | None = None
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from goldenami.values.promotion import Preflight
 from goldenami.values.summary import seconds
 from goldenami.values.timeline import Timeline, as_json, checklist, markdown, seconds_between
 from goldenami.walls import render
 from goldenami.walls.runs import Run, write_json, write_text
-
-if TYPE_CHECKING:
-    from goldenami.flows.promote import Preflight
 
 
 def write(found: Preflight, timeline: Timeline, run: Run, failure: str) -> None:

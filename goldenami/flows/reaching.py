@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import AwsError
+from goldenami.values.machine import Machine
 from goldenami.walls import shell
 from goldenami.walls.aws import commands
 from goldenami.walls.aws.commands import Ran
-
-if TYPE_CHECKING:
-    from goldenami.flows.machines import Machine
 
 
 def run(shop: Shop, machine: Machine, script: str, *, key: str = "", timeout: float = 60) -> Ran:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 from goldenami.flows import choosing, promote
 from goldenami.flows.choosing import Options
-from goldenami.flows.promote import Preflight, Result
+from goldenami.flows.promote import Result
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GoldenError, UsageError
+from goldenami.values.promotion import Preflight
 from goldenami.walls.aws import copies, images
 
 

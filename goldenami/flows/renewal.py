@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from goldenami.flows import ledger, trial
 from goldenami.flows.claims import Held
 from goldenami.flows.replacing import Replacement
@@ -11,11 +9,9 @@ from goldenami.flows.roll import Roll, restore
 from goldenami.flows.shop import Shop
 from goldenami.flows.trial import Trial
 from goldenami.flows.watching import Watch
+from goldenami.values.promotion import Preflight
 from goldenami.values.timeline import Event, Timeline
 from goldenami.walls.runs import Run
-
-if TYPE_CHECKING:
-    from goldenami.flows.promote import Preflight
 
 
 def renew(shop: Shop, run: Run, claim: Held, found: Preflight, version: int, timeline: Timeline, why: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from goldenami.flows import carrying, choosing, claims, logbook, promote, scenery
-from goldenami.flows.promote import Preflight, Result
+from goldenami.flows.promote import Result
 from goldenami.flows.roll import restore
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.errors import UsageError
 from goldenami.values.images import Image
+from goldenami.values.promotion import Preflight
 from goldenami.values.returning import Choice, choose, disagreements
 from goldenami.values.scene import Scene
 from goldenami.values.wish import Wish

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 
 from goldenami.flows import claims, logbook, machines, reaching
-from goldenami.flows.machines import Machine
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import AwsError, GateError, UsageError
+from goldenami.values.machine import Machine
 from goldenami.walls import render
 from goldenami.walls.aws import groups, images
 from goldenami.walls.runs import write_text

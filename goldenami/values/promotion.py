@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from goldenami.values import room
+from goldenami.values.images import Image
 from goldenami.values.pace import Preferences, preferences
 from goldenami.values.refusals import notes, refusals
 from goldenami.values.room import Room
@@ -47,6 +48,17 @@ class Plan:
         """Whether everything is as asked for."""
         left = self.version is None or self.roll or self.trial or self.default or self.publish
         return not (self.refusals or left)
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Everything that was read and decided; nothing was changed."""
+
+    wish: Wish
+    scene: Scene
+    plan: Plan
+    running: Image | None
+    room: Room | None = None
 
 
 def plan(wish: Wish, scene: Scene, account: Room | None = None) -> Plan:

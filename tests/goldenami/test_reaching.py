@@ -11,9 +11,9 @@ from recipes import recipe
 from wires import scripted
 
 from goldenami.flows import reaching
-from goldenami.flows.machines import Machine
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import AwsError
+from goldenami.values.machine import Machine
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.clock import SystemClock
 from goldenami.walls.progress import Progress
