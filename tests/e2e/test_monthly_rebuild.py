@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.cases import few
 from tests.e2e.workspace import Workspace
 
 pytestmark = pytest.mark.e2e
@@ -79,7 +80,7 @@ PHASES = {
 }
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", few(PHASES, "app", "tidy"))
 def test_kill_9_then_rebuild_again(ready: Workspace, phase: str) -> None:
     change(ready)
     before, bases = ready.golden_ids(), bases_of(ready)

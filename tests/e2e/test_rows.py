@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import workspace
+from tests.e2e.cases import few
 from tests.e2e.relay import Relay
 from tests.e2e.service import ILL, QUICK, Service, _unit
 from tests.e2e.test_promote_crash import killed
@@ -156,7 +157,7 @@ def pair(kept: Service) -> tuple[str, str]:
     return kept.good, kept.image("well")
 
 
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", few(CALLS, "fenced", "opened", "terminated"))
 def test_killed_at_any_step_the_next_promotion_finishes_it(
     kept: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
 ) -> None:
