@@ -15,6 +15,7 @@ from tests.localcloud.machine_lab import HOST_NAME, Lab, until
 
 pytestmark = [
     pytest.mark.qemu,
+    pytest.mark.long,  # each time, tests/e2e/test_qemu.py bakes on a virtual machine and boots another
     pytest.mark.skipif(qemu.obstacle() is not None, reason=f"no virtual machines here: {qemu.obstacle()}"),
 ]
 

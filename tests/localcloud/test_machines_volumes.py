@@ -25,6 +25,7 @@ containers = [
 ]
 virtual_machines = [
     pytest.mark.qemu,
+    pytest.mark.long,
     pytest.mark.skipif(qemu.obstacle() is not None, reason=f"no virtual machines here: {qemu.obstacle()}"),
 ]
 KINDS = [pytest.param("container", marks=containers), pytest.param("qemu", marks=virtual_machines)]
