@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from goldenami.flows import (
@@ -61,7 +61,12 @@ def decide(shop: Shop, wanted: Wish) -> Preflight:
     source = scene.source
     running = images.get(shop.aws, source.image) if source and source.image.startswith("ami-") else None
     room = quotas.room(shop.aws, shop.recipe.instance.type) if scene.group else None
-    return Preflight(wanted, scene, plan(wanted, scene, room), running, room)
+    decided = plan(wanted, scene, room)
+    if decided.refusals and wanted.carried and carrying.find(shop) is not None:
+        # What a handover looks like half-way is no reason against going on with it; once it is settled, all is read again.
+        told = "a handover was left half-way: it is seen to its end before anything else"
+        decided = replace(decided, refusals=(), notes=(*decided.notes, told))
+    return Preflight(wanted, scene, decided, running, room)
 
 
 def promote(shop: Shop, options: Options) -> Result:
@@ -79,10 +84,8 @@ def promote(shop: Shop, options: Options) -> Result:
 def carry(shop: Shop, wanted: Wish, why: str) -> Result:
     """The same for a wish that is made already: promotions and rollbacks both go this way."""
     found = decide(shop, wanted)
-    # What a handover looks like half-way is no reason against going on with it; it is settled once the claim is ours.
+    refuse(found.plan)
     left = wanted.carried and carrying.find(shop) is not None
-    if not left:
-        refuse(found.plan)
     image = wanted.image
     assert image is not None
     # With a claim left behind, a promotion died in its commit: what may be missing is made good, and the claim given back.

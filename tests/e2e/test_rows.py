@@ -157,7 +157,7 @@ def pair(kept: Service) -> tuple[str, str]:
     return kept.good, kept.image("well")
 
 
-@pytest.mark.parametrize("call", few(CALLS, "fenced", "opened", "terminated"))
+@pytest.mark.parametrize("call", few(CALLS, "fenced", "attached", "terminated"))
 def test_killed_at_any_step_the_next_promotion_finishes_it(
     kept: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
 ) -> None:
