@@ -31,15 +31,8 @@ def git(folder: Path, *args: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def own_address() -> str:
-    """This machine's address that guests can reach."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))
-        return str(probe.getsockname()[0])
-
-
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def repository(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The tiny application in a git repository that guests can reach, with versions that do not build or are not well."""
     folder = tmp_path_factory.mktemp("git") / "app"
     folder.mkdir()
@@ -55,15 +48,25 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         git(folder, "commit", "--quiet", "--message", tag)
         git(folder, "tag", tag)
     git(folder, "reset", "--quiet", "--hard", "v1.0")
+    # An address of the cloud's own loopback range, which its guests reach, too.
+    address = f"{shop.cloud()['range'].rpartition('.')[0]}.250"
     with socket.socket() as free:
-        free.bind(("", 0))
+        free.bind((address, 0))
         port = free.getsockname()[1]
     daemon = subprocess.Popen(
-        ["git", "daemon", "--export-all", f"--base-path={folder.parent}", f"--port={port}", "--reuseaddr"],
+        [
+            "git",
+            "daemon",
+            "--export-all",
+            f"--base-path={folder.parent}",
+            f"--listen={address}",
+            f"--port={port}",
+            "--reuseaddr",
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    yield f"git://{own_address()}:{port}/app/.git"
+    yield f"git://{address}:{port}/app/.git"
     daemon.terminate()
     daemon.wait()
 

@@ -27,7 +27,7 @@ def kept(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) 
     other = workspace.colleague(shop, tmp_path_factory.mktemp("rows") / "kept")
     for old, new in QUICK.items():
         other.edit("golden.toml", old, new)
-    address = other.ok("fleet.create").strip()
+    address = other.ok("fleet.create", "--ami", baked).strip()
     found = Service(other, baked, address.removeprefix("http://"))
     yield found
     told = other.invoke("fleet.destroy", "--yes")
