@@ -66,9 +66,10 @@ def in_turn(route: Sequence[Stop]) -> Iterator[tuple[Stop, Result]]:
     Raises:
         GoldenError: As a promotion does, with what was done before it, and what was not begun.
     """
-    for stop, found in list(preflights(route)):
-        with _told(stop, route, "Nothing was changed in any region."):
-            promote.refuse(found.plan)
+    if len(route) > 1:  # for one alone, `promote` looks by itself before it does anything
+        for stop, found in list(preflights(route)):
+            with _told(stop, route, "Nothing was changed in any region."):
+                promote.refuse(found.plan)
     done: list[str] = []
     for number, stop in enumerate(route):
         rest = [later.region for later in route[number + 1 :]]
