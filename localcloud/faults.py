@@ -11,6 +11,7 @@ KINDS = {
     "error500": "refused before anything happens, with an internal error",
     "lost_reply": "carried out, then the connection is closed without an answer",
     "cut_upload": "the connection breaks after half of an upload to S3 (`action` PUT or POST)",
+    "cut_download": "the connection breaks after half of an object of S3 was sent (`action` GET)",
     "delay": "answered `seconds` later",
     "late_ami": "CreateImage's AMI stays pending for `seconds` after its disk is there",
     "failed_ami": "CreateImage's AMI becomes failed",

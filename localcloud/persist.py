@@ -11,7 +11,6 @@ import hashlib
 import io
 import os
 import pickle
-import shutil
 import tempfile
 import threading
 import weakref
@@ -36,6 +35,7 @@ from moto.core.base_backend import BackendDict
 from moto.s3.models import FakeKey, s3_backends
 from moto.s3.utils import _VersionedKeyStore
 
+from localcloud import bodies
 from localcloud.folder import Folder, write_whole
 
 FORMAT = 1
@@ -106,6 +106,9 @@ class Store:
             os.fsync(file.fileno())
         digest = hashed.hexdigest()
         new.replace(self._folder.objects / digest)
+        if bodies.large(key):  # this file is its body from now on, and not another copy
+            key._value_buffer.close()
+            key._value_buffer = (self._folder.objects / digest).open("rb")
         self._digests[key] = (version, digest)
         self._bodies.add(digest)
         return digest
@@ -189,7 +192,9 @@ def _restore_key(key: Any, kept: tuple[dict[str, Any], str]) -> None:
     state, digest = kept
     key.__dict__.update(state)
     key.lock = threading.Lock()
-    key._value_buffer = tempfile.SpooledTemporaryFile(state["_max_buffer_size"])  # noqa: SIM115 - moto closes it
-    with (_bodies.folder / digest).open("rb") as body:
-        shutil.copyfileobj(body, key._value_buffer, 1 << 20)
+    key._value_buffer = (_bodies.folder / digest).open("rb")  # moto closes it
+    if not bodies.large(key):
+        with key._value_buffer as body:
+            key._value_buffer = tempfile.SpooledTemporaryFile(state["_max_buffer_size"])  # noqa: SIM115 - likewise
+            key._value_buffer.write(body.read())
     _bodies.used.add(digest)

@@ -23,6 +23,7 @@ from localcloud import (
     attributes,
     balancer,
     baseimage,
+    bodies,
     builds,
     commands,
     databases,
@@ -115,6 +116,7 @@ class Server:
         balancer.install(cloud)
         groups.install(cloud)
         membership.install()
+        bodies.install()
         objects.install()
         refreshes.install(cloud)
         rds.install(cloud, self.databases)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from goldenami.values import backup as values
 from goldenami.values.backup import MANIFEST, Manifest, fingerprint, prefix
 from goldenami.values.errors import GateError, UsageError
 from goldenami.values.summary import seconds
-from goldenami.walls.aws import objects
+from goldenami.walls.aws import objects, transfers
 
 PARTS = ("dump", "roles.sql", "seen.json")  # as the instance writes them
 
@@ -110,16 +111,25 @@ def verify(shop: Shop, manifest: Manifest) -> None:
             raise _damaged(manifest, f"{name} is missing")
         if part == "dump" and size != manifest.size:
             raise _damaged(manifest, f"{name} has {size} bytes of {manifest.size}")
-        if objects.digest(shop.aws, bucket, f"{place}/{name}") != manifest.sha256[part]:
+        if transfers.digest(shop.aws, bucket, f"{place}/{name}") != manifest.sha256[part]:
             raise _damaged(manifest, f"{name} is not what was written")
 
 
 def fetch(shop: Shop, manifest: Manifest, folder: Path) -> None:
-    """Write a backup to a folder, its manifest last: for another place, or pg_restore by hand."""
+    """Write a backup to a folder, its manifest last: for another place, or pg_restore by hand.
+
+    Raises:
+        GateError: It is damaged; there is no manifest in the folder then.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     place = prefix(shop.name, manifest.id)
-    for part in (*PARTS, MANIFEST):
-        objects.download(shop.aws, custody.vault(shop), f"{place}/{part}", folder / part)
+    for part in PARTS:
+        wanted = manifest.sha256.get(part.removesuffix(".sql"))
+        if wanted is None or _digest(folder / part) != wanted:  # else an earlier try has brought it
+            transfers.download(shop.aws, custody.vault(shop), f"{place}/{part}", folder / part)
+        if wanted is not None and _digest(folder / part) != wanted:
+            raise _damaged(manifest, f"{part} is not what was written")
+    transfers.download(shop.aws, custody.vault(shop), f"{place}/{MANIFEST}", folder / MANIFEST)
 
 
 def bring(shop: Shop, folder: Path) -> Manifest:
@@ -143,10 +153,18 @@ def bring(shop: Shop, folder: Path) -> Manifest:
     for part in PARTS:
         if not (folder / part).is_file():
             raise _damaged(manifest, f"{part} is missing")
-        objects.upload(shop.aws, bucket, f"{place}/{part}", folder / part)
+        transfers.upload(shop.aws, bucket, f"{place}/{part}", folder / part)
     verify(shop, manifest)
     objects.put(shop.aws, bucket, f"{place}/{MANIFEST}", text)
     return manifest
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits; empty when there is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _damaged(manifest: Manifest, why: str) -> GateError:

@@ -11,6 +11,7 @@ def vault(place: Place) -> list[Statement]:
     bucket = f"arn:aws:s3:::{bucket_name(place.recipe, place.account, place.region)}"
     settings = [f"s3:Put{what}" for what in ("BucketPublicAccessBlock", "BucketTagging", "BucketVersioning")]
     settings += ["s3:CreateBucket", "s3:ListBucket", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"]
+    settings += ["s3:ListBucketMultipartUploads"]  # to go on with one that broke off
     return [allow("Vault", settings, bucket), *backups(place, write=True)]
 
 
@@ -18,7 +19,7 @@ def backups(place: Place, *, write: bool = False) -> list[Statement]:
     """Read the backups, or write them as well."""
     bucket = f"arn:aws:s3:::{bucket_name(place.recipe, place.account, place.region)}"
     objects = f"{bucket}/{place.recipe.image.name}/backups/*"
-    verbs = ["s3:GetObject", *(["s3:PutObject"] if write else [])]
+    verbs = ["s3:GetObject", *(["s3:ListMultipartUploadParts", "s3:PutObject"] if write else [])]
     return [allow("Backups", verbs, objects), *([] if write else [allow("ListBackups", ["s3:ListBucket"], bucket)])]
 
 

@@ -74,5 +74,5 @@ def test_the_instances_role_reads_its_parameters_and_writes_its_logs() -> None:
 def test_an_instance_may_write_its_own_backups_and_nobody_elses() -> None:
     found = fleet_policy("ap-northeast-2", "123456789012", "guestbook", [], run_command=True, bucket="kept")
     (statement,) = [s for s in found["Statement"] if s["Action"][0].startswith("s3:")]
-    assert statement["Action"] == ["s3:GetObject", "s3:PutObject"]
+    assert statement["Action"] == ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
     assert statement["Resource"] == "arn:aws:s3:::kept/guestbook/backups/*"

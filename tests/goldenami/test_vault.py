@@ -62,6 +62,7 @@ def test_the_bucket_is_private_encrypted_versioned_and_lets_old_backups_go(shop:
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     (life,) = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
     assert life["Expiration"]["Days"] == life["NoncurrentVersionExpiration"]["NoncurrentDays"] == 35
+    assert life["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 1
     assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == "ap-northeast-2"
 
 
@@ -110,6 +111,23 @@ def test_a_folder_holds_a_whole_backup_that_comes_back_into_an_empty_bucket(shop
     assert backup.every(shop) == []
     assert backup.bring(shop, folder) == manifest
     assert backup.every(shop) == [manifest]
+
+
+def test_a_folder_is_filled_from_where_it_was_and_damage_is_noticed_there(shop: Shop, tmp_path: Path) -> None:
+    manifest, folder = keep(shop), tmp_path / "kept"
+    backup.fetch(shop, manifest, folder)
+    (folder / MANIFEST).unlink()
+    (folder / "roles.sql").write_bytes(ROLES[:4])
+    key = f"{prefix('guestbook', manifest.id)}/dump"
+    shop.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"damaged")
+    backup.fetch(shop, manifest, folder)
+    assert (folder / "roles.sql").read_bytes() == ROLES
+    assert (folder / "dump").read_bytes() == DUMP, "it was there, so it is not read again"
+    (folder / MANIFEST).unlink()
+    (folder / "dump").write_bytes(DUMP[:4])
+    with pytest.raises(GateError, match="dump is not what was written"):
+        backup.fetch(shop, manifest, folder)
+    assert not (folder / MANIFEST).exists()
 
 
 def test_a_folder_with_anything_else_is_refused(shop: Shop, tmp_path: Path) -> None:

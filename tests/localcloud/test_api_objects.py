@@ -78,7 +78,8 @@ def test_uploads_in_parts_and_old_versions_outlive_restarts(cloud: Any, s3: Any)
 
     def part(number: int) -> dict[str, Any]:
         asked = {"Bucket": "backups", "Key": "dump", "UploadId": upload, "PartNumber": number}
-        return {"PartNumber": number, "ETag": cloud.s3.upload_part(**asked, Body=bodies[number - 1])["ETag"]}
+        told = cloud.s3.upload_part(**asked, Body=bodies[number - 1], ChecksumSHA256=sha256(bodies[number - 1]))
+        return {"PartNumber": number, "ETag": told["ETag"], "ChecksumSHA256": told["ChecksumSHA256"]}
 
     parts = [part(1)]
     cloud.restart()

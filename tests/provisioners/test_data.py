@@ -6,7 +6,8 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from goldenami.walls.render import data_script
 from tests.goldenami.recipes import RDS, recipe
 from tests.provisioners.bucket import REGION, Bucket
 from tests.provisioners.cluster import Cluster, programs, started
+
+PART = 2048  # bytes: so small that every dump here is of many parts
 
 pytestmark = pytest.mark.skipif(programs() is None or not shutil.which("psql"), reason="PostgreSQL is not installed")
 
@@ -46,6 +49,7 @@ class Machine:
     """An instance whose only real part is its database server."""
 
     changes: Mapping[str, object] = {}
+    longest = 4 * PART  # bytes that any file may have which the script writes
 
     def __init__(self, folder: Path, cluster: Cluster, bucket: Bucket) -> None:
         self.folder, self.cluster, self.bucket = folder, cluster, bucket
@@ -66,15 +70,16 @@ class Machine:
         path.chmod(0o755)
 
     def run(self, action: str, backup: str = "b1", **values: str) -> subprocess.CompletedProcess[str]:
+        """Run the script; it may write no file that could hold a dump."""
         given = {"bucket": "kept", "prefix": f"guestbook/backups/{backup}", "result": "restored.json", **values}
         script = data_script(recipe(self.changes), REGION, action, given)
         script = script.replace("/usr/local/lib/goldenami/ssm-parameter", f"{self.bin}/ssm-parameter")
         script = script.replace("export PATH=", f"export PATH={self.bin}:{programs()}:", 1)
         inherited = self.cluster.environment
         own = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.bucket.endpoint, "GOLDENAMI_ETC": str(self.folder / "etc")}
-        own["GOLDENAMI_RUN"] = str(self.folder)
+        own |= {"GOLDENAMI_RUN": str(self.folder), "GOLDENAMI_SHM": str(self.folder), "GOLDENAMI_PART": str(PART)}
         return subprocess.run(
-            ["bash", "-c", script],
+            ["bash", "-c", f"ulimit -f {self.longest // 1024}\n{script}"],
             env={**inherited, **own},
             capture_output=True,
             text=True,
@@ -202,17 +207,91 @@ def test_rows_are_not_replaced_unless_asked_for(machine: Machine) -> None:
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
 
 
-def test_a_broken_transfer_is_made_again_whole(machine: Machine) -> None:
-    machine.bucket.cut = 2
+def broken(*patterns: str) -> Callable[[str], bool]:
+    """Break the first request that each of these patterns is found in."""
+    left = list(patterns)
+
+    def breaks(request: str) -> bool:
+        found = next((pattern for pattern in left if re.search(pattern, request)), None)
+        if found:
+            left.remove(found)
+        return found is not None
+
+    return breaks
+
+
+def test_a_dump_goes_and_comes_in_parts_of_which_only_those_that_broke_are_sent_again(machine: Machine) -> None:
     machine.program("sleep", "exit 0")
+    bucket = machine.bucket
+    puts = [f"PUT .*/dump[?]partNumber={number}&" for number in (1, 3, 3)]
+    bucket.breaks = broken("POST .*uploads=", *puts, "POST .*/dump[?]uploadId", "PUT .*/seen.json")
+    told = machine.ok("backup")
+    dump = machine.object("dump")
+    parts = -(-len(dump) // PART)
+    assert parts >= 6, "else this proves little"
+    assert told["size"] == json.loads(machine.object("seen.json"))["size"] == len(dump)
+    sent = Counter(int(re.findall(r"partNumber=(\d+)", request)[0]) for request in bucket.asked("PUT .*partNumber"))
+    assert sent == {number: {1: 2, 3: 3}.get(number, 1) for number in range(1, parts + 1)}
+    assert (bucket.refused, bucket.uploads) == ([], {})
+
+    emptied(machine)
+    first, last = "GET .*/dump bytes=0-", f"GET .*/dump bytes={(parts - 1) * PART}-"
+    bucket.requests.clear()
+    bucket.breaks = broken(last, last, "HEAD .*/dump", "GET .*roles.sql")
+    machine.ok("restore")
+    # Its beginning for the list of what it holds, its end twice more because it broke off; else once to see that it is whole,
+    # and once for the server.
+    assert len(bucket.asked(first)) == 3
+    assert len(bucket.asked(last)) == 4
+    assert machine.restored() == machine.seen()
+
+
+def test_a_transfer_that_cannot_be_made_leaves_nothing_behind(machine: Machine) -> None:
+    machine.program("sleep", "exit 0")
+    machine.bucket.breaks = lambda request: "partNumber=3&" in request
+    assert "cannot be written" in machine.red("backup")
+    assert len(machine.bucket.asked("partNumber=3&")) == 5
+    assert not machine.bucket.asked("partNumber=4&")
+    assert (machine.bucket.objects, machine.bucket.uploads) == ({}, {})
+
+
+def test_half_a_dump_is_never_an_object(machine: Machine) -> None:
+    machine.program(
+        "pg_dump", f'{programs()}/pg_dump "$@" | head -c 9999; echo "pg_dump: error: it broke off" >&2; exit 1'
+    )
     done = machine.run("backup")
-    # curl gives a cut connection up or tries again; either the backup is whole, or there is none.
-    if done.returncode == 0:
-        assert machine.object("dump").startswith(b"PGDMP")
-        assert machine.bucket.refused == []
-    else:
-        assert "cannot be written" in done.stderr
-        assert "/kept/guestbook/backups/b1/seen.json" not in machine.bucket.objects
+    assert done.returncode != 0
+    assert "pg_dump: error: it broke off" in done.stderr
+    assert machine.bucket.asked("partNumber=3&")
+    assert (machine.bucket.objects, machine.bucket.uploads) == ({}, {})
+
+
+def test_what_s3_refuses_at_the_very_end_is_no_backup(machine: Machine) -> None:
+    real = shutil.which("sed")
+    machine.program("sed", f'if [[ $* == *etag* ]]; then echo wrong; else exec {real} "$@"; fi')
+    assert "cannot be written" in machine.red("backup")
+    assert (machine.bucket.objects, machine.bucket.uploads) == ({}, {})
+
+
+def test_a_dump_that_is_replaced_while_it_is_read_is_refused(machine: Machine) -> None:
+    machine.ok("backup")
+    emptied(machine)
+    path, seen = "/kept/guestbook/backups/b1/dump", machine.seen()
+    whole = machine.bucket.objects[path]
+
+    def replaces(request: str) -> bool:
+        if len(machine.bucket.asked("GET .*/dump bytes=4096-")) == 2:
+            machine.bucket.objects[path] = whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]
+        return False
+
+    machine.bucket.breaks = replaces
+    done = machine.run("restore")
+    assert done.returncode != 0
+    assert "412" in done.stderr
+    machine.bucket.objects[path] = whole
+    machine.bucket.breaks = lambda request: False
+    machine.ok("restore")
+    assert machine.restored() == seen
 
 
 def test_looking_counts_what_users_wrote(machine: Machine) -> None:
@@ -224,6 +303,7 @@ def test_looking_counts_what_users_wrote(machine: Machine) -> None:
 
 def test_no_secret_is_printed_or_an_argument(machine: Machine) -> None:
     arguments = machine.folder / "arguments"
+    machine.longest = 1 << 20  # the list of the arguments is longer than a part
     for name in ("curl", "jq", "pg_dump", "pg_restore"):
         real = shutil.which(name, path=f"{programs()}:/usr/bin")
         machine.program(name, f'printf "%s\\n" "$*" >>{arguments}\nexec {real} "$@"')

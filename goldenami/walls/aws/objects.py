@@ -5,9 +5,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Si
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 from botocore.exceptions import ClientError
 
@@ -126,23 +124,3 @@ def size(aws: Connection, bucket: str, key: str) -> int | None:
         if code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
             return None
         raise
-
-
-def digest(aws: Connection, bucket: str, key: str) -> str:
-    """The SHA-256 of an object, read whole, in hexadecimal digits."""
-    found = hashlib.sha256()
-    for chunk in aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(1 << 20):
-        found.update(chunk)
-    return found.hexdigest()
-
-
-def download(aws: Connection, bucket: str, key: str, path: Path) -> None:
-    """Write an object to a file; the file appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    aws.client("s3").download_file(bucket, key, str(part))
-    part.replace(path)
-
-
-def upload(aws: Connection, bucket: str, key: str, path: Path) -> None:
-    """Write a file to an object."""
-    aws.client("s3").upload_file(str(path), bucket, key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})

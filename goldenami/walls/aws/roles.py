@@ -30,6 +30,10 @@ _AGENT = [
     "ssmmessages:OpenDataChannel",
 ]
 
+# Parts of an upload are objects to IAM; one that cannot be made is given up.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuAndPermissions.html
+_BACKUPS = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+
 
 def fleet_policy(
     region: str, account: str, name: str, parameters: Iterable[str], *, run_command: bool, bucket: str = ""
@@ -55,7 +59,7 @@ def fleet_policy(
     )
     if bucket:
         backups = f"arn:aws:s3:::{bucket}/{name}/backups/*"
-        found["Statement"].append({"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": backups})
+        found["Statement"].append({"Effect": "Allow", "Action": _BACKUPS, "Resource": backups})
     if run_command:
         found["Statement"].append({"Effect": "Allow", "Action": _AGENT, "Resource": "*"})
     return found

@@ -1,0 +1,111 @@
+"""Bodies of large S3 objects stay in files, where moto would hold them in memory, often several times over."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from io import BufferedRandom
+from typing import Any, BinaryIO
+
+from moto.s3.exceptions import EntityTooSmall, InvalidPart, MalformedXML
+from moto.s3.models import S3_UPLOAD_PART_MIN_SIZE, FakeKey, FakeMultipart, MultipartChecksumBuilder, S3Backend
+from moto.s3.responses import S3Response
+
+_BLOCK = 1 << 20  # bytes
+_value = FakeKey.value
+_complete_upload = S3Backend.complete_multipart_upload
+_get_key = S3Response._get_key
+
+
+class Body:
+    """Some bytes of a file that are read when they are sent; it stays open, whatever becomes of the object meanwhile."""
+
+    def __init__(self, file: BinaryIO, begin: int, end: int) -> None:
+        self._file, self._begin, self._end = file, begin, end
+
+    def __len__(self) -> int:
+        return self._end - self._begin
+
+    def __getitem__(self, piece: slice) -> Body:
+        begin, end, _ = piece.indices(len(self))
+        return Body(self._file, self._begin + begin, self._begin + end)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for at in range(self._begin, self._end, _BLOCK):
+            yield os.pread(self._file.fileno(), min(_BLOCK, self._end - at), at)
+
+
+class Unread:
+    """An object as moto has it, but for its body, which is not read yet."""
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._key, name)
+
+    @property
+    def value(self) -> bytes | Body:
+        if not large(self._key):
+            return bytes(self._key.value)
+        with self._key.lock:
+            self._key._value_buffer.flush()
+            return Body(os.fdopen(os.dup(self._key._value_buffer.fileno()), "rb"), 0, self._key.contentsize)
+
+
+def large(key: Any) -> bool:
+    """Whether moto itself would keep it in a file."""
+    return bool(key.contentsize > key._max_buffer_size)
+
+
+def install() -> None:
+    """Replace moto's ways of putting parts together, and of sending an object."""
+
+    def keep(self: Any, value: Any) -> None:
+        if isinstance(value, BufferedRandom):
+            self._value_buffer.close()
+            self._value_buffer, self.contentsize = value, value.tell()
+        else:
+            _value.__set__(self, value)
+
+    def complete(self: Any, body: Iterable[tuple[int, str]]) -> tuple[Any, str, Any]:
+        """moto: puts the parts together in memory, and then copies that."""
+        sums = MultipartChecksumBuilder(
+            self.metadata.get("x-amz-checksum-algorithm"), self.metadata.get("x-amz-checksum-type")
+        )
+        whole = tempfile.TemporaryFile()  # noqa: SIM115 - it becomes the object's
+        found: list[Any] = []
+        for number, etag in body:
+            part = self.parts.get(number)
+            if part is None or part.etag.strip('"') != etag.strip('"'):
+                raise InvalidPart
+            if found and found[-1].contentsize < S3_UPLOAD_PART_MIN_SIZE:
+                raise EntityTooSmall
+            sums.addPart(part.value)
+            part._value_buffer.seek(0)
+            shutil.copyfileobj(part._value_buffer, whole, _BLOCK)
+            found.append(part)
+        if not found:
+            raise MalformedXML
+        digests = b"".join(bytes.fromhex(part.etag.strip('"')) for part in found)
+        return whole, f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(found)}", sums.build()
+
+    def complete_multipart_upload(self: Any, *asked: Any) -> Any:
+        """moto: an object that has become one names its parts for good."""
+        key = _complete_upload(self, *asked)
+        key.multipart.parts.clear()
+        key.multipart.partlist.clear()
+        return key
+
+    def get_key(self: Any, *asked: Any, **named: Any) -> tuple[Any, bool]:
+        """moto: sends an object from memory, the whole of it also where a range is asked for."""
+        key, unmodified = _get_key(self, *asked, **named)
+        return Unread(key), unmodified
+
+    FakeKey.value = property(_value.__get__, keep)
+    FakeMultipart.complete = complete
+    S3Backend.complete_multipart_upload = complete_multipart_upload
+    S3Response._get_key = get_key
