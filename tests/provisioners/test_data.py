@@ -18,7 +18,7 @@ from tests.goldenami.recipes import RDS, recipe
 from tests.provisioners.bucket import REGION, Bucket
 from tests.provisioners.cluster import Cluster, programs, started
 
-PART = 2048  # bytes: so small that every dump here is of many parts
+PART = 3072  # bytes: so small that every dump here is of many parts
 
 pytestmark = pytest.mark.skipif(programs() is None or not shutil.which("psql"), reason="PostgreSQL is not installed")
 
@@ -280,7 +280,7 @@ def test_a_dump_that_is_replaced_while_it_is_read_is_refused(machine: Machine) -
     whole = machine.bucket.objects[path]
 
     def replaces(request: str) -> bool:
-        if len(machine.bucket.asked("GET .*/dump bytes=4096-")) == 2:
+        if len(machine.bucket.asked("GET .*/dump bytes=6144-")) == 2:
             machine.bucket.objects[path] = whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]
         return False
 
