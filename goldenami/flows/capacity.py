@@ -95,13 +95,16 @@ def _refuse_to_shrink(shop: Shop, group: Group) -> None:
 
 
 def _keep_instances(shop: Shop, group: Group | None) -> None:
-    """Where the instance has the database, the group must not replace it by itself: the new one would have no rows."""
+    """Where the instance has the database, the group must not replace it by itself: the new one would have no rows.
+
+    With a volume it would have them all: it takes it at boot, so the group may mend itself.
+    """
     suspended = group.suspended if group else ()
-    if shop.recipe.database.on_instance:
+    if shop.recipe.database.on_instance and not shop.recipe.database.on_volume:
         groups.suspend(shop.aws, shop.names.group, [p for p in _REPLACES if p not in suspended])
         return
     found = guard.look(shop, [m.id for m in group.members]) if group and set(_REPLACES) & set(suspended) else []
-    if held := [one.instance for one in found if one.holds or not one.seen]:
+    if held := [one.instance for one in found if (one.holds and not one.volume) or not one.seen]:
         shop.progress.say(
             f"{', '.join(held)} may hold rows, so the group still must not replace it by itself (docs/data.md)"
         )
@@ -112,7 +115,8 @@ def _keep_instances(shop: Shop, group: Group | None) -> None:
 def _settings(shop: Shop, place: Ground, health_check: Literal["ELB", "EC2"]) -> dict[str, Any]:
     fleet = shop.recipe.fleet
     return {
-        "VPCZoneIdentifier": ",".join(place.subnets),
+        # A volume is in one zone, and so is whoever is to have it.
+        "VPCZoneIdentifier": ",".join(place.subnets[:1] if shop.recipe.database.on_volume else place.subnets),
         "HealthCheckType": health_check,
         "HealthCheckGracePeriod": fleet.health_check_grace_period,
         "DefaultInstanceWarmup": fleet.warmup,

@@ -8,22 +8,21 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from goldenami.flows import backup, custody
+from goldenami.flows import backup, custody, volume
 from goldenami.flows.claims import Held
 from goldenami.flows.shop import Shop
 from goldenami.values.backup import Manifest, differences, fingerprint, prefix
 from goldenami.values.errors import GateError, GoldenError
-from goldenami.values.handover import Handover, parse
+from goldenami.values.handover import By, Handover, parse
 from goldenami.values.summary import seconds
 from goldenami.walls.aws import objects, parameters
 
 
 @dataclass(frozen=True)
 class Carried:
-    """Rows that have arrived: what was carried, and how long nobody could write (seconds)."""
+    """Rows that have arrived, and since when nobody could write (the clock's seconds)."""
 
     handover: Handover
-    manifest: Manifest
     began: float
 
 
@@ -49,6 +48,11 @@ def forget(shop: Shop) -> None:
     parameters.delete(shop.aws, place(shop))
 
 
+def way(shop: Shop) -> By:
+    """How rows go from one instance to another."""
+    return "volume" if shop.recipe.database.on_volume else "backup"
+
+
 def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
     """Carry the rows from the source to the target, which is up and has never served.
 
@@ -57,20 +61,27 @@ def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
     Raises:
         GateError: It did not work; the rows are still where they were.
     """
-    custody.ensure_vault(shop)
+    if handover.by == "backup":
+        custody.ensure_vault(shop)
     handover = note(shop, handover.at("moving"))
-    source, target, identity = handover.source, handover.target, backup_id(handover)
+    source, target = handover.source, handover.target
     began = shop.clock.monotonic()
     shop.progress.say(f"writes stop on {source}")
     try:
-        custody.ask(shop, source, "fence", backup=identity)
-        manifest = backup.take(shop, source, identity, f"handover to {target}")
-        claim.beat()
-        receive(shop, target, manifest, replace=True)
+        if handover.by == "volume":
+            volume.house(shop, target, why=f"before {handover.run} brought it to {target}")
+            told = f"every row is on {target}, with its volume"
+        else:
+            identity = backup_id(handover)
+            custody.ask(shop, source, "fence", backup=identity)
+            manifest = backup.take(shop, source, identity, f"handover to {target}")
+            claim.beat()
+            receive(shop, target, manifest, replace=True)
+            told = f"{manifest.fingerprint.rows} row(s) are on {target}, compared table by table"
         claim.confirm()
         custody.ask(shop, target, "open")
     except BaseException as error:
-        open_again(shop, source)
+        give_back(shop, handover)
         if not isinstance(error, GoldenError):
             raise
         raise GateError(
@@ -80,8 +91,8 @@ def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
             next=error.next,
         ) from None
     handover = note(shop, handover.at("opened"))
-    shop.progress.say(f"{manifest.fingerprint.rows} row(s) are on {target}, compared table by table")
-    return Carried(handover, manifest, began)
+    shop.progress.say(told)
+    return Carried(handover, began)
 
 
 def receive(shop: Shop, instance: str, manifest: Manifest, *, replace: bool) -> None:
@@ -101,6 +112,24 @@ def receive(shop: Shop, instance: str, manifest: Manifest, *, replace: bool) -> 
             next="./invoke db.verify",
         )
     custody.ask(shop, instance, "adopt", backup=manifest.id, replace=replace)
+
+
+def give_back(shop: Shop, handover: Handover) -> None:
+    """Before the rows have arrived: the source serves again, with all of them. Safe to repeat.
+
+    Raises:
+        GateError: It does not; the rows are there.
+    """
+    if handover.by == "volume":
+        try:
+            volume.house(shop, handover.source, stop=True)
+        except GoldenError as error:
+            raise GateError(
+                f"the volume with every row does not come back to {handover.source}: {error.message}",
+                state=error.state or "Nobody is served; the rows are on the volume.",
+                next=error.next or "./invoke rollback tries again",
+            ) from None
+    open_again(shop, handover.source)
 
 
 def open_again(shop: Shop, instance: str) -> None:

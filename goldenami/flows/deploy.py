@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from goldenami.flows import carrying, choosing, claims, ground, guard, ledger, logbook, promote, scenery, settling
+from goldenami.flows import (
+    carrying,
+    choosing,
+    claims,
+    ground,
+    guard,
+    ledger,
+    logbook,
+    promote,
+    scenery,
+    settling,
+    volume,
+)
 from goldenami.flows.choosing import Options
 from goldenami.flows.claims import Held
 from goldenami.flows.shop import Shop
@@ -66,12 +78,18 @@ def deploy(shop: Shop, options: Options) -> Deployed:
         if old:
             guard.refuse(shop, [m.id for m in old if m.state == "running"], image)
         carried = None
+        if shop.recipe.database.on_volume:
+            volume.ensure(shop, ground.find(shop), run.id)
         machine = same[0] if same else _launch(shop, run, scene, version)
         targets = balancers.get_target_group(shop.aws, shop.names.target_group) or ""
         try:
             machine = _healthy(shop, claim, machine, options.watch or 0)
             if old and shop.recipe.database.on_instance:
-                carried = carrying.carry(shop, claim, Handover(run.id, old[0].id, machine.id, version=version)).handover
+                handover = Handover(run.id, old[0].id, machine.id, version=version, by=carrying.way(shop))
+                carried = carrying.carry(shop, claim, handover).handover
+            elif shop.recipe.database.on_volume:  # whoever had it before has ended
+                volume.house(shop, machine.id)
+                carrying.open_again(shop, machine.id)
             if targets:
                 _register(shop, claim, targets, machine)
         except (AwsError, GateError) as error:

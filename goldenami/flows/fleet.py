@@ -17,11 +17,13 @@ from goldenami.flows import (
     scenery,
     serving,
     settling,
+    volume,
 )
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import UsageError
 from goldenami.values.images import Image
 from goldenami.values.scene import Group, Scene
+from goldenami.values.volume import Volume
 from goldenami.walls.aws import (
     balancers,
     firewalls,
@@ -83,12 +85,22 @@ def look(shop: Shop) -> list[Part]:
         Part("launch template", names.template, template is not None, told),
         Part("Auto Scaling group", names.group, group is not None, grouped),
     ]
+    if shop.recipe.database.on_volume:
+        kept = volume.find(shop)
+        parts.append(Part("data volume", kept.id if kept else f"{shop.name}-data", kept is not None, _volume(kept)))
     if shop.recipe.promote.traffic or trials:  # made by the first promotion that shifts the traffic
         parts.append(Part("trial's target group", names.trial_targets, trials is not None))
     if scene.trial is not None:
         told = f"version {scene.trial.group.version}, {scene.trial.weight} % of the requests"
         parts.append(Part("trial's Auto Scaling group", names.trial, True, told))
     return parts
+
+
+def _volume(kept: Volume | None) -> str:
+    if kept is None:
+        return ""
+    at = f"{kept.attachment} at {kept.instance}" if kept.instance else kept.state
+    return f"{kept.size} GiB, {kept.zone}, {at}; stays, also after fleet.destroy"
 
 
 def create(shop: Shop, ami: str = "") -> Fleet:
@@ -116,6 +128,8 @@ def create(shop: Shop, ami: str = "") -> Fleet:
             ground.ensure_role(shop)
             security, entry = ground.ensure_firewalls(shop, place)
             target_group = entrance.ensure(shop, place, entry) if shop.recipe.fleet.balancer else ""
+            if shop.recipe.database.on_volume:
+                volume.ensure(shop, place, run.id)
         with shop.progress.phase("launch template and group"):
             capacity.ensure_template(shop, image, security)
             capacity.ensure_group(shop, place, target_group)
@@ -170,6 +184,11 @@ def destroy(shop: Shop, *, lose_data: bool = False) -> list[str]:
             gone += [n for n in (names.web, names.balancer_security) if firewalls.delete(shop.aws, shop.clock, n, vpc)]
             if roles.remove(shop.aws, names.web):
                 gone.append(f"{names.web} (role)")
+        if shop.recipe.database.on_volume and (kept := volume.find(shop)):
+            shop.progress.say(
+                f"{kept.id} stays, with every row: ./invoke fleet.create goes on with it"
+                f" (aws ec2 delete-volume --volume-id {kept.id} would end it, and them)"
+            )
         run.record(removed=gone, saved=saved)
     return gone
 

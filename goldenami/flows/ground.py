@@ -60,7 +60,17 @@ def ensure_role(shop: Shop) -> None:
     # Without Run Command nobody could ask an instance for a backup.
     run_command = shop.recipe.fleet.run_command
     bucket = bucket_name(shop.recipe, account, shop.aws.region) if run_command else ""
-    wanted = roles.fleet_policy(shop.aws.region, account, shop.name, names, run_command=run_command, bucket=bucket)
+    volume = shop.recipe.database.on_volume
+    wanted = roles.fleet_policy(
+        shop.aws.region,
+        account,
+        shop.name,
+        names,
+        run_command=run_command,
+        bucket=bucket,
+        volume=volume,
+        key=shop.target.kms_key_id if volume else "",
+    )
     roles.ensure(shop.aws, shop.names.web, wanted, "goldenami: instances that serve read their parameters")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from goldenami.flows import backup, carrying, custody
+from goldenami.flows import backup, carrying, custody, volume
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GateError, GoldenError
 from goldenami.values.guarding import Kept, refusals
@@ -51,6 +51,9 @@ def save(shop: Shop, run: str, instances: Sequence[str], why: str, *, lose: bool
     """
     made = []
     for number, one in enumerate(look(shop, instances)):
+        if one.volume or (not one.seen and shop.recipe.database.on_volume and volume.holds(shop, one.instance)):
+            made += _let_go(shop, one, f"{run}-{'abcdefghij'[number]}", why, lose=lose)
+            continue
         unsure = not one.seen and shop.recipe.database.on_instance
         if not one.holds and not unsure:
             continue
@@ -74,4 +77,31 @@ def save(shop: Shop, run: str, instances: Sequence[str], why: str, *, lose: bool
             ) from None
         made.append(identity)
         shop.progress.say(f"every row of {one.instance} is in the backup {identity} (./invoke db.restore)")
+    return made
+
+
+def _let_go(shop: Shop, one: Kept, identity: str, why: str, *, lose: bool) -> list[str]:
+    """What is on a volume outlives its instance: a last backup, and a clean end; without, where nobody can ask for them.
+
+    Raises:
+        GateError: The backup did not work; the instance serves on.
+    """
+    made = []
+    if one.seen and one.answers and not lose:
+        try:
+            custody.ensure_vault(shop)
+            own = not shop.recipe.database.on_instance
+            custody.ask(shop, one.instance, "fence", backup=identity, own=own)
+            backup.take(shop, one.instance, identity, why, own=own)
+        except GoldenError as error:
+            carrying.open_again(shop, one.instance)
+            raise GateError(
+                f"the last backup of {one.instance} failed: {error.message}",
+                state="It serves on, with all its rows.",
+                next="mend that; or the same command with --lose-data, which goes on without (the volume stays)",
+            ) from None
+        made.append(identity)
+    if one.seen:
+        volume.leave(shop, one.instance)
+    shop.progress.say(f"every row of {one.instance} stays on {one.volume or 'its volume'}")
     return made

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from goldenami.flows import carrying, ground, settling
+from goldenami.flows import carrying, ground, settling, volume
 from goldenami.flows.claims import Held
 from goldenami.flows.shop import Shop
 from goldenami.flows.watching import Watch
@@ -49,7 +49,12 @@ class Replacement:
             settling.point(self.shop, self.group, self.version, self.group.max)
             return ""
         handover = Handover(
-            self.watch.run.id, old.id, version=self.version, max=self.group.max, suspended=self.group.suspended
+            self.watch.run.id,
+            old.id,
+            version=self.version,
+            max=self.group.max,
+            suspended=self.group.suspended,
+            by=carrying.way(self.shop),
         )
         carrying.note(self.shop, handover)
         self._tell("started", f"{old.id} is to be replaced, its rows carried over")
@@ -77,6 +82,8 @@ class Replacement:
             return self._back(carried.handover, reason)
         self._tell("shifted", f"{new.id} serves alone, with every row")
         settling.finish(self.shop, carried.handover)
+        if carried.handover.by == "volume":
+            volume.tidy(self.shop)
         self._tell("terminated", "no old instance is left in the group")
         return ""
 

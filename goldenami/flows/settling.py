@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goldenami.flows import carrying, scenery
+from goldenami.flows import carrying, scenery, volume
 from goldenami.flows.shop import Shop
 from goldenami.values.handover import Handover
 from goldenami.values.scene import Group
@@ -38,12 +38,14 @@ def settle(shop: Shop) -> Handover | None:
         return None
     for instance in filter(None, (handover.source, handover.target)):
         commands.settle(shop.aws, shop.clock, instance)
+    if handover.by == "volume" and handover.step == "moving" and _gone(shop, handover.source):
+        handover = _go_on(shop, handover)
     if handover.done:
         shop.progress.say(f"a handover was left when its rows had arrived on {handover.target}: going on with it")
         finish(shop, handover)
     elif handover.back:
         shop.progress.say(f"a way back was left half-way; every row is on {handover.source}")
-        carrying.open_again(shop, handover.source)
+        carrying.give_back(shop, handover)
         there = scenery.read(shop).group
         member = next((m for m in there.members if m.id == handover.source), None) if there else None
         finish(shop, handover.stayed(member.version if member else handover.version))
@@ -52,10 +54,23 @@ def settle(shop: Shop) -> Handover | None:
     return handover
 
 
+def _gone(shop: Shop, instance: str) -> bool:
+    found = instances.get(shop.aws, instance)
+    return found is None or found.state in ("shutting-down", "terminated")
+
+
+def _go_on(shop: Shop, handover: Handover) -> Handover:
+    """The source has ended meanwhile, and the volume outlives it: the target takes it, since there is no way back."""
+    shop.progress.say(f"{handover.source} has ended; {handover.target} takes over the volume with every row")
+    volume.house(shop, handover.target)
+    carrying.open_again(shop, handover.target)
+    return carrying.note(shop, handover.at("opened"))
+
+
 def abandon(shop: Shop, handover: Handover) -> None:
     """Before the rows have arrived: the source serves on, and what was launched goes."""
     if handover.step == "moving":
-        carrying.open_again(shop, handover.source)
+        carrying.give_back(shop, handover)
     for one in instances.launched_with(shop.aws, token(handover)):
         instances.terminate(shop.aws, shop.clock, one.id)
     group = groups.get(shop.aws, shop.names.group)

@@ -151,7 +151,7 @@ def _differences(kept: Manifest, found: Fingerprint) -> Iterator[str]:
             yield f"sequence {name} was at {was.sequences[name]}, is at {found.sequences[name]}"
     for name in sorted({*was.extensions} - {*found.extensions}):
         yield f"extension {name} is missing"
-    if kept.mode == "instance" and found.roles:  # a server elsewhere has roles of its own
+    if kept.mode != "rds" and found.roles:  # a server elsewhere has roles of its own
         for name in sorted({*was.roles} - {*found.roles}):
             yield f"role {name} is missing"
     if was.large_objects != found.large_objects:

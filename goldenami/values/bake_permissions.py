@@ -7,7 +7,7 @@ https://developer.hashicorp.com/packer/integrations/hashicorp/amazon (what Packe
 from __future__ import annotations
 
 from goldenami.values import images as tags
-from goldenami.values.permissions import Place, Statement, allow
+from goldenami.values.permissions import USES_KEY, Place, Statement, allow, key_arn
 from goldenami.values.rebuilding import Names
 
 
@@ -51,7 +51,7 @@ def build(place: Place) -> list[Statement]:
         allow("BuilderConsole", ["ec2:GetConsoleOutput"], machines),
         allow("BuilderRole", [f"iam:{verb}" for verb in iam], role),
         allow("PassBuilderRole", ["iam:PassRole"], role[0], StringEquals={"iam:PassedToService": "ec2.amazonaws.com"}),
-        *_encrypt(place),
+        *encrypt(place),
     ]
 
 
@@ -108,20 +108,11 @@ def timetable(place: Place) -> list[Statement]:
     ]
 
 
-def _encrypt(place: Place) -> list[Statement]:
-    # EBS uses the account's default key without further ado; a key of one's own must be allowed.
-    # https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+def encrypt(place: Place) -> list[Statement]:
+    """Let EBS use the recipe's keys; it uses the account's default key without further ado."""
     used = {place.recipe.target(name).kms_key_id for name in ("local", "aws")} - {""}
-    arns = sorted(_key(place, key) for key in used)
+    arns = sorted({key_arn(place.region, place.account, key) for key in used})
     if not arns:
         return []
-    verbs = ("CreateGrant", "Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo")
     through = {"StringEquals": {"kms:ViaService": f"ec2.{place.region}.amazonaws.com"}}
-    return [allow("Encrypt", [f"kms:{verb}" for verb in verbs], arns, **through)]
-
-
-def _key(place: Place, key: str) -> str:
-    # A policy cannot name a key by its alias; where the recipe does, any key of the account is meant, through EC2 alone.
-    if key.startswith("arn:") and ":key/" in key:
-        return key
-    return place.arn("kms", "key/*" if "alias/" in key else f"key/{key.removeprefix('key/')}")
+    return [allow("Encrypt", USES_KEY, arns, **through)]

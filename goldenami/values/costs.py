@@ -89,6 +89,9 @@ def compare(recipe: Recipe, prices: Prices) -> Comparison | None:
     fleet, gib = recipe.fleet, recipe.image.root_volume.size_gib
     zones = len(fleet.subnet_ids or fleet.zones)
     common = [Item(f"{gib} GiB gp3 root volume", fleet.desired, gib * prices.gp3)]
+    if recipe.database.on_volume:
+        data = recipe.database.volume.size_gib
+        common.append(Item(f"{data} GiB data volume", 1, data * prices.gp3, "without its snapshots"))
     addresses = fleet.desired
     if fleet.balancer:
         common.append(

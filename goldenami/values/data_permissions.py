@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from goldenami.values.backup import bucket_name
+from goldenami.values.bake_permissions import encrypt
 from goldenami.values.permissions import Place, Statement, allow
+from goldenami.values.volume import DATA
+
+_MAKING = ["CreateVolume", "CreateSnapshot"]
 
 
 def vault(place: Place) -> list[Statement]:
@@ -46,4 +50,36 @@ def exchange(place: Place) -> list[Statement]:
         allow("Subnets", ["ec2:DescribeSubnets", "ec2:DescribeVpcs", "ssm:ListCommandInvocations"]),
         allow("EndReplaced", ["ec2:TerminateInstances"], place.arn("ec2", "instance/*"), **ours),
         *vault(place),
+        *(volume(place) if place.recipe.database.on_volume else []),
+    ]
+
+
+def where(place: Place) -> list[Statement]:
+    """See which instance has the volume with the data; nothing in other modes."""
+    return [allow("Volumes", ["ec2:DescribeVolumes"])] if place.recipe.database.on_volume else []
+
+
+def volume(place: Place) -> list[Statement]:
+    """Make the volume with the data, bring it from one instance to another, keep snapshots of it; never delete it."""
+    name = place.recipe.image.name
+    ours = {"StringEquals": {f"aws:ResourceTag/{DATA}": name}}
+    asked = {"StringEquals": {f"aws:RequestTag/{DATA}": name}}
+    volumes, snapshots = place.arn("ec2", "volume/*"), f"arn:aws:ec2:{place.region}::snapshot/*"
+    instances = place.arn("ec2", "instance/*")
+    moves = ["ec2:AttachVolume", "ec2:DetachVolume"]
+    return [
+        *where(place),
+        allow("VolumesAround", ["ec2:DescribeSnapshots", "ec2:DescribeSubnets"]),
+        allow("MakeVolume", ["ec2:CreateVolume"], volumes, **asked),
+        allow("TagVolume", ["ec2:CreateTags"], [volumes, snapshots], StringEquals={"ec2:CreateAction": _MAKING}),
+        allow("MoveVolume", [*moves, "ec2:ModifyVolume", "ec2:CreateSnapshot"], volumes, **ours),
+        allow(
+            "MoveBetween",
+            [*moves, "ec2:StopInstances"],
+            instances,
+            StringEquals={"aws:ResourceTag/goldenami:fleet": name},
+        ),
+        allow("KeepVolume", ["ec2:CreateSnapshot"], snapshots, **asked),
+        allow("LetSnapshotsGo", ["ec2:DeleteSnapshot"], snapshots, **ours),
+        *encrypt(place),
     ]

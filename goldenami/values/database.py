@@ -16,6 +16,20 @@ from goldenami.values.kinds import (
 )
 
 
+class DataVolume(Section):
+    """The volume that holds PostgreSQL's data (`volume` only): always encrypted, with the target's `kms_key_id`."""
+
+    size_gib: int = key(
+        20,
+        means="Its size. A larger number makes it grow with the next `fleet.create`; it never shrinks.",
+        expected="a number of GiB from 1 to 16384",
+        example=20,
+        ge=1,
+        le=16384,
+    )
+    type: Literal["gp3", "gp2"] = key("gp3", means="Its EBS type.", expected='"gp3" or "gp2"', example="gp3")
+
+
 class Database(Section):
     """The application's database: its names, its password from Parameter Store, and where it lives.
 
@@ -23,11 +37,12 @@ class Database(Section):
     choice.
     """
 
-    mode: Literal["rds", "instance"] = key(
+    mode: Literal["rds", "volume", "instance"] = key(
         "instance",
-        means="Where data lives: `rds` outside the instances, so that there may be many; `instance` on the root disk of the"
-        " one instance, whose rows are carried over whenever it is replaced.",
-        expected='"rds" or "instance"',
+        means="Where data lives: `rds` outside the instances, so that there may be many; `volume` on an EBS volume of its own,"
+        " which goes from the one instance to the next; `instance` on the root disk of the one instance, whose rows are"
+        " carried over whenever it is replaced.",
+        expected='"rds", "volume" or "instance"',
         example="instance",
     )
     name: DatabaseName = key(means="Its name.", expected="a lower-case PostgreSQL name", example="guestbook")
@@ -66,10 +81,17 @@ class Database(Section):
         example=["countries"],
     )
 
+    volume: DataVolume = key(DataVolume(), means="The volume that holds the data (`volume` only).", example={})
+
     @property
     def on_instance(self) -> bool:
-        """Whether each instance has a database of its own."""
-        return self.mode == "instance"
+        """Whether the server runs on the instance, which then is the only one."""
+        return self.mode != "rds"
+
+    @property
+    def on_volume(self) -> bool:
+        """Whether its data is on a volume that outlives the instance."""
+        return self.mode == "volume"
 
 
 class Backup(Section):

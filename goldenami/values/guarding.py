@@ -20,6 +20,7 @@ class Kept:
         major: The server's major version; 0 where none answers.
         databases: Databases of users in the folders of the server, whether it answers or not.
         fenced: The handover that has stopped its writes; empty when they go on.
+        volume: The volume that its data is on; empty where that is the root disk.
     """
 
     instance: str
@@ -31,6 +32,7 @@ class Kept:
     major: int = 0
     databases: int = 0
     fenced: str = ""
+    volume: str = ""
 
     @property
     def holds(self) -> bool:
@@ -48,7 +50,7 @@ def refusals(recipe: Recipe, found: Sequence[Kept], major: int = 0) -> Iterator[
     """
     for one in found:
         if recipe.database.on_instance:
-            yield from _instance(one, major)
+            yield from _instance(one, major, volume=recipe.database.on_volume)
         elif one.holds:
             what = f"{one.rows} row(s)" if one.answers else "a database whose server does not answer"
             yield (
@@ -63,12 +65,25 @@ def refusals(recipe: Recipe, found: Sequence[Kept], major: int = 0) -> Iterator[
         )
 
 
-def _instance(one: Kept, major: int) -> Iterator[str]:
+def _instance(one: Kept, major: int, *, volume: bool) -> Iterator[str]:
     if not one.seen:
         yield (
             f"nobody can look at the rows of {one.instance}: {one.why or 'it does not answer'}"
             " (it needs run_command = true under [fleet], ./invoke fleet.create, and its agent)"
         )
+    elif volume and not one.volume and one.holds:
+        yield (
+            f'{one.instance} keeps its rows on its root disk, although mode is "volume": they would be lost'
+            " (./invoke db.migrate --to volume carries them over)"
+        )
+    elif volume and major and one.major and one.major != major:
+        yield (
+            f"the data on {one.volume or 'the volume'} is PostgreSQL {one.major}'s and the image has {major}, which cannot"
+            f" take it over as it is: bake it with PostgreSQL {one.major}, or carry the rows over by ./invoke db.backup and"
+            " db.restore"
+        )
+    elif volume and one.volume:
+        return
     elif not one.answers and one.databases:
         yield f"the database server of {one.instance} does not answer, so its rows cannot be carried over"
     elif major and one.major > major:

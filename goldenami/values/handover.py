@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 Step = Literal["launching", "moving", "opened"]
+By = Literal["backup", "volume"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Handover:
         back: Whether the target is the one that served before: rows return to it.
         max: The group's maximum before; 0 where there is no group.
         suspended: The group's processes that were suspended before.
+        by: How rows go: restored from a backup, or with the volume that they are on.
     """
 
     run: str
@@ -35,6 +37,7 @@ class Handover:
     back: bool = False
     max: int = 0
     suspended: tuple[str, ...] = ()
+    by: By = "backup"
 
     def text(self) -> str:
         """As the parameter holds it."""

@@ -18,6 +18,7 @@ def rules(recipe: Recipe) -> Iterator[Problem]:
     yield from _password(recipe)
     yield from _server(recipe)
     yield from _one_instance(recipe)
+    yield from _volume(recipe)
 
 
 def _password(recipe: Recipe) -> Iterator[Problem]:
@@ -58,7 +59,10 @@ def _one_instance(recipe: Recipe) -> Iterator[Problem]:
     if not database.on_instance:
         return
     if fleet.max > 1:
-        got = f'{fleet.max}: each instance would have a database of its own; set max = 1, or mode = "rds" under [database]'
+        why = "each instance would have a database of its own"
+        if database.on_volume:
+            why = "a volume is attached to one instance at a time"
+        got = f'{fleet.max}: {why}; set max = 1, or mode = "rds" under [database]'
         yield Problem(("fleet", "max"), f'1 with [database] mode = "{database.mode}"', got, (_MODE,))
     if recipe.promote.traffic:
         got = f"{shown(list(recipe.promote.traffic))}: a trial beside the fleet would have a database of its own"
@@ -68,3 +72,10 @@ def _one_instance(recipe: Recipe) -> Iterator[Problem]:
             'false: rows are carried over through Run Command; set run_command = true, or mode = "rds" under [database]'
         )
         yield Problem(("fleet", "run_command"), f'true with [database] mode = "{database.mode}"', got, (_MODE,))
+
+
+def _volume(recipe: Recipe) -> Iterator[Problem]:
+    database = recipe.database
+    if "volume" in database.model_fields_set and not database.on_volume:
+        got = 'one; remove it, or set mode = "volume"'
+        yield Problem(("database", "volume"), f'no volume with mode = "{database.mode}"', got, (_MODE,), section=True)

@@ -162,3 +162,22 @@ def register(place: Place) -> list[Statement]:
 
 def console(place: Place) -> list[Statement]:
     return [allow("Console", ["ec2:GetConsoleOutput"], machines(place))]
+
+
+# What EBS does with a key of one's own in the name of whoever makes, copies or attaches a volume.
+# https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+USES_KEY = [
+    *("kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext"),
+    *("kms:ReEncryptFrom", "kms:ReEncryptTo"),
+]
+
+
+def key_arn(region: str, account: str, key: str) -> str:
+    """A key of the recipe as a policy names it.
+
+    That cannot be by its alias; where the recipe does so, any key of the account is meant, through EC2 alone.
+    """
+    if key.startswith("arn:") and ":key/" in key:
+        return key
+    what = "*" if "alias/" in key else key.removeprefix("key/")
+    return f"arn:aws:kms:{region}:{account}:key/{what}"

@@ -192,7 +192,7 @@ def _promote(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(at, "none with balancer = false: weights are the balancer's", "some", (("fleet", "balancer"),))
     if steps and recipe.database.on_instance:
         got = "some: the second set of instances would have databases of its own"
-        yield Problem(at, 'none with [database] mode = "instance"', got, (("database", "mode"),))
+        yield Problem(at, f'none with [database] mode = "{recipe.database.mode}"', got, (("database", "mode"),))
 
 
 def _tags(recipe: Recipe) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from goldenami.values.images import Layer
 from goldenami.values.inputs import Inputs
+from goldenami.values.names import Names
 from goldenami.values.recipe import Recipe
 from goldenami.walls.quoting import Value, packer_text
 
@@ -24,6 +25,7 @@ def context(recipe: Recipe, layer: Layer, region: str, app_commit: str) -> dict[
         "LAYER": layer,
         "IMAGE_NAME": image.name,
         "SERVICE": image.name,
+        "GROUP": Names(image.name).group,
         "FAMILY": image.family,
         "ARCHITECTURE": image.architecture,
         "GO_VERSION": go.version,

@@ -157,6 +157,8 @@ def _contents(values: Mapping[str, object], recipe: Recipe, layer: Layer, root: 
         name = recipe.image.name
         contents[f"files/{name}.service"] = _text("app.service.j2", values, root)
         contents[f"files/{name}-database.service"] = _text("app-database.service.j2", values, root)
+        if recipe.database.on_volume:
+            contents["files/goldenami-volume.service"] = _text("data-volume.service.j2", values, root)
     return contents
 
 

@@ -9,6 +9,24 @@ say "Installing the helpers to /usr/local/lib/goldenami"
 install -d -m 0755 /usr/local/lib/goldenami
 install -m 0755 "$GOLDEN/files/ssm-parameter" "$GOLDEN/files/init-database" /usr/local/lib/goldenami/
 
+if [[ $DB_MODE == volume ]]; then
+  say "Letting PostgreSQL wait for its volume"
+  install -m 0755 "$GOLDEN/files/data-volume" /usr/local/lib/goldenami/
+  for tool in mkfs.ext4 fsck.ext4 dumpe2fs resize2fs blkid wipefs blockdev mountpoint jq; do
+    command -v "$tool" >/dev/null || die "the image has no $tool, which a volume needs: add its package to packages under [runtime]"
+  done
+  data=$(postgresql_data)
+  printf 'DATA_DIRECTORY=%s\n' "$data" >/usr/local/lib/goldenami/data-volume.env
+  # On Debian and Ubuntu the server itself is postgresql@MAJOR-main.service. Without its volume it must not start, and it ends
+  # before the volume is unmounted.
+  for unit in postgresql.service postgresql@.service; do
+    install -d -m 0755 "/etc/systemd/system/$unit.d"
+    printf '[Unit]\nRequires=goldenami-volume.service\nAfter=goldenami-volume.service %s %s\n' \
+      "$(systemd-escape --path --suffix=mount "$data")" "$(systemd-escape --path --suffix=mount /var/lib/goldenami/volume)" \
+      >"/etc/systemd/system/$unit.d/goldenami-volume.conf"
+  done
+fi
+
 say "Installing the units"
 for unit in "$GOLDEN"/files/*.service; do
   install -m 0644 "$unit" /etc/systemd/system/
@@ -19,11 +37,12 @@ for unit in "$GOLDEN"/files/*.service; do
 done
 
 say "Preparing the database"
-if [[ $DB_MODE == rds ]]; then
-  # While the image is made, this machine's own server stands in for the real one, which a build must not touch.
+if [[ $DB_MODE != instance ]]; then
+  # While the image is made, this machine's own server stands in for the real one, or its volume, which a build must not touch.
   install -d -m 0755 /run/goldenami
   touch /run/goldenami/stand-in
 fi
+if [[ $DB_MODE == volume ]]; then systemctl start goldenami-volume.service; fi
 systemctl restart "$SERVICE-database.service" || {
   journalctl --no-pager --lines=30 --output=cat --unit="$SERVICE-database.service" >&2
   die "$SERVICE-database.service failed: its last lines are above"

@@ -51,15 +51,18 @@ database_ready() {
   tables=$(as_postgres -d "$DB_NAME" <<<"SELECT count(*) FROM pg_stat_user_tables") && echo "database $DB_NAME, $tables table(s)"
 }
 
+units=(postgresql "$SERVICE-database" "$SERVICE")
+if [[ $DB_MODE == volume ]]; then units+=(goldenami-volume); fi
+
 say "Checking the app layer"
 report_begin
 check app-built built
 check database database_ready
-for unit in "$SERVICE-database" "$SERVICE"; do
+for unit in "${units[@]:1}"; do
   check "unit-enabled-$unit" unit_enabled "$unit.service"
 done
 check health healthy
-for unit in postgresql "$SERVICE-database" "$SERVICE"; do
+for unit in "${units[@]}"; do
   check "unit-active-$unit" unit_active "$unit.service"
 done
 for number in "${!PARAMETERS[@]}"; do

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,9 @@ def kept(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) 
     assert other.leftovers() == []
 
 
-def settled(service: Service, image: str) -> None:
+def settled(
+    service: Service, image: str, suspended: Collection[str] = frozenset({"AZRebalance", "ReplaceUnhealthy"})
+) -> None:
     """One instance of this image serves, everything agrees, and nothing is left of a handover."""
     assert service.running() == [image]
     assert service.pointer() == image
@@ -47,8 +49,7 @@ def settled(service: Service, image: str) -> None:
     assert "/goldenami/guestbook/handover" not in names
     group = service.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
     assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (1, 1, 1)
-    suspended = {p["ProcessName"] for p in group["SuspendedProcesses"]}
-    assert suspended == {"AZRebalance", "ReplaceUnhealthy"}
+    assert {p["ProcessName"] for p in group["SuspendedProcesses"]} == set(suspended)
     found = service.client("ec2").describe_instances(
         Filters=[
             {"Name": "tag:goldenami:fleet", "Values": ["guestbook"]},

@@ -26,6 +26,9 @@ RDS = {
     "fleet.max": 5,
 }
 
+# Data on a volume that goes from one instance to the next.
+VOLUME = {"database.mode": "volume", "database.volume": {"size_gib": 8}}
+
 AMAZON_LINUX = {
     **RDS,
     "target": "aws",

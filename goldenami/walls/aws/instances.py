@@ -188,6 +188,20 @@ def terminate(aws: Connection, clock: Clock, instance: str, timeout: float = 300
     raise AwsError(f"{instance} is still shutting down", next=f"aws ec2 describe-instances --instance-ids {instance}")
 
 
+def stop(aws: Connection, clock: Clock, instance: str, timeout: float = 600) -> None:
+    """Stop an instance and wait until it is off; one that has ended is fine.
+
+    Raises:
+        AwsError: It still runs when the time (seconds) is up.
+    """
+    aws.client("ec2").stop_instances(InstanceIds=[instance])
+    for _ in attempts(clock, timeout=timeout, every=2):
+        now = get(aws, instance)
+        if now is None or now.state in ("stopped", "terminated"):
+            return
+    raise AwsError(f"{instance} is still stopping", next=f"aws ec2 describe-instances --instance-ids {instance}")
+
+
 def _decoded(output: str) -> str:
     try:
         return base64.b64decode(output, validate=True).decode("utf-8", "replace")

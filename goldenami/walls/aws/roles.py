@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from goldenami.values.permissions import USES_KEY, key_arn
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
 
@@ -36,7 +37,15 @@ _BACKUPS = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
 
 
 def fleet_policy(
-    region: str, account: str, name: str, parameters: Iterable[str], *, run_command: bool, bucket: str = ""
+    region: str,
+    account: str,
+    name: str,
+    parameters: Iterable[str],
+    *,
+    run_command: bool,
+    bucket: str = "",
+    volume: bool = False,
+    key: str = "",
 ) -> dict[str, Any]:
     """The least privilege of an instance that serves: the application's parameters and its own logs.
 
@@ -47,6 +56,8 @@ def fleet_policy(
         parameters: The parameters' names.
         run_command: Let the SSM agent in as well.
         bucket: Where it may write and read its backups, and nobody else's; none when empty.
+        volume: Let it take the service's own volume.
+        key: The KMS key that encrypts the volume; the account's own for EBS, whose policy lets it in, when empty.
     """
     found = policy(region, account, parameters)
     logs = f"arn:aws:logs:{region}:{account}:log-group:/goldenami/{name}"
@@ -60,9 +71,35 @@ def fleet_policy(
     if bucket:
         backups = f"arn:aws:s3:::{bucket}/{name}/backups/*"
         found["Statement"].append({"Effect": "Allow", "Action": _BACKUPS, "Resource": backups})
+    if volume:
+        found["Statement"] += _taking(region, account, name, key)
     if run_command:
         found["Statement"].append({"Effect": "Allow", "Action": _AGENT, "Resource": "*"})
     return found
+
+
+def _taking(region: str, account: str, name: str, key: str) -> list[dict[str, Any]]:
+    """Find the service's volume and attach it to an instance of its fleet, and nothing else.
+
+    Describing cannot be narrowed. A customer's key must let EBS use it in the name of whoever attaches.
+    Source: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+    """
+
+    def tagged(tag: str) -> dict[str, Any]:
+        return {"StringEquals": {f"aws:ResourceTag/goldenami:{tag}": name}}
+
+    parts = f"arn:aws:ec2:{region}:{account}"
+    attach = {"Effect": "Allow", "Action": ["ec2:AttachVolume"]}
+    statements: list[dict[str, Any]] = [
+        {"Effect": "Allow", "Action": ["ec2:DescribeInstances", "ec2:DescribeVolumes"], "Resource": "*"},
+        {**attach, "Resource": f"{parts}:volume/*", "Condition": tagged("data")},
+        {**attach, "Resource": f"{parts}:instance/*", "Condition": tagged("fleet")},
+    ]
+    if key:
+        through = {"StringEquals": {"kms:ViaService": f"ec2.{region}.amazonaws.com"}}
+        arn = key_arn(region, account, key)
+        statements.append({"Effect": "Allow", "Action": USES_KEY, "Resource": arn, "Condition": through})
+    return statements
 
 
 def policy(region: str, account: str, parameters: Iterable[str]) -> dict[str, Any]:
