@@ -509,11 +509,13 @@ def promote(
         why=why,
     )
     route = flow.stops(opened(), options, [region.strip() for region in regions.split(",") if region.strip()])
+    seen = []
     for stop, found in flow.preflights(route):
         (print if plan else say)(preflight_telling.page(stop.shop, found, as_json=json and plan))
+        seen.append((stop, found))
     if plan:
         return
-    for stop, result in flow.in_turn(route):
+    for stop, result in flow.in_turn(seen):
         say(promote_telling.summary(stop.shop, result))
         print(promote_telling.facts(stop.shop, result) if json else result.image.id)
 
@@ -539,11 +541,11 @@ def rollback(
 
     options = flow.Options(to=to, ami=ami, watch=seconds(watch) if watch else None, why=why)
     shop = opened()
+    found = flow.look(shop, options)
+    (print if plan else say)(preflight_telling.way_back(shop, found, as_json=json and plan))
     if plan:
-        print(preflight_telling.way_back(shop, flow.look(shop, options), as_json=json))
         return
-    say(preflight_telling.way_back(shop, flow.look(shop, options), as_json=False))
-    result = flow.rollback(shop, options)
+    result = flow.rollback(shop, found, options)
     say(promote_telling.summary(shop, result))
     print(promote_telling.facts(shop, result) if json else result.image.id)
 

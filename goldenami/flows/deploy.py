@@ -59,7 +59,7 @@ def deploy(shop: Shop, options: Options) -> Deployed:
             next="./invoke promote --candidate",
         )
     wanted = choosing.wish(shop, options)
-    promote.refuse(promote.decide(shop, wanted).plan)
+    promote.refuse(promote.decide(shop, wanted, scenery.read(shop)).plan)
     image = wanted.image
     assert image is not None
     with (
@@ -68,7 +68,7 @@ def deploy(shop: Shop, options: Options) -> Deployed:
     ):
         settling.settle(shop)
         scene = scenery.read(shop)
-        found = promote.decide(shop, wanted)
+        found = promote.decide(shop, wanted, scene)
         version = promote.ensure_version(shop, run, found, image)
         scene = scenery.read(shop)
         existing = instances.tagged(shop.aws, data.FLEET, shop.name)

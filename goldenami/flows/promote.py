@@ -27,6 +27,7 @@ from goldenami.values import template as data
 from goldenami.values.errors import GateError, GoldenError
 from goldenami.values.images import Image
 from goldenami.values.promotion import Plan, Preflight, plan
+from goldenami.values.room import Room
 from goldenami.values.scene import Scene
 from goldenami.values.timeline import Event, Timeline
 from goldenami.values.wish import Wish
@@ -52,15 +53,18 @@ def preflight(shop: Shop, options: Options) -> Preflight:
     Raises:
         UsageError: The command line does not name an image.
     """
-    return decide(shop, choosing.wish(shop, options))
+    return decide(shop, choosing.wish(shop, options), scenery.read(shop))
 
 
-def decide(shop: Shop, wanted: Wish) -> Preflight:
-    """Read the fleet and plan for a wish."""
-    scene = scenery.read(shop)
+def decide(shop: Shop, wanted: Wish, scene: Scene) -> Preflight:
+    """Plan for a wish, with the fleet as it was read just now."""
     source = scene.source
     running = images.get(shop.aws, source.image) if source and source.image.startswith("ami-") else None
     room = quotas.room(shop.aws, shop.recipe.instance.type) if scene.group else None
+    return _decided(shop, wanted, scene, running, room)
+
+
+def _decided(shop: Shop, wanted: Wish, scene: Scene, running: Image | None, room: Room | None) -> Preflight:
     decided = plan(wanted, scene, room)
     if decided.refusals and wanted.carried and carrying.find(shop) is not None:
         # What a handover looks like half-way is no reason against going on with it; once it is settled, all is read again.
@@ -78,13 +82,13 @@ def promote(shop: Shop, options: Options) -> Result:
         BusyError: Somebody else is changing the fleet.
         AwsError: AWS refused.
     """
-    return carry(shop, choosing.wish(shop, options), options.why or "promote")
+    return carry(shop, preflight(shop, options), options.why or "promote")
 
 
-def carry(shop: Shop, wanted: Wish, why: str) -> Result:
-    """The same for a wish that is made already: promotions and rollbacks both go this way."""
-    found = decide(shop, wanted)
+def carry(shop: Shop, found: Preflight, why: str) -> Result:
+    """The same with a preflight that was just made: promotions and rollbacks both go this way."""
     refuse(found.plan)
+    wanted = found.wish
     left = wanted.carried and carrying.find(shop) is not None
     image = wanted.image
     assert image is not None
@@ -102,7 +106,8 @@ def carry(shop: Shop, wanted: Wish, why: str) -> Result:
         ):
             timeline.add(Event(shop.clock.now().isoformat(timespec="seconds"), "began", what))
             settling.settle(shop)
-            found = decide(shop, wanted)  # what was true before the claim was ours may not be any more
+            # What was true of the fleet before the claim was ours may not be any more.
+            found = _decided(shop, wanted, scenery.read(shop), found.running, found.room)
             refuse(found.plan)
             if found.plan.roll is not None and found.scene.group is not None:
                 guard.refuse(shop, [m.id for m in found.scene.group.members], image)

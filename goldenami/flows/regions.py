@@ -60,22 +60,27 @@ def preflights(route: Sequence[Stop]) -> Iterator[tuple[Stop, Preflight]]:
         yield stop, found
 
 
-def in_turn(route: Sequence[Stop]) -> Iterator[tuple[Stop, Result]]:
-    """Promote in each region, one after the other, and stop at the first that is red; every preflight comes first.
+def in_turn(seen: Sequence[tuple[Stop, Preflight]]) -> Iterator[tuple[Stop, Result]]:
+    """Promote in each region, one after the other, and stop at the first that is red.
+
+    Args:
+        seen: Every region with its preflight: where one refuses, none is begun.
 
     Raises:
         GoldenError: As a promotion does, with what was done before it, and what was not begun.
     """
-    if len(route) > 1:  # for one alone, `promote` looks by itself before it does anything
-        for stop, found in list(preflights(route)):
-            with _told(stop, route, "Nothing was changed in any region."):
-                promote.refuse(found.plan)
+    route = [stop for stop, _ in seen]
+    for stop, found in seen:
+        with _told(stop, route, "Nothing was changed in any region."):
+            promote.refuse(found.plan)
     done: list[str] = []
-    for number, stop in enumerate(route):
+    for number, (stop, found) in enumerate(seen):
         rest = [later.region for later in route[number + 1 :]]
         state = f"Promoted before: {', '.join(done) or 'none'}. Not begun: {', '.join(rest) or 'none'}."
         with _told(stop, route, state):
-            result = promote.promote(stop.shop, stop.options)
+            # Those before may have taken an hour: what was seen then is looked at again.
+            fresh = promote.preflight(stop.shop, stop.options) if number else found
+            result = promote.carry(stop.shop, fresh, stop.options.why or "promote")
         done.append(stop.region)
         yield stop, result
 

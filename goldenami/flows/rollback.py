@@ -50,38 +50,37 @@ def look(shop: Shop, options: Options) -> Found:
     """
     scene = scenery.read(shop)
     choice = _choice(shop, scene, options)
-    found = promote.decide(shop, _wish(shop, scene, choice, options))
+    found = promote.decide(shop, _wish(shop, scene, choice, options), scene)
     return Found(found, choice, tuple(disagreements(scene)))
 
 
-def rollback(shop: Shop, options: Options) -> Result:
-    """Go back.
+def rollback(shop: Shop, found: Found, options: Options) -> Result:
+    """Go back to what was just found.
 
     A refresh that is under way is taken back first, also one whose promotion has died.
 
     Raises:
-        UsageError: There is nothing to go back to.
         GateError: The preflight refuses, or the image to go back to is not well either.
         BusyError: Somebody else is changing the fleet.
     """
-    choice = _choice(shop, scenery.read(shop), options)
-    _end_refresh(shop)
-    scene = scenery.read(shop)
-    why = options.why or f"rollback ({choice.reason})"
-    return promote.carry(shop, _wish(shop, scene, choice, options), why)
+    going = found.preflight
+    if _end_refresh(shop, going.scene):
+        scene = scenery.read(shop)
+        going = promote.decide(shop, _wish(shop, scene, found.choice, options), scene)
+    return promote.carry(shop, going, options.why or f"rollback ({found.choice.reason})")
 
 
-def _end_refresh(shop: Shop) -> None:
-    """Take a refresh back that is still under way, and wait until the fleet is as it was before it."""
-    scene = scenery.read(shop)
+def _end_refresh(shop: Shop, scene: Scene) -> bool:
+    """Take a refresh back that is still under way, and wait until the fleet is as it was before it; whether there was one."""
     if scene.active is None or scene.group is None or scene.template is None or scene.group.number is None:
-        return
+        return False
     with (
         logbook.opened(shop, "rollback", refresh=scene.active.id) as run,
         claims.held(shop, run.id, f"rollback of the refresh {scene.active.id}") as claim,
         shop.progress.phase(f"taking the instance refresh {scene.active.id} back"),
     ):
         restore(shop, claim, scene.group.name, scene.template.id, scene.group.number)
+    return True
 
 
 def _choice(shop: Shop, scene: Scene, options: Options) -> Choice:

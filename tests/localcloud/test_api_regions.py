@@ -43,7 +43,7 @@ def production(stop: regions.Stop) -> str:
 def test_the_same_version_is_promoted_in_one_region_after_the_other(shop: Shop) -> None:
     route = regions.stops(shop, Options(version="v1.1"), [FAR])
     assert [stop.region for stop in route] == ["ap-northeast-2", FAR]
-    done = list(regions.in_turn(route))
+    done = list(regions.in_turn(list(regions.preflights(route))))
     assert [production(stop) for stop in route] == [result.image.id for _, result in done]
     assert len({result.image.id for _, result in done}) == 2
     assert {result.image.name for _, result in done} == {f"{NAME}-golden-v1.1"}
@@ -54,7 +54,7 @@ def test_one_that_refuses_holds_up_all_before_anything_is_done(shop: Shop) -> No
     (copy,) = images.of_family(route[1].shop.aws, NAME)
     images.tag(route[1].shop.aws, [copy.id], {"goldenami:retired": "leaks"})
     with pytest.raises(GateError, match=rf"{FAR}: .*retired") as error:
-        list(regions.in_turn(route))
+        list(regions.in_turn(list(regions.preflights(route))))
     assert "Nothing was changed in any region" in str(error.value)
     assert [production(stop) for stop in route] == ["", ""]
 
@@ -65,7 +65,7 @@ def test_none_is_begun_after_the_first_red_one(shop: Shop) -> None:
         claims.held(route[0].shop, "somebody-s", "promote"),
         pytest.raises(BusyError, match="ap-northeast-2") as error,
     ):
-        list(regions.in_turn(route))
+        list(regions.in_turn(list(regions.preflights(route))))
     assert f"Not begun: {FAR}" in str(error.value)
     assert [production(stop) for stop in route] == ["", ""]
 
@@ -73,7 +73,7 @@ def test_none_is_begun_after_the_first_red_one(shop: Shop) -> None:
 def test_the_second_one_s_failure_says_that_the_first_is_done(shop: Shop) -> None:
     route = regions.stops(shop, Options(version="v1.1"), [FAR])
     with claims.held(route[1].shop, "somebody-s", "promote"), pytest.raises(BusyError, match=FAR) as error:
-        list(regions.in_turn(route))
+        list(regions.in_turn(list(regions.preflights(route))))
     assert "Promoted before: ap-northeast-2" in str(error.value)
     assert production(route[0])
     assert not production(route[1])
@@ -88,5 +88,5 @@ def test_what_cannot_be_is_refused_and_says_the_way(shop: Shop) -> None:
         with pytest.raises(UsageError, match=words):
             regions.stops(shop, Options(version=version), far)
     with pytest.raises(UsageError, match=FAR) as error:
-        list(regions.in_turn(regions.stops(shop, Options(version="v1.0"), [FAR])))
+        list(regions.preflights(regions.stops(shop, Options(version="v1.0"), [FAR])))
     assert "./invoke copy" in str(error.value)

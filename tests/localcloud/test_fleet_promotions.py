@@ -278,7 +278,8 @@ def test_killed_after_a_call_a_rollback_takes_it_back(
     image, before = yard.image("good"), yard.running()
     with Visitors(yard.town.address) as visitors:
         killed(yard, image, traffic, number, name)
-        result = rollback.rollback(yard.shop(), rollback.Options())
+        shop, options = yard.shop(), rollback.Options()
+        result = rollback.rollback(shop, rollback.look(shop, options), options)
     assert visitors.failures == []
     assert result.image.id == before
     yard.at_rest(before)
