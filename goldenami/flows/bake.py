@@ -15,7 +15,7 @@ from goldenami.values.inputs import Inputs
 from goldenami.values.plan import LayerPlan
 from goldenami.values.report import Check
 from goldenami.values.versions import Version, ami_name
-from goldenami.walls import packer, runs
+from goldenami.walls import runs
 from goldenami.walls.aws import images, parameters
 from goldenami.walls.runs import Run
 from goldenami.walls.source import Source
@@ -178,12 +178,10 @@ def render_only(shop: Shop, options: Options) -> Path:
     app = planning.app_layer(shop, known, base_ami, options)
     version = planning.next_version(shop, known, options)
     title = base_name(shop.name, base.fingerprint, run.id)
-    environment = shop.aws.environment()
     for inputs in (
         _inputs(shop, run, known, base, known.source_ami, profile, title, None),
         _inputs(shop, run, known, app, base_ami, profile, ami_name(shop.name, version), version),
     ):
         layers.prepare(shop, inputs, known.source, run.folder / inputs.layer)
-        packer.validate(run.folder / inputs.layer, known.packer_version, environment)
     run.record(state="rendered")
     return run.folder

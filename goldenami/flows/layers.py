@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +32,11 @@ class Baked:
 
 
 def prepare(shop: Shop, inputs: Inputs, source: Source, folder: Path) -> None:
-    """Write a layer's folder and hold it against our own checks; nothing is launched.
+    """Write a layer's folder and hold it against our own checks and Packer's; nothing is launched.
 
     Raises:
         RenderError: The rendered HCL or scripts do not pass.
+        BuildError: Packer refuses the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if inputs.layer == "app" and source.archive is not None:
@@ -43,12 +45,16 @@ def prepare(shop: Shop, inputs: Inputs, source: Source, folder: Path) -> None:
         (folder / "dependencies.tar").write_bytes(source.dependencies)
     make_key(folder)
     render.render(inputs, folder)
-    problems = hcl.check(folder) + _lint(folder, shop.build / "linted")
-    if problems:
-        raise RenderError(
-            f"what was rendered to {folder} does not pass its checks: " + "; ".join(problems),
-            state="Nothing was launched.",
-        )
+    with ThreadPoolExecutor() as pool:  # none of the three needs another, and each takes a while
+        valid = pool.submit(packer.validate, folder, inputs.packer_version, shop.aws.environment())
+        lint = pool.submit(_lint, folder, shop.build / "linted")
+        problems = hcl.check(folder) + lint.result()
+        if problems:
+            raise RenderError(
+                f"what was rendered to {folder} does not pass its checks: " + "; ".join(problems),
+                state="Nothing was launched.",
+            )
+        valid.result()
 
 
 def _lint(folder: Path, known: Path) -> list[str]:
@@ -115,7 +121,6 @@ def bake(
         BuildError: Anything else failed; there is no AMI.
     """
     layer = inputs.layer
-    packer.validate(folder, inputs.packer_version, environment)
     with shop.progress.phase(f"bake {layer} layer with Packer"):
         outcome = packer.build(
             folder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from goldenami.flows import access
@@ -49,13 +50,18 @@ def look(shop: Shop) -> Known:
     """Read everything that the plan depends on; nothing is changed."""
     app = shop.recipe.app
     named = app.dependencies.files if app.dependencies else ()
-    return Known(
-        source_ami=access.source_ami(shop),
-        source=source.resolve(app.source, app.ref, shop.recipe.folder, is_git=app.is_git, dependencies=named),
-        packer_version=packer.version(),
-        images=tuple(images.of_family(shop.aws, shop.name)),
-        claims=tuple(_claim(p.name, p.value) for p in parameters.children(shop.aws, shop.claims)),
-    )
+    with ThreadPoolExecutor() as pool:  # the account is far away, and git and Packer answer meanwhile
+        ami = pool.submit(access.source_ami, shop)
+        family = pool.submit(images.of_family, shop.aws, shop.name)
+        claims = pool.submit(parameters.children, shop.aws, shop.claims)
+        version = pool.submit(packer.version)
+        return Known(
+            source=source.resolve(app.source, app.ref, shop.recipe.folder, is_git=app.is_git, dependencies=named),
+            packer_version=version.result(),
+            source_ami=ami.result(),
+            images=tuple(family.result()),
+            claims=tuple(_claim(p.name, p.value) for p in claims.result()),
+        )
 
 
 def plan(shop: Shop, known: Known, options: Options) -> tuple[LayerPlan, LayerPlan | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from goldenami.flows.shop import Shop
 from goldenami.values.names import Names
 from goldenami.values.scene import Scene, Trial
@@ -11,14 +13,19 @@ from goldenami.walls.aws import balancers, groups, parameters, refreshes, templa
 def read(shop: Shop) -> Scene:
     """Everything that a promotion depends on."""
     names = Names(shop.name)
-    group = groups.get(shop.aws, names.group)
-    return Scene(
-        template=templates.get(shop.aws, names.template),
-        group=group,
-        refreshes=tuple(refreshes.every(shop.aws, group.name)) if group else (),
-        history=tuple(parameters.history(shop.aws, names.production)),
-        trial=_trial(shop),
-    )
+    with ThreadPoolExecutor() as pool:  # a dozen questions, each as far as the region is away
+        group = pool.submit(groups.get, shop.aws, names.group)
+        template = pool.submit(templates.get, shop.aws, names.template)
+        history = pool.submit(parameters.history, shop.aws, names.production)
+        trial = pool.submit(_trial, shop)
+        found = group.result()
+        return Scene(
+            template=template.result(),
+            group=found,
+            refreshes=tuple(refreshes.every(shop.aws, found.name)) if found else (),
+            history=tuple(history.result()),
+            trial=trial.result(),
+        )
 
 
 def _trial(shop: Shop) -> Trial | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from goldenami.values.errors import AwsError
@@ -40,6 +41,7 @@ class Connection:
     profile: str | None = None
     endpoint_url: str | None = None
     keys: tuple[str, str] | None = field(default=None, repr=False)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     @cached_property
     def session(self) -> boto3.Session:
@@ -95,15 +97,16 @@ class Connection:
         Adaptive retries slow down by themselves when AWS throttles (RequestLimitExceeded), as parallel builds make it.
         Source: https://docs.aws.amazon.com/boto3/latest/guide/retries.html
         """
-        if service not in self._clients:
-            from botocore.config import Config
+        with self._lock:  # clients may be used by several threads, but not made by several
+            if service not in self._clients:
+                from botocore.config import Config
 
-            self._clients[service] = self.session.client(  # type: ignore[call-overload]
-                service,
-                endpoint_url=self.endpoint_url,
-                config=Config(retries={"mode": "adaptive", "max_attempts": 8}, connect_timeout=10, read_timeout=60),
-            )
-        return self._clients[service]
+                self._clients[service] = self.session.client(  # type: ignore[call-overload]
+                    service,
+                    endpoint_url=self.endpoint_url,
+                    config=Config(retries={"mode": "adaptive", "max_attempts": 8}, connect_timeout=10, read_timeout=60),
+                )
+            return self._clients[service]
 
     def environment(self) -> dict[str, str]:
         """Credentials and region as the AWS_… variables that Packer and other tools read.
