@@ -19,8 +19,8 @@ _BEGIN, _END = "<!-- tasks: begin -->", "<!-- tasks: end -->"
 _POLICY, _POLICY_END = "<!-- policy: begin -->", "<!-- policy: end -->"
 
 
-# Two at a time where tests mostly wait, each worker with a cloud of its own; a virtual machine without KVM wants all there is.
-_IN_PAIRS = ["-n", "2", "--dist", "loadfile"]
+# Three at a time where tests mostly wait, each worker with a cloud of its own; a virtual machine without KVM wants all there is.
+_ABREAST = ["-n", "3", "--dist", "loadfile"]
 _NO_TESTS = 5  # pytest's exit code when none was selected
 
 
@@ -39,7 +39,7 @@ def run(root: Path, *, e2e: bool = False, quick: bool = False, long: bool = Fals
     """
     codes = [] if e2e or keyword else [_run(root, argv) for argv in linters(root)]
     few = "" if long else " and not long"
-    machines = [["-m", f"e2e and not qemu{few}", *_IN_PAIRS], ["-m", f"qemu{few}"]]
+    machines = [["-m", f"e2e and not qemu{few}", *_ABREAST], ["-m", f"qemu{few}"]]
     stages = ([] if e2e else [["-m", "not e2e and not qemu", "-n", "2"]]) + ([] if quick else machines)
     wanted = ["-k", keyword] if keyword else []
     found = []

@@ -118,10 +118,11 @@ def _end(shop: Shop, run: Run, machine: Instance) -> None:
 def _watch(shop: Shop, machine: Instance, nonce: str) -> list[Check]:
     """Probe the health path from outside, and read the instance's own checks from its console, until both have spoken.
 
-    An instance that finds a fault in itself has failed: there is no need to wait for its health as well. EC2 refreshes
-    the console of a running instance only now and then, so it is read again until the end mark is there.
+    An instance that finds a fault in itself has failed: there is no need to wait for its health as well. One that finds
+    none has to be healthy within the time that the fleet would give it. EC2 refreshes the console of a running instance
+    only now and then, so it is read again until the end mark is there.
     """
-    app = shop.recipe.app
+    app, grace = shop.recipe.app, shop.recipe.fleet.health_check_grace_period
     url = f"http://{machine.address}:{app.port}{app.health}"
     shop.progress.detail(f"probing {url}")
     green, outside = 0, Check("boot-health-outside", False, f"no answer from {url}", "boot")
@@ -133,7 +134,7 @@ def _watch(shop: Shop, machine: Instance, nonce: str) -> list[Check]:
             told = f"{seen.detail} after {elapsed:.0f} s"
             outside = Check("boot-health-outside", green == _STEADY, told, "boot")
         inside = inside or _own_checks(instances.console(shop.aws, machine.id), nonce)
-        if inside and (outside.ok or failures(inside)):
+        if inside and (outside.ok or failures(inside) or elapsed >= grace):
             return [outside, *inside]
     return [outside, *(inside or [Check("boot-report", False, "its own checks did not appear on its console", "boot")])]
 

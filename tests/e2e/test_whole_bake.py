@@ -152,6 +152,7 @@ def test_an_app_that_is_not_well_fails_the_first_gate(tiny: Workspace) -> None:
 
 def test_an_image_that_is_well_only_while_it_bakes_fails_the_second_gate(tiny: Workspace) -> None:
     before = tiny.candidate()
+    tiny.edit("golden.toml", "health_check_grace_period = 300", "health_check_grace_period = 30")
     # It starts well while it bakes, and not once the image is finished: after the first gate a file appears.
     tiny.edit(
         "tests/e2e/tiny/main.go",
