@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldenami.flows import catalogue
-from goldenami.flows.rollback import Found
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
 from goldenami.values import prices
@@ -19,6 +18,9 @@ from goldenami.values.room import surge
 from goldenami.values.scene import Scene
 from goldenami.values.summary import pairs, seconds, table
 from goldenami.walls.runs import Run
+
+if TYPE_CHECKING:
+    from goldenami.flows.rollback import Found
 
 _COMPARED = (("version", "Version"), ("Go", "Go"), ("PostgreSQL", "PostgreSQL"), ("app commit", tags.COMMIT))
 

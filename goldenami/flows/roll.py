@@ -80,7 +80,7 @@ class Roll:
                 return ""
             if now - began > self._limit(group):
                 return f"the instance refresh does not come to its end ({refresh.status}, {refresh.percent} %)"
-            shop.clock.sleep(watching.TICK)
+            shop.clock.sleep(self.watch.rest(now - began))
 
     def back(self) -> None:
         """Tell AWS to turn back; it may have done so by itself."""

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from goldenami.flows import capacity, entrance, ground, watching
+from goldenami.flows import capacity, entrance, ground
 from goldenami.flows.claims import Held
 from goldenami.flows.entrance import Doors
 from goldenami.flows.shop import Shop
@@ -119,7 +119,7 @@ class Trial:
                 return ""
             if now - began > self.watched + group.grace + _LAUNCH:
                 return f"the instances on trial do not come up within {seconds(now - began)}"
-            shop.clock.sleep(watching.TICK)
+            shop.clock.sleep(self.watch.rest(now - began))
 
     def _group(self) -> Group:
         found = groups.get(self.shop.aws, self.shop.names.trial)

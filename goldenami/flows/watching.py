@@ -17,6 +17,8 @@ from goldenami.walls.runs import Run, write_text
 TICK = 1.0  # seconds between two of our own probes
 LOOK = 3.0  # seconds between two looks at AWS
 _SOON = 60.0  # seconds from the start in which AWS is looked at with each tick, until the first new instance is well
+_EAGER = 0.25  # seconds between two probes of the first new instance in that time; they cost AWS nothing
+_ANSWERS = 0.5  # seconds between two looks at AWS once it answers: the balancer and the group will say so soon
 _JOURNAL_EVERY = 30.0  # seconds between two looks into a service's journal
 _ACTIVITIES_EVERY = 10.0
 _REFUSED_LAUNCHES = 2  # one failed launch may be a passing fault of AWS
@@ -44,6 +46,7 @@ class Watch:
     managed: bool | None = None
     beside: str = ""
     _group: str = ""
+    _answers: bool = False
     _journal: dict[str, float] = field(default_factory=dict)
     _activities: float = 0.0
 
@@ -71,6 +74,8 @@ class Watch:
 
     def probe(self) -> None:
         """Probe every new instance once more; asks AWS nothing."""
+        if not self.green:
+            self._answers = self._first_answers()
         for identity, record in list(self.records.items()):
             member = self.members[identity]
             if record.ended or record.green is None:
@@ -89,7 +94,13 @@ class Watch:
 
     def due(self, since: float, passed: float) -> bool:
         """Whether it is time to look at AWS again, so many seconds after the last look and the beginning."""
-        return since >= (TICK if passed < _SOON and not self.green else LOOK)
+        if not self._eager(passed):
+            return since >= LOOK
+        return since >= (min(_ANSWERS, TICK) if self._answers else TICK)
+
+    def rest(self, passed: float) -> float:
+        """Seconds until the next probe or look."""
+        return min(_EAGER, TICK) if self._eager(passed) else TICK
 
     @property
     def green(self) -> int:
@@ -117,6 +128,16 @@ class Watch:
                 write_text(folder / "service.log", said.stdout)
                 kept.append(str(folder / "service.log"))
         return kept
+
+    def _eager(self, passed: float) -> bool:
+        return passed < _SOON and not self.green
+
+    def _first_answers(self) -> bool:
+        """Whether the first of the new instances that are not known to be well answers by now."""
+        app = self.shop.recipe.app
+        on_the_way = (self.members[r.id] for r in self.records.values() if r.green is None and not r.ended)
+        address = next((m.address for m in on_the_way if m.address), "")
+        return bool(address) and http.probe(f"http://{address}:{app.port}{app.health}", timeout=1).ok
 
     def _probed(self, member: Member) -> tuple[bool | None, str]:
         if member.lifecycle != "InService" or not member.address:
