@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -73,7 +74,10 @@ def _run(shop: Shop, run: Run, known: Known, base: LayerPlan, options: Options, 
     inputs = _inputs(shop, run, known, app, base_image.id, profile, ami_name(shop.name, version), version)
     baked = _build(shop, run, inputs, known.source, lock) if app.image is None else _adopt(shop, app, inputs)
     checks += baked.checks
-    checks += verify.verify(shop, run, baked.image, profile=profile, clean=options.clean)
+    with ThreadPoolExecutor() as pool:  # while the boot gate waits for its machine
+        bill = pool.submit(provenance.write_bill, shop, run, baked.image.name, version)
+        checks += verify.verify(shop, run, baked.image, profile=profile, clean=options.clean)
+        bill.result()
     publish(shop, baked.image)
     image = images.get(shop.aws, baked.image.id) or baked.image
     provenance.write(shop, run, image, version, base_image, (base, app), checks)

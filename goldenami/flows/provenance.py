@@ -27,7 +27,7 @@ def write(
     plans: Sequence[LayerPlan],
     checks: Sequence[Check],
 ) -> None:
-    """Write manifest.json, sbom.cdx.json, report.md and report.json into the run's folder."""
+    """Write manifest.json, report.md and report.json into the run's folder."""
     packages = _packages(run)
     facts = _facts(run)
     manifest: dict[str, Any] = {
@@ -45,9 +45,6 @@ def write(
         "region": shop.aws.region,
     }
     write_json(run.folder / "manifest.json", manifest)
-    if packages:
-        bill = sbom.render(image.name, version.tag, shop.recipe.image.family, packages)
-        write_text(run.folder / "sbom.cdx.json", bill + "\n")
     knowledge.publish(shop, image, facts, packages)
     told = "manifest.json" + (
         f", sbom.cdx.json ({len(packages)} packages)" if packages else "; packages not listed again"
@@ -62,6 +59,13 @@ def write(
     ]
     write_text(run.folder / "report.md", markdown(f"{image.name}", summary, complete))
     write_json(run.folder / "report.json", as_json(summary, complete, passed=True))
+
+
+def write_bill(shop: Shop, run: Run, name: str, version: Version) -> None:
+    """Write sbom.cdx.json, the bill of materials of the AMI of this name."""
+    if packages := _packages(run):
+        bill = sbom.render(name, version.tag, shop.recipe.image.family, packages)
+        write_text(run.folder / "sbom.cdx.json", bill + "\n")
 
 
 def close(shop: Shop, run: Run, failure: str) -> None:
