@@ -21,10 +21,11 @@ from goldenami.flows.choosing import Options
 from goldenami.flows.claims import Held
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
-from goldenami.values.errors import AwsError, GateError, UsageError
+from goldenami.values.errors import AwsError, GateError, GoldenError, UsageError
 from goldenami.values.handover import Handover
 from goldenami.values.images import Image
 from goldenami.values.scene import Scene
+from goldenami.values.summary import seconds
 from goldenami.walls import http
 from goldenami.walls.aws import balancers, groups, instances
 from goldenami.walls.aws.instances import Instance
@@ -75,35 +76,43 @@ def deploy(shop: Shop, options: Options) -> Deployed:
         old = [m for m in existing if m.image != image.id]
         # One of this image is there already when an earlier run was killed after its launch.
         same = [m for m in existing if m.image == image.id and m.state in ("pending", "running")]
-        if old:
-            guard.refuse(shop, [m.id for m in old if m.state == "running"], image)
+        home, gone = shop.recipe.database, [*old, *same[1:]]
+        if gone:  # where each has rows of its own, those that stay or are stopped count as well
+            alone = home.on_instance and not home.on_volume
+            guard.refuse(shop, [m.id for m in (existing if alone else gone) if alone or m.state == "running"], image)
+        carries = home.on_instance and bool(gone)
+        handover = Handover(run.id, gone[0].id if gone else "", version=version, by=carrying.way(shop))
         carried = None
-        if shop.recipe.database.on_volume:
+        if carries:
+            carrying.note(shop, handover)
+        if home.on_volume:
             volume.ensure(shop, ground.find(shop), run.id)
-        machine = same[0] if same else _launch(shop, run, scene, version)
+        machine = same[0] if same else _launch(shop, scene, handover)
         targets = balancers.get_target_group(shop.aws, shop.names.target_group) or ""
         try:
             machine = _healthy(shop, claim, machine, options.watch or 0)
-            if old and shop.recipe.database.on_instance:
-                handover = Handover(run.id, old[0].id, machine.id, version=version, by=carrying.way(shop))
-                carried = carrying.carry(shop, claim, handover).handover
-            elif shop.recipe.database.on_volume:  # whoever had it before has ended
+            if carries:
+                carried = carrying.carry(shop, claim, handover.at("launching", machine.id))
+            elif home.on_volume:  # whoever had it before has ended
                 volume.house(shop, machine.id)
                 carrying.open_again(shop, machine.id)
             if targets:
                 _register(shop, claim, targets, machine)
-        except (AwsError, GateError) as error:
             if carried:
-                carrying.carry(shop, claim, carried.returning(carried.version))
+                spent = seconds(shop.clock.monotonic() - carried.began)
+                shop.progress.say(f"nobody could write for {spent}; now {machine.id} serves")
+        except (AwsError, GateError) as error:
+            what = f"{image.name} ({image.id}) was not well: {error.message}"
+            if same and not gone:  # nothing was launched: what it has may be all that there is
+                told = f"{machine.id} is as it was before; the production parameter is untouched."
+                raise GateError(what, state=told, next=f"./invoke logs --instance {machine.id}") from None
+            if carried:
+                _back(shop, claim, carried.handover, what)
             state = _undo(shop, run, targets, machine, bool(old))
-            raise GateError(
-                f"{image.name} ({image.id}) was not well: {error.message}",
-                state=state,
-                next=f"less {run.folder / 'console.log'}",
-            ) from None
+            raise GateError(what, state=state, next=f"less {run.folder / 'console.log'}") from None
         if carried:
-            settling.finish(shop, carried)
-        for former in [*old, *same[1:]]:
+            settling.finish(shop, carried.handover)
+        for former in gone:
             with shop.progress.phase(f"terminating {former.id}"):
                 if targets:
                     balancers.deregister(shop.aws, shop.clock, targets, former.id)
@@ -114,10 +123,11 @@ def deploy(shop: Shop, options: Options) -> Deployed:
     return Deployed(machine, image, tuple(m.id for m in old), run)
 
 
-def _launch(shop: Shop, run: Run, scene: Scene, version: int) -> Instance:
+def _launch(shop: Shop, scene: Scene, handover: Handover) -> Instance:
     assert scene.template is not None
     subnet = ground.find(shop).subnets[0]
-    machine = instances.launch_from(shop.aws, scene.template.id, version, subnet, f"{run.id}-deploy")
+    version, token = handover.version, settling.token(handover)
+    machine = instances.launch_from(shop.aws, scene.template.id, version, subnet, token)
     shop.progress.say(f"launched {machine.id} from version {version}")
     return machine
 
@@ -152,6 +162,24 @@ def _register(shop: Shop, claim: Held, targets: str, machine: Instance) -> None:
             shop.progress.say(f"{machine.id} takes requests from the balancer")
             return
     raise GateError(f"{machine.id} does not become healthy to the balancer")
+
+
+def _back(shop: Shop, claim: Held, carried: Handover, what: str) -> None:
+    """Carry today's rows back to the instance that served before.
+
+    Raises:
+        GateError: It does not work; every row is on the new instance.
+    """
+    try:
+        carrying.carry(shop, claim, carried.returning(carried.version))
+    except GoldenError as error:
+        carrying.note(shop, carried)
+        raise GateError(
+            f"{what}; and its rows cannot be carried back: {error.message}",
+            state=f"{carried.target} has every row; {carried.source} stands beside it with its writes stopped."
+            " Nothing is lost.",
+            next="the same command goes on with it",
+        ) from None
 
 
 def _undo(shop: Shop, run: Run, targets: str, machine: Instance, others: bool) -> str:

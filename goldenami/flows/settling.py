@@ -6,7 +6,7 @@ from goldenami.flows import carrying, scenery, volume
 from goldenami.flows.shop import Shop
 from goldenami.values.handover import Handover
 from goldenami.values.scene import Group
-from goldenami.walls.aws import commands, groups, instances, templates
+from goldenami.walls.aws import balancers, commands, groups, instances, templates
 
 # What a group does by itself, and must not do while two of its instances hold the same rows.
 BY_ITSELF = (
@@ -80,7 +80,9 @@ def abandon(shop: Shop, handover: Handover) -> None:
 
 
 def finish(shop: Shop, handover: Handover) -> None:
-    """After the rows have arrived: the target is the group's one instance, of its version; the source goes."""
+    """After the rows have arrived: the target is the group's one instance, of its version, or takes the requests without one;
+    the source goes.
+    """
     group = groups.get(shop.aws, shop.names.group)
     if group is not None:
         attach(shop, handover)
@@ -89,6 +91,9 @@ def finish(shop: Shop, handover: Handover) -> None:
             groups.detach(shop.aws, group.name, handover.source)
         point(shop, group, handover.version, handover.max)
         _release(shop, group, handover)
+    elif targets := balancers.get_target_group(shop.aws, shop.names.target_group):
+        balancers.register(shop.aws, targets, handover.target)
+        balancers.deregister(shop.aws, shop.clock, targets, handover.source)
     instances.terminate(shop.aws, shop.clock, handover.source)
     carrying.forget(shop)
 

@@ -43,10 +43,12 @@ def relayed(service: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay
         yield other, relay
 
 
-def killed(shop: Workspace, relay: Relay, wanted: Callable[[str, str], bool], *args: str) -> Running:
+def killed(
+    shop: Workspace, relay: Relay, wanted: Callable[[str, str], bool], *args: str, patience: float = 180
+) -> Running:
     with shop.running(*args) as going:
         relay.kill_after(wanted, lambda: going.process.pid)
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + patience
         while not relay.killed.wait(0.1):
             assert going.process.poll() is None, going.log.read_text()[-3000:]
             assert time.monotonic() < deadline

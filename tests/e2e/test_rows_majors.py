@@ -1,0 +1,56 @@
+"""Two major versions of PostgreSQL: rows go to the newer one under a writer, and never to an older one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.service import ILL, Service
+from tests.e2e.test_rows import kept, settled  # noqa: F401 - a fixture
+from tests.e2e.test_rows_deploy import command
+from tests.e2e.writer import Writer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.data, pytest.mark.long]
+
+# The next Debian's server in the place of this one's, with a cluster like the one that a bake makes.
+ILL["newer server"] = """
+systemctl stop guestbook.service guestbook-database.service postgresql.service
+key=/usr/share/keyrings/debian-archive-keyring.gpg
+echo "deb [signed-by=$key] http://deb.debian.org/debian trixie main" >/etc/apt/sources.list.d/trixie.list
+export DEBIAN_FRONTEND=noninteractive LANG=C.UTF-8
+apt-get -q update
+apt-get -q install --yes --no-install-recommends --target-release=trixie postgresql-17
+pg_dropcluster --stop 15 main
+pg_dropcluster --stop 17 main || true
+pg_createcluster --locale=C.UTF-8 --encoding=UTF8 --port=5432 17 main
+apt-get -q purge --yes postgresql-15
+"""
+
+
+def major(service: Service) -> str:
+    """The major version of the server that serves."""
+    (member,) = service.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]["Instances"]
+    told = command(service, member["InstanceId"], "cd / && runuser -u postgres -- psql -XAtc 'SHOW server_version'")
+    return told.partition(".")[0]
+
+
+def test_rows_go_to_a_newer_server_and_never_to_an_older_one(kept: Service) -> None:  # noqa: F811
+    older, newer = kept.good, kept.image("newer server")
+    kept.client("ec2").create_tags(Resources=[newer], Tags=[{"Key": "PostgreSQL", "Value": "17"}])
+    assert major(kept) == "15"
+    with Writer(kept.address) as writer:
+        kept.shop.ok("promote", "--ami", newer)
+    settled(kept, newer)
+    writer.check()
+    assert major(kept) == "17"
+
+    with Writer(kept.address) as later:
+        for asked in (("promote", "--ami", older), ("rollback",)):
+            done = kept.shop.invoke(*asked)
+            assert done.returncode == 5, done.stderr[-3000:]
+            assert "has PostgreSQL 17 and the image 15, which cannot read its rows" in done.stderr
+            assert "Nothing was changed" in done.stderr
+    settled(kept, newer)
+    writer.check()
+    later.check()
+    assert (later.refused, later.unsure) == ([], []), "nobody noticed"
+    print(f"{len(writer.acknowledged)} rows carried; nobody could write for at most {writer.longest:.1f} s")
