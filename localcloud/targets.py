@@ -151,9 +151,10 @@ def install(targets: Targets) -> None:
             self.targets[target["Id"]] = {"Id": target["Id"], "Port": int(target.get("Port") or self.port)}
 
     def deregister(self: Any, asked: list[dict[str, Any]]) -> None:
-        for target in asked:
-            if target["Id"] not in self.targets and target["Id"] not in draining(self):
-                raise InvalidTargetError()
+        """moto: refuses what is not registered, which the real one takes for done.
+
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeregisterTargets.html
+        """
         for target in asked:
             drain(self, target["Id"])
 
