@@ -62,10 +62,10 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
 def open_shop(recipe: str, target: str) -> Shop:
     """Put together what a flow works with; the local target's cloud is started on demand."""
     from goldenami.flows.shop import Shop
-    from goldenami.values.recipe import load
     from goldenami.walls.aws.connection import Connection
     from goldenami.walls.clock import SystemClock
     from goldenami.walls.progress import Progress
+    from goldenami.walls.recipes import load
 
     read = load(Path(recipe) if recipe else ROOT / "golden.toml")
     name = target or read.selected

@@ -81,7 +81,7 @@ def figures(estate: Any, wrong: list[str], seconds: float, before: int) -> dict[
 def ours(asked: argparse.Namespace) -> dict[str, Any]:
     from goldenami.flows import prune
     from goldenami.flows.shop import Shop
-    from goldenami.values.recipe import parse
+    from goldenami.values.reading import parse
     from goldenami.walls.progress import Progress
     from tests.clocks import ScriptedClock
     from tests.goldenami import recipes

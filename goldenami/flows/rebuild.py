@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from goldenami.flows import (
     bake,
@@ -19,6 +19,7 @@ from goldenami.flows import (
 )
 from goldenami.flows.claims import Held
 from goldenami.flows.due import Found
+from goldenami.flows.rebuilt import Outcome
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
 from goldenami.values.changes import Change, changes
@@ -29,32 +30,6 @@ from goldenami.walls import processes
 from goldenami.walls.aws import images, parameters
 from goldenami.walls.aws.errors import explain
 from goldenami.walls.runs import Run
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a rebuild ended well.
-
-    Attributes:
-        changes: What the tags of the two images and their bases say differently.
-        inside: What is in them differently; None where there was no image before.
-        removed: What was tidied up.
-        untold: The places that could not be told, with the reason.
-    """
-
-    record: Record
-    found: Found
-    image: Image | None
-    run: Run
-    changes: tuple[Change, ...] = ()
-    inside: Comparison | None = None
-    removed: tuple[str, ...] = ()
-    untold: tuple[str, ...] = ()
-
-    @property
-    def unchanged(self) -> bool:
-        """Whether there was no reason for it."""
-        return self.record.state == "unchanged"
 
 
 def rebuild(shop: Shop, *, if_needed: bool = False) -> Outcome:

@@ -23,7 +23,7 @@ NONE = {"added": "none", "removed": "there", "changed": "none"}
 
 if TYPE_CHECKING:
     from goldenami.flows.due import Found
-    from goldenami.flows.rebuild import Outcome
+    from goldenami.flows.rebuilt import Outcome
 
 
 def page(shop: Shop, found: Found, *, if_needed: bool, as_json: bool) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 
 from goldenami.values import policies, reference, taskpage
 from goldenami.values.permissions import Place
-from goldenami.values.recipe import load
 from goldenami.walls import shell
+from goldenami.walls.recipes import load
 
 _BEGIN, _END = "<!-- tasks: begin -->", "<!-- tasks: end -->"
 _POLICY, _POLICY_END = "<!-- policy: begin -->", "<!-- policy: end -->"

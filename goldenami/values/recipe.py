@@ -1,12 +1,11 @@
-"""The recipe: the one file that an operator edits, read and validated as a whole."""
+"""The recipe: the one file that an operator edits, as a value that holds together."""
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import PrivateAttr, ValidationError
+from pydantic import PrivateAttr
 
 from goldenami.values.application import App, Parameter
 from goldenami.values.copying import Copy
@@ -15,9 +14,6 @@ from goldenami.values.errors import RecipeError
 from goldenami.values.fleet import Fleet, Promote
 from goldenami.values.keep import Keep
 from goldenami.values.kinds import Frozen, Section, Text, key
-from goldenami.values.mending import mend
-from goldenami.values.problems import Problem, broken, explain
-from goldenami.values.rules import check
 from goldenami.values.sections import Image, Instance, Runtime
 from goldenami.values.targets import Target, TargetName, Targets
 from goldenami.values.upkeep import Notify, Rebuild, Schedule
@@ -69,6 +65,11 @@ class Recipe(Section):
         """The file that it was read from."""
         return self._path
 
+    def read_from(self, path: Path) -> Recipe:
+        """The same, as read from this file."""
+        self._path = path
+        return self
+
     @property
     def folder(self) -> Path:
         """The folder that relative paths in it start from."""
@@ -89,89 +90,3 @@ class Recipe(Section):
     def instance_type(self, target: Target) -> str:
         """The instance type that builds at a target."""
         return target.instance_type or self.instance.type
-
-
-def load(path: Path) -> Recipe:
-    """Read and validate a recipe.
-
-    Args:
-        path: The TOML file, usually golden.toml.
-
-    Raises:
-        RecipeError: It cannot be read, is not TOML, or holds problems; each one is listed.
-    """
-    recipe = parse(_read(path), path)
-    missing = _missing_files(recipe)
-    if missing:
-        raise RecipeError([problem.line(path.name) for problem in missing], next=f"edit {path}")
-    return recipe
-
-
-def parse(text: str, path: Path = Path("golden.toml")) -> Recipe:
-    """Validate the text of a recipe, without looking at any other file.
-
-    Args:
-        text: TOML.
-        path: Where it came from: for messages, and as the start of relative paths.
-
-    Raises:
-        RecipeError: It is not TOML or holds problems; each one is listed.
-    """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        *_, last = text.split("\n")
-        end = f"at line {text.count(chr(10)) + 1}, column {len(last) + 1}, the end of the file"
-        told = str(error).replace("at end of document", end)
-        raise RecipeError([f"{path.name}: not valid TOML: {told}"], next=f"edit {path}") from None
-    recipe, problems = _validate(data)
-    if problems or recipe is None:
-        lines = dict.fromkeys(problem.line(path.name) for problem in problems)
-        raise RecipeError(lines, next=f"edit {path}; every key is explained in docs/recipe.md")
-    recipe._path = path
-    return recipe
-
-
-def _read(path: Path) -> str:
-    try:
-        # A byte-order mark is what Windows editors leave behind.
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise RecipeError(
-            [f"there is no recipe {path}"], next="run this in the folder that holds golden.toml"
-        ) from None
-    except IsADirectoryError:
-        raise RecipeError([f"{path} is a directory; expected a recipe file"]) from None
-    except UnicodeDecodeError as error:
-        raise RecipeError([f"{path.name}: not UTF-8 text (byte {error.start})"], next=f"save {path} as UTF-8") from None
-    except OSError as error:
-        raise RecipeError([f"cannot read {path}: {error.strerror}"]) from None
-
-
-def _validate(data: dict[str, Any]) -> tuple[Recipe | None, list[Problem]]:
-    """Validate keys, then what holds between keys; the latter also when some keys are wrong, as far as they allow."""
-    try:
-        recipe = Recipe.model_validate(data)
-    except ValidationError as error:
-        problems = explain(Recipe, error)
-        wrong = {problem.at for problem in problems}
-        mended = mend(Recipe, data, error)
-        # A rule that looks at a key that is wrong, or missing, has nothing to say yet.
-        between = [p for p in check(mended) if not broken(p, wrong)] if mended else []
-        return None, problems + between
-    return recipe, check(recipe)
-
-
-def _missing_files(recipe: Recipe) -> list[Problem]:
-    if recipe.app.is_git:
-        return []
-    folder = recipe.folder / recipe.app.source
-    if not folder.is_dir():
-        return [Problem(("app", "source"), "a directory that exists, or a git URL", f'"{recipe.app.source}"')]
-    needed: list[tuple[tuple[str, ...], str]] = []
-    if recipe.app.schema_file:
-        needed.append((("app", "schema"), recipe.app.schema_file))
-    if recipe.app.dependencies:
-        needed += [(("app", "dependencies", "files"), name) for name in recipe.app.dependencies.files]
-    missing = [(at, name) for at, name in needed if not (folder / name).is_file()]
-    return [Problem(at, f"a file in {recipe.app.source}", f'"{name}"') for at, name in missing]

@@ -14,10 +14,10 @@ import pytest
 from goldenami.flows import schedule
 from goldenami.flows.schedule import Place
 from goldenami.flows.shop import Shop
-from goldenami.values.recipe import load
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.clock import SystemClock
 from goldenami.walls.progress import Progress
+from goldenami.walls.recipes import load
 from tests.e2e.workspace import Workspace
 
 pytestmark = pytest.mark.e2e
@@ -78,7 +78,7 @@ done
 def archive(shop: Workspace) -> str:
     """The checkout with the stand-in, and the units just as schedule.install would put them into place."""
     recipe = load(shop.root / "golden.toml").model_copy()
-    recipe._path = Path("/opt/goldenami/golden.toml")
+    recipe.read_from(Path("/opt/goldenami/golden.toml"))
     clock = SystemClock()
     there = Shop(
         Path("/opt/goldenami"), recipe, recipe.target("aws"), Connection("ap-northeast-2"), clock, Progress(clock)

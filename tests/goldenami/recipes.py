@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from goldenami.values.errors import RecipeError
-from goldenami.values.recipe import Recipe, parse
+from goldenami.values.reading import parse
+from goldenami.values.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 REMOVED = object()

@@ -18,7 +18,7 @@ from packers import FakePacker
 
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
-from goldenami.values.recipe import parse
+from goldenami.values.reading import parse
 from goldenami.walls.progress import Progress
 
 _loads = hcl2.loads

@@ -20,7 +20,7 @@ from goldenami.flows import image_telling
 from goldenami.flows import prune as flow
 from goldenami.flows.shop import Shop
 from goldenami.values import images as tags
-from goldenami.values.recipe import parse
+from goldenami.values.reading import parse
 from goldenami.walls.progress import Progress
 from tests.goldenami.estate import NAME, START, Estate, Killed, ami, snap
 from tests.goldenami.grown import grown

@@ -15,7 +15,7 @@ from shops import Works
 from webs import Web
 
 from goldenami.flows import due, rebuild, rebuild_report
-from goldenami.flows.rebuild import Outcome
+from goldenami.flows.rebuilt import Outcome
 from goldenami.flows.shop import Shop
 from goldenami.values.claim import Claim
 from goldenami.values.errors import BusyError, GateError

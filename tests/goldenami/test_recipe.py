@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from goldenami.values.errors import RecipeError
-from goldenami.values.recipe import load, parse
+from goldenami.values.reading import parse
+from goldenami.walls.recipes import load
 from tests.goldenami.recipes import AMAZON_LINUX, REMOVED, ROOT, UBUNTU_ARM, data, problems, recipe, text, toml
 
 

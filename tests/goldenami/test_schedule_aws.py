@@ -186,7 +186,7 @@ def test_what_aws_adds_does_not_count() -> None:
 
 
 def test_the_recipe_must_be_in_the_repository(tmp_path: Path) -> None:
-    from goldenami.values.recipe import parse
+    from goldenami.values.reading import parse
     from tests.goldenami import recipes
 
     with mock_aws():

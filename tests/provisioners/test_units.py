@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from goldenami.values.recipe import load
 from goldenami.walls import render
+from goldenami.walls.recipes import load
 
 ROOT = Path(__file__).resolve().parents[2]
 
