@@ -86,7 +86,11 @@ def test_sections_that_are_missing_or_no_sections() -> None:
     ("key", "value", "hint"),
     [
         ("image.famly", "debian-12", "unknown key; did you mean family?"),
-        ("app.size_gib", 8, "unknown key here; did you mean [image.root_volume] size_gib?"),
+        (
+            "app.size_gib",
+            8,
+            "unknown key here; did you mean [image.root_volume] size_gib or [database.volume] size_gib?",
+        ),
         ("zebra", 1, "unknown key; expected one of target, image,"),
         ("targets.aws.regoin", "x", "unknown key; did you mean region?"),
         ("target", "asw", 'did you mean "aws"?'),
