@@ -33,6 +33,7 @@ from localcloud import (
     images,
     instances,
     invocations,
+    lifetime,
     membership,
     objects,
     pages,
@@ -225,6 +226,7 @@ def serve(folder: Folder, log: Callable[[str], None]) -> None:
         server = Server(folder, driver, base)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.gateway.end.set())
+        lifetime.watch(os.environ, server.gateway.end.set)
         server.start()
         write_whole(folder.server_file, json.dumps({"endpoint": server.endpoint, "pid": os.getpid()}).encode())
         log(f"serving {server.endpoint} with {driver.name} machines")

@@ -31,7 +31,8 @@ class Workspace:
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return {**kept, "GOLDENAMI_STATE": str(self.state), "COLUMNS": "120", **self.env}
+        ours = {"GOLDENAMI_STATE": str(self.state), "GOLDENAMI_UNTIL": str(os.getpid()), "COLUMNS": "120"}
+        return {**kept, **ours, **self.env}
 
     def invoke(self, *args: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run a task to its end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,18 @@ def test_two_clouds_do_not_meet(states: list[Path]) -> None:
     assert first.range != second.range
     client(first.endpoint, "ssm").put_parameter(Name="/only/here", Value="1", Type="String")
     assert client(second.endpoint, "ssm").describe_parameters()["Parameters"] == []
+
+
+def test_it_ends_with_the_process_that_it_was_to_end_with(states: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "600"]) as other:
+        monkeypatch.setenv("GOLDENAMI_UNTIL", str(other.pid))
+        info = control.up(states[0], lambda _: None, SERVE)
+        client(info.endpoint, "ssm").put_parameter(Name="/kept", Value="1", Type="String")
+        other.kill()
+        eventually(lambda: control.status(states[0]) is None)
+    monkeypatch.delenv("GOLDENAMI_UNTIL")
+    info = control.up(states[0], lambda _: None, SERVE)
+    assert client(info.endpoint, "ssm").get_parameter(Name="/kept")["Parameter"]["Value"] == "1"
 
 
 def test_kill_9_loses_nothing_that_was_answered(states: list[Path]) -> None:
