@@ -857,6 +857,54 @@ def db_restore(
     print(database_telling.one(done, as_json=json))
 
 
+@operation(
+    "migrate",
+    to="the new home: rds, volume or instance, as [database] mode has it",
+    host="the server's host name, NAME or NAME:PORT (default: what the parameter says)",
+    ami="the image that looks for its data there, by its id (default: the candidate)",
+    version="the image, by its version, like v1.2",
+    watch="how long the new instance is watched: 90s, 5m, 1h (default: the recipe's)",
+    replace="rows that the new home holds may be replaced, after a backup of them",
+    why="a word for the ledger",
+    plan="say what is where and what would be done, and stop",
+)
+def db_migrate(
+    opened: Opened,
+    to: str,
+    host: str = "",
+    ami: str = "",
+    version: str = "",
+    watch: str = "",
+    replace: bool = False,
+    why: str = "",
+    plan: bool = False,
+    json: bool = False,
+) -> None:
+    """Move the data to another home: from the instance to a server elsewhere, say; prints the image's id.
+
+    Set `mode` under [database] and bake first. A new instance has to be healthy in the new home; then writes stop, every row is
+    carried over and compared, and it takes the traffic. Whatever fails before that leaves the old instance as it was; whatever
+    fails while it is watched carries today's rows back. Killed at any moment, the same command goes on, or goes back.
+
+    Exit codes: 0 done, 2 usage, 5 refused or taken back, 6 AWS refused, 7 somebody else is changing the fleet, 130 interrupted.
+    """
+    from goldenami.flows import migrate as flow
+    from goldenami.flows import migrate_telling, promote_telling
+    from goldenami.flows.choosing import Options
+    from goldenami.values.durations import seconds
+
+    wanted = Options(
+        ami=ami, version=version, candidate=not (ami or version), watch=seconds(watch) if watch else None, why=why
+    )
+    options, shop = flow.Options(to, wanted, host, replace), opened()
+    (print if plan else say)(migrate_telling.page(shop, flow.look(shop, options), as_json=json and plan))
+    if plan:
+        return
+    result = flow.migrate(shop, options)
+    say(migrate_telling.summary(shop, result))
+    print(promote_telling.facts(shop, result) if json else result.image.id)
+
+
 @functools.cache
 def described() -> list[dict[str, Any]]:
     """Every task with its options, for the reference. (Kept, since Invoke tells what an option means only once.)"""
@@ -882,7 +930,7 @@ local = Collection("local")
 for _task in (local_up, local_down, local_status, local_reset):
     local.add_task(_task)
 db = Collection("db")
-for _task in (db_backup, db_list, db_verify, db_restore):
+for _task in (db_backup, db_list, db_verify, db_restore, db_migrate):
     db.add_task(_task)
 fleet = Collection("fleet")
 for _task in (fleet_create, fleet_show, fleet_destroy):

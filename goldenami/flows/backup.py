@@ -34,7 +34,7 @@ def take(shop: Shop, instance: str, identity: str, why: str, *, own: bool = Fals
     """
     bucket, place = custody.vault(shop), prefix(shop.name, identity)
     began = shop.clock.monotonic()
-    custody.ask(shop, instance, "backup", backup=identity, own=own)
+    custody.ask(shop, instance, "backup", backup=identity, home="instance" if own else "")
     seen = json.loads(objects.get(shop.aws, bucket, f"{place}/seen.json") or "{}")
     size = objects.size(shop.aws, bucket, f"{place}/dump")
     if not seen or size != seen["size"]:
@@ -51,7 +51,7 @@ def take(shop: Shop, instance: str, identity: str, why: str, *, own: bool = Fals
         major=seen["major"],
         created=shop.clock.now().isoformat(timespec="seconds"),
         instance=instance,
-        mode="instance" if own else shop.recipe.database.mode,
+        mode=seen["mode"],
         commit=seen["commit"],
         size=seen["size"],
         sha256=seen["sha256"],

@@ -148,7 +148,7 @@ def _inputs(
         tags.SOURCE_AMI: source_ami,
     }
     if version:
-        given |= {"Version": version.tag, tags.COMMIT: commit}
+        given |= {"Version": version.tag, tags.COMMIT: commit, tags.HOME: recipe.database.mode}
     return Inputs(
         recipe=recipe,
         target=shop.target,

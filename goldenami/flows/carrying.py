@@ -76,7 +76,7 @@ def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
             custody.ask(shop, source, "fence", backup=identity)
             manifest = backup.take(shop, source, identity, f"handover to {target}")
             claim.beat()
-            receive(shop, target, manifest, replace=True)
+            receive(shop, target, manifest, replace=handover.replaces)
             told = f"{manifest.fingerprint.rows} row(s) are on {target}, compared table by table"
         claim.confirm()
         custody.ask(shop, target, "open")

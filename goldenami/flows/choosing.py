@@ -50,6 +50,7 @@ def wish(shop: Shop, options: Options) -> Wish:
         # A canary that is asked for by its size is a part of the fleet, not a share of the requests.
         traffic=recipe.promote.traffic if options.canary is None and not recipe.database.on_instance else (),
         carried=recipe.database.on_instance,
+        home=recipe.database.mode,
     )
 
 

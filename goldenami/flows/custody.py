@@ -51,7 +51,8 @@ def ask(
     backup: str = "",
     result: str = "",
     replace: bool = False,
-    own: bool = False,
+    home: str = "",
+    host: str = "",
 ) -> dict[str, Any]:
     """Let an instance do something with its rows; waits for the agent of one that has just booted.
 
@@ -62,7 +63,8 @@ def ask(
         backup: The id of the backup that it is about.
         result: What the fingerprint of a restored database is called in the bucket.
         replace: Whether rows that are there may be replaced.
-        own: Its own database, although the recipe says that data lives elsewhere.
+        home: Whose database: what the machine's image says when empty, `instance` for its own, `rds` for a server elsewhere.
+        host: That server's host name; what the recipe's parameter says when empty.
 
     Raises:
         GateError: It did not work; the message is the instance's own.
@@ -73,9 +75,9 @@ def ask(
         "prefix": prefix(shop.name, backup) if backup else "",
         "result": result,
         "replace": "yes" if replace else "no",
+        "home": home,
+        "host": host,
     }
-    if own:
-        values["DB_MODE"] = "instance"
     script = render.data_script(shop.recipe, shop.aws.region, action, values)
     for _ in attempts(shop.clock, timeout=_AGENT, every=2):
         said = commands.run(shop.aws, shop.clock, instance, script, timeout=_PATIENCE)

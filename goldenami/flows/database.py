@@ -52,6 +52,11 @@ def restore(shop: Shop, identity: str, folder: str, instance: str, *, replace: b
             # A server elsewhere is asked by the instance itself, when it restores.
             major = found.major if shop.recipe.database.on_instance else manifest.major
             reasons = list(refusals(manifest, shop.recipe, major))
+            if found.home and found.home != shop.recipe.database.mode:
+                reasons.append(
+                    f'{target} keeps its data in mode "{found.home}", and the recipe says "{shop.recipe.database.mode}"'
+                    f" (./invoke db.migrate --to {shop.recipe.database.mode} moves it)"
+                )
             if shop.recipe.database.on_instance and found.rows and not replace:
                 reasons.append(
                     f"the database of {target} holds {found.rows} row(s); --replace puts the backup in their place,"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -66,7 +67,7 @@ def decide(shop: Shop, wanted: Wish, scene: Scene) -> Preflight:
 
 def _decided(shop: Shop, wanted: Wish, scene: Scene, running: Image | None, room: Room | None) -> Preflight:
     decided = plan(wanted, scene, room)
-    if decided.refusals and wanted.carried and carrying.find(shop) is not None:
+    if decided.refusals and carrying.find(shop) is not None:
         # What a handover looks like half-way is no reason against going on with it; once it is settled, all is read again.
         told = "a handover was left half-way: it is seen to its end before anything else"
         decided = replace(decided, refusals=(), notes=(*decided.notes, told))
@@ -85,11 +86,23 @@ def promote(shop: Shop, options: Options) -> Result:
     return carry(shop, preflight(shop, options), options.why or "promote")
 
 
-def carry(shop: Shop, found: Preflight, why: str) -> Result:
-    """The same with a preflight that was just made: promotions and rollbacks both go this way."""
+def carry(
+    shop: Shop,
+    found: Preflight,
+    why: str,
+    guarded: Callable[[Shop, Sequence[str], Image], None] = guard.refuse,
+) -> Result:
+    """The same with a preflight that was just made: promotions, rollbacks and migrations go this way.
+
+    Args:
+        shop: Where.
+        found: The preflight.
+        why: A word for the ledger.
+        guarded: What looks at the instances that are to be replaced, and stops here where they must not be.
+    """
     refuse(found.plan)
     wanted = found.wish
-    left = wanted.carried and carrying.find(shop) is not None
+    left = carrying.find(shop) is not None
     image = wanted.image
     assert image is not None
     # With a claim left behind, a promotion died in its commit: what may be missing is made good, and the claim given back.
@@ -105,29 +118,33 @@ def carry(shop: Shop, found: Preflight, why: str) -> Result:
             claims.held(shop, run.id, what) as claim,
         ):
             timeline.add(Event(shop.clock.now().isoformat(timespec="seconds"), "began", what))
-            settling.settle(shop)
+            settled = settling.settle(shop) is not None
             # What was true of the fleet before the claim was ours may not be any more.
-            found = _decided(shop, wanted, scenery.read(shop), found.running, found.room)
+            now = scenery.read(shop)
+            found = decide(shop, wanted, now) if settled else _decided(shop, wanted, now, found.running, found.room)
             refuse(found.plan)
             if found.plan.roll is not None and found.scene.group is not None:
-                guard.refuse(shop, [m.id for m in found.scene.group.members], image)
+                guarded(shop, [m.id for m in found.scene.group.members], image)
             shop.progress.say(what)
             result = _carry(shop, run, claim, found, image, timeline, why)
             run.record(refresh=result.refresh, version=result.version)
             return result
     except KeyboardInterrupt:
         if wanted.carried and carrying.find(shop) is not None:
-            raise _interrupted_handover(image) from None
+            raise _interrupted_handover(wanted, image) from None
         if timeline.first("started") and not wanted.carried:
             raise _interrupted(image) from None
         raise
 
 
-def _interrupted_handover(image: Image) -> GoldenError:
+def _interrupted_handover(wanted: Wish, image: Image) -> GoldenError:
+    again = f"./invoke promote --ami {image.id} goes on; ./invoke rollback carries today's rows back"
+    if wanted.move is not None:
+        again = f"./invoke db.migrate --to {wanted.move.to} goes on"
     return GoldenError(
         "interrupted while the new instance was watched",
         state="It serves, with every row; the one before it stands beside it with its writes stopped.",
-        next=f"./invoke promote --ami {image.id} goes on; ./invoke rollback carries today's rows back",
+        next=again,
         exit_code=130,
     )
 

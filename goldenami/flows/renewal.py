@@ -83,7 +83,8 @@ def _exchange(shop: Shop, run: Run, claim: Held, found: Preflight, version: int,
     assert image is not None
     watch = Watch(shop, run, version, timeline, began=_now(shop), old=tuple(m.id for m in group.members))
     with shop.progress.phase(f"replacing the instance of {group.name}, with its rows"):
-        reason = Replacement(shop, claim, watch, timeline, group, version, found.wish.watch).forward()
+        exchange = Replacement(shop, claim, watch, timeline, group, version, found.wish.watch, found.wish.move)
+        reason = exchange.forward()
     if not reason:
         return ""
     state = "The instance before it serves, with every row. The production parameter is untouched."

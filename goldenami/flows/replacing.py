@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from goldenami.flows import carrying, ground, settling, volume
+from goldenami.flows import carrying, ground, moving, settling, volume
 from goldenami.flows.claims import Held
 from goldenami.flows.shop import Shop
 from goldenami.flows.watching import Watch
 from goldenami.values.errors import AwsError, GateError, GoldenError
-from goldenami.values.handover import Handover
+from goldenami.values.handover import Handover, Move
 from goldenami.values.scene import Group, Member
 from goldenami.values.summary import seconds
 from goldenami.values.timeline import Event, Timeline
@@ -37,6 +37,7 @@ class Replacement:
     group: Group
     version: int
     seconds: float
+    move: Move | None = None
 
     def forward(self) -> str:
         """Bring the new instance to serve with the rows of the old one.
@@ -54,14 +55,17 @@ class Replacement:
             version=self.version,
             max=self.group.max,
             suspended=self.group.suspended,
-            by=carrying.way(self.shop),
+            by="backup" if self.move else carrying.way(self.shop),
+            move=self.move,
         )
         carrying.note(self.shop, handover)
         self._tell("started", f"{old.id} is to be replaced, its rows carried over")
         try:
+            moving.prepare(self.shop, handover)
             new = self._launch(handover)
             handover = carrying.note(self.shop, handover.at("launching", new.id))
             self._prove(new)
+            moving.check(self.shop, handover)
             # Its service is about to be stopped, which is no reason for the group to replace the old instance.
             groups.suspend(self.shop.aws, self.group.name, settling.BY_ITSELF)
             carried = carrying.carry(self.shop, self.claim, handover)

@@ -119,4 +119,5 @@ def _wish(shop: Shop, scene: Scene, choice: Choice, options: Options) -> Wish:
         unverified=False,
         alarms=shop.recipe.promote.alarms,
         carried=shop.recipe.database.on_instance,
+        home=shop.recipe.database.mode,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goldenami.flows import carrying, scenery, volume
+from goldenami.flows import carrying, moving, scenery, volume
 from goldenami.flows.shop import Shop
 from goldenami.values.handover import Handover
 from goldenami.values.scene import Group
@@ -71,7 +71,9 @@ def abandon(shop: Shop, handover: Handover) -> None:
     """Before the rows have arrived: the source serves on, and what was launched goes."""
     if handover.step == "moving":
         carrying.give_back(shop, handover)
-    for one in instances.launched_with(shop.aws, token(handover)):
+    there = instances.launched_with(shop.aws, token(handover))
+    moving.undo(shop, handover, [one.id for one in there])
+    for one in there:
         instances.terminate(shop.aws, shop.clock, one.id)
     group = groups.get(shop.aws, shop.names.group)
     if group is not None:
@@ -94,6 +96,8 @@ def finish(shop: Shop, handover: Handover) -> None:
     elif targets := balancers.get_target_group(shop.aws, shop.names.target_group):
         balancers.register(shop.aws, targets, handover.target)
         balancers.deregister(shop.aws, shop.clock, targets, handover.source)
+    if handover.back:
+        moving.undo(shop, handover, [handover.source])
     instances.terminate(shop.aws, shop.clock, handover.source)
     carrying.forget(shop)
 
@@ -121,4 +125,6 @@ def _release(shop: Shop, group: Group, handover: Handover) -> None:
     """Let the group do again what it did by itself before."""
     if group.max != handover.max:
         groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": handover.max})
-    groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in handover.suspended])
+    groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in handover.alone])
+    if missing := [p for p in handover.alone if p not in (*BY_ITSELF, *group.suspended)]:
+        groups.suspend(shop.aws, group.name, missing)

@@ -34,8 +34,23 @@ def reading(place: Place) -> list[Statement]:
 
 def exchange(place: Place) -> list[Statement]:
     """Replace the one instance that keeps its rows itself, outside of an instance refresh; nothing in other modes."""
-    if not place.recipe.database.on_instance:
-        return []
+    return _exchange(place) if place.recipe.database.on_instance else []
+
+
+def migrate(place: Place) -> list[Statement]:
+    """The same whatever the recipe says by now; and tell the instances where the new home is, and let them read that."""
+    web = [place.arn("iam", f"{kind}/{place.names.web}", region=False) for kind in ("role", "instance-profile")]
+    verbs = ("AddRoleToInstanceProfile", "CreateInstanceProfile", "CreateRole", "GetInstanceProfile", "PutRolePolicy")
+    host = place.recipe.database.host_parameter
+    told = ["ssm:DeleteParameter", "ssm:GetParameter", "ssm:PutParameter"]
+    return [
+        *_exchange(place),
+        allow("Role", [f"iam:{verb}" for verb in verbs], web),
+        *([allow("Home", told, place.arn("ssm", f"parameter{host}"))] if host else []),
+    ]
+
+
+def _exchange(place: Place) -> list[Statement]:
     name = place.recipe.image.name
     group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
     verbs = ("AttachInstances", "DetachInstances", "ResumeProcesses", "SuspendProcesses", "UpdateAutoScalingGroup")

@@ -21,6 +21,7 @@ class Kept:
         databases: Databases of users in the folders of the server, whether it answers or not.
         fenced: The handover that has stopped its writes; empty when they go on.
         volume: The volume that its data is on; empty where that is the root disk.
+        home: Where its image keeps data: `rds`, `instance`, …; empty where nobody could look.
     """
 
     instance: str
@@ -33,6 +34,7 @@ class Kept:
     databases: int = 0
     fenced: str = ""
     volume: str = ""
+    home: str = ""
 
     @property
     def holds(self) -> bool:
@@ -55,8 +57,7 @@ def refusals(recipe: Recipe, found: Sequence[Kept], major: int = 0) -> Iterator[
             what = f"{one.rows} row(s)" if one.answers else "a database whose server does not answer"
             yield (
                 f'{one.instance} keeps {what} of its own, although mode is "{recipe.database.mode}": they would be lost'
-                " (./invoke db.backup --own saves them, ./invoke db.restore puts them where the recipe says;"
-                " then ./invoke terminate lets that instance go)"
+                f" (./invoke db.migrate --to {recipe.database.mode} carries them over)"
             )
     if recipe.database.on_instance and len(found) > 1:
         yield (
@@ -66,7 +67,12 @@ def refusals(recipe: Recipe, found: Sequence[Kept], major: int = 0) -> Iterator[
 
 
 def _instance(one: Kept, major: int, *, volume: bool) -> Iterator[str]:
-    if not one.seen:
+    if one.home == "rds":
+        yield (
+            f"{one.instance} keeps its data on a server elsewhere, which one with a database of its own would not see"
+            " (./invoke db.migrate --to instance carries every row over)"
+        )
+    elif not one.seen:
         yield (
             f"nobody can look at the rows of {one.instance}: {one.why or 'it does not answer'}"
             " (it needs run_command = true under [fleet], ./invoke fleet.create, and its agent)"

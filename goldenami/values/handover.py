@@ -12,6 +12,29 @@ from typing import Literal
 
 Step = Literal["launching", "moving", "opened"]
 By = Literal["backup", "volume"]
+# A group must not replace an instance by itself that has the only copy of its rows.
+ALONE = ("AZRebalance", "ReplaceUnhealthy")
+
+
+@dataclass(frozen=True)
+class Move:
+    """Data gets another home on the way from one instance to the other.
+
+    Attributes:
+        to: The new home, as `[database] mode` says it.
+        left: The home before.
+        parameter: The parameter with the server's host name, where that is to change.
+        host: What it says from now on.
+        former: What it said before; empty where it did not exist.
+        replace: Whether rows that the new home holds may be replaced.
+    """
+
+    to: str
+    left: str
+    parameter: str = ""
+    host: str = ""
+    former: str = ""
+    replace: bool = False
 
 
 @dataclass(frozen=True)
@@ -27,6 +50,7 @@ class Handover:
         max: The group's maximum before; 0 where there is no group.
         suspended: The group's processes that were suspended before.
         by: How rows go: restored from a backup, or with the volume that they are on.
+        move: Where data moves on the way, if it does.
     """
 
     run: str
@@ -38,6 +62,7 @@ class Handover:
     max: int = 0
     suspended: tuple[str, ...] = ()
     by: By = "backup"
+    move: Move | None = None
 
     def text(self) -> str:
         """As the parameter holds it."""
@@ -51,6 +76,19 @@ class Handover:
     def truth(self) -> str:
         """The instance whose rows count."""
         return self.target if self.step == "opened" else self.source
+
+    @property
+    def alone(self) -> tuple[str, ...]:
+        """What the group must not do by itself once it is over."""
+        if self.move is None or self.back:
+            return self.suspended
+        others = tuple(process for process in self.suspended if process not in ALONE)
+        return others if self.move.to == "rds" else (*others, *ALONE)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether rows of the target may be replaced: always those of an instance that was launched, or left, for it."""
+        return self.move is None or self.back or self.move.replace
 
     @property
     def done(self) -> bool:
@@ -70,6 +108,7 @@ def parse(text: str) -> Handover | None:
     """A handover from its parameter; None when that holds anything else."""
     try:
         found = json.loads(text)
-        return Handover(**{**found, "suspended": tuple(found["suspended"])})
-    except (ValueError, TypeError, KeyError):
+        move = Move(**found["move"]) if found.get("move") else None
+        return Handover(**{**found, "suspended": tuple(found["suspended"]), "move": move})
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -18,6 +18,7 @@ LAYER = PREFIX + "layer"
 FINGERPRINT = PREFIX + "fingerprint"
 SOURCE_AMI = PREFIX + "source-ami"
 COMMIT = PREFIX + "commit"
+HOME = PREFIX + "database"
 VERIFIED = PREFIX + "verified"
 FAILED = PREFIX + "failed"
 # Kept whatever the policy says; found bad by people; deprecated by a prune; a snapshot whose image a prune deregisters.
@@ -70,6 +71,11 @@ class Image:
     def fingerprint(self) -> str:
         """Digest of everything that went in, or empty."""
         return self.tags.get(FINGERPRINT, "")
+
+    @property
+    def home(self) -> str:
+        """Where its instances keep their data: the recipe's `[database] mode` when it was baked; empty where nobody wrote it."""
+        return self.tags.get(HOME, "")
 
     @property
     def verified(self) -> bool:

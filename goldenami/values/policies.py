@@ -80,4 +80,5 @@ _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "db.list": (who, rows.reading),
     "db.verify": (who, rows.reading),
     "db.restore": (*_CHANGES, command, rows.vault),
+    "db.migrate": (*_CHANGES, commit, roll, command, rows.migrate),
 }

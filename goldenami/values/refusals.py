@@ -32,6 +32,13 @@ def refusals(wish: Wish, scene: Scene, version: int | None, roll: Preferences | 
         yield f"an instance refresh to {what} is under way ({active.id}, {active.percent} %); ./invoke rollback ends it"
     if roll is None:
         return
+    image = wish.image
+    if image is not None and image.home and wish.home and image.home != wish.home:
+        yield (
+            f'{image.name} ({image.id}) keeps its data in mode "{image.home}", and the recipe says "{wish.home}": its'
+            f' instances would not see the rows (bake again; or set mode = "{image.home}" under [database], and'
+            f" ./invoke db.migrate --to {image.home} carries every row over)"
+        )
     if wish.carried:  # one instance, outside of any instance refresh: none of what follows is needed
         if group.desired > 1:
             yield (

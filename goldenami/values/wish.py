@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from goldenami.values.handover import Move
 from goldenami.values.images import Image
 
 
@@ -23,6 +24,8 @@ class Wish:
         alarms: CloudWatch alarms that roll back.
         traffic: Percent of the requests that a trial beside the fleet takes first, step by step; none: no trial.
         carried: Whether the instance has the database, so that its rows are carried over to the one that replaces it.
+        home: Where the recipe says that data lives.
+        move: Where the rows go, when they are to get another home.
     """
 
     ami: str
@@ -35,3 +38,5 @@ class Wish:
     alarms: tuple[str, ...] = ()
     traffic: tuple[int, ...] = ()
     carried: bool = False
+    home: str = ""
+    move: Move | None = None

@@ -140,7 +140,7 @@ def unit(name: str, root: Path = ROOT) -> str:
 
 def data_script(recipe: Recipe, region: str, action: str, values: Mapping[str, object], root: Path = ROOT) -> str:
     """The script that looks after the database on an instance: what it keeps, backups, their way back."""
-    given = {"bucket": "", "prefix": "", "result": "", "replace": "", **values, "action": action}
+    given = dict.fromkeys(("bucket", "prefix", "result", "replace", "home", "host"), "") | {**values, "action": action}
     return _text("data.sh.j2", {**context(recipe, "app", region, ""), **given}, root)
 
 

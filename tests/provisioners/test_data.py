@@ -26,6 +26,7 @@ ROWS = """
 CREATE TABLE entries (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text, at timestamptz DEFAULT now(), f float8);
 INSERT INTO entries (name, f) SELECT 'row ' || n || E' 한글\\n''"', random() FROM generate_series(1, 500) AS n;
 CREATE TABLE t (t text, goldenami text); INSERT INTO t VALUES ('a', NULL), ('a', NULL), (NULL, '');
+CREATE TABLE lines (t text); INSERT INTO lines VALUES ('COMMIT;'), (''), ('-- x'), ('COMMIT;'), ('BEGIN;');
 CREATE TABLE parts (n int) PARTITION BY LIST (n);
 CREATE TABLE part1 PARTITION OF parts FOR VALUES IN (1); INSERT INTO parts VALUES (1);
 CREATE SCHEMA "Odd one"; CREATE TABLE "Odd one"."T x" (x bytea); INSERT INTO "Odd one"."T x" VALUES ('\\x00ff');
@@ -59,7 +60,8 @@ class Machine:
         self.program("runuser", 'while [[ $1 != -- ]]; do shift; done; shift; exec "$@"')
         self.program(
             "systemctl",
-            f'echo "$*" >>{self.calls}\n[[ $1 != show-environment ]] || echo AWS_ENDPOINT_URL={bucket.endpoint}',
+            f'echo "$*" >>{self.calls}\n[[ $1 != show-environment ]] || echo AWS_ENDPOINT_URL={bucket.endpoint}\n'
+            f'[[ "$*" != "show guestbook-database.service --property Environment --value" ]] || cat {folder}/unit 2>/dev/null',
         )
         # The service's health is not this script's matter here; everything else goes to the real curl.
         self.program("curl", f'case "$*" in *:8080/health*) exit 0 ;; esac\nexec {shutil.which("curl")} "$@"')
@@ -296,7 +298,7 @@ def test_a_dump_that_is_replaced_while_it_is_read_is_refused(machine: Machine) -
 
 def test_looking_counts_what_users_wrote(machine: Machine) -> None:
     found = machine.ok("look")
-    assert (found["answers"], found["rows"]) == (True, 506)
+    assert (found["answers"], found["rows"]) == (True, 511)
     emptied(machine)
     assert machine.ok("look")["rows"] == 0
 
@@ -324,7 +326,7 @@ def test_rows_of_a_server_elsewhere_are_saved_and_put_back_as_its_owner(machine:
     machine.program("ssm-parameter", f"case $1 in */host) printf {host} ;; *) printf known ;; esac")
     machine.ok("backup")
     before = machine.seen()
-    assert before.rows == 505
+    assert before.rows == 510
     assert "holds rows; --replace" in machine.red("restore")
     machine.cluster.sql("DELETE FROM entries WHERE id > 7", "guestbook")
     machine.ok("restore", replace="yes")
@@ -332,6 +334,104 @@ def test_rows_of_a_server_elsewhere_are_saved_and_put_back_as_its_owner(machine:
     assert machine.restored().sequences == before.sequences
     machine.ok("adopt", replace="yes")
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
+
+
+@pytest.fixture
+def server(machine: Machine) -> Machine:
+    """The same machine, of an image that has its data on a server elsewhere: the owner's database `guestbook`."""
+    host = f"127.0.0.1:{machine.cluster.port}"
+    machine.program("ssm-parameter", f"case $1 in */host) printf {host} ;; *) printf known ;; esac")
+    machine.changes = {**RDS, "database.tls": "disable"}
+    return machine
+
+
+def moved(server: Machine) -> Fingerprint:
+    """A backup of a database as an instance has it; what there is of it on the server then is an image's empty schema."""
+    server.cluster.sql("ALTER TABLE entries OWNER TO guestbook", "guestbook")
+    server.ok("fence", home="instance")
+    server.ok("backup", home="instance")
+    server.ok("open", home="instance")
+    server.cluster.sql("DROP DATABASE guestbook WITH (FORCE)")
+    server.cluster.sql("CREATE DATABASE guestbook OWNER guestbook ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0")
+    server.cluster.sql("CREATE EXTENSION pgcrypto; COMMENT ON EXTENSION pgcrypto IS 'of the server'", "guestbook")
+    schema = (
+        "CREATE TABLE entries (id bigint PRIMARY KEY); CREATE TABLE newer (n int); CREATE VIEW v AS SELECT FROM newer"
+    )
+    server.cluster.sql(f"SET ROLE guestbook; {schema}", "guestbook")
+    return server.seen()
+
+
+def test_a_server_elsewhere_gets_the_rows_of_an_instance_whole(server: Machine) -> None:
+    before = moved(server)
+    assert json.loads(server.object("seen.json"))["mode"] == "instance"
+    server.ok("restore")
+    assert (server.restored().tables, server.restored().sequences) == (before.tables, before.sequences)
+    assert server.ok("survey")["void"] == "guestbook/backups/b1", "it does not count before it is adopted"
+    server.ok("restore"), "and whoever died here may begin again"
+    server.ok("adopt")
+    found = server.ok("survey")
+    assert (found["void"], found["rows"], found["owner"], found["foreign"]) == ("", 511, "guestbook", [])
+    assert "RED" in server.red("adopt"), "there is nothing to adopt twice"
+    assert "holds rows; --replace" in server.red("restore")
+    server.ok("open")
+    assert server.cluster.login("guestbook", "known", "guestbook")
+    # Rows that went back are marked; the next attempt may replace them.
+    server.ok("leave")
+    assert server.ok("survey")["void"] == "guestbook/backups/b1"
+    server.ok("restore")
+
+
+def test_rows_that_another_put_there_always_count(server: Machine) -> None:
+    moved(server)
+    server.cluster.sql("INSERT INTO newer VALUES (1)", "guestbook")
+    assert "holds rows; --replace" in server.red("restore")
+    server.ok("leave")
+    assert server.ok("survey")["void"] == ""
+
+
+def test_what_comes_out_differently_on_a_server_elsewhere_is_taken_back(server: Machine) -> None:
+    moved(server)
+    path = "/kept/guestbook/backups/b1/seen.json"
+    seen = json.loads(server.bucket.objects[path])
+    seen["fingerprint"]["tables"]["public.entries"] = [499, "1"]
+    server.bucket.objects[path] = json.dumps(seen).encode()
+    server.ok("restore")
+    assert server.restored().tables["public.entries"][0] == 500, "what the caller compares"
+    found = server.ok("survey")
+    assert (found["rows"], found["void"]) == (0, "")
+    assert server.cluster.sql("SELECT count(*) FROM newer", "guestbook") == "0", "it is as it was"
+    assert "nothing" not in server.red("adopt")
+
+
+def test_a_machine_does_what_its_own_image_says(machine: Machine) -> None:
+    machine.changes = {**RDS, "database.tls": "disable"}
+    assert machine.ok("look")["home"] == "rds", "where nothing else is known, the recipe's"
+    unit = machine.folder / "unit"
+    unit.write_text("AWS_REGION=r DB_NAME=guestbook DB_USER=guestbook DB_PASSWORD_PARAMETER=/p APP_SCHEMA=schema.sql\n")
+    assert machine.ok("look")["home"] == "instance"
+    machine.ok("backup")
+    assert machine.seen().rows == 510, "a partition's row once"
+    machine.changes = {}
+    unit.write_text(
+        "DB_NAME=guestbook DB_PASSWORD_PARAMETER=/p DB_MODE=rds DB_HOST_PARAMETER=/h DB_PORT=1 DB_SSLMODE=disable\n"
+    )
+    assert machine.ok("look")["home"] == "rds"
+    emptied(machine)
+    machine.cluster.sql("ALTER TABLE entries OWNER TO guestbook", "guestbook")
+    host = f"127.0.0.1:{machine.cluster.port}"
+    machine.program("ssm-parameter", f"case $1 in /h) printf {host} ;; /p) printf known ;; esac")
+    assert machine.ok("survey")["major"] == int(machine.cluster.sql("SHOW server_version_num")) // 10000
+
+
+def test_a_new_home_says_what_is_in_the_way(server: Machine) -> None:
+    elsewhere = {"home": "rds", "host": f"127.0.0.1:{server.cluster.port}"}
+    server.changes = {}
+    server.program("ssm-parameter", "printf unknown")
+    assert "password authentication failed" in server.run("survey", **elsewhere).stderr
+    server.program("ssm-parameter", "printf known")
+    server.cluster.sql("DROP DATABASE guestbook WITH (FORCE)")
+    assert 'database "guestbook" does not exist' in server.run("survey", **elsewhere).stderr
+    assert "Connection refused" in server.run("survey", home="rds", host="127.0.0.1:1").stderr
 
 
 @pytest.mark.parametrize("changes", [{}, RDS])

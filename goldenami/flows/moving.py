@@ -1,0 +1,65 @@
+"""What a move of the data to another home takes beside the rows: the role, the server's host name, the old rows set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from goldenami.flows import backup, carrying, custody, ground
+from goldenami.flows.shop import Shop
+from goldenami.values.errors import GateError, GoldenError
+from goldenami.values.handover import Handover
+from goldenami.walls.aws import parameters
+
+
+def prepare(shop: Shop, handover: Handover) -> None:
+    """Before the new instance is launched: it has to find the new home. Nothing that serves reads any of this."""
+    move = handover.move
+    if move is None:
+        return
+    if move.to == "rds":  # the other way round the old instance still needs what the recipe names no more
+        ground.ensure_role(shop)
+    if move.parameter:
+        parameters.overwrite(shop.aws, move.parameter, move.host)
+        shop.progress.say(f"{move.parameter} says {move.host}, and said {move.former or 'nothing'}")
+
+
+def check(shop: Shop, handover: Handover) -> None:
+    """Before anybody's writes stop: the new instance really lives where the data is to go, and what is there is saved.
+
+    Raises:
+        GateError: It does not, or what is there cannot be saved.
+    """
+    move, new = handover.move, handover.target
+    if move is None:
+        return
+    found = custody.ask(shop, new, "look")["home"]
+    if found != move.to:
+        raise GateError(f'{new} keeps its data in mode "{found}", not "{move.to}": the image was baked for that')
+    if move.replace:
+        custody.ensure_vault(shop)
+        former = backup.take(shop, new, f"{handover.run}-before", f"before db.migrate --to {move.to}")
+        shop.progress.say(f"what the new home holds is in the backup {former.id}")
+
+
+def undo(shop: Shop, handover: Handover, launched: Sequence[str]) -> None:
+    """The data stays, or is again, where it was: what has arrived in the new home is marked as out of date. Safe to repeat."""
+    move = handover.move
+    if move is None:
+        return
+    if move.to == "rds" and handover.step != "launching":
+        for instance in launched:
+            try:
+                custody.ask(shop, instance, "leave", backup=carrying.backup_id(handover))
+            except GoldenError as error:
+                shop.progress.say(
+                    f"{instance} cannot say whether rows are left in the new home ({error.message}); if so, the next"
+                    " ./invoke db.migrate refuses them unless --replace is given"
+                )
+    now = parameters.get(shop.aws, move.parameter) if move.parameter else None
+    if now is None or now.value != move.host:
+        return
+    if move.former:
+        parameters.overwrite(shop.aws, move.parameter, move.former)
+    else:
+        parameters.delete(shop.aws, move.parameter)
+    shop.progress.say(f"{move.parameter} says {move.former or 'nothing'} again")

@@ -1,0 +1,255 @@
+"""Data moves to another home under a writer that never stops: every acknowledged row is there exactly once, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud import postgres
+from tests.e2e import test_rows, workspace
+from tests.e2e.cases import few
+from tests.e2e.relay import Relay
+from tests.e2e.service import ILL, QUICK, Service, _unit
+from tests.e2e.test_promote_crash import killed
+from tests.e2e.workspace import Workspace, colleague
+from tests.e2e.writer import Writer, entries
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.data,
+    pytest.mark.skipif(postgres.obstacle() is not None, reason=str(postgres.obstacle())),
+]
+
+ILL["dies later"] = _unit("RuntimeMaxSec=25s")
+HOST, PASSWORD = "/guestbook/production/db/host", "/guestbook/production/db/password"
+
+
+@dataclass
+class Homes:
+    """A fleet of one whose rows are on it, a server elsewhere, and a checkout for each of the two."""
+
+    here: Service
+    there: Service
+    host: str
+    password: str
+
+    def sql(self, text: str) -> str:
+        """As the database's owner on the server."""
+        place = f"host={self.host} user=guestbook dbname=guestbook sslmode=require"
+        env = {"PGPASSWORD": self.password, "PATH": "/usr/bin:/bin"}
+        done = subprocess.run(["psql", "-XqtA", place, "-c", text], capture_output=True, text=True, env=env, check=True)
+        return done.stdout.strip()
+
+    def parameter(self) -> str:
+        return str(self.here.client("ssm").get_parameter(Name=HOST)["Parameter"]["Value"])
+
+    def set_password(self, text: str) -> None:
+        rds = self.here.client("rds")
+        rds.modify_db_instance(DBInstanceIdentifier="elsewhere", MasterUserPassword=text, ApplyImmediately=True)
+        available(rds)
+
+    def back(self) -> None:
+        """The rows go home, where they are not: to the instance's own disk."""
+        if self.here.status()["instances"] and self.there.pointer() != self.here.good:
+            self.there.resize(1)
+            self.here.shop.ok("db.migrate", "--to", "instance", "--ami", self.here.good)
+
+
+def available(rds: Any) -> str:
+    """Wait for the server; its address."""
+    deadline = time.monotonic() + 60
+    while True:
+        told = rds.describe_db_instances(DBInstanceIdentifier="elsewhere")["DBInstances"][0]
+        if told["DBInstanceStatus"] == "available":
+            return str(told["Endpoint"]["Address"])
+        assert time.monotonic() < deadline, told["DBInstanceStatus"]
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def homes(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homes]:
+    folder = tmp_path_factory.mktemp("migrate")
+    here = colleague(shop, folder / "here")
+    for old, new in QUICK.items():
+        here.edit("golden.toml", old, new)
+    ssm, rds = shop.client("ssm"), shop.client("rds")
+    password = ssm.get_parameter(Name=PASSWORD, WithDecryption=True)["Parameter"]["Value"]
+    rds.create_db_instance(
+        DBInstanceIdentifier="elsewhere", DBInstanceClass="db.t4g.micro", Engine="postgres", AllocatedStorage=20,
+        MasterUsername="guestbook", MasterUserPassword=password, DBName="guestbook", StorageEncrypted=True,
+    )  # fmt: skip
+    there = colleague(here, folder / "there")
+    there.edit("golden.toml", 'mode = "instance"', f'mode = "rds"\nhost_parameter = "{HOST}"')
+    there.edit("golden.toml", "[instance]", f'[[parameters]]\nname = "{HOST}"\nvalue = "not-yet.example"\n\n[instance]')
+    there.edit("golden.toml", "max = 1 ", "max = 3 ")
+    image = there.ok("bake").strip()
+    address = here.ok("fleet.create", "--ami", baked).strip().removeprefix("http://")
+    found = Homes(Service(here, baked, address), Service(there, image, address), available(rds), password)
+    yield found
+    found.back()
+    here.ok("fleet.destroy", "--yes")
+    found.there.forget()
+    shop.client("ec2").deregister_image(ImageId=image, DeleteAssociatedSnapshots=True)
+    rds.delete_db_instance(DBInstanceIdentifier="elsewhere", SkipFinalSnapshot=True)
+    ssm.delete_parameter(Name=HOST)
+    assert here.leftovers() == []
+
+
+@pytest.fixture
+def at_home(homes: Homes) -> Homes:
+    """The rows are on the instance."""
+    homes.back()
+    test_rows.settled(homes.here, homes.here.good)
+    return homes
+
+
+def settled(homes: Homes, image: str, size: int = 1) -> None:
+    """All instances are of this image and serve from the server elsewhere, everything agrees, nothing is left of a handover."""
+    service = homes.there
+    assert service.running() == [image] * size
+    assert service.pointer() == image
+    status = service.status()
+    assert (status["disagreements"], status["claim"]) == ([], None)
+    names = [p["Name"] for p in service.client("ssm").describe_parameters()["Parameters"]]
+    assert "/goldenami/guestbook/handover" not in names
+    group = service.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
+    assert [p["ProcessName"] for p in group["SuspendedProcesses"]] == []
+    assert homes.parameter() == homes.host
+    assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_void'") == "0"
+    assert int(homes.sql("SELECT count(*) FROM entries")) == len(entries(service.address))
+
+
+def test_rows_move_to_a_server_elsewhere_where_a_fleet_may_grow(at_home: Homes) -> None:
+    homes, there = at_home, at_home.there
+    migrate = ("db.migrate", "--to", "rds", "--host", homes.host)
+    refused = homes.here.shop.invoke(*migrate)
+    assert refused.returncode == 5
+    assert 'set mode = "rds" under [database]' in refused.stderr
+    refused = there.shop.invoke("promote", "--ami", there.good)
+    assert refused.returncode == 5
+    assert "./invoke db.migrate --to rds carries them over" in refused.stderr
+    homes.set_password("of-somebody-else")
+    refused = there.shop.invoke(*migrate)
+    assert refused.returncode == 5
+    assert "the new home cannot be used" in refused.stderr
+    assert "password authentication failed" in refused.stderr
+    homes.set_password(homes.password)
+    homes.sql("CREATE TABLE theirs (n int); INSERT INTO theirs VALUES (1)")
+    refused = there.shop.invoke(*migrate)
+    assert "holds 1 row(s) already; --replace" in refused.stderr
+    homes.sql("DROP TABLE theirs")
+    test_rows.settled(homes.here, homes.here.good)
+    assert homes.parameter() != homes.host, "nothing was touched"
+
+    with Writer(there.address) as writer:
+        told = json.loads(there.shop.ok(*migrate, "--plan", "--json"))
+        assert (told["refusals"], told["host"], told["target"]["rows"]) == ([], homes.host, 0)
+        assert there.shop.ok(*migrate).strip() == there.good
+        after = len(writer.acknowledged)
+        settled_by = time.monotonic() + 30
+        while len(writer.acknowledged) <= after:
+            assert time.monotonic() < settled_by, "it goes on"
+            time.sleep(0.1)
+    settled(homes, there.good)
+    writer.check()
+    print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    again = there.shop.invoke(*migrate, "--ami", there.good)
+    assert again.returncode == 0, again.stderr
+    assert "unchanged" in again.stderr
+
+    # Now the fleet may grow, and is renewed by instance refreshes while everybody writes.
+    there.shop.ok("fleet.create")
+    there.resize(2)
+    image = there.image("well")
+    with Writer(there.address) as writer:
+        there.shop.ok("promote", "--ami", image)
+        settled(homes, image, 2)
+        assert there.shop.ok("rollback").strip() == there.good
+    settled(homes, there.good, 2)
+    writer.check()
+    assert writer.refused == []
+
+
+@pytest.mark.long
+def test_the_way_back_is_a_migration_as_well(homes: Homes) -> None:
+    homes.back()
+    with Writer(homes.there.address) as writer:
+        homes.there.shop.ok("db.migrate", "--to", "rds", "--host", homes.host, "--ami", homes.there.good)
+        settled(homes, homes.there.good)
+        homes.back()
+    test_rows.settled(homes.here, homes.here.good)
+    writer.check()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["unit fails", "dies later"])
+def test_an_image_that_is_bad_in_the_new_home_costs_no_row(at_home: Homes, kind: str) -> None:
+    homes, before = at_home, at_home.parameter()
+    image = homes.there.image(kind)
+    with Writer(homes.there.address) as writer:
+        done = homes.there.shop.invoke(
+            "db.migrate", "--to", "rds", "--host", homes.host, "--ami", image, "--watch", "40s"
+        )
+        assert done.returncode == 5, done.stderr[-3000:]
+        assert "The instance before it serves, with every row" in done.stderr
+    test_rows.settled(homes.here, homes.here.good)
+    assert homes.parameter() == before
+    writer.check()
+    if kind == "unit fails":
+        assert (writer.refused, writer.unsure) == ([], [])
+    else:
+        assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_void'") == "1"
+
+
+CALLS: dict[str, Callable[[str, str], bool]] = {
+    **{name: call for name, call in test_rows.CALLS.items() if name not in ("suspended",)},
+    "host": lambda name, body: name == "PutParameter" and HOST in body,
+    "looked": lambda name, body: name == "SendCommand" and "action=look" in body,
+    "default": lambda name, _: name == "ModifyLaunchTemplate",
+}
+
+
+@pytest.fixture
+def relayed(homes: Homes, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
+    """Another checkout whose calls all go through a relay."""
+    info = homes.there.shop.cloud()
+    with Relay(info["endpoint"]) as relay:
+        other = workspace.colleague(homes.there.shop, tmp_path / "relayed")
+        other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
+        other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
+        other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}
+        yield other, relay
+
+
+@pytest.mark.parametrize("call", few(CALLS, "opened"))
+def test_killed_at_any_step_the_same_command_finishes_it(
+    at_home: Homes, relayed: tuple[Workspace, Relay], call: str
+) -> None:
+    homes, (shop, relay) = at_home, relayed
+    migrate = ("db.migrate", "--to", "rds", "--host", homes.host, "--ami", homes.there.good)
+    with Writer(homes.there.address) as writer:
+        killed(shop, relay, CALLS[call], *migrate)
+        shop.ok(*migrate)
+    settled(homes, homes.there.good)
+    writer.check()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("call", ["fenced", "open"])
+def test_killed_before_the_rows_have_arrived_a_rollback_takes_it_back(
+    at_home: Homes, relayed: tuple[Workspace, Relay], call: str
+) -> None:
+    homes, (shop, relay), before = at_home, relayed, at_home.parameter()
+    with Writer(homes.there.address) as writer:
+        killed(shop, relay, CALLS[call], "db.migrate", "--to", "rds", "--host", homes.host, "--ami", homes.there.good)
+        assert shop.ok("rollback").strip() == homes.here.good
+    test_rows.settled(homes.here, homes.here.good)
+    assert homes.parameter() == before
+    writer.check()
