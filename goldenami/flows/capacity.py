@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from goldenami.flows import ground, guard
@@ -61,11 +62,14 @@ def ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
     there = groups.get(shop.aws, names.group)
     if there is not None:
         _refuse_to_shrink(shop, there)
+        held = _holding(shop, there)
+        if held:  # a second instance would have another truth
+            settings |= {"MinSize": there.min, "MaxSize": there.max}
         if there.number is None:  # $Latest or $Default cannot be rolled back: name the version that it means now
             number = template.latest if there.version == "$Latest" else template.default
             settings["LaunchTemplate"] = {"LaunchTemplateId": template.id, "Version": str(number)}
         groups.update(shop.aws, settings)
-        _keep_instances(shop, there)
+        _keep_instances(shop, there, held)
         return
     settings |= {
         "DesiredCapacity": fleet.desired,
@@ -75,7 +79,7 @@ def ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
     if target_group:
         settings["TargetGroupARNs"] = [target_group]
     groups.create(shop.aws, settings)
-    _keep_instances(shop, None)
+    _keep_instances(shop, None, ())
 
 
 def _refuse_to_shrink(shop: Shop, group: Group) -> None:
@@ -94,7 +98,16 @@ def _refuse_to_shrink(shop: Shop, group: Group) -> None:
         )
 
 
-def _keep_instances(shop: Shop, group: Group | None) -> None:
+def _holding(shop: Shop, group: Group) -> list[str]:
+    """The instances that may hold rows on their own disk although the recipe has data elsewhere: they are yet to be moved."""
+    database = shop.recipe.database
+    if (database.on_instance and not database.on_volume) or not set(_REPLACES) & set(group.suspended):
+        return []
+    found = guard.look(shop, [m.id for m in group.members])
+    return [one.instance for one in found if (one.holds and not one.volume) or not one.seen]
+
+
+def _keep_instances(shop: Shop, group: Group | None, held: Sequence[str]) -> None:
     """Where the instance has the database, the group must not replace it by itself: the new one would have no rows.
 
     With a volume it would have them all: it takes it at boot, so the group may mend itself.
@@ -103,10 +116,10 @@ def _keep_instances(shop: Shop, group: Group | None) -> None:
     if shop.recipe.database.on_instance and not shop.recipe.database.on_volume:
         groups.suspend(shop.aws, shop.names.group, [p for p in _REPLACES if p not in suspended])
         return
-    found = guard.look(shop, [m.id for m in group.members]) if group and set(_REPLACES) & set(suspended) else []
-    if held := [one.instance for one in found if (one.holds and not one.volume) or not one.seen]:
+    if held:
         shop.progress.say(
-            f"{', '.join(held)} may hold rows, so the group still must not replace it by itself (docs/data.md)"
+            f"{', '.join(held)} may hold rows, so the group keeps its size and must not replace it by itself"
+            f" (./invoke db.migrate --to {shop.recipe.database.mode})"
         )
         return
     groups.resume(shop.aws, shop.names.group, [p for p in _REPLACES if p in suspended])
