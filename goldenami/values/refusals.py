@@ -32,13 +32,9 @@ def refusals(wish: Wish, scene: Scene, version: int | None, roll: Preferences | 
         yield f"an instance refresh to {what} is under way ({active.id}, {active.percent} %); ./invoke rollback ends it"
     if roll is None:
         return
-    image = wish.image
-    if image is not None and image.home and wish.home and image.home != wish.home:
-        yield (
-            f'{image.name} ({image.id}) keeps its data in mode "{image.home}", and the recipe says "{wish.home}": its'
-            f' instances would not see the rows (bake again; or set mode = "{image.home}" under [database], and'
-            f" ./invoke db.migrate --to {image.home} carries every row over)"
-        )
+    if other := _other_home(wish):
+        yield other
+        return
     if wish.carried:  # one instance, outside of any instance refresh: none of what follows is needed
         if group.desired > 1:
             yield (
@@ -54,6 +50,22 @@ def refusals(wish: Wish, scene: Scene, version: int | None, roll: Preferences | 
             f"{group.name} has no room to launch before it terminates: desired {group.desired}, max {group.max}"
             f" (raise [fleet] max to {group.desired + 1} and run ./invoke fleet.create)"
         )
+
+
+def _other_home(wish: Wish) -> str:
+    """Why instances of this image would not see the rows; empty where they do."""
+    image = wish.image
+    if image is None or not image.home or wish.move is not None:
+        return ""
+    told = f'{image.name} ({image.id}) keeps its data in mode "{image.home}"'
+    if wish.former and wish.former != image.home:
+        return (
+            f'{told}, and what runs now in "{wish.former}": its instances would not see the rows'
+            f" (./invoke db.migrate --to {image.home} carries every row over)"
+        )
+    if wish.home and wish.home != image.home:
+        return f'{told}, and the recipe says "{wish.home}": bake again, or set mode = "{image.home}" under [database]'
+    return ""
 
 
 def _image_refusals(wish: Wish, source: TemplateVersion | None) -> Iterator[str]:

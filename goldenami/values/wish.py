@@ -25,6 +25,7 @@ class Wish:
         traffic: Percent of the requests that a trial beside the fleet takes first, step by step; none: no trial.
         carried: Whether the instance has the database, so that its rows are carried over to the one that replaces it.
         home: Where the recipe says that data lives.
+        former: Where the image that runs now keeps them; empty where it does not say.
         move: Where the rows go, when they are to get another home.
     """
 
@@ -39,4 +40,5 @@ class Wish:
     traffic: tuple[int, ...] = ()
     carried: bool = False
     home: str = ""
+    former: str = ""
     move: Move | None = None

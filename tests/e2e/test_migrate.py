@@ -134,7 +134,7 @@ def test_rows_move_to_a_server_elsewhere_where_a_fleet_may_grow(at_home: Homes) 
     assert 'set mode = "rds" under [database]' in refused.stderr
     refused = there.shop.invoke("promote", "--ami", there.good)
     assert refused.returncode == 5
-    assert "./invoke db.migrate --to rds carries them over" in refused.stderr
+    assert "./invoke db.migrate --to rds carries every row over" in refused.stderr
     homes.set_password("of-somebody-else")
     refused = there.shop.invoke(*migrate)
     assert refused.returncode == 5

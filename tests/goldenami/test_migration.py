@@ -131,7 +131,11 @@ def test_an_image_of_another_home_is_not_promoted() -> None:
     verified = replace(IMAGE, tags={**IMAGE.tags, tags.VERIFIED: "now"})
     wish = Wish("ami-1", verified, {"ImageId": "ami-1"}, home="instance", carried=True)
     (told,) = [reason for reason in plan(wish, scene).refusals if "mode" in reason]
+    assert 'the recipe says "instance": bake again, or set mode = "rds"' in told
+    (told,) = plan(replace(wish, home="rds", former="instance", carried=False), scene).refusals
     assert "./invoke db.migrate --to rds carries every row over" in told
+    moving = replace(wish, home="rds", former="instance", move=MOVE)
+    assert plan(moving, scene).refusals == ()
     assert not [r for r in plan(replace(wish, home="rds"), scene).refusals if "mode" in r]
     old = replace(verified, tags={tags.VERIFIED: "now"})
     assert not [r for r in plan(replace(wish, image=old), scene).refusals if "mode" in r]
