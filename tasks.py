@@ -864,6 +864,7 @@ def db_restore(
     ami="the image that looks for its data there, by its id (default: the candidate)",
     version="the image, by its version, like v1.2",
     watch="how long the new instance is watched: 90s, 5m, 1h (default: the recipe's)",
+    create="make the server (an RDS DB instance) where it is missing",
     replace="rows that the new home holds may be replaced, after a backup of them",
     why="a word for the ledger",
     plan="say what is where and what would be done, and stop",
@@ -875,6 +876,7 @@ def db_migrate(
     ami: str = "",
     version: str = "",
     watch: str = "",
+    create: bool = False,
     replace: bool = False,
     why: str = "",
     plan: bool = False,
@@ -896,7 +898,7 @@ def db_migrate(
     wanted = Options(
         ami=ami, version=version, candidate=not (ami or version), watch=seconds(watch) if watch else None, why=why
     )
-    options, shop = flow.Options(to, wanted, host, replace), opened()
+    options, shop = flow.Options(to, wanted, host, replace, create), opened()
     (print if plan else say)(migrate_telling.page(shop, flow.look(shop, options), as_json=json and plan))
     if plan:
         return

@@ -197,6 +197,8 @@ def destroy(shop: Shop, *, lose_data: bool = False) -> list[str]:
             gone += [n for n in targets if balancers.delete_target_group(shop.aws, shop.clock, n)]
             if templates.delete(shop.aws, names.template):
                 gone.append(names.template)
+            if firewalls.find(shop.aws, names.data, vpc) is not None:
+                ground.ensure_data_firewall(shop, vpc, shut=True)
             # The instances' group names the balancer's as a source, so it goes first.
             gone += [n for n in (names.web, names.balancer_security) if firewalls.delete(shop.aws, shop.clock, n, vpc)]
             if roles.remove(shop.aws, names.web):

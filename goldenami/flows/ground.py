@@ -98,4 +98,15 @@ def ensure_firewalls(shop: Shop, place: Ground) -> tuple[str, str]:
     security = firewalls.ensure(
         shop.aws, names.web, place.vpc, f"goldenami {names.web}: instances", wanted, {**tags(shop), "Name": names.web}
     )
+    if firewalls.find(shop.aws, names.data, place.vpc) is not None:
+        ensure_data_firewall(shop, place.vpc)
     return security, entry
+
+
+def ensure_data_firewall(shop: Shop, vpc: str, *, shut: bool = False) -> str:
+    """The database server's security group, which lets exactly the fleet's instances in; nobody while the fleet is taken down."""
+    names = shop.names
+    web = None if shut else firewalls.find(shop.aws, names.web, vpc)
+    wanted = [Rule(shop.recipe.database.port, web)] if web else []
+    why = f"goldenami {names.data}: the database"
+    return firewalls.ensure(shop.aws, names.data, vpc, why, wanted, {**tags(shop), "Name": names.data})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from goldenami.flows import carrying, choosing, claims, custody, guard, logbook, promote, settling
+from goldenami.flows import carrying, choosing, claims, custody, guard, logbook, promote, server, settling
 from goldenami.flows.promote import Result
 from goldenami.flows.shop import Shop
 from goldenami.values import migration
@@ -16,7 +16,7 @@ from goldenami.values.errors import GateError, GoldenError, UsageError
 from goldenami.values.images import Image
 from goldenami.values.migration import Homes
 from goldenami.values.promotion import Preflight
-from goldenami.walls.aws import parameters
+from goldenami.walls.aws import groups, parameters
 
 HOMES = ("rds", "volume", "instance")
 
@@ -29,6 +29,7 @@ class Options:
     image: choosing.Options = field(default_factory=choosing.Options)
     host: str = ""
     replace: bool = False
+    create: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,21 @@ def look(shop: Shop, options: Options) -> Found:
     if options.to not in HOMES:
         raise UsageError(f"'{options.to}' is no home for data; expected one of {', '.join(HOMES)}", next="docs/data.md")
     wanted = replace(choosing.wish(shop, options.image), carried=True, traffic=(), canary=100)
-    found = promote.decide(shop, wanted)
     if carrying.find(shop) is not None:
-        return Found(found, Homes(options.to, ()), notes=found.plan.notes, unfinished=True)
-    image, group = wanted.image, found.scene.group
+        return Found(promote.decide(shop, wanted), Homes(options.to, ()), unfinished=True)
+    image, group = wanted.image, groups.get(shop.aws, shop.names.group)
     assert image is not None
     members = [m.id for m in group.members if not m.lifecycle.startswith(("Terminat", "Detach"))] if group else []
     homes = _survey(shop, options, members)
     if homes.there:
+        found = promote.decide(shop, wanted)
         return Found(found, homes, found.plan.refusals, found.plan.notes)
     parameter = shop.recipe.database.host_parameter
     step = migration.move(homes, parameter, _says(shop, parameter), replace=options.replace)
+    found = promote.decide(shop, replace(wanted, move=step))
     against = [*found.plan.refusals, *migration.refusals(shop.recipe, image, homes, replace=options.replace)]
     told = [*found.plan.notes, *migration.notes(image, homes, replace=options.replace)]
-    return Found(replace(found, wish=replace(wanted, move=step)), homes, tuple(against), tuple(told))
+    return Found(found, homes, tuple(against), tuple(told))
 
 
 def migrate(shop: Shop, options: Options) -> Result:
@@ -88,6 +90,10 @@ def migrate(shop: Shop, options: Options) -> Result:
     if found.homes.there:
         return _commit(shop, found, why)
     refuse(found)
+    if options.create:
+        options = replace(options, host=server.ensure(shop), create=False)
+        found = look(shop, options)
+        refuse(found)
 
     def again(shop: Shop, _instances: Sequence[str], _image: Image) -> None:
         refuse(look(shop, options))  # what was true before the claim was ours may not be any more
@@ -128,6 +134,8 @@ def _survey(shop: Shop, options: Options, members: Sequence[str]) -> Homes:
         source = migration.survey(custody.ask(shop, one, "survey"))
         if options.to != "rds" or shop.recipe.database.mode != "rds":
             return replace(homes, source=source)
+        if options.create:
+            return replace(homes, source=source, made=shop.names.data)
         host = options.host or _says(shop, shop.recipe.database.host_parameter)
         homes = replace(homes, source=source, host=host)
         if not host:

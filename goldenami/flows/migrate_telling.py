@@ -64,6 +64,12 @@ def steps(shop: Shop, found: Found) -> Iterator[str]:
     if homes.there:
         yield f"the data lives there already: what was promoted with it is committed ({shop.names.production})"
         return
+    if homes.made:
+        made = shop.recipe.database.server
+        yield (
+            f"the DB instance {homes.made} is made where it is missing: {made.instance_class}, {made.storage_gib} GiB, encrypted,"
+            " private, protected from deletion, open to the fleet alone; its endpoint goes into the parameter"
+        )
     if move is not None and move.parameter:
         yield f"{move.parameter} says {move.host} (now {move.former or 'nothing'}); nobody who serves reads it yet"
     yield f"a new instance is launched beside {shop.names.group}, and has to be healthy against the empty new home"

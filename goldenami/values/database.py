@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from goldenami.values.kinds import (
     BucketName,
+    DatabaseClass,
     DatabaseName,
     Frozen,
     ParameterName,
@@ -28,6 +29,39 @@ class DataVolume(Section):
         le=16384,
     )
     type: Literal["gp3", "gp2"] = key("gp3", means="Its EBS type.", expected='"gp3" or "gp2"', example="gp3")
+
+
+class Server(Section):
+    """The RDS server that `db.migrate --to rds --create` makes (`rds` only): encrypted, private, protected from deletion."""
+
+    instance_class: DatabaseClass = key(
+        "db.t4g.micro",
+        means="Its instance class.",
+        expected='an RDS instance class such as "db.t4g.micro"',
+        example="db.t4g.small",
+    )
+    storage_gib: int = key(
+        20,
+        means="Its storage (gp3).",
+        expected="a number of GiB from 20 to 65536",
+        example=20,
+        ge=20,
+        le=65536,
+    )
+    multi_az: bool = key(
+        False,
+        means="Whether a second server in another zone stands by, at twice the price.",
+        expected="true or false",
+        example=True,
+    )
+    backup_days: int = key(
+        7,
+        means="Days that RDS keeps its own backups, from which it goes back to any second of them.",
+        expected="a number of days from 1 to 35",
+        example=7,
+        ge=1,
+        le=35,
+    )
 
 
 class Database(Section):
@@ -82,6 +116,7 @@ class Database(Section):
     )
 
     volume: DataVolume = key(DataVolume(), means="The volume that holds the data (`volume` only).", example={})
+    server: Server = key(Server(), means="The server that db.migrate can make (`rds` only).", example={})
 
     @property
     def on_instance(self) -> bool:

@@ -40,6 +40,11 @@ def _server(recipe: Recipe) -> Iterator[Problem]:
             if name in database.model_fields_set:
                 got = 'one; remove it, or set mode = "rds"'
                 yield Problem(("database", name), f'no {name} with mode = "{database.mode}"', got, (_MODE,))
+        if "server" in database.model_fields_set:
+            got = 'one; remove it, or set mode = "rds"'
+            yield Problem(
+                ("database", "server"), f'no server with mode = "{database.mode}"', got, (_MODE,), section=True
+            )
         return
     found = next((parameter for parameter in recipe.parameters if parameter.name == database.host_parameter), None)
     if not database.host_parameter:

@@ -145,6 +145,7 @@ AccountId = Annotated[str, AfterValidator(_text(r"\d{12}"))]
 SubnetId = Annotated[str, AfterValidator(_text(r"|subnet-(?:[0-9a-f]{8}|[0-9a-f]{17})"))]
 SecurityGroupId = Annotated[str, AfterValidator(_text(r"sg-(?:[0-9a-f]{8}|[0-9a-f]{17})"))]
 Region = Annotated[str, AfterValidator(_text(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}"))]
+DatabaseClass = Annotated[str, AfterValidator(_text(r"db\.[a-z0-9-]+\.[a-z0-9]+"))]
 InstanceType = Annotated[str, AfterValidator(_text(r"[a-z][a-z0-9-]*\.[a-z0-9-]+"))]
 InstanceTypeOrNone = Annotated[str, AfterValidator(_text(r"|[a-z][a-z0-9-]*\.[a-z0-9-]+"))]
 KmsKey = Annotated[

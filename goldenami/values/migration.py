@@ -54,6 +54,7 @@ class Homes:
         target: The one that they go to; None where it comes into being with the new instance, or could not be looked at.
         host: The server's host name; empty without one.
         closed: Why the new home could not be looked at.
+        made: The server that is to be made, or waited for, first; it is looked at afterwards.
     """
 
     to: str
@@ -62,6 +63,7 @@ class Homes:
     target: Survey | None = None
     host: str = ""
     closed: str = ""
+    made: str = ""
 
     @property
     def there(self) -> bool:
@@ -125,7 +127,7 @@ def _versions(homes: Homes, image: int) -> Iterator[str]:
 
 def _server(recipe: Recipe, homes: Homes, *, replace: bool) -> Iterator[str]:
     database, target, source = recipe.database, homes.target, homes.source
-    if not homes.host:
+    if not homes.host and not homes.made:
         yield f"nobody says where the server is: --host NAME, or a value for {database.host_parameter}"
     elif homes.closed:
         yield f"the new home cannot be used: {homes.closed}"
@@ -174,7 +176,7 @@ def notes(image: Image, homes: Homes, *, replace: bool) -> Iterator[str]:
 
 def move(homes: Homes, parameter: str, former: str, *, replace: bool) -> Move:
     """What is written down of it before it begins."""
-    changed = homes.to == "rds" and homes.host != former
+    changed = homes.to == "rds" and homes.host not in ("", former)
     named = {"parameter": parameter, "host": homes.host, "former": former} if changed else {}
     held = bool(homes.target and homes.target.rows and not homes.target.void)
     return Move(homes.to, homes.left, replace=replace and held, **named)

@@ -53,6 +53,11 @@ class Names:
         return f"{self.image}-web"
 
     @property
+    def data(self) -> str:
+        """The database server of the fleet's own, its subnet group and its security group."""
+        return f"{self.image}-data"
+
+    @property
     def production(self) -> str:
         """The parameter that names the AMI in production: the published pointer."""
         return f"/goldenami/{self.image}/production"
