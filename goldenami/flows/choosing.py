@@ -11,7 +11,7 @@ from goldenami.values.errors import UsageError
 from goldenami.values.images import Image
 from goldenami.values.versions import ami_name, parse
 from goldenami.values.wish import Wish
-from goldenami.walls.aws import images, parameters
+from goldenami.walls.aws import groups, images, parameters
 
 
 @dataclass(frozen=True)
@@ -86,3 +86,19 @@ def by_version(shop: Shop, version: str) -> Image:
     if not found:
         raise UsageError(f"there is no {name}", next="./invoke images")
     return found[0]
+
+
+def refuse_other_home(shop: Shop, image: Image) -> None:
+    """A new fleet must find its data where the recipe says; one that exists is moved by db.migrate.
+
+    Raises:
+        UsageError: The image looks for it elsewhere.
+    """
+    mode = shop.recipe.database.mode
+    if image.home in ("", mode) or groups.get(shop.aws, shop.names.group) is not None:
+        return
+    raise UsageError(
+        f'{image.name} ({image.id}) keeps its data in mode "{image.home}", and the recipe says "{mode}"',
+        state="Nothing was changed.",
+        next=f'set mode = "{image.home}" under [database] in golden.toml, then ./invoke fleet.create',
+    )

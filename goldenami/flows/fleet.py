@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from goldenami.flows import (
     access,
     capacity,
+    choosing,
     claims,
     custody,
     entrance,
@@ -119,7 +120,7 @@ def create(shop: Shop, ami: str = "") -> Fleet:
         BusyError: Somebody else is changing the fleet.
     """
     image = first_image(shop, ami)
-    _refuse_other_home(shop, image)
+    choosing.refuse_other_home(shop, image)
     with logbook.opened(shop, "fleet", ami=image.id) as run, claims.held(shop, run.id, "fleet.create") as claim:
         access.ensure_parameters(shop)
         if shop.recipe.database.on_instance:
@@ -146,22 +147,6 @@ def create(shop: Shop, ami: str = "") -> Fleet:
     found = balancers.get(shop.aws, shop.names.balancer) if shop.recipe.fleet.balancer else None
     where = serving.address(shop, found) if found else serving.direct_address(shop, scene.group)
     return Fleet(scene, scene.group, where, image, run.id)
-
-
-def _refuse_other_home(shop: Shop, image: Image) -> None:
-    """A new fleet must find its data where the recipe says; one that exists is moved by db.migrate.
-
-    Raises:
-        UsageError: The image looks for it elsewhere.
-    """
-    mode = shop.recipe.database.mode
-    if image.home in ("", mode) or groups.get(shop.aws, shop.names.group) is not None:
-        return
-    raise UsageError(
-        f'{image.name} ({image.id}) keeps its data in mode "{image.home}", and the recipe says "{mode}"',
-        state="Nothing was changed.",
-        next=f'set mode = "{image.home}" under [database] in golden.toml, then ./invoke fleet.create',
-    )
 
 
 def destroy(shop: Shop, *, lose_data: bool = False) -> list[str]:

@@ -90,9 +90,8 @@ def _let_go(shop: Shop, one: Kept, identity: str, why: str, *, lose: bool) -> li
     if one.seen and one.answers and not lose:
         try:
             custody.ensure_vault(shop)
-            own = not shop.recipe.database.on_instance
-            custody.ask(shop, one.instance, "fence", backup=identity, own=own)
-            backup.take(shop, one.instance, identity, why, own=own)
+            custody.ask(shop, one.instance, "fence", backup=identity)
+            backup.take(shop, one.instance, identity, why)
         except GoldenError as error:
             carrying.open_again(shop, one.instance)
             raise GateError(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from goldenami.flows import backup, carrying, custody, ground
+from goldenami.flows import backup, carrying, custody, ground, volume
 from goldenami.flows.shop import Shop
+from goldenami.values import volume as volumes
 from goldenami.values.errors import GateError, GoldenError
 from goldenami.values.handover import Handover
-from goldenami.walls.aws import parameters
+from goldenami.walls.aws import images, parameters
 
 
 def prepare(shop: Shop, handover: Handover) -> None:
@@ -16,8 +17,10 @@ def prepare(shop: Shop, handover: Handover) -> None:
     move = handover.move
     if move is None:
         return
-    if move.to == "rds":  # the other way round the old instance still needs what the recipe names no more
+    if move.to != "instance":  # on the way back the old instance still needs what the recipe names no more
         ground.ensure_role(shop)
+    if move.to == "volume":
+        volume.ensure(shop, ground.find(shop), handover.run)
     if move.parameter:
         parameters.overwrite(shop.aws, move.parameter, move.host)
         shop.progress.say(f"{move.parameter} says {move.host}, and said {move.former or 'nothing'}")
@@ -35,10 +38,28 @@ def check(shop: Shop, handover: Handover) -> None:
     found = custody.ask(shop, new, "look")["home"]
     if found != move.to:
         raise GateError(f'{new} keeps its data in mode "{found}", not "{move.to}": the image was baked for that')
+    if move.to == "volume":
+        volume.house(shop, new)
+        rows = custody.ask(shop, new, "look")["rows"]
+        if rows and not move.replace:
+            raise GateError(
+                f"the volume holds {rows} row(s) already",
+                next="the same command with --replace, which puts yours in their place after a backup of them",
+            )
     if move.replace:
         custody.ensure_vault(shop)
         former = backup.take(shop, new, f"{handover.run}-before", f"before db.migrate --to {move.to}")
         shop.progress.say(f"what the new home holds is in the backup {former.id}")
+
+
+def leave(shop: Shop, handover: Handover) -> None:
+    """The data has moved for good: a volume that it was on is nobody's, so that no later instance takes it for the truth."""
+    found = volume.find(shop) if handover.move is not None and handover.move.left == "volume" else None
+    if found is not None:
+        images.untag(shop.aws, [found.id], [volumes.DATA])
+        shop.progress.say(
+            f"{found.id} keeps what was there when the rows left; nobody uses it any more, so delete it some day"
+        )
 
 
 def undo(shop: Shop, handover: Handover, launched: Sequence[str]) -> None:
@@ -46,7 +67,7 @@ def undo(shop: Shop, handover: Handover, launched: Sequence[str]) -> None:
     move = handover.move
     if move is None:
         return
-    if move.to == "rds" and handover.step != "launching":
+    if move.to != "instance" and handover.step != "launching":
         for instance in launched:
             try:
                 custody.ask(shop, instance, "leave", backup=carrying.backup_id(handover))

@@ -99,6 +99,8 @@ def finish(shop: Shop, handover: Handover) -> None:
     if handover.back:
         moving.undo(shop, handover, [handover.source])
     instances.terminate(shop.aws, shop.clock, handover.source)
+    if not handover.back:
+        moving.leave(shop, handover)
     carrying.forget(shop)
 
 
@@ -126,5 +128,3 @@ def _release(shop: Shop, group: Group, handover: Handover) -> None:
     if group.max != handover.max:
         groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": handover.max})
     groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in handover.alone])
-    if missing := [p for p in handover.alone if p not in (*BY_ITSELF, *group.suspended)]:
-        groups.suspend(shop.aws, group.name, missing)

@@ -43,8 +43,11 @@ def migrate(place: Place) -> list[Statement]:
     verbs = ("AddRoleToInstanceProfile", "CreateInstanceProfile", "CreateRole", "GetInstanceProfile", "PutRolePolicy")
     host = place.recipe.database.host_parameter
     told = ["ssm:DeleteParameter", "ssm:GetParameter", "ssm:PutParameter"]
+    data = {"StringEquals": {f"aws:ResourceTag/{DATA}": place.recipe.image.name}}
     return [
         *_exchange(place),
+        allow("Volumes", ["ec2:DescribeVolumes"]),
+        allow("LeaveVolume", ["ec2:DeleteTags"], place.arn("ec2", "volume/*"), **data),
         allow("Role", [f"iam:{verb}" for verb in verbs], web),
         *([allow("Home", told, place.arn("ssm", f"parameter{host}"))] if host else []),
     ]

@@ -83,7 +83,7 @@ class Handover:
         if self.move is None or self.back:
             return self.suspended
         others = tuple(process for process in self.suspended if process not in ALONE)
-        return others if self.move.to == "rds" else (*others, *ALONE)
+        return others if self.move.to != "instance" else (*others, *ALONE)
 
     @property
     def replaces(self) -> bool:

@@ -179,7 +179,8 @@ def move(homes: Homes, parameter: str, former: str, *, replace: bool) -> Move:
     changed = homes.to == "rds" and homes.host not in ("", former)
     named = {"parameter": parameter, "host": homes.host, "former": former} if changed else {}
     held = bool(homes.target and homes.target.rows and not homes.target.void)
-    return Move(homes.to, homes.left, replace=replace and held, **named)
+    # What a volume holds is known only when the new instance has it.
+    return Move(homes.to, homes.left, replace=replace and (held or homes.to == "volume"), **named)
 
 
 def _some(names: Sequence[str]) -> str:
