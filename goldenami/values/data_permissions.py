@@ -49,7 +49,29 @@ def migrate(place: Place) -> list[Statement]:
         allow("Volumes", ["ec2:DescribeVolumes"]),
         allow("LeaveVolume", ["ec2:DeleteTags"], place.arn("ec2", "volume/*"), **data),
         allow("Role", [f"iam:{verb}" for verb in verbs], web),
-        *([allow("Home", told, place.arn("ssm", f"parameter{host}"))] if host else []),
+        *([allow("Home", told, place.arn("ssm", f"parameter{host}")), *_server(place)] if host else []),
+    ]
+
+
+def _server(place: Place) -> list[Statement]:
+    """Make the server elsewhere (--create); never change or delete it."""
+    name, password = place.names.data, place.recipe.database.password_parameter
+    made = [place.arn("rds", f"{kind}:{name}") for kind in ("db", "subgrp")]
+    security = ("AuthorizeSecurityGroupIngress", "CreateSecurityGroup", "CreateTags", "RevokeSecurityGroupIngress")
+    linked = {"StringEquals": {"iam:AWSServiceName": "rds.amazonaws.com"}}
+    return [
+        allow(
+            "Server", [f"rds:{verb}" for verb in ("AddTagsToResource", "CreateDBInstance", "CreateDBSubnetGroup")], made
+        ),
+        allow("ServerThere", ["rds:DescribeDBInstances"], made[0]),
+        allow("ServerAround", ["ec2:DescribeSecurityGroups"]),
+        allow(
+            "ServerSecurity",
+            [f"ec2:{verb}" for verb in security],
+            [place.arn("ec2", f"{kind}/*") for kind in ("security-group", "vpc")],
+        ),
+        allow("ServerPassword", ["ssm:GetParameter"], place.arn("ssm", f"parameter{password}")),
+        allow("ServerRole", ["iam:CreateServiceLinkedRole"], "*", **linked),
     ]
 
 
