@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from goldenami.flows import carrying, choosing, claims, custody, guard, logbook, promote, server, settling
+from goldenami.flows import carrying, choosing, claims, custody, guard, logbook, promote, scenery, server, settling
 from goldenami.flows.promote import Result
 from goldenami.flows.shop import Shop
 from goldenami.values import migration
@@ -16,7 +16,7 @@ from goldenami.values.errors import GateError, GoldenError, UsageError
 from goldenami.values.images import Image
 from goldenami.values.migration import Homes
 from goldenami.values.promotion import Preflight
-from goldenami.walls.aws import groups, parameters
+from goldenami.walls.aws import parameters
 
 HOMES = ("rds", "volume", "instance")
 
@@ -57,17 +57,18 @@ def look(shop: Shop, options: Options) -> Found:
         raise UsageError(f"'{options.to}' is no home for data; expected one of {', '.join(HOMES)}", next="docs/data.md")
     wanted = replace(choosing.wish(shop, options.image), carried=True, traffic=(), canary=100)
     if carrying.find(shop) is not None:
-        return Found(promote.decide(shop, wanted), Homes(options.to, ()), unfinished=True)
-    image, group = wanted.image, groups.get(shop.aws, shop.names.group)
+        return Found(promote.decide(shop, wanted, scenery.read(shop)), Homes(options.to, ()), unfinished=True)
+    image, scene = wanted.image, scenery.read(shop)
+    group = scene.group
     assert image is not None
     members = [m.id for m in group.members if not m.lifecycle.startswith(("Terminat", "Detach"))] if group else []
     homes = _survey(shop, options, members)
     if homes.there:
-        found = promote.decide(shop, wanted)
+        found = promote.decide(shop, wanted, scene)
         return Found(found, homes, found.plan.refusals, found.plan.notes)
     parameter = shop.recipe.database.host_parameter
     step = migration.move(homes, parameter, _says(shop, parameter), replace=options.replace)
-    found = promote.decide(shop, replace(wanted, move=step))
+    found = promote.decide(shop, replace(wanted, move=step), scene)
     against = [*found.plan.refusals, *migration.refusals(shop.recipe, image, homes, replace=options.replace)]
     told = [*found.plan.notes, *migration.notes(image, homes, replace=options.replace)]
     return Found(found, homes, tuple(against), tuple(told))
@@ -98,7 +99,7 @@ def migrate(shop: Shop, options: Options) -> Result:
     def again(shop: Shop, _instances: Sequence[str], _image: Image) -> None:
         refuse(look(shop, options))  # what was true before the claim was ours may not be any more
 
-    return promote.carry(shop, found.preflight.wish, why, again)
+    return promote.carry(shop, found.preflight, why, again)
 
 
 def refuse(found: Found) -> None:
@@ -120,7 +121,7 @@ def _commit(shop: Shop, found: Found, why: str) -> Result:
             state="Nothing was changed.",
             next="./invoke promote --candidate",
         )
-    return promote.carry(shop, found.preflight.wish, why)
+    return promote.carry(shop, found.preflight, why)
 
 
 def _survey(shop: Shop, options: Options, members: Sequence[str]) -> Homes:
