@@ -52,6 +52,12 @@ def check(shop: Shop, handover: Handover) -> None:
         shop.progress.say(f"what the new home holds is in the backup {former.id}")
 
 
+def most(shop: Shop, handover: Handover) -> int:
+    """How many instances the group may have from now on: where the data is on one, another would have another truth."""
+    moved = handover.move is not None and not handover.back
+    return shop.recipe.fleet.max if moved and shop.recipe.database.on_instance else handover.max
+
+
 def leave(shop: Shop, handover: Handover) -> None:
     """The data has moved for good: a volume that it was on is nobody's, so that no later instance takes it for the truth."""
     found = volume.find(shop) if handover.move is not None and handover.move.left == "volume" else None

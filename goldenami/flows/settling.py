@@ -77,7 +77,7 @@ def abandon(shop: Shop, handover: Handover) -> None:
         instances.terminate(shop.aws, shop.clock, one.id)
     group = groups.get(shop.aws, shop.names.group)
     if group is not None:
-        _release(shop, group, handover)
+        _release(shop, group, handover, handover.max)
     carrying.forget(shop)
 
 
@@ -91,8 +91,9 @@ def finish(shop: Shop, handover: Handover) -> None:
         group = groups.get(shop.aws, shop.names.group) or group
         if any(m.id == handover.source for m in group.members):
             groups.detach(shop.aws, group.name, handover.source)
-        point(shop, group, handover.version, handover.max)
-        _release(shop, group, handover)
+        most = moving.most(shop, handover)
+        point(shop, group, handover.version, most)
+        _release(shop, group, handover, most)
     elif targets := balancers.get_target_group(shop.aws, shop.names.target_group):
         balancers.register(shop.aws, targets, handover.target)
         balancers.deregister(shop.aws, shop.clock, targets, handover.source)
@@ -123,8 +124,8 @@ def point(shop: Shop, group: Group, version: int, most: int) -> None:
     groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": most, "LaunchTemplate": wanted})
 
 
-def _release(shop: Shop, group: Group, handover: Handover) -> None:
+def _release(shop: Shop, group: Group, handover: Handover, most: int) -> None:
     """Let the group do again what it did by itself before."""
-    if group.max != handover.max:
-        groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": handover.max})
+    if group.max != most:
+        groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": most})
     groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in handover.alone])
