@@ -77,7 +77,7 @@ def pair(kept: Service) -> tuple[str, str]:
     return kept.good, kept.image("well")
 
 
-@pytest.mark.parametrize("call", few(WAYS, "opened"))
+@pytest.mark.parametrize("call", few(WAYS))
 def test_killed_at_any_step_the_next_deployment_finishes_it(
     kept: Service,
     relayed: tuple[Workspace, Relay],  # noqa: F811
