@@ -210,6 +210,40 @@ def test_an_image_that_is_bad_in_the_new_home_costs_no_row(at_home: Homes, kind:
         assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_void'") == "1"
 
 
+@pytest.mark.long
+def test_rows_move_to_a_volume_and_from_it(at_home: Homes, tmp_path: Path) -> None:
+    homes, ec2 = at_home, at_home.here.client("ec2")
+    shop = colleague(homes.here.shop, tmp_path / "volume")
+    shop.edit("golden.toml", 'mode = "instance"', 'mode = "volume"')
+    shop.edit("golden.toml", "[[parameters]]", "[database.volume]\nsize_gib = 1\n\n[[parameters]]")
+    service = Service(shop, shop.ok("bake").strip(), homes.here.address)
+    ill = service.image("dies later")
+
+    def volumes() -> list[Any]:
+        tagged = [{"Name": "tag:goldenami:data", "Values": ["guestbook"]}]
+        found: list[Any] = ec2.describe_volumes(Filters=tagged)["Volumes"]
+        return found
+
+    with Writer(service.address) as writer:
+        done = shop.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
+        assert done.returncode == 5, done.stderr[-3000:]
+        test_rows.settled(homes.here, homes.here.good)
+        assert [v["State"] for v in volumes()] == ["available"], "it stays, with nothing on it that counts"
+        shop.ok("db.migrate", "--to", "volume", "--ami", service.good)
+        assert service.running() == [service.good]
+        (kept,) = volumes()
+        (member,) = service.status()["instances"]
+        assert [a["InstanceId"] for a in kept["Attachments"]] == [member["id"]]
+        homes.here.shop.ok("db.migrate", "--to", "instance", "--ami", homes.here.good)
+    test_rows.settled(homes.here, homes.here.good)
+    writer.check()
+    print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    assert volumes() == [], "nobody takes it for the truth any more"
+    ec2.delete_volume(VolumeId=kept["VolumeId"])
+    service.forget()
+    ec2.deregister_image(ImageId=service.good, DeleteAssociatedSnapshots=True)
+
+
 CALLS: dict[str, Callable[[str, str], bool]] = {
     **{name: call for name, call in test_rows.CALLS.items() if name not in ("suspended",)},
     "host": lambda name, body: name == "PutParameter" and HOST in body,
