@@ -12,18 +12,18 @@ from moto import mock_aws
 from moto.ec2.models import ec2_backends
 from moto.ec2.utils import filter_dict_attribute_mapping
 
-from goldenami.flows import backup, capacity, carrying, custody, settling
+from goldenami.flows import backup, capacity, carrying, custody, moving, settling, volume
 from goldenami.flows.ground import Ground
 from goldenami.flows.shop import Shop
 from goldenami.values.backup import MANIFEST, Manifest, prefix, write
 from goldenami.values.errors import GateError, UsageError
-from goldenami.values.handover import Handover
-from goldenami.walls.aws import groups, objects
+from goldenami.values.handover import ALONE, Handover, Move
+from goldenami.walls.aws import groups, objects, parameters
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.progress import Progress
 from tests.clocks import ScriptedClock
 from tests.goldenami import test_backup
-from tests.goldenami.recipes import recipe
+from tests.goldenami.recipes import RDS, recipe
 
 BUCKET = "goldenami-guestbook-123456789012-ap-northeast-2"
 DUMP, ROLES = b"PGDMP and so on", b"CREATE ROLE guestbook;"
@@ -215,3 +215,63 @@ def test_a_smaller_fleet_is_refused_while_each_instance_has_rows_of_its_own(shop
     there = groups.get(shop.aws, shop.names.group)
     assert there is not None
     assert (there.desired, there.max) == (3, 3)
+
+
+@pytest.mark.parametrize("former", ["", "old.example"])
+def test_a_move_that_is_abandoned_takes_back_what_it_said_of_the_new_home(shop: Shop, former: str) -> None:
+    wanted = recipe(RDS)
+    shop = replace(shop, recipe=wanted)
+    host = wanted.database.host_parameter
+    if former:
+        parameters.create(shop.aws, host, former)
+    handover = Handover("run", "i-old", move=Move("rds", "instance", host, "new.example", former))
+    carrying.note(shop, handover)
+    moving.prepare(shop, handover)
+    found = parameters.get(shop.aws, host)
+    assert found is not None
+    assert found.value == "new.example"
+    policy = shop.aws.client("iam").get_role_policy(RoleName=shop.names.web, PolicyName="parameters")["PolicyDocument"]
+    assert host in str(policy), "the new instance may read it"
+    for _ in range(2):
+        moving.undo(shop, handover, [])
+        found = parameters.get(shop.aws, host)
+        assert (found.value if found else "") == former
+    parameters.overwrite(shop.aws, host, "of-somebody-else")
+    moving.undo(shop, handover, [])
+    found = parameters.get(shop.aws, host)
+    assert found is not None
+    assert found.value == "of-somebody-else", "what it did not say is not its to take back"
+
+
+def test_a_group_whose_data_has_moved_replaces_its_instances_by_itself_again(shop: Shop) -> None:
+    old, new = fleet(shop)
+    shop = replace(shop, recipe=recipe(RDS))
+    move = Move("rds", "instance", "", "", "")
+    handover = Handover("run", old, new, "opened", version=2, max=1, suspended=ALONE, move=move)
+    groups.suspend(shop.aws, shop.names.group, ALONE)
+    settling.finish(shop, handover)
+    there = groups.get(shop.aws, shop.names.group)
+    assert there is not None
+    assert ([m.id for m in there.members], there.suspended, there.max) == ([new], (), 1)
+
+
+def test_a_group_whose_data_has_moved_home_has_one_instance_and_keeps_it(shop: Shop) -> None:
+    old, new = fleet(shop)
+    groups.update(shop.aws, {"AutoScalingGroupName": shop.names.group, "MaxSize": 3})
+    handover = Handover("run", old, new, "opened", version=2, max=3, move=Move("instance", "rds"))
+    settling.finish(shop, handover)
+    there = groups.get(shop.aws, shop.names.group)
+    assert there is not None
+    assert ([m.id for m in there.members], set(there.suspended), there.max) == ([new], set(ALONE), 1)
+
+
+def test_a_volume_that_the_rows_have_left_is_nobodys(shop: Shop) -> None:
+    ec2 = shop.aws.client("ec2")
+    made = ec2.create_volume(AvailabilityZone="ap-northeast-2a", Size=1)
+    ec2.create_tags(Resources=[made["VolumeId"]], Tags=[{"Key": "goldenami:data", "Value": "guestbook"}])
+    moving.leave(shop, Handover("run", "i-old", "i-new", "opened", move=Move("rds", "instance")))
+    assert volume.find(shop) is not None, "it was on none"
+    for _ in range(2):
+        moving.leave(shop, Handover("run", "i-old", "i-new", "opened", move=Move("rds", "volume")))
+        assert volume.find(shop) is None
+    assert ec2.describe_volumes(VolumeIds=[made["VolumeId"]])["Volumes"]
