@@ -53,6 +53,11 @@ def way(shop: Shop) -> By:
     return "volume" if shop.recipe.database.on_volume else "backup"
 
 
+def has(shop: Shop, instance: str) -> bool:
+    """Whether an instance has what it is to hand over: a volume may not have come to it, its own disk always has."""
+    return way(shop) != "volume" or volume.holds(shop, instance)
+
+
 def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
     """Carry the rows from the source to the target, which is up and has never served.
 
@@ -121,6 +126,8 @@ def give_back(shop: Shop, handover: Handover) -> None:
         GateError: It does not; the rows are there.
     """
     if handover.by == "volume":
+        if not handover.had:
+            return
         try:
             volume.house(shop, handover.source, stop=True)
         except GoldenError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from goldenami.flows import (
     carrying,
@@ -82,11 +82,12 @@ def deploy(shop: Shop, options: Options) -> Deployed:
             guard.refuse(shop, [m.id for m in (existing if alone else gone) if alone or m.state == "running"], image)
         carries = home.on_instance and bool(gone)
         handover = Handover(run.id, gone[0].id if gone else "", version=version, by=carrying.way(shop))
+        if home.on_volume:
+            volume.ensure(shop, ground.find(shop), run.id)
+            handover = replace(handover, had=not gone or carrying.has(shop, gone[0].id))
         carried = None
         if carries:
             carrying.note(shop, handover)
-        if home.on_volume:
-            volume.ensure(shop, ground.find(shop), run.id)
         machine = same[0] if same else _launch(shop, scene, handover)
         targets = balancers.get_target_group(shop.aws, shop.names.target_group) or ""
         try:

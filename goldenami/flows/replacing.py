@@ -57,6 +57,7 @@ class Replacement:
             suspended=self.group.suspended,
             by="backup" if self.move else carrying.way(self.shop),
             move=self.move,
+            had=self.move is not None or carrying.has(self.shop, old.id),
         )
         carrying.note(self.shop, handover)
         self._tell("started", f"{old.id} is to be replaced, its rows carried over")

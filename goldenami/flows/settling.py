@@ -38,8 +38,8 @@ def settle(shop: Shop) -> Handover | None:
         return None
     for instance in filter(None, (handover.source, handover.target)):
         commands.settle(shop.aws, shop.clock, instance)
-    if handover.by == "volume" and handover.step == "moving" and _gone(shop, handover.source):
-        handover = _go_on(shop, handover)
+    if handover.by == "volume" and (settled := _outlived(shop, handover)):
+        return settled
     if handover.done:
         shop.progress.say(f"a handover was left when its rows had arrived on {handover.target}: going on with it")
         finish(shop, handover)
@@ -54,17 +54,36 @@ def settle(shop: Shop) -> Handover | None:
     return handover
 
 
+def _outlived(shop: Shop, handover: Handover) -> Handover | None:
+    """A volume outlives its instance: when the one that was to have it has ended meanwhile, the other takes it.
+
+    Returns:
+        What was settled so; None where that one stands, or nothing has moved yet.
+    """
+    if handover.step == "launching" or not _gone(shop, handover.truth):
+        return None
+    other = handover.source if handover.done else handover.target
+    group = groups.get(shop.aws, shop.names.group)
+    if _gone(shop, other):
+        shop.progress.say(f"both instances of a handover have ended: {shop.names.group} launches one for the volume")
+        if group is not None:
+            _release(shop, group, handover)
+        carrying.forget(shop)
+        return handover
+    shop.progress.say(f"{handover.truth} has ended; {other} takes the volume with every row")
+    volume.house(shop, other)
+    carrying.open_again(shop, other)
+    if handover.done:
+        member = next((m for m in group.members if m.id == other), None) if group else None
+        handover = handover.outlived(member.version if member else handover.version)
+    handover = carrying.note(shop, handover.at("opened"))
+    finish(shop, handover)
+    return handover
+
+
 def _gone(shop: Shop, instance: str) -> bool:
     found = instances.get(shop.aws, instance)
     return found is None or found.state in ("shutting-down", "terminated")
-
-
-def _go_on(shop: Shop, handover: Handover) -> Handover:
-    """The source has ended meanwhile, and the volume outlives it: the target takes it, since there is no way back."""
-    shop.progress.say(f"{handover.source} has ended; {handover.target} takes over the volume with every row")
-    volume.house(shop, handover.target)
-    carrying.open_again(shop, handover.target)
-    return carrying.note(shop, handover.at("opened"))
 
 
 def abandon(shop: Shop, handover: Handover) -> None:

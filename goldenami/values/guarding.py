@@ -77,9 +77,9 @@ def _instance(one: Kept, major: int, *, volume: bool) -> Iterator[str]:
             f"nobody can look at the rows of {one.instance}: {one.why or 'it does not answer'}"
             " (it needs run_command = true under [fleet], ./invoke fleet.create, and its agent)"
         )
-    elif volume and not one.volume and one.holds:
+    elif volume and not one.volume and (one.answers or one.holds):
         yield (
-            f'{one.instance} keeps its rows on its root disk, although mode is "volume": they would be lost'
+            f'{one.instance} keeps its database on its root disk, although mode is "volume": it would be lost'
             " (./invoke db.migrate --to volume carries them over)"
         )
     elif volume and major and one.major and one.major != major:

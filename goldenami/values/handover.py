@@ -51,6 +51,7 @@ class Handover:
         suspended: The group's processes that were suspended before.
         by: How rows go: restored from a backup, or with the volume that they are on.
         move: Where data moves on the way, if it does.
+        had: Whether the source had that volume; one that could not take it has nothing to give, and nothing to get back.
     """
 
     run: str
@@ -63,6 +64,7 @@ class Handover:
     suspended: tuple[str, ...] = ()
     by: By = "backup"
     move: Move | None = None
+    had: bool = True
 
     def text(self) -> str:
         """As the parameter holds it."""
@@ -97,7 +99,13 @@ class Handover:
 
     def returning(self, version: int) -> Handover:
         """The way back for rows that have arrived: from the target to the source, which still stands there."""
-        return replace(self, source=self.target, target=self.source, step="moving", version=version, back=True)
+        return replace(
+            self, source=self.target, target=self.source, step="moving", version=version, back=True, had=True
+        )
+
+    def outlived(self, version: int) -> Handover:
+        """The target has ended with its work undone, and the volume with every row has come back to the source."""
+        return replace(self, source=self.target, target=self.source, step="opened", version=version, back=True)
 
     def stayed(self, version: int) -> Handover:
         """What is true when that way back fails: the rows are where they were."""
