@@ -123,7 +123,10 @@ def steps(shop: Shop, found: Preflight) -> Iterator[str]:
     version = f"version {decided.version}" if decided.version else "the new version"
     if roll is not None and group is not None and wanted.carried:
         yield f"launch one instance with {version} beside {group.name}; it has to be healthy with an empty database"
-        yield "stop writes on the old one; back its rows up, restore and compare them on the new one, which takes traffic"
+        how = "back its rows up, restore and compare them on the new one"
+        if shop.recipe.database.on_volume:
+            how = "bring its volume to the new one, which checks it"
+        yield f"stop writes on the old one; {how}; it takes the traffic"
         yield f"watch the new one for {seconds(wanted.watch)}; if it fails, carry today's rows back; else the old one goes"
     elif roll is not None and group is not None:
         if decided.traffic:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from goldenami.flows import carrying, moving, scenery, volume
+from goldenami.flows import carrying, moving, scenery, serving, volume
 from goldenami.flows.shop import Shop
 from goldenami.values.handover import Handover
 from goldenami.values.scene import Group
 from goldenami.walls.aws import balancers, commands, groups, instances, templates
+from goldenami.walls.clock import attempts
 
 # What a group does by itself, and must not do while two of its instances hold the same rows.
 BY_ITSELF = (
@@ -67,7 +68,9 @@ def _outlived(shop: Shop, handover: Handover) -> Handover | None:
     if _gone(shop, other):
         shop.progress.say(f"both instances of a handover have ended: {shop.names.group} launches one for the volume")
         if group is not None:
-            _release(shop, group, handover)
+            groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in handover.alone])
+            serving.wait(shop)
+            _release(shop, group, handover, handover.max)
         carrying.forget(shop)
         return handover
     shop.progress.say(f"{handover.truth} has ended; {other} takes the volume with every row")
@@ -144,7 +147,15 @@ def point(shop: Shop, group: Group, version: int, most: int) -> None:
 
 
 def _release(shop: Shop, group: Group, handover: Handover, most: int) -> None:
-    """Let the group do again what it did by itself before."""
+    """Let the group do again what it did by itself before; with a volume that is to replace whoever is not well.
+
+    So whoever serves now has to look well to the balancer first, which is later to notice than anybody.
+    """
+    if shop.recipe.database.on_volume:
+        for _ in attempts(shop.clock, timeout=group.grace, every=1):
+            seen = groups.get(shop.aws, group.name)
+            if seen is None or all(m.serving or _gone(shop, m.id) for m in seen.members):
+                break
     if group.max != most:
         groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": most})
     groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in handover.alone])

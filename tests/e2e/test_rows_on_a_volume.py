@@ -106,7 +106,8 @@ def test_an_instance_that_dies_is_replaced_by_its_group_with_every_row(moved: Se
     print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
 
 
-@pytest.mark.parametrize("kind", [pytest.param("unit fails", marks=pytest.mark.long), "dies later"])
+# What follows is shown by default on machines that are none: tests/localcloud/test_fleet_volumes.py.
+@pytest.mark.parametrize("kind", few(["unit fails", "dies later"]))
 def test_a_bad_image_costs_no_row(moved: Service, kind: str) -> None:
     before, image = moved.pointer(), moved.image(kind)
     with Writer(moved.address) as writer:
@@ -117,6 +118,7 @@ def test_a_bad_image_costs_no_row(moved: Service, kind: str) -> None:
     writer.check()
 
 
+@pytest.mark.long
 def test_another_major_version_is_refused_before_anything_is_touched(moved: Service) -> None:
     before, image = moved.pointer(), moved.image("well")
     moved.client("ec2").create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
@@ -165,7 +167,7 @@ def pair(moved: Service) -> tuple[str, str]:
     return moved.good, moved.image("well")
 
 
-@pytest.mark.parametrize("call", few(CALLS, "attached"))
+@pytest.mark.parametrize("call", few(CALLS))
 def test_killed_at_any_step_the_next_promotion_finishes_it(
     moved: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
 ) -> None:
