@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-ROUNDS = 3
+ROUNDS = 2
 
 
 def run(argv: list[str], cwd: Path, env: dict[str, str]) -> tuple[float, str]:
