@@ -329,6 +329,11 @@ def test_a_journal_is_replayed_and_real_damage_is_left_to_people(machine: Machin
     subprocess.run(["debugfs", "-w", "-R", "feature needs_recovery", machine.disk], check=True, capture_output=True)
     assert "row" in machine.ok("mount; ls data-directory; unmount").split()
     subprocess.run(["debugfs", "-w", "-R", "clri <2>", machine.disk], check=True, capture_output=True)
+    done = machine.run("mount")  # it says of itself that it is clean: nobody looks until it is mounted
+    assert done.returncode == 1
+    assert "cannot be mounted, and is left to people" in done.stderr
+    # What the kernel writes down once it has met an error.
+    subprocess.run(["debugfs", "-w", "-R", "set_super_value state 2", machine.disk], check=True, capture_output=True)
     done = machine.run("mount")
     assert done.returncode == 1
     assert "is damaged beyond what fsck mends by itself" in done.stderr
