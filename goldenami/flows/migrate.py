@@ -135,9 +135,10 @@ def _survey(shop: Shop, options: Options, members: Sequence[str]) -> Homes:
         source = migration.survey(custody.ask(shop, one, "survey"))
         if options.to != "rds" or shop.recipe.database.mode != "rds":
             return replace(homes, source=source)
-        if options.create:
+        there = server.find(shop) if options.create else None
+        if options.create and (there is None or there.status != "available"):
             return replace(homes, source=source, made=shop.names.data)
-        host = options.host or _says(shop, shop.recipe.database.host_parameter)
+        host = options.host or (there.endpoint if there else "") or _says(shop, shop.recipe.database.host_parameter)
         homes = replace(homes, source=source, host=host)
         if not host:
             return homes

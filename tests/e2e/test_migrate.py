@@ -6,7 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ class Homes:
 
     def sql(self, text: str) -> str:
         """As the database's owner on the server."""
-        place = f"host={self.host} user=guestbook dbname=guestbook sslmode=require"
+        host, _, port = self.host.partition(":")
+        place = f"host={host} port={port or 5432} user=guestbook dbname=guestbook sslmode=require"
         env = {"PGPASSWORD": self.password, "PATH": "/usr/bin:/bin"}
         done = subprocess.run(["psql", "-XqtA", place, "-c", text], capture_output=True, text=True, env=env, check=True)
         return done.stdout.strip()
@@ -99,6 +100,10 @@ def homes(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory)
     shop.client("ec2").deregister_image(ImageId=image, DeleteAssociatedSnapshots=True)
     rds.delete_db_instance(DBInstanceIdentifier="elsewhere", SkipFinalSnapshot=True)
     ssm.delete_parameter(Name=HOST)
+    ec2 = shop.client("ec2")
+    ours = [{"Name": "group-name", "Values": ["guestbook-data"]}]  # of a server that outlives the fleet
+    for group in ec2.describe_security_groups(Filters=ours)["SecurityGroups"]:
+        ec2.delete_security_group(GroupId=group["GroupId"])
     assert here.leftovers() == []
 
 
@@ -180,14 +185,21 @@ def test_rows_move_to_a_server_elsewhere_where_a_fleet_may_grow(at_home: Homes) 
 
 
 @pytest.mark.long
-def test_the_way_back_is_a_migration_as_well(homes: Homes) -> None:
+def test_a_server_is_made_and_the_way_back_is_a_migration_as_well(homes: Homes) -> None:
     homes.back()
+    migrate = ("db.migrate", "--to", "rds", "--create", "--ami", homes.there.good)
     with Writer(homes.there.address) as writer:
-        homes.there.shop.ok("db.migrate", "--to", "rds", "--host", homes.host, "--ami", homes.there.good)
-        settled(homes, homes.there.good)
+        assert "is made where it is missing" in homes.there.shop.ok(*migrate, "--plan")
+        homes.there.shop.ok(*migrate)
+        settled(replace(homes, host=homes.parameter()), homes.there.good)
         homes.back()
     test_rows.settled(homes.here, homes.here.good)
     writer.check()
+    rds = homes.here.client("rds")
+    (made,) = rds.describe_db_instances(DBInstanceIdentifier="guestbook-data")["DBInstances"]
+    assert (made["StorageEncrypted"], made["PubliclyAccessible"], made["DeletionProtection"]) == (True, False, True)
+    rds.modify_db_instance(DBInstanceIdentifier="guestbook-data", DeletionProtection=False, ApplyImmediately=True)
+    rds.delete_db_instance(DBInstanceIdentifier="guestbook-data", SkipFinalSnapshot=True)
 
 
 @pytest.mark.long
