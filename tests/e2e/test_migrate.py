@@ -40,6 +40,11 @@ class Homes:
     host: str
     password: str
 
+    @property
+    def migrate(self) -> tuple[str, ...]:
+        """What moves the rows there, also where some that have left are there still."""
+        return ("db.migrate", "--to", "rds", "--host", self.host, "--replace")
+
     def sql(self, text: str) -> str:
         """As the database's owner on the server."""
         host, _, port = self.host.partition(":")
@@ -208,9 +213,7 @@ def test_an_image_that_is_bad_in_the_new_home_costs_no_row(at_home: Homes, kind:
     homes, before = at_home, at_home.parameter()
     image = homes.there.image(kind)
     with Writer(homes.there.address) as writer:
-        done = homes.there.shop.invoke(
-            "db.migrate", "--to", "rds", "--host", homes.host, "--ami", image, "--watch", "40s"
-        )
+        done = homes.there.shop.invoke(*homes.migrate, "--ami", image, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
         assert "The instance before it serves, with every row" in done.stderr
     test_rows.settled(homes.here, homes.here.good)
@@ -281,7 +284,7 @@ def test_killed_at_any_step_the_same_command_finishes_it(
     at_home: Homes, relayed: tuple[Workspace, Relay], call: str
 ) -> None:
     homes, (shop, relay) = at_home, relayed
-    migrate = ("db.migrate", "--to", "rds", "--host", homes.host, "--ami", homes.there.good)
+    migrate = (*homes.migrate, "--ami", homes.there.good)
     with Writer(homes.there.address) as writer:
         killed(shop, relay, CALLS[call], *migrate)
         shop.ok(*migrate)
@@ -296,7 +299,7 @@ def test_killed_before_the_rows_have_arrived_a_rollback_takes_it_back(
 ) -> None:
     homes, (shop, relay), before = at_home, relayed, at_home.parameter()
     with Writer(homes.there.address) as writer:
-        killed(shop, relay, CALLS[call], "db.migrate", "--to", "rds", "--host", homes.host, "--ami", homes.there.good)
+        killed(shop, relay, CALLS[call], *homes.migrate, "--ami", homes.there.good)
         assert shop.ok("rollback").strip() == homes.here.good
     test_rows.settled(homes.here, homes.here.good)
     assert homes.parameter() == before
