@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from goldenami.flows import backup, carrying, custody, ground, volume
 from goldenami.flows.shop import Shop
 from goldenami.values import volume as volumes
 from goldenami.values.errors import GateError, GoldenError
 from goldenami.values.handover import Handover
-from goldenami.walls.aws import images, parameters
+from goldenami.walls.aws import groups, images, instances, parameters
 
 
 def prepare(shop: Shop, handover: Handover) -> None:
@@ -50,6 +51,23 @@ def check(shop: Shop, handover: Handover) -> None:
         custody.ensure_vault(shop)
         former = backup.take(shop, new, f"{handover.run}-before", f"before db.migrate --to {move.to}")
         shop.progress.say(f"what the new home holds is in the backup {former.id}")
+
+
+def again(shop: Shop, handover: Handover) -> Handover:
+    """The new instance has ended, and a server elsewhere has its rows all the same: another one takes its place."""
+    move = handover.move
+    found = instances.get(shop.aws, handover.target)
+    gone = found is None or found.state in ("shutting-down", "terminated")
+    group = groups.get(shop.aws, shop.names.group)
+    if move is None or move.to != "rds" or handover.back or not gone or group is None:
+        return handover
+    if any(m.id == handover.target for m in group.members):
+        groups.detach(shop.aws, group.name, handover.target)
+    subnet, token = ground.find(shop).subnets[0], f"{handover.run}-again"
+    new = instances.launch_from(shop.aws, group.template_id, handover.version, subnet, token)
+    shop.progress.say(f"{handover.target} has ended, and the server has every row: {new.id} takes its place")
+    instances.wait_running(shop.aws, shop.clock, new.id)
+    return carrying.note(shop, replace(handover, target=new.id))
 
 
 def most(shop: Shop, handover: Handover) -> int:

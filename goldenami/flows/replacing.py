@@ -172,7 +172,9 @@ class Replacement:
                 f"{reason}; and its rows cannot be carried back: {error.message}",
                 state=f"{handover.target} has every row; {handover.source} stands beside it with its writes stopped."
                 " Nothing is lost.",
-                next="./invoke rollback tries again",
+                next=f"./invoke db.migrate --to {self.move.to} goes on"
+                if self.move
+                else "./invoke rollback tries again",
             ) from None
         self._take_traffic(handover.source, carried.began)
         settling.finish(self.shop, carried.handover)

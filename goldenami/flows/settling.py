@@ -43,7 +43,7 @@ def settle(shop: Shop) -> Handover | None:
         return settled
     if handover.done:
         shop.progress.say(f"a handover was left when its rows had arrived on {handover.target}: going on with it")
-        finish(shop, handover)
+        finish(shop, moving.again(shop, handover))
     elif handover.back:
         shop.progress.say(f"a way back was left half-way; every row is on {handover.source}")
         carrying.give_back(shop, handover)

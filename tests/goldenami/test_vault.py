@@ -275,3 +275,18 @@ def test_a_volume_that_the_rows_have_left_is_nobodys(shop: Shop) -> None:
         moving.leave(shop, Handover("run", "i-old", "i-new", "opened", move=Move("rds", "volume")))
         assert volume.find(shop) is None
     assert ec2.describe_volumes(VolumeIds=[made["VolumeId"]])["Volumes"]
+
+
+def test_a_new_instance_that_has_ended_is_replaced_where_a_server_has_its_rows(shop: Shop) -> None:
+    old, new = fleet(shop)
+    group = groups.get(shop.aws, shop.names.group)
+    assert group is not None
+    handover = Handover("run", old, new, "opened", version=2, max=1, move=Move("rds", "instance"))
+    assert moving.again(shop, handover) == handover, "it stands"
+    shop.aws.client("ec2").terminate_instances(InstanceIds=[new])
+    there = moving.again(shop, handover)
+    assert there.target != new
+    assert state(shop, there.target) == "running"
+    assert carrying.find(shop) == there
+    home = replace(handover, move=Move("instance", "rds"))
+    assert moving.again(shop, home) == home, "its rows went with it"
