@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from goldenami.flows import ground, guard
+from goldenami.flows import ground, guard, volume
 from goldenami.flows.ground import Ground
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
@@ -122,7 +122,9 @@ def _keep_instances(shop: Shop, group: Group | None, held: Sequence[str]) -> Non
             f" (./invoke db.migrate --to {shop.recipe.database.mode})"
         )
         return
-    groups.resume(shop.aws, shop.names.group, [p for p in _REPLACES if p in suspended])
+    # Somebody who died with the writes stopped has left the other as well.
+    own = (*_REPLACES, *volume.MENDS) if shop.recipe.database.on_volume else _REPLACES
+    groups.resume(shop.aws, shop.names.group, [p for p in dict.fromkeys(own) if p in suspended])
 
 
 def _settings(shop: Shop, place: Ground, health_check: Literal["ELB", "EC2"]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from goldenami.flows import backup, carrying, claims, custody, logbook, machines, settling
+from goldenami.flows import backup, carrying, claims, custody, logbook, machines, settling, volume
 from goldenami.flows.shop import Shop
 from goldenami.values.backup import Manifest, refusals
 from goldenami.values.errors import GateError, GoldenError, UsageError
@@ -64,7 +64,8 @@ def restore(shop: Shop, identity: str, folder: str, instance: str, *, replace: b
                 )
             if reasons:
                 raise GateError("; ".join(reasons), state="Nothing was touched.", next="./invoke db.list")
-            _replace(shop, claim, run.id, target, manifest, before=replace)
+            with volume.undisturbed(shop):
+                _replace(shop, claim, run.id, target, manifest, before=replace)
     return manifest
 
 

@@ -164,17 +164,18 @@ def destroy(shop: Shop, *, lose_data: bool = False) -> list[str]:
         vpc = ground.vpc(shop)
         there = [found for name in (names.trial, names.group) if (found := groups.get(shop.aws, name))]
         members = [m.id for group in there for m in group.members if not m.lifecycle.startswith("Terminat")]
-        saved = guard.save(shop, run.id, members, "before fleet.destroy", lose=lose_data)
-        for name in (names.trial, names.group):
-            group = groups.get(shop.aws, name)
-            if group is None:
-                continue
-            with shop.progress.phase(f"deleting {name} and its {len(group.members)} instance(s)"):
-                refreshes.cancel(shop.aws, group.name)
-                groups.delete(shop.aws, shop.clock, group.name)
-                for member in group.members:
-                    instances.terminate(shop.aws, shop.clock, member.id)
-            gone.append(name)
+        with volume.undisturbed(shop, ending=True):
+            saved = guard.save(shop, run.id, members, "before fleet.destroy", lose=lose_data)
+            for name in (names.trial, names.group):
+                group = groups.get(shop.aws, name)
+                if group is None:
+                    continue
+                with shop.progress.phase(f"deleting {name} and its {len(group.members)} instance(s)"):
+                    refreshes.cancel(shop.aws, group.name)
+                    groups.delete(shop.aws, shop.clock, group.name)
+                    for member in group.members:
+                        instances.terminate(shop.aws, shop.clock, member.id)
+                gone.append(name)
         with shop.progress.phase("deleting balancer, template, security groups and role"):
             if balancers.delete(shop.aws, shop.clock, names.balancer):
                 gone.append(names.balancer)

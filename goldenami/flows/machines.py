@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from goldenami.flows import claims, guard, logbook, reaching, scenery
+from goldenami.flows import claims, guard, logbook, reaching, scenery, volume
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.errors import AwsError, GateError, UsageError
@@ -148,11 +148,12 @@ def terminate(shop: Shop, instance: str, *, decrement: bool, force: bool, lose_d
             raise GateError(
                 f"{machine.id} is the last instance that serves", state="It runs on.", next="the same with --force"
             )
-        guard.save(shop, run.id, [machine.id], f"before terminate {machine.id}", lose=lose_data)
-        if machine.grouped:
-            groups.terminate(shop.aws, machine.id, decrement=decrement)
-        else:
-            instances.terminate(shop.aws, shop.clock, machine.id)
+        with volume.undisturbed(shop, ending=True):
+            guard.save(shop, run.id, [machine.id], f"before terminate {machine.id}", lose=lose_data)
+            if machine.grouped:
+                groups.terminate(shop.aws, machine.id, decrement=decrement)
+            else:
+                instances.terminate(shop.aws, shop.clock, machine.id)
     return machine
 
 

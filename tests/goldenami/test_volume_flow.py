@@ -111,3 +111,29 @@ def test_the_fleet_shows_it_and_rows_go_with_it(shop: Shop) -> None:
     made = volume.ensure(shop, ground.find(shop), "run")
     (part,) = [p for p in fleet.look(shop) if p.kind == "data volume"]
     assert (part.name, part.detail.split(";")[0]) == (made.id, "8 GiB, ap-northeast-2a, available")
+
+
+def test_a_group_does_not_replace_whose_writes_are_stopped_meanwhile(shop: Shop) -> None:
+    place, ec2 = ground.find(shop), shop.aws.client("ec2")
+    data = {"ImageId": ec2.describe_images()["Images"][0]["ImageId"], "InstanceType": "t3.micro"}
+    ec2.create_launch_template(LaunchTemplateName=shop.names.template, LaunchTemplateData=data)  # type: ignore[arg-type]
+    capacity.ensure_group(shop, place, "")
+    name = shop.names.group
+
+    def suspended() -> set[str]:
+        there = groups.get(shop.aws, name)
+        assert there is not None
+        return set(there.suspended)
+
+    with volume.undisturbed(shop):
+        assert suspended() == {"HealthCheck", "ReplaceUnhealthy"}
+    assert suspended() == set()
+    with pytest.raises(GateError), volume.undisturbed(shop, ending=True):
+        raise GateError("it did not work")
+    assert suspended() == set()
+    groups.suspend(shop.aws, name, ["HealthCheck"])
+    with volume.undisturbed(shop, ending=True):
+        assert suspended() == {"HealthCheck", "ReplaceUnhealthy"}
+    assert suspended() == {"HealthCheck"}, "as it was found"
+    capacity.ensure_group(shop, place, "")
+    assert suspended() == set()

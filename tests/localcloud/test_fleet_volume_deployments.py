@@ -52,7 +52,7 @@ def at_rest(quay: Quay, ami: str) -> None:  # noqa: F811
     assert carrying.find(quay.shop()) is None
 
 
-@pytest.mark.parametrize("name", few(["DetachVolume", "AttachVolume", "SendCommand open"], "AttachVolume"))
+@pytest.mark.parametrize("name", few(["DetachVolume", "AttachVolume", "SendCommand open"]))
 def test_killed_after_any_call_the_next_deployment_finishes_it(berth: Quay, name: str) -> None:
     image, shop = berth.image("good"), berth.shop()
     wire = Told(shop.aws)
