@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from goldenami.flows import carrying, moving, scenery, serving, volume
 from goldenami.flows.shop import Shop
 from goldenami.values.handover import Handover
@@ -70,7 +72,7 @@ def _outlived(shop: Shop, handover: Handover) -> Handover | None:
         if group is not None:
             groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in handover.alone])
             serving.wait(shop)
-            _release(shop, group, handover, handover.max)
+            _release(shop, group, handover.max, handover.alone)
         carrying.forget(shop)
         return handover
     shop.progress.say(f"{handover.truth} has ended; {other} takes the volume with every row")
@@ -99,7 +101,7 @@ def abandon(shop: Shop, handover: Handover) -> None:
         instances.terminate(shop.aws, shop.clock, one.id)
     group = groups.get(shop.aws, shop.names.group)
     if group is not None:
-        _release(shop, group, handover, handover.max)
+        _release(shop, group, handover.max, handover.suspended)
     carrying.forget(shop)
 
 
@@ -115,7 +117,7 @@ def finish(shop: Shop, handover: Handover) -> None:
             groups.detach(shop.aws, group.name, handover.source)
         most = moving.most(shop, handover)
         point(shop, group, handover.version, most)
-        _release(shop, group, handover, most)
+        _release(shop, group, most, handover.alone)
     elif targets := balancers.get_target_group(shop.aws, shop.names.target_group):
         balancers.register(shop.aws, targets, handover.target)
         balancers.deregister(shop.aws, shop.clock, targets, handover.source)
@@ -146,8 +148,8 @@ def point(shop: Shop, group: Group, version: int, most: int) -> None:
     groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": most, "LaunchTemplate": wanted})
 
 
-def _release(shop: Shop, group: Group, handover: Handover, most: int) -> None:
-    """Let the group do again what it did by itself before; with a volume that is to replace whoever is not well.
+def _release(shop: Shop, group: Group, most: int, still: Sequence[str]) -> None:
+    """Let the group do again by itself what it may; with a volume that is to replace whoever is not well.
 
     So whoever serves now has to look well to the balancer first, which is later to notice than anybody.
     """
@@ -158,4 +160,4 @@ def _release(shop: Shop, group: Group, handover: Handover, most: int) -> None:
                 break
     if group.max != most:
         groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": most})
-    groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in handover.alone])
+    groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in still])

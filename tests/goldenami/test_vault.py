@@ -189,20 +189,23 @@ def test_once_the_rows_have_arrived_there_is_only_the_way_on_however_often(shop:
         assert carrying.find(shop) is None
 
 
-def test_before_that_there_is_only_the_way_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("suspended", "move"), [((), None), (("ReplaceUnhealthy",), Move("rds", "instance"))])
+def test_before_that_there_is_only_the_way_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, suspended: tuple[str, ...], move: Move | None
+) -> None:
     old, new = fleet(shop)
     # moto lacks EC2's filter by client token, and does not keep the token.
     monkeypatch.setitem(filter_dict_attribute_mapping, "client-token", "client_token")
     for one in (i for r in ec2_backends["123456789012"]["ap-northeast-2"].all_reservations() for i in r.instances):
         one.client_token = "run-handover" if one.id == new else None
     groups.suspend(shop.aws, shop.names.group, ["ReplaceUnhealthy"])
-    handover = Handover("run", old, new, "launching", version=2, max=1)
+    handover = Handover("run", old, new, "launching", version=2, max=1, suspended=suspended, move=move)
     carrying.note(shop, handover)
     settling.abandon(shop, handover)
     there = groups.get(shop.aws, shop.names.group)
     assert there is not None
     assert [m.id for m in there.members] == [old]
-    assert (there.desired, there.max, there.number, there.suspended) == (1, 1, 1, ())
+    assert (there.desired, there.max, there.number, there.suspended) == (1, 1, 1, suspended)
     assert (state(shop, old), state(shop, new)) == ("running", "terminated")
     assert carrying.find(shop) is None
 
