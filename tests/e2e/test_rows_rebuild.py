@@ -26,7 +26,7 @@ def monthly(kept: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     with Relay(info["endpoint"]) as relay:
         other = colleague(kept.shop, tmp_path / "monthly")
         other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
-        other.edit("golden.toml", "auto_promote = false", "auto_promote = true")
+        other.edit("golden.toml", "[keep]", "[rebuild]\nauto_promote = true\n\n[keep]")
         other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
         other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}
         (other.root / "examples/guestbook/changed.txt").write_text(str(time.monotonic_ns()))
