@@ -99,6 +99,14 @@ def where(place: Place) -> list[Statement]:
     return [allow("Volumes", ["ec2:DescribeVolumes"])] if place.recipe.database.on_volume else []
 
 
+def undisturbed(place: Place) -> list[Statement]:
+    """Keep the group from mending itself while writes are stopped on purpose; nothing in other modes."""
+    if not place.recipe.database.on_volume:
+        return []
+    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
+    return [*where(place), allow("Undisturbed", ["autoscaling:ResumeProcesses", "autoscaling:SuspendProcesses"], group)]
+
+
 def volume(place: Place) -> list[Statement]:
     """Make the volume with the data, bring it from one instance to another, keep snapshots of it; never delete it."""
     name = place.recipe.image.name

@@ -68,7 +68,7 @@ _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "console": (look, console),
     "logs": (look, command),
     "ssh": (look,),
-    "terminate": (*_CHANGES, terminate, command, rows.vault, rows.where),
+    "terminate": (*_CHANGES, terminate, command, rows.vault, rows.undisturbed),
     "promote": _PROMOTE,
     "rollback": _PROMOTE,
     "deploy": (*_CHANGES, commit, launch, register, terminate, own, command, rows.exchange),
@@ -79,6 +79,6 @@ _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "db.backup": (who, look, command, rows.vault),
     "db.list": (who, rows.reading),
     "db.verify": (who, rows.reading),
-    "db.restore": (*_CHANGES, command, rows.vault),
+    "db.restore": (*_CHANGES, command, rows.vault, rows.undisturbed),
     "db.migrate": (*_CHANGES, commit, roll, command, rows.migrate),
 }

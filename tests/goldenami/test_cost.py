@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from recipes import RDS, recipe
+from recipes import RDS, VOLUME, recipe
 from shops import Works
 
 from goldenami.flows import cost
@@ -40,6 +40,14 @@ def test_what_the_recipe_has_not_costs_nothing() -> None:
     assert whole is not None
     assert next(item for item in whole.images if item.what == "public IPv4 address").count == 3  # one, and two zones
     assert total(whole.images) == pytest.approx(sum(item.count * item.each for item in whole.images))
+
+
+def test_a_volume_for_the_data_costs_the_same_either_way() -> None:
+    found = compare(recipe(VOLUME), SEOUL)
+    assert found is not None
+    for items in (found.images, found.docker):
+        (data,) = [item for item in items if "data volume" in item.what]
+        assert (data.what, data.month) == ("8 GiB data volume", pytest.approx(8 * SEOUL.gp3))
 
 
 def test_sizes() -> None:
