@@ -41,12 +41,15 @@ from goldenami.walls.aws import (
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the fleet: what it is, what it is called, and whether it is there (`detail` says more)."""
+    """A part of the fleet: what it is, what it is called, and whether it is there (`detail` says more); what `stays` is kept
+    when the fleet is taken down.
+    """
 
     kind: str
     name: str
     there: bool
     detail: str = ""
+    stays: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,9 @@ def look(shop: Shop) -> list[Part]:
     ]
     if shop.recipe.database.on_volume:
         kept = volume.find(shop)
-        parts.append(Part("data volume", kept.id if kept else f"{shop.name}-data", kept is not None, _volume(kept)))
+        parts.append(
+            Part("data volume", kept.id if kept else f"{shop.name}-data", kept is not None, _volume(kept), stays=True)
+        )
     if shop.recipe.promote.traffic or trials:  # made by the first promotion that shifts the traffic
         parts.append(Part("trial's target group", names.trial_targets, trials is not None))
     if scene.trial is not None:
@@ -101,7 +106,7 @@ def _volume(kept: Volume | None) -> str:
     if kept is None:
         return ""
     at = f"{kept.attachment} at {kept.instance}" if kept.instance else kept.state
-    return f"{kept.size} GiB, {kept.zone}, {at}; stays, also after fleet.destroy"
+    return f"{kept.size} GiB, {kept.zone}, {at}"
 
 
 def create(shop: Shop, ami: str = "") -> Fleet:

@@ -21,7 +21,11 @@ def parts(found: Sequence[Part], doing: Literal["create", "show", "destroy"], *,
         "show": {True: "there", False: "missing"},
         "destroy": {True: "remove", False: "-"},
     }[doing]
-    return table(["", "KIND", "NAME", "DETAIL"], [[words[p.there], p.kind, p.name, p.detail] for p in found])
+    rows = [
+        ["keep" if p.stays and p.there and doing == "destroy" else words[p.there], p.kind, p.name, p.detail]
+        for p in found
+    ]
+    return table(["", "KIND", "NAME", "DETAIL"], rows)
 
 
 def created(shop: Shop, made: Fleet) -> str:

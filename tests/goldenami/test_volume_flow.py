@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
-from goldenami.flows import capacity, carrying, fleet, ground, volume
+from goldenami.flows import capacity, carrying, fleet, fleet_telling, ground, volume
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GateError
 from goldenami.walls.aws import groups, instances, volumes
@@ -110,7 +110,10 @@ def test_the_fleet_shows_it_and_rows_go_with_it(shop: Shop) -> None:
     assert (part.name, part.there) == ("guestbook-data", False)
     made = volume.ensure(shop, ground.find(shop), "run")
     (part,) = [p for p in fleet.look(shop) if p.kind == "data volume"]
-    assert (part.name, part.detail.split(";")[0]) == (made.id, "8 GiB, ap-northeast-2a, available")
+    assert (part.name, part.detail) == (made.id, "8 GiB, ap-northeast-2a, available")
+    for doing in ("create", "destroy"):
+        (line,) = [one for one in fleet_telling.parts([part], doing, as_json=False).splitlines() if made.id in one]
+        assert line.split()[0] == "keep"
 
 
 def test_a_group_does_not_replace_whose_writes_are_stopped_meanwhile(shop: Shop) -> None:
