@@ -279,7 +279,7 @@ def relayed(homes: Homes, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
         yield other, relay
 
 
-@pytest.mark.parametrize("call", few(CALLS, "opened"))
+@pytest.mark.parametrize("call", few(CALLS))
 def test_killed_at_any_step_the_same_command_finishes_it(
     at_home: Homes, relayed: tuple[Workspace, Relay], call: str
 ) -> None:
