@@ -70,6 +70,8 @@ def _outlived(shop: Shop, handover: Handover) -> Handover | None:
     if _gone(shop, other):
         shop.progress.say(f"both instances of a handover have ended: {shop.names.group} launches one for the volume")
         if group is not None:
+            # Not one for each of the two that were in it: the desired size goes down with the maximum.
+            groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": handover.max})
             groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in handover.alone])
             serving.wait(shop)
             _release(shop, group, handover.max, handover.alone)
