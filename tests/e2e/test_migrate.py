@@ -225,35 +225,41 @@ def test_an_image_that_is_bad_in_the_new_home_costs_no_row(at_home: Homes, kind:
         assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_void'") == "1"
 
 
+def with_volume(homes: Homes, folder: Path) -> Service:
+    """A checkout whose data is to live on a volume, with an image of that kind."""
+    shop = colleague(homes.here.shop, folder)
+    shop.edit("golden.toml", 'mode = "instance"', 'mode = "volume"')
+    shop.edit("golden.toml", "[[parameters]]", "[database.volume]\nsize_gib = 1\n\n[[parameters]]")
+    return Service(shop, shop.ok("bake").strip(), homes.here.address)
+
+
+def volumes(homes: Homes) -> list[Any]:
+    """The volumes that anybody takes for the truth."""
+    tagged = [{"Name": "tag:goldenami:data", "Values": ["guestbook"]}]
+    found: list[Any] = homes.here.client("ec2").describe_volumes(Filters=tagged)["Volumes"]
+    return found
+
+
 @pytest.mark.long
 def test_rows_move_to_a_volume_and_from_it(at_home: Homes, tmp_path: Path) -> None:
     homes, ec2 = at_home, at_home.here.client("ec2")
-    shop = colleague(homes.here.shop, tmp_path / "volume")
-    shop.edit("golden.toml", 'mode = "instance"', 'mode = "volume"')
-    shop.edit("golden.toml", "[[parameters]]", "[database.volume]\nsize_gib = 1\n\n[[parameters]]")
-    service = Service(shop, shop.ok("bake").strip(), homes.here.address)
-    ill = service.image("dies later")
-
-    def volumes() -> list[Any]:
-        tagged = [{"Name": "tag:goldenami:data", "Values": ["guestbook"]}]
-        found: list[Any] = ec2.describe_volumes(Filters=tagged)["Volumes"]
-        return found
-
+    service = with_volume(homes, tmp_path / "volume")
+    shop, ill = service.shop, service.image("dies later")
     with Writer(service.address) as writer:
         done = shop.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
         test_rows.settled(homes.here, homes.here.good)
-        assert [v["State"] for v in volumes()] == ["available"], "it stays, with nothing on it that counts"
+        assert [v["State"] for v in volumes(homes)] == ["available"], "it stays, with nothing on it that counts"
         shop.ok("db.migrate", "--to", "volume", "--ami", service.good)
         assert service.running() == [service.good]
-        (kept,) = volumes()
+        (kept,) = volumes(homes)
         (member,) = service.status()["instances"]
         assert [a["InstanceId"] for a in kept["Attachments"]] == [member["id"]]
         homes.here.shop.ok("db.migrate", "--to", "instance", "--ami", homes.here.good)
     test_rows.settled(homes.here, homes.here.good)
     writer.check()
     print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
-    assert volumes() == [], "nobody takes it for the truth any more"
+    assert volumes(homes) == [], "nobody takes it for the truth any more"
     ec2.delete_volume(VolumeId=kept["VolumeId"])
     homes.there.made += [*service.made, service.good]
     homes.there.machines |= {f"with a volume: {kind}": machine for kind, machine in service.machines.items()}
@@ -266,17 +272,26 @@ CALLS: dict[str, Callable[[str, str], bool]] = {
     "default": lambda name, _: name == "ModifyLaunchTemplate",
 }
 
+ON_VOLUMES: dict[str, Callable[[str, str], bool]] = {
+    "volume": lambda name, _: name == "CreateVolume",
+    "taken": lambda name, _: name == "AttachVolume",
+}
+
 
 @pytest.fixture
 def relayed(homes: Homes, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """Another checkout whose calls all go through a relay."""
     info = homes.there.shop.cloud()
     with Relay(info["endpoint"]) as relay:
-        other = workspace.colleague(homes.there.shop, tmp_path / "relayed")
-        other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
-        other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
-        other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}
-        yield other, relay
+        yield relayed_through(relay, homes.there.shop, info, tmp_path / "relayed"), relay
+
+
+def relayed_through(relay: Relay, shop: Workspace, info: dict[str, Any], folder: Path) -> Workspace:
+    other = workspace.colleague(shop, folder)
+    other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
+    other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
+    other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}
+    return other
 
 
 @pytest.mark.parametrize("call", few(CALLS))
@@ -290,6 +305,27 @@ def test_killed_at_any_step_the_same_command_finishes_it(
         shop.ok(*migrate)
     settled(homes, homes.there.good)
     writer.check()
+
+
+@pytest.mark.long
+def test_killed_on_the_way_to_a_volume_the_same_command_finishes_it(at_home: Homes, tmp_path: Path) -> None:
+    homes, ec2, info = at_home, at_home.here.client("ec2"), at_home.here.shop.cloud()
+    service = with_volume(homes, tmp_path / "volume")
+    migrate = ("db.migrate", "--to", "volume", "--ami", service.good)
+    with Relay(info["endpoint"]) as relay:
+        other = relayed_through(relay, service.shop, info, tmp_path / "relayed")
+        for call in ("volume", "taken", "fenced", "restored", "open", "opened", "detached"):
+            with Writer(service.address) as writer:
+                killed(other, relay, {**CALLS, **ON_VOLUMES}[call], *migrate)
+                service.shop.ok(*migrate)
+                assert service.running() == [service.good], call
+                (kept,) = volumes(homes)
+                homes.here.shop.ok("db.migrate", "--to", "instance", "--ami", homes.here.good)
+            test_rows.settled(homes.here, homes.here.good)
+            writer.check()
+            print(f"{call}: {len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+            ec2.delete_volume(VolumeId=kept["VolumeId"])
+    homes.there.made += [*service.made, service.good]
 
 
 @pytest.mark.long
