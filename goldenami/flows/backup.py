@@ -125,8 +125,9 @@ def fetch(shop: Shop, manifest: Manifest, folder: Path) -> None:
     place = prefix(shop.name, manifest.id)
     for part in PARTS:
         wanted = manifest.sha256.get(part.removesuffix(".sql"))
-        if wanted is None or _digest(folder / part) != wanted:  # else an earlier try has brought it
-            transfers.download(shop.aws, custody.vault(shop), f"{place}/{part}", folder / part)
+        if wanted is not None and _digest(folder / part) == wanted:
+            continue  # an earlier try has brought it
+        transfers.download(shop.aws, custody.vault(shop), f"{place}/{part}", folder / part)
         if wanted is not None and _digest(folder / part) != wanted:
             raise _damaged(manifest, f"{part} is not what was written")
     transfers.download(shop.aws, custody.vault(shop), f"{place}/{MANIFEST}", folder / MANIFEST)

@@ -56,8 +56,7 @@ def check(shop: Shop, handover: Handover) -> None:
 def again(shop: Shop, handover: Handover) -> Handover:
     """The new instance has ended, and a server elsewhere has its rows all the same: another one takes its place."""
     move = handover.move
-    found = instances.get(shop.aws, handover.target)
-    gone = found is None or found.state in ("shutting-down", "terminated")
+    gone = instances.gone(shop.aws, handover.target)
     group = groups.get(shop.aws, shop.names.group)
     if move is None or move.to != "rds" or handover.back or not gone or group is None:
         return handover

@@ -63,11 +63,11 @@ def _outlived(shop: Shop, handover: Handover) -> Handover | None:
     Returns:
         What was settled so; None where that one stands, or nothing has moved yet.
     """
-    if handover.step == "launching" or not _gone(shop, handover.truth):
+    if handover.step == "launching" or not instances.gone(shop.aws, handover.truth):
         return None
     other = handover.source if handover.done else handover.target
     group = groups.get(shop.aws, shop.names.group)
-    if _gone(shop, other):
+    if instances.gone(shop.aws, other):
         shop.progress.say(f"both instances of a handover have ended: {shop.names.group} launches one for the volume")
         if group is not None:
             # Not one for each of the two that were in it: the desired size goes down with the maximum.
@@ -86,11 +86,6 @@ def _outlived(shop: Shop, handover: Handover) -> Handover | None:
     handover = carrying.note(shop, handover.at("opened"))
     finish(shop, handover)
     return handover
-
-
-def _gone(shop: Shop, instance: str) -> bool:
-    found = instances.get(shop.aws, instance)
-    return found is None or found.state in ("shutting-down", "terminated")
 
 
 def abandon(shop: Shop, handover: Handover) -> None:
@@ -158,7 +153,7 @@ def _release(shop: Shop, group: Group, most: int, still: Sequence[str]) -> None:
     if shop.recipe.database.on_volume:
         for _ in attempts(shop.clock, timeout=group.grace, every=1):
             seen = groups.get(shop.aws, group.name)
-            if seen is None or all(m.serving or _gone(shop, m.id) for m in seen.members):
+            if seen is None or all(m.serving or instances.gone(shop.aws, m.id) for m in seen.members):
                 break
     if group.max != most:
         groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": most})

@@ -47,9 +47,8 @@ def ensure(shop: Shop, place: ground.Ground, run: str) -> Volume:
     if reasons := list(values.refusals(shop.recipe, found, zone)):
         raise GateError("; ".join(reasons), state="No volume was touched.", next="./invoke fleet.show")
     if not found:
-        tags = {**ground.tags(shop), "Name": f"{shop.name}-data", values.DATA: shop.name}
         key = shop.target.kms_key_id
-        made = volumes.create(shop.aws, zone, wanted.size_gib, wanted.type, key, tags, f"{run}-data")
+        made = volumes.create(shop.aws, zone, wanted.size_gib, wanted.type, key, _tags(shop), f"{run}-data")
         volumes.wait_available(shop.aws, shop.clock, made)
         shop.progress.say(f"made the volume {made} ({wanted.size_gib} GiB, encrypted, {zone}) for the data")
         return Volume(made, zone, wanted.size_gib, "available")
@@ -85,8 +84,8 @@ def bring(shop: Shop, instance: str, *, why: str = "", stop: bool = False) -> Vo
         if step == "release":
             _release(shop, found.instance, stop=stop)
         elif step == "snapshot":
-            tags = {**ground.tags(shop), "Name": f"{shop.name}-data", values.DATA: shop.name}
-            shop.progress.say(f"{volumes.snapshot(shop.aws, found.id, why, tags)} keeps what {found.id} holds now")
+            kept = volumes.snapshot(shop.aws, found.id, why, _tags(shop))
+            shop.progress.say(f"{kept} keeps what {found.id} holds now")
         elif step == "detach":
             volumes.detach(shop.aws, found.id, found.instance)
         elif step == "wait":
@@ -157,6 +156,11 @@ def holds(shop: Shop, instance: str) -> bool:
     """Whether an instance has it, as EC2 says."""
     found = find(shop)
     return found is not None and found.instance == instance
+
+
+def _tags(shop: Shop) -> dict[str, str]:
+    """What finds the volume, and its snapshots, again."""
+    return {**ground.tags(shop), "Name": f"{shop.name}-data", values.DATA: shop.name}
 
 
 def _release(shop: Shop, instance: str, *, stop: bool) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from localcloud import postgres
-from tests.e2e import test_rows, workspace
+from tests.e2e import test_rows
 from tests.e2e.cases import few
 from tests.e2e.relay import Relay
 from tests.e2e.service import ILL, QUICK, Service, _unit
 from tests.e2e.test_promote_crash import killed
-from tests.e2e.workspace import Workspace, colleague
+from tests.e2e.workspace import Workspace, colleague, relayed_through
 from tests.e2e.writer import Writer, entries
 
 pytestmark = [
@@ -281,17 +281,8 @@ ON_VOLUMES: dict[str, Callable[[str, str], bool]] = {
 @pytest.fixture
 def relayed(homes: Homes, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """Another checkout whose calls all go through a relay."""
-    info = homes.there.shop.cloud()
-    with Relay(info["endpoint"]) as relay:
-        yield relayed_through(relay, homes.there.shop, info, tmp_path / "relayed"), relay
-
-
-def relayed_through(relay: Relay, shop: Workspace, info: dict[str, Any], folder: Path) -> Workspace:
-    other = workspace.colleague(shop, folder)
-    other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
-    other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
-    other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}
-    return other
+    with relayed_through(homes.there.shop, tmp_path / "relayed") as both:
+        yield both
 
 
 @pytest.mark.parametrize("call", few(CALLS))
@@ -309,11 +300,10 @@ def test_killed_at_any_step_the_same_command_finishes_it(
 
 @pytest.mark.long
 def test_killed_on_the_way_to_a_volume_the_same_command_finishes_it(at_home: Homes, tmp_path: Path) -> None:
-    homes, ec2, info = at_home, at_home.here.client("ec2"), at_home.here.shop.cloud()
+    homes, ec2 = at_home, at_home.here.client("ec2")
     service = with_volume(homes, tmp_path / "volume")
     migrate = ("db.migrate", "--to", "volume", "--ami", service.good)
-    with Relay(info["endpoint"]) as relay:
-        other = relayed_through(relay, service.shop, info, tmp_path / "relayed")
+    with relayed_through(service.shop, tmp_path / "relayed") as (other, relay):
         for call in ("volume", "taken", "fenced", "restored", "open", "opened", "detached"):
             with Writer(service.address) as writer:
                 killed(other, relay, {**CALLS, **ON_VOLUMES}[call], *migrate)

@@ -13,7 +13,7 @@ from tests.e2e.cases import few
 from tests.e2e.client import Client
 from tests.e2e.relay import Relay
 from tests.e2e.service import Service
-from tests.e2e.workspace import Running, Workspace, colleague
+from tests.e2e.workspace import Running, Workspace, relayed_through
 
 pytestmark = pytest.mark.fleet
 
@@ -34,13 +34,8 @@ CALLS: dict[str, Callable[[str, str], bool]] = {
 def relayed(service: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """Another checkout whose calls all go through a relay."""
     service.resize(1)
-    info = service.shop.cloud()
-    with Relay(info["endpoint"]) as relay:
-        other = colleague(service.shop, tmp_path / "relayed")
-        other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
-        other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
-        other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}
-        yield other, relay
+    with relayed_through(service.shop, tmp_path / "relayed") as both:
+        yield both
 
 
 def killed(

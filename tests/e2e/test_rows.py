@@ -13,7 +13,7 @@ from tests.e2e.cases import few
 from tests.e2e.relay import Relay
 from tests.e2e.service import ILL, QUICK, Service, _unit
 from tests.e2e.test_promote_crash import killed
-from tests.e2e.workspace import Workspace, colleague
+from tests.e2e.workspace import Workspace, relayed_through
 from tests.e2e.writer import Writer, entries
 
 pytestmark = [pytest.mark.e2e, pytest.mark.data]
@@ -143,13 +143,8 @@ CALLS: dict[str, Callable[[str, str], bool]] = {
 @pytest.fixture
 def relayed(kept: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """Another checkout whose calls all go through a relay."""
-    info = kept.shop.cloud()
-    with Relay(info["endpoint"]) as relay:
-        other = colleague(kept.shop, tmp_path / "relayed")
-        other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
-        other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
-        other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}
-        yield other, relay
+    with relayed_through(kept.shop, tmp_path / "relayed") as both:
+        yield both
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from tests.e2e.relay import Relay
+
 ROOT = Path(__file__).resolve().parents[2]
 DEPENDENCIES = ("go.mod", "distro.mod")
 
@@ -211,3 +213,15 @@ def use_tiny_app(shop: Workspace, who: str) -> None:
     shop.edit("golden.toml", "[instance]", host)
     shop.edit("golden.toml", "max = 1 ", "max = 5 ")
     (shop.root / "tests/e2e/tiny/who.txt").write_text(who)
+
+
+@contextmanager
+def relayed_through(shop: Workspace, destination: Path) -> Iterator[tuple[Workspace, Relay]]:
+    """A colleague whose calls all go through a relay."""
+    info = shop.cloud()
+    with Relay(info["endpoint"]) as relay:
+        other = colleague(shop, destination)
+        other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
+        other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
+        other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}
+        yield other, relay

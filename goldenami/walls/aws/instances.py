@@ -102,6 +102,12 @@ def get(aws: Connection, instance: str) -> Instance | None:
     return _instance(found[0]) if found else None
 
 
+def gone(aws: Connection, instance: str) -> bool:
+    """Whether an instance has ended for good, or is about to."""
+    found = get(aws, instance)
+    return found is None or found.state in ("shutting-down", "terminated")
+
+
 def tagged(aws: Connection, key: str, value: str) -> list[Instance]:
     """Every instance with this tag that is not terminated."""
     pages = (
