@@ -16,7 +16,7 @@ from goldenami.values.inputs import Inputs
 from goldenami.values.plan import LayerPlan
 from goldenami.values.report import Check
 from goldenami.values.versions import Version, ami_name
-from goldenami.walls import runs
+from goldenami.walls import packer, runs
 from goldenami.walls.aws import images, parameters
 from goldenami.walls.runs import Run
 from goldenami.walls.source import Source
@@ -187,5 +187,6 @@ def render_only(shop: Shop, options: Options) -> Path:
         _inputs(shop, run, known, app, base_ami, profile, ami_name(shop.name, version), version),
     ):
         layers.prepare(shop, inputs, known.source, run.folder / inputs.layer)
+        packer.validate(run.folder / inputs.layer, known.packer_version, shop.aws.environment())
     run.record(state="rendered")
     return run.folder

@@ -21,6 +21,7 @@ from goldenami.walls.runs import Run
 from goldenami.walls.source import Source
 
 GATES: dict[Layer, Gate] = {"base": "base", "app": "image"}
+_BUILDER = "amazon-ebs.golden: "  # stands in every line that the builder or its guest says
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,11 @@ class Baked:
 
 
 def prepare(shop: Shop, inputs: Inputs, source: Source, folder: Path) -> None:
-    """Write a layer's folder and hold it against our own checks and Packer's; nothing is launched.
+    """Write a layer's folder, hold it against our checks, and have Packer's plugins at hand; nothing is launched.
 
     Raises:
         RenderError: The rendered HCL or scripts do not pass.
-        BuildError: Packer refuses the folder.
+        BuildError: Packer cannot get its plugins.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if inputs.layer == "app" and source.archive is not None:
@@ -46,7 +47,7 @@ def prepare(shop: Shop, inputs: Inputs, source: Source, folder: Path) -> None:
     make_key(folder)
     render.render(inputs, folder)
     with ThreadPoolExecutor() as pool:  # none of the three needs another, and each takes a while
-        valid = pool.submit(packer.validate, folder, inputs.packer_version, shop.aws.environment())
+        plugins = pool.submit(packer.init, folder, inputs.packer_version, shop.aws.environment())
         lint = pool.submit(_lint, folder, shop.build / "linted")
         problems = hcl.check(folder) + lint.result()
         if problems:
@@ -54,7 +55,7 @@ def prepare(shop: Shop, inputs: Inputs, source: Source, folder: Path) -> None:
                 f"what was rendered to {folder} does not pass its checks: " + "; ".join(problems),
                 state="Nothing was launched.",
             )
-        valid.result()
+        plugins.result()
 
 
 def _lint(folder: Path, known: Path) -> list[str]:
@@ -167,7 +168,9 @@ def _failed(
     inputs: Inputs, folder: Path, outcome: Outcome, checks: list[Check], made: str | None
 ) -> GateError | BuildError:
     left = f"{made} is marked failed" if made else "there is no AMI"
-    state = f"The builder was terminated; {left}."
+    # Packer checks the folder before it asks AWS for anything, and the builder does not speak before that.
+    began = made or any(_BUILDER in line for line in outcome.output)
+    state = f"The builder was terminated; {left}." if began else "Nothing was launched."
     log = f"less {folder / 'packer.log'}"
     bad = failures(checks)
     if bad:
@@ -178,9 +181,8 @@ def _failed(
 
 def _told(outcome: Outcome) -> str:
     """Packer's own words about a failure, after the last that the guest wrote to its standard error."""
-    prefix = "==> amazon-ebs.golden: "
     errors = [line.strip() for text in outcome.errors for line in text.splitlines() if line.strip()]
-    guest = [line.removeprefix(prefix) for line in errors if line.startswith(prefix)]
+    guest = [line.removeprefix(f"==> {_BUILDER}") for line in errors if line.startswith(f"==> {_BUILDER}")]
     own = [line for line in errors if not line.startswith(("==>", "-->", "Build ", "Some builds"))]
     last = [line.strip() for line in outcome.output if line.strip()][-1:]
     noise = ("Provisioning step had errors", "debconf: ")
@@ -191,7 +193,7 @@ def _told(outcome: Outcome) -> str:
 def _show(shop: Shop, event: Event) -> None:
     """What Packer and the guest are doing: their headlines on the screen, everything in the log."""
     for line in event.text.splitlines():
-        text = line.removeprefix("==> ").replace("amazon-ebs.golden: ", "", 1).strip()
+        text = line.removeprefix("==> ").replace(_BUILDER, "", 1).strip()
         if event.kind in ("say", "error") or text.startswith(("==>", "CHECK ")):
             shop.progress.detail(text)
         elif text:

@@ -18,6 +18,7 @@ from goldenami.walls.clock import attempts
 from goldenami.walls.runs import Run, write_text
 
 _STEADY = 3  # healthy answers in a row: one can be luck
+_EVERY = 0.5  # seconds between two looks
 _PATIENCE = 600.0  # seconds; EC2 may take minutes to show a console
 
 
@@ -127,7 +128,7 @@ def _watch(shop: Shop, machine: Instance, nonce: str) -> list[Check]:
     shop.progress.detail(f"probing {url}")
     green, outside = 0, Check("boot-health-outside", False, f"no answer from {url}", "boot")
     inside: list[Check] = []
-    for elapsed in attempts(shop.clock, timeout=_PATIENCE, every=1):
+    for elapsed in attempts(shop.clock, timeout=_PATIENCE, every=_EVERY):
         if green < _STEADY:
             seen = http.probe(url)
             green = green + 1 if seen.ok else 0

@@ -47,24 +47,37 @@ def version() -> tuple[int, int, int]:
     return int(found[1]), int(found[2]), int(found[3])
 
 
+def init(folder: Path, packer_version: tuple[int, int, int], env: Mapping[str, str]) -> None:
+    """Let Packer install the plugins that a rendered folder pins; one that is older than 1.7 has them built in.
+
+    Raises:
+        BuildError: Packer cannot; the message holds its first words.
+    """
+    if packer_version >= (1, 7, 0):
+        _ask(["packer", "init", "."], folder, env)
+
+
 def validate(folder: Path, packer_version: tuple[int, int, int], env: Mapping[str, str]) -> None:
-    """Let Packer check a rendered folder, installing its pinned plugins first where it wants them (≥ 1.7).
+    """Let Packer check a rendered folder, with its pinned plugins.
+
+    Before a build there is no need to: `packer build` checks the same before it asks AWS for anything.
 
     Raises:
         BuildError: Packer refuses the folder; the message holds its first words.
     """
-    steps = [["packer", "validate", "."]]
-    if packer_version >= (1, 7, 0):
-        steps.insert(0, ["packer", "init", "."])
-    for argv in steps:
-        done = shell.run(argv, cwd=folder, env={**_QUIET, **env}, timeout=300)
-        if done.code != 0:
-            said = " ".join((done.stdout + done.stderr).split())
-            raise BuildError(
-                f"`{' '.join(argv)}` refuses {folder}: {said[:600]}",
-                state="Nothing was launched.",
-                next=f"cd {folder} && packer validate .",
-            )
+    init(folder, packer_version, env)
+    _ask(["packer", "validate", "."], folder, env)
+
+
+def _ask(argv: list[str], folder: Path, env: Mapping[str, str]) -> None:
+    done = shell.run(argv, cwd=folder, env={**_QUIET, **env}, timeout=300)
+    if done.code != 0:
+        said = " ".join((done.stdout + done.stderr).split())
+        raise BuildError(
+            f"`{' '.join(argv)}` refuses {folder}: {said[:600]}",
+            state="Nothing was launched.",
+            next=f"cd {folder} && packer validate .",
+        )
 
 
 def build(

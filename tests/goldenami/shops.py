@@ -34,7 +34,10 @@ def _parsed_once(text: str, **given: Any) -> Any:
 
 
 # What the machine prints while it is baked.
-IMAGE_CHECKS = ["1,,ui,message,    golden: CHECK health ok HTTP 200", "1,,ui,message,    golden: CHECK git ok 2.39"]
+IMAGE_CHECKS = [
+    "1,,ui,message,    amazon-ebs.golden: CHECK health ok HTTP 200",
+    "1,,ui,message,    amazon-ebs.golden: CHECK git ok 2.39",
+]
 
 
 class Works:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -31,19 +32,21 @@ def account(wire: Wire) -> None:
     wire.answer("ec2", "describe_instances", {**OURS, "NextToken": "more"}, more)
     volume = {"VolumeId": "vol-1", "Size": 8, "State": "available", **tagged()}
     wire.answer("ec2", "describe_volumes", OURS, {"Volumes": [volume]})
-    # Of images we see all of ours, tagged or not: a snapshot behind any of them stays.
+    snapshots = [{"SnapshotId": s, "VolumeSize": 8, **tagged()} for s in ("snap-used", "snap-1")]
+    wire.answer("ec2", "describe_snapshots", {"OwnerIds": ["self"], **OURS}, {"Snapshots": snapshots})
+    # All of our images are looked at, tagged or not: a snapshot behind any of them stays, also one that became an AMI's just now.
     mappings = [{"Ebs": {"SnapshotId": "snap-used"}}, {"VirtualName": "ephemeral0"}, {"Ebs": {"VolumeSize": 1}}]
     images = {"Images": [{"ImageId": "ami-1", "BlockDeviceMappings": mappings}, {"ImageId": "ami-2"}]}
     wire.answer("ec2", "describe_images", {"Owners": ["self"]}, images)
-    snapshots = [{"SnapshotId": s, "VolumeSize": 8, **tagged()} for s in ("snap-used", "snap-1")]
-    wire.answer("ec2", "describe_snapshots", {"OwnerIds": ["self"], **OURS}, {"Snapshots": snapshots})
     key = {"KeyPairId": "key-1", "KeyName": "packer", **tagged()}
     wire.answer("ec2", "describe_key_pairs", OURS, {"KeyPairs": [key]})
     group = {"GroupId": "sg-1", "GroupName": "goldenami-run1-builder", **tagged()}
     wire.answer("ec2", "describe_security_groups", OURS, {"SecurityGroups": [group]})
 
 
-def test_everything_with_a_run_s_tag_is_found_in_the_order_of_removal() -> None:
+def test_everything_with_a_run_s_tag_is_found_in_the_order_of_removal(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A script has an order, so the questions are asked one after the other here.
+    monkeypatch.setattr(leftovers, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
     with scripted() as wire:
         account(wire)
         assert leftovers.find(wire.aws) == [

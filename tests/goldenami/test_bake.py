@@ -158,7 +158,11 @@ def test_the_very_first_number_asked_for_by_two_at_once(at: Works, web: Web) -> 
 
 
 def test_a_check_that_fails_inside_makes_no_image(at: Works, web: Web) -> None:
-    lines = [*IMAGE_CHECKS, "1,,ui,message,    golden: CHECK app-built FAIL exit 2", "1,,ui,error,Script exited: 1"]
+    lines = [
+        *IMAGE_CHECKS,
+        "1,,ui,message,    amazon-ebs.golden: CHECK app-built FAIL exit 2",
+        "1,,ui,error,Script exited: 1",
+    ]
     at.packer.play(app={"image": False, "code": 1, "lines": lines})
     error = fails(at, web, GateError)
     assert error.message == "the app layer did not pass its checks: app-built (exit 2)"
@@ -179,6 +183,14 @@ def test_a_build_that_fails_is_told_in_packer_s_words_and_its_number_is_taken_up
     at.packer.play(app={})
     assert str(go(at, web).version) == "v1.0"
     assert at.packed() == ["base", "app", "app"]
+
+
+def test_a_folder_that_packer_refuses_launches_nothing(at: Works, web: Web) -> None:
+    refusal = 'Error: Failed preparing build: "amazon-ebs.golden"\\n\\n* instance_type must be specified'
+    at.packer.play(app={"image": False, "code": 1, "lines": [f"1,,ui,error,{refusal}"]})
+    error = fails(at, web, BuildError)
+    assert "* instance_type must be specified" in error.message
+    assert error.state == "Nothing was launched."
 
 
 def test_the_report_of_a_build_that_failed_before_any_check_does_not_say_passed(at: Works, web: Web) -> None:
@@ -203,7 +215,7 @@ def test_packer_made_the_image_but_its_manifest_is_not_there(at: Works, web: Web
 
 
 def test_an_image_that_was_made_in_spite_of_a_failed_check_is_never_used(at: Works, web: Web) -> None:
-    at.packer.play(base={"lines": ["1,,ui,message,    golden: CHECK go-version FAIL 1.18"]})
+    at.packer.play(base={"lines": ["1,,ui,message,    amazon-ebs.golden: CHECK go-version FAIL 1.18"]})
     assert "there is no AMI" not in (fails(at, web, GateError).state or "")
     at.packer.play(base={})
     go(at, web)

@@ -103,8 +103,8 @@ def test_events(line: str, event: Event | None) -> None:
 
 def test_a_build_tells_what_happened_and_keeps_its_log(fake: FakePacker, folder: Path) -> None:
     lines = [
-        "1,,ui,say,==> golden: Launching",
-        "1,,ui,message,    golden: CHECK health FAIL HTTP 503",
+        "1,,ui,say,==> amazon-ebs.golden: Launching",
+        "1,,ui,message,    amazon-ebs.golden: CHECK health FAIL HTTP 503",
         "1,,ui,error,Script exited: 1",
         "not an event",
     ]
@@ -115,7 +115,7 @@ def test_a_build_tells_what_happened_and_keeps_its_log(fake: FakePacker, folder:
     assert outcome == packer.Outcome(
         1,
         ("Script exited: 1",),
-        ("==> golden: Launching", "    golden: CHECK health FAIL HTTP 503", "Script exited: 1"),
+        ("==> amazon-ebs.golden: Launching", "    amazon-ebs.golden: CHECK health FAIL HTTP 503", "Script exited: 1"),
     )
     assert [event.kind for event in seen] == ["say", "message", "error"]
     assert (folder / "packer.log").read_text().splitlines() == lines
@@ -143,7 +143,7 @@ def test_the_manifest_tells_the_ami(folder: Path, manifest: object, ami: str | N
 
 def start_ours(fake: FakePacker, folder: Path, lock: Path) -> subprocess.Popen[str]:
     """A process of ours that holds the lock and lets the (hanging) packer build."""
-    fake.play(hang=True, lines=["1,,ui,say,==> golden: Launching a source AWS instance..."])
+    fake.play(hang=True, lines=["1,,ui,say,==> amazon-ebs.golden: Launching a source AWS instance..."])
     ours = textwrap.dedent(
         f"""
         from pathlib import Path
