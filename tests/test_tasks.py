@@ -7,19 +7,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 from invoke import Exit, Task
 
 import tasks
+from goldenami.tasks.frame import command
 from goldenami.values import errors, policies
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def end(raising: Callable[[], object]) -> Exit:
-    @tasks.command
+    @command
     def body() -> None:
         raising()
 
@@ -67,7 +69,7 @@ def test_what_nobody_expected_is_a_sentence_too_and_says_how_to_see_more(monkeyp
     assert told == "\nerror: unexpected: KeyError: 'x'\nNext: GOLDENAMI_DEBUG=1 shows where it happened"
     monkeypatch.setenv("GOLDENAMI_DEBUG", "1")
     with pytest.raises(KeyError):
-        tasks.command(throw(KeyError("x")))()  # type: ignore[arg-type]
+        command(throw(KeyError("x")))()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -80,7 +82,7 @@ def test_an_exit_code_of_a_task_s_own_passes_through() -> None:
 
 
 def test_a_task_that_succeeds_returns() -> None:
-    tasks.command(lambda: None)()
+    command(lambda: None)()
 
 
 def invoke(*words: str) -> subprocess.CompletedProcess[str]:
@@ -117,7 +119,8 @@ def test_every_task_says_what_it_does_and_what_its_options_mean() -> None:
 
 
 def test_every_task_can_be_called() -> None:
-    made = {value for value in vars(tasks).values() if isinstance(value, Task)}
+    rooms = [value for value in vars(tasks).values() if isinstance(value, ModuleType)]
+    made = {value for room in rooms for value in vars(room).values() if isinstance(value, Task)}
     assert made == {tasks.namespace[name] for name in tasks.namespace.task_names}
 
 

@@ -1,4 +1,4 @@
-"""What every flow works with: the recipe, the account, the clock and a voice. Made once, in tasks.py."""
+"""What every flow works with: the recipe, the account, the clock and a voice. Made once, by the task."""
 
 from __future__ import annotations
 
