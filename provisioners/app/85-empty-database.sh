@@ -18,39 +18,49 @@ systemctl start "$SERVICE-database.service"
 verifier=$(as_postgres -d postgres -v name="$DB_USER" <<<"SELECT rolpassword FROM pg_authid WHERE rolname = :'name'")
 systemctl stop "$SERVICE-database.service"
 
-say "Removing the password of the role $DB_USER"
-# The old row goes with VACUUM FULL, the old write-ahead log with a checkpoint that recycles nothing.
-as_postgres -d postgres -v name="$DB_USER" <<'SQL'
-ALTER ROLE :"name" PASSWORD NULL;
-VACUUM FULL pg_authid;
-ALTER SYSTEM SET wal_recycle = off;
-SELECT pg_reload_conf() \g /dev/null
-SELECT pg_sleep(1) \g /dev/null
-SELECT pg_switch_wal() \g /dev/null
-CHECKPOINT;
-SELECT pg_switch_wal() \g /dev/null
-CHECKPOINT;
-ALTER SYSTEM RESET wal_recycle;
-SELECT pg_reload_conf() \g /dev/null
-SQL
+# Every file of the cluster in which something derived from the password stands.
+traces() { grep -rlaF -f /dev/fd/3 "$data" 3<<<"$verifier"; }
 
 no_password() {
   [[ -z $(as_postgres -d postgres <<<'SELECT rolname FROM pg_authid WHERE rolpassword IS NOT NULL') ]] && echo "no role has a password"
 }
 
-# What was derived from the password is looked for in every file of the cluster.
 no_trace() {
   local found
   [[ -n $verifier ]] || {
     echo "the role had no password to look for"
     return 1
   }
-  found=$(grep -rlaF -f /dev/fd/3 "$data" 3<<<"$verifier") && {
+  found=$(traces) && {
     echo "found in: $found"
     return 1
   }
   echo "no trace in $data"
 }
+
+say "Removing the password of the role $DB_USER"
+# The old row goes with VACUUM FULL, the old write-ahead log with checkpoints that recycle nothing.
+as_postgres -d postgres -v name="$DB_USER" <<'SQL'
+ALTER ROLE :"name" PASSWORD NULL;
+VACUUM FULL pg_authid;
+ALTER SYSTEM SET wal_recycle = off;
+SELECT pg_reload_conf() \g /dev/null
+SQL
+# The checkpointer learns of it a moment later; a segment that it recycled before that goes in the next round.
+for _ in {1..20}; do
+  sleep 0.2
+  as_postgres -d postgres <<'SQL'
+SELECT pg_switch_wal() \g /dev/null
+CHECKPOINT;
+SELECT pg_switch_wal() \g /dev/null
+CHECKPOINT;
+SQL
+  no_trace >/dev/null && break
+done
+as_postgres -d postgres <<'SQL'
+ALTER SYSTEM RESET wal_recycle;
+SELECT pg_reload_conf() \g /dev/null
+SQL
 
 # Every table with rows in it, in every database: DATABASE TABLE ROWS, one a line.
 rows() {
