@@ -22,11 +22,12 @@ from localcloud.members import Member
 from localcloud.templates import image_of
 
 _create, _update = AutoScalingResponse.create_auto_scaling_group, AutoScalingResponse.update_auto_scaling_group
+_attach = AutoScalingResponse.attach_instances
 _plain = {
     name: getattr(AutoScalingResponse, name)
     for name in (
         "attach_load_balancer_target_groups", "suspend_processes",
-        "resume_processes", "set_instance_protection", "attach_instances", "enter_standby", "exit_standby",
+        "resume_processes", "set_instance_protection", "enter_standby", "exit_standby",
         "describe_load_balancer_target_groups", "put_scaling_policy", "put_lifecycle_hook",
     )
 }  # fmt: skip
@@ -97,6 +98,7 @@ def install(cloud: Cloud) -> None:
     for name, action in _plain.items():
         setattr(AutoScalingResponse, name, checked(action))
     for added in (
+        attach_instances,
         delete_auto_scaling_group,
         describe_scaling_activities,
         set_desired_capacity,
@@ -134,6 +136,20 @@ def checked(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return action(self)
 
     return call
+
+
+def attach_instances(self: Any) -> Any:
+    """moto: also those that do not run, or are members already.
+
+    Source: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-detach-attach-instances.html
+    """
+    group, ec2 = named(self), self.autoscaling_backend.ec2_backend
+    for wanted in self._get_param("InstanceIds", []):
+        if any(member.instance.id == wanted for member in group.instance_states):
+            raise ValidationError(f"Instance {wanted} is already part of AutoScalingGroup:{group.name}.")
+        if ec2.get_instance(wanted).state != "running":
+            raise ValidationError(f"Instance {wanted} is not in correct state.")
+    return _attach(self)
 
 
 def delete_auto_scaling_group(self: Any) -> Any:

@@ -86,16 +86,20 @@ def get(shop: Shop, identity: str) -> Manifest:
         GateError: Its manifest is damaged.
     """
     if not identity:
-        found = every(shop)
-        if not found:
+        there = every(shop)
+        if not there:
             raise UsageError(f"there is no backup in {custody.vault(shop)}", next="./invoke db.backup")
-        return found[-1]
-    text = None
-    if values.is_id(identity):
-        text = objects.get(shop.aws, custody.vault(shop), f"{prefix(shop.name, identity)}/{MANIFEST}")
-    if text is None:
+        return there[-1]
+    found = kept(shop, identity) if values.is_id(identity) else None
+    if found is None:
         raise UsageError(f"there is no backup {identity} in {custody.vault(shop)}", next="./invoke db.list")
-    return values.read(text, identity)
+    return found
+
+
+def kept(shop: Shop, identity: str) -> Manifest | None:
+    """A backup by its id; None where there is none, or only a part of one."""
+    text = objects.get(shop.aws, custody.vault(shop), f"{prefix(shop.name, identity)}/{MANIFEST}")
+    return values.read(text, identity) if text is not None else None
 
 
 def verify(shop: Shop, manifest: Manifest) -> None:

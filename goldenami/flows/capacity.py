@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from goldenami.flows import ground, guard, volume
+from goldenami.flows import ground, guard
 from goldenami.flows.ground import Ground
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.errors import GateError
+from goldenami.values.handover import ALONE
 from goldenami.values.images import Image
 from goldenami.values.scene import Group
 from goldenami.walls.aws import groups, templates
@@ -114,7 +115,7 @@ def _keep_instances(shop: Shop, group: Group | None, held: Sequence[str]) -> Non
     """
     suspended = group.suspended if group else ()
     if shop.recipe.database.on_instance and not shop.recipe.database.on_volume:
-        groups.suspend(shop.aws, shop.names.group, [p for p in _REPLACES if p not in suspended])
+        groups.suspend(shop.aws, shop.names.group, [p for p in ALONE if p not in suspended])
         return
     if held:
         shop.progress.say(
@@ -122,9 +123,8 @@ def _keep_instances(shop: Shop, group: Group | None, held: Sequence[str]) -> Non
             f" (./invoke db.migrate --to {shop.recipe.database.mode})"
         )
         return
-    # Somebody who died with the writes stopped has left the other as well.
-    own = (*_REPLACES, *volume.MENDS) if shop.recipe.database.on_volume else _REPLACES
-    groups.resume(shop.aws, shop.names.group, [p for p in dict.fromkeys(own) if p in suspended])
+    # Also what somebody who died with the writes stopped has left.
+    groups.resume(shop.aws, shop.names.group, [p for p in ALONE if p in suspended])
 
 
 def _settings(shop: Shop, place: Ground, health_check: Literal["ELB", "EC2"]) -> dict[str, Any]:

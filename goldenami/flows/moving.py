@@ -12,6 +12,9 @@ from goldenami.values.errors import GateError, GoldenError
 from goldenami.values.handover import Handover
 from goldenami.walls.aws import groups, images, instances, parameters
 
+# What has the rows also when the instance that wrote them has ended.
+_OUTLIVES = {"rds": "server", "volume": "volume"}
+
 
 def prepare(shop: Shop, handover: Handover) -> None:
     """Before the new instance is launched: it has to find the new home. Nothing that serves reads any of this."""
@@ -54,18 +57,27 @@ def check(shop: Shop, handover: Handover) -> None:
 
 
 def again(shop: Shop, handover: Handover) -> Handover:
-    """The new instance has ended, and a server elsewhere has its rows all the same: another one takes its place."""
+    """The new instance has ended, and its rows have not gone with it: another one takes its place, with the volume or without.
+
+    Raises:
+        GateError: The other one refuses what is on the volume, or is not well with it; the next attempt finds it again.
+    """
     move = handover.move
     gone = instances.gone(shop.aws, handover.target)
     group = groups.get(shop.aws, shop.names.group)
-    if move is None or move.to != "rds" or handover.back or not gone or group is None:
+    if move is None or move.to == "instance" or handover.back or not gone or group is None:
         return handover
     if any(m.id == handover.target for m in group.members):
         groups.detach(shop.aws, group.name, handover.target)
     subnet, token = ground.find(shop).subnets[0], f"{handover.run}-again"
     new = instances.launch_from(shop.aws, group.template_id, handover.version, subnet, token)
-    shop.progress.say(f"{handover.target} has ended, and the server has every row: {new.id} takes its place")
+    shop.progress.say(
+        f"{handover.target} has ended, and the {_OUTLIVES[move.to]} has every row: {new.id} takes its place"
+    )
     instances.wait_running(shop.aws, shop.clock, new.id)
+    if move.to == "volume":  # written down only once it has the volume: whoever is written down joins the group
+        volume.house(shop, new.id)
+        carrying.open_again(shop, new.id)
     return carrying.note(shop, replace(handover, target=new.id))
 
 

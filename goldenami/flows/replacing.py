@@ -168,6 +168,10 @@ class Replacement:
             carried = carrying.carry(self.shop, self.claim, handover.returning(before))
         except GoldenError as error:
             carrying.note(self.shop, handover)
+            if handover.home == "instance" and instances.gone(self.shop.aws, handover.target):
+                settling.settle(self.shop)
+                self._tell("restored", f"{handover.source} serves again, with what it had when its writes were stopped")
+                return f"{reason}; {handover.target} has ended with what was written on it meanwhile"
             raise GateError(
                 f"{reason}; and its rows cannot be carried back: {error.message}",
                 state=f"{handover.target} has every row; {handover.source} stands beside it with its writes stopped."

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from goldenami.flows import carrying, moving, scenery, serving, volume
+from goldenami.flows import backup, carrying, moving, scenery, serving, volume
 from goldenami.flows.shop import Shop
+from goldenami.values.errors import GateError
 from goldenami.values.handover import Handover
 from goldenami.values.scene import Group
 from goldenami.walls.aws import balancers, commands, groups, instances, templates
@@ -34,7 +35,7 @@ def settle(shop: Shop) -> Handover | None:
         What was left; None when there was nothing.
 
     Raises:
-        GateError: The instance with the rows does not serve.
+        GateError: The instance with the rows does not serve; or it has ended, and its rows with it.
     """
     handover = carrying.find(shop)
     if handover is None:
@@ -42,6 +43,8 @@ def settle(shop: Shop) -> Handover | None:
     for instance in filter(None, (handover.source, handover.target)):
         commands.settle(shop.aws, shop.clock, instance)
     if handover.by == "volume" and (settled := _outlived(shop, handover)):
+        return settled
+    if handover.home == "instance" and (settled := _ended(shop, handover)):
         return settled
     if handover.done:
         shop.progress.say(f"a handover was left when its rows had arrived on {handover.target}: going on with it")
@@ -80,7 +83,54 @@ def _outlived(shop: Shop, handover: Handover) -> Handover | None:
     shop.progress.say(f"{handover.truth} has ended; {other} takes the volume with every row")
     volume.house(shop, other)
     carrying.open_again(shop, other)
+    return _over_to(shop, handover, other)
+
+
+def _ended(shop: Shop, handover: Handover) -> Handover | None:
+    """Rows on an instance's own disk end with it: the other one of the two serves, with the last copy that there is.
+
+    Returns:
+        What was settled so; None where the one with the rows stands, or nothing has moved yet.
+
+    Raises:
+        GateError: There is no copy but an unfinished one, or nobody to take it; nothing is under way any more.
+    """
+    if handover.step == "launching" or not instances.gone(shop.aws, handover.truth):
+        return None
+    ended, other = handover.truth, handover.source if handover.done else handover.target
+    # Taken when nobody could write any more, so where it is whole not a row is missing.
+    saved = None if handover.done else backup.kept(shop, carrying.backup_id(handover))
+    copied = saved is not None or handover.done or handover.back
+    if instances.gone(shop.aws, other) or not copied:
+        for one in instances.launched_with(shop.aws, token(handover)):
+            instances.terminate(shop.aws, shop.clock, one.id)
+        if (group := groups.get(shop.aws, shop.names.group)) is not None:
+            _release(shop, group, handover.max, handover.suspended)
+        carrying.forget(shop)
+        raise GateError(
+            f"{ended} has ended, and its disk with every row: "
+            + (f"so has {other}" if copied else "their backup was not finished"),
+            state="Nobody is served. What backups hold is safe.",
+            next="./invoke db.list, ./invoke fleet.show; an instance that serves again takes one with ./invoke db.restore",
+        )
+    if saved is not None:
+        shop.progress.say(
+            f"{ended} has ended, and its disk with it; {other} takes every row from the backup {saved.id}"
+        )
+        carrying.receive(shop, other, saved, replace=handover.replaces)
+    else:
+        shop.progress.say(
+            f"{ended} has ended, and what was written on it since it took over is LOST with its disk; {other} serves again"
+            " with every row from before"
+        )
+    carrying.open_again(shop, other)
+    return _over_to(shop, handover, other)
+
+
+def _over_to(shop: Shop, handover: Handover, other: str) -> Handover:
+    """The one with the rows has ended, and the other has them now: the rest of a handover to that one."""
     if handover.done:
+        group = groups.get(shop.aws, shop.names.group)
         member = next((m for m in group.members if m.id == other), None) if group else None
         handover = handover.outlived(member.version if member else handover.version)
     handover = carrying.note(shop, handover.at("opened"))
@@ -89,8 +139,11 @@ def _outlived(shop: Shop, handover: Handover) -> Handover | None:
 
 
 def abandon(shop: Shop, handover: Handover) -> None:
-    """Before the rows have arrived: the source serves on, and what was launched goes."""
-    if handover.step == "moving":
+    """Before the rows have arrived: the source serves on, and what was launched goes.
+
+    A source that has ended, and left its rows on a server or a volume, is replaced by its group as soon as that may again.
+    """
+    if handover.step == "moving" and (handover.home == "instance" or not instances.gone(shop.aws, handover.source)):
         carrying.give_back(shop, handover)
     there = instances.launched_with(shop.aws, token(handover))
     moving.undo(shop, handover, [one.id for one in there])
@@ -146,15 +199,14 @@ def point(shop: Shop, group: Group, version: int, most: int) -> None:
 
 
 def _release(shop: Shop, group: Group, most: int, still: Sequence[str]) -> None:
-    """Let the group do again by itself what it may; with a volume that is to replace whoever is not well.
+    """Let the group do again by itself what it may: to mark whoever is not well, for good, and to replace those.
 
     So whoever serves now has to look well to the balancer first, which is later to notice than anybody.
     """
-    if shop.recipe.database.on_volume:
-        for _ in attempts(shop.clock, timeout=group.grace, every=1):
-            seen = groups.get(shop.aws, group.name)
-            if seen is None or all(m.serving or instances.gone(shop.aws, m.id) for m in seen.members):
-                break
+    for _ in attempts(shop.clock, timeout=group.grace, every=1):
+        seen = groups.get(shop.aws, group.name)
+        if seen is None or all(m.serving or instances.gone(shop.aws, m.id) for m in seen.members):
+            break
     if group.max != most:
         groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": most})
     groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in still])

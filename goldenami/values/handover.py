@@ -12,8 +12,9 @@ from typing import Literal
 
 Step = Literal["launching", "moving", "opened"]
 By = Literal["backup", "volume"]
-# A group must not replace an instance by itself that has the only copy of its rows.
-ALONE = ("AZRebalance", "ReplaceUnhealthy")
+# A group must not replace an instance by itself that has the only copy of its rows; nor mark one as ill that was so for a while,
+# since it never takes that mark back. https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html
+ALONE = ("AZRebalance", "HealthCheck", "ReplaceUnhealthy")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,15 @@ class Handover:
     def truth(self) -> str:
         """The instance whose rows count."""
         return self.target if self.step == "opened" else self.source
+
+    @property
+    def home(self) -> str:
+        """Where the rows that count are: a `volume` and a server (`rds`) outlive it, a disk of its own (`instance`) does not."""
+        if self.by == "volume":
+            return "volume"
+        if self.move is None:
+            return "instance"
+        return self.move.to if self.done != self.back else self.move.left
 
     @property
     def alone(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from goldenami.values.handover import ALONE
 from tests.e2e import workspace
 from tests.e2e.cases import few
 from tests.e2e.relay import Relay
@@ -37,9 +38,7 @@ def kept(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) 
     assert other.leftovers() == []
 
 
-def settled(
-    service: Service, image: str, suspended: Collection[str] = frozenset({"AZRebalance", "ReplaceUnhealthy"})
-) -> None:
+def settled(service: Service, image: str, suspended: Collection[str] = ALONE) -> None:
     """One instance of this image serves, everything agrees, and nothing is left of a handover."""
     assert service.running() == [image]
     assert service.pointer() == image
