@@ -225,56 +225,11 @@ def test_an_image_that_is_bad_in_the_new_home_costs_no_row(at_home: Homes, kind:
         assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_void'") == "1"
 
 
-def with_volume(homes: Homes, folder: Path) -> Service:
-    """A checkout whose data is to live on a volume, with an image of that kind."""
-    shop = colleague(homes.here.shop, folder)
-    shop.edit("golden.toml", 'mode = "instance"', 'mode = "volume"')
-    shop.edit("golden.toml", "[[parameters]]", "[database.volume]\nsize_gib = 1\n\n[[parameters]]")
-    return Service(shop, shop.ok("bake").strip(), homes.here.address)
-
-
-def volumes(homes: Homes) -> list[Any]:
-    """The volumes that anybody takes for the truth."""
-    tagged = [{"Name": "tag:goldenami:data", "Values": ["guestbook"]}]
-    found: list[Any] = homes.here.client("ec2").describe_volumes(Filters=tagged)["Volumes"]
-    return found
-
-
-@pytest.mark.long
-def test_rows_move_to_a_volume_and_from_it(at_home: Homes, tmp_path: Path) -> None:
-    homes, ec2 = at_home, at_home.here.client("ec2")
-    service = with_volume(homes, tmp_path / "volume")
-    shop, ill = service.shop, service.image("dies later")
-    with Writer(service.address) as writer:
-        done = shop.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
-        assert done.returncode == 5, done.stderr[-3000:]
-        test_rows.settled(homes.here, homes.here.good)
-        assert [v["State"] for v in volumes(homes)] == ["available"], "it stays, with nothing on it that counts"
-        shop.ok("db.migrate", "--to", "volume", "--ami", service.good)
-        assert service.running() == [service.good]
-        (kept,) = volumes(homes)
-        (member,) = service.status()["instances"]
-        assert [a["InstanceId"] for a in kept["Attachments"]] == [member["id"]]
-        homes.here.shop.ok("db.migrate", "--to", "instance", "--ami", homes.here.good)
-    test_rows.settled(homes.here, homes.here.good)
-    writer.check()
-    print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
-    assert volumes(homes) == [], "nobody takes it for the truth any more"
-    ec2.delete_volume(VolumeId=kept["VolumeId"])
-    homes.there.made += [*service.made, service.good]
-    homes.there.machines |= {f"with a volume: {kind}": machine for kind, machine in service.machines.items()}
-
-
 CALLS: dict[str, Callable[[str, str], bool]] = {
     **{name: call for name, call in test_rows.CALLS.items() if name not in ("suspended",)},
     "host": lambda name, body: name == "PutParameter" and HOST in body,
     "looked": lambda name, body: name == "SendCommand" and "action=look" in body,
     "default": lambda name, _: name == "ModifyLaunchTemplate",
-}
-
-ON_VOLUMES: dict[str, Callable[[str, str], bool]] = {
-    "volume": lambda name, _: name == "CreateVolume",
-    "taken": lambda name, _: name == "AttachVolume",
 }
 
 
@@ -296,26 +251,6 @@ def test_killed_at_any_step_the_same_command_finishes_it(
         shop.ok(*migrate)
     settled(homes, homes.there.good)
     writer.check()
-
-
-@pytest.mark.long
-def test_killed_on_the_way_to_a_volume_the_same_command_finishes_it(at_home: Homes, tmp_path: Path) -> None:
-    homes, ec2 = at_home, at_home.here.client("ec2")
-    service = with_volume(homes, tmp_path / "volume")
-    migrate = ("db.migrate", "--to", "volume", "--ami", service.good)
-    with relayed_through(service.shop, tmp_path / "relayed") as (other, relay):
-        for call in ("volume", "taken", "fenced", "restored", "open", "opened", "detached"):
-            with Writer(service.address) as writer:
-                killed(other, relay, {**CALLS, **ON_VOLUMES}[call], *migrate)
-                service.shop.ok(*migrate)
-                assert service.running() == [service.good], call
-                (kept,) = volumes(homes)
-                homes.here.shop.ok("db.migrate", "--to", "instance", "--ami", homes.here.good)
-            test_rows.settled(homes.here, homes.here.good)
-            writer.check()
-            print(f"{call}: {len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
-            ec2.delete_volume(VolumeId=kept["VolumeId"])
-    homes.there.made += [*service.made, service.good]
 
 
 @pytest.mark.long

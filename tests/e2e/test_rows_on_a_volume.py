@@ -85,25 +85,53 @@ def test_a_promotion_and_a_rollback_take_every_row_along(moved: Service) -> None
     print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
 
 
+def another_serves(service: Service, gone: str) -> None:
+    """Wait until the group has launched one in the place of this instance, and the balancer sends it requests."""
+    deadline = time.monotonic() + 240
+    while True:
+        time.sleep(2)
+        found = service.status()["instances"]
+        if [i["target"] for i in found if i["id"] != gone and i["lifecycle"] == "InService"] == ["healthy"]:
+            return
+        assert time.monotonic() < deadline, found
+
+
 def test_an_instance_that_dies_is_replaced_by_its_group_with_every_row(moved: Service) -> None:
     image = moved.pointer()
     (member,) = moved.status()["instances"]
     with Writer(moved.address) as writer:
         time.sleep(2)
         moved.client("ec2").terminate_instances(InstanceIds=[member["id"]])
-        deadline = time.monotonic() + 240
-        while True:
-            time.sleep(2)
-            found = moved.status()["instances"]
-            if [i["target"] for i in found if i["id"] != member["id"] and i["lifecycle"] == "InService"] == ["healthy"]:
-                break
-            assert time.monotonic() < deadline, found
+        another_serves(moved, member["id"])
         after = len(writer.acknowledged)
         time.sleep(3)
     assert len(writer.acknowledged) > after
     settled(moved, image)
     writer.check()
     print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+
+
+@pytest.mark.long
+def test_an_instance_that_is_terminated_leaves_every_row_to_the_next(moved: Service) -> None:
+    image, kept = moved.pointer(), volume(moved)["VolumeId"]
+    (member,) = moved.status()["instances"]
+    refused = moved.shop.invoke("terminate", "--instance", member["id"])
+    assert refused.returncode == 5
+    assert "is the last instance that serves" in refused.stderr
+    with Writer(moved.address) as writer:
+        time.sleep(1)
+        done = moved.shop.invoke("terminate", "--instance", member["id"], "--force")
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert f"every row of {member['id']} stays on {kept}" in done.stderr
+        last = json.loads(moved.shop.ok("db.list", "--json"))[-1]
+        assert last["quiet"], "nobody could write when it was taken"
+        another_serves(moved, member["id"])
+        after = len(writer.acknowledged)
+        time.sleep(3)
+    assert len(writer.acknowledged) > after
+    settled(moved, image)
+    writer.check()
+    assert volume(moved)["VolumeId"] == kept
 
 
 # What follows is shown by default on machines that are none: tests/localcloud/test_fleet_volumes.py.
