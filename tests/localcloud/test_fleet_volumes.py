@@ -59,7 +59,7 @@ class Door(socketserver.ThreadingTCPServer):
                 pass
 
             def do_GET(self) -> None:
-                status = 500 if machine.sick else 200
+                status = 500 if machine.sick or "sick" in machine.serves else 200
                 if self.path.startswith("/add/"):
                     with machine.driver.lock:
                         status = 200 if machine.door is not None else 503  # its writes may stop at this moment
