@@ -106,6 +106,16 @@ def receive(shop: Shop, instance: str, manifest: Manifest, *, replace: bool) -> 
     Raises:
         GateError: It differs, or does not work; what the instance had is still there.
     """
+    restore(shop, instance, manifest, replace=replace)
+    custody.ask(shop, instance, "adopt", backup=manifest.id, replace=replace)
+
+
+def restore(shop: Shop, instance: str, manifest: Manifest, *, replace: bool) -> None:
+    """The first half of that: it is restored and compared, and counts for nothing yet.
+
+    Raises:
+        GateError: It differs, or does not work; what the instance had is still there.
+    """
     result = f"restored-{instance}.json"
     custody.ask(shop, instance, "restore", backup=manifest.id, result=result, replace=replace)
     text = objects.get(shop.aws, custody.vault(shop), f"{prefix(shop.name, manifest.id)}/{result}")
@@ -116,7 +126,6 @@ def receive(shop: Shop, instance: str, manifest: Manifest, *, replace: bool) -> 
             state="What the instance had is still there.",
             next="./invoke db.verify",
         )
-    custody.ask(shop, instance, "adopt", backup=manifest.id, replace=replace)
 
 
 def give_back(shop: Shop, handover: Handover) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
-from goldenami.flows import backup, carrying, claims, custody, logbook, machines, settling, volume
+from goldenami.flows import backup, carrying, claims, custody, logbook, machines, pausing, settling
 from goldenami.flows.shop import Shop
 from goldenami.values.backup import Manifest, refusals
-from goldenami.values.errors import GateError, GoldenError, UsageError
+from goldenami.values.errors import GateError, UsageError
+from goldenami.values.pause import Pause
 from goldenami.values.summary import seconds
 
 
@@ -32,7 +34,7 @@ def restore(shop: Shop, identity: str, folder: str, instance: str, *, replace: b
     """Put a backup in the place of what the database holds.
 
     Everything that can be known beforehand is checked before anything is touched; what is there is backed up before it is
-    replaced; and nobody can write from then on until every table has been compared.
+    replaced; and nobody can write from then on until every table has been compared. Killed, the same again goes on with it.
 
     Raises:
         UsageError: There is no such backup, or it is not clear which instance is meant.
@@ -46,7 +48,11 @@ def restore(shop: Shop, identity: str, folder: str, instance: str, *, replace: b
         with shop.progress.phase(f"reading {manifest.id} whole"):
             backup.verify(shop, manifest)
         with claims.held(shop, run.id, f"db.restore {manifest.id}") as claim:
+            arrived = pausing.settle(shop)
             settling.settle(shop)
+            if arrived == manifest.id:  # nobody could write since
+                shop.progress.say(f"{manifest.fingerprint.rows} row(s) of {manifest.id} are in their place")
+                return manifest
             target = _on(shop, instance)
             found = custody.look(shop, target)
             # A server elsewhere is asked by the instance itself, when it restores.
@@ -64,17 +70,17 @@ def restore(shop: Shop, identity: str, folder: str, instance: str, *, replace: b
                 )
             if reasons:
                 raise GateError("; ".join(reasons), state="Nothing was touched.", next="./invoke db.list")
-            with volume.undisturbed(shop):
-                _replace(shop, claim, run.id, target, manifest, before=replace)
+            _replace(shop, claim, run.id, target, manifest, before=replace)
     return manifest
 
 
 def _replace(shop: Shop, claim: claims.Held, run: str, target: str, manifest: Manifest, *, before: bool) -> None:
     stopped = [target]
     if not shop.recipe.database.on_instance:  # everybody who writes to the one server
-        stopped = [m.id for m in machines.every(shop) if m.state == "running"]
+        stopped += [m.id for m in machines.every(shop) if m.state == "running" and m.id != target]
     began = shop.clock.monotonic()
-    try:
+    pause = Pause(run, f"db.restore {manifest.id}", tuple(stopped), backup=manifest.id)
+    with pausing.held(shop, pause) as pause:
         with shop.progress.phase(f"restoring {manifest.id} on {target}"):
             for one in stopped:
                 custody.ask(shop, one, "fence", backup=manifest.id)
@@ -82,15 +88,11 @@ def _replace(shop: Shop, claim: claims.Held, run: str, target: str, manifest: Ma
                 former = backup.take(shop, target, f"{run}-before", f"before the restore of {manifest.id}")
                 shop.progress.say(f"what was there is in {former.id}")
             claim.confirm()
-            carrying.receive(shop, target, manifest, replace=before)
-    except BaseException as error:
+            carrying.restore(shop, target, manifest, replace=before)
+            pausing.note(shop, dataclasses.replace(pause, arriving=True))
+            custody.ask(shop, target, "adopt", backup=manifest.id)
         for one in stopped:
             carrying.open_again(shop, one)
-        if isinstance(error, GoldenError) and error.state is None:
-            error.state = "What was there serves on."
-        raise
-    for one in stopped:
-        carrying.open_again(shop, one)
     shop.progress.say(
         f"{manifest.fingerprint.rows} row(s) restored and compared; nobody could write for"
         f" {seconds(shop.clock.monotonic() - began)}"

@@ -15,6 +15,7 @@ from goldenami.flows import (
     guard,
     ledger,
     logbook,
+    pausing,
     scenery,
     serving,
     settling,
@@ -23,6 +24,7 @@ from goldenami.flows import (
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import UsageError
 from goldenami.values.images import Image
+from goldenami.values.pause import Pause
 from goldenami.values.scene import Group, Scene
 from goldenami.values.volume import Volume
 from goldenami.walls.aws import (
@@ -127,6 +129,7 @@ def create(shop: Shop, ami: str = "") -> Fleet:
     image = first_image(shop, ami)
     choosing.refuse_other_home(shop, image)
     with logbook.opened(shop, "fleet", ami=image.id) as run, claims.held(shop, run.id, "fleet.create") as claim:
+        pausing.settle(shop)
         access.ensure_parameters(shop)
         if shop.recipe.database.on_instance:
             custody.ensure_vault(shop)
@@ -169,7 +172,7 @@ def destroy(shop: Shop, *, lose_data: bool = False) -> list[str]:
         vpc = ground.vpc(shop)
         there = [found for name in (names.trial, names.group) if (found := groups.get(shop.aws, name))]
         members = [m.id for group in there for m in group.members if not m.lifecycle.startswith("Terminat")]
-        with volume.undisturbed(shop, ending=True):
+        with pausing.held(shop, Pause(run.id, "fleet.destroy", tuple(members)), ending=True):
             saved = guard.save(shop, run.id, members, "before fleet.destroy", lose=lose_data)
             for name in (names.trial, names.group):
                 group = groups.get(shop.aws, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from goldenami.flows import backup, carrying, custody, volume
+from goldenami.flows import backup, custody, volume
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GateError, GoldenError
 from goldenami.values.guarding import Kept, refusals
@@ -34,7 +34,8 @@ def refuse(shop: Shop, instances: Sequence[str], image: Image) -> None:
 
 
 def save(shop: Shop, run: str, instances: Sequence[str], why: str, *, lose: bool = False) -> list[str]:
-    """Before instances are ended for good: stop the writes of those that hold rows, and back them up.
+    """Before instances are ended for good: stop the writes of those that hold rows, and back them up; within a pause, which lets
+    them serve again should it fail (flows/pausing.py).
 
     Args:
         shop: Where.
@@ -68,8 +69,6 @@ def save(shop: Shop, run: str, instances: Sequence[str], why: str, *, lose: bool
             custody.ask(shop, one.instance, "fence", backup=identity)
             backup.take(shop, one.instance, identity, why)
         except GoldenError as error:
-            if one.seen:
-                carrying.open_again(shop, one.instance)
             raise GateError(
                 f"the rows of {one.instance} could not be saved: {error.message}",
                 state="It serves on, with all of them.",
@@ -93,7 +92,6 @@ def _let_go(shop: Shop, one: Kept, identity: str, why: str, *, lose: bool) -> li
             custody.ask(shop, one.instance, "fence", backup=identity)
             backup.take(shop, one.instance, identity, why)
         except GoldenError as error:
-            carrying.open_again(shop, one.instance)
             raise GateError(
                 f"the last backup of {one.instance} failed: {error.message}",
                 state="It serves on, with all its rows.",

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from goldenami.flows import claims, guard, logbook, reaching, scenery, volume
+from goldenami.flows import claims, guard, logbook, pausing, reaching, scenery
 from goldenami.flows.shop import Shop
 from goldenami.values import template as data
 from goldenami.values.errors import AwsError, GateError, UsageError
 from goldenami.values.machine import Machine
+from goldenami.values.pause import Pause
 from goldenami.values.scene import Group
 from goldenami.values.summary import table
 from goldenami.walls import shell
@@ -143,12 +144,13 @@ def terminate(shop: Shop, instance: str, *, decrement: bool, force: bool, lose_d
         logbook.opened(shop, "terminate", instance=machine.id) as run,
         claims.held(shop, run.id, f"terminate {machine.id}"),
     ):
+        pausing.settle(shop)
         group = scenery.read(shop).group
         if not force and _last(machine, group, every(shop)):
             raise GateError(
                 f"{machine.id} is the last instance that serves", state="It runs on.", next="the same with --force"
             )
-        with volume.undisturbed(shop, ending=True):
+        with pausing.held(shop, Pause(run.id, f"terminate {machine.id}", (machine.id,)), ending=True):
             guard.save(shop, run.id, [machine.id], f"before terminate {machine.id}", lose=lose_data)
             if machine.grouped:
                 groups.terminate(shop.aws, machine.id, decrement=decrement)

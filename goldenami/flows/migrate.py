@@ -84,7 +84,7 @@ def migrate(shop: Shop, options: Options) -> Result:
         AwsError: AWS refused.
     """
     why = options.image.why or f"db.migrate --to {options.to}"
-    if carrying.find(shop) is not None:
+    if settling.left(shop):
         with logbook.opened(shop, "migration", why=why) as run, claims.held(shop, run.id, why):
             settling.settle(shop)
     found = look(shop, options)

@@ -67,9 +67,9 @@ def decide(shop: Shop, wanted: Wish, scene: Scene) -> Preflight:
 
 def _decided(shop: Shop, wanted: Wish, scene: Scene, running: Image | None, room: Room | None) -> Preflight:
     decided = plan(wanted, scene, room)
-    if decided.refusals and carrying.find(shop) is not None:
+    if decided.refusals and settling.left(shop):
         # What a handover looks like half-way is no reason against going on with it; once it is settled, all is read again.
-        told = "a handover was left half-way: it is seen to its end before anything else"
+        told = "a handover or a restore was left half-way: it is seen to its end before anything else"
         decided = replace(decided, refusals=(), notes=(*decided.notes, told))
     return Preflight(wanted, scene, decided, running, room)
 
@@ -102,7 +102,7 @@ def carry(
     """
     refuse(found.plan)
     wanted = found.wish
-    left = carrying.find(shop) is not None
+    left = settling.left(shop)
     image = wanted.image
     assert image is not None
     # With a claim left behind, a promotion died in its commit: what may be missing is made good, and the claim given back.
@@ -118,7 +118,7 @@ def carry(
             claims.held(shop, run.id, what) as claim,
         ):
             timeline.add(Event(shop.clock.now().isoformat(timespec="seconds"), "began", what))
-            settled = settling.settle(shop) is not None
+            settled = settling.settle(shop)
             # What was true of the fleet before the claim was ours may not be any more.
             now = scenery.read(shop)
             found = decide(shop, wanted, now) if settled else _decided(shop, wanted, now, found.running, found.room)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from goldenami.flows import backup, carrying, moving, scenery, serving, volume
+from goldenami.flows import backup, carrying, moving, pausing, scenery, serving, volume
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GateError
 from goldenami.values.handover import Handover
@@ -28,24 +28,30 @@ def token(handover: Handover) -> str:
     return f"{handover.run}-handover"
 
 
-def settle(shop: Shop) -> Handover | None:
-    """See a handover to its end that somebody has left: on, if the rows have arrived, else back. Safe to repeat.
+def left(shop: Shop) -> bool:
+    """Whether somebody has left a handover half-way, or writes that are stopped."""
+    return carrying.find(shop) is not None or pausing.find(shop) is not None
+
+
+def settle(shop: Shop) -> bool:
+    """End what somebody has left: a pause, and a handover: on, if the rows have arrived, else back. Safe to repeat.
 
     Returns:
-        What was left; None when there was nothing.
+        Whether anything was left.
 
     Raises:
         GateError: The instance with the rows does not serve; or it has ended, and its rows with it.
     """
+    paused = pausing.settle(shop) is not None
     handover = carrying.find(shop)
     if handover is None:
-        return None
+        return paused
     for instance in filter(None, (handover.source, handover.target)):
         commands.settle(shop.aws, shop.clock, instance)
-    if handover.by == "volume" and (settled := _outlived(shop, handover)):
-        return settled
-    if handover.home == "instance" and (settled := _ended(shop, handover)):
-        return settled
+    if handover.by == "volume" and _outlived(shop, handover):
+        return True
+    if handover.home == "instance" and _ended(shop, handover):
+        return True
     if handover.done:
         shop.progress.say(f"a handover was left when its rows had arrived on {handover.target}: going on with it")
         finish(shop, moving.again(shop, handover))
@@ -57,7 +63,7 @@ def settle(shop: Shop) -> Handover | None:
         finish(shop, handover.stayed(member.version if member else handover.version))
     else:
         abandon(shop, handover)
-    return handover
+    return True
 
 
 def _outlived(shop: Shop, handover: Handover) -> Handover | None:

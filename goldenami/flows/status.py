@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from goldenami.flows import carrying, claims, ledger, preflight_telling, scenery
+from goldenami.flows import carrying, claims, ledger, pausing, preflight_telling, scenery
 from goldenami.flows.shop import Shop
 from goldenami.values.claim import Claim
 from goldenami.values.returning import disagreements
@@ -47,13 +47,18 @@ def read(shop: Shop) -> Status:
 
 
 def _left(shop: Shop) -> list[str]:
-    """A handover that nobody goes on with."""
-    found = carrying.find(shop)
-    if found is None:
-        return []
-    return [
-        f"rows are on their way from {found.source} to {found.target or 'a new instance'}; those that count are on {found.truth}"
-    ]
+    """A handover or a pause that nobody goes on with."""
+    found, pause = carrying.find(shop), pausing.find(shop)
+    told = []
+    if found is not None:
+        way = f"from {found.source} to {found.target or 'a new instance'}"
+        told.append(f"rows are on their way {way}; those that count are on {found.truth}")
+    if pause is not None:
+        told.append(
+            f"writes are stopped on {', '.join(pause.instances)} for {pause.what} (the same command goes on with it once"
+            " its run has ended; any other that changes the fleet lets everybody write again)"
+        )
+    return told
 
 
 def tell(shop: Shop, found: Status, *, as_json: bool) -> str:

@@ -5,19 +5,12 @@ Where EC2 has it attached is where the rows are. So every step here may be cut s
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 from goldenami.flows import custody, ground
 from goldenami.flows.shop import Shop
 from goldenami.values import volume as values
 from goldenami.values.errors import AwsError, GateError, GoldenError
 from goldenami.values.volume import Volume
-from goldenami.walls.aws import groups, instances, volumes
-from goldenami.walls.clock import attempts
-
-# What ends an instance that does not look well.
-MENDS = ("HealthCheck", "ReplaceUnhealthy")
+from goldenami.walls.aws import instances, volumes
 
 
 def find(shop: Shop) -> Volume | None:
@@ -105,36 +98,6 @@ def house(shop: Shop, instance: str, *, why: str = "", stop: bool = False) -> No
     """
     bring(shop, instance, why=why, stop=stop)
     custody.ask(shop, instance, "take")
-
-
-@contextlib.contextmanager
-def undisturbed(shop: Shop, *, ending: bool = False) -> Iterator[None]:
-    """Keep the group from taking an instance whose writes are stopped for one that is ill, and replacing it.
-
-    With data on the root disk the group never does that, and with data elsewhere there are others that serve.
-
-    Args:
-        shop: Where.
-        ending: The instance is to end in there: only when that fails it is waited for until it serves again.
-    """
-    name = shop.names.group
-    group = groups.get(shop.aws, name) if shop.recipe.database.on_volume else None
-    own = [p for p in MENDS if p not in group.suspended] if group else []
-    if group is None or not own:
-        yield
-        return
-    groups.suspend(shop.aws, name, own)
-    ended = False
-    try:
-        yield
-        ended = ending
-    finally:
-        for _ in attempts(shop.clock, timeout=group.grace, every=1):
-            seen = groups.get(shop.aws, name)
-            if ended or seen is None or all(m.serving for m in seen.members):
-                break
-        if groups.get(shop.aws, name) is not None:
-            groups.resume(shop.aws, name, own)
 
 
 def leave(shop: Shop, instance: str) -> None:

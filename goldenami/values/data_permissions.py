@@ -33,8 +33,8 @@ def reading(place: Place) -> list[Statement]:
 
 
 def exchange(place: Place) -> list[Statement]:
-    """Replace the one instance that keeps its rows itself, outside of an instance refresh; nothing in other modes."""
-    return _exchange(place) if place.recipe.database.on_instance else []
+    """Replace the one instance that keeps its rows itself, outside of an instance refresh; in other modes, end a pause."""
+    return _exchange(place) if place.recipe.database.on_instance else undisturbed(place)
 
 
 def migrate(place: Place) -> list[Statement]:
@@ -85,7 +85,7 @@ def _exchange(place: Place) -> list[Statement]:
         allow(
             "Handover",
             ["ssm:PutParameter", "ssm:DeleteParameter"],
-            place.arn("ssm", f"parameter/goldenami/{name}/handover"),
+            [place.arn("ssm", f"parameter/goldenami/{name}/{what}") for what in ("handover", "pause")],
         ),
         allow("Subnets", ["ec2:DescribeSubnets", "ec2:DescribeVpcs", "ssm:ListCommandInvocations"]),
         allow("EndReplaced", ["ec2:TerminateInstances"], place.arn("ec2", "instance/*"), **ours),
@@ -100,11 +100,15 @@ def where(place: Place) -> list[Statement]:
 
 
 def undisturbed(place: Place) -> list[Statement]:
-    """Keep the group from mending itself while writes are stopped on purpose; nothing in other modes."""
-    if not place.recipe.database.on_volume:
-        return []
+    """Keep the group from mending itself while writes are stopped on purpose; and end a pause that somebody has left."""
     group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
-    return [*where(place), allow("Undisturbed", ["autoscaling:ResumeProcesses", "autoscaling:SuspendProcesses"], group)]
+    told = place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}/pause")
+    return [
+        *where(place),
+        allow("Undisturbed", ["autoscaling:ResumeProcesses", "autoscaling:SuspendProcesses"], group),
+        allow("Pause", ["ssm:DeleteParameter", "ssm:PutParameter"], told),
+        allow("StillRunning", ["ssm:ListCommandInvocations"]),
+    ]
 
 
 def volume(place: Place) -> list[Statement]:

@@ -74,7 +74,7 @@ _TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
     "deploy": (*_CHANGES, commit, launch, register, terminate, own, command, rows.exchange),
     "update": (*_CHANGES, command, mark),
     "fleet.show": (look, ground, rows.where),
-    "fleet.create": (*_CHANGES, commit, launch, own, rows.exchange),
+    "fleet.create": (*_CHANGES, commit, launch, own, command, rows.exchange),
     "fleet.destroy": (*_CHANGES, roll, own, terminate, command, rows.exchange),
     "db.backup": (who, look, command, rows.vault),
     "db.list": (who, rows.reading),

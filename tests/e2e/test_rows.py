@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -179,3 +180,71 @@ def test_killed_at_a_step_a_rollback_takes_it_back(
         assert shop.ok("rollback").strip() == before
     settled(kept, before)
     writer.check()
+
+
+RESTORE: dict[str, Callable[[str, str], bool]] = {
+    "paused": lambda name, body: name == "PutParameter" and "/pause" in body and '"arriving": false' in body,
+    "suspended": CALLS["suspended"],
+    "fenced": CALLS["fenced"],
+    "backed up": CALLS["backed up"],
+    "restored": CALLS["restored"],
+    "arriving": lambda name, body: name == "PutParameter" and "/pause" in body and '"arriving": true' in body,
+    "adopted": CALLS["adopted"],
+    "open": CALLS["open"],
+    "resumed": lambda name, _: name == "ResumeProcesses",
+    "ended": lambda name, body: name == "DeleteParameter" and "/pause" in body,
+}
+
+
+def finished(service: Service, shop: Workspace, relay: Relay, call: str) -> None:
+    """A restore that is killed after a call: the same again finishes it, and what it has replaced is in a backup."""
+    with Writer(service.address) as first:
+        time.sleep(1)
+    made = service.shop.ok("db.backup").strip()
+    again = ("db.restore", "--backup", made, "--replace")
+    with Writer(service.address) as writer:
+        time.sleep(1)
+        killed(shop, relay, RESTORE[call], *again)
+        left = service.status()["disagreements"]
+        assert any("writes are stopped on" in told for told in left) == (call != "ended"), left
+        shop.ok(*again)
+        after = len(writer.acknowledged)
+        deadline = time.monotonic() + 20
+        while len(writer.acknowledged) == after:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    first.check()
+    there = set(entries(service.address))
+    former = [one["id"] for one in json.loads(service.shop.ok("db.list", "--json")) if one["id"].endswith("-before")]
+    service.shop.ok("db.restore", "--backup", former[-1], "--replace")
+    assert set(writer.acknowledged) <= there | set(entries(service.address))
+    first.check()
+    print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+
+
+@pytest.mark.parametrize("call", few(RESTORE, "adopted"))
+def test_a_restore_that_was_killed_is_finished_by_the_same_again(
+    kept: Service, relayed: tuple[Workspace, Relay], call: str
+) -> None:
+    image = kept.pointer()
+    finished(kept, *relayed, call)
+    settled(kept, image)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("call", ["fenced", "restored", "adopted"])
+def test_a_promotion_after_a_killed_restore_lets_everybody_write_again(
+    kept: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
+) -> None:
+    shop, relay = relayed
+    image = pair[1] if kept.pointer() == pair[0] else pair[0]
+    made = kept.shop.ok("db.backup").strip()
+    with Writer(kept.address) as writer:
+        time.sleep(1)
+        killed(shop, relay, RESTORE[call], "db.restore", "--backup", made, "--replace")
+        before = len(writer.acknowledged)
+        shop.ok("promote", "--ami", image)
+        assert len(writer.acknowledged) > before
+    settled(kept, image)
+    if call != "adopted":  # what was there serves on
+        writer.check()

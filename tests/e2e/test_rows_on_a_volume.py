@@ -15,6 +15,7 @@ from tests.e2e.cases import few
 from tests.e2e.relay import Relay
 from tests.e2e.service import QUICK, Service
 from tests.e2e.test_promote_crash import killed
+from tests.e2e.test_rows import RESTORE, finished
 from tests.e2e.test_rows import settled as one_serves
 from tests.e2e.workspace import Workspace, relayed_through
 from tests.e2e.writer import Writer, entries
@@ -217,6 +218,15 @@ def test_killed_at_a_step_a_rollback_takes_it_back(
         assert shop.ok("rollback").strip() == before
     settled(moved, before)
     writer.check()
+
+
+@pytest.mark.parametrize("call", few(RESTORE))
+def test_a_restore_that_was_killed_is_finished_by_the_same_again(
+    moved: Service, relayed: tuple[Workspace, Relay], call: str
+) -> None:
+    image = moved.pointer()
+    finished(moved, *relayed, call)
+    settled(moved, image)
 
 
 @pytest.mark.long

@@ -52,7 +52,7 @@ def test_a_promotion_that_shifts_the_traffic_may_touch_the_trial_and_the_weights
         "ap-northeast-2", "123456789012", recipe({**RDS, "promote.traffic": [10, 100], "promote.alarms": ["5xx"]})
     )
     found = {s["Sid"]: s for s in policy("promote", place)["Statement"]}
-    plain = {s["Sid"] for s in policy("promote", PLACE)["Statement"]}
+    plain = {s["Sid"] for s in policy("promote", Place("ap-northeast-2", "123456789012", recipe(RDS)))["Statement"]}
     assert set(found) - plain == {"Trial", "TrialTargets", "Weights", "LookAround", "Alarms"}
     assert found["Trial"]["Resource"].endswith("autoScalingGroupName/guestbook-asg-trial")
     assert found["Weights"]["Action"] == ["elasticloadbalancing:ModifyListener"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from moto import mock_aws
 
-from goldenami.flows import capacity, carrying, fleet, fleet_telling, ground, volume
+from goldenami.flows import capacity, carrying, fleet, fleet_telling, ground, pausing, volume
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GateError
+from goldenami.values.pause import Pause
 from goldenami.walls.aws import groups, instances, volumes
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.progress import Progress
@@ -128,15 +130,19 @@ def test_a_group_does_not_replace_whose_writes_are_stopped_meanwhile(shop: Shop)
         assert there is not None
         return set(there.suspended)
 
-    with volume.undisturbed(shop):
+    pause = Pause("run", "db.restore b", (), backup="b")
+    with pausing.held(shop, pause):
         assert suspended() == {"HealthCheck", "ReplaceUnhealthy"}
+        found = pausing.find(shop)
+        assert found == replace(pause, suspended=("HealthCheck", "ReplaceUnhealthy"))
     assert suspended() == set()
-    with pytest.raises(GateError), volume.undisturbed(shop, ending=True):
+    with pytest.raises(GateError, match="did not work"), pausing.held(shop, pause, ending=True):
         raise GateError("it did not work")
     assert suspended() == set()
     groups.suspend(shop.aws, name, ["HealthCheck"])
-    with volume.undisturbed(shop, ending=True):
+    with pausing.held(shop, pause, ending=True):
         assert suspended() == {"HealthCheck", "ReplaceUnhealthy"}
+    assert pausing.find(shop) is None
     assert suspended() == {"HealthCheck"}, "as it was found"
     capacity.ensure_group(shop, place, "")
     assert suspended() == set()

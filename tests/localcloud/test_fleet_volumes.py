@@ -7,6 +7,7 @@ script for rows would do there. The same on real machines is in tests/e2e.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import http.server
 import io
@@ -16,7 +17,7 @@ import socketserver
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -27,13 +28,14 @@ from fleet_lab import PORT, Town
 from test_fleet_promotions import Killed, Wire, Yard
 from test_fleet_promotions import pytestmark as promotions
 
-from goldenami.flows import carrying, roll, rollback, watching
+from goldenami.flows import backup, carrying, custody, database, pausing, roll, rollback, status, watching
 from goldenami.flows.shop import Shop
+from goldenami.values.backup import prefix
 from goldenami.values.errors import GateError
 from goldenami.values.handover import Move
 from goldenami.values.recipe import Recipe
 from goldenami.walls import processes
-from goldenami.walls.aws import volumes
+from goldenami.walls.aws import objects, volumes
 from goldenami.walls.clock import SystemClock
 from goldenami.walls.progress import Progress
 from localcloud import disks
@@ -80,6 +82,7 @@ class Machine(MemoryMachine):
     door: Door | None = None
     sick = False
     major = 15
+    arrived = ""  # the backup that it has put in the place of its rows
 
     @property
     def id(self) -> str:
@@ -154,7 +157,7 @@ class Machine(MemoryMachine):
         told: dict[str, object] = {}
         if action == "look":
             told = {"answers": True, "rows": len(self.rows), "bytes": 1, "major": self.major, "databases": 1}
-            told |= {"fenced": "", "volume": next(iter(self.mounted), "")}
+            told |= {"fenced": "", "volume": next(iter(self.mounted), ""), "home": "volume"}
         elif action == "release":
             self.driver.fenced.add(self.id)
             self.close()
@@ -168,9 +171,46 @@ class Machine(MemoryMachine):
         elif action == "open":
             self.driver.fenced.discard(self.id)
             self.open()
+        elif action == "fence":
+            self.driver.fenced.add(self.id)
+            self.close()
+        elif action in ("backup", "restore", "adopt"):
+            if wrong := self.vault(action, stdin.decode()):
+                return 1, b"", f"RED {wrong}".encode()
         else:
             return 1, b"", f"RED {action} is not for a volume".encode()
         return 0, f"DATA {json.dumps(told)}\n".encode(), b""
+
+    def vault(self, action: str, script: str) -> str:
+        """Rows to the bucket and back, beside those that are there until they are adopted; why not, or empty."""
+        bucket, prefix, result = (
+            re.search(rf"^{name}='?([^'\n]*)", script, re.MULTILINE)[1] for name in ("bucket", "prefix", "result")
+        )
+        s3, place = client(self.driver.endpoint, "s3"), next(iter(self.mounted), self.id)
+
+        def put(name: str, body: str) -> str:
+            s3.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=body.encode())
+            return hashlib.sha256(body.encode()).hexdigest()
+
+        def seen(rows: list[int]) -> dict[str, Any]:
+            tables = {"public.entries": [len(rows), hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()]}
+            return {"tables": tables, "sequences": {}, "extensions": {}, "roles": [], "large_objects": 0}
+
+        if action == "backup":
+            dump = json.dumps(self.rows)
+            told = {"service": "guestbook", "database": "guestbook", "owner": "guestbook", "major": self.major}
+            told |= {"mode": "volume", "commit": "", "size": len(dump), "quiet": self.door is None}
+            told |= {"sha256": {"dump": put("dump", dump), "roles": put("roles.sql", "")}}
+            put("seen.json", json.dumps({**told, "fingerprint": seen(json.loads(dump))}))
+        elif action == "restore":
+            incoming = json.loads(s3.get_object(Bucket=bucket, Key=f"{prefix}/dump")["Body"].read())
+            self.driver.incoming[place] = incoming
+            put(result, json.dumps(seen(incoming)))
+        elif place in self.driver.incoming:
+            self.driver.kept[place], self.arrived = self.driver.incoming.pop(place), prefix
+        elif self.arrived != prefix:
+            return "there is no restored database to adopt"
+        return ""
 
 
 class Driver(MemoryDriver):
@@ -182,6 +222,7 @@ class Driver(MemoryDriver):
         super().__init__()
         self.kept: dict[str, list[int]] = {}
         self.fenced: set[str] = set()
+        self.incoming: dict[str, list[int]] = {}
         self.asked: list[str] = []
         self.lock = threading.Lock()
 
@@ -342,6 +383,8 @@ class Told(Wire):
         found = re.search(r"\baction=(\w+)", text) if model.name == "SendCommand" else None
         step = re.search(r'\\"step\\": \\"(\w+)', text) if "/handover" in text else None
         self.about = found[1] if found else step[1] if step else "handover" if "/handover" in text else ""
+        if "/pause" in text:
+            self.about = "arriving" if '\\"arriving\\": true' in text else "pause"
 
     def _after(self, model: Any, **more: Any) -> None:
         if model.name == "SendCommand":
@@ -362,11 +405,16 @@ class Told(Wire):
 
 
 def killed(quay: Quay, ami: str, name: str) -> None:
+    ended(quay, name, lambda shop: quay.promote(ami, shop))
+
+
+def ended(quay: Quay, name: str, what: Callable[[Shop], object]) -> None:
+    """Something that ends with the reply to the first call of this name."""
     shop = quay.shop()
     wire = Told(shop.aws)
     wire.end_after(name, 1)
     with pytest.raises(Killed):
-        quay.promote(ami, shop)
+        what(shop)
     assert wire.calls[-1] == name
 
 
@@ -493,3 +541,82 @@ def test_an_instance_whose_database_is_on_its_own_disk_is_not_replaced(quay: Qua
         quay.promote(image)
     machine.mounted = mounted
     quay.serves(before)
+
+
+RESTORED = (
+    *("PutParameter pause", "SuspendProcesses", "SendCommand fence", "SendCommand backup", "SendCommand restore"),
+    *("PutParameter arriving", "SendCommand adopt", "SendCommand open", "ResumeProcesses", "DeleteParameter pause"),
+)
+
+
+def kept(quay: Quay) -> str:
+    """A backup of what is there, and some rows since."""
+    made = database.save(quay.shop(), "", "", own=False, why="")
+    with Writer(quay) as later:
+        eventually(lambda: len(later.acknowledged) > 3)
+    return made.id
+
+
+def restore(shop: Shop, identity: str) -> None:
+    database.restore(shop, identity, "", "", replace=True)
+
+
+def saved(quay: Quay) -> set[int]:
+    """Every row of every backup."""
+    shop, s3 = quay.shop(), client(quay.driver.endpoint, "s3")
+    places = [(custody.vault(shop), f"{prefix(shop.name, one.id)}/dump") for one in backup.every(shop)]
+    return {row for b, key in places for row in json.loads(s3.get_object(Bucket=b, Key=key)["Body"].read())}
+
+
+def test_a_restore_puts_a_backup_in_the_place_of_what_is_there(quay: Quay) -> None:
+    identity, shop, image = kept(quay), quay.shop(), quay.running()
+    wire = Told(shop.aws)
+    restore(shop, identity)
+    assert [name for name in RESTORED if name not in wire.calls] == [], "each call that a test kills after is one"
+    quay.serves(image)
+    (found,) = volumes.find(shop.aws, "guestbook")
+    text = objects.get(shop.aws, custody.vault(shop), f"{prefix('guestbook', identity)}/dump")
+    assert quay.driver.kept[found.id] == json.loads(text or "")
+
+
+@pytest.mark.parametrize("name", few(RESTORED, "SendCommand restore"))
+def test_a_restore_that_was_killed_is_finished_by_the_same_again(quay: Quay, name: str) -> None:
+    identity, image = kept(quay), quay.running()
+    with Writer(quay) as writer:
+        ended(quay, name, lambda shop: restore(shop, identity))
+        told = status.read(quay.shop()).disagreements
+        assert ("writes are stopped on" in " ".join(told)) == (name != "DeleteParameter pause")
+        restore(quay.shop(), identity)
+        after = len(writer.acknowledged)
+        eventually(lambda: len(writer.acknowledged) > after)
+    quay.serves(image)
+    assert pausing.find(quay.shop()) is None
+    shop = quay.shop()
+    there = set(quay.driver.kept[volumes.find(shop.aws, "guestbook")[0].id])
+    before = objects.get(shop.aws, custody.vault(shop), f"{prefix('guestbook', identity)}/dump")
+    assert set(json.loads(before or "")) <= there
+    assert set(writer.acknowledged) <= there | saved(quay), "what it replaces is in a backup"
+
+
+@pytest.mark.parametrize("name", few(RESTORED[1:-1], "SendCommand adopt"))
+def test_whoever_comes_after_a_killed_restore_lets_everybody_write_again(quay: Quay, name: str) -> None:
+    identity, image = kept(quay), quay.image("good")
+    with Writer(quay) as writer:
+        ended(quay, name, lambda shop: restore(shop, identity))
+        before = len(writer.acknowledged)
+        quay.promote(image)
+        assert len(writer.acknowledged) > before
+    quay.serves(image)
+    assert pausing.find(quay.shop()) is None
+    there = set(quay.driver.kept[volumes.find(quay.shop().aws, "guestbook")[0].id])
+    assert set(writer.acknowledged) <= there | saved(quay)
+
+
+def test_an_instance_that_dies_in_a_killed_restore_is_replaced_with_what_was_there(quay: Quay) -> None:
+    identity, image, old = kept(quay), quay.running(), quay.machine().id
+    rows = len(quay.machine().rows)
+    ended(quay, "SendCommand restore", lambda shop: restore(shop, identity))
+    end(quay, old)
+    restore(quay.shop(), identity)
+    quay.serves(image)
+    assert len(quay.machine().rows) < rows

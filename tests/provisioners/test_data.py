@@ -145,6 +145,8 @@ def test_every_row_comes_back_and_the_fingerprint_shows_it(machine: Machine) -> 
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "0", "not touched yet"
     assert machine.restored() == before
     machine.ok("adopt")
+    machine.ok("adopt")
+    assert "there is no restored database to adopt" in machine.red("adopt", "b2")
     machine.ok("open")
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
     assert machine.cluster.login("guestbook", "known", "guestbook")
