@@ -8,7 +8,7 @@ import hashlib
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -56,21 +56,22 @@ def install() -> None:
                 body = body.replace(named, f"{named}<ChecksumSHA256>{part.checksum_value}</ChecksumSHA256>")
         return status, headers, body
 
-    def complete_body(self: Any, body: bytes) -> Iterator[tuple[int, str]]:
+    def complete_body(self: Any, body: bytes) -> list[tuple[int, str]]:
         """moto: does not look at the parts' checksums, which S3 wants told again where an upload was begun with them."""
         upload = self.backend.get_bucket(self.bucket_name).multiparts.get(self._get_param("uploadId"))
         if upload is None:
             raise NoSuchUpload(self._get_param("uploadId"))
         told = [part.getElementsByTagName("ChecksumSHA256") for part in parseString(body).getElementsByTagName("Part")]  # noqa: S318 - our own test's, on loopback
         sums: Any
-        for (number, etag), sums in zip(_complete_body(self, body), told, strict=True):
+        parts = list(_complete_body(self, body))
+        for (number, _), sums in zip(parts, told, strict=True):
             part = upload.parts.get(number)
             if upload.metadata.get("x-amz-checksum-algorithm") == "SHA256" and part is not None:
                 if not sums:
                     raise S3ClientError("InvalidRequest", _UNTOLD.format(number))
                 if sums[0].firstChild.data != part.checksum_value:
                     raise InvalidPart
-            yield number, etag
+        return parts
 
     S3Backend.upload_part = upload_part
     S3Response.list_parts = list_parts

@@ -10,7 +10,7 @@ from goldenami.flows import custody
 from goldenami.flows.shop import Shop
 from goldenami.values import backup as values
 from goldenami.values.backup import MANIFEST, Manifest, fingerprint, prefix
-from goldenami.values.errors import GateError, UsageError
+from goldenami.values.errors import GateError, GoldenError, UsageError
 from goldenami.values.summary import seconds
 from goldenami.walls.aws import objects, transfers
 
@@ -34,7 +34,12 @@ def take(shop: Shop, instance: str, identity: str, why: str, *, own: bool = Fals
     """
     bucket, place = custody.vault(shop), prefix(shop.name, identity)
     began = shop.clock.monotonic()
-    custody.ask(shop, instance, "backup", backup=identity, home="instance" if own else "")
+    try:
+        custody.ask(shop, instance, "backup", backup=identity, home="instance" if own else "")
+    except GoldenError:
+        # One that was killed there has not done so itself.
+        transfers.give_up(shop.aws, bucket, f"{place}/dump")
+        raise
     seen = json.loads(objects.get(shop.aws, bucket, f"{place}/seen.json") or "{}")
     size = objects.size(shop.aws, bucket, f"{place}/dump")
     if not seen or size != seen["size"]:

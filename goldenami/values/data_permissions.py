@@ -23,7 +23,8 @@ def backups(place: Place, *, write: bool = False) -> list[Statement]:
     """Read the backups, or write them as well."""
     bucket = f"arn:aws:s3:::{bucket_name(place.recipe, place.account, place.region)}"
     objects = f"{bucket}/{place.recipe.image.name}/backups/*"
-    verbs = ["s3:GetObject", *(["s3:ListMultipartUploadParts", "s3:PutObject"] if write else [])]
+    sends = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"]
+    verbs = ["s3:GetObject", *(sends if write else [])]
     return [allow("Backups", verbs, objects), *([] if write else [allow("ListBackups", ["s3:ListBucket"], bucket)])]
 
 

@@ -143,3 +143,20 @@ class Service:
                 return
             time.sleep(1)
         raise AssertionError(f"the group is not at {desired}: {found}")
+
+
+def command(service: Service, instance: str, script: str, timeout: float = 180) -> str:
+    """What a script prints on an instance."""
+    ssm = service.client("ssm")
+    sent = ssm.send_command(
+        InstanceIds=[instance], DocumentName="AWS-RunShellScript", Parameters={"commands": [script]}
+    )["Command"]["CommandId"]
+    deadline = time.monotonic() + timeout
+    while True:
+        found = ssm.list_command_invocations(CommandId=sent, InstanceId=instance)["CommandInvocations"]
+        if found and found[0]["Status"] not in ("Pending", "InProgress"):
+            told = ssm.get_command_invocation(CommandId=sent, InstanceId=instance)
+            assert told["Status"] == "Success", told
+            return str(told["StandardOutputContent"]).strip()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -20,6 +20,7 @@ from tests.e2e.writer import Writer, entries
 
 pytestmark = [pytest.mark.e2e, pytest.mark.data]
 
+BUCKET = "goldenami-guestbook-123456789012-ap-northeast-2"
 ILL["dies later"] = _unit("RuntimeMaxSec=25s")
 
 
@@ -97,7 +98,7 @@ def test_backups_prove_themselves_and_restores_touch_nothing_that_they_should_no
     refused = kept.shop.invoke("db.restore", "--backup", made)
     assert refused.returncode == 5
     assert "--replace puts the backup in their place" in refused.stderr
-    s3, bucket = kept.client("s3"), "goldenami-guestbook-123456789012-ap-northeast-2"
+    s3, bucket = kept.client("s3"), BUCKET
     key = f"guestbook/backups/{made}/dump"
     whole = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     for damaged in (whole[: len(whole) // 2], whole[:-1] + bytes([whole[-1] ^ 1])):

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e import workspace
 from tests.e2e.cases import few
 from tests.e2e.relay import Relay
-from tests.e2e.service import QUICK, Service
+from tests.e2e.service import QUICK, Service, command
 from tests.e2e.test_promote_crash import killed
 from tests.e2e.test_rows import CALLS, relayed  # noqa: F401 - a fixture
 from tests.e2e.workspace import Workspace
@@ -139,20 +139,3 @@ def test_an_instance_that_is_ill_is_no_reason_to_end_it(kept: Service) -> None:
     kept.shop.ok("deploy", "--ami", image)
     settled(kept, image)
     writer.check()
-
-
-def command(service: Service, instance: str, script: str) -> str:
-    """What a script prints on an instance."""
-    ssm = service.client("ssm")
-    sent = ssm.send_command(
-        InstanceIds=[instance], DocumentName="AWS-RunShellScript", Parameters={"commands": [script]}
-    )["Command"]["CommandId"]
-    deadline = time.monotonic() + 60
-    while True:
-        found = ssm.list_command_invocations(CommandId=sent, InstanceId=instance)["CommandInvocations"]
-        if found and found[0]["Status"] not in ("Pending", "InProgress"):
-            told = ssm.get_command_invocation(CommandId=sent, InstanceId=instance)
-            assert told["Status"] == "Success", told
-            return str(told["StandardOutputContent"]).strip()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)

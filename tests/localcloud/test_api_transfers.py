@@ -63,6 +63,41 @@ def test_an_upload_goes_on_with_the_parts_that_are_not_there(cloud: Any, aws: Co
     assert transfers.digest(aws, "backups", "dump") == hashlib.sha256(BODY).hexdigest()
 
 
+def test_an_upload_that_is_complete_is_one_although_the_answer_was_lost(
+    cloud: Any, aws: Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "dump").write_bytes(BODY)
+    ended = watched(aws, "CompleteMultipartUpload")
+    lost: list[int] = []
+
+    def lose(**_: Any) -> None:
+        """All is done, and somebody else hears of it."""
+        if not lost:
+            lost.append(1)
+            cloud.s3.complete_multipart_upload(**ended[0])
+
+    aws.client("s3").meta.events.register("before-call.s3.CompleteMultipartUpload", lose)
+    transfers.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
+    assert lost
+    assert cloud.s3.get_object(**AT)["Body"].read() == BODY
+    assert "Uploads" not in cloud.s3.list_multipart_uploads(Bucket="backups")
+
+
+def test_an_upload_that_somebody_gave_up_is_none_whatever_is_there(cloud: Any, aws: Connection, tmp_path: Path) -> None:
+    (tmp_path / "dump").write_bytes(BODY)
+    transfers.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
+    (tmp_path / "dump").write_bytes(BODY[:-1] + b"x")
+
+    def give_up(**_: Any) -> None:
+        transfers.give_up(aws, "backups", "dump")
+
+    aws.client("s3").meta.events.register("before-call.s3.CompleteMultipartUpload", give_up)
+    with pytest.raises(ClientError, match="NoSuchUpload"):
+        transfers.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
+    assert "Uploads" not in cloud.s3.list_multipart_uploads(Bucket="backups")
+    assert cloud.s3.get_object(**AT)["Body"].read() == BODY
+
+
 def test_a_small_file_is_one_request(cloud: Any, aws: Connection, tmp_path: Path) -> None:
     for body in (b"", b"roles"):
         (tmp_path / "roles.sql").write_bytes(body)

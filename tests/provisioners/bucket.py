@@ -38,6 +38,7 @@ class Bucket:
         requests: Each request that came so far: method, target and range.
         refused: Why requests were refused.
         breaks: Asked before a request is carried out: whether the connection breaks in the middle of its body, or of its answer.
+        loses: Asked after a request has been carried out: whether its answer is lost.
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,8 @@ class Bucket:
         self.requests: list[str] = []
         self.refused: list[str] = []
         self.breaks: Callable[[str], bool] = lambda request: False
+        self.loses: Callable[[str], bool] = lambda request: False
+        self._composite: dict[str, str] = {}
         bucket = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -66,6 +69,9 @@ class Bucket:
                     bucket.refused.append(problem)
                     return self.answer(403, problem.encode())
                 code, headers, found = bucket.carry_out(self, body)
+                if bucket.loses(name):
+                    self.close_connection = True
+                    return None
                 return self.answer(code, found, headers, short=broken)
 
             do_POST = do_DELETE = do_HEAD = do_PUT
@@ -135,7 +141,10 @@ class Bucket:
             return 412, {}, b""
         if asked := re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", "")):
             return 206, {"ETag": etag}, found[int(asked[1]) : int(asked[2]) + 1]
-        return 200, {"ETag": etag}, found
+        headers = {"ETag": etag}
+        if request.headers.get("x-amz-checksum-mode") == "ENABLED" and path in self._composite:
+            headers["x-amz-checksum-sha256"] = self._composite[path]
+        return 200, headers, found
 
     def _upload(
         self, request: BaseHTTPRequestHandler, query: dict[str, list[str]], body: bytes
@@ -161,6 +170,9 @@ class Bucket:
             # S3 begins its answer before it knows how it ends.
             return 200, {}, b"<Error><Code>InvalidPart</Code></Error>"
         self.objects[there.path] = b"".join(part for _, part in sorted(there.parts.items()))
+        digests = b"".join(hashlib.sha256(part).digest() for _, part in sorted(there.parts.items()))
+        whole = base64.b64encode(hashlib.sha256(digests).digest()).decode()
+        self._composite[there.path] = f"{whole}-{len(there.parts)}"
         del self.uploads[query["uploadId"][0]]
         return 200, {}, b"<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"
 

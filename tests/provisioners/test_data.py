@@ -277,6 +277,37 @@ def test_what_s3_refuses_at_the_very_end_is_no_backup(machine: Machine) -> None:
     assert (machine.bucket.objects, machine.bucket.uploads) == ({}, {})
 
 
+def test_a_dump_that_arrived_whole_is_one_although_the_answer_was_lost(machine: Machine) -> None:
+    machine.program("sleep", "exit 0")
+    bucket, last = machine.bucket, "POST .*/dump[?]uploadId"
+    bucket.loses = broken(last)
+    machine.ok("backup")
+    assert len(bucket.asked(last)) == 2, "the second time there is no such upload any more"
+    assert bucket.asked("HEAD .*/dump")
+    assert len(machine.object("dump")) == json.loads(machine.object("seen.json"))["size"]
+    emptied(machine)
+    bucket.loses = lambda request: False
+    machine.ok("restore")
+    assert machine.restored() == machine.seen()
+
+
+def test_another_dump_of_the_same_name_is_not_taken_for_it(machine: Machine) -> None:
+    machine.program("sleep", "exit 0")
+    machine.ok("backup")
+    before = machine.object("dump")
+    machine.cluster.sql("UPDATE entries SET name = 'other' WHERE id = 1", "guestbook")
+    bucket = machine.bucket
+
+    def lost(request: str) -> bool:
+        if re.search("PUT .*partNumber=3&", request):
+            bucket.uploads.clear()  # as if somebody had given it up
+        return False
+
+    bucket.loses = lost
+    assert "cannot be written" in machine.red("backup")
+    assert machine.object("dump") == before
+
+
 def test_a_dump_that_is_replaced_while_it_is_read_is_refused(machine: Machine) -> None:
     machine.ok("backup")
     emptied(machine)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,35 @@ def upload(aws: Connection, bucket: str, key: str, path: Path, *, part: int = PA
                     Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=body, ChecksumSHA256=digest
                 )["ETag"]
             parts.append({"PartNumber": number, "ETag": etag, "ChecksumSHA256": digest})
-    s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
+    try:
+        s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
+    except (ClientError, HTTPClientError):
+        if not _whole(aws, bucket, key, [one["ChecksumSHA256"] for one in parts], path.stat().st_size):
+            raise
+
+
+def _whole(aws: Connection, bucket: str, key: str, digests: Sequence[str], size: int) -> bool:
+    """Whether an object is there as it was sent: the reply may be lost although all is done, and then its upload is no more.
+
+    It says the digest of its parts' digests, with their number:
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
+    """
+    try:
+        told = aws.client("s3").head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+    except ClientError:
+        return False
+    whole = base64.b64encode(hashlib.sha256(b"".join(base64.b64decode(one) for one in digests)).digest()).decode()
+    return (told.get("ChecksumSHA256"), told["ContentLength"]) == (f"{whole}-{len(digests)}", size)
+
+
+def give_up(aws: Connection, bucket: str, key: str) -> None:
+    """End every upload of an object that is not complete; its parts go."""
+    while upload := _unfinished(aws, bucket, key):
+        try:
+            aws.client("s3").abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+        except ClientError as error:
+            if code(error) != "NoSuchUpload":
+                raise
 
 
 def _unfinished(aws: Connection, bucket: str, key: str) -> str:
