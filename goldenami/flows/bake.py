@@ -144,6 +144,7 @@ def _inputs(
         tags.RUN: run.id,
         tags.IMAGE: shop.name,
         tags.LAYER: layer.layer,
+        tags.FAMILY: recipe.image.family,
         tags.FINGERPRINT: layer.fingerprint,
         tags.SOURCE_AMI: source_ami,
     }

@@ -24,11 +24,10 @@ def refuse(shop: Shop, instances: Sequence[str], image: Image) -> None:
     """
     with shop.progress.phase(f"looking for rows on {len(instances)} instance(s)"):
         found = look(shop, instances)
-    major = image.tags.get("PostgreSQL", "")
     for one in found:
         if not one.seen:
             shop.progress.say(f"nobody could look at {one.instance}: {one.why}")
-    reasons = list(refusals(shop.recipe, found, int(major) if major.isdigit() else 0))
+    reasons = list(refusals(shop.recipe, found, image))
     if reasons:
         raise GateError("; ".join(reasons), state="Nothing was changed.", next="./invoke instances")
 

@@ -62,7 +62,9 @@ def decide(shop: Shop, wanted: Wish, scene: Scene) -> Preflight:
     source = scene.source
     running = images.get(shop.aws, source.image) if source and source.image.startswith("ami-") else None
     room = quotas.room(shop.aws, shop.recipe.instance.type) if scene.group else None
-    return _decided(shop, replace(wanted, former=running.home if running else ""), scene, running, room)
+    if running is not None:
+        wanted = replace(wanted, former=running.home, written=running.system)
+    return _decided(shop, wanted, scene, running, room)
 
 
 def _decided(shop: Shop, wanted: Wish, scene: Scene, running: Image | None, room: Room | None) -> Preflight:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from goldenami.values.images import Image, System
 from goldenami.values.recipe import Recipe
+from goldenami.values.volume import unsuited
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Kept:
         fenced: The handover that has stopped its writes; empty when they go on.
         volume: The volume that its data is on; empty where that is the root disk.
         home: Where its image keeps data: `rds`, `instance`, …; empty where nobody could look.
+        family: The distribution that has written what is on the volume; empty where the volume does not say.
+        architecture: The processor.
     """
 
     instance: str
@@ -35,6 +39,8 @@ class Kept:
     fenced: str = ""
     volume: str = ""
     home: str = ""
+    family: str = ""
+    architecture: str = ""
 
     @property
     def holds(self) -> bool:
@@ -42,15 +48,19 @@ class Kept:
         return self.rows > 0 or (self.databases > 0 and not self.answers)
 
 
-def refusals(recipe: Recipe, found: Sequence[Kept], major: int = 0) -> Iterator[str]:
+def refusals(recipe: Recipe, found: Sequence[Kept], image: Image | None = None) -> Iterator[str]:
     """Why these instances must not be replaced.
 
     Args:
         recipe: What it says of the data.
         found: What is there.
-        major: The major version of the server in the image that replaces them; 0 where nothing replaces them.
+        image: What replaces them, if anything does.
     """
+    told = image.tags.get("PostgreSQL", "") if image else ""
+    major = int(told) if told.isdigit() else 0
     for one in found:
+        if recipe.database.on_volume and one.volume and (other := _unsuited(one, image)):
+            yield other
         if recipe.database.on_instance:
             yield from _instance(one, major, volume=recipe.database.on_volume)
         elif one.holds:
@@ -64,6 +74,10 @@ def refusals(recipe: Recipe, found: Sequence[Kept], major: int = 0) -> Iterator[
             f"{len(found)} instances have a database each, and nobody can say which rows are right:"
             f" {', '.join(one.instance for one in found)}"
         )
+
+
+def _unsuited(one: Kept, image: Image | None) -> str:
+    return unsuited(one.volume, System(one.family, one.architecture), image) if image else ""
 
 
 def _instance(one: Kept, major: int, *, volume: bool) -> Iterator[str]:

@@ -19,6 +19,7 @@ FINGERPRINT = PREFIX + "fingerprint"
 SOURCE_AMI = PREFIX + "source-ami"
 COMMIT = PREFIX + "commit"
 HOME = PREFIX + "database"
+FAMILY = PREFIX + "family"
 VERIFIED = PREFIX + "verified"
 FAILED = PREFIX + "failed"
 # Kept whatever the policy says; found bad by people; deprecated by a prune; a snapshot whose image a prune deregisters.
@@ -29,6 +30,26 @@ ORPHANED = PREFIX + "orphan-of"
 # A copy's original; and, on the original, where its copies are: `goldenami:copy-in:us-east-1`.
 COPY_OF = PREFIX + "copy-of"
 COPY_IN = PREFIX + "copy-in:"
+
+
+@dataclass(frozen=True)
+class System:
+    """A distribution on a processor; either is empty where nobody knows it.
+
+    The order of texts, and with it each index, comes from the C library; the bytes of a row from the processor.
+    https://wiki.postgresql.org/wiki/Locale_data_changes
+    """
+
+    family: str = ""
+    architecture: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.family or 'an unknown distribution'} on {self.architecture or 'an unknown processor'}"
+
+    def suits(self, other: System) -> bool:
+        """Whether one may use the other's data directory as it is, as far as both are known."""
+        pairs = ((self.family, other.family), (self.architecture, other.architecture))
+        return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
 
 
 @dataclass(frozen=True)
@@ -76,6 +97,11 @@ class Image:
     def home(self) -> str:
         """Where its instances keep their data: the recipe's `[database] mode` when it was baked; empty where nobody wrote it."""
         return self.tags.get(HOME, "")
+
+    @property
+    def system(self) -> System:
+        """What a data directory that it has written may only be used by."""
+        return System(self.tags.get(FAMILY, ""), self.architecture)
 
     @property
     def verified(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from goldenami.values.pace import Preferences
 from goldenami.values.rules import is_arm
 from goldenami.values.scene import Scene, TemplateVersion
+from goldenami.values.volume import unsuited
 from goldenami.values.wish import Wish
 
 _NEEDED = ("Launch", "Terminate", "AddToLoadBalancer", "HealthCheck")
@@ -15,6 +16,8 @@ _NEEDED = ("Launch", "Terminate", "AddToLoadBalancer", "HealthCheck")
 def refusals(wish: Wish, scene: Scene, version: int | None, roll: Preferences | None) -> Iterator[str]:
     """Every reason against it."""
     yield from _image_refusals(wish, scene.source)
+    if other := _other_system(wish):
+        yield other
     group, active = scene.group, scene.active
     if group is None:
         return
@@ -66,6 +69,15 @@ def _other_home(wish: Wish) -> str:
     if wish.home and wish.home != image.home:
         return f'{told}, and the recipe says "{wish.home}": bake again, or set mode = "{image.home}" under [database]'
     return ""
+
+
+def _other_system(wish: Wish) -> str:
+    """Why an image must not take the volume over from the one that runs now; empty where it may, or it is not known."""
+    if wish.home != "volume" or wish.move is not None or wish.image is None or wish.written is None:
+        return ""
+    if wish.image.home not in ("", "volume"):  # another reason against it
+        return ""
+    return unsuited("the volume", wish.written, wish.image)
 
 
 def _image_refusals(wish: Wish, source: TemplateVersion | None) -> Iterator[str]:

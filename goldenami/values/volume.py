@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from goldenami.values import images
+from goldenami.values.images import Image, System
 from goldenami.values.recipe import Recipe
 
 DATA = images.PREFIX + "data"
@@ -99,6 +100,23 @@ def refusals(recipe: Recipe, found: Sequence[Volume], zone: str) -> Iterator[str
             yield f"{one.id} has {one.size} GiB and cannot shrink to {wanted.size_gib}: set size_gib = {one.size}"
         if not one.encrypted:
             yield f"{one.id} is not encrypted: make an encrypted volume of its snapshot, with the same tag"
+
+
+def unsuited(volume: str, written: System, image: Image) -> str:
+    """Why instances of an image must not take the data over as it is; empty where they may, or nobody knows.
+
+    Args:
+        volume: What holds it.
+        written: What has written it.
+        image: What would take it.
+    """
+    if image.system.suits(written):
+        return ""
+    return (
+        f"the data on {volume} was written by {written}, which {image.system} ({image.name}) must not take over as it is:"
+        " bake an image of the former, or carry the rows over: ./invoke db.migrate --to instance with an image of the other,"
+        " then --to volume"
+    )
 
 
 def expired(found: Sequence[Snapshot], now: datetime, keep_days: int) -> list[str]:

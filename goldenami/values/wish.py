@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldenami.values.handover import Move
-from goldenami.values.images import Image
+from goldenami.values.images import Image, System
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Wish:
         carried: Whether the instance has the database, so that its rows are carried over to the one that replaces it.
         home: Where the recipe says that data lives.
         former: Where the image that runs now keeps them; empty where it does not say.
+        written: The distribution and processor of that image, where there is one.
         move: Where the rows go, when they are to get another home.
     """
 
@@ -41,4 +42,5 @@ class Wish:
     carried: bool = False
     home: str = ""
     former: str = ""
+    written: System | None = None
     move: Move | None = None

@@ -148,13 +148,25 @@ def test_a_bad_image_costs_no_row(moved: Service, kind: str) -> None:
 
 
 @pytest.mark.long
-def test_another_major_version_is_refused_before_anything_is_touched(moved: Service) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("PostgreSQL", "16", "is PostgreSQL 15's and the image has 16, which cannot take it over as it is"),
+        ("goldenami:family", "ubuntu-24.04", "was written by debian-12 on x86_64, which ubuntu-24.04 on x86_64"),
+    ],
+)
+def test_what_cannot_use_its_files_is_refused_before_anything_is_touched(
+    moved: Service, key: str, value: str, told: str
+) -> None:
     before, image = moved.pointer(), moved.image("well")
-    moved.client("ec2").create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
+    ec2 = moved.client("ec2")
+    tags = {t["Key"]: t["Value"] for t in ec2.describe_images(ImageIds=[before])["Images"][0]["Tags"]}
+    assert tags["goldenami:family"] == "debian-12"
+    ec2.create_tags(Resources=[image], Tags=[{"Key": key, "Value": value}])
     with Writer(moved.address) as writer:
         done = moved.shop.invoke("promote", "--ami", image)
     assert done.returncode == 5
-    assert "is PostgreSQL 15's and the image has 16, which cannot take it over as it is" in done.stderr
+    assert told in done.stderr
     assert (writer.refused, writer.unsure) == ([], [])
     settled(moved, before)
     writer.check()

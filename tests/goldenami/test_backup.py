@@ -23,6 +23,7 @@ from goldenami.values.backup import (
 from goldenami.values.errors import GateError
 from goldenami.values.guarding import Kept
 from goldenami.values.handover import Handover, parse
+from goldenami.values.images import Image
 from tests.goldenami.recipes import RDS, recipe
 
 FINGERPRINT = Fingerprint(
@@ -155,7 +156,8 @@ GUARDED = [
 def test_the_guard_believes_the_machine_more_than_the_recipe(
     changes: dict[str, object], found: list[Kept], major: int, told: str | None
 ) -> None:
-    reasons = list(guarding.refusals(recipe(changes), found, major))
+    image = Image("ami-1", "n", "available", "x86_64", "2026", tags={"PostgreSQL": str(major)})
+    reasons = list(guarding.refusals(recipe(changes), found, image))
     assert (reasons == []) if told is None else any(told in reason for reason in reasons), reasons
 
 

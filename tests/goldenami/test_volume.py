@@ -11,15 +11,24 @@ from hypothesis import strategies as st
 
 from goldenami.values.guarding import Kept
 from goldenami.values.guarding import refusals as guarded
+from goldenami.values.handover import Move
+from goldenami.values.images import FAMILY, VERIFIED, Image, System
 from goldenami.values.permissions import Place
 from goldenami.values.policies import policy
+from goldenami.values.promotion import plan
+from goldenami.values.scene import Group, Scene, Template, TemplateVersion
 from goldenami.values.volume import Snapshot, Volume, expired, refusals, steps
+from goldenami.values.wish import Wish
 from goldenami.walls.aws import volumes
 from goldenami.walls.aws.roles import fleet_policy
 from tests.clocks import ScriptedClock
 from tests.goldenami.recipes import VOLUME, recipe
 from tests.goldenami.wires import scripted
 
+IMAGE = Image(
+    *("ami-1", "guestbook-golden-v2.0", "available", "x86_64", "2026"),
+    tags={"PostgreSQL": "15", FAMILY: "debian-12", VERIFIED: "now"},
+)
 THERE = Volume("vol-1", "ap-northeast-2a", 8, "available")
 RUNNING = ("pending", "running", "stopping")
 ENDED = ("", "shutting-down", "terminated")
@@ -134,13 +143,45 @@ ON_VOLUME = Kept("i-1", answers=True, rows=9, databases=1, major=15, volume="vol
     ],
 )
 def test_a_replacement_that_would_not_have_the_rows_is_refused(kept: Kept, told: str) -> None:
-    (reason,) = guarded(recipe(VOLUME), [kept], 15)
+    (reason,) = guarded(recipe(VOLUME), [kept], IMAGE)
     assert told in reason
 
 
 def test_a_volume_that_fits_may_go_on_also_from_a_server_that_does_not_answer() -> None:
     for kept in (ON_VOLUME, replace(ON_VOLUME, answers=False, rows=0), Kept("i-1")):
-        assert list(guarded(recipe(VOLUME), [kept], 15)) == []
+        assert list(guarded(recipe(VOLUME), [kept], IMAGE)) == []
+
+
+@pytest.mark.parametrize(
+    ("family", "architecture", "refused"),
+    [
+        ("debian-12", "x86_64", False),
+        ("", "", False),
+        ("", "x86_64", False),
+        ("ubuntu-24.04", "x86_64", True),
+        ("debian-12", "arm64", True),
+        ("", "arm64", True),
+    ],
+)
+def test_what_another_system_has_written_is_refused_where_it_is_known(
+    family: str, architecture: str, refused: bool
+) -> None:
+    kept = replace(ON_VOLUME, family=family, architecture=architecture)
+    reasons = list(guarded(recipe(VOLUME), [kept], IMAGE))
+    assert bool(reasons) == refused
+    assert all("must not take over as it is: bake an image of the former" in reason for reason in reasons)
+    assert list(guarded(recipe(VOLUME), [kept])) == [], "nothing replaces it"
+    unknown = replace(IMAGE, tags={"PostgreSQL": "15"})
+    assert bool(list(guarded(recipe(VOLUME), [kept], unknown))) == (architecture == "arm64"), "an old image has no tag"
+    assert list(guarded(recipe(), [replace(kept, volume="")], IMAGE)) == [], "rows are carried as such"
+
+    versions = {1: TemplateVersion(1, {"ImageId": "ami-0"})}
+    scene = Scene(Template("lt-1", "t", 1, 1, versions), Group("g", "lt-1", "1", 1, 1, 1))
+    wish = Wish("ami-1", IMAGE, {"ImageId": "ami-1"}, home="volume", carried=True, written=System(family, architecture))
+    assert any("was written by" in reason for reason in plan(wish, scene).refusals) == refused
+    moving = replace(wish, move=Move("volume", "instance"))
+    for other in (moving, replace(wish, home="instance"), replace(wish, written=None)):
+        assert not any("was written by" in reason for reason in plan(other, scene).refusals)
 
 
 def test_the_calls_are_exact() -> None:

@@ -158,6 +158,7 @@ class Machine(MemoryMachine):
         if action == "look":
             told = {"answers": True, "rows": len(self.rows), "bytes": 1, "major": self.major, "databases": 1}
             told |= {"fenced": "", "volume": next(iter(self.mounted), ""), "home": "volume"}
+            told |= {"family": "debian-12", "architecture": "x86_64"}
         elif action == "release":
             self.driver.fenced.add(self.id)
             self.close()
@@ -529,6 +530,21 @@ def test_a_newer_server_is_refused_before_anything_is_touched(quay: Quay) -> Non
     quay.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
     asked = len(quay.driver.asked)
     with pytest.raises(GateError, match="is PostgreSQL 15's and the image has 16"):
+        quay.promote(image)
+    assert {told.split()[0] for told in quay.driver.asked[asked:]} <= {"look"}
+    quay.serves(before)
+
+
+def test_an_image_of_another_distribution_is_refused_before_anything_is_touched(quay: Quay) -> None:
+    before, image, asked = quay.running(), quay.image("good"), len(quay.driver.asked)
+    for ami, family in ((image, "ubuntu-24.04"), (before, "debian-12")):
+        quay.town.ec2.create_tags(Resources=[ami], Tags=[{"Key": "goldenami:family", "Value": family}])
+    with pytest.raises(GateError, match=r"was written by debian-12 on x86_64, which ubuntu-24\.04 on x86_64"):
+        quay.promote(image)
+    assert quay.driver.asked[asked:] == []
+    # One that was baked before there was such a tag: the volume says what has written to it.
+    quay.town.ec2.delete_tags(Resources=[before], Tags=[{"Key": "goldenami:family"}])
+    with pytest.raises(GateError, match=r"was written by debian-12 on x86_64, which ubuntu-24\.04 on x86_64"):
         quay.promote(image)
     assert {told.split()[0] for told in quay.driver.asked[asked:]} <= {"look"}
     quay.serves(before)

@@ -79,7 +79,12 @@ class Machine:
         script = script.replace("export PATH=", f"export PATH={self.bin}:{programs()}:", 1)
         inherited = self.cluster.environment
         own = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.bucket.endpoint, "GOLDENAMI_ETC": str(self.folder / "etc")}
-        own |= {"GOLDENAMI_RUN": str(self.folder), "GOLDENAMI_SHM": str(self.folder), "GOLDENAMI_PART": str(PART)}
+        own |= {
+            "GOLDENAMI_VOLUME": str(self.folder / "volume"),
+            "GOLDENAMI_RUN": str(self.folder),
+            "GOLDENAMI_SHM": str(self.folder),
+            "GOLDENAMI_PART": str(PART),
+        }
         return subprocess.run(
             ["bash", "-c", f"ulimit -f {self.longest // 1024}\n{script}"],
             env={**inherited, **own},
@@ -334,6 +339,19 @@ def test_looking_counts_what_users_wrote(machine: Machine) -> None:
     assert (found["answers"], found["rows"]) == (True, 511)
     emptied(machine)
     assert machine.ok("look")["rows"] == 0
+
+
+def test_a_look_tells_what_has_written_to_the_volume(machine: Machine) -> None:
+    assert "family" not in machine.ok("look"), "there is none"
+    for folder in ("goldenami", "volume"):
+        (machine.folder / folder).mkdir()
+    (machine.folder / "goldenami/data-volume").write_text("vol-1\n")
+    assert machine.ok("look")["volume"] == "vol-1"
+    (machine.folder / "volume/goldenami.json").write_text('{"service": "guestbook", "family": "debian-12"}')
+    found = machine.ok("look")
+    assert (found["family"], found["architecture"]) == ("debian-12", "")
+    (machine.folder / "volume/goldenami.json").write_text("damaged")
+    assert "family" not in machine.ok("look")
 
 
 def test_no_secret_is_printed_or_an_argument(machine: Machine) -> None:
