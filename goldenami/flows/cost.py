@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from goldenami.flows import server
 from goldenami.flows.shop import Shop
 from goldenami.values import prices
 from goldenami.values.costs import Comparison, Item, Operation, compare, next_size, operations, total
 from goldenami.values.errors import UsageError
 from goldenami.values.prices import Prices
+from goldenami.values.server import Server
 from goldenami.values.summary import table
 from goldenami.walls import runs
 from goldenami.walls.aws import pricelist
@@ -22,12 +24,14 @@ class Cost:
 
     Attributes:
         source: Where the prices are from, in words.
+        unseen: Why it is not known whether a database server belongs to it; empty where it is.
     """
 
     region: str
     source: str
     comparison: Comparison
     operations: tuple[Operation, ...]
+    unseen: str = ""
 
 
 def calculate(shop: Shop) -> Cost:
@@ -38,32 +42,43 @@ def calculate(shop: Shop) -> Cost:
     """
     kind, builder = shop.recipe.instance.type, shop.recipe.instance_type(shop.target)
     wanted = {kind, next_size(kind), builder}
-    found, source = _prices(shop, wanted)
-    comparison = compare(shop.recipe, found) if found else None
+    made, unseen = _server(shop)
+    found, source = _prices(shop, wanted, {made.kind} if made else set())
+    comparison = compare(shop.recipe, found, made) if found else None
     if found is None or comparison is None:
         raise UsageError(
             f"there is no price for {' and '.join(sorted(wanted))} in {shop.aws.region}: {source}",
             next="credentials that allow pricing:GetProducts (./invoke iam.policy cost)",
         )
     records = [run.facts() for run in runs.every(shop.build)]
-    return Cost(shop.aws.region, source, comparison, tuple(operations(records, shop.recipe, found, builder)))
+    ran = tuple(operations(records, shop.recipe, found, builder))
+    return Cost(shop.aws.region, source, comparison, ran, unseen)
 
 
-def _prices(shop: Shop, kinds: set[str]) -> tuple[Prices | None, str]:
+def _server(shop: Shop) -> tuple[Server | None, str]:
+    """The server that db.migrate has made, if there is one; or why nobody can say."""
+    if shop.recipe.database.mode != "rds":
+        return None, ""
+    try:
+        return server.find(shop), ""
+    except Exception as error:  # a calculation needs no credentials, and is told without
+        return None, f"RDS cannot be asked for {shop.names.data} ({_short(error)}), so no database server is counted"
+
+
+def _prices(shop: Shop, kinds: set[str], databases: set[str]) -> tuple[Prices | None, str]:
     """Today's prices where the list may be asked, else the table's; and which."""
     try:
-        found = pricelist.prices(shop.aws, kinds)
+        found = pricelist.prices(shop.aws, kinds, databases)
         why = "the AWS Price List does not hold every part"
     except Exception as error:  # no access, no network, no such service behind an endpoint: the table will do
-        found, why = None, _why(error)
+        found, why = None, f"the AWS Price List cannot be asked ({_short(error)})"
     if found:
         return found, f"the AWS Price List of today ({shop.clock.now():%Y-%m-%d})"
     return prices.table(shop.aws.region), f"the table of {prices.AS_OF:%B %Y} in goldenami/values/prices.py, as {why}"
 
 
-def _why(error: Exception) -> str:
-    told = str(explain(error) or error).splitlines()[0].partition(":")[0]
-    return f"the AWS Price List cannot be asked ({told})"
+def _short(error: Exception) -> str:
+    return str(explain(error) or error).splitlines()[0].partition(":")[0]
 
 
 def tell(cost: Cost, *, as_json: bool) -> str:
@@ -77,6 +92,7 @@ def tell(cost: Cost, *, as_json: bool) -> str:
             "images": {"month": total(comparison.images), "items": [_item(i) for i in comparison.images]},
             "docker": {"month": total(comparison.docker), "items": [_item(i) for i in comparison.docker]},
             "saved": comparison.saved,
+            "unseen": cost.unseen,
             "operations": [asdict(operation) for operation in cost.operations],
         }
         return json.dumps(told, ensure_ascii=False)
@@ -93,6 +109,8 @@ def tell(cost: Cost, *, as_json: bool) -> str:
         f"golden images save ${comparison.saved:.2f} a month ({share:.0f} %); of the instances alone {instances:.0f} %."
         " Not counted: a registry for Docker's images."
     )
+    if cost.unseen:
+        parts.append(cost.unseen)
     if cost.operations:
         rows = [[o.kind, str(o.times), f"{o.minutes:.1f}", f"{o.cost:.4f}", o.what] for o in cost.operations]
         parts += ["", "what operations of this checkout cost, each in the mean", ""]

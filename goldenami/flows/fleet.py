@@ -13,6 +13,7 @@ from goldenami.flows import (
     entrance,
     ground,
     guard,
+    home,
     ledger,
     logbook,
     pausing,
@@ -26,7 +27,6 @@ from goldenami.values.errors import UsageError
 from goldenami.values.images import Image
 from goldenami.values.pause import Pause
 from goldenami.values.scene import Group, Scene
-from goldenami.values.volume import Volume
 from goldenami.walls.aws import (
     balancers,
     firewalls,
@@ -91,24 +91,14 @@ def look(shop: Shop) -> list[Part]:
         Part("launch template", names.template, template is not None, told),
         Part("Auto Scaling group", names.group, group is not None, grouped),
     ]
-    if shop.recipe.database.on_volume:
-        kept = volume.find(shop)
-        parts.append(
-            Part("data volume", kept.id if kept else f"{shop.name}-data", kept is not None, _volume(kept), stays=True)
-        )
+    if kept := home.find(shop):
+        parts.append(Part(kept.kind, kept.name, kept.there, kept.detail, stays=True))
     if shop.recipe.promote.traffic or trials:  # made by the first promotion that shifts the traffic
         parts.append(Part("trial's target group", names.trial_targets, trials is not None))
     if scene.trial is not None:
         told = f"version {scene.trial.group.version}, {scene.trial.weight} % of the requests"
         parts.append(Part("trial's Auto Scaling group", names.trial, True, told))
     return parts
-
-
-def _volume(kept: Volume | None) -> str:
-    if kept is None:
-        return ""
-    at = f"{kept.attachment} at {kept.instance}" if kept.instance else kept.state
-    return f"{kept.size} GiB, {kept.zone}, {at}"
 
 
 def create(shop: Shop, ami: str = "") -> Fleet:

@@ -9,7 +9,7 @@ from goldenami.values.errors import GateError
 from goldenami.walls.aws import databases, parameters
 
 
-def find(shop: Shop) -> databases.Server | None:
+def find(shop: Shop) -> values.Server | None:
     """The server of this name, if it is there."""
     return databases.get(shop.aws, shop.names.data)
 

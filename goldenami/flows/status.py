@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from goldenami.flows import carrying, claims, ledger, pausing, preflight_telling, scenery
+from goldenami.flows import carrying, claims, home, ledger, pausing, preflight_telling, scenery
 from goldenami.flows.shop import Shop
 from goldenami.values.claim import Claim
 from goldenami.values.returning import disagreements
@@ -28,6 +28,7 @@ class Status:
     address: str
     names: dict[str, str]
     refused: tuple[dict[str, Any], ...]
+    data: home.Home | None = None
 
 
 def read(shop: Shop) -> Status:
@@ -42,6 +43,7 @@ def read(shop: Shop) -> Status:
         claim_dead=claim is not None and claims.is_dead(shop, claim),
         address=f"http://{balancer.address}/" if balancer else "",
         names={image.id: image.name for image in images.of_family(shop.aws, shop.name)},
+        data=home.find(shop),
         refused=tuple(line for line in _lines(shop) if line.get("result") != "promoted")[-_SHOWN:],
     )
 
@@ -82,6 +84,7 @@ def tell(shop: Shop, found: Status, *, as_json: bool) -> str:
                 "address": found.address,
                 "instances": [asdict(m) for m in scene.group.members] if scene.group else [],
                 "disagreements": list(found.disagreements),
+                "data": {"kind": found.data.kind, "name": found.data.name, **found.data.facts} if found.data else None,
                 "claim": asdict(found.claim) | {"dead": found.claim_dead} if found.claim else None,
                 "promotions": history,
                 "refused": list(found.refused),
@@ -94,6 +97,8 @@ def tell(shop: Shop, found: Status, *, as_json: bool) -> str:
         facts["pointer"] += f" ({found.names.get(scene.pointer.ami, 'not there any more!')})"
     if found.address:
         facts["serves at"] = found.address
+    if found.data is not None:
+        facts[found.data.kind] = f"{found.data.name}: {found.data.detail or 'none yet'}"
     if found.claim is not None:
         word = "DEAD: the next promote or rollback takes over" if found.claim_dead else "alive"
         facts["in progress"] = f"{found.claim.what}, by {found.claim.who} since {found.claim.since} ({word})"

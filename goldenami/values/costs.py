@@ -8,6 +8,7 @@ from typing import Any
 
 from goldenami.values.prices import HOURS, Prices
 from goldenami.values.recipe import Recipe
+from goldenami.values.server import Server
 
 _SIZES = ("nano", "micro", "small", "medium", "large", "xlarge", "2xlarge", "4xlarge")
 
@@ -76,8 +77,13 @@ def next_size(kind: str) -> str:
     return f"{family}.{_SIZES[_SIZES.index(size) + 1]}"
 
 
-def compare(recipe: Recipe, prices: Prices) -> Comparison | None:
+def compare(recipe: Recipe, prices: Prices, server: Server | None = None) -> Comparison | None:
     """The team's comparison: without Docker the smaller instance is enough (about 100 MB of memory go to Docker's daemon).
+
+    Args:
+        recipe: What the fleet is.
+        prices: Of the region.
+        server: The server elsewhere that was made for it, if there is one.
 
     Returns:
         None where an instance type has no price.
@@ -92,6 +98,8 @@ def compare(recipe: Recipe, prices: Prices) -> Comparison | None:
     if recipe.database.on_volume:
         data = recipe.database.volume.size_gib
         common.append(Item(f"{data} GiB data volume", 1, data * prices.gp3, "without its snapshots"))
+    if server is not None:
+        common += _database(server, prices)
     addresses = fleet.desired
     if fleet.balancer:
         common.append(
@@ -110,6 +118,24 @@ def compare(recipe: Recipe, prices: Prices) -> Comparison | None:
         images=(Item(kind, fleet.desired, HOURS * small), *common, snapshots),
         docker=(Item(larger, fleet.desired, HOURS * large), *common),
     )
+
+
+def _database(server: Server, prices: Prices) -> list[Item]:
+    """A server elsewhere: in two zones, each part of it twice."""
+    hour, zones = prices.databases.get(server.kind, 0.0), 2 if server.multi_az else 1
+    disk = prices.database_gp3 if server.storage_type == "gp3" else 0.0
+    note = "the second one stands by" if server.multi_az else ""
+    return [
+        Item(
+            f"{server.kind} RDS server", zones, HOURS * hour, note if hour else "not counted: no price of it is known"
+        ),
+        Item(
+            f"{server.storage} GiB {server.storage_type} of {server.name}",
+            zones,
+            server.storage * disk,
+            "without backups beyond its size" if disk else "not counted: no price of it is known",
+        ),
+    ]
 
 
 def operations(records: Sequence[Mapping[str, Any]], recipe: Recipe, prices: Prices, builder: str) -> list[Operation]:

@@ -96,7 +96,13 @@ def _exchange(place: Place) -> list[Statement]:
 
 
 def where(place: Place) -> list[Statement]:
-    """See which instance has the volume with the data; nothing in other modes."""
+    """See what has the data: which instance has the volume, or what the server is; nothing where that is the instance."""
+    server = place.arn("rds", f"db:{place.names.data}")
+    elsewhere = place.recipe.database.mode == "rds"
+    return [*_volumes(place), *([allow("ServerThere", ["rds:DescribeDBInstances"], server)] if elsewhere else [])]
+
+
+def _volumes(place: Place) -> list[Statement]:
     return [allow("Volumes", ["ec2:DescribeVolumes"])] if place.recipe.database.on_volume else []
 
 
@@ -105,7 +111,7 @@ def undisturbed(place: Place) -> list[Statement]:
     group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
     told = place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}/pause")
     return [
-        *where(place),
+        *_volumes(place),
         allow("Undisturbed", ["autoscaling:ResumeProcesses", "autoscaling:SuspendProcesses"], group),
         allow("Pause", ["ssm:DeleteParameter", "ssm:PutParameter"], told),
         allow("StillRunning", ["ssm:ListCommandInvocations"]),
@@ -121,7 +127,7 @@ def volume(place: Place) -> list[Statement]:
     instances = place.arn("ec2", "instance/*")
     moves = ["ec2:AttachVolume", "ec2:DetachVolume"]
     return [
-        *where(place),
+        *_volumes(place),
         allow("VolumesAround", ["ec2:DescribeSnapshots", "ec2:DescribeSubnets"]),
         allow("MakeVolume", ["ec2:CreateVolume"], volumes, **asked),
         allow("TagVolume", ["ec2:CreateTags"], [volumes, snapshots], StringEquals={"ec2:CreateAction": _MAKING}),

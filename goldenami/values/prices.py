@@ -2,13 +2,14 @@
 
 On-demand, Linux, shared tenancy. Sources, as of October 2025:
 https://aws.amazon.com/ec2/pricing/on-demand/, https://aws.amazon.com/ebs/pricing/,
-https://aws.amazon.com/elasticloadbalancing/pricing/, https://aws.amazon.com/vpc/pricing/ (public IPv4 addresses).
+https://aws.amazon.com/elasticloadbalancing/pricing/, https://aws.amazon.com/vpc/pricing/ (public IPv4 addresses),
+https://aws.amazon.com/rds/postgresql/pricing/.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 AS_OF = date(2025, 10, 1)
@@ -25,6 +26,8 @@ class Prices:
         snapshot: A GB-month of a snapshot's data.
         balancer: An hour of an Application Load Balancer, without the capacity units that its traffic uses.
         address: An hour of a public IPv4 address.
+        databases: An hour of an RDS server with PostgreSQL in one zone, by its class; two zones cost twice that.
+        database_gp3: A GB-month of its gp3 storage, likewise; 0 where it is not known.
     """
 
     region: str
@@ -33,6 +36,8 @@ class Prices:
     snapshot: float
     balancer: float
     address: float
+    databases: Mapping[str, float] = field(default_factory=dict)
+    database_gp3: float = 0.0
 
     def instance(self, kind: str) -> float | None:
         """An hour of an instance type; None where the table does not know it."""
@@ -58,6 +63,8 @@ TABLE: Mapping[str, Prices] = {
             snapshot=0.05,
             balancer=0.0225,
             address=0.005,
+            databases={"db.t4g.micro": 0.025},
+            database_gp3=0.131,
         ),
         Prices(
             region="us-east-1",
@@ -75,6 +82,13 @@ TABLE: Mapping[str, Prices] = {
             snapshot=0.05,
             balancer=0.0225,
             address=0.005,
+            databases={
+                "db.t4g.micro": 0.016,
+                "db.t4g.small": 0.032,
+                "db.t4g.medium": 0.065,
+                "db.t4g.large": 0.129,
+            },
+            database_gp3=0.115,
         ),
     )
 }

@@ -1,11 +1,46 @@
-"""What RDS is asked for when a server is to be made: private, encrypted, backed up, protected from deletion."""
+"""The server elsewhere: what it is, and what RDS is asked for when it is to be made: private, encrypted, backed up, protected
+from deletion.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from goldenami.values.names import Names
 from goldenami.values.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Server:
+    """A DB instance.
+
+    Attributes:
+        endpoint: `NAME:PORT`; empty until it has one.
+        kind: Its class.
+        storage: In GiB.
+        storage_type: `gp3`, …
+        version: PostgreSQL's, as RDS says it: `15.4`.
+        multi_az: Whether a second one in another zone stands by.
+    """
+
+    name: str
+    status: str
+    endpoint: str = ""
+    encrypted: bool = True
+    public: bool = False
+    kind: str = ""
+    storage: int = 0
+    storage_type: str = ""
+    version: str = ""
+    multi_az: bool = False
+
+    @property
+    def detail(self) -> str:
+        """All of it on a line."""
+        zones = "two zones" if self.multi_az else "one zone"
+        told = f"{self.kind}, {self.storage} GiB {self.storage_type}, PostgreSQL {self.version}, {zones}, {self.status}"
+        return f"{told}, {self.endpoint}" if self.endpoint else told
 
 
 def request(recipe: Recipe, names: Names, security: str, key: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from shops import Works
 from goldenami.flows import cost
 from goldenami.values import prices
 from goldenami.values.costs import compare, next_size, operations, total
+from goldenami.values.server import Server
 from goldenami.walls import runs
 from goldenami.walls.aws import pricelist
 from goldenami.walls.aws.connection import Connection
@@ -48,6 +50,22 @@ def test_a_volume_for_the_data_costs_the_same_either_way() -> None:
     for items in (found.images, found.docker):
         (data,) = [item for item in items if "data volume" in item.what]
         assert (data.what, data.month) == ("8 GiB data volume", pytest.approx(8 * SEOUL.gp3))
+
+
+def test_the_server_that_was_made_costs_what_it_is() -> None:
+    made = Server("guestbook-data", "available", kind="db.t4g.micro", storage=30, storage_type="gp3", multi_az=True)
+    plain, found = compare(recipe(RDS), SEOUL), compare(recipe(RDS), SEOUL, made)
+    assert plain is not None
+    assert found is not None
+    items = {item.what: item for item in found.images}
+    assert items["db.t4g.micro RDS server"].month == pytest.approx(2 * 730 * 0.025)
+    assert items["30 GiB gp3 of guestbook-data"].month == pytest.approx(2 * 30 * 0.131)
+    assert total(found.images) - total(plain.images) == pytest.approx(2 * (730 * 0.025 + 30 * 0.131))
+    assert found.saved == pytest.approx(plain.saved), "it is the same with Docker"
+    unknown = compare(recipe(RDS), SEOUL, replace(made, kind="db.r9.huge", storage_type="io2"))
+    assert unknown is not None
+    assert total(unknown.images) == pytest.approx(total(plain.images))
+    assert [item.note for item in unknown.images].count("not counted: no price of it is known") == 2
 
 
 def test_sizes() -> None:
@@ -92,7 +110,8 @@ class List:
     def answer(self, given: dict[str, Any]) -> list[str]:
         found = {one["Field"]: one["Value"] for one in given["Filters"]}
         self.asked.append({"ServiceCode": given["ServiceCode"], **found})
-        kind = found.get("instanceType") or found.get("volumeApiName") or found.get("productFamily") or found["group"]
+        names = ("instanceType", "volumeApiName", "productFamily", "group")
+        kind = next(found[name] for name in names if name in found)
         if kind == self.missing:
             return []
         return {
@@ -109,6 +128,11 @@ class List:
             "Load Balancer-Application": [
                 product("APN2-LoadBalancerUsage", "0.023"),
                 product("APN2-LCUUsage", "0.008"),
+            ],
+            "db.t4g.micro": [product("APN2-InstanceUsage:db.t4g.micro", "0.0250000000")],
+            "Database Storage": [
+                product("APN2-RDS:GP3-Storage", "0.1310000000"),
+                product("APN2-RDS:GP3-PIOPS", "0.02"),
             ],
             "VPCPublicIPv4Address": [
                 product("APN2-PublicIPv4:InUseAddress", "0.006"),
@@ -145,6 +169,19 @@ def test_the_list_is_asked_exactly_and_read_as_it_is(listed: List) -> None:
     assert all(asked["regionCode"] == "ap-northeast-2" for asked in listed.asked)
     linux = next(asked for asked in listed.asked if asked.get("instanceType") == "t3.micro")
     assert (linux["operatingSystem"], linux["tenancy"], linux["capacitystatus"]) == ("Linux", "Shared", "Used")
+
+
+def test_the_list_knows_the_server_and_may_lack_it(listed: List) -> None:
+    found = pricelist.prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
+    assert found is not None
+    assert (found.databases, found.database_gp3) == ({"db.t4g.micro": 0.025}, 0.131)
+    asked = next(asked for asked in listed.asked if asked.get("instanceType") == "db.t4g.micro")
+    assert (asked["ServiceCode"], asked["databaseEngine"]) == ("AmazonRDS", "PostgreSQL")
+    assert asked["deploymentOption"] == "Single-AZ"
+    listed.missing = "db.t4g.micro"
+    found = pricelist.prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
+    assert found is not None
+    assert (found.databases, found.database_gp3) == ({}, 0.131)
 
 
 @pytest.mark.parametrize("missing", ["t3.small", "gp3", "Storage Snapshot", "VPCPublicIPv4Address"])

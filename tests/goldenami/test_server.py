@@ -40,9 +40,12 @@ def test_it_is_waited_for_until_it_has_an_endpoint(tmp_path: Path) -> None:
             told = {**THERE, "DBInstanceStatus": status}
             wire.answer("rds", "describe_db_instances", NAME, {"DBInstances": [told]})
         told = {**THERE, "DBInstanceStatus": "available", "Endpoint": {"Address": "db.example", "Port": 5432}}
+        told |= {"DBInstanceClass": "db.t4g.micro", "AllocatedStorage": 20, "StorageType": "gp3"}
+        told |= {"EngineVersion": "15.4", "MultiAZ": True}
         wire.answer("rds", "describe_db_instances", NAME, {"DBInstances": [told]})
         found = databases.wait_available(wire.aws, ScriptedClock(), "guestbook-data")
     assert (found.endpoint, found.public, found.encrypted) == ("db.example:5432", False, True)
+    assert found.detail == "db.t4g.micro, 20 GiB gp3, PostgreSQL 15.4, two zones, available, db.example:5432"
 
 
 @pytest.mark.parametrize("status", ["failed", "storage-full"])

@@ -6,12 +6,12 @@ Source: https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBIn
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from goldenami.values.errors import AwsError
+from goldenami.values.server import Server
 from goldenami.walls.aws.connection import Connection
 from goldenami.walls.aws.errors import code
 from goldenami.walls.clock import Clock, attempts
@@ -26,17 +26,6 @@ _STUCK = (
     "storage-full",
     "deleting",
 )
-
-
-@dataclass(frozen=True)
-class Server:
-    """A DB instance; `endpoint` is `NAME:PORT`, empty until it has one."""
-
-    name: str
-    status: str
-    endpoint: str = ""
-    encrypted: bool = True
-    public: bool = False
 
 
 def get(aws: Connection, name: str) -> Server | None:
@@ -54,6 +43,11 @@ def get(aws: Connection, name: str) -> Server | None:
         endpoint=f"{place['Address']}:{place['Port']}" if "Address" in place and "Port" in place else "",
         encrypted=found.get("StorageEncrypted", False),
         public=found.get("PubliclyAccessible", False),
+        kind=found.get("DBInstanceClass", ""),
+        storage=found.get("AllocatedStorage", 0),
+        storage_type=found.get("StorageType", ""),
+        version=found.get("EngineVersion", ""),
+        multi_az=found.get("MultiAZ", False),
     )
 
 

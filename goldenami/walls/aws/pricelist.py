@@ -19,11 +19,11 @@ HOME = "us-east-1"
 _LINUX = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used"}
 
 
-def prices(aws: Connection, kinds: Iterable[str]) -> Prices | None:
-    """A region's prices, for these instance types.
+def prices(aws: Connection, kinds: Iterable[str], databases: Iterable[str] = ()) -> Prices | None:
+    """A region's prices, for these instance types, and for these classes of an RDS server as far as the list holds them.
 
     Returns:
-        None when the list does not hold every one of them.
+        None when the list does not hold every one of the others.
     """
     there = replace(aws, region=HOME)
     region = {"regionCode": aws.region}
@@ -38,7 +38,16 @@ def prices(aws: Connection, kinds: Iterable[str]) -> Prices | None:
     known = {kind: price for kind, price in instances.items() if price}
     if len(known) < len(instances) or not (gp3 and snapshot and balancer and address):
         return None
-    return Prices(aws.region, known, gp3, snapshot, balancer, address)
+    servers = {kind: _database(there, region, kind) for kind in set(databases)}
+    stored = {"productFamily": "Database Storage", "volumeType": "General Purpose-GP3", "deploymentOption": "Single-AZ"}
+    disk = _price(there, "AmazonRDS", {**stored, **region}, "RDS:GP3-Storage") if servers else None
+    found = {kind: price for kind, price in servers.items() if price}
+    return Prices(aws.region, known, gp3, snapshot, balancer, address, found, disk or 0.0)
+
+
+def _database(aws: Connection, region: Mapping[str, str], kind: str) -> float | None:
+    wanted = {"instanceType": kind, "databaseEngine": "PostgreSQL", "deploymentOption": "Single-AZ", **region}
+    return _price(aws, "AmazonRDS", wanted, f"InstanceUsage:{kind}")
 
 
 def _price(aws: Connection, service: str, wanted: Mapping[str, str], usage: str) -> float | None:
