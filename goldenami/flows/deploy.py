@@ -24,8 +24,10 @@ from goldenami.values import template as data
 from goldenami.values.errors import AwsError, GateError, GoldenError, UsageError
 from goldenami.values.handover import Handover
 from goldenami.values.images import Image
+from goldenami.values.promotion import Preflight
 from goldenami.values.scene import Scene
 from goldenami.values.summary import seconds
+from goldenami.values.wish import Wish
 from goldenami.walls import http
 from goldenami.walls.aws import balancers, groups, instances
 from goldenami.walls.aws.instances import Instance
@@ -45,6 +47,59 @@ class Deployed:
     run: Run
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a deployment would do; nothing was changed.
+
+    Attributes:
+        same: Instances of this image that are there already; the first of them is to serve.
+        gone: Those that it replaces.
+        guarded: Those whose rows are looked at first.
+    """
+
+    preflight: Preflight
+    same: tuple[Instance, ...]
+    gone: tuple[Instance, ...]
+    guarded: tuple[str, ...]
+    refusals: tuple[str, ...] = ()
+
+
+def look(shop: Shop, options: Options) -> Found:
+    """Read and decide; nothing is changed.
+
+    Raises:
+        UsageError: There is a group: that is for `promote`; or the command line names no image.
+    """
+    found = _found(shop, _wish(shop, options))
+    against, image = found.preflight.plan.refusals, found.preflight.wish.image
+    if found.guarded and image is not None and not settling.left(shop):
+        against = (*against, *guard.reasons(shop, found.guarded, image))
+    return replace(found, refusals=against)
+
+
+def _wish(shop: Shop, options: Options) -> Wish:
+    if groups.get(shop.aws, shop.names.group) is not None:
+        raise UsageError(
+            f"{shop.names.group} exists: its instances are renewed by promote",
+            state="Nothing was changed.",
+            next="./invoke promote --candidate",
+        )
+    return choosing.wish(shop, options)
+
+
+def _found(shop: Shop, wanted: Wish) -> Found:
+    existing, home = instances.tagged(shop.aws, data.FLEET, shop.name), shop.recipe.database
+    old = [m for m in existing if m.image != wanted.ami]
+    # One of this image is there already when an earlier run was killed after its launch.
+    same = [m for m in existing if m.image == wanted.ami and m.state in ("pending", "running")]
+    gone = [*old, *same[1:]]
+    # Where each has rows of its own, those that stay or are stopped count as well.
+    alone = home.on_instance and not home.on_volume
+    guarded = [m.id for m in (existing if alone else gone) if alone or m.state == "running"] if gone else []
+    preflight = promote.decide(shop, wanted, scenery.read(shop))
+    return Found(preflight, tuple(same), tuple(gone), tuple(guarded))
+
+
 def deploy(shop: Shop, options: Options) -> Deployed:
     """Replace the instances of a service that has no group by one of another image.
 
@@ -53,13 +108,7 @@ def deploy(shop: Shop, options: Options) -> Deployed:
         GateError: The preflight refuses, or the new instance is not well; the old one serves on.
         BusyError: Somebody else is changing the fleet.
     """
-    if groups.get(shop.aws, shop.names.group) is not None:
-        raise UsageError(
-            f"{shop.names.group} exists: its instances are renewed by promote",
-            state="Nothing was changed.",
-            next="./invoke promote --candidate",
-        )
-    wanted = choosing.wish(shop, options)
+    wanted = _wish(shop, options)
     promote.refuse(promote.decide(shop, wanted, scenery.read(shop)).plan)
     image = wanted.image
     assert image is not None
@@ -68,18 +117,14 @@ def deploy(shop: Shop, options: Options) -> Deployed:
         claims.held(shop, run.id, f"deploy {image.name} ({image.id})") as claim,
     ):
         settling.settle(shop)
+        found = _found(shop, wanted)
+        promote.refuse(found.preflight.plan)
+        if found.gone:
+            guard.refuse(shop, found.guarded, image)
+        version = promote.ensure_version(shop, run, found.preflight, image)
         scene = scenery.read(shop)
-        found = promote.decide(shop, wanted, scene)
-        version = promote.ensure_version(shop, run, found, image)
-        scene = scenery.read(shop)
-        existing = instances.tagged(shop.aws, data.FLEET, shop.name)
-        old = [m for m in existing if m.image != image.id]
-        # One of this image is there already when an earlier run was killed after its launch.
-        same = [m for m in existing if m.image == image.id and m.state in ("pending", "running")]
-        home, gone = shop.recipe.database, [*old, *same[1:]]
-        if gone:  # where each has rows of its own, those that stay or are stopped count as well
-            alone = home.on_instance and not home.on_volume
-            guard.refuse(shop, [m.id for m in (existing if alone else gone) if alone or m.state == "running"], image)
+        home, same, gone = shop.recipe.database, found.same, found.gone
+        old = [m for m in gone if m.image != image.id]
         carries = home.on_instance and bool(gone)
         handover = Handover(run.id, gone[0].id if gone else "", version=version, by=carrying.way(shop))
         if home.on_volume:

@@ -22,14 +22,18 @@ def refuse(shop: Shop, instances: Sequence[str], image: Image) -> None:
     Raises:
         GateError: With every reason.
     """
+    if found := reasons(shop, instances, image):
+        raise GateError("; ".join(found), state="Nothing was changed.", next="./invoke instances")
+
+
+def reasons(shop: Shop, instances: Sequence[str], image: Image) -> list[str]:
+    """Why these instances must not be replaced by ones of this image; empty when they may. Nothing is changed."""
     with shop.progress.phase(f"looking for rows on {len(instances)} instance(s)"):
         found = look(shop, instances)
     for one in found:
         if not one.seen:
             shop.progress.say(f"nobody could look at {one.instance}: {one.why}")
-    reasons = list(refusals(shop.recipe, found, image))
-    if reasons:
-        raise GateError("; ".join(reasons), state="Nothing was changed.", next="./invoke instances")
+    return list(refusals(shop.recipe, found, image))
 
 
 def save(shop: Shop, run: str, instances: Sequence[str], why: str, *, lose: bool = False) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,26 @@ _COMPARED = (("version", "Version"), ("Go", "Go"), ("PostgreSQL", "PostgreSQL"),
 def page(shop: Shop, found: Preflight, *, as_json: bool) -> str:
     """The preflight: what is, what differs, what would be done, and what forbids it."""
     if as_json:
-        return json.dumps(_facts(shop, found), ensure_ascii=False, default=dict)
-    image, scene, decided = found.wish.image, found.scene, found.plan
+        return json.dumps(facts(shop, found), ensure_ascii=False, default=dict)
+    decided = found.plan
+    parts = [*about(shop, found), "\nwhat will be done"]
+    parts += [f"  {number}. {step}" for number, step in enumerate(steps(shop, found), 1)] or [
+        "  nothing: it is so already"
+    ]
+    if told := needed(shop, found):
+        parts += ["\nmeanwhile", pairs(told)]
+    return "\n".join([*parts, *verdict(decided.notes, decided.refusals)])
+
+
+def verdict(notes: Sequence[str], refusals: Sequence[str]) -> list[str]:
+    """What is worth knowing, and what forbids it."""
+    parts = ["\nnotes", *(f"  - {text}" for text in notes)] if notes else []
+    return [*parts, "\nREFUSED", *(f"  - {text}" for text in refusals)] if refusals else parts
+
+
+def about(shop: Shop, found: Preflight) -> list[str]:
+    """The image, the fleet now, and what differs between the two."""
+    image, scene = found.wish.image, found.scene
     assert image is not None
     parts = [f"PREFLIGHT {image.name} ({image.id})\n", "image"]
     parts.append(
@@ -45,21 +63,8 @@ def page(shop: Shop, found: Preflight, *, as_json: bool) -> str:
     parts += ["\nnow", pairs(now(shop, scene))]
     if scene.group is not None:
         parts.append(members(scene))
-    parts += [
-        "\nwhat differs from what runs now",
-        table(["", "RUNNING", "NEW"], differences(shop, found.running, image)),
-    ]
-    parts.append("\nwhat will be done")
-    parts += [f"  {number}. {step}" for number, step in enumerate(steps(shop, found), 1)] or [
-        "  nothing: it is so already"
-    ]
-    if told := needed(shop, found):
-        parts += ["\nmeanwhile", pairs(told)]
-    if decided.notes:
-        parts += ["\nnotes", *(f"  - {text}" for text in decided.notes)]
-    if decided.refusals:
-        parts += ["\nREFUSED", *(f"  - {text}" for text in decided.refusals)]
-    return "\n".join(parts)
+    rows = differences(shop, found.running, image)
+    return [*parts, "\nwhat differs from what runs now", table(["", "RUNNING", "NEW"], rows)]
 
 
 def way_back(shop: Shop, found: Found, *, as_json: bool) -> str:
@@ -67,7 +72,7 @@ def way_back(shop: Shop, found: Found, *, as_json: bool) -> str:
     image = found.choice.image
     if as_json:
         told: dict[str, Any] = {"to": image.id, "name": image.name, "reason": found.choice.reason}
-        told |= {"disagreements": list(found.disagreements), "preflight": _facts(shop, found.preflight)}
+        told |= {"disagreements": list(found.disagreements), "preflight": facts(shop, found.preflight)}
         return json.dumps(told, ensure_ascii=False, default=dict)
     lines = [f"ROLLBACK to {image.name} ({image.id}): {found.choice.reason}"]
     if found.disagreements:
@@ -225,7 +230,8 @@ def _manifest(shop: Shop, image: Image | None) -> dict[str, str] | None:
     return {package["name"]: package["version"] for package in listed} or None
 
 
-def _facts(shop: Shop, found: Preflight) -> dict[str, Any]:
+def facts(shop: Shop, found: Preflight) -> dict[str, Any]:
+    """The same for scripts."""
     image, scene, decided = found.wish.image, found.scene, found.plan
     assert image is not None
     return {

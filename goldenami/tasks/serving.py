@@ -110,24 +110,35 @@ def status(opened: Opened, json: bool = False) -> None:
 
 @operation(
     watch="how long to watch the new instance: 90s, 5m",
+    plan="print what would be done, and stop",
     **_IMAGE,
 )
 def deploy(
-    opened: Opened, ami: str = "", version: str = "", candidate: bool = False, watch: str = "", json: bool = False
+    opened: Opened,
+    ami: str = "",
+    version: str = "",
+    candidate: bool = False,
+    watch: str = "",
+    plan: bool = False,
+    json: bool = False,
 ) -> None:
     """Without a group: launch an instance of an AMI, wait until it is well, register it, terminate the old; prints its id.
 
     The instance goes behind the balancer where there is one. When it is not well it is terminated, and the old one serves on.
     """
     from goldenami.flows import deploy as flow
-    from goldenami.flows import machine_telling
+    from goldenami.flows import deploy_telling
     from goldenami.flows.choosing import Options
     from goldenami.values.durations import seconds
 
     options = Options(ami=ami, version=version, candidate=candidate, watch=seconds(watch) if watch else 0)
-    done = flow.deploy(opened(), options)
-    say(machine_telling.deployed(done))
-    print(machine_telling.deployed_facts(done) if json else done.machine.id)
+    shop = opened()
+    if plan:
+        print(deploy_telling.page(shop, flow.look(shop, options), as_json=json))
+        return
+    done = flow.deploy(shop, options)
+    say(deploy_telling.deployed(done))
+    print(deploy_telling.deployed_facts(done) if json else done.machine.id)
 
 
 @operation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from api_harness import eventually
 from fleet_lab import Visitors
 from test_fleet_promotions import Killed, Wire, Yard, yard  # noqa: F401 - a fixture
 
-from goldenami.flows import choosing, claims, deploy
+from goldenami.flows import choosing, claims, deploy, deploy_telling
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GateError
 from tests.e2e.cases import few
@@ -57,6 +58,30 @@ def test_a_good_image_costs_no_request(lane: Yard) -> None:
         run(lane, image)
     assert visitors.failures == []
     at_rest(lane, image)
+
+
+def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
+    image, shop, before = lane.image("good"), lane.shop(), instances(lane)
+    wire = Wire(shop.aws)
+    found = deploy.look(shop, choosing.Options(ami=image, watch=90))
+    text = deploy_telling.page(shop, found, as_json=False)
+    told = json.loads(deploy_telling.page(shop, found, as_json=True))
+    assert wire.calls == []
+    (only,) = before
+    assert ([one.id for one in found.gone], found.same, found.refusals) == ([only], (), ())
+    assert f"launch one t3.micro from the new version beside {only}" in text
+    assert "watch it for 1 min 30 s" in text
+    assert f"terminate {only}" in text
+    assert told["replaced"][0]["id"] == only
+    assert told["steps"][-1] == f"point /goldenami/guestbook/production at {image}"
+    lane.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "goldenami:retired", "Value": "bad"}])
+    found = deploy.look(shop, choosing.Options(ami=image))
+    assert "was retired (bad)" in deploy_telling.page(shop, found, as_json=False)
+    ((_, running),) = before.items()
+    found = deploy.look(shop, choosing.Options(ami=running))
+    assert f"go on with {only}, which runs this image" in deploy_telling.page(shop, found, as_json=False)
+    assert wire.calls == []
+    assert instances(lane) == before
 
 
 @pytest.mark.parametrize("ill", few(["sick", "mute"], "sick"))

@@ -10,7 +10,7 @@ from test_fleet_promotions import Killed
 from test_fleet_promotions import pytestmark as promotions
 from test_fleet_volumes import Quay, Told, Writer, quay  # noqa: F401 - a fixture
 
-from goldenami.flows import carrying, choosing, deploy
+from goldenami.flows import carrying, choosing, deploy, deploy_telling
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GateError
 from goldenami.walls.aws import volumes
@@ -64,6 +64,21 @@ def test_killed_after_any_call_the_next_deployment_finishes_it(berth: Quay, name
         run(berth, image)
     writer.check()
     at_rest(berth, image)
+
+
+def test_a_plan_looks_at_the_rows_and_touches_none(berth: Quay) -> None:
+    image, shop, asked = berth.image("good"), berth.shop(), len(berth.driver.asked)
+    wire = Told(shop.aws)
+    found = deploy.look(shop, choosing.Options(ami=image))
+    text = deploy_telling.page(shop, found, as_json=False)
+    ((only, _),) = running(berth).items()
+    assert f"stop writes on {only}; bring the volume to the new one" in text
+    assert found.refusals == ()
+    berth.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
+    (reason,) = deploy.look(shop, choosing.Options(ami=image)).refusals
+    assert "is PostgreSQL 15's and the image has 16" in reason
+    assert {told.split()[0] for told in berth.driver.asked[asked:]} == {"look"}
+    assert wire.calls == []
 
 
 @pytest.mark.long
