@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from goldenami.flows import custody
@@ -17,7 +18,15 @@ from goldenami.walls.aws import objects, transfers
 PARTS = ("dump", "roles.sql", "seen.json")  # as the instance writes them
 
 
-def take(shop: Shop, instance: str, identity: str, why: str, *, own: bool = False) -> Manifest:
+def take(
+    shop: Shop,
+    instance: str,
+    identity: str,
+    why: str,
+    *,
+    own: bool = False,
+    beat: Callable[[], object] = lambda: None,
+) -> Manifest:
     """Back up what an instance's database holds, from one snapshot.
 
     The instance writes the parts through its role; the manifest comes last and only when all of them are there, whole.
@@ -28,6 +37,7 @@ def take(shop: Shop, instance: str, identity: str, why: str, *, own: bool = Fals
         identity: The backup's id.
         why: Kept in its manifest.
         own: Its own database, although the recipe says that data lives elsewhere.
+        beat: Called while the instance works.
 
     Raises:
         GateError: It did not work; there is no backup of this id then.
@@ -35,7 +45,7 @@ def take(shop: Shop, instance: str, identity: str, why: str, *, own: bool = Fals
     bucket, place = custody.vault(shop), prefix(shop.name, identity)
     began = shop.clock.monotonic()
     try:
-        custody.ask(shop, instance, "backup", backup=identity, home="instance" if own else "")
+        custody.ask(shop, instance, "backup", backup=identity, home="instance" if own else "", beat=beat)
     except GoldenError:
         # One that was killed there has not done so itself.
         transfers.give_up(shop.aws, bucket, f"{place}/dump")

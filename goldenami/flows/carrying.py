@@ -6,6 +6,7 @@ Every step is written down before it is taken (values/handover.py), so that whoe
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from goldenami.flows import backup, custody, volume
@@ -79,9 +80,9 @@ def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
         else:
             identity = backup_id(handover)
             custody.ask(shop, source, "fence", backup=identity)
-            manifest = backup.take(shop, source, identity, f"handover to {target}")
-            claim.beat()
-            receive(shop, target, manifest, replace=handover.replaces)
+            manifest = backup.take(shop, source, identity, f"handover to {target}", beat=claim.beat)
+            restore(shop, target, manifest, replace=handover.replaces, beat=claim.beat)
+            custody.ask(shop, target, "adopt", backup=identity, replace=handover.replaces)
             told = f"{manifest.fingerprint.rows} row(s) are on {target}, compared table by table"
         claim.confirm()
         custody.ask(shop, target, "open")
@@ -100,24 +101,16 @@ def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
     return Carried(handover, began)
 
 
-def receive(shop: Shop, instance: str, manifest: Manifest, *, replace: bool) -> None:
-    """Restore a backup beside what an instance has, compare it with its manifest, and only then put it in its place.
-
-    Raises:
-        GateError: It differs, or does not work; what the instance had is still there.
-    """
-    restore(shop, instance, manifest, replace=replace)
-    custody.ask(shop, instance, "adopt", backup=manifest.id, replace=replace)
-
-
-def restore(shop: Shop, instance: str, manifest: Manifest, *, replace: bool) -> None:
-    """The first half of that: it is restored and compared, and counts for nothing yet.
+def restore(
+    shop: Shop, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
+) -> None:
+    """Restore a backup beside what an instance has, and compare it with its manifest; it counts only once it is adopted.
 
     Raises:
         GateError: It differs, or does not work; what the instance had is still there.
     """
     result = f"restored-{instance}.json"
-    custody.ask(shop, instance, "restore", backup=manifest.id, result=result, replace=replace)
+    custody.ask(shop, instance, "restore", backup=manifest.id, result=result, replace=replace, beat=beat)
     text = objects.get(shop.aws, custody.vault(shop), f"{prefix(shop.name, manifest.id)}/{result}")
     wrong = differences(manifest, fingerprint(json.loads(text))) if text else ["it was not compared"]
     if wrong:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from goldenami.flows.shop import Shop
@@ -53,6 +54,7 @@ def ask(
     replace: bool = False,
     home: str = "",
     host: str = "",
+    beat: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Let an instance do something with its rows; waits for the agent of one that has just booted.
 
@@ -65,6 +67,7 @@ def ask(
         replace: Whether rows that are there may be replaced.
         home: Whose database: what the machine's image says when empty, `instance` for its own, `rds` for a server elsewhere.
         host: That server's host name; what the recipe's parameter says when empty.
+        beat: Called while it works, which may take an hour: nobody is to take whoever waits for dead.
 
     Raises:
         GateError: It did not work; the message is the instance's own.
@@ -80,7 +83,7 @@ def ask(
     }
     script = render.data_script(shop.recipe, shop.aws.region, action, values)
     for _ in attempts(shop.clock, timeout=_AGENT, every=2):
-        said = commands.run(shop.aws, shop.clock, instance, script, timeout=_PATIENCE)
+        said = commands.run(shop.aws, shop.clock, instance, script, timeout=_PATIENCE, beat=beat)
         if said is not None:
             return _told(instance, action, said)
     raise AwsError(

@@ -85,10 +85,12 @@ def _replace(shop: Shop, claim: claims.Held, run: str, target: str, manifest: Ma
             for one in stopped:
                 custody.ask(shop, one, "fence", backup=manifest.id)
             if before:
-                former = backup.take(shop, target, f"{run}-before", f"before the restore of {manifest.id}")
+                why = f"before the restore of {manifest.id}"
+                former = backup.take(shop, target, f"{run}-before", why, beat=claim.beat)
                 shop.progress.say(f"what was there is in {former.id}")
+            claim.confirm()  # on a server elsewhere what it holds is replaced in here
+            carrying.restore(shop, target, manifest, replace=before, beat=claim.beat)
             claim.confirm()
-            carrying.restore(shop, target, manifest, replace=before)
             pausing.note(shop, dataclasses.replace(pause, arriving=True))
             custody.ask(shop, target, "adopt", backup=manifest.id)
         for one in stopped:

@@ -157,13 +157,13 @@ def destroy(shop: Shop, *, lose_data: bool = False) -> list[str]:
         BusyError: Somebody else is changing the fleet.
     """
     names, gone = shop.names, []
-    with logbook.opened(shop, "fleet") as run, claims.held(shop, run.id, "fleet.destroy"):
+    with logbook.opened(shop, "fleet") as run, claims.held(shop, run.id, "fleet.destroy") as claim:
         settling.settle(shop)
         vpc = ground.vpc(shop)
         there = [found for name in (names.trial, names.group) if (found := groups.get(shop.aws, name))]
         members = [m.id for group in there for m in group.members if not m.lifecycle.startswith("Terminat")]
         with pausing.held(shop, Pause(run.id, "fleet.destroy", tuple(members)), ending=True):
-            saved = guard.save(shop, run.id, members, "before fleet.destroy", lose=lose_data)
+            saved = guard.save(shop, claim, run.id, members, "before fleet.destroy", lose=lose_data)
             for name in (names.trial, names.group):
                 group = groups.get(shop.aws, name)
                 if group is None:

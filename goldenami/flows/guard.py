@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from goldenami.flows import backup, custody, volume
+from goldenami.flows.claims import Held
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GateError, GoldenError
 from goldenami.values.guarding import Kept, refusals
@@ -36,12 +37,13 @@ def reasons(shop: Shop, instances: Sequence[str], image: Image) -> list[str]:
     return list(refusals(shop.recipe, found, image))
 
 
-def save(shop: Shop, run: str, instances: Sequence[str], why: str, *, lose: bool = False) -> list[str]:
+def save(shop: Shop, claim: Held, run: str, instances: Sequence[str], why: str, *, lose: bool = False) -> list[str]:
     """Before instances are ended for good: stop the writes of those that hold rows, and back them up; within a pause, which lets
     them serve again should it fail (flows/pausing.py).
 
     Args:
         shop: Where.
+        claim: Ours, which is shown to live meanwhile.
         run: The run in whose name the backups are.
         instances: The instances.
         why: What ends them.
@@ -56,7 +58,7 @@ def save(shop: Shop, run: str, instances: Sequence[str], why: str, *, lose: bool
     made = []
     for number, one in enumerate(look(shop, instances)):
         if one.volume or (not one.seen and shop.recipe.database.on_volume and volume.holds(shop, one.instance)):
-            made += _let_go(shop, one, f"{run}-{'abcdefghij'[number]}", why, lose=lose)
+            made += _let_go(shop, claim, one, f"{run}-{'abcdefghij'[number]}", why, lose=lose)
             continue
         unsure = not one.seen and shop.recipe.database.on_instance
         if not one.holds and not unsure:
@@ -70,7 +72,7 @@ def save(shop: Shop, run: str, instances: Sequence[str], why: str, *, lose: bool
                 raise GateError(f"nobody can look at them: {one.why}")
             custody.ensure_vault(shop)
             custody.ask(shop, one.instance, "fence", backup=identity)
-            backup.take(shop, one.instance, identity, why)
+            backup.take(shop, one.instance, identity, why, beat=claim.beat)
         except GoldenError as error:
             raise GateError(
                 f"the rows of {one.instance} could not be saved: {error.message}",
@@ -82,7 +84,7 @@ def save(shop: Shop, run: str, instances: Sequence[str], why: str, *, lose: bool
     return made
 
 
-def _let_go(shop: Shop, one: Kept, identity: str, why: str, *, lose: bool) -> list[str]:
+def _let_go(shop: Shop, claim: Held, one: Kept, identity: str, why: str, *, lose: bool) -> list[str]:
     """What is on a volume outlives its instance: a last backup, and a clean end; without, where nobody can ask for them.
 
     Raises:
@@ -93,7 +95,7 @@ def _let_go(shop: Shop, one: Kept, identity: str, why: str, *, lose: bool) -> li
         try:
             custody.ensure_vault(shop)
             custody.ask(shop, one.instance, "fence", backup=identity)
-            backup.take(shop, one.instance, identity, why)
+            backup.take(shop, one.instance, identity, why, beat=claim.beat)
         except GoldenError as error:
             raise GateError(
                 f"the last backup of {one.instance} failed: {error.message}",

@@ -142,7 +142,7 @@ def terminate(shop: Shop, instance: str, *, decrement: bool, force: bool, lose_d
     machine = pick(shop, instance)
     with (
         logbook.opened(shop, "terminate", instance=machine.id) as run,
-        claims.held(shop, run.id, f"terminate {machine.id}"),
+        claims.held(shop, run.id, f"terminate {machine.id}") as claim,
     ):
         pausing.settle(shop)
         group = scenery.read(shop).group
@@ -151,7 +151,7 @@ def terminate(shop: Shop, instance: str, *, decrement: bool, force: bool, lose_d
                 f"{machine.id} is the last instance that serves", state="It runs on.", next="the same with --force"
             )
         with pausing.held(shop, Pause(run.id, f"terminate {machine.id}", (machine.id,)), ending=True):
-            guard.save(shop, run.id, [machine.id], f"before terminate {machine.id}", lose=lose_data)
+            guard.save(shop, claim, run.id, [machine.id], f"before terminate {machine.id}", lose=lose_data)
             if machine.grouped:
                 groups.terminate(shop.aws, machine.id, decrement=decrement)
             else:

@@ -73,7 +73,9 @@ def held(shop: Shop, pause: Pause, *, ending: bool = False) -> Iterator[Pause]:
     try:
         yield pause
     except BaseException as error:
-        now = find(shop) or pause
+        now = find(shop)
+        if now is None or now.run != pause.run:  # somebody took us for dead, and has ended it
+            raise
         ended = _release(shop, now, _standing(shop, now))
         _end(shop, now, wait=not ended.wrong, known=ended.known)
         if ended.wrong:

@@ -143,8 +143,11 @@ def test_a_script_runs_and_its_exit_code_comes_back() -> None:
         wire.answer("ssm", "get_command_invocation", asked, {"Status": "InProgress"})
         told = {"Status": "Failed", "ResponseCode": 3, "StandardOutputContent": "out", "StandardErrorContent": "err"}
         wire.answer("ssm", "get_command_invocation", asked, told)
-        found = commands.run(wire.aws, SystemClock(), "i-0123456789abcdef0", "true\nexit 3\n")
+        beats: list[int] = []
+        given = ("i-0123456789abcdef0", "true\nexit 3\n")
+        found = commands.run(wire.aws, SystemClock(), *given, beat=lambda: beats.append(1))
     assert found == commands.Ran(3, "out", "err", "Failed")
+    assert len(beats) == 3, "each time it looks"
 
 
 def test_an_instance_that_ssm_does_not_manage_is_none() -> None:

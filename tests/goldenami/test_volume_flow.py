@@ -143,6 +143,19 @@ def test_a_group_does_not_replace_whose_writes_are_stopped_meanwhile(shop: Shop)
     with pausing.held(shop, pause, ending=True):
         assert suspended() == {"HealthCheck", "ReplaceUnhealthy"}
     assert pausing.find(shop) is None
+    other = replace(pause, run="other")
+
+    def taken_over() -> None:
+        with pausing.held(shop, pause):
+            pausing.note(shop, other)
+            raise GateError("taken over")
+
+    with pytest.raises(GateError, match="taken over"):
+        taken_over()
+    assert pausing.find(shop) == other, "it is not ours to end"
+    assert suspended() == {"HealthCheck", "ReplaceUnhealthy"}
+    assert pausing.settle(shop) == ""
+    groups.resume(shop.aws, name, ["ReplaceUnhealthy"])
     assert suspended() == {"HealthCheck"}, "as it was found"
     capacity.ensure_group(shop, place, "")
     assert suspended() == set()

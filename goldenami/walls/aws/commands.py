@@ -5,6 +5,7 @@ Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
@@ -27,7 +28,14 @@ class Ran:
     status: str = "Success"
 
 
-def run(aws: Connection, clock: Clock, instance: str, script: str, timeout: float = 60) -> Ran | None:
+def run(
+    aws: Connection,
+    clock: Clock,
+    instance: str,
+    script: str,
+    timeout: float = 60,
+    beat: Callable[[], object] = lambda: None,
+) -> Ran | None:
     """Run a shell script as root on an instance and wait for its end.
 
     Args:
@@ -36,6 +44,7 @@ def run(aws: Connection, clock: Clock, instance: str, script: str, timeout: floa
         instance: The instance's id.
         script: Shell text.
         timeout: Seconds that the script may take.
+        beat: Called while it runs, again and again: a sign of life.
 
     Returns:
         How it ended; None when the instance is not managed by SSM (no agent, or its role does not let it in).
@@ -55,6 +64,7 @@ def run(aws: Connection, clock: Clock, instance: str, script: str, timeout: floa
         raise
     command = sent["Command"]["CommandId"]
     for _ in attempts(clock, timeout=timeout + 30, every=0.5):
+        beat()
         try:
             seen = ssm.get_command_invocation(CommandId=command, InstanceId=instance)
         except ClientError as error:
