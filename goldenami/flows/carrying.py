@@ -81,8 +81,7 @@ def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
             identity = backup_id(handover)
             custody.ask(shop, source, "fence", backup=identity)
             manifest = backup.take(shop, source, identity, f"handover to {target}", beat=claim.beat)
-            restore(shop, target, manifest, replace=handover.replaces, beat=claim.beat)
-            custody.ask(shop, target, "adopt", backup=identity, replace=handover.replaces)
+            receive(shop, target, manifest, replace=handover.replaces, beat=claim.beat)
             told = f"{manifest.fingerprint.rows} row(s) are on {target}, compared table by table"
         claim.confirm()
         custody.ask(shop, target, "open")
@@ -101,10 +100,22 @@ def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
     return Carried(handover, began)
 
 
+def receive(
+    shop: Shop, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
+) -> None:
+    """Restore a backup beside what an instance has, compare it with its manifest, and only then put it in its place.
+
+    Raises:
+        GateError: It differs, or does not work; what the instance had is still there.
+    """
+    restore(shop, instance, manifest, replace=replace, beat=beat)
+    custody.ask(shop, instance, "adopt", backup=manifest.id, replace=replace)
+
+
 def restore(
     shop: Shop, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
 ) -> None:
-    """Restore a backup beside what an instance has, and compare it with its manifest; it counts only once it is adopted.
+    """The first half of that: it is restored and compared, and counts for nothing yet.
 
     Raises:
         GateError: It differs, or does not work; what the instance had is still there.
