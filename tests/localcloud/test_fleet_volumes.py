@@ -182,11 +182,17 @@ class Machine(MemoryMachine):
             return 1, b"", f"RED {action} is not for a volume".encode()
         return 0, f"DATA {json.dumps(told)}\n".encode(), b""
 
+    @staticmethod
+    def place(script: str) -> dict[str, str]:
+        """Where in the bucket."""
+        found = {
+            name: re.search(rf"^{name}='?([^'\n]*)", script, re.MULTILINE) for name in ("bucket", "prefix", "result")
+        }
+        return {name: one[1] for name, one in found.items() if one}
+
     def vault(self, action: str, script: str) -> str:
         """Rows to the bucket and back, beside those that are there until they are adopted; why not, or empty."""
-        bucket, prefix, result = (
-            re.search(rf"^{name}='?([^'\n]*)", script, re.MULTILINE)[1] for name in ("bucket", "prefix", "result")
-        )
+        bucket, prefix, result = self.place(script).values()
         s3, place = client(self.driver.endpoint, "s3"), next(iter(self.mounted), self.id)
 
         def put(name: str, body: str) -> str:
