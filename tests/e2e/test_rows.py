@@ -225,7 +225,8 @@ def finished(service: Service, shop: Workspace, relay: Relay, call: str) -> None
     print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
 
 
-@pytest.mark.parametrize("call", few(RESTORE, "adopted"))
+# Where the instance has the rows, its group never does what a restore would have to suspend.
+@pytest.mark.parametrize("call", few([one for one in RESTORE if one not in ("suspended", "resumed")], "adopted"))
 def test_a_restore_that_was_killed_is_finished_by_the_same_again(
     kept: Service, relayed: tuple[Workspace, Relay], call: str
 ) -> None:

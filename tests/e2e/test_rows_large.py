@@ -27,7 +27,7 @@ INSERT INTO ballast SELECT n, (SELECT string_agg(md5(random()::text || n || k), 
 """
 COUNTED = "SELECT count(*), sum(hashtext(t)::bigint) FROM ballast"
 # Everything of the script for rows has its lock open.
-KILL = """
+KILL = """#!/bin/bash
 for each in /proc/[0-9]*/fd/9; do
   [[ $(readlink "$each") == */goldenami-data.lock ]] && each=${each#/proc/} && kill -9 "${each%%/*}"
 done; true
