@@ -221,7 +221,7 @@ def _text(template: str, values: Mapping[str, object], root: Path) -> str:
         return _environment(root).get_template(template).render(values)
     except jinja2.TemplateSyntaxError as error:
         raise RenderError(f"templates/{template}, line {error.lineno}: {error.message}") from None
-    except jinja2.TemplateNotFound:
-        raise RenderError(f"there is no template templates/{template}") from None
+    except jinja2.TemplateNotFound as error:  # the template, or one that it includes
+        raise RenderError(f"there is no template templates/{error.name}") from None
     except jinja2.UndefinedError as error:
         raise RenderError(f"templates/{template}: {error.message}") from None
