@@ -168,8 +168,9 @@ def _failed(
     inputs: Inputs, folder: Path, outcome: Outcome, checks: list[Check], made: str | None
 ) -> GateError | BuildError:
     left = f"{made} is marked failed" if made else "there is no AMI"
-    # Packer checks the folder before it asks AWS for anything, and the builder does not speak before that.
-    began = made or any(_BUILDER in line for line in outcome.output)
+    # Packer checks the folder and the credentials before it asks for anything else, and the builder does not speak before
+    # that. (`--> amazon-ebs.golden: …` is Packer's list of what went wrong, at the end.)
+    began = made or any(line.startswith((f"==> {_BUILDER}", f"    {_BUILDER}")) for line in outcome.output)
     state = f"The builder was terminated; {left}." if began else "Nothing was launched."
     log = f"less {folder / 'packer.log'}"
     bad = failures(checks)
@@ -194,7 +195,7 @@ def _show(shop: Shop, event: Event) -> None:
     """What Packer and the guest are doing: their headlines on the screen, everything in the log."""
     for line in event.text.splitlines():
         text = line.removeprefix("==> ").replace(_BUILDER, "", 1).strip()
-        if event.kind in ("say", "error") or text.startswith(("==>", "CHECK ")):
+        if text and (event.kind in ("say", "error") or text.startswith(("==>", "CHECK "))):
             shop.progress.detail(text)
         elif text:
             shop.progress.record(text)

@@ -15,6 +15,11 @@ from goldenami.walls import shell
 
 # No calls home, and no colours or prompts in what we parse.
 _QUIET = {"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1"}
+# What Packer says of its own at a script's beginning, and after its end.
+_OWN = re.compile(
+    r"==> \S+: (Provisioning with shell script|Uploading|Downloading|Pausing|Provisioning step had errors"
+    r"|Stopping the source instance|Terminating the source|Cancelling)"
+)
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,23 @@ def version() -> tuple[int, int, int]:
 def init(folder: Path, packer_version: tuple[int, int, int], env: Mapping[str, str]) -> None:
     """Let Packer install the plugins that a rendered folder pins; one that is older than 1.7 has them built in.
 
+    What is installed already is left as it is, and asks for no network.
+
     Raises:
         BuildError: Packer cannot; the message holds its first words.
     """
-    if packer_version >= (1, 7, 0):
-        _ask(["packer", "init", "."], folder, env)
+    if packer_version < (1, 7, 0):
+        return
+    done = shell.run(["packer", "init", "."], cwd=folder, env={**_QUIET, **env}, timeout=300)
+    if done.code != 0:
+        # 1.14 and newer ask releases.hashicorp.com first, but tell only of what GitHub answered.
+        where = "releases.hashicorp.com" if packer_version >= (1, 14, 0) else "api.github.com and github.com"
+        by_hand = ", or bring the plugin's binary here: packer plugins install --path FILE github.com/hashicorp/amazon"
+        raise BuildError(
+            f"Packer could not install the plugin that {folder / 'plugins.pkr.hcl'} pins: {_words(done)}",
+            state="Nothing was launched.",
+            next=f"let this machine reach {where}{by_hand if packer_version >= (1, 10, 0) else ''}",
+        )
 
 
 def validate(folder: Path, packer_version: tuple[int, int, int], env: Mapping[str, str]) -> None:
@@ -66,18 +83,17 @@ def validate(folder: Path, packer_version: tuple[int, int, int], env: Mapping[st
         BuildError: Packer refuses the folder; the message holds its first words.
     """
     init(folder, packer_version, env)
-    _ask(["packer", "validate", "."], folder, env)
-
-
-def _ask(argv: list[str], folder: Path, env: Mapping[str, str]) -> None:
-    done = shell.run(argv, cwd=folder, env={**_QUIET, **env}, timeout=300)
+    done = shell.run(["packer", "validate", "."], cwd=folder, env={**_QUIET, **env}, timeout=300)
     if done.code != 0:
-        said = " ".join((done.stdout + done.stderr).split())
         raise BuildError(
-            f"`{' '.join(argv)}` refuses {folder}: {said[:600]}",
+            f"`packer validate .` refuses {folder}: {_words(done)}",
             state="Nothing was launched.",
             next=f"cd {folder} && packer validate .",
         )
+
+
+def _words(done: shell.Result) -> str:
+    return " ".join((done.stdout + done.stderr).split())[:600]
 
 
 def build(
@@ -99,9 +115,10 @@ def build(
     """
     errors: list[str] = []
     output: list[str] = []
+    listener = Listener()
 
     def line(text: str) -> None:
-        event = parse_event(text)
+        event = listener.hear(text)
         if event is None:
             return
         if event.kind == "error":
@@ -126,6 +143,31 @@ def build(
         grace=300,
     )
     return Outcome(code, tuple(errors), tuple(output))
+
+
+class Listener:
+    """Hears a build line by line, and tells what the guest wrote from what Packer says.
+
+    Until 1.12 the guest's lines come as `message`. Since 1.13 there is only `say`, with the same `==>` for both, so what
+    comes between the start of a script and the next of Packer's own words is the guest's.
+    """
+
+    def __init__(self) -> None:
+        self._tells_apart = False
+        self._script = False
+
+    def hear(self, line: str) -> Event | None:
+        """The event of a line, as `parse_event` has it, but a guest's line is always a `message`."""
+        event = parse_event(line)
+        if event is None or event.kind not in ("say", "message"):
+            return event
+        self._tells_apart = self._tells_apart or event.kind == "message"
+        own = _OWN.match(event.text)
+        if own:
+            self._script = own[1] == "Provisioning with shell script"
+        elif self._script and not self._tells_apart:
+            return Event("message", event.text)
+        return event
 
 
 def said(folder: Path) -> tuple[str, ...]:

@@ -193,6 +193,23 @@ def test_a_folder_that_packer_refuses_launches_nothing(at: Works, web: Web) -> N
     assert error.state == "Nothing was launched."
 
 
+def test_credentials_that_packer_cannot_use_launch_nothing(at: Works, web: Web) -> None:
+    why = "validating provider credentials: retrieving caller identity from STS: api error InvalidClientTokenId"
+    lines = [  # as Packer 1.14.3 with the plugin 1.8.2 says it
+        f"1,,ui,error,Build 'amazon-ebs.golden' errored after 159 milliseconds 697 microseconds: {why}",
+        "1,,ui,say,\\n==> Wait completed after 159 milliseconds 840 microseconds",
+        "1,,error-count,1",
+        "1,,ui,error,\\n==> Some builds didn't complete successfully and had errors:",
+        f"1,amazon-ebs.golden,error,{why}",
+        f"1,,ui,error,--> amazon-ebs.golden: {why}",
+        "1,,ui,say,\\n==> Builds finished but no artifacts were created.",
+    ]
+    at.packer.play(app={"image": False, "code": 1, "lines": lines})
+    error = fails(at, web, BuildError)
+    assert error.message == f"Packer could not bake the app layer: {why}"
+    assert error.state == "Nothing was launched."
+
+
 def test_the_report_of_a_build_that_failed_before_any_check_does_not_say_passed(at: Works, web: Web) -> None:
     at.packer.play(image=False, code=1, lines=["1,,ui,error,Timeout waiting for SSH."])
     fails(at, web, BuildError)

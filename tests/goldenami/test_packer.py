@@ -74,6 +74,41 @@ def test_a_folder_that_packer_refuses_launches_nothing(fake: FakePacker, folder:
     assert error.value.state == "Nothing was launched."
 
 
+@pytest.mark.parametrize(
+    ("version", "way"),
+    [
+        ((1, 9, 5), "let this machine reach api.github.com and github.com"),
+        (
+            (1, 13, 1),
+            "let this machine reach api.github.com and github.com, or bring the plugin's binary here: "
+            "packer plugins install --path FILE github.com/hashicorp/amazon",
+        ),
+        (
+            (1, 14, 3),
+            "let this machine reach releases.hashicorp.com, or bring the plugin's binary here: "
+            "packer plugins install --path FILE github.com/hashicorp/amazon",
+        ),
+    ],
+)
+def test_without_a_network_the_way_to_the_plugin_is_told(
+    fake: FakePacker, folder: Path, version: tuple[int, int, int], way: str
+) -> None:
+    # What 1.14.3 says: that it asked releases.hashicorp.com first is in its log only.
+    refusal = (
+        'Failed getting the "github.com/hashicorp/amazon" plugin:\n1 error occurred:\n'
+        '\t* Get "https://api.github.com/repos/hashicorp/packer-plugin-amazon/git/matching-refs/tags": dial tcp: lookup'
+        " api.github.com on 192.0.2.53:53: no such host\n\n"
+    )
+    fake.play(refusal=refusal)
+    with pytest.raises(
+        BuildError, match=r"could not install the plugin that .*plugins\.pkr\.hcl pins: Failed"
+    ) as error:
+        packer.init(folder, version, {})
+    assert error.value.state == "Nothing was launched."
+    assert error.value.next == way
+    assert not fake.calls("validate")
+
+
 escaped = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" \n"), max_size=40)
 
 
@@ -124,6 +159,50 @@ def test_a_build_tells_what_happened_and_keeps_its_log(fake: FakePacker, folder:
     assert call["cwd"] == str(folder)
     assert call["env"]["PACKER_CACHE_DIR"] == str(folder / "packer_cache")
     assert call["env"]["AWS_ACCESS_KEY_ID"] == "test"
+
+
+PREFIX = "==> amazon-ebs.golden: "
+
+
+def test_since_packer_1_13_what_the_guest_writes_is_told_apart(fake: FakePacker, folder: Path) -> None:
+    """It says the guest's lines and its own in one form; the screen has only its own, and the guest's headlines."""
+    build = [
+        (False, "Prevalidating any provided VPC information"),
+        (False, "Found Image ID: ami-1"),
+        (False, "Connected to SSH!"),
+        (False, "Provisioning with shell script: scripts/20-update.sh"),
+        (True, "==> Updating the system"),
+        (True, "Get:1 http://deb.debian.org/debian bookworm InRelease [151 kB]"),
+        (False, "Uploading recipe.env => /var/tmp/golden/recipe.env"),
+        (False, "recipe.env 1.2 KiB / 1.2 KiB"),
+        (False, "Provisioning with shell script: scripts/80-validate-base.sh"),
+        (True, "CHECK go-version ok Go 1.19.8 (declared 1.19)"),
+        (False, "Stopping the source instance..."),
+        (False, "Waiting for the instance to stop..."),
+    ]
+    lines = [f"1,,ui,say,{PREFIX}{text}" for _, text in build]
+    fake.play(lines=["1,,ui,say,amazon-ebs.golden: output will be in this color.", *lines])
+    seen: list[Event] = []
+    outcome = packer.build(folder, seen.append, env={})
+    assert [(event.kind, event.text.removeprefix(PREFIX)) for event in seen[1:]] == [
+        ("message" if guest else "say", text) for guest, text in build
+    ]
+    assert f"{PREFIX}CHECK go-version ok Go 1.19.8 (declared 1.19)" in outcome.output
+
+
+def test_an_older_packer_tells_them_apart_itself(fake: FakePacker, folder: Path) -> None:
+    fake.play(
+        lines=[
+            "1,,ui,message,    amazon-ebs.golden: Found Image ID: ami-1",
+            f"1,,ui,say,{PREFIX}Provisioning with shell script: scripts/20-update.sh",
+            "1,,ui,message,    amazon-ebs.golden: Get:1 http://deb.debian.org/debian",
+            f"1,,ui,say,{PREFIX}Deleting temporary security group...",
+            f"1,,ui,error,{PREFIX}W: a warning",
+        ]
+    )
+    seen: list[Event] = []
+    packer.build(folder, seen.append, env={})
+    assert [event.kind for event in seen] == ["message", "say", "message", "say", "error"]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ source "amazon-ebs" "golden" {
   region     = var.region
   source_ami = var.source_ami
 
-  # A private endpoint need not know every region, and serves no metadata to this machine.
-  custom_endpoint_ec2     = var.endpoint_url
-  skip_region_validation  = true
-  skip_metadata_api_check = true
+  # A private endpoint need not know every region, and serves no metadata to this machine. It knows our keys; AWS itself,
+  # which Packer would ask whose they are, does not.
+  custom_endpoint_ec2        = var.endpoint_url
+  skip_region_validation     = true
+  skip_metadata_api_check    = true
+  skip_credential_validation = true
 
   ami_name        = var.ami_name
   ami_description = var.ami_description
@@ -27,8 +29,10 @@ source "amazon-ebs" "golden" {
 
   temporary_security_group_source_cidrs = var.ssh_cidrs
 
-  # So that the build can see whether Parameter Store can be reached.
-  iam_instance_profile = var.iam_instance_profile
+  # So that the build can see whether Parameter Store can be reached. Launching shows soon enough whether there is such a
+  # profile; to ask first would need a permission more, and newer Packers ask AWS itself, whatever the endpoint.
+  iam_instance_profile    = var.iam_instance_profile
+  skip_profile_validation = true
 
   launch_block_device_mappings {
     device_name = var.root_device
