@@ -197,6 +197,12 @@ def test_a_server_is_made_and_the_way_back_is_a_migration_as_well(homes: Homes) 
         assert "is made where it is missing" in homes.there.shop.ok(*migrate, "--plan")
         homes.there.shop.ok(*migrate)
         settled(replace(homes, host=homes.parameter()), homes.there.good)
+        shown = {part["name"]: part for part in json.loads(homes.there.shop.ok("fleet.show", "--json"))}
+        assert f"available, {homes.parameter()}" in shown["guestbook-data"]["detail"]
+        data = homes.there.status()["data"]
+        assert (data["kind"], data["endpoint"], data["storage"]) == ("database server", homes.parameter(), 20)
+        cost = json.loads(homes.there.shop.ok("cost", "--json"))
+        assert "db.t4g.micro RDS server" in [item["what"] for item in cost["images"]["items"]]
         homes.back()
     test_rows.settled(homes.here, homes.here.good)
     writer.check()
@@ -251,6 +257,20 @@ def test_killed_at_any_step_the_same_command_finishes_it(
         shop.ok(*migrate)
     settled(homes, homes.there.good)
     writer.check()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("call", ["fenced", "restored", "adopted", "resumed"])
+def test_a_restore_onto_the_server_that_was_killed_is_finished_by_the_same_again(
+    homes: Homes, relayed: tuple[Workspace, Relay], call: str
+) -> None:
+    there = homes.there
+    if there.pointer() != there.good:
+        there.shop.ok(*homes.migrate, "--ami", there.good)
+    there.shop.ok("fleet.create")
+    there.resize(2)
+    test_rows.finished(there, *relayed, call)
+    settled(homes, there.good, 2)
 
 
 @pytest.mark.long
