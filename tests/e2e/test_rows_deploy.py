@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -103,6 +104,11 @@ def test_a_deployment_and_the_way_back_carry_every_row(kept: Service, pair: tupl
     with Writer(kept.address) as writer:
         for image in (pair[0], pair[1], pair[0]):
             if kept.pointer() != image:
+                before = instances(kept)
+                plan = json.loads(kept.shop.ok("deploy", "--ami", image, "--plan", "--json"))
+                assert ([one["id"] for one in plan["replaced"]], plan["refusals"]) == (list(before), [])
+                assert any("back its rows up, restore and compare them" in step for step in plan["steps"])
+                assert instances(kept) == before
                 told = kept.shop.invoke("deploy", "--ami", image)
                 assert told.returncode == 0, told.stderr[-3000:]
                 assert "nobody could write for" in told.stderr
