@@ -171,10 +171,10 @@ def _open(shop: Shop, one: Kept) -> str:
 
 
 def _end(shop: Shop, pause: Pause, *, wait: bool, known: bool = True) -> None:
-    """The group may mend itself again once everybody serves, which its balancer is later to notice than anybody."""
+    """Wait until everybody serves, which the balancer is later to notice than anybody; then the group may mend itself again."""
     name = shop.names.group
     group = groups.get(shop.aws, name)
-    if group is not None and pause.suspended:
+    if group is not None:
         for _ in attempts(shop.clock, timeout=group.grace if wait else 0, every=1):
             seen = groups.get(shop.aws, name)
             if seen is None or all(m.serving or instances.gone(shop.aws, m.id) for m in seen.members):

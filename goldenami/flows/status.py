@@ -84,7 +84,7 @@ def tell(shop: Shop, found: Status, *, as_json: bool) -> str:
                 "address": found.address,
                 "instances": [asdict(m) for m in scene.group.members] if scene.group else [],
                 "disagreements": list(found.disagreements),
-                "data": {"kind": found.data.kind, "name": found.data.name, **found.data.facts} if found.data else None,
+                "data": {**found.data.facts, "home": found.data.kind, "name": found.data.name} if found.data else None,
                 "claim": asdict(found.claim) | {"dead": found.claim_dead} if found.claim else None,
                 "promotions": history,
                 "refused": list(found.refused),

@@ -200,7 +200,7 @@ def test_a_server_is_made_and_the_way_back_is_a_migration_as_well(homes: Homes) 
         shown = {part["name"]: part for part in json.loads(homes.there.shop.ok("fleet.show", "--json"))}
         assert f"available, {homes.parameter()}" in shown["guestbook-data"]["detail"]
         data = homes.there.status()["data"]
-        assert (data["kind"], data["endpoint"], data["storage"]) == ("database server", homes.parameter(), 20)
+        assert (data["home"], data["endpoint"], data["storage"]) == ("database server", homes.parameter(), 20)
         cost = json.loads(homes.there.shop.ok("cost", "--json"))
         assert "db.t4g.micro RDS server" in [item["what"] for item in cost["images"]["items"]]
         homes.back()

@@ -7,7 +7,6 @@ bucket. The same on real machines is in tests/e2e.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,11 +14,26 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from api_harness import client, eventually
+from api_harness import eventually
 from test_fleet_promotions import pytestmark as promotions
-from test_fleet_volumes import Driver, Harbour, Machine, Quay, Writer, back, end, hurried, killed
+from test_fleet_volumes import (
+    RESTORED,
+    Driver,
+    Harbour,
+    Machine,
+    Quay,
+    Told,
+    Writer,
+    back,
+    end,
+    ended,
+    hurried,
+    killed,
+    restore,
+    saved,
+)  # fmt: skip
 
-from goldenami.flows import carrying, settling
+from goldenami.flows import carrying, database, settling
 from goldenami.values.errors import GateError
 from goldenami.values.handover import ALONE, Move
 from goldenami.values.recipe import Recipe
@@ -34,7 +48,6 @@ class Keeper(Machine):
     """A machine that keeps its rows itself."""
 
     driver: Shelf
-    incoming: list[int] | None = None
 
     @property
     def trusted(self) -> bool:
@@ -45,49 +58,17 @@ class Keeper(Machine):
             self.open()
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
-        said = dict(re.findall(r"^(action|bucket|prefix|result)='?([^'\n]*)'?$", stdin.decode(), re.MULTILINE))
-        action = said.get("action", "")
-        if action not in ("look", "fence", "backup", "restore", "adopt"):
+        if b"action=look\n" not in stdin:
             return super().run(argv, stdin, timeout)
-        self.driver.asked.append(f"{action} {self.id}")
-        told: dict[str, object] = {action: True}
-        if action == "look":
-            told = {"answers": True, "rows": len(self.rows), "bytes": 1, "major": self.major, "databases": 1}
-            told |= {"fenced": "", "home": "instance"}
-        elif action == "fence":
-            self.driver.fenced.add(self.id)
-            self.close()
-        elif action == "backup":
-            dump = json.dumps(self.rows).encode()
-            seen = {
-                "fingerprint": self.found(self.rows), "service": "guestbook", "database": "guestbook", "owner": "guestbook",
-                "major": 15, "commit": "", "mode": "instance", "size": len(dump), "sha256": {}, "quiet": True,
-            }  # fmt: skip
-            self.put(said, "dump", dump)
-            self.put(said, "seen.json", json.dumps(seen).encode())
-        elif action == "restore":
-            if "refuses" in self.serves:
-                return 1, b"", b"RED no space left on device"
-            self.incoming = json.loads(self.get(said, "dump"))
-            self.put(said, said["result"], json.dumps(self.found(self.incoming or [])).encode())
-        else:
-            assert self.incoming is not None
-            self.rows[:], self.incoming = self.incoming, None
+        self.driver.asked.append(f"look {self.id}")
+        told = {"answers": True, "rows": len(self.rows), "bytes": 1, "major": self.major, "databases": 1}
+        told |= {"fenced": "", "home": "instance"}
         return 0, f"DATA {json.dumps(told)}\n".encode(), b""
 
-    @staticmethod
-    def found(rows: list[int]) -> dict[str, Any]:
-        """Their fingerprint, as the script tells it."""
-        tables = {"public.entries": [len(rows), str(sum(rows))]}
-        return {"tables": tables, "sequences": {}, "extensions": {}, "roles": ["guestbook"], "large_objects": 0}
-
-    def put(self, said: dict[str, str], name: str, body: bytes) -> None:
-        client(self.driver.endpoint, "s3").put_object(Bucket=said["bucket"], Key=f"{said['prefix']}/{name}", Body=body)
-
-    def get(self, said: dict[str, str], name: str) -> bytes:
-        found = client(self.driver.endpoint, "s3").get_object(Bucket=said["bucket"], Key=f"{said['prefix']}/{name}")
-        body: bytes = found["Body"].read()
-        return body
+    def vault(self, action: str, script: str) -> str:
+        if action == "restore" and "refuses" in self.serves:
+            return "no space left on device"
+        return super().vault(action, script)
 
 
 class Shelf(Driver):
@@ -183,6 +164,32 @@ def test_an_instance_that_was_ill_for_a_while_is_as_good_as_before(pier: Pier) -
     machine.sick = False
     pier.serves(before)
     assert pier.machine() is machine
+
+
+BEFORE = tuple(name for name in RESTORED if name not in ("SuspendProcesses", "ResumeProcesses"))
+
+
+def test_a_restore_is_over_when_it_serves_again(pier: Pier) -> None:
+    made, before, shop = database.save(pier.shop(), "", "", own=False, why=""), pier.running(), pier.shop()
+    wire = Told(shop.aws)
+    restore(shop, made.id)
+    assert [m.serving for m in pier.scene().group.members] == [True], "also to its balancer"
+    assert [name for name in RESTORED if name in wire.calls] == list(BEFORE), "it need not keep the group from anything"
+    pier.serves(before)
+
+
+@pytest.mark.parametrize("name", few(BEFORE, "PutParameter arriving"))
+def test_a_restore_that_was_killed_is_finished_by_the_same_again(pier: Pier, name: str) -> None:
+    before = pier.running()
+    with Clerk(pier) as clerk:
+        eventually(lambda: len(clerk.acknowledged) > 3)
+    made = database.save(pier.shop(), "", "", own=False, why="")
+    with Clerk(pier) as later:
+        ended(pier, name, lambda shop: restore(shop, made.id))
+        restore(pier.shop(), made.id)
+    pier.serves(before)
+    clerk.check()
+    assert set(later.acknowledged) <= set(pier.machine().rows) | saved(pier)
 
 
 @pytest.mark.parametrize("name", few(CALLS[3:13], "AttachInstances"))
