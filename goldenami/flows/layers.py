@@ -194,7 +194,7 @@ def _told(outcome: Outcome) -> str:
 def _show(shop: Shop, event: Event) -> None:
     """What Packer and the guest are doing: their headlines on the screen, everything in the log."""
     for line in event.text.splitlines():
-        text = line.removeprefix("==> ").replace(_BUILDER, "", 1).strip()
+        text = line.removeprefix("==> ").replace(_BUILDER.rstrip(), "", 1).strip()
         if text and (event.kind in ("say", "error") or text.startswith(("==>", "CHECK "))):
             shop.progress.detail(text)
         elif text:

@@ -20,6 +20,8 @@ _OWN = re.compile(
     r"==> \S+: (Provisioning with shell script|Uploading|Downloading|Pausing|Provisioning step had errors"
     r"|Stopping the source instance|Terminating the source|Cancelling)"
 )
+# What was always a `message`, however little it says: one line for each tag of each thing.
+_DETAIL = re.compile(r"==> \S+: Adding tag: ")
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class Listener:
     """Hears a build line by line, and tells what the guest wrote from what Packer says.
 
     Until 1.12 the guest's lines come as `message`. Since 1.13 there is only `say`, with the same `==>` for both, so what
-    comes between the start of a script and the next of Packer's own words is the guest's.
+    comes between the start of a script and the next of Packer's own words is the guest's. Details stay details, too.
     """
 
     def __init__(self) -> None:
@@ -165,7 +167,7 @@ class Listener:
         own = _OWN.match(event.text)
         if own:
             self._script = own[1] == "Provisioning with shell script"
-        elif self._script and not self._tells_apart:
+        elif not self._tells_apart and (self._script or _DETAIL.match(event.text)):
             return Event("message", event.text)
         return event
 

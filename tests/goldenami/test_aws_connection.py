@@ -39,6 +39,13 @@ def test_keys_are_not_shown() -> None:
     assert "secret" not in repr(Connection(REGION, keys=("test", "secret")))
 
 
+def test_the_endpoint_goes_along_where_there_is_one() -> None:
+    """Packer's plugin 1.8.2 sends some calls (ModifyImageAttribute) to AWS itself without this."""
+    here = Connection(REGION, keys=("test", "secret"), endpoint_url="http://127.0.0.1:4566")
+    assert here.environment()["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
+    assert "AWS_ENDPOINT_URL" not in Connection(REGION, keys=("test", "secret")).environment()
+
+
 def test_packer_gets_credentials_and_region() -> None:
     found = Connection(REGION, keys=("test", "secret")).environment()
     assert {name: value for name, value in found.items() if value} == {

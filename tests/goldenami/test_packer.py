@@ -166,9 +166,10 @@ PREFIX = "==> amazon-ebs.golden: "
 
 def test_since_packer_1_13_what_the_guest_writes_is_told_apart(fake: FakePacker, folder: Path) -> None:
     """It says the guest's lines and its own in one form; the screen has only its own, and the guest's headlines."""
-    build = [
+    build = [  # whether it is no headline of Packer's, and what 1.14.3 with the plugin 1.8.2 says
         (False, "Prevalidating any provided VPC information"),
         (False, "Found Image ID: ami-1"),
+        (True, 'Adding tag: "Go": "1.19"'),
         (False, "Connected to SSH!"),
         (False, "Provisioning with shell script: scripts/20-update.sh"),
         (True, "==> Updating the system"),
@@ -185,7 +186,7 @@ def test_since_packer_1_13_what_the_guest_writes_is_told_apart(fake: FakePacker,
     seen: list[Event] = []
     outcome = packer.build(folder, seen.append, env={})
     assert [(event.kind, event.text.removeprefix(PREFIX)) for event in seen[1:]] == [
-        ("message" if guest else "say", text) for guest, text in build
+        ("message" if detail else "say", text) for detail, text in build
     ]
     assert f"{PREFIX}CHECK go-version ok Go 1.19.8 (declared 1.19)" in outcome.output
 

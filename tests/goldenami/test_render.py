@@ -80,6 +80,15 @@ def test_a_folder_is_whole_and_its_scripts_are_in_order(tmp_path: Path) -> None:
     assert os.access(folder / "files/init-database", os.X_OK)
 
 
+@pytest.mark.parametrize(("version", "endpoint", "told"), [(NEW, True, True), (NEW, False, False), (OLD, True, False)])
+def test_by_hand_a_plugin_is_given_the_endpoint(
+    tmp_path: Path, version: tuple[int, int, int], endpoint: bool, told: bool
+) -> None:
+    changes = {"targets.local.endpoint_url": "http://127.0.0.1:1"} if endpoint else {}
+    folder = rendered(tmp_path, inputs(changes, "base", version))
+    assert ("export AWS_ENDPOINT_URL=$(jq -r .endpoint_url" in (folder / "README.txt").read_text()) is told
+
+
 def test_what_an_earlier_rendering_left_goes(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts/99-old.sh").touch()

@@ -112,7 +112,7 @@ class Connection:
             return self._clients[service]
 
     def environment(self) -> dict[str, str]:
-        """Credentials and region as the AWS_… variables that Packer and other tools read.
+        """Credentials, region and endpoint as the AWS_… variables that Packer and other tools read.
 
         Raises:
             AwsError: There are no credentials.
@@ -128,4 +128,6 @@ class Connection:
             "AWS_DEFAULT_REGION": self.region,
             # Set also when there is none: a token of other keys in the environment would make AWS refuse these.
             "AWS_SESSION_TOKEN": frozen.token or "",
+            # Packer's plugin heeds its own setting (custom_endpoint_ec2) for a part of its calls only.
+            **({"AWS_ENDPOINT_URL": self.endpoint_url} if self.endpoint_url else {}),
         }
