@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from goldenami.flows import carrying, custody, volume
+from goldenami.flows import carrying, custody, serving, volume
 from goldenami.flows.shop import Shop
 from goldenami.values import template
 from goldenami.values.backup import prefix
@@ -18,7 +18,6 @@ from goldenami.values.errors import AwsError, GateError, GoldenError
 from goldenami.values.guarding import Kept
 from goldenami.values.pause import Pause, parse
 from goldenami.walls.aws import commands, groups, instances, parameters
-from goldenami.walls.clock import attempts
 
 # What ends an instance that does not look well.
 MENDS = ("HealthCheck", "ReplaceUnhealthy")
@@ -175,10 +174,7 @@ def _end(shop: Shop, pause: Pause, *, wait: bool, known: bool = True) -> None:
     name = shop.names.group
     group = groups.get(shop.aws, name)
     if group is not None:
-        for _ in attempts(shop.clock, timeout=group.grace if wait else 0, every=1):
-            seen = groups.get(shop.aws, name)
-            if seen is None or all(m.serving or instances.gone(shop.aws, m.id) for m in seen.members):
-                break
+        serving.seem_well(shop, group.grace if wait else 0)
         if groups.get(shop.aws, name) is not None:
             groups.resume(shop.aws, name, pause.suspended)
     if known:

@@ -6,7 +6,7 @@ from goldenami.flows import claims, scenery
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import AwsError, GateError
 from goldenami.values.scene import Group, Scene
-from goldenami.walls.aws import groups
+from goldenami.walls.aws import groups, instances
 from goldenami.walls.aws.balancers import Balancer
 from goldenami.walls.clock import attempts
 
@@ -41,6 +41,17 @@ def wait(shop: Shop, claim: claims.Held | None = None) -> Scene:
         state="It is left as it is, so that you can look at it.",
         next="./invoke console",
     )
+
+
+def seem_well(shop: Shop, patience: float) -> None:
+    """Wait, for at most so many seconds, until all of the group that stand serve: the balancer is later to notice than anybody.
+
+    A group that may mark and replace again while it does not know that yet would take one that is well for one that is ill.
+    """
+    for _ in attempts(shop.clock, timeout=patience, every=1):
+        group = groups.get(shop.aws, shop.names.group)
+        if group is None or all(m.serving or instances.gone(shop.aws, m.id) for m in group.members):
+            return
 
 
 def address(shop: Shop, balancer: Balancer) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from goldenami.flows import backup, carrying, moving, pausing, scenery, serving, volume
+from goldenami.flows import backup, carrying, moving, pausing, serving, volume
 from goldenami.flows.shop import Shop
 from goldenami.values.errors import GateError
 from goldenami.values.handover import Handover
 from goldenami.values.scene import Group
 from goldenami.walls.aws import balancers, commands, groups, instances, templates
-from goldenami.walls.clock import attempts
 
 # What a group does by itself, and must not do while two of its instances hold the same rows.
 BY_ITSELF = (
@@ -58,9 +57,7 @@ def settle(shop: Shop) -> bool:
     elif handover.back:
         shop.progress.say(f"a way back was left half-way; every row is on {handover.source}")
         carrying.give_back(shop, handover)
-        there = scenery.read(shop).group
-        member = next((m for m in there.members if m.id == handover.source), None) if there else None
-        finish(shop, handover.stayed(member.version if member else handover.version))
+        finish(shop, handover.stayed(_version(shop, handover.source, handover.version)))
     else:
         abandon(shop, handover)
     return True
@@ -136,12 +133,16 @@ def _ended(shop: Shop, handover: Handover) -> Handover | None:
 def _over_to(shop: Shop, handover: Handover, other: str) -> Handover:
     """The one with the rows has ended, and the other has them now: the rest of a handover to that one."""
     if handover.done:
-        group = groups.get(shop.aws, shop.names.group)
-        member = next((m for m in group.members if m.id == other), None) if group else None
-        handover = handover.outlived(member.version if member else handover.version)
+        handover = handover.outlived(_version(shop, other, handover.version))
     handover = carrying.note(shop, handover.at("opened"))
     finish(shop, handover)
     return handover
+
+
+def _version(shop: Shop, instance: str, otherwise: int) -> int:
+    """The version of the launch template that a member of the group runs; another where it is none."""
+    group = groups.get(shop.aws, shop.names.group)
+    return next((m.version for m in group.members if m.id == instance), otherwise) if group else otherwise
 
 
 def abandon(shop: Shop, handover: Handover) -> None:
@@ -205,14 +206,8 @@ def point(shop: Shop, group: Group, version: int, most: int) -> None:
 
 
 def _release(shop: Shop, group: Group, most: int, still: Sequence[str]) -> None:
-    """Let the group do again by itself what it may: to mark whoever is not well, for good, and to replace those.
-
-    So whoever serves now has to look well to the balancer first, which is later to notice than anybody.
-    """
-    for _ in attempts(shop.clock, timeout=group.grace, every=1):
-        seen = groups.get(shop.aws, group.name)
-        if seen is None or all(m.serving or instances.gone(shop.aws, m.id) for m in seen.members):
-            break
+    """Let the group do again by itself what it may: to mark whoever is not well, for good, and to replace those."""
+    serving.seem_well(shop, group.grace)
     if group.max != most:
         groups.update(shop.aws, {"AutoScalingGroupName": group.name, "MaxSize": most})
     groups.resume(shop.aws, group.name, [p for p in BY_ITSELF if p not in still])
