@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from localcloud.errors import CloudError
 from localcloud.folder import Folder
@@ -122,13 +123,17 @@ def reset(state: Path | None = None, log: Log = print_to_stderr) -> None:
 def request(endpoint: str, method: str, what: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
     """Call the server's own endpoint (not AWS). Raises OSError when nobody answers."""
     body = None if value is None else json.dumps(value).encode()
-    asked = urllib.request.Request(f"{endpoint}/_localcloud/{what}", data=body, method=method)  # noqa: S310
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback: never through a proxy
-    try:
-        with opener.open(asked, timeout=10) as reply:
-            answer: dict[str, Any] = json.load(reply)
-    except urllib.error.HTTPError as error:
-        raise CloudError(f"The local cloud refused {what}: {error.read().decode(errors='replace')}") from error
+    address = urlsplit(endpoint)
+    host = str(address.hostname)
+    # From the endpoint's own address, which no guest can take (admission.py), and never through a proxy.
+    connection = http.client.HTTPConnection(host, address.port, timeout=10, source_address=(host, 0))
+    with closing(connection):
+        connection.request(method, f"/_localcloud/{what}", body)
+        reply = connection.getresponse()
+        text = reply.read()
+    if reply.status >= 400:
+        raise CloudError(f"The local cloud refused {what}: {text.decode(errors='replace')}")
+    answer: dict[str, Any] = json.loads(text)
     return answer
 
 

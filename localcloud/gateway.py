@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 from botocore.model import OperationNotFoundError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from localcloud import objects, wire
+from localcloud import admission, objects, wire
+from localcloud.addresses import PORT
 from localcloud.cloud import Cloud
 
 Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
@@ -29,12 +30,16 @@ class Gateway:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
+        self._endpoint = f"{cloud.prefix}.1:{PORT}"
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.after_change: Callable[[], None] = lambda: None
         self.status: Callable[[], dict[str, Any]] = dict
         self.end = threading.Event()  # set by an operator's request to shut down
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if refused := admission.refusal(environ, self._endpoint):
+            start_response(*refused[:2])
+            return [refused[2]]
         if objects.is_upload(environ) and self._cloud.faults.take(environ["REQUEST_METHOD"], "cut_upload"):
             objects.cut_short(environ)
             hang_up(environ)
@@ -95,7 +100,7 @@ class Gateway:
         return told[0], told[1], content
 
     def _operate(self, environ: dict[str, Any], body: bytes) -> Reply:
-        """What is not AWS: status, faults, shutdown. For `python -m localcloud` and tests; loopback only."""
+        """What is not AWS: status, faults, shutdown. For `python -m localcloud` and tests (admission.py)."""
         what = (environ["REQUEST_METHOD"], environ["PATH_INFO"].removeprefix("/_localcloud/"))
         faults = self._cloud.faults
         if what == ("GET", "status"):
