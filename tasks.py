@@ -9,7 +9,11 @@ from typing import Any
 
 from invoke import Collection
 
-from goldenami.tasks import baking, checkout, db, fleet, images, local, machines, schedule, serving
+from goldenami.tasks import bake as baking
+from goldenami.tasks import db, fleet, images, local, schedule
+from goldenami.tasks import dev as checkout
+from goldenami.tasks import instances as machines
+from goldenami.tasks import promote as serving
 
 # The interpreter's last collection would go through every model of boto3 once more: a quarter of a second a command.
 atexit.register(gc.freeze)

@@ -21,7 +21,10 @@ sys.path.insert(0, str(ROOT))
 
 from tests.e2e import workspace  # noqa: E402
 from tests.e2e.relay import Relay  # noqa: E402
-from tests.e2e.service import QUICK, Service  # noqa: E402
+from tests.e2e.service import (  # noqa: E402
+    QUICK,
+    Service,
+)
 
 ROUNDS = 3
 BOOT, TURN, WRITES = 1.3, 10.0, 16  # at most: ratio, seconds, calls that change something

@@ -55,8 +55,8 @@ ASIDE: dict[str, dict[str, Any]] = {
 
 
 def account(asked: argparse.Namespace, wrong: list[str]) -> Any:
-    from tests.goldenami.estate import START
-    from tests.goldenami.grown import grown
+    from tests.support.large_account import START
+    from tests.support.large_account_growth import grown
 
     facts = {"DeprecationTime": f"{START - timedelta(days=50):%Y-%m-%dT%H:%M:%S.000Z}"}
     return grown(
@@ -79,13 +79,13 @@ def figures(estate: Any, wrong: list[str], seconds: float, before: int) -> dict[
 
 
 def ours(asked: argparse.Namespace) -> dict[str, Any]:
-    from goldenami.flows import prune
-    from goldenami.flows.shop import Shop
-    from goldenami.values.reading import parse
-    from goldenami.walls.progress import Progress
-    from tests.clocks import ScriptedClock
-    from tests.goldenami import recipes
-    from tests.goldenami.estate import START
+    from goldenami.context import Shop
+    from goldenami.images import prune
+    from goldenami.recipe.parse import parse
+    from goldenami.tools.progress import Progress
+    from tests.support import recipes
+    from tests.support.clock import ScriptedClock
+    from tests.support.large_account import START
 
     wrong: list[str] = []
     estate = account(asked, wrong)
@@ -111,7 +111,7 @@ def custodian(asked: argparse.Namespace) -> dict[str, Any]:
     import botocore.exceptions
     from c7n.cli import main
 
-    from tests.goldenami.estate import Refused
+    from tests.support.large_account import Refused
 
     wrong: list[str] = []
     estate = account(asked, wrong)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from localcloud import control
 from localcloud.errors import CloudError
-from localcloud.folder import Folder
+from localcloud.state_dir import Folder
 
 COMMANDS = {
     "up": "start the cloud unless it runs, and print how to reach it",
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(command: str, *, as_json: bool) -> int:
     if command == "serve":
-        from localcloud.server import serve  # moto takes half a second to import: not for `status`
+        from localcloud.server.app import serve  # moto takes half a second to import: not for `status`
 
         serve(Folder.at(None), stamped)
     elif command == "up":

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from localcloud.errors import CloudError
-from localcloud.folder import Folder
+from localcloud.state_dir import Folder
 
 START_SECONDS = 900.0  # the first start builds the base image, through a possibly slow mirror
 STOP_SECONDS = 120.0

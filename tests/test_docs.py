@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from goldenami.flows import selftest
+from goldenami.dev import checks as selftest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def test_links_lead_somewhere(target: str) -> None:
 
 
 def test_exit_codes_are_documented() -> None:
-    from goldenami.values import errors
+    from goldenami import errors
 
     codes = {cls.code for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.GoldenError)}
     documented = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}

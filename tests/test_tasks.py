@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from invoke import Exit, Task
 
 import tasks
-from goldenami.tasks.frame import command
-from goldenami.values import errors, policies
+from goldenami import errors
+from goldenami.iam import task_policies as policies
+from goldenami.tasks.runner import command
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goldenami.tasks.frame import Opened, operation, say
+from goldenami.tasks.runner import Opened, operation, say
 
 _INSTANCE = "which instance (default: the only one)"
 
@@ -20,7 +20,8 @@ def backup(
 
     Rows, roles, and a fingerprint of both; the manifest comes last, so half a backup is none.
     """
-    from goldenami.flows import database, database_telling
+    from goldenami.database import report as database_telling
+    from goldenami.database import restore as database
 
     made = database.save(opened(), instance, folder, own=own, why=why)
     print(database_telling.one(made, as_json=json))
@@ -29,7 +30,8 @@ def backup(
 @operation("list")
 def listed(opened: Opened, json: bool = False) -> None:
     """List the backups, the oldest first."""
-    from goldenami.flows import backup, database_telling
+    from goldenami.database import backup
+    from goldenami.database import report as database_telling
 
     print(database_telling.listed(backup.every(opened()), as_json=json))
 
@@ -37,7 +39,7 @@ def listed(opened: Opened, json: bool = False) -> None:
 @operation(backup="the backup's id (default: the newest)")
 def verify(opened: Opened, backup: str = "") -> None:
     """Read a backup whole and hold it against its manifest; prints its id."""
-    from goldenami.flows import backup as flow
+    from goldenami.database import backup as flow
 
     shop = opened()
     found = flow.get(shop, backup)
@@ -59,7 +61,8 @@ def restore(
 
     A damaged backup, or one of another database, is refused before anything is touched. On failure what was there serves on.
     """
-    from goldenami.flows import database, database_telling
+    from goldenami.database import report as database_telling
+    from goldenami.database import restore as database
 
     done = database.restore(opened(), backup, folder, instance, replace=replace)
     print(database_telling.one(done, as_json=json))
@@ -97,10 +100,11 @@ def migrate(
 
     Exit codes: 0 done, 2 usage, 5 refused or taken back, 6 AWS refused, 7 somebody else is changing the fleet, 130 interrupted.
     """
-    from goldenami.flows import migrate as flow
-    from goldenami.flows import migrate_telling, promote_telling
-    from goldenami.flows.choosing import Options
-    from goldenami.values.durations import seconds
+    from goldenami.images.catalog import Options
+    from goldenami.migrate import migrate as flow
+    from goldenami.migrate import report as migrate_telling
+    from goldenami.promote import promote_telling
+    from goldenami.text import seconds
 
     wanted = Options(
         ami=ami, version=version, candidate=not (ami or version), watch=seconds(watch) if watch else None, why=why

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Exit
 
-from goldenami.tasks.frame import Opened, operation, say
+from goldenami.tasks.runner import Opened, operation, say
 
 
 @operation(
@@ -17,7 +17,8 @@ def create(opened: Opened, ami: str = "", plan: bool = False, json: bool = False
     Everything is found again by its name, so repeating it changes nothing. The first image of a new fleet is production's,
     else the candidate, which becomes production once the fleet serves it. A fleet that exists keeps its image.
     """
-    from goldenami.flows import fleet, fleet_telling
+    from goldenami.fleet import create as fleet
+    from goldenami.fleet import report as fleet_telling
 
     shop = opened()
     if plan:
@@ -31,7 +32,8 @@ def create(opened: Opened, ami: str = "", plan: bool = False, json: bool = False
 @operation()
 def show(opened: Opened, json: bool = False) -> None:
     """List the parts of the fleet, and which of them are there."""
-    from goldenami.flows import fleet, fleet_telling
+    from goldenami.fleet import create as fleet
+    from goldenami.fleet import report as fleet_telling
 
     print(fleet_telling.parts(fleet.look(opened()), "show", as_json=json))
 
@@ -46,7 +48,8 @@ def destroy(opened: Opened, plan: bool = False, yes: bool = False, lose_data: bo
 
     Rows that its instances hold are backed up first.
     """
-    from goldenami.flows import fleet, fleet_telling
+    from goldenami.fleet import create as fleet
+    from goldenami.fleet import report as fleet_telling
 
     shop = opened()
     if plan or not yes:
@@ -62,6 +65,6 @@ def destroy(opened: Opened, plan: bool = False, yes: bool = False, lose_data: bo
 )
 def policy(opened: Opened, task: str) -> None:
     """Print the least-privilege IAM policy of a task, as JSON."""
-    from goldenami.flows import machine_telling
+    from goldenami.fleet import machine_telling
 
     print(machine_telling.policy(opened(), task))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from goldenami.tasks.frame import Opened, operation, say
+from goldenami.tasks.runner import Opened, operation, say
 
 
 @operation()
 def images(opened: Opened, json: bool = False) -> None:
     """List the recipe's AMIs, newest version first: status, layers, and which one is the candidate."""
-    from goldenami.flows import catalogue, telling
+    from goldenami.bake import report as telling
+    from goldenami.images import catalogue
 
     print(telling.images(catalogue.catalogue(opened()), as_json=json))
 
@@ -29,8 +30,8 @@ def diff(
 
     Each is an AMI's id, a version, `running` (in production) or `candidate`: ./invoke diff running candidate
     """
-    from goldenami.flows import diff as flow
-    from goldenami.flows import diff_telling
+    from goldenami.images import diff as flow
+    from goldenami.images import diff_report as diff_telling
 
     shop = opened()
     found = flow.diff(shop, a, b, advisories=Path(advisories) if advisories else None, boot=boot)
@@ -58,9 +59,9 @@ def copy(
     Encrypted with the key of each place, with its tags, requiring IMDSv2, shared as the recipe says, and published there as the
     candidate. Several at once; interrupted at any moment, the same command goes on.
     """
-    from goldenami.flows import copy as flow
-    from goldenami.flows import copy_telling
-    from goldenami.flows.choosing import Options
+    from goldenami.images import copy as flow
+    from goldenami.images import copy_telling
+    from goldenami.images.catalog import Options
 
     shop = opened()
     options = Options(ami=ami, version=version, candidate=candidate)
@@ -77,8 +78,8 @@ def prune(opened: Opened, plan: bool = False, json: bool = False) -> None:
     a parameter, another image or another account has it, or a rollback may need it; each keep and each delete says why. All
     of that is looked at again right before each delete.
     """
-    from goldenami.flows import image_telling
-    from goldenami.flows import prune as flow
+    from goldenami.images import prune as flow
+    from goldenami.images import report as image_telling
 
     shop = opened()
     result = flow.prune(shop, plan_only=plan)
@@ -92,9 +93,9 @@ def retire(opened: Opened, ami: str, why: str = "", plan: bool = False, json: bo
 
     What runs of it goes on (`rollback` takes the fleet off it). Where it is the candidate, the newest good image becomes it.
     """
-    from goldenami.flows import image_telling
-    from goldenami.flows import retire as flow
-    from goldenami.values.errors import UsageError
+    from goldenami.errors import UsageError
+    from goldenami.images import report as image_telling
+    from goldenami.images import retire as flow
 
     if not why and not plan:
         raise UsageError("say why it is bad: --why …", next=f"./invoke retire --ami {ami} --why 'leaks memory'")
@@ -112,8 +113,9 @@ def sweep(opened: Opened, run: str = "", plan: bool = False, json: bool = False)
     unless named with --run or older than any run lives. Of the fleet's launch template those versions go that nothing launches
     and no rollback needs: each holds its image against prune.
     """
-    from goldenami.flows import sweep as flow
-    from goldenami.flows import telling, trim
+    from goldenami.bake import cleanup as flow
+    from goldenami.bake import report as telling
+    from goldenami.images import template_versions as trim
 
     shop = opened()
     found = flow.sweep(shop, run_ids=frozenset({run} - {""}), plan_only=plan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Context, Exit, task
 
-from goldenami.tasks.frame import cloud_errors, cloud_up, command, say
+from goldenami.tasks.runner import cloud_errors, cloud_up, command, say
 
 
 @task

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Exit
 
-from goldenami.tasks.frame import ROOT, Opened, operation
+from goldenami.tasks.runner import ROOT, Opened, operation
 
 _MANAGER = {
     "user": "your own service manager instead of the system's (no root; runs while you are logged in, or linger)",
@@ -19,8 +19,8 @@ def install(opened: Opened, user: bool = False, run_as: str = "", plan: bool = F
     Puts the units of systemd/ in place as they are, with drop-ins that say where this checkout is, and starts the timer. It
     needs `target = "aws"`: the service is confined, and cannot boot machines of the local cloud.
     """
-    from goldenami.flows import schedule as flow
-    from goldenami.flows import schedule_telling
+    from goldenami.rebuild import schedule_report as schedule_telling
+    from goldenami.rebuild import schedule_systemd as flow
 
     shop = opened()
     where = flow.place(user=user, run_as=run_as, root=ROOT)
@@ -33,8 +33,8 @@ def install(opened: Opened, user: bool = False, run_as: str = "", plan: bool = F
 @operation(user=_MANAGER["user"])
 def status(opened: Opened, user: bool = False, json: bool = False) -> None:
     """Say whether this machine rebuilds the image every month, when next, and how the last time ended."""
-    from goldenami.flows import schedule as flow
-    from goldenami.flows import schedule_telling
+    from goldenami.rebuild import schedule_report as schedule_telling
+    from goldenami.rebuild import schedule_systemd as flow
 
     print(schedule_telling.state(flow.status(opened(), flow.place(user=user, root=ROOT)), as_json=json))
 
@@ -42,8 +42,8 @@ def status(opened: Opened, user: bool = False, json: bool = False) -> None:
 @operation(user=_MANAGER["user"])
 def remove(opened: Opened, user: bool = False, json: bool = False) -> None:
     """Let this machine rebuild the image no more."""
-    from goldenami.flows import schedule as flow
-    from goldenami.flows import schedule_telling
+    from goldenami.rebuild import schedule_report as schedule_telling
+    from goldenami.rebuild import schedule_systemd as flow
 
     print(schedule_telling.removed(flow.remove(opened(), flow.place(user=user, root=ROOT)), as_json=json))
 
@@ -55,8 +55,8 @@ def aws(opened: Opened, plan: bool = False, apply: bool = False, remove: bool = 
     CodeBuild checks out [schedule] repository and runs the same task with a role that may do that and nothing else. What is
     there already and right is left alone. Without --apply or --remove it only tells, as with --plan.
     """
-    from goldenami.flows import schedule_aws as flow
-    from goldenami.flows import schedule_telling
+    from goldenami.rebuild import schedule_aws as flow
+    from goldenami.rebuild import schedule_report as schedule_telling
 
     if sum((plan, apply, remove)) > 1:
         raise Exit("error: --plan, --apply and --remove exclude each other", 2)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from localcloud.machines.cleanup import reap
 from localcloud.machines.errors import MachineError
-from localcloud.machines.model import Driver, Machine, Spec
-from localcloud.machines.reaping import reap
+from localcloud.machines.interface import Driver, Machine, Spec
 
 __all__ = ["Driver", "Machine", "MachineError", "Spec", "choose", "reap"]
 
@@ -17,8 +17,10 @@ def choose(mode: str, cache: Path | None = None) -> Driver:
     auto: KVM where it boots, else the container where we are root, else emulation.
     Raises MachineError with the mend in its message when nothing works.
     """
-    from localcloud.folder import default_cache
-    from localcloud.machines import container, probe, qemu
+    from localcloud.machines.container import driver as container
+    from localcloud.machines.qemu import driver as qemu
+    from localcloud.machines.qemu import kvm as probe
+    from localcloud.state_dir import default_cache
 
     if mode not in ("auto", "qemu", "container"):
         raise MachineError(f"GOLDENAMI_MACHINES is {mode!r}: expected auto, qemu or container")

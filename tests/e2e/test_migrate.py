@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from localcloud import postgres
+from localcloud.rds import postgres
 from tests.e2e import test_rows
 from tests.e2e.cases import few
 from tests.e2e.relay import Relay

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goldenami.values.handover import ALONE
+from goldenami.database.switchover_model import ALONE
 from tests.e2e import workspace
 from tests.e2e.cases import few
 from tests.e2e.relay import Relay

@@ -11,13 +11,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from goldenami.flows import schedule
-from goldenami.flows.schedule import Place
-from goldenami.flows.shop import Shop
-from goldenami.walls.aws.connection import Connection
-from goldenami.walls.clock import SystemClock
-from goldenami.walls.progress import Progress
-from goldenami.walls.recipes import load
+from goldenami.aws.session import Connection
+from goldenami.context import Shop
+from goldenami.rebuild import schedule_systemd as schedule
+from goldenami.rebuild.schedule_systemd import Place
+from goldenami.recipe.load import load
+from goldenami.tools.clock import SystemClock
+from goldenami.tools.progress import Progress
 from tests.e2e.workspace import Workspace
 
 pytestmark = pytest.mark.e2e

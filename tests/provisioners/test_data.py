@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from goldenami.values.backup import Fingerprint, fingerprint
-from goldenami.walls.render import data_script
-from tests.goldenami.recipes import RDS, recipe
+from goldenami.bake.render import data_script
+from goldenami.database.backup_model import Fingerprint, fingerprint
 from tests.provisioners.bucket import REGION, Bucket
 from tests.provisioners.cluster import Cluster, programs, started
+from tests.support.recipes import RDS, recipe
 
 PART = 3072  # bytes: so small that every dump here is of many parts
 

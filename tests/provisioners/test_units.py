@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from goldenami.walls import render
-from goldenami.walls.recipes import load
+from goldenami.bake import render
+from goldenami.recipe.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,1 @@
+"""AWS through boto3, one module per service; no other package imports boto3."""

@@ -1,0 +1,133 @@
+"""How to reach an AWS account: region, credentials, endpoint; and clients with the retries that long jobs need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from goldenami.errors import AwsError
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_codebuild import CodeBuildClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_pricing import PricingClient
+    from mypy_boto3_rds import RDSClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_service_quotas import ServiceQuotasClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_sts import STSClient
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An account and region.
+
+    Attributes:
+        region: Like `ap-northeast-2`.
+        profile: A profile of ~/.aws/config; None for the ordinary credential chain.
+        endpoint_url: Where the API answers when it is not AWS's public endpoint.
+        keys: Access key and secret key, where they are known rather than looked up.
+    """
+
+    region: str
+    profile: str | None = None
+    endpoint_url: str | None = None
+    keys: tuple[str, str] | None = field(default=None, repr=False)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+
+    @cached_property
+    def session(self) -> boto3.Session:
+        """The boto3 session (imported here: it is slow, and `--list` and `--help` do without)."""
+        import boto3
+        from botocore.exceptions import ProfileNotFound
+
+        key, secret = self.keys or (None, None)
+        try:
+            return boto3.Session(
+                region_name=self.region,
+                profile_name=self.profile,
+                aws_access_key_id=key,
+                aws_secret_access_key=secret,
+            )
+        except ProfileNotFound:
+            raise AwsError(f"the AWS profile '{self.profile}' is not in ~/.aws/config", next="aws configure") from None
+
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
+    @overload
+    def client(self, service: Literal["autoscaling"]) -> AutoScalingClient: ...
+    @overload
+    def client(self, service: Literal["codebuild"]) -> CodeBuildClient: ...
+    @overload
+    def client(self, service: Literal["cloudwatch"]) -> CloudWatchClient: ...
+    @overload
+    def client(self, service: Literal["ec2"]) -> EC2Client: ...
+    @overload
+    def client(self, service: Literal["elbv2"]) -> ElasticLoadBalancingv2Client: ...
+    @overload
+    def client(self, service: Literal["iam"]) -> IAMClient: ...
+    @overload
+    def client(self, service: Literal["pricing"]) -> PricingClient: ...
+    @overload
+    def client(self, service: Literal["rds"]) -> RDSClient: ...
+    @overload
+    def client(self, service: Literal["scheduler"]) -> EventBridgeSchedulerClient: ...
+    @overload
+    def client(self, service: Literal["sns"]) -> SNSClient: ...
+    @overload
+    def client(self, service: Literal["service-quotas"]) -> ServiceQuotasClient: ...
+    @overload
+    def client(self, service: Literal["s3"]) -> S3Client: ...
+    @overload
+    def client(self, service: Literal["ssm"]) -> SSMClient: ...
+    @overload
+    def client(self, service: Literal["sts"]) -> STSClient: ...
+
+    def client(self, service: str) -> Any:
+        """A client of a service, made once.
+
+        Adaptive retries slow down by themselves when AWS throttles (RequestLimitExceeded), as parallel builds make it.
+        Source: https://docs.aws.amazon.com/boto3/latest/guide/retries.html
+        """
+        with self._lock:  # clients may be used by several threads, but not made by several
+            if service not in self._clients:
+                from botocore.config import Config
+
+                self._clients[service] = self.session.client(  # type: ignore[call-overload]
+                    service,
+                    endpoint_url=self.endpoint_url,
+                    config=Config(retries={"mode": "adaptive", "max_attempts": 8}, connect_timeout=10, read_timeout=60),
+                )
+            return self._clients[service]
+
+    def environment(self) -> dict[str, str]:
+        """Credentials, region and endpoint as the AWS_… variables that Packer and other tools read.
+
+        Raises:
+            AwsError: There are no credentials.
+        """
+        credentials = self.session.get_credentials()
+        if credentials is None:
+            raise AwsError("no AWS credentials were found", next="aws configure, or set AWS_PROFILE")
+        frozen = credentials.get_frozen_credentials()
+        return {
+            "AWS_ACCESS_KEY_ID": frozen.access_key or "",
+            "AWS_SECRET_ACCESS_KEY": frozen.secret_key or "",
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            # Set also when there is none: a token of other keys in the environment would make AWS refuse these.
+            "AWS_SESSION_TOKEN": frozen.token or "",
+            # Packer's plugin heeds its own setting (custom_endpoint_ec2) for a part of its calls only.
+            **({"AWS_ENDPOINT_URL": self.endpoint_url} if self.endpoint_url else {}),
+        }

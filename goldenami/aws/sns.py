@@ -1,0 +1,17 @@
+"""SNS: tell a topic.
+
+Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from goldenami.aws.session import Connection
+
+
+def publish(aws: Connection, topic: str, subject: str, text: str) -> None:
+    """Publish a message; the topic may be in another region than we are."""
+    region = topic.split(":")[3]
+    there = aws if region == aws.region else replace(aws, region=region)
+    there.client("sns").publish(TopicArn=topic, Subject=subject, Message=text)

@@ -1,0 +1,105 @@
+"""What a run leaves for people and auditors: the manifest, the bill of materials, the report of the gates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from goldenami.bake import cleanup as sweep
+from goldenami.bake import inventory as knowledge
+from goldenami.bake import layer as layers
+from goldenami.bake.check_report import Check, as_json, markdown
+from goldenami.bake.plan import LayerPlan
+from goldenami.context import Shop
+from goldenami.model.image import Image
+from goldenami.model.inventory import Package
+from goldenami.model.version import Version
+from goldenami.state.runs import Run, write_json, write_text
+from goldenami.tools import sbom
+
+
+def write(
+    shop: Shop,
+    run: Run,
+    image: Image,
+    version: Version,
+    base: Image,
+    plans: Sequence[LayerPlan],
+    checks: Sequence[Check],
+) -> None:
+    """Write manifest.json, report.md and report.json into the run's folder."""
+    packages = _packages(run)
+    facts = _facts(run)
+    manifest: dict[str, Any] = {
+        "run": run.id,
+        "recipe": str(shop.recipe.path.name),
+        "image": {"id": image.id, "name": image.name, "version": str(version), "created": image.created},
+        "base": {"id": base.id, "name": base.name, "fingerprint": base.fingerprint},
+        "layers": {p.layer: {"action": p.action, "reason": p.reason, "fingerprint": p.fingerprint} for p in plans},
+        "snapshots": list(image.snapshots),
+        "root_volume_gib": image.size_gib,
+        "tags": dict(image.tags),
+        "machine": facts,
+        "packages": [asdict(package) for package in packages],
+        "phases_seconds": shop.progress.phases,
+        "region": shop.aws.region,
+    }
+    write_json(run.folder / "manifest.json", manifest)
+    knowledge.publish(shop, image, facts, packages)
+    told = "manifest.json" + (
+        f", sbom.cdx.json ({len(packages)} packages)" if packages else "; packages not listed again"
+    )
+    complete = [*checks, Check("provenance", (run.folder / "manifest.json").exists(), told, "account")]
+    summary = [
+        ("Image", f"{image.name} ({image.id})"),
+        ("Version", str(version)),
+        ("Base layer", f"{base.name} ({base.id}), {plans[0].action}"),
+        ("App layer", f"{plans[1].action}: {plans[1].reason}"),
+        ("Run", run.id),
+    ]
+    write_text(run.folder / "report.md", markdown(f"{image.name}", summary, complete))
+    write_json(run.folder / "report.json", as_json(summary, complete, passed=True))
+
+
+def write_bill(shop: Shop, run: Run, name: str, version: Version) -> None:
+    """Write sbom.cdx.json, the bill of materials of the AMI of this name."""
+    if packages := _packages(run):
+        bill = sbom.render(name, version.tag, shop.recipe.image.family, packages)
+        write_text(run.folder / "sbom.cdx.json", bill + "\n")
+
+
+def close(shop: Shop, run: Run, failure: str) -> None:
+    """End a run: where it did not come through, say so in its report; remove what it made and that is no part of an AMI.
+
+    Interrupted here once more, the run stays marked as running, and the next bake removes the rest.
+    """
+    if failure:
+        write_failure(run, shop.name, failure.splitlines()[0])
+    sweep.after_run(shop, run.id)
+
+
+def write_failure(run: Run, title: str, reason: str) -> None:
+    """The report of a run that a gate refused: the same checklist, with what was reached."""
+    boot = [Check(**check) for check in run.facts().get("boot_checks", [])]
+    checks = [*layers.checks_of(run, "base"), *layers.checks_of(run, "app"), *boot]
+    summary = [("Image", title), ("Result", f"refused: {reason}"), ("Run", run.id)]
+    write_text(run.folder / "report.md", markdown(title, summary, checks))
+    write_json(run.folder / "report.json", as_json(summary, checks, passed=False))
+
+
+def _packages(run: Run) -> list[Package]:
+    for layer in ("app", "base"):
+        path = run.folder / layer / "report" / "packages.tsv"
+        if path.exists():
+            return sbom.read(path.read_text(encoding="utf-8"))
+    return []
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    path = run.folder / "app" / "report" / "facts.json"
+    if not path.exists():
+        return {}
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts

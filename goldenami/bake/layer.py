@@ -1,0 +1,203 @@
+"""One layer: render its folder, let Packer bake it, and see to what Packer cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldenami.aws import images
+from goldenami.bake import render
+from goldenami.bake.check_report import Check, Gate, failures, parse
+from goldenami.bake.fingerprint import fingerprint
+from goldenami.bake.model import Inputs
+from goldenami.bake.source import Source
+from goldenami.context import Shop
+from goldenami.errors import BuildError, GateError, RenderError
+from goldenami.model.image import FAILED, Image, Layer
+from goldenami.state.runs import Run
+from goldenami.tools import hcl, packer
+from goldenami.tools import process as shell
+from goldenami.tools.clock import attempts
+from goldenami.tools.packer import Event, Outcome
+
+GATES: dict[Layer, Gate] = {"base": "base", "app": "image"}
+_BUILDER = "amazon-ebs.golden: "  # stands in every line that the builder or its guest says
+
+
+@dataclass(frozen=True)
+class Baked:
+    """A layer's AMI and the checks that it passed while it was baked."""
+
+    image: Image
+    checks: tuple[Check, ...] = ()
+
+
+def prepare(shop: Shop, inputs: Inputs, source: Source, folder: Path) -> None:
+    """Write a layer's folder, hold it against our checks, and have Packer's plugins at hand; nothing is launched.
+
+    Raises:
+        RenderError: The rendered HCL or scripts do not pass.
+        BuildError: Packer cannot get its plugins.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if inputs.layer == "app" and source.archive is not None:
+        (folder / "source.tar.gz").write_bytes(source.archive)
+    if inputs.layer == "base" and source.dependencies is not None:
+        (folder / "dependencies.tar").write_bytes(source.dependencies)
+    make_key(folder)
+    render.render(inputs, folder)
+    with ThreadPoolExecutor() as pool:  # none of the three needs another, and each takes a while
+        plugins = pool.submit(packer.init, folder, inputs.packer_version, shop.aws.environment())
+        lint = pool.submit(_lint, folder, shop.build / "linted")
+        problems = hcl.check(folder) + lint.result()
+        if problems:
+            raise RenderError(
+                f"what was rendered to {folder} does not pass its checks: " + "; ".join(problems),
+                state="Nothing was launched.",
+            )
+        plugins.result()
+
+
+def _lint(folder: Path, known: Path) -> list[str]:
+    """What shellcheck says of the scripts; those that it passed once, as they are, are not asked about again."""
+    scripts = [*sorted((folder / "scripts").glob("*.sh")), folder / "recipe.env"]
+    seals = {str(p.relative_to(folder)): known / fingerprint({p.name: p.read_bytes()}) for p in scripts}
+    new = {name: seal for name, seal in seals.items() if not seal.exists()}
+    if not new or not shell.which("shellcheck"):
+        return []
+    argv = ["shellcheck", "--external-sources", "--format=gcc", *new]
+    problems = shell.run(argv, cwd=folder, timeout=300).stdout.splitlines()
+    if not problems:
+        known.mkdir(parents=True, exist_ok=True)
+        for seal in new.values():
+            seal.touch()
+    return problems
+
+
+def checks_of(run: Run, layer: Layer) -> list[Check]:
+    """The checks that a layer passed in an earlier run of this checkout; none where it was baked elsewhere."""
+    return parse(packer.said(run.folder / layer), GATES[layer])
+
+
+def make_key(folder: Path) -> None:
+    """An ed25519 key for this build alone: new OpenSSH servers refuse the RSA keys that old Packers make."""
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    private = folder / "ssh_key"
+    if private.exists():
+        return
+    key = Ed25519PrivateKey.generate()
+    private.touch(mode=0o600)
+    private.write_bytes(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption()))
+    public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH)
+    (folder / "ssh_key.pub").write_bytes(public + b" goldenami\n")
+
+
+def forget_key(folder: Path) -> None:
+    """Remove the private key once its machine is gone."""
+    (folder / "ssh_key").unlink(missing_ok=True)
+
+
+def bake(
+    shop: Shop,
+    inputs: Inputs,
+    folder: Path,
+    groups: list[str],
+    environment: Mapping[str, str],
+    lock: int,
+) -> Baked:
+    """Let Packer bake a prepared folder.
+
+    Args:
+        shop: Where.
+        inputs: What was rendered.
+        folder: Where it was rendered to.
+        groups: The builder's security groups.
+        environment: AWS credentials for Packer.
+        lock: The bake lock, which Packer inherits.
+
+    Raises:
+        GateError: A check inside the image failed; there is no AMI.
+        BuildError: Anything else failed; there is no AMI.
+    """
+    layer = inputs.layer
+    with shop.progress.phase(f"bake {layer} layer with Packer"):
+        outcome = packer.build(
+            folder,
+            lambda event: _show(shop, event),
+            env=environment,
+            variables={"security_group_ids": groups},
+            keep_open=[lock],
+        )
+    forget_key(folder)
+    checks = parse(outcome.output, GATES[layer])
+    # The AMI may be there although Packer failed (its wait ran out, a reply was lost) or could not write its manifest.
+    made = packer.artifact(folder) or _appeared(shop, inputs.ami_name)
+    if made and failures(checks):
+        images.tag(shop.aws, [made], {FAILED: ",".join(c.name for c in failures(checks))[:255]})
+    if failures(checks) or made is None:
+        raise _failed(inputs, folder, outcome, checks, made)
+    return Baked(finish(shop, made, inputs.tags), tuple(checks))
+
+
+def finish(shop: Shop, ami: str, tags: Mapping[str, str]) -> Image:
+    """See an AMI through: wait for it, complete its tags and its snapshots', and require IMDSv2.
+
+    Safe to repeat, and the same for an AMI that an interrupted run left: Packer 1.6 tags only after the wait, and
+    cannot say that an AMI requires IMDSv2, so both are made sure of here.
+    """
+    image = images.wait_available(shop.aws, shop.clock, ami)
+    images.tag(shop.aws, [image.id, *image.snapshots], tags)
+    if image.imds != "v2.0":
+        images.require_imdsv2(shop.aws, image.id)
+    for _ in attempts(shop.clock, timeout=30, every=2):  # EC2 shows a change only after a while
+        image = images.get(shop.aws, ami) or image
+        if image.imds == "v2.0" and all(image.tags.get(key) == value for key, value in tags.items()):
+            break
+    return image
+
+
+def _appeared(shop: Shop, name: str) -> str | None:
+    """An AMI of this name that exists, whatever Packer said."""
+    found = [i for i in images.of_family(shop.aws, shop.name) if i.name == name and i.alive]
+    return found[0].id if found else None
+
+
+def _failed(
+    inputs: Inputs, folder: Path, outcome: Outcome, checks: list[Check], made: str | None
+) -> GateError | BuildError:
+    left = f"{made} is marked failed" if made else "there is no AMI"
+    # Packer checks the folder and the credentials before it asks for anything else, and the builder does not speak before
+    # that. (`--> amazon-ebs.golden: …` is Packer's list of what went wrong, at the end.)
+    began = made or any(line.startswith((f"==> {_BUILDER}", f"    {_BUILDER}")) for line in outcome.output)
+    state = f"The builder was terminated; {left}." if began else "Nothing was launched."
+    log = f"less {folder / 'packer.log'}"
+    bad = failures(checks)
+    if bad:
+        told = "; ".join(f"{c.name} ({c.detail})" if c.detail else c.name for c in bad)
+        return GateError(f"the {inputs.layer} layer did not pass its checks: {told}", state=state, next=log)
+    return BuildError(f"Packer could not bake the {inputs.layer} layer: {_told(outcome)}", state=state, next=log)
+
+
+def _told(outcome: Outcome) -> str:
+    """Packer's own words about a failure, after the last that the guest wrote to its standard error."""
+    errors = [line.strip() for text in outcome.errors for line in text.splitlines() if line.strip()]
+    guest = [line.removeprefix(f"==> {_BUILDER}") for line in errors if line.startswith(f"==> {_BUILDER}")]
+    own = [line for line in errors if not line.startswith(("==>", "-->", "Build ", "Some builds"))]
+    last = [line.strip() for line in outcome.output if line.strip()][-1:]
+    noise = ("Provisioning step had errors", "debconf: ")
+    words = [*[line for line in guest if not line.startswith(noise)][-4:], *own[-1:]] or last or ["it said nothing"]
+    return "; ".join(dict.fromkeys(words))[-800:]
+
+
+def _show(shop: Shop, event: Event) -> None:
+    """What Packer and the guest are doing: their headlines on the screen, everything in the log."""
+    for line in event.text.splitlines():
+        text = line.removeprefix("==> ").replace(_BUILDER.rstrip(), "", 1).strip()
+        if text and (event.kind in ("say", "error") or text.startswith(("==>", "CHECK "))):
+            shop.progress.detail(text)
+        elif text:
+            shop.progress.record(text)

@@ -1,0 +1,227 @@
+"""The only door to Jinja: render a layer's folder, whole and replayable by hand with `packer build .`.
+
+Jinja decides on structure only. Values travel as Packer variables (JSON, which HCL never interpolates) and, for the
+scripts in the guest, as quoted words of recipe.env.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from goldenami.bake.model import Inputs
+from goldenami.errors import RenderError
+from goldenami.model.image import Layer
+from goldenami.recipe.recipe import Recipe
+from goldenami.recipe.targets import Target
+from goldenami.recipe.template_vars import context, packer_values
+from goldenami.tools import quoting
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Packer builds that install plugins themselves (`packer init`); before, the amazon builders are built in.
+PLUGINS = (1, 7, 0)
+# What of the application's source is put beside the scripts: all of it, or what says what it depends on.
+ARCHIVES = ("source.tar.gz", "dependencies.tar")
+# Since this one Packer finds the newer plugins, which are on releases.hashicorp.com only.
+RELEASES = (1, 14, 0)
+
+
+def render(inputs: Inputs, folder: Path, root: Path = ROOT) -> list[Path]:
+    """Write a layer's folder; archives that are there already are taken up by the HCL.
+
+    Args:
+        inputs: What to render.
+        folder: Where to; made if missing.
+        root: The folder with templates/, provisioners/, packer/ and systemd/.
+
+    Returns:
+        Every file that was written.
+
+    Raises:
+        RenderError: A template is broken or a value cannot be carried.
+    """
+    recipe, layer = inputs.recipe, inputs.layer
+    values = context(recipe, layer, inputs.region or inputs.target.region, inputs.app_commit)
+    contents = _contents(values, recipe, layer, root)
+    plugins = inputs.packer_version >= PLUGINS
+    values |= {
+        "plugins": plugins,
+        "packer_version": ".".join(map(str, inputs.packer_version)),
+        "target": inputs.target,
+        "endpoint": bool(inputs.endpoint_url or inputs.target.endpoint_url),
+        "instance_profile": inputs.instance_profile or inputs.target.iam_instance_profile,
+        "encrypted": recipe.image.root_volume.encrypted,
+        "volume_type": recipe.image.root_volume.type,
+        "scripts": sorted(name for name in contents if name.startswith("scripts/")),
+        "archives": [name for name in ARCHIVES if (folder / name).exists()],
+        "ami_name": inputs.ami_name,
+        "run_id": inputs.run_id,
+    }
+    contents["golden.pkr.hcl"] = _text("golden.pkr.hcl.j2", values, root)
+    contents["README.txt"] = _text("replay.txt.j2", values, root)
+    contents["golden.auto.pkrvars.json"] = json.dumps(packer_values(inputs), indent=2, ensure_ascii=False) + "\n"
+    contents["variables.pkr.hcl"] = (root / "packer/variables.pkr.hcl").read_text(encoding="utf-8")
+    if plugins:
+        name = "plugins.pkr.hcl" if inputs.packer_version >= RELEASES else "plugins-1.7.pkr.hcl"
+        contents["plugins.pkr.hcl"] = (root / "packer" / name).read_text(encoding="utf-8")
+    return _write(contents, folder)
+
+
+def fingerprint_inputs(
+    recipe: Recipe,
+    layer: Layer,
+    source_ami: str,
+    app_commit: str = "",
+    target: Target | None = None,
+    root: Path = ROOT,
+    dependencies: bytes | None = None,
+) -> dict[str, bytes]:
+    """Everything that makes a layer what it is, and nothing that changes from run to run.
+
+    In: the scripts, files and units as rendered; recipe.env; the HCL template's text; the source AMI; the root volume
+    and its key; for `app` also the source's commit and the tags of the recipe, which an operator expects on the image.
+    Out: run id, version, AMI name, dates, keys, endpoint, subnet, instance type and Packer's version, which do not
+    change what is in the image. The base layer knows nothing of the application but its user, its directory and what it
+    depends on, so a change of the application alone leaves it alone.
+
+    Args:
+        recipe: What is baked.
+        layer: Which layer of it.
+        source_ami: The AMI that the layer starts from.
+        app_commit: The commit (or digest) of the application's source.
+        target: Where; the recipe's own choice when not given.
+        root: The folder with templates/ and so on.
+        dependencies: The files that say what the application depends on.
+    """
+    target = target or recipe.target()
+    values = context(recipe, layer, target.region, app_commit)
+    contents = _contents(values, recipe, layer, root)
+    contents["golden.pkr.hcl.j2"] = (root / "templates/golden.pkr.hcl.j2").read_text(encoding="utf-8")
+    facts = {
+        "source_ami": source_ami,
+        "kms_key_id": target.kms_key_id,
+        "root_volume": recipe.image.root_volume.model_dump(),
+    }
+    if layer == "app":
+        facts |= {"commit": app_commit, "tags": recipe.tags, "environment": recipe.image.environment}
+    elif dependencies is not None:
+        facts["dependencies"] = hashlib.sha256(dependencies).hexdigest()
+    contents["facts.json"] = json.dumps(facts, sort_keys=True, ensure_ascii=False)
+    return {name: text.encode() for name, text in sorted(contents.items())}
+
+
+def verify_script(recipe: Recipe, nonce: str, root: Path = ROOT) -> str:
+    """The user data of the instance that proves a finished image: it prints its checks, marked with a nonce, on the console."""
+    return _text("verify.sh.j2", {"recipe": recipe, "nonce": nonce}, root)
+
+
+def facts_script(recipe: Recipe, nonce: str, layer: str, commit: str, root: Path = ROOT) -> str:
+    """The user data of an instance that says, marked with a nonce, on its console what is in its image."""
+    lib = (root / "provisioners/lib.sh").read_text(encoding="utf-8")
+    return _text("facts.sh.j2", {"recipe": recipe, "nonce": nonce, "layer": layer, "commit": commit, "lib": lib}, root)
+
+
+def update_script(recipe: Recipe, region: str, ref: str, root: Path = ROOT) -> str:
+    """The script that updates the application on an instance, in place, to a ref; back to what was when that fails."""
+    return _text("update.sh.j2", {**context(recipe, "app", region, ""), "ref": ref}, root)
+
+
+def unit(name: str, root: Path = ROOT) -> str:
+    """One of the units in systemd/, which are used as they are."""
+    return (root / "systemd" / name).read_text(encoding="utf-8")
+
+
+def data_script(recipe: Recipe, region: str, action: str, values: Mapping[str, object], root: Path = ROOT) -> str:
+    """The script that looks after the database on an instance: what it keeps, backups, their way back."""
+    given = dict.fromkeys(("bucket", "prefix", "result", "replace", "home", "host"), "") | {**values, "action": action}
+    return _text("data.sh.j2", {**context(recipe, "app", region, ""), **given}, root)
+
+
+def page(template: str, values: Mapping[str, object], root: Path = ROOT) -> str:
+    """A page or file of its own; its template escapes each value itself, or is given them escaped."""
+    return _text(template, values, root)
+
+
+def _contents(values: Mapping[str, object], recipe: Recipe, layer: Layer, root: Path) -> dict[str, str]:
+    """The files that go into the guest, by their path in the folder."""
+    contents = {path: source.read_text(encoding="utf-8") for path, source in _copied(layer, root)}
+    contents["recipe.env"] = _text("recipe.env.j2", values, root)
+    if layer == "app":
+        name = recipe.image.name
+        contents[f"files/{name}.service"] = _text("app.service.j2", values, root)
+        contents[f"files/{name}-database.service"] = _text("app-database.service.j2", values, root)
+        if recipe.database.on_volume:
+            contents["files/goldenami-volume.service"] = _text("data-volume.service.j2", values, root)
+    return contents
+
+
+def _copied(layer: Layer, root: Path) -> Iterator[tuple[str, Path]]:
+    for folder in ("common", layer):
+        for script in sorted((root / "provisioners" / folder).glob("*.sh")):
+            yield f"scripts/{script.name}", script
+    yield "files/lib.sh", root / "provisioners/lib.sh"
+    if layer == "app":
+        for folder in ("provisioners/files", "systemd/image"):
+            for path in sorted((root / folder).glob("*")):
+                yield f"files/{path.name}", path
+
+
+def _write(contents: Mapping[str, str], folder: Path) -> list[Path]:
+    # What an earlier rendering left must not go into the image.
+    for name in ("scripts", "files"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for path in folder.glob("*.pkr.hcl"):
+        path.unlink()
+    paths = []
+    for name, text in sorted(contents.items()):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="")
+        path.chmod(0o755 if text.startswith("#!") else 0o644)
+        paths.append(path)
+    return paths
+
+
+@cache
+def _environment(root: Path) -> jinja2.Environment:
+    # Delimiters that none of the rendered languages uses: `{{ }}` is Packer's, `${ }` and `%{ }` are HCL's, `{#` is in
+    # bash's ${#array[@]} (where Jinja's comment opener would swallow text in silence), `<<` opens heredocs.
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(root / "templates"),
+        variable_start_string="<{",
+        variable_end_string="}>",
+        block_start_string="<%",
+        block_end_string="%>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 (no HTML here; each value goes through the filter of its language)
+    )
+    environment.filters |= {
+        "hcl": quoting.hcl,
+        "sh": quoting.sh,
+        "unit": quoting.unit,
+        "unit_env": quoting.unit_env,
+    }
+    return environment
+
+
+def _text(template: str, values: Mapping[str, object], root: Path) -> str:
+    try:
+        return _environment(root).get_template(template).render(values)
+    except jinja2.TemplateSyntaxError as error:
+        raise RenderError(f"templates/{template}, line {error.lineno}: {error.message}") from None
+    except jinja2.TemplateNotFound as error:  # the template, or one that it includes
+        raise RenderError(f"there is no template templates/{error.name}") from None
+    except jinja2.UndefinedError as error:
+        raise RenderError(f"templates/{template}: {error.message}") from None

@@ -1,0 +1,161 @@
+"""The second gate: boot the finished AMI afresh, look at it from inside and outside, and mark it verified or failed."""
+
+from __future__ import annotations
+
+import secrets
+
+from goldenami.aws import images, instances
+from goldenami.aws import security_groups as networks
+from goldenami.aws.instances import Instance, Launch
+from goldenami.bake import environment as access
+from goldenami.bake import render
+from goldenami.bake.check_report import Check, failures, parse
+from goldenami.context import Shop
+from goldenami.errors import AwsError, GateError
+from goldenami.model import image as tags
+from goldenami.model.image import Image
+from goldenami.recipe.recipe import Recipe
+from goldenami.state.runs import Run, write_text
+from goldenami.tools import http
+from goldenami.tools.clock import attempts
+
+_STEADY = 3  # healthy answers in a row: one can be luck
+_EVERY = 0.5  # seconds between two looks
+_PATIENCE = 600.0  # seconds; EC2 may take minutes to show a console
+
+
+def verify(shop: Shop, run: Run, image: Image, *, profile: str, clean: bool = False) -> list[Check]:
+    """Boot an AMI and hold it against its gate.
+
+    Args:
+        shop: Where.
+        run: Whose folder keeps the console and in whose name the instance runs.
+        image: The AMI; it must be available.
+        profile: The instance profile whose role may read the application's parameters.
+        clean: Remove an image that fails, instead of marking it.
+
+    Returns:
+        Every check of the gate, all passed.
+
+    Raises:
+        GateError: A check failed; the AMI is marked failed (or removed), and its console is kept.
+    """
+    checks = account_checks(shop.recipe, image)
+    with shop.progress.phase(f"verify {image.name}"):
+        checks += _boot_checks(shop, run, image, profile)
+    bad = failures(checks)
+    run.record(boot_checks=[c.__dict__ for c in checks])
+    if bad:
+        state = _reject(shop, image, bad, clean=clean)
+        raise GateError(
+            f"{image.name} ({image.id}) did not pass the boot gate: "
+            + "; ".join(f"{c.name} ({c.detail})" for c in bad),
+            state=state,
+            next=f"less {run.folder / 'console.log'}",
+        )
+    when = shop.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    images.tag(shop.aws, [image.id], {tags.VERIFIED: when})
+    if image.failed:
+        images.untag(shop.aws, [image.id], [tags.FAILED])
+    return checks
+
+
+def account_checks(recipe: Recipe, image: Image) -> list[Check]:
+    """What AWS itself says of the AMI: its tags, its privacy, its encryption, its metadata service."""
+    wanted = ["Name", "Version", "Environment", "Created", "Go", "PostgreSQL", tags.RUN, tags.LAYER, tags.FINGERPRINT]
+    missing = [name for name in wanted if not image.tags.get(name)]
+    encrypted = image.encrypted or not recipe.image.root_volume.encrypted
+    return [
+        Check("tags-complete", not missing, f"missing: {', '.join(missing) or 'none'}", "account"),
+        Check("imdsv2-required", image.imds == "v2.0", f"ImdsSupport is {image.imds or 'not set'}", "account"),
+        Check("image-private", not image.public, "public" if image.public else "private", "account"),
+        Check("image-encrypted", encrypted, "encrypted" if image.encrypted else "not encrypted", "account"),
+    ]
+
+
+def _boot_checks(shop: Shop, run: Run, image: Image, profile: str) -> list[Check]:
+    """Launch, watch, keep the console, and end the instance whatever happens."""
+    recipe, target = shop.recipe, shop.target
+    nonce = secrets.token_hex(8)
+    group = networks.ensure_security_group(
+        shop.aws,
+        shop.clock,
+        f"goldenami-{run.id}-verify",
+        networks.vpc_of(shop.aws, target.subnet_id or None),
+        {recipe.app.port: access.allowed_networks(target)},
+        {tags.RUN: run.id, tags.IMAGE: shop.name},
+    )
+    wanted = Launch(
+        image=image.id,
+        type=recipe.instance_type(target),
+        user_data=render.verify_script(recipe, nonce),
+        security_groups=[group, *target.security_group_ids],
+        tags={"Name": f"{image.name}-verify", tags.RUN: run.id, tags.IMAGE: shop.name},
+        token=f"{run.id}-verify-{image.id}"[:64],
+        subnet=target.subnet_id or None,
+        profile=profile,
+    )
+    machine: Instance | None = None
+    try:
+        machine = instances.launch(shop.aws, shop.clock, wanted)
+        shop.progress.detail(f"launched {machine.id}")
+        try:
+            machine = instances.wait_running(shop.aws, shop.clock, machine.id)
+        except AwsError as error:
+            return [Check("boot", False, error.message, "boot")]
+        return _watch(shop, machine, nonce)
+    finally:
+        if machine:
+            _end(shop, run, machine)
+        networks.delete_security_group(shop.aws, shop.clock, group)
+
+
+def _end(shop: Shop, run: Run, machine: Instance) -> None:
+    """Keep the console, and terminate the instance even if there is none to keep."""
+    try:
+        write_text(run.folder / "console.log", instances.console(shop.aws, machine.id))
+    finally:
+        instances.terminate(shop.aws, shop.clock, machine.id)
+
+
+def _watch(shop: Shop, machine: Instance, nonce: str) -> list[Check]:
+    """Probe the health path from outside, and read the instance's own checks from its console, until both have spoken.
+
+    An instance that finds a fault in itself has failed: there is no need to wait for its health as well. One that finds
+    none has to be healthy within the time that the fleet would give it. EC2 refreshes the console of a running instance
+    only now and then, so it is read again until the end mark is there.
+    """
+    app, grace = shop.recipe.app, shop.recipe.fleet.health_check_grace_period
+    url = f"http://{machine.address}:{app.port}{app.health}"
+    shop.progress.detail(f"probing {url}")
+    green, outside = 0, Check("boot-health-outside", False, f"no answer from {url}", "boot")
+    inside: list[Check] = []
+    for elapsed in attempts(shop.clock, timeout=_PATIENCE, every=_EVERY):
+        if green < _STEADY:
+            seen = http.probe(url)
+            green = green + 1 if seen.ok else 0
+            told = f"{seen.detail} after {elapsed:.0f} s"
+            outside = Check("boot-health-outside", green == _STEADY, told, "boot")
+        inside = inside or _own_checks(instances.console(shop.aws, machine.id), nonce)
+        if inside and (outside.ok or failures(inside) or elapsed >= grace):
+            return [outside, *inside]
+    return [outside, *(inside or [Check("boot-report", False, "its own checks did not appear on its console", "boot")])]
+
+
+def _own_checks(console: str, nonce: str) -> list[Check]:
+    """The instance's own checks, once all of them are on its console; the nonce tells them from an earlier boot's.
+
+    It says them more than once, as something else may have cut it short: the ones before the first end count.
+    """
+    said, ended, _ = console.partition(f"GOLDEN-VERIFY {nonce} END")
+    _, begun, report = said.rpartition(f"GOLDEN-VERIFY {nonce} BEGIN")
+    return parse(report.splitlines(), "boot") if begun and ended else []
+
+
+def _reject(shop: Shop, image: Image, bad: list[Check], *, clean: bool) -> str:
+    """Make sure that nothing launches from an image that failed; say what state that leaves."""
+    if clean:
+        images.remove(shop.aws, image)
+        return f"{image.id} and its snapshots are removed; the candidate is unchanged."
+    images.tag(shop.aws, [image.id], {tags.FAILED: ",".join(c.name for c in bad)[:255]})
+    return f"{image.id} is kept and marked failed; promote refuses it; the candidate is unchanged."

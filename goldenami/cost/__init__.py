@@ -1,0 +1,1 @@
+"""What the fleet costs a month, and what an operation adds."""

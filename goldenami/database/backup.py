@@ -1,0 +1,196 @@
+"""`invoke db.backup|list|verify`: rows, roles and what proves them, in the bucket; a backup without its manifest is none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from goldenami.aws import objects
+from goldenami.aws import s3 as transfers
+from goldenami.context import Shop
+from goldenami.database import agent as custody
+from goldenami.database import backup_model as values
+from goldenami.database.backup_model import MANIFEST, Manifest, fingerprint, prefix
+from goldenami.errors import GateError, GoldenError, UsageError
+from goldenami.summary import seconds
+
+PARTS = ("dump", "roles.sql", "seen.json")  # as the instance writes them
+
+
+def take(
+    shop: Shop,
+    instance: str,
+    identity: str,
+    why: str,
+    *,
+    own: bool = False,
+    beat: Callable[[], object] = lambda: None,
+) -> Manifest:
+    """Back up what an instance's database holds, from one snapshot.
+
+    The instance writes the parts through its role; the manifest comes last and only when all of them are there, whole.
+
+    Args:
+        shop: Where.
+        instance: Which one.
+        identity: The backup's id.
+        why: Kept in its manifest.
+        own: Its own database, although the recipe says that data lives elsewhere.
+        beat: Called while the instance works.
+
+    Raises:
+        GateError: It did not work; there is no backup of this id then.
+    """
+    bucket, place = custody.vault(shop), prefix(shop.name, identity)
+    began = shop.clock.monotonic()
+    try:
+        custody.ask(shop, instance, "backup", backup=identity, home="instance" if own else "", beat=beat)
+    except GoldenError:
+        # One that was killed there has not done so itself.
+        transfers.give_up(shop.aws, bucket, f"{place}/dump")
+        raise
+    seen = json.loads(objects.get(shop.aws, bucket, f"{place}/seen.json") or "{}")
+    size = objects.size(shop.aws, bucket, f"{place}/dump")
+    if not seen or size != seen["size"]:
+        raise GateError(
+            f"the backup {identity} is not whole: {size or 0} bytes of {seen.get('size', 'unknown')}",
+            state="It has no manifest, so nothing takes it for a backup.",
+            next="./invoke db.backup",
+        )
+    manifest = Manifest(
+        id=identity,
+        service=seen["service"],
+        database=seen["database"],
+        owner=seen["owner"],
+        major=seen["major"],
+        created=shop.clock.now().isoformat(timespec="seconds"),
+        instance=instance,
+        mode=seen["mode"],
+        commit=seen["commit"],
+        size=seen["size"],
+        sha256=seen["sha256"],
+        fingerprint=fingerprint(seen["fingerprint"]),
+        quiet=seen["quiet"],
+        why=why,
+    )
+    objects.put(shop.aws, bucket, f"{place}/{MANIFEST}", values.write(manifest))
+    spent = seconds(shop.clock.monotonic() - began)
+    shop.progress.say(
+        f"backup {identity}: {manifest.fingerprint.rows} row(s) of {instance}, {manifest.size} bytes, {spent}"
+    )
+    return manifest
+
+
+def every(shop: Shop) -> list[Manifest]:
+    """All backups, the oldest first."""
+    bucket = custody.vault(shop)
+    found = []
+    for identity in objects.folders(shop.aws, bucket, prefix(shop.name, "")):
+        text = objects.get(shop.aws, bucket, f"{prefix(shop.name, identity)}/{MANIFEST}")
+        if text is not None:
+            found.append(values.read(text, identity))
+    return found
+
+
+def get(shop: Shop, identity: str) -> Manifest:
+    """A backup by its id; the newest when that is empty.
+
+    Raises:
+        UsageError: There is none.
+        GateError: Its manifest is damaged.
+    """
+    if not identity:
+        there = every(shop)
+        if not there:
+            raise UsageError(f"there is no backup in {custody.vault(shop)}", next="./invoke db.backup")
+        return there[-1]
+    found = kept(shop, identity) if values.is_id(identity) else None
+    if found is None:
+        raise UsageError(f"there is no backup {identity} in {custody.vault(shop)}", next="./invoke db.list")
+    return found
+
+
+def kept(shop: Shop, identity: str) -> Manifest | None:
+    """A backup by its id; None where there is none, or only a part of one."""
+    text = objects.get(shop.aws, custody.vault(shop), f"{prefix(shop.name, identity)}/{MANIFEST}")
+    return values.read(text, identity) if text is not None else None
+
+
+def verify(shop: Shop, manifest: Manifest) -> None:
+    """Read a backup whole and hold it against its manifest.
+
+    Raises:
+        GateError: It is damaged.
+    """
+    bucket, place = custody.vault(shop), prefix(shop.name, manifest.id)
+    for part, name in (("dump", "dump"), ("roles", "roles.sql")):
+        size = objects.size(shop.aws, bucket, f"{place}/{name}")
+        if size is None:
+            raise _damaged(manifest, f"{name} is missing")
+        if part == "dump" and size != manifest.size:
+            raise _damaged(manifest, f"{name} has {size} bytes of {manifest.size}")
+        if transfers.digest(shop.aws, bucket, f"{place}/{name}") != manifest.sha256[part]:
+            raise _damaged(manifest, f"{name} is not what was written")
+
+
+def fetch(shop: Shop, manifest: Manifest, folder: Path) -> None:
+    """Write a backup to a folder, its manifest last: for another place, or pg_restore by hand.
+
+    Raises:
+        GateError: It is damaged; there is no manifest in the folder then.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = prefix(shop.name, manifest.id)
+    for part in PARTS:
+        wanted = manifest.sha256.get(part.removesuffix(".sql"))
+        if wanted is not None and _digest(folder / part) == wanted:
+            continue  # an earlier try has brought it
+        transfers.download(shop.aws, custody.vault(shop), f"{place}/{part}", folder / part)
+        if wanted is not None and _digest(folder / part) != wanted:
+            raise _damaged(manifest, f"{part} is not what was written")
+    transfers.download(shop.aws, custody.vault(shop), f"{place}/{MANIFEST}", folder / MANIFEST)
+
+
+def bring(shop: Shop, folder: Path) -> Manifest:
+    """Put a backup of a folder into the bucket, where instances find it; its manifest last.
+
+    Raises:
+        UsageError: The folder holds none.
+        GateError: It is damaged.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise UsageError(f"{folder} holds no {MANIFEST}, so no backup", next="./invoke db.list")
+    text = (folder / MANIFEST).read_text(encoding="utf-8")
+    manifest = values.read(text, str(folder / MANIFEST))
+    if manifest.service != shop.name or not values.is_id(manifest.id):
+        raise GateError(
+            f"{folder} holds a backup of {manifest.service}, not of {shop.name}",
+            state="Nothing was touched.",
+            next="./invoke db.list",
+        )
+    bucket, place = custody.ensure_vault(shop), prefix(shop.name, manifest.id)
+    for part in PARTS:
+        if not (folder / part).is_file():
+            raise _damaged(manifest, f"{part} is missing")
+        transfers.upload(shop.aws, bucket, f"{place}/{part}", folder / part)
+    verify(shop, manifest)
+    objects.put(shop.aws, bucket, f"{place}/{MANIFEST}", text)
+    return manifest
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits; empty when there is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damaged(manifest: Manifest, why: str) -> GateError:
+    return GateError(
+        f"the backup {manifest.id} is damaged: {why}",
+        state="Nothing was touched.",
+        next="./invoke db.list, and take another one; the bucket may have an earlier version of the object",
+    )

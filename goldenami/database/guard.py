@@ -1,0 +1,110 @@
+"""The guard: nothing that holds rows is replaced or ended as if it held none, whatever the recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from goldenami.context import Shop
+from goldenami.database import agent as custody
+from goldenami.database import backup, volume
+from goldenami.database.guard_plan import Kept, refusals
+from goldenami.errors import GateError, GoldenError
+from goldenami.model.image import Image
+from goldenami.state.lock import Held
+
+
+def look(shop: Shop, instances: Sequence[str]) -> list[Kept]:
+    """What each of these instances keeps."""
+    return [custody.look(shop, instance) for instance in instances]
+
+
+def refuse(shop: Shop, instances: Sequence[str], image: Image) -> None:
+    """Stop here when these instances must not be replaced by ones of this image.
+
+    Raises:
+        GateError: With every reason.
+    """
+    if found := reasons(shop, instances, image):
+        raise GateError("; ".join(found), state="Nothing was changed.", next="./invoke instances")
+
+
+def reasons(shop: Shop, instances: Sequence[str], image: Image) -> list[str]:
+    """Why these instances must not be replaced by ones of this image; empty when they may. Nothing is changed."""
+    with shop.progress.phase(f"looking for rows on {len(instances)} instance(s)"):
+        found = look(shop, instances)
+    for one in found:
+        if not one.seen:
+            shop.progress.say(f"nobody could look at {one.instance}: {one.why}")
+    return list(refusals(shop.recipe, found, image))
+
+
+def save(shop: Shop, claim: Held, run: str, instances: Sequence[str], why: str, *, lose: bool = False) -> list[str]:
+    """Before instances are ended for good: stop the writes of those that hold rows, and back them up; within a pause, which lets
+    them serve again should it fail (flows/pausing.py).
+
+    Args:
+        shop: Where.
+        claim: Ours, which is shown to live meanwhile.
+        run: The run in whose name the backups are.
+        instances: The instances.
+        why: What ends them.
+        lose: Go on where rows cannot be saved; the operator has said that they may be lost.
+
+    Returns:
+        The backups' ids.
+
+    Raises:
+        GateError: Rows are there that could not be saved; their instance serves on.
+    """
+    made = []
+    for number, one in enumerate(look(shop, instances)):
+        if one.volume or (not one.seen and shop.recipe.database.on_volume and volume.holds(shop, one.instance)):
+            made += _let_go(shop, claim, one, f"{run}-{'abcdefghij'[number]}", why, lose=lose)
+            continue
+        unsure = not one.seen and shop.recipe.database.on_instance
+        if not one.holds and not unsure:
+            continue
+        if lose:
+            shop.progress.say(f"LOSING the rows of {one.instance}, because --lose-data says so")
+            continue
+        identity = f"{run}-{'abcdefghij'[number]}"
+        try:
+            if unsure:
+                raise GateError(f"nobody can look at them: {one.why}")
+            custody.ensure_vault(shop)
+            custody.ask(shop, one.instance, "fence", backup=identity)
+            backup.take(shop, one.instance, identity, why, beat=claim.beat)
+        except GoldenError as error:
+            raise GateError(
+                f"the rows of {one.instance} could not be saved: {error.message}",
+                state="It serves on, with all of them.",
+                next="mend that; or the same command with --lose-data, which really loses them",
+            ) from None
+        made.append(identity)
+        shop.progress.say(f"every row of {one.instance} is in the backup {identity} (./invoke db.restore)")
+    return made
+
+
+def _let_go(shop: Shop, claim: Held, one: Kept, identity: str, why: str, *, lose: bool) -> list[str]:
+    """What is on a volume outlives its instance: a last backup, and a clean end; without, where nobody can ask for them.
+
+    Raises:
+        GateError: The backup did not work; the instance serves on.
+    """
+    made = []
+    if one.seen and one.answers and not lose:
+        try:
+            custody.ensure_vault(shop)
+            custody.ask(shop, one.instance, "fence", backup=identity)
+            backup.take(shop, one.instance, identity, why, beat=claim.beat)
+        except GoldenError as error:
+            raise GateError(
+                f"the last backup of {one.instance} failed: {error.message}",
+                state="It serves on, with all its rows.",
+                next="mend that; or the same command with --lose-data, which goes on without (the volume stays)",
+            ) from None
+        made.append(identity)
+    if one.seen:
+        volume.leave(shop, one.instance)
+    shop.progress.say(f"every row of {one.instance} stays on {one.volume or 'its volume'}")
+    return made

@@ -1,0 +1,125 @@
+"""The volume that holds PostgreSQL's data: found by its tag, and what has to happen until an instance has it.
+
+EC2 attaches a volume to one instance at a time, so where it is attached is where the rows are: no record of ours can be wrong
+about it. Source: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-describing-volumes.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from goldenami.model import image as images
+from goldenami.model.image import Image, System
+from goldenami.recipe.recipe import Recipe
+
+DATA = images.PREFIX + "data"
+DEVICE = "/dev/sdf"
+
+# `release`: its machine stops what uses it, and unmounts it; `snapshot`; `detach`; `wait` until it is free; `attach`.
+Step = Literal["release", "snapshot", "detach", "wait", "attach"]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume of ours.
+
+    Attributes:
+        size: In GiB.
+        state: EC2's word: `creating`, `available`, `in-use`, `error`, …
+        instance: The instance that has it; empty where none has.
+        attachment: EC2's word for how: `attaching`, `attached`, `detaching`, `busy`; empty where it is not.
+    """
+
+    id: str
+    zone: str
+    size: int
+    state: str
+    instance: str = ""
+    attachment: str = ""
+    encrypted: bool = True
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot of it, from before it went to another instance."""
+
+    id: str
+    started: datetime
+
+
+def steps(volume: Volume, wanted: str, holder: str, *, keep: bool = False) -> tuple[Step, ...]:
+    """What has to happen until an instance has the volume.
+
+    Args:
+        volume: As EC2 shows it.
+        wanted: The instance.
+        holder: EC2's word for the state of the instance that has it now; empty where none has, or it is gone.
+        keep: Take a snapshot while nobody uses it.
+    """
+    if volume.instance == wanted and volume.attachment in ("attached", "attaching"):
+        return ()
+    if not volume.instance or holder in ("", "shutting-down", "terminated"):
+        # EC2 detaches by itself what a terminated instance had.
+        return ("wait", "attach")
+    found: list[Step] = ["release"] if holder in ("pending", "running", "stopping") else []
+    if keep:
+        found.append("snapshot")
+    if volume.attachment not in ("detaching", "busy"):  # else that was asked for before
+        found.append("detach")
+    return (*found, "wait", "attach")
+
+
+def refusals(recipe: Recipe, found: Sequence[Volume], zone: str) -> Iterator[str]:
+    """Why a fleet cannot be made with the volumes that are there.
+
+    Args:
+        recipe: What is wanted.
+        found: Those that have the service's tag.
+        zone: Where the group launches.
+    """
+    wanted = recipe.database.volume
+    if len(found) > 1:
+        told = ", ".join(f"{one.id} ({one.zone}, {one.size} GiB, {one.state})" for one in found)
+        yield (
+            f"{len(found)} volumes have the tag {DATA} = {recipe.image.name}, and nobody can say which rows are right: {told};"
+            " take the tag off all but one (aws ec2 delete-tags)"
+        )
+        return
+    for one in found:
+        if one.state == "error":
+            yield f"{one.id} has failed (EC2 says `error`): make one of its newest snapshot, with the same tag"
+        if one.zone != zone:
+            yield (
+                f"{one.id} is in {one.zone}, and the group launches in {zone}: put {one.zone} first in zones (or its subnet"
+                " in subnet_ids) under [fleet], or make a volume of its snapshot there"
+            )
+        if one.size > wanted.size_gib:
+            yield f"{one.id} has {one.size} GiB and cannot shrink to {wanted.size_gib}: set size_gib = {one.size}"
+        if not one.encrypted:
+            yield f"{one.id} is not encrypted: make an encrypted volume of its snapshot, with the same tag"
+
+
+def unsuited(volume: str, written: System, image: Image) -> str:
+    """Why instances of an image must not take the data over as it is; empty where they may, or nobody knows.
+
+    Args:
+        volume: What holds it.
+        written: What has written it.
+        image: What would take it.
+    """
+    if image.system.suits(written):
+        return ""
+    return (
+        f"the data on {volume} was written by {written}, which {image.system} ({image.name}) must not take over as it is:"
+        " bake an image of the former, or carry the rows over: ./invoke db.migrate --to instance with an image of the other,"
+        " then --to volume"
+    )
+
+
+def expired(found: Sequence[Snapshot], now: datetime, keep_days: int) -> list[str]:
+    """The snapshots that may go: older than the backups are kept, and never the newest one."""
+    newest = sorted(found, key=lambda one: one.started, reverse=True)
+    return [one.id for one in newest[1:] if now - one.started > timedelta(days=keep_days)]

@@ -1,0 +1,1 @@
+"""Checks of this machine and this checkout: doctor, linters and tests, generated docs."""

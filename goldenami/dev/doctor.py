@@ -1,0 +1,132 @@
+"""`invoke doctor`: look at tools, credentials, permissions, disk and ports, and say how to mend each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from goldenami.aws import dry_run as probes
+from goldenami.aws import iam_roles as roles
+from goldenami.aws import security_groups as networks
+from goldenami.aws.errors import explain
+from goldenami.bake import environment as access
+from goldenami.context import Shop
+from goldenami.errors import GoldenError
+from goldenami.tools import packer
+from goldenami.tools import process as shell
+
+_DISK_GIB = 10.0
+_TOOLS = {
+    "git": "apt-get install git",
+    "shellcheck": "apt-get install shellcheck",
+    "setpriv": "apt-get install util-linux",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, whether it is well, what was seen, and how to mend it."""
+
+    name: str
+    result: Literal["ok", "warn", "fail"]
+    detail: str
+    mend: str = ""
+
+
+def examine(shop: Shop) -> list[Finding]:
+    """Look at this machine and at the account; nothing is changed and nothing is launched."""
+    looks: list[tuple[str, Callable[[], Finding]]] = [
+        ("packer", _packer),
+        *((tool, partial(_tool, tool, mend)) for tool, mend in _TOOLS.items()),
+        ("disk", lambda: _disk(shop.root)),
+        ("kvm", _kvm),
+        ("ssh port", _port),
+        ("credentials", lambda: _credentials(shop)),
+        ("network", lambda: _network(shop)),
+        ("source AMI", lambda: _source_ami(shop)),
+        ("permissions", lambda: _permissions(shop)),
+    ]
+    return [_guarded(name, look) for name, look in looks]
+
+
+def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except Exception as error:
+        known = error if isinstance(error, GoldenError) else explain(error)
+        if known is None:
+            raise
+        return Finding(name, "fail", known.message, known.next or "")
+
+
+def _packer() -> Finding:
+    found = packer.version()
+    text = ".".join(map(str, found))
+    if found < (1, 6, 6):
+        return Finding("packer", "fail", f"{text} is too old", "install Packer 1.6.6 or newer")
+    if found < (1, 7, 0):
+        detail = f"{text}: cannot require IMDSv2 by itself; goldenami sets it on the finished AMI"
+        return Finding("packer", "ok", detail)
+    return Finding("packer", "ok", text)
+
+
+def _tool(tool: str, mend: str) -> Finding:
+    found = shell.which(tool)
+    return Finding(tool, "ok", str(found)) if found else Finding(tool, "warn", "not installed", mend)
+
+
+def _disk(root: Path) -> Finding:
+    free = shutil.disk_usage(root).free / 2**30
+    if free < _DISK_GIB:
+        return Finding("disk", "fail", f"{free:.1f} GiB free", f"free {_DISK_GIB:.0f} GiB, or set GOLDENAMI_STATE")
+    return Finding("disk", "ok", f"{free:.0f} GiB free")
+
+
+def _kvm() -> Finding:
+    device = Path("/dev/kvm")
+    if device.exists() and os.access(device, os.R_OK | os.W_OK):
+        return Finding("kvm", "ok", "/dev/kvm is there; whether it boots is probed when a machine starts")
+    return Finding("kvm", "warn", "not available: machines are containers (as root) or slow virtual machines")
+
+
+def _port() -> Finding:
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind(("127.91.91.91", 22))
+        except PermissionError:
+            mend = "sudo sysctl net.ipv4.ip_unprivileged_port_start=22, or run as root"
+            return Finding("ssh port", "warn", "local machines cannot answer on port 22", mend)
+        except OSError as error:
+            mend = "let sshd listen on this machine's own addresses only (ListenAddress)"
+            return Finding("ssh port", "fail", f"port 22 is taken on every loopback address ({error.strerror})", mend)
+    return Finding("ssh port", "ok", "local machines can answer on port 22")
+
+
+def _credentials(shop: Shop) -> Finding:
+    account, arn = roles.caller(shop.aws)
+    return Finding("credentials", "ok", f"{arn} in account {account}, {shop.aws.region}")
+
+
+def _network(shop: Shop) -> Finding:
+    vpc = networks.vpc_of(shop.aws, shop.target.subnet_id or None)
+    return Finding(
+        "network", "ok", f"{vpc}; machines are reached from {', '.join(access.allowed_networks(shop.target))}"
+    )
+
+
+def _source_ami(shop: Shop) -> Finding:
+    return Finding("source AMI", "ok", f"{access.source_ami(shop)} ({shop.recipe.image.family})")
+
+
+def _permissions(shop: Shop) -> Finding:
+    refused = probes.refused(shop.aws, access.source_ami(shop), shop.recipe.instance_type(shop.target))
+    if refused:
+        return Finding("permissions", "fail", f"refused: {', '.join(refused)}", "docs/aws.md lists the policy")
+    return Finding("permissions", "ok", "may launch, image, tag and terminate (dry runs)")

@@ -1,0 +1,100 @@
+"""The reference of the recipe, docs/recipe.md, made from the model, so that it cannot say anything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from goldenami.recipe.fields import words
+from goldenami.recipe.os_families import FAMILIES
+from goldenami.recipe.problems import section_of
+from goldenami.recipe.recipe import Recipe
+
+_HEAD = """\
+# The recipe, key by key
+
+`golden.toml` says what is baked, from what, and where. It is read as a whole before anything is started, and every
+problem in it is told at once. Keys without a default must be given; a key that is not listed here is refused.
+
+This page is made from the model by `./invoke docs`; a test keeps it so.
+"""
+
+_FAMILIES = """
+## The operating-system families
+
+| family | login | packages | Go in the distribution | PostgreSQL | source AMI (public parameter) |
+|---|---|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page, as Markdown."""
+    return _HEAD + "".join(_section(Recipe, "", "")) + _FAMILIES + "".join(_families())
+
+
+def _section(model: type[BaseModel], name: str, means: str, *, many: bool = False) -> Iterator[str]:
+    inner: list[tuple[str, FieldInfo, type[BaseModel]]] = []
+    keys: list[tuple[str, FieldInfo]] = []
+    for attribute, field in model.model_fields.items():
+        held = section_of(field)
+        spelled = field.alias or attribute
+        if held is not None:
+            inner.append((f"{name}.{spelled}".lstrip("."), field, held))
+        else:
+            keys.append((spelled, field))
+    if keys:
+        title = f"`[[{name}]]`" if many else f"`[{name}]`" if name else "At the top"
+        yield f"\n## {title}\n\n"
+        yield f"{means}\n\n" if means else ""
+        yield "| key | meaning | allowed | default | example |\n|---|---|---|---|---|\n"
+        for spelled, field in keys:
+            cells = (f"`{spelled}`", str(field.description), _allowed(field), _default(field), _code(_example(field)))
+            yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+    for place, field, held in inner:
+        yield from _section(held, place, str(field.description), many="tuple" in str(field.annotation))
+
+
+def _families() -> Iterator[str]:
+    for family in FAMILIES.values():
+        go = words(family.go) if family.go else "moves with its updates"
+        parameter = family.ami_parameter("x86_64")
+        yield f"| `{family.name}` | `{family.user}` | {family.packages} | {go} |"
+        yield f" {words(family.postgresql)} | `{parameter}` |\n"
+
+
+def _allowed(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return str(extra["expected"]) if isinstance(extra, Mapping) else ""
+
+
+def _example(field: FieldInfo) -> Any:
+    return (field.examples or [""])[0]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be given"
+    return "none" if field.default is None else _code(field.default)
+
+
+def _code(value: object) -> str:
+    return f"`{_toml(value)}`"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{name} = {_toml(item)}" for name, item in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    print(page(), end="")

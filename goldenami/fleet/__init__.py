@@ -1,0 +1,1 @@
+"""Create, show, update and delete the fleet; its instances."""

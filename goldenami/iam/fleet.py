@@ -1,0 +1,88 @@
+"""What makes the fleet's parts and takes them down, as statements of IAM policies."""
+
+from __future__ import annotations
+
+from goldenami.iam.statements import Place, Statement, allow
+
+
+def own(place: Place) -> list[Statement]:
+    """What makes and takes down the fleet's parts."""
+    names = place.names
+    group = [
+        place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}")
+        for name in (names.group, names.trial)
+    ]
+    web = [place.arn("iam", f"{kind}/{names.web}", region=False) for kind in ("role", "instance-profile")]
+    balancer = [
+        place.arn("elasticloadbalancing", what)
+        for what in (
+            f"loadbalancer/app/{names.balancer}/*",
+            f"targetgroup/{names.target_group}/*",
+            f"targetgroup/{names.trial_targets}/*",
+            f"listener/app/{names.balancer}/*",
+        )
+    ]
+    elb = (
+        *("AddTags", "CreateListener", "CreateLoadBalancer", "CreateTargetGroup", "DeleteLoadBalancer"),
+        *("DeleteTargetGroup", "ModifyListener", "ModifyTargetGroup", "ModifyTargetGroupAttributes"),
+    )
+    iam = (
+        *("AddRoleToInstanceProfile", "CreateInstanceProfile", "CreateRole", "DeleteInstanceProfile", "DeleteRole"),
+        *("DeleteRolePolicy", "GetInstanceProfile", "PutRolePolicy", "RemoveRoleFromInstanceProfile"),
+    )
+    security = (
+        *("AuthorizeSecurityGroupIngress", "CreateSecurityGroup", "DeleteSecurityGroup"),
+        *("RevokeSecurityGroupIngress", "CreateLaunchTemplate", "DeleteLaunchTemplate", "CreateTags"),
+    )
+    parameters = [place.arn("ssm", f"parameter{parameter.name}") for parameter in place.recipe.parameters]
+    asg = ("CreateAutoScalingGroup", "UpdateAutoScalingGroup", "DeleteAutoScalingGroup", "CreateOrUpdateTags")
+    made = [
+        allow(
+            "LookAround",
+            ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"],
+        ),
+        allow("Group", [f"autoscaling:{verb}" for verb in asg], group),
+        allow("Balancer", [f"elasticloadbalancing:{verb}" for verb in elb], balancer),
+        allow("Role", [f"iam:{verb}" for verb in iam], web),
+        allow(
+            "Ground",
+            [f"ec2:{verb}" for verb in security],
+            [place.arn("ec2", f"{kind}/*") for kind in ("security-group", "launch-template", "vpc")],
+        ),
+        allow(
+            "ServiceRoles",
+            ["iam:CreateServiceLinkedRole"],
+            "*",
+            StringLike={
+                "iam:AWSServiceName": ["autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com"],
+            },
+        ),
+    ]
+    return [
+        *made,
+        *([allow("AppParameters", ["ssm:GetParameter", "ssm:PutParameter"], parameters)] if parameters else []),
+    ]
+
+
+def shift(place: Place) -> list[Statement]:
+    """What a trial beside the fleet takes, where the recipe shifts the traffic by weight."""
+    names = place.names
+    if not place.recipe.promote.traffic:
+        return []
+    trial = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{names.trial}")
+    groups = ("CreateAutoScalingGroup", "UpdateAutoScalingGroup", "DeleteAutoScalingGroup", "CreateOrUpdateTags")
+    targets = place.arn("elasticloadbalancing", f"targetgroup/{names.trial_targets}/*")
+    verbs = ("AddTags", "CreateTargetGroup", "ModifyTargetGroup", "ModifyTargetGroupAttributes")
+    listener = place.arn("elasticloadbalancing", f"listener/app/{names.balancer}/*")
+    around = ("ec2:DescribeSubnets", "ec2:DescribeVpcs")
+    return [
+        allow("Trial", [f"autoscaling:{verb}" for verb in groups], trial),
+        allow("TrialTargets", [f"elasticloadbalancing:{verb}" for verb in verbs], targets),
+        allow("Weights", ["elasticloadbalancing:ModifyListener"], listener),
+        allow("LookAround", around),
+        *([allow("Alarms", ["cloudwatch:DescribeAlarms"])] if place.recipe.promote.alarms else []),
+    ]
+
+
+def ground(_place: Place) -> list[Statement]:
+    return [allow("LookAround", ["ec2:DescribeSecurityGroups", "ec2:DescribeVpcs", "iam:GetInstanceProfile"])]

@@ -1,0 +1,1 @@
+"""AMIs that exist: catalog, diff, copy, retire, prune, and unused launch template versions."""

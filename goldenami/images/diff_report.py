@@ -1,0 +1,74 @@
+"""Turn what two images have differently into what the task prints: a table, Markdown, or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+
+from goldenami.context import Shop
+from goldenami.images.diff import Diff
+from goldenami.model.image import Image
+from goldenami.summary import table
+
+_SIGN = {"added": "+", "removed": "-", "changed": "~", "new": "!", "fixed": "✓"}
+
+
+def facts(shop: Shop, found: Diff) -> str:
+    """For scripts."""
+    return json.dumps(
+        {
+            "before": _facts(shop, found.before),
+            "after": _facts(shop, found.after),
+            "tags": [asdict(change) for change in found.tags],
+            **found.inside.facts(),
+        },
+        ensure_ascii=False,
+    )
+
+
+def page(shop: Shop, found: Diff) -> str:
+    """For people at a terminal."""
+    lines = [f"{_told(shop, found.before)} → {_told(shop, found.after)}", *(c.line() for c in found.tags)]
+    rows = _rows(found)
+    if rows:
+        lines += ["", table(["", "KIND", "NAME", "BEFORE", "AFTER"], rows)]
+    return "\n".join([*lines, "", *_end(found)])
+
+
+def markdown(shop: Shop, found: Diff) -> str:
+    """For a pull request, a ticket or a wiki."""
+    lines = [f"# {_told(shop, found.before)} → {_told(shop, found.after)}", ""]
+    lines += [f"- {change.line()}" for change in found.tags]
+    rows = _rows(found)
+    if rows:
+        lines += ["", "| | kind | name | before | after |", "|---|---|---|---|---|"]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([*lines, "", *_end(found)])
+
+
+def _rows(found: Diff) -> list[list[str]]:
+    rows = [[_SIGN[d.what], d.kind, d.name, d.before, d.after] for d in found.inside.differences]
+    rows += [
+        [_SIGN[v.what], "vulnerability", v.id, f"{'fixed' if v.what == 'fixed' else ''}", f"{', '.join(v.packages)}"]
+        for v in found.inside.vulnerabilities
+    ]
+    return rows
+
+
+def _end(found: Diff) -> list[str]:
+    number = Counter(difference.kind for difference in found.inside.differences)
+    told = ", ".join(f"{count} {kind}(s)" for kind, count in number.items())
+    weak = Counter(vulnerability.what for vulnerability in found.inside.vulnerabilities)
+    ends = [told or ("no differences inside" if not found.inside.missing else "")]
+    if weak or found.inside.remaining:
+        ends.append(f"vulnerabilities: {weak['fixed']} fixed, {weak['new']} new, {found.inside.remaining} in both")
+    return [line for line in [*ends, *(f"note: {missing}" for missing in found.inside.missing)] if line]
+
+
+def _told(shop: Shop, image: Image) -> str:
+    return f"{image.version(shop.name) or image.name} ({image.id})"
+
+
+def _facts(shop: Shop, image: Image) -> dict[str, str]:
+    return {"id": image.id, "name": image.name, "version": str(image.version(shop.name) or "")}

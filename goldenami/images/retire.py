@@ -1,0 +1,55 @@
+"""`invoke retire`: mark a bad image, and all that was made from it, so that nothing carries it to the fleet any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from goldenami.aws import images, parameters
+from goldenami.context import Shop
+from goldenami.errors import UsageError
+from goldenami.images.retire_plan import Retirement, plan
+from goldenami.model.image import RETIRED, Image, is_ours
+
+
+@dataclass(frozen=True)
+class Retired:
+    """What was marked (or would be)."""
+
+    image: Image
+    done: Retirement
+
+
+def retire(shop: Shop, ami: str, why: str, *, plan_only: bool = False) -> Retired:
+    """Mark an image as bad for ever. Instances that run it go on; `rollback` takes them off it.
+
+    Args:
+        shop: Where.
+        ami: The image.
+        why: A word for the others; it stands in the image's tag.
+        plan_only: Only look.
+
+    Raises:
+        UsageError: There is no such image of this recipe.
+    """
+    owned = images.owned(shop.aws)
+    image = next((one for one in owned if one.id == ami), None)
+    if image is None or not is_ours(image.name, shop.name):
+        raise UsageError(f"there is no AMI {ami} of {shop.name} in {shop.aws.region}", next="./invoke images")
+    candidate = parameters.get(shop.aws, shop.candidate)
+    production = parameters.get(shop.aws, shop.names.production)
+    decided = plan(
+        image,
+        owned,
+        shop.name,
+        candidate=candidate.value if candidate else "",
+        production=production.value if production else "",
+    )
+    if plan_only:
+        return Retired(image, decided)
+    for bad in decided.images:
+        told = why if bad.id == ami else f"made from {ami}: {why}"
+        images.tag(shop.aws, [bad.id], {RETIRED: f"{shop.clock.now():%Y-%m-%d} {told}"[:255]})
+        shop.progress.detail(f"retired {bad.name} ({bad.id})")
+    if decided.candidate is not None:
+        parameters.publish_ami(shop.aws, shop.clock, shop.candidate, decided.candidate.id, f"{ami} was retired: {why}")
+    return Retired(image, decided)

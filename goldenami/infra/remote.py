@@ -1,0 +1,45 @@
+"""Reach into an instance of the fleet: a script as root, through Run Command, or by SSH where that lets nobody in."""
+
+from __future__ import annotations
+
+from goldenami.aws import run_command as commands
+from goldenami.aws.run_command import Ran
+from goldenami.context import Shop
+from goldenami.errors import AwsError
+from goldenami.model.machine import Machine
+from goldenami.tools import process as shell
+
+
+def run(shop: Shop, machine: Machine, script: str, *, key: str = "", timeout: float = 60) -> Ran:
+    """Run a shell script as root and wait for its end.
+
+    Args:
+        shop: Where.
+        machine: On which instance.
+        script: Shell text.
+        key: The private key's file for SSH; what ssh finds by itself when empty.
+        timeout: Seconds that it may take.
+
+    Raises:
+        AwsError: Run Command does not reach the instance, and the recipe opens no SSH.
+        ToolError: ssh is not installed, or did not end in time.
+    """
+    said = commands.run(shop.aws, shop.clock, machine.id, script, timeout=timeout)
+    if said is not None:
+        return said
+    if not shop.recipe.fleet.key_name:
+        raise AwsError(
+            f"{machine.id} is not managed by Systems Manager (it has no SSM agent, or its role does not let the agent in),"
+            " and the fleet lets nobody in by SSH",
+            next="set run_command = true (or key_name) under [fleet] in golden.toml, ./invoke fleet.create, then promote",
+        )
+    done = shell.run(
+        [*ssh(shop, machine, key, "-o", "BatchMode=yes"), "sudo -n bash -s"], stdin=script, timeout=timeout
+    )
+    return Ran(done.code, done.stdout, done.stderr, "Success" if done.code == 0 else "Failed")
+
+
+def ssh(shop: Shop, machine: Machine, key: str, *more: str) -> list[str]:
+    """The command line of ssh to an instance, without a command for it."""
+    options = ["-o", "StrictHostKeyChecking=accept-new", "-o", "ConnectTimeout=15", *more]
+    return ["ssh", *options, *(["-i", key] if key else []), f"{shop.family.user}@{machine.address}"]

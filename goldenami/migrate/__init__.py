@@ -1,0 +1,1 @@
+"""Move the database between storage modes (db.migrate)."""

@@ -1,0 +1,99 @@
+"""The page before data moves to another home, and the end of it; for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from goldenami.context import Shop
+from goldenami.migrate import plan as migration
+from goldenami.migrate.migrate import Found
+from goldenami.migrate.plan import Survey
+from goldenami.promote import promote_telling
+from goldenami.promote.promote import Result
+from goldenami.summary import pairs, seconds
+
+_WHERE = {"rds": "a server elsewhere", "volume": "a volume of its own", "instance": "the instance's own disk"}
+
+
+def page(shop: Shop, found: Found, *, as_json: bool) -> str:
+    """What is where, what will be done, and what forbids it."""
+    homes, image = found.homes, found.preflight.wish.image
+    assert image is not None
+    if as_json:
+        told = {
+            "to": homes.to,
+            "there": homes.there,
+            "unfinished": found.unfinished,
+            "image": image.id,
+            "source": asdict(homes.source) if homes.source else None,
+            "target": asdict(homes.target) if homes.target else None,
+            "host": homes.host,
+            "window_seconds": round(migration.window(homes.source.bytes)) if homes.source else None,
+            "steps": list(steps(shop, found)),
+            "notes": list(found.notes),
+            "refusals": list(found.refusals),
+        }
+        return json.dumps(told, ensure_ascii=False)
+    parts = [f"MIGRATE the data of {shop.name} to {homes.to}, with {image.name} ({image.id})\n", "now"]
+    for one in homes.kept:
+        parts.append(f"  {one.instance}: {_WHERE.get(one.home, one.why or 'unknown')}")
+    if homes.source:
+        parts.append(pairs(_facts(homes.source)))
+    if homes.target:
+        parts += [f"\nthe new home: {homes.host}", pairs(_facts(homes.target))]
+    parts.append("\nwhat will be done")
+    parts += [f"  {number}. {step}" for number, step in enumerate(steps(shop, found), 1)]
+    if homes.source and not homes.there:
+        window = seconds(migration.window(homes.source.bytes))
+        parts += ["\nmeanwhile", pairs({"nobody can write for": f"about {window}, by the size of the database"})]
+    if found.notes:
+        parts += ["\nnotes", *(f"  - {text}" for text in found.notes)]
+    if found.refusals:
+        parts += ["\nREFUSED", *(f"  - {text}" for text in found.refusals)]
+    return "\n".join(parts)
+
+
+def steps(shop: Shop, found: Found) -> Iterator[str]:
+    """What a migration does, in order."""
+    homes, move = found.homes, found.preflight.wish.move
+    if found.unfinished:
+        yield "one that was left half-way is seen to its end: on, once its rows have arrived, else back; then look again"
+        return
+    if homes.there:
+        yield f"the data lives there already: what was promoted with it is committed ({shop.names.production})"
+        return
+    if homes.made:
+        made = shop.recipe.database.server
+        yield (
+            f"the DB instance {homes.made} is made where it is missing: {made.instance_class}, {made.storage_gib} GiB, encrypted,"
+            " private, protected from deletion, open to the fleet alone; its endpoint goes into the parameter"
+        )
+    if move is not None and move.parameter:
+        yield f"{move.parameter} says {move.host} (now {move.former or 'nothing'}); nobody who serves reads it yet"
+    yield f"a new instance is launched beside {shop.names.group}, and has to be healthy against the empty new home"
+    yield "writes stop; one backup goes to the bucket; it is restored in the new home, and every table compared"
+    yield "the new instance is opened, joins the group, takes the traffic, and is watched beside the old one"
+    yield "the old one goes; template and production parameter name the new image; the backup stays"
+
+
+def summary(shop: Shop, result: Result) -> str:
+    """The end of a migration."""
+    told = promote_telling.summary(shop, result)
+    rows = next((e.text for e in result.timeline.events if e.kind == "canary"), "")
+    grown = (
+        "" if shop.recipe.database.on_instance else "./invoke fleet.create lets the group have [fleet] max instances\n"
+    )
+    return "\n".join(filter(None, (told.rstrip("\n"), pairs({"window": rows}) if rows else "", grown)))
+
+
+def _facts(found: Survey) -> dict[str, str]:
+    rows = f"{found.rows} or more" if found.rows >= 1000 else str(found.rows)
+    return {
+        "rows": rows,
+        "size": f"{found.bytes / 1e6:.1f} MB",
+        "server": f"PostgreSQL {found.major}",
+        "extensions": ", ".join(found.extensions) or "none",
+        "roles": ", ".join(found.roles) or "none",
+    }

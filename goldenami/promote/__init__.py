@@ -1,0 +1,1 @@
+"""Promote, deploy and roll back: request, plan, blockers, apply, history."""

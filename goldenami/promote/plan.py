@@ -1,0 +1,136 @@
+"""Decide, without touching anything, how an image is carried to the fleet: what is left to do, and what forbids it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from goldenami.model.fleet import Group, Scene
+from goldenami.model.image import Image
+from goldenami.promote.blockers_plan import notes, refusals
+from goldenami.rollout import room
+from goldenami.rollout.plan import Preferences, preferences
+from goldenami.rollout.request_model import Wish
+from goldenami.rollout.room import Room
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left to do, in this order: version, traffic, roll, trial, default, pointer.
+
+    Attributes:
+        version: The template version to carry; None when it is still to be made.
+        source: The version to make it from; None for the first version of a template that is still to be made.
+        roll: How to renew the instances; None when nothing is to be renewed.
+        adopt: The id of the refresh that is already doing that.
+        traffic: Percent of the requests that a trial takes before that, step by step.
+        trial: Whether one that an earlier promotion has left is to go.
+        default: Whether the template's default version is to change.
+        publish: Whether the production parameter is to change.
+        refusals: Why it must not be done; with any, nothing is done.
+        notes: What the operator should know.
+    """
+
+    version: int | None
+    source: int | None
+    roll: Preferences | None = None
+    adopt: str = ""
+    traffic: tuple[int, ...] = ()
+    trial: bool = False
+    default: bool = True
+    publish: bool = True
+    refusals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether everything is as asked for."""
+        left = self.version is None or self.roll or self.trial or self.default or self.publish
+        return not (self.refusals or left)
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Everything that was read and decided; nothing was changed."""
+
+    wish: Wish
+    scene: Scene
+    plan: Plan
+    running: Image | None
+    room: Room | None = None
+
+
+def plan(wish: Wish, scene: Scene, account: Room | None = None) -> Plan:
+    """Plan a promotion; also after one that was killed at any step, whose effects are part of the scene.
+
+    Args:
+        wish: What is asked for.
+        scene: The fleet as it is.
+        account: The account's room for more instances, where that is to be looked at.
+    """
+    version = matching(wish.overrides, scene)
+    group, active, source = scene.group, scene.active, scene.source
+    roll: Preferences | None = None
+    adopt = ""
+    traffic: tuple[int, ...] = ()
+    if group is not None and not _settled(group, version):
+        weighed = bool(wish.traffic and group.desired and group.target_groups)
+        # After a shift of the traffic nothing is left to find out by a canary: the group is renewed all at once.
+        how = replace(wish, canary=100, watch=0) if weighed else wish
+        roll = preferences(group.desired, how, can_return=version is None or group.number != version)
+        # One that is on its way back already is seen through to its end, and told as such.
+        if active is not None and version is not None and active.version == version:
+            adopt = active.id
+        traffic = wish.traffic if weighed and not adopt else ()
+    against, told = [*refusals(wish, scene, version, roll)], [*notes(wish, scene, roll)]
+    # What is under way has taken its room already.
+    if account is not None and group is not None and roll is not None and not adopt and scene.trial is None:
+        against += room.refusals(account, room.surge(group.desired, roll, traffic, wish.watch))
+        told += room.notes(account)
+    return Plan(
+        version=version,
+        source=source.number if source else None,
+        roll=roll,
+        adopt=adopt,
+        traffic=traffic,
+        trial=scene.trial is not None,
+        default=scene.template is None or version is None or scene.template.default != version,
+        publish=scene.pointer is None or scene.pointer.ami != wish.ami,
+        refusals=tuple(against),
+        notes=tuple(told),
+    )
+
+
+def matching(overrides: Mapping[str, Any], scene: Scene) -> int | None:
+    """The number of the template version that already says all that is wanted; the newest of them."""
+    source, template = scene.source, scene.template
+    if template is None or source is None:
+        return None
+    wanted = {**source.data, **overrides}
+    found = [v.number for v in template.versions.values() if set(v.data) == set(wanted) and _says(v.data, wanted)]
+    return max(found, default=None)
+
+
+def _says(found: Any, wanted: Any) -> bool:
+    """Whether what EC2 describes holds all that is wanted; EC2 may fill in defaults within."""
+    if isinstance(wanted, Mapping):
+        return isinstance(found, Mapping) and all(_says(found.get(name), inner) for name, inner in wanted.items())
+    if isinstance(wanted, list | tuple):
+        return (
+            isinstance(found, list | tuple)
+            and len(found) == len(wanted)
+            and all(_says(a, b) for a, b in zip(_ordered(found), _ordered(wanted), strict=True))
+        )
+    return bool(found == wanted)
+
+
+def _ordered(items: Any) -> list[Any]:
+    # Tags come back in any order.
+    return sorted(items, key=lambda item: str(item.get("Key", "")) if isinstance(item, Mapping) else "")
+
+
+def _settled(group: Group, version: int | None) -> bool:
+    """Whether the group launches this version and has nothing but it."""
+    staying = [m for m in group.members if not m.lifecycle.startswith(("Terminat", "Detach"))]
+    return version is not None and group.number == version and all(m.version == version for m in staying)

@@ -1,0 +1,85 @@
+"""What `deploy` prints: beforehand what it would do, and in the end what it has done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from goldenami.context import Shop
+from goldenami.promote import preflight_report as preflight_telling
+from goldenami.promote.deploy import Deployed, Found
+from goldenami.summary import pairs, seconds
+
+
+def page(shop: Shop, found: Found, *, as_json: bool) -> str:
+    """What is, what differs, what would be done, and what forbids it."""
+    done = list(steps(shop, found))
+    if as_json:
+        told = preflight_telling.facts(shop, found.preflight)
+        told |= {"steps": done, "refusals": list(found.refusals)}
+        told |= {"replaced": [asdict(one) for one in found.gone], "there": [asdict(one) for one in found.same]}
+        return json.dumps(told, ensure_ascii=False, default=dict)
+    parts = [*preflight_telling.about(shop, found.preflight), "\nwhat will be done"]
+    parts += [f"  {number}. {step}" for number, step in enumerate(done, 1)]
+    notes = [note for note in found.preflight.plan.notes if "no Auto Scaling group" not in note]
+    return "\n".join([*parts, *preflight_telling.verdict(notes, found.refusals)])
+
+
+def steps(shop: Shop, found: Found) -> Iterator[str]:
+    """What will be done, in its order."""
+    decided, wanted, names, data = found.preflight.plan, found.preflight.wish, shop.names, shop.recipe.database
+    version = f"version {decided.version}" if decided.version else "the new version"
+    if found.preflight.scene.template is None:
+        yield f"make {names.template} with {wanted.ami} as version 1"
+    elif decided.version is None:
+        yield f"make a version of {names.template} from version {decided.source}, with {wanted.ami}"
+    old = ", ".join(one.id for one in found.gone)
+    if found.same:
+        yield f"go on with {found.same[0].id}, which runs this image: it has to be healthy"
+    else:
+        beside = f" beside {old}" if old else ""
+        yield f"launch one {shop.recipe.instance.type} from {version}{beside}; it has to be healthy, else it goes again"
+    if wanted.watch:
+        yield f"watch it for {seconds(wanted.watch)}"
+    if data.on_instance and old:
+        how = (
+            "bring the volume to the new one"
+            if data.on_volume
+            else "back its rows up, restore and compare them on the new one"
+        )
+        yield f"stop writes on {found.gone[0].id}; {how}; if that fails, it serves on with all of them"
+    elif data.on_volume:
+        yield "bring the volume to it"
+    yield f"put it behind the balancer, where {names.target_group} is there"
+    if old:
+        yield f"terminate {old}"
+    if decided.default:
+        yield f"make {version} the default of {names.template}"
+    if decided.publish:
+        yield f"point {names.production} at {wanted.ami}"
+
+
+def deployed(done: Deployed) -> str:
+    """The end of `deploy`."""
+    told = {
+        "instance": f"{done.machine.id} ({done.machine.address})",
+        "image": f"{done.image.name} ({done.image.id})",
+        "replaced": ", ".join(done.replaced) or "nothing",
+        "logs": str(done.run.folder),
+        "next": "./invoke instances",
+    }
+    return f"\ndeployed\n{pairs(told)}\n"
+
+
+def deployed_facts(done: Deployed) -> str:
+    """The same for scripts."""
+    return json.dumps(
+        {
+            "instance": done.machine.id,
+            "address": done.machine.address,
+            "ami": done.image.id,
+            "replaced": list(done.replaced),
+            "run": done.run.id,
+        }
+    )

@@ -1,0 +1,154 @@
+"""The sections of the recipe about the image: each key with its meaning, its rule and an example."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from goldenami.recipe.fields import (
+    AmiId,
+    Environment,
+    Frozen,
+    GoVersion,
+    HttpsUrl,
+    ImageName,
+    InstanceType,
+    PackageName,
+    Section,
+    Sha256,
+    key,
+)
+from goldenami.recipe.os_families import FAMILIES, Architecture, Family, FamilyName
+
+
+class RootVolume(Section):
+    """The root volume of the image."""
+
+    size_gib: int = key(
+        8,
+        means="Its size; not less than the source AMI's own (8 for the vendors' AMIs).",
+        expected="a number of GiB from 2 to 16384",
+        example=8,
+        ge=2,
+        le=16384,
+    )
+    type: Literal["gp3", "gp2"] = key("gp3", means="Its EBS type.", expected='"gp3" or "gp2"', example="gp3")
+    iops: int = key(
+        3000,
+        means="Operations a second (gp3 only; 3000 are included in its price).",
+        expected="a number from 3000 to 16000",
+        example=3000,
+        ge=3000,
+        le=16000,
+    )
+    throughput: int = key(
+        125,
+        means="MiB a second (gp3 only; 125 are included in its price).",
+        expected="a number from 125 to 1000",
+        example=125,
+        ge=125,
+        le=1000,
+    )
+    encrypted: bool = key(True, means="Whether the image is encrypted.", expected="true or false", example=True)
+
+
+class Image(Section):
+    """What is baked."""
+
+    name: ImageName = key(
+        means="The name of the image, of its service and of its AMIs (`NAME-golden-v1.0`).",
+        expected="a lower-case name of 1 to 40 letters, digits and hyphens, beginning with a letter",
+        example="guestbook",
+    )
+    family: FamilyName = key(
+        "debian-12",
+        means="The operating system it builds on.",
+        expected='"amazon-linux-2023", "debian-12" or "ubuntu-24.04"',
+        example="debian-12",
+    )
+    architecture: Architecture = key(
+        "x86_64", means="The processor it runs on.", expected='"x86_64" or "arm64"', example="x86_64"
+    )
+    environment: Environment = key(
+        "production",
+        means="The environment it is for; becomes a tag.",
+        expected="a word of at most 32 letters, digits and hyphens",
+        example="production",
+    )
+    version_policy: Literal["minor", "major", "patch", "month"] = key(
+        "minor",
+        means="Which part of the version a bake raises: v1.0 to v1.1, v2.0 or v1.0.1; `month` counts as v1.202510.",
+        expected='"minor", "major", "patch" or "month"',
+        example="minor",
+    )
+    source_ami: AmiId = key(
+        "",
+        means="The AMI to start from; empty takes the newest that the family's vendor publishes.",
+        expected="an AMI id such as ami-0123456789abcdef0",
+        example="ami-0123456789abcdef0",
+    )
+    root_volume: RootVolume = key(RootVolume(), means="The root volume.", example={})
+
+    @property
+    def os(self) -> Family:
+        """What the operating-system family brings along."""
+        return FAMILIES[self.family]
+
+
+class Go(Section):
+    """The Go toolchain that builds the application."""
+
+    version: GoVersion = key(
+        means="Its version: MAJOR.MINOR from the distribution, all of it from go.dev.",
+        expected="a Go version such as 1.19 or 1.23.0",
+        example="1.19",
+    )
+    source: Literal["distribution", "go.dev"] = key(
+        "distribution",
+        means="Where it comes from: the distribution's package, or the tarball of go.dev.",
+        expected='"distribution" or "go.dev"',
+        example="distribution",
+    )
+    sha256: Sha256 = key(
+        "",
+        means="The tarball's SHA-256 (go.dev only), as https://go.dev/dl/ lists it.",
+        expected="64 lower-case hexadecimal digits",
+        example="905a297f19ead44780548933e0ff1a1b86e8327bb459e92f9c0012569f76f5e3",
+    )
+    url: HttpsUrl = key(
+        "",
+        means="Another place of the tarball (go.dev only), such as a mirror of your own.",
+        expected="an https URL",
+        example="https://mirror.example/go1.23.0.linux-amd64.tar.gz",
+    )
+
+
+class PostgreSQL(Section):
+    """The database server in the image."""
+
+    version: int = key(
+        means="Its major version, one that the family has.", expected="a major version such as 15", example=15, ge=9
+    )
+
+
+class Runtime(Section):
+    """What the application needs to be built and run."""
+
+    go: Go = key(means="The Go toolchain.", example={})
+    postgresql: PostgreSQL = key(means="The database server.", example={})
+    packages: Annotated[tuple[PackageName, ...], Frozen] = key(
+        (),
+        means="Further packages of the distribution.",
+        expected="a list of package names",
+        example=["golang-github-lib-pq-dev"],
+    )
+
+
+class Instance(Section):
+    """What the image runs on."""
+
+    type: InstanceType = key(
+        "t3.micro",
+        means="The instance type of the fleet, and of the builder unless its target says otherwise.",
+        expected="an instance type such as t3.micro",
+        example="t3.micro",
+    )

@@ -1,0 +1,92 @@
+"""The recipe: the one file that an operator edits, as a value that holds together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import PrivateAttr
+
+from goldenami.errors import RecipeError
+from goldenami.images.copy_plan import Copy
+from goldenami.recipe.app import App, Parameter
+from goldenami.recipe.database import Backup, Database
+from goldenami.recipe.fields import Frozen, Section, Text, key
+from goldenami.recipe.fleet import Fleet, Promote
+from goldenami.recipe.image import Image, Instance, Runtime
+from goldenami.recipe.rebuild import Notify, Rebuild, Schedule
+from goldenami.recipe.retention import Keep
+from goldenami.recipe.targets import Target, TargetName, Targets
+
+
+class Recipe(Section):
+    """A validated recipe."""
+
+    _path: Path = PrivateAttr(default=Path("golden.toml"))
+
+    selected: TargetName = key(
+        "local",
+        alias="target",
+        means="Where to bake unless the command line says otherwise.",
+        expected='"local" or "aws"',
+        example="local",
+    )
+    image: Image = key(means="What is baked.", example={})
+    runtime: Runtime = key(means="What it needs.", example={})
+    app: App = key(means="The application.", example={})
+    database: Database = key(means="Its database.", example={})
+    backup: Backup = key(Backup(), means="Where the database's backups go.", example={})
+    parameters: Annotated[tuple[Parameter, ...], Frozen] = key(
+        (), means="What it reads from Parameter Store.", expected="[[parameters]] sections", example=[]
+    )
+    instance: Instance = key(Instance(), means="What it runs on.", example={})
+    fleet: Fleet = key(Fleet(), means="The instances that serve users, and their balancer.", example={})
+    promote: Promote = key(Promote(), means="How a new image is carried to the fleet.", example={})
+    rebuild: Rebuild = key(Rebuild(), means="The monthly rebuild.", example={})
+    notify: Notify = key(Notify(), means="Who is told how a rebuild ended.", example={})
+    schedule: Schedule = key(Schedule(), means="When the rebuild runs.", example={})
+    copies: Annotated[tuple[Copy, ...], Frozen] = key(
+        (),
+        means="Other regions and accounts that `copy` carries images to.",
+        expected="[[copies]] sections",
+        example=[],
+    )
+    keep: Keep = key(Keep(), means="Which images `prune` keeps; what is in use is kept in any case.", example={})
+    tags: dict[str, Text] = key(
+        {},
+        means="Further tags of all that is made.",
+        expected="tags with strings as values",
+        example={"Team": "web"},
+    )
+    targets: Targets = key(Targets(), means="Where it is baked.", example={})
+
+    @property
+    def path(self) -> Path:
+        """The file that it was read from."""
+        return self._path
+
+    def read_from(self, path: Path) -> Recipe:
+        """The same, as read from this file."""
+        self._path = path
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths in it start from."""
+        return self._path.parent
+
+    def target(self, name: str | None = None) -> Target:
+        """The target of this name, or the one that the recipe selects.
+
+        Raises:
+            RecipeError: There is no such target.
+        """
+        wanted = name or self.selected
+        if wanted not in Targets.model_fields:
+            raise RecipeError([f"there is no target '{wanted}'; expected {' or '.join(Targets.model_fields)}"])
+        found: Target = getattr(self.targets, wanted)
+        return found
+
+    def instance_type(self, target: Target) -> str:
+        """The instance type that builds at a target."""
+        return target.instance_type or self.instance.type

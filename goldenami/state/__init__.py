@@ -1,0 +1,1 @@
+"""State between commands: the lock in Parameter Store, records, and the run folders under build/."""

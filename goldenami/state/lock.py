@@ -1,0 +1,139 @@
+"""Hold the claim on the fleet while changing it: two promotions at once must not meet."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import datetime
+
+from goldenami.aws import parameters
+from goldenami.context import Shop
+from goldenami.errors import AwsError, BusyError
+from goldenami.model.names import Names
+from goldenami.state.lock_model import BEAT, Claim, Subject, parse
+from goldenami.tools import host as processes
+
+
+class Held:
+    """A claim that we hold; `beat` shows others that we live, and notices when somebody has taken it from us."""
+
+    def __init__(self, shop: Shop, on: Subject, claim: Claim) -> None:
+        self._shop, self._on, self._claim = shop, on, claim
+
+    def beat(self) -> None:
+        """Give a sign of life, now and then.
+
+        Raises:
+            AwsError: Somebody else holds the claim now: we looked dead to them (a laptop that slept, say).
+        """
+        now = self._shop.clock.now()
+        if now - datetime.fromisoformat(self._claim.beat) < BEAT:
+            return
+        _still_ours(self._shop, self._on, self._claim.run)
+        self._claim = self._claim.beating(now)
+        parameters.overwrite(self._shop.aws, self._on.name, self._claim.text())
+
+    def confirm(self) -> None:
+        """Make sure that the claim is ours before something that cannot be taken back.
+
+        Raises:
+            AwsError: Somebody else holds it now.
+        """
+        _still_ours(self._shop, self._on, self._claim.run)
+
+
+@contextlib.contextmanager
+def held(shop: Shop, run: str, what: str, on: Subject | None = None) -> Iterator[Held]:
+    """Take the claim, or take it over from a holder that is dead; give it back at the end.
+
+    Args:
+        shop: Where.
+        run: Whose.
+        what: What it does.
+        on: What is claimed; the fleet unless said otherwise.
+
+    Raises:
+        BusyError: Somebody else holds it; the message says who, and what they do.
+    """
+    on = on or Subject(Names(shop.name).claim)
+    claim = _mine(shop, run, what)
+    if not parameters.create(shop.aws, on.name, claim.text()):
+        _take_over(shop, on, claim)
+    try:
+        yield Held(shop, on, claim)
+    finally:
+        found = parameters.get(shop.aws, on.name)
+        holder = parse(found.value) if found else None
+        if holder is not None and holder.run == run:
+            parameters.delete(shop.aws, on.name)
+
+
+def holder(shop: Shop, on: Subject | None = None) -> Claim | None:
+    """Who holds the claim now."""
+    found = parameters.get(shop.aws, on.name if on else Names(shop.name).claim)
+    return parse(found.value) if found else None
+
+
+def is_dead(shop: Shop, claim: Claim, on: Subject | None = None) -> bool:
+    """Whether a claim's holder has ended without giving it back."""
+    alive = processes.alive(claim.process)
+    patience = (on or Subject("")).patience
+    return claim.dead(shop.clock.now(), here=processes.machine(), alive=alive, patience=patience)
+
+
+def _mine(shop: Shop, run: str, what: str) -> Claim:
+    now = shop.clock.now().isoformat(timespec="seconds")
+    return Claim(run, what, f"{processes.user()}@{processes.machine()}", processes.ours(), now, now)
+
+
+def _take_over(shop: Shop, on: Subject, claim: Claim) -> None:
+    """Take a dead holder's claim over.
+
+    Parameter Store has no compare-and-swap. So that of two who find the same dead holder only one succeeds, the right to
+    take over is itself a parameter, named after the dead run, which can be made only once.
+    """
+    name = on.name
+    former = parameters.get(shop.aws, name)
+    if former is None:  # given back in the meantime
+        if not parameters.create(shop.aws, name, claim.text()):
+            _take_over(shop, on, claim)
+        return
+    other = parse(former.value)
+    if other is not None and not is_dead(shop, other, on):
+        raise _taken(other, on)
+    right = f"{name}-after-{other.run if other else former.version}"
+    if not parameters.create(shop.aws, right, claim.text()):
+        rival = parameters.get(shop.aws, right)
+        winner = parse(rival.value) if rival else None
+        if winner is None or not is_dead(shop, winner, on):
+            raise _taken(winner or claim, on)
+        parameters.overwrite(shop.aws, right, claim.text())  # it died in these very moments
+    try:
+        again = parameters.get(shop.aws, name)
+        if again is not None and again.value != former.value:
+            raise _taken(parse(again.value) or claim, on)
+        told = f"{other.who} ({other.what}, since {other.since})" if other else "an unknown holder"
+        shop.progress.say(f"taking over {on.called} from {told}, which has ended without giving it back")
+        parameters.overwrite(shop.aws, name, claim.text())
+    finally:
+        parameters.delete(shop.aws, right)
+
+
+def _still_ours(shop: Shop, on: Subject, run: str) -> None:
+    found = parameters.get(shop.aws, on.name)
+    now = parse(found.value) if found else None
+    if now is None or now.run != run:
+        who = f"{now.who} ({now.what})" if now else "somebody else"
+        raise AwsError(
+            f"{who} has taken over {on.called} while this one gave no sign of life",
+            state="This one stops here and changes nothing more.",
+            next="./invoke status",
+        )
+
+
+def _taken(other: Claim, on: Subject) -> BusyError:
+    return BusyError(
+        f"{other.who} {on.doing}: {other.what}, since {other.since}",
+        state="Nothing was changed.",
+        next="./invoke status, and the same command once it is done",
+    )

@@ -1,0 +1,1 @@
+"""Third-party libraries and programs; each is imported in one module of this package."""

@@ -1,0 +1,89 @@
+"""Progress for people, on stderr: phases with their elapsed time, and what happens inside them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from goldenami.tools.clock import Clock
+
+
+@dataclass
+class Progress:
+    """Tells what is happening; keeps how long each phase took, in seconds.
+
+    On a terminal the newest detail is a live line beside a spinner and only phases stay; elsewhere (a log, CI) every
+    detail is a line of its own. Everything also goes to the run's log while `log_to` lasts.
+    """
+
+    clock: Clock
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+    phases: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._console = Console(file=self.stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._start = self.clock.monotonic()
+        self._status: Status | None = None
+        self._log: TextIO | None = None
+
+    @contextlib.contextmanager
+    def log_to(self, path: Path) -> Iterator[None]:
+        """Write everything to a file as well, for as long as this lasts; afterwards to the one before it again."""
+        before = self._log
+        with path.open("a", encoding="utf-8", buffering=1) as self._log:
+            try:
+                yield
+            finally:
+                self._log = before
+
+    def say(self, text: str) -> None:
+        """Tell something that should stay on the screen."""
+        self._write(text)
+        self._console.print(Text.assemble((self._elapsed(), "dim"), f" {text}"))
+
+    def detail(self, text: str) -> None:
+        """Tell what is being done right now."""
+        self._write("  " + text)
+        if self._status is not None:
+            self._status.update(Text.assemble((self._elapsed(), "dim"), f" {text[:100]}"))
+        else:
+            self._console.print(Text.assemble((self._elapsed(), "dim"), f"   {text}"))
+
+    def record(self, text: str) -> None:
+        """Keep something in the log only."""
+        self._write("  " + text)
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Announce a phase and, at its end, say how long it took."""
+        begin = self.clock.monotonic()
+        self.say(f"{name} …")
+        if self._console.is_terminal and self._status is None:
+            self._status = self._console.status(Text(name))
+            self._status.start()
+        try:
+            yield
+        finally:
+            if self._status is not None:
+                self._status.stop()
+                self._status = None
+            took = self.clock.monotonic() - begin
+            self.phases[name] = round(self.phases.get(name, 0) + took, 1)
+            word = "stopped" if sys.exc_info()[0] else "done"
+            self.say(f"{name}: {word} ({took:.1f} s)")
+
+    def _elapsed(self) -> str:
+        seconds = int(self.clock.monotonic() - self._start)
+        return f"[{seconds // 60:02d}:{seconds % 60:02d}]"
+
+    def _write(self, text: str) -> None:
+        if self._log is not None:
+            self._log.write(f"{self.clock.now():%Y-%m-%dT%H:%M:%SZ} {text}\n")

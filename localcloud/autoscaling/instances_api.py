@@ -1,0 +1,110 @@
+"""The Auto Scaling API's actions on single members: health, termination, detaching."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from moto.autoscaling.exceptions import ValidationError
+from moto.autoscaling.models import ASG_NAME_TAG
+from moto.autoscaling.responses import AutoScalingResponse
+from moto.core.responses import ActionResult, EmptyResult
+
+from localcloud.autoscaling import members
+from localcloud.autoscaling.members import Activity
+from localcloud.autoscaling.request import named
+from localcloud.elbv2 import targets
+
+
+def install() -> None:
+    """Replace moto's actions."""
+    for action in (
+        detach_instances,
+        detach_load_balancer_target_groups,
+        set_instance_health,
+        terminate_instance_in_auto_scaling_group,
+    ):
+        setattr(AutoScalingResponse, action.__name__, action)
+
+
+def detach_instances(self: Any) -> Any:
+    """moto: leaves them in the target groups."""
+    group, activities = named(self), []
+    decrement = self._get_bool_param("ShouldDecrementDesiredCapacity", False)
+    for instance_id in self._get_param("InstanceIds", []):
+        member = member_of(group, instance_id)
+        cause = f"instance {instance_id} was detached in response to a user request."
+        activities.append(Activity(group, f"Detaching EC2 instance: {instance_id}", cause))
+        activities[-1].ended()
+        members.remove(group, member)
+        group.ec2_backend.delete_tags([instance_id], {ASG_NAME_TAG: group.name})
+        if decrement:
+            lower(group)
+    return ActionResult({"Activities": activities})
+
+
+def detach_load_balancer_target_groups(self: Any) -> Any:
+    """moto: refuses as soon as one member is not registered."""
+    group = named(self)
+    for arn in self._get_param("TargetGroupARNs", []):
+        if arn in group.target_group_arns:
+            for one in members.target_groups(group):
+                for member in group.instance_states if one.arn == arn else []:
+                    targets.drain(one, member.instance_id)
+            group.target_group_arns.remove(arn)
+    return EmptyResult()
+
+
+def set_instance_health(self: Any) -> Any:
+    """moto: nothing follows from it, and the grace period is not respected."""
+    status = self._get_param("HealthStatus")
+    if status not in ("Healthy", "Unhealthy"):
+        raise ValidationError(f"Valid instance health states are: [Healthy, Unhealthy], got {status}")
+    member = anywhere(self, self._get_param("InstanceId"))
+    if (
+        status == "Unhealthy"
+        and self._get_bool_param("ShouldRespectGracePeriod", True)
+        and member.in_grace(time.time())
+    ):
+        return EmptyResult()
+    member.health_status, member.unhealthy_cause = status, "a user health-check"
+    return EmptyResult()
+
+
+def terminate_instance_in_auto_scaling_group(self: Any) -> Any:
+    """moto: at once, without draining."""
+    member = anywhere(self, self._get_param("InstanceId"))
+    group, cause = member.auto_scaling_group, f"instance {member.instance_id} was taken out of service in response to "
+    if self._get_bool_param("ShouldDecrementDesiredCapacity", False):
+        before = group.desired_capacity
+        lower(group)
+        cause += f"a user request, shrinking the capacity from {before} to {group.desired_capacity}."
+    else:
+        cause += "a user request."
+    return ActionResult({"Activity": members.terminate(group, member, cause)})
+
+
+def member_of(group: Any, instance_id: str) -> Any:
+    members.adopt(group)
+    for member in group.instance_states:
+        if member.instance_id == instance_id:
+            return member
+    raise ValidationError(f"The instance {instance_id} is not part of Auto Scaling group {group.name}.")
+
+
+def anywhere(response: Any, instance_id: str) -> Any:
+    for group in response.autoscaling_backend.autoscaling_groups.values():
+        for member in group.instance_states:
+            if member.instance_id == instance_id:
+                return member_of(group, instance_id)
+    raise ValidationError(f"Instance Id not found - No managed instance found for instance ID: {instance_id}")
+
+
+def lower(group: Any) -> None:
+    if group.desired_capacity <= group.min_size:
+        raise ValidationError(
+            f"Currently, desiredSize equals minSize ({group.min_size}). Terminating instance without replacement "
+            "will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false or "
+            "lower group's min size."
+        )
+    group.desired_capacity -= 1

@@ -1,0 +1,202 @@
+"""Instance refreshes: what was asked, what is told of them, and what is refused.
+
+https://docs.aws.amazon.com/autoscaling/ec2/userguide/asg-instance-refresh.html
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from moto.autoscaling.exceptions import AutoscalingClientError, ValidationError
+from moto.autoscaling.responses import AutoScalingResponse
+from moto.core.exceptions import ServiceException
+from moto.core.responses import ActionResult
+from moto.core.utils import utcnow
+
+from localcloud.autoscaling import launch_spec as specifications
+from localcloud.autoscaling import refresh as rolling
+from localcloud.autoscaling.groups_api import launchable
+from localcloud.autoscaling.request import named, page
+from localcloud.core.cloud import Cloud
+
+ACTIVE = ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
+BEHAVIOURS = {
+    "ScaleInProtectedInstances": ("Refresh", "Ignore", "Wait"),
+    "StandbyInstances": ("Terminate", "Ignore", "Wait"),
+}
+
+
+class Refresh:
+    """One instance refresh. Names as the API shows them; beside them what the steps need."""
+
+    def __init__(self, group: Any, desired: dict[str, Any] | None, preferences: dict[str, Any]) -> None:
+        self.instance_refresh_id = str(uuid.uuid4())
+        self.auto_scaling_group_name = group.name
+        self.status = "Pending"
+        self.status_reason: str | None = None
+        self.start_time = utcnow()
+        self.end_time: datetime | None = None
+        self.percentage_complete = 0
+        self.instances_to_update = 0
+        self.preferences = preferences
+        self.desired_configuration = desired
+        self.strategy = "Rolling"
+        self.rollback_details: dict[str, Any] | None = None
+        self.specification = specifications.resolved(
+            group, (desired or {}).get("LaunchTemplate") or specifications.own(group)
+        )
+        self.previous = specifications.own(group)  # what a rollback goes back to
+        self.already: list[str] = []  # instances that match and are left alone
+        self.stuck_since: float | None = None
+        self.checkpoint = 0
+        self.paused_until: float | None = None
+        self.baking_until: float | None = None
+        self.wait_for_transitioning = True
+        self.best, self.sick = 0, ""  # the most members updated so far; which replacement failed since
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in ACTIVE
+
+    def end(self, status: str, reason: str | None = None) -> None:
+        self.status, self.status_reason, self.end_time = status, reason, utcnow()
+
+    def preference(self, name: str, otherwise: Any) -> Any:
+        value = self.preferences.get(name)
+        return otherwise if value is None else value
+
+    def digest(self) -> tuple[Any, ...]:
+        return (
+            self.status, self.status_reason, self.percentage_complete, self.instances_to_update,
+            self.stuck_since, self.checkpoint, self.paused_until, self.baking_until,
+        )  # fmt: skip
+
+
+def install(cloud: Cloud) -> None:
+    """Add the actions, which moto lacks. May be called again with another cloud."""
+
+    def start_instance_refresh(self: Any) -> Any:
+        group = named(self)
+        if specifications.active(group):
+            raise AutoscalingClientError(
+                "InstanceRefreshInProgress",
+                "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh.",
+            )
+        if (strategy := self._get_param("Strategy") or "Rolling") != "Rolling":
+            raise ValidationError(f"The strategy {strategy} is not available in the local cloud")
+        desired = self._get_param("DesiredConfiguration") or None
+        preferences = dict(self._get_param("Preferences") or {})
+        checked(preferences)
+        if desired is not None:
+            specification = desired.get("LaunchTemplate")
+            if not specification:
+                raise ValidationError("The local cloud takes a LaunchTemplate as the desired configuration")
+            launchable(cloud, self.autoscaling_backend, specification)
+        if preferences.get("AutoRollback") and (obstacle := irreversible(group, desired)):
+            raise ValidationError(f"AutoRollback cannot be enabled: {obstacle}")
+        filled(group, preferences)
+        refresh = Refresh(group, desired, preferences)
+        rolling.begin(group, refresh)
+        group.refreshes.insert(0, refresh)
+        return ActionResult({"InstanceRefreshId": refresh.instance_refresh_id})
+
+    AutoScalingResponse.start_instance_refresh = start_instance_refresh
+    for action in (describe_instance_refreshes, cancel_instance_refresh, rollback_instance_refresh):
+        setattr(AutoScalingResponse, action.__name__, action)
+
+
+def describe_instance_refreshes(self: Any) -> Any:
+    group, ids = named(self, reads=True), self._get_param("InstanceRefreshIds", [])
+    found = [one for one in getattr(group, "refreshes", []) if not ids or one.instance_refresh_id in ids]
+    shown, token = page(self, found)
+    return ActionResult({"InstanceRefreshes": shown, "NextToken": token})
+
+
+def cancel_instance_refresh(self: Any) -> Any:
+    group = named(self)
+    refresh = specifications.active(group)
+    if refresh is None or refresh.status == "Cancelling":
+        raise nothing_active(group)
+    refresh.status, refresh.status_reason = "Cancelling", "Cancelled due to user request."
+    refresh.wait_for_transitioning = self._get_bool_param("WaitForTransitioningInstances", True)
+    return ActionResult({"InstanceRefreshId": refresh.instance_refresh_id})
+
+
+def rollback_instance_refresh(self: Any) -> Any:
+    group = named(self)
+    refresh = specifications.active(group)
+    if refresh is None or refresh.status in ("Cancelling", "RollbackInProgress"):
+        raise nothing_active(group)
+    if obstacle := irreversible(group, refresh.desired_configuration):
+        raise AutoscalingClientError("IrreversibleInstanceRefresh", obstacle)
+    rolling.roll_back(group, refresh, "Manual rollback requested by the user.")
+    return ActionResult({"InstanceRefreshId": refresh.instance_refresh_id})
+
+
+def nothing_active(group: Any) -> AutoscalingClientError:
+    return AutoscalingClientError(
+        "ActiveInstanceRefreshNotFound",
+        f"No in progress or pending Instance Refresh found for Auto Scaling group {group.name}",
+    )
+
+
+def irreversible(group: Any, desired: dict[str, Any] | None) -> str:
+    """Why AWS would not roll a refresh of the group back; '' when it would."""
+    if not desired:
+        return "the instance refresh has no desired configuration."
+    own = specifications.own(group)
+    if own is None:
+        return ""
+    if str(own.get("Version") or "$Default").startswith("$"):
+        return "the Auto Scaling group uses the $Latest or $Default version of its launch template."
+    try:
+        version = group.ec2_backend._get_template_from_args(own)
+    except ServiceException as error:
+        return str(error.message)
+    if str(version.data.get("ImageId", "")).startswith("resolve:ssm:"):
+        return "the Auto Scaling group's launch template names its AMI by a Systems Manager parameter."
+    return ""
+
+
+def checked(preferences: dict[str, Any]) -> None:
+    """AWS's own limits: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html"""
+    small, large = preferences.get("MinHealthyPercentage"), preferences.get("MaxHealthyPercentage")
+    if small is not None and not 0 <= int(small) <= 100:
+        raise ValidationError("MinHealthyPercentage must be between 0 and 100.")
+    if large is not None:
+        if small is None:
+            raise ValidationError("You must specify MinHealthyPercentage when you specify MaxHealthyPercentage.")
+        if not 100 <= int(large) <= 200:
+            raise ValidationError("MaxHealthyPercentage must be between 100 and 200.")
+        if int(large) - int(small) > 100:
+            raise ValidationError(
+                "The difference between MaxHealthyPercentage and MinHealthyPercentage cannot be greater than 100."
+            )
+    points = [int(one) for one in preferences.get("CheckpointPercentages") or []]
+    if any(not 1 <= one <= 100 for one in points) or points != sorted(set(points)):
+        raise ValidationError("CheckpointPercentages must be unique, in ascending order and between 1 and 100.")
+    if preferences.get("CheckpointDelay") is not None and not points:
+        raise ValidationError("You must specify CheckpointPercentages when you specify CheckpointDelay.")
+    for name, values in BEHAVIOURS.items():
+        if preferences.get(name) not in (None, *values):
+            raise ValidationError(f"{name} must be one of {', '.join(values)}.")
+
+
+def filled(group: Any, preferences: dict[str, Any]) -> None:
+    """The defaults that AWS shows with a refresh."""
+    policy = group.instance_maintenance_policy or {}
+    if preferences.get("MinHealthyPercentage") is None:
+        preferences["MinHealthyPercentage"] = policy.get("MinHealthyPercentage", 90)
+        if "MaxHealthyPercentage" in policy:
+            preferences.setdefault("MaxHealthyPercentage", policy["MaxHealthyPercentage"])
+    if preferences.get("InstanceWarmup") is None:
+        warmup = group.default_instance_warmup
+        preferences["InstanceWarmup"] = group.health_check_grace_period if warmup is None else warmup
+    if preferences.get("CheckpointPercentages"):
+        preferences.setdefault("CheckpointDelay", 3600)
+    preferences.setdefault("SkipMatching", False)
+    preferences.setdefault("AutoRollback", False)
+    for name in BEHAVIOURS:
+        preferences.setdefault(name, "Wait")

@@ -1,0 +1,1 @@
+"""EC2: images, instances, volumes, launch templates, the metadata service."""

@@ -1,0 +1,198 @@
+"""AttachVolume and DetachVolume: the disk comes into the machine and goes out of it, running or stopped."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import (
+    EC2ClientError,
+    InvalidVolumeAttachmentError,
+    InvalidVolumeDetachmentError,
+    MissingParameterError,
+)
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.elastic_block_store import VolumeAttachment
+from moto.ec2.responses import EC2Response
+
+from localcloud.core.cloud import Cloud
+from localcloud.ec2 import machine_spec as specs
+from localcloud.ec2.machine_pool import Fleet
+from localcloud.machines import MachineError
+
+ASK_AGAIN_SECONDS = 0.3
+
+
+def install(cloud: Cloud, fleet: Fleet) -> None:
+    """Replace moto's actions by these. May be called again with another cloud."""
+
+    def attach_volume(self: Any) -> ActionResult:
+        """moto: any volume to any instance, also one that another has; attached at once."""
+        backend, device = self.ec2_backend, self._get_param("Device")
+        volume = backend.get_volume(self._get_param("VolumeId"))
+        instance = backend.get_instance(self._get_param("InstanceId"))
+        self.error_on_dryrun()
+        check(volume, instance, device)
+        attachment = backend.attach_volume(volume.id, instance.id, device)
+        attachment.status = instance.block_device_mapping[device].status = "attaching"
+        attach(cloud, fleet, attachment)
+        return answer(attachment)
+
+    def detach_volume(self: Any) -> ActionResult:
+        """moto: detached at once, the root of a running machine too."""
+        volume = self.ec2_backend.get_volume(self._get_param("VolumeId"))
+        attachment = volume.attachment
+        self.error_on_dryrun()
+        check_attached(volume, self._get_param("InstanceId"), self._get_param("Device"))
+        if attachment.status in ("attaching", "attached"):
+            mark(attachment, "detaching")
+            detach(cloud, fleet, attachment)
+        return answer(attachment)
+
+    def delete_on_termination(self: Any) -> bool:
+        """moto: not told with volumes."""
+        device = self.instance.block_device_mapping.get(self.device)
+        return bool(device and device.delete_on_termination)
+
+    EC2Response.attach_volume, EC2Response.detach_volume = attach_volume, detach_volume
+    VolumeAttachment.delete_on_termination = property(delete_on_termination)
+
+
+def check(volume: Any, instance: Any, device: str | None) -> None:
+    """Raise EC2's error when the volume cannot be attached there.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+    """
+    if not device:
+        raise MissingParameterError("device")
+    if volume.attachment:
+        raise EC2ClientError("VolumeInUse", f"{volume.id} is already attached to an instance")
+    if volume.status != "available":
+        raise EC2ClientError("IncorrectState", f"{volume.id} is not 'available'.")
+    if instance.state not in ("running", "stopped"):
+        raise EC2ClientError("IncorrectState", f"Instance '{instance.id}' is not 'running'.")
+    if volume.availability_zone != instance.availability_zone:
+        raise EC2ClientError(
+            "InvalidVolume.ZoneMismatch",
+            f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'",
+        )
+    if device in instance.block_device_mapping:
+        raise EC2ClientError(
+            "InvalidParameterValue",
+            f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use",
+        )
+
+
+def check_attached(volume: Any, instance_id: str | None, device: str | None) -> None:
+    """Raise EC2's error when the volume is not attached so, or may not be detached."""
+    attachment = volume.attachment
+    if attachment is None:
+        raise EC2ClientError("IncorrectState", f"Volume '{volume.id}' is in the '{volume.status}' state.")
+    instance = attachment.instance
+    if instance_id and instance_id != instance.id:
+        raise InvalidVolumeAttachmentError(volume.id, instance_id)
+    if device and device != attachment.device:
+        raise InvalidVolumeDetachmentError(volume.id, instance.id, device)
+    if attachment.device == instance.root_device_name and instance.state != "stopped":
+        raise EC2ClientError(
+            "OperationNotPermitted", f"Unable to detach root volume '{attachment.device}' from instance '{instance.id}'"
+        )
+
+
+def attach(cloud: Cloud, fleet: Fleet, attachment: Any) -> None:
+    """attaching -> attached, once the machine has the disk; a machine that is off gets it at its next start."""
+    volume, instance = attachment.volume, attachment.instance
+
+    def work() -> None:
+        stuck = cloud.faults.take("AttachVolume", "stuck_attach")
+        if stuck is None:
+            plug()
+        elif stuck.seconds:
+            timer = threading.Timer(stuck.seconds, cloud.lines.do, (instance.id, plug))
+            timer.daemon = True
+            timer.start()
+
+    def plug() -> None:
+        if volume.attachment is not attachment or attachment.status != "attaching":
+            return  # detached meanwhile, or its instance was terminated
+        try:
+            if machine := fleet.machine(instance):
+                machine.plug(specs.plug(cloud, volume))
+        except MachineError as error:
+            print(f"{volume.id}: {error}", file=sys.stderr, flush=True)
+            release(cloud, attachment)
+            return
+        with cloud.change():
+            mark(attachment, "attached")
+
+    cloud.lines.do(instance.id, work)
+
+
+def detach(cloud: Cloud, fleet: Fleet, attachment: Any) -> None:
+    """detaching -> detached, once the guest has let go of the disk; `busy` while it has it mounted, as on EC2."""
+    volume, instance = attachment.volume, attachment.instance
+
+    def gone() -> bool:
+        machine = fleet.machine(instance)
+        try:
+            return machine is None or machine.unplug(volume.id)
+        except MachineError as error:
+            print(f"{volume.id}: {error}", file=sys.stderr, flush=True)
+            return False
+
+    def work() -> None:
+        if gone():
+            release(cloud, attachment)
+            return
+        with cloud.change():
+            mark(attachment, "busy")
+        cloud.lines.do(volume.id, wait)  # not on the instance's line: its stop is a way out
+
+    def wait() -> None:
+        while not fleet.ended.wait(ASK_AGAIN_SECONDS) and volume.attachment is attachment:
+            if gone():
+                release(cloud, attachment)
+        cloud.lines.close(volume.id)
+
+    cloud.lines.do(instance.id, work)
+
+
+def release(cloud: Cloud, attachment: Any) -> None:
+    """The volume is available again."""
+    volume, instance = attachment.volume, attachment.instance
+    with cloud.change():
+        if volume.attachment is attachment:
+            volume.ec2_backend.detach_volume(volume.id, instance.id, attachment.device)
+
+
+def resume(cloud: Cloud, fleet: Fleet) -> None:
+    """After a start, before machines are launched: finish what was under way. No machine runs yet, so none is busy."""
+    for _, _, backend in ec2_backends.iter_backends():
+        for volume in list(backend.volumes.values()):
+            attachment = volume.attachment
+            if attachment and attachment.status in ("detaching", "busy"):
+                release(cloud, attachment)
+            elif attachment and attachment.status == "attaching":
+                attach(cloud, fleet, attachment)
+
+
+def mark(attachment: Any, status: str) -> None:
+    """Say the same with the volume and with the instance."""
+    attachment.status = status
+    if device := attachment.instance.block_device_mapping.get(attachment.device):
+        device.status = status
+
+
+def answer(attachment: Any) -> ActionResult:
+    return ActionResult(
+        {
+            "VolumeId": attachment.volume.id,
+            "InstanceId": attachment.instance.id,
+            "Device": attachment.device,
+            "State": attachment.status,
+            "AttachTime": attachment.attach_time,
+            "DeleteOnTermination": attachment.delete_on_termination,
+        }
+    )

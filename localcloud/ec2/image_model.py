@@ -1,0 +1,127 @@
+"""What an AMI with a disk is, when it can be launched, and what a request for one may say."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError, MalformedAMIIdError
+from moto.ec2.models.amis import Ami
+
+from localcloud.core.cloud import Cloud
+
+
+class DiskImage(Ami):  # type: ignore[misc]
+    """An AMI whose snapshots are the ones given. moto invents a 15 GiB snapshot for each."""
+
+    def __init__(self, backend: Any, ami_id: str, mappings: list[dict[str, Any]], **known: Any) -> None:
+        super().__init__(backend, ami_id, **known)
+        invented = backend.snapshots.pop(self.ebs_snapshot.id)
+        del invented, self.ebs_snapshot
+        self.instance = None  # holding the instance would keep it in every snapshot of the state
+        self.mappings = mappings
+        self.root_device_type = "ebs"
+        self.ena_support = True
+        self.image_location = f"{self.owner_id}/{self.name}"
+        self.imds_support: str | None = None
+        self.deprecation_time: Any = None
+        self.deregistration_protection = "disabled"
+        self.source_image_id: str | None = None
+        self.source_image_region: str | None = None
+        self.state_reason: dict[str, str] | None = None
+
+    @property
+    def block_device_mappings(self) -> list[dict[str, Any]]:
+        return self.mappings
+
+    def get_filter_value(self, filter_name: str, method_name: str | None = None) -> Any:
+        """moto: knows neither of these."""
+        if filter_name == "source-image-id":
+            return self.source_image_id or ""
+        if filter_name == "block-device-mapping.snapshot-id":
+            return self.snapshot_ids()
+        return super().get_filter_value(filter_name, method_name)
+
+    def snapshot_ids(self) -> list[str]:
+        return [mapping["Ebs"]["SnapshotId"] for mapping in self.mappings if "SnapshotId" in mapping["Ebs"]]
+
+
+class Disk:
+    """Stands for the volume of a snapshot after that is gone: what Snapshot needs of it."""
+
+    def __init__(self, volume_id: str, size: int) -> None:
+        self.id, self.size = volume_id, size
+
+
+def usable_image(cloud: Cloud, backend: Any, ami_id: str | None) -> Any:
+    """The AMI, or EC2's error: malformed, not found, not (or no longer) available."""
+    if not ami_id or not ami_id.startswith("ami-"):
+        raise MalformedAMIIdError([ami_id])
+    image = backend.amis.get(ami_id)
+    if image is None:
+        if ami_id in backend.deleted_amis:
+            raise unavailable(ami_id)
+        raise InvalidAMIIdError([ami_id])
+    root = next((m for m in image.block_device_mappings if m["DeviceName"] == image.root_device_name), None)
+    if image.state != "available" or root is None:
+        raise unavailable(ami_id)
+    if not cloud.folder.snapshot(root["Ebs"]["SnapshotId"]).exists():
+        raise unavailable(ami_id)
+    return image
+
+
+def unavailable(ami_id: str) -> Exception:
+    return EC2ClientError(  # type: ignore[no-any-return]
+        "InvalidAMIID.Unavailable", f"The image ID '{ami_id}' is no longer available"
+    )
+
+
+def check_name(backend: Any, name: str) -> None:
+    """EC2's rules for an AMI's name: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html"""
+    if not re.fullmatch(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}", name):
+        raise EC2ClientError(
+            "InvalidAMIName.Malformed",
+            "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, "
+            "'(', ')', '[', ']', ' ', '.', '/', '-', ''', '@' and '_'",
+        )
+    for image in backend.amis.values():
+        if image.name == name and image.owner_id == backend.account_id and image.state != "failed":
+            raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {image.id}")
+
+
+def tags_by_kind(specifications: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    tags: dict[str, dict[str, str]] = {}
+    for specification in specifications:
+        kind = specification.get("ResourceType")
+        if kind not in ("image", "snapshot"):
+            raise EC2ClientError(
+                "InvalidParameterValue", f"'{kind}' is not a valid taggable resource type for this operation."
+            )
+        tags.setdefault(kind, {}).update({tag["Key"]: tag.get("Value", "") for tag in specification.get("Tags", [])})
+    return tags
+
+
+def mapping_of(device: str, snapshot: Any, volume: Any, delete: bool) -> dict[str, Any]:
+    ebs = {
+        "SnapshotId": snapshot.id,
+        "VolumeSize": volume.size,
+        "VolumeType": volume.volume_type,
+        "Iops": volume.iops,
+        "Throughput": volume.throughput,
+        "DeleteOnTermination": delete,
+        "Encrypted": volume.encrypted,
+    }
+    return {"DeviceName": device, "Ebs": {name: value for name, value in ebs.items() if value is not None}}
+
+
+def laid_over(mappings: list[dict[str, Any]], asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """CreateImage's own BlockDeviceMappings change those of the instance."""
+    name = asked.get("DeviceName")
+    if asked.get("NoDevice") is not None:
+        return mappings
+    ebs = {key: value for key, value in (asked.get("Ebs") or {}).items() if key not in ("SnapshotId", "Encrypted")}
+    known = [mapping for mapping in mappings if mapping["DeviceName"] == name]
+    if not known:
+        return [*mappings, asked]
+    known[0]["Ebs"].update(ebs)
+    return mappings

@@ -1,0 +1,1 @@
+"""Elastic Load Balancing: load balancers, targets and health checks on HAProxy."""

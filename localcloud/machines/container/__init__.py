@@ -1,0 +1,1 @@
+"""Machines as systemd-nspawn containers."""

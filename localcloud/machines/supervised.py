@@ -1,0 +1,104 @@
+"""A process under a keeper: started with its plan, told to stop, cut off by closing its lifeline."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from localcloud.machines.errors import MachineError
+
+KEEPER = Path(__file__).with_name("supervisor.py")
+LAUNCH_LIMIT = 60.0
+"""Seconds until a machine must be launched; it takes a fraction of one, unless the host has far too much to do."""
+
+MARK = "GOLDENAMI_MACHINE"
+"""Every process that we start for a machine carries its folder in this variable: that is how reap() finds them."""
+
+
+def launch(folder: Path, kind: str, plan: dict[str, Any], prefix: list[str]) -> subprocess.Popen[bytes]:
+    """Start a keeper and wait until it says that the machine is launched. Raises MachineError with its reason."""
+    environment = {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin",
+        "LANG": "C.UTF-8",
+        MARK: str(folder),
+    }
+    with (folder / "keeper.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*prefix, sys.executable, "-I", "-S", str(KEEPER), kind],
+            cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            start_new_session=True,  # a ^C at the server's terminal is the server's to handle
+        )  # fmt: skip
+    send(process, json.dumps(plan))
+    answer = _answer(process, LAUNCH_LIMIT)
+    if answer != "ready":
+        cut(process)
+        detail = answer.removeprefix("error ") or _last_line(folder / "keeper.log") or "its keeper ended at once"
+        raise MachineError(f"cannot start machine {folder.name}: {detail}")
+    return process
+
+
+def send(process: subprocess.Popen[bytes], line: str) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(line.encode() + b"\n")
+            process.stdin.flush()
+
+
+def cut(process: subprocess.Popen[bytes]) -> None:
+    """End a keeper and all that it keeps, now."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def marked(folder: Path) -> Iterator[int]:
+    """Processes that were started for machines in `folder` (one machine's, or the folder above all of them)."""
+    mark = f"{MARK}={folder}".encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            try:
+                values = (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if any(value == mark or value.startswith(mark + b"/") for value in values):
+                yield int(entry.name)
+
+
+def end(folder: Path, timeout: float = 5.0) -> list[int]:
+    """Kill what marked() finds until nothing is found. Returns the process ids."""
+    killed: set[int] = set()
+    deadline = time.monotonic() + timeout
+    while (found := list(marked(folder))) and time.monotonic() < deadline:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+        time.sleep(0.02)
+    return sorted(killed)
+
+
+def _answer(process: subprocess.Popen[bytes], timeout: float) -> str:
+    if process.stdout is None:
+        return ""
+    readable, _, _ = select.select([process.stdout], [], [], timeout)
+    if not readable:
+        return f"error it was not launched within {timeout:.0f} s"
+    return process.stdout.readline().decode(errors="replace").strip()
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

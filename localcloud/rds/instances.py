@@ -1,0 +1,138 @@
+"""The PostgreSQL servers behind DB instances: made, started, stopped and watched, each on a line of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from moto.rds.models import RDSBackend, rds_backends
+
+from localcloud.core.cloud import Cloud
+from localcloud.errors import CloudError
+from localcloud.rds import postgres
+
+_delete = RDSBackend.delete_db_instance
+
+
+class Databases:
+    """The servers by resource id. Not kept on the disk: a restarted cloud starts those that should run."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.hurry = threading.Event()  # ends what a fault makes slow
+
+    def then(self, database: Any, work: Callable[[], None], status: str) -> None:
+        """Do slow work on the database's line; its status is `status` after it, or says that it failed."""
+
+        def line() -> None:
+            reached = status
+            try:
+                work()
+            except (CloudError, OSError) as error:
+                print(f"{database.db_instance_identifier}: {error}", file=sys.stderr, flush=True)
+                reached = "failed" if database.status == "creating" else "incompatible-network"
+            with self._cloud.change():
+                database.status = reached
+                database.answered = database.answered or reached == "available"
+
+        self._cloud.lines.do(database.dbi_resource_id, line)
+
+    def server(self, database: Any) -> postgres.Server:
+        home = self._cloud.folder.databases / database.dbi_resource_id
+        major = int(str(database.engine_version).split(".")[0])
+        return postgres.Server(home, major, database.own_address, int(database.port))
+
+    def create(self, database: Any) -> None:
+        server = self.server(database)
+
+        def work() -> None:
+            if slow := self._cloud.faults.take("CreateDBInstance", "slow_database"):
+                self.hurry.wait(slow.seconds)
+            server.create(database.master_username, database._master_user_password, database.db_name)
+            self._start(database)
+
+        self.then(database, work, "available")
+
+    def start(self, database: Any) -> None:
+        self.then(database, lambda: self._start(database), "available")
+
+    def stop(self, database: Any) -> None:
+        self.then(database, lambda: self._stop(database), "stopped")
+
+    def reboot(self, database: Any) -> None:
+        def work() -> None:
+            self._stop(database)
+            self._start(database)
+
+        self.then(database, work, "available")
+
+    def set_password(self, database: Any) -> None:
+        server = self.server(database)
+        password = database._master_user_password
+        self.then(database, lambda: server.set_password(database.master_username, password), "available")
+
+    def delete(self, database: Any) -> None:
+        def work() -> None:
+            self._stop(database)
+            shutil.rmtree(self._cloud.folder.databases / database.dbi_resource_id, ignore_errors=True)
+            with self._cloud.change():
+                if database.db_instance_identifier in database.backend.databases:
+                    _delete(database.backend, database.db_instance_identifier, skip_final_snapshot=True)
+
+        self._cloud.lines.do(database.dbi_resource_id, work)
+        self._cloud.lines.close(database.dbi_resource_id)
+
+    def tick(self) -> None:
+        """Start again what died by itself, as RDS does."""
+        for database in known():
+            process = self._running.get(database.dbi_resource_id)
+            died = process is not None and process.poll() is not None
+            if died and database.status == "available" and not self._cloud.lines.busy(database.dbi_resource_id):
+                print(f"{database.db_instance_identifier}: its server ended; starting it again", file=sys.stderr)
+                self.start(database)
+
+    def shut_down(self) -> None:
+        """End all servers on their lines: the API still knows them as available, the next start brings them back."""
+        self.hurry.set()
+        for database in known():
+            self._cloud.lines.do(database.dbi_resource_id, self._stop, database)
+
+    def resume(self) -> None:
+        """After a start: bring back what should run, finish what was under way, remove what nothing names."""
+        for database in known():
+            if not self._cloud.addresses.holds(database.own_address):
+                database.own_address = self._cloud.addresses.take()  # the former range is somebody else's now
+            if database.status == "deleting":
+                self.delete(database)
+            elif database.status == "stopping":
+                database.status = "stopped"
+            elif database.status == "creating":
+                self.create(database)
+            elif database.status != "stopped":
+                self.start(database)
+                if database.status == "resetting-master-credentials":
+                    self.set_password(database)
+        named = {database.dbi_resource_id for database in known()}
+        for home in self._cloud.folder.databases.iterdir():
+            if home.name not in named:
+                shutil.rmtree(home, ignore_errors=True)
+
+    def _start(self, database: Any) -> None:
+        process = self._running.get(database.dbi_resource_id)
+        if process is None or process.poll() is not None:
+            self._running[database.dbi_resource_id] = self.server(database).start()
+
+    def _stop(self, database: Any) -> None:
+        if process := self._running.pop(database.dbi_resource_id, None):
+            postgres.stop(process)
+
+
+def known() -> list[Any]:
+    """The DB instances that are real."""
+    backends = [backend for _, _, backend in list(rds_backends.iter_backends())]
+    return [one for backend in backends for one in list(backend.databases.values()) if hasattr(one, "own_address")]

@@ -1,0 +1,245 @@
+"""One PostgreSQL server of the distribution, set up as RDS does: TLS only, a master user that is no superuser."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from localcloud.errors import CloudError
+from localcloud.rds.sandbox import INSIDE
+
+BOXED = Path(__file__).with_name("sandbox.py")
+USER = "postgres"
+ADMIN = "rdsadmin"  # RDS's own superuser
+START_SECONDS, STOP_SECONDS = 60.0, 30.0
+PACKAGES = Path("/usr/lib/postgresql")
+
+SETTINGS = """\
+listen_addresses = '{address}'
+port = {port}
+unix_socket_directories = '{home}/run'
+unix_socket_permissions = 0700
+ssl = on
+ssl_cert_file = '{home}/server.crt'
+ssl_key_file = '{home}/server.key'
+password_encryption = 'scram-sha-256'
+max_connections = 100
+shared_buffers = '32MB'
+# In files of its own folder: what is in /dev/shm would stay after a kill.
+dynamic_shared_memory_type = mmap
+# The data has to survive this process, not a power cut of the host.
+fsync = off
+full_page_writes = off
+timezone = 'UTC'
+log_timezone = 'UTC'
+# No statement is logged: it may hold a password.
+log_min_error_statement = panic
+"""
+# rds.force_ssl is on by default since PostgreSQL 15; nobody comes in as RDS's own superuser.
+ACCESS = f"""\
+local all {ADMIN} trust
+local all all reject
+host all {ADMIN} all reject
+hostssl all all all scram-sha-256
+"""
+
+
+def installed() -> dict[int, Path]:
+    """Folders of programs by major version."""
+    found = [path for path in PACKAGES.glob("*/bin") if path.parent.name.isdigit() and (path / "initdb").exists()]
+    return {int(path.parent.name): path for path in found}
+
+
+def obstacle() -> str | None:
+    """Why no database can run here, as a sentence with its mend."""
+    if not installed():
+        return "PostgreSQL is not installed; run: sudo apt-get install --yes --no-install-recommends postgresql"
+    return None
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where one server lives and listens. `home` is a folder of its own in the state folder."""
+
+    home: Path
+    major: int
+    address: str
+    port: int
+
+    @property
+    def inside(self) -> str:
+        """The home as the server sees it."""
+        return INSIDE if os.geteuid() == 0 else str(self.home)
+
+    def create(self, master: str, password: str, database: str | None) -> None:
+        """Make it, whole or not at all: an attempt that was cut off is begun again. Raises CloudError."""
+        if (self.home / "made").exists():
+            return
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True, mode=0o700)
+        (self.home / "run").mkdir(mode=0o700)
+        certificate(self.home, self.address)
+        if os.geteuid() == 0:
+            entry = pwd.getpwnam(USER)
+            for path in (self.home, *self.home.iterdir()):
+                os.chown(path, entry.pw_uid, entry.pw_gid)
+        self._run(
+            "initdb", f"--pgdata={self.inside}/data", f"--username={ADMIN}", "--auth=trust", "--no-sync",
+            "--encoding=UTF8", "--locale=C.UTF-8",
+        )  # fmt: skip
+        self._configure()
+        script = "\n".join(grants(self.major, master, password, database)) + "\n"
+        said = self._run("postgres", "--single", "-D", f"{self.inside}/data", "postgres", text=script)
+        if "ERROR:" in said:
+            raise CloudError(f"cannot set the database up: {said[said.index('ERROR:') :].splitlines()[0]}")
+        (self.home / "made").touch()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it and wait until it answers. Raises CloudError with its own words when it does not."""
+        self._configure()
+        with (self.home / "server.log").open("ab") as log:
+            begin = log.tell()
+            process = subprocess.Popen(
+                self._argv("postgres", "-D", f"{self.inside}/data"),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(), cwd="/", start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + START_SECONDS
+        probe = [str(self._programs / "pg_isready"), "-q", "-h", self.address, "-p", str(self.port), "-t", "1"]
+        while subprocess.run(probe, check=False, capture_output=True, env=environment()).returncode != 0:
+            if process.poll() is not None or time.monotonic() > deadline:
+                stop(process)
+                with (self.home / "server.log").open("rb") as log_file:
+                    log_file.seek(begin)
+                    lines = log_file.read().decode(errors="replace").splitlines()
+                why = next((line for line in lines if "FATAL" in line or "could not" in line), "it does not answer")
+                raise CloudError(f"the database server on {self.address}:{self.port} does not start: {why.strip()}")
+            time.sleep(0.05)
+        return process
+
+    def set_password(self, master: str, password: str) -> None:
+        """Of a running server. Raises CloudError."""
+        statement = f"ALTER ROLE {name(master)} PASSWORD {literal(password)};\n"
+        self._run("psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", f"{self.inside}/run", "-p", str(self.port), "-U", ADMIN,
+                  "-d", "postgres", text=statement)  # fmt: skip
+
+    @property
+    def _programs(self) -> Path:
+        programs = installed().get(self.major)
+        if programs is None:
+            raise CloudError(
+                f"PostgreSQL {self.major} is not installed; run: sudo apt-get install --yes --no-install-recommends "
+                f"postgresql-{self.major}"
+            )
+        return programs
+
+    def _argv(self, program: str, *arguments: str) -> list[str]:
+        return [sys.executable, "-I", "-S", str(BOXED), str(self.home), USER, str(self._programs / program), *arguments]
+
+    def _run(self, program: str, *arguments: str, text: str = "") -> str:
+        done = subprocess.run(
+            self._argv(program, *arguments), check=False, input=text, capture_output=True, text=True,
+            env=environment(), cwd="/",
+        )  # fmt: skip
+        said = (done.stderr + done.stdout).strip()
+        if done.returncode != 0:
+            lines = [line for line in said.splitlines() if "rror" in line or "FATAL" in line] or said.splitlines()
+            raise CloudError(f"{program}: {lines[-1] if lines else f'ended with {done.returncode}'}")
+        return said
+
+    def _configure(self) -> None:
+        """Written at each start: the address may be another one."""
+        settings = SETTINGS.format(address=self.address, port=self.port, home=self.inside)
+        for file, text in (("postgresql.conf", settings), ("pg_hba.conf", ACCESS)):
+            (self.home / "data" / file).write_text(text)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End it as RDS does: open transactions are rolled back, everything is written out."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+    if process.poll() is None:
+        process.kill()  # and with it, by the kernel, all that it kept
+    process.wait()
+
+
+def reap(homes: Path) -> list[str]:
+    """After a kill -9 of the cloud: end servers that still run in these homes. Returns what was done."""
+    places = set()
+    for data in homes.glob("*/data"):
+        status = data.stat()
+        places.add((status.st_dev, status.st_ino))
+    done = []
+    for entry in Path("/proc").iterdir():
+        if places and entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                at = (entry / "cwd").stat()
+                if (at.st_dev, at.st_ino) in places:
+                    os.kill(int(entry.name), signal.SIGKILL)
+                    done.append(f"ended the database process {entry.name}")
+    return done
+
+
+def grants(major: int, master: str, password: str, database: str | None) -> list[str]:
+    """One statement a line. https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html"""
+    powers = ["pg_monitor", "pg_signal_backend", *(["pg_checkpoint"] if major >= 15 else [])]
+    return [
+        "CREATE ROLE rds_superuser NOLOGIN",
+        f"GRANT {', '.join(powers)} TO rds_superuser WITH ADMIN OPTION",
+        f"CREATE ROLE {name(master)} LOGIN CREATEDB CREATEROLE PASSWORD {literal(password)} IN ROLE rds_superuser",
+        f"CREATE DATABASE {ADMIN}",
+        f"REVOKE CONNECT ON DATABASE {ADMIN} FROM PUBLIC",
+        f"ALTER DATABASE postgres OWNER TO {name(master)}",
+        *([f"CREATE DATABASE {name(database)} OWNER {name(master)}"] if database and database != "postgres" else []),
+    ]
+
+
+def name(word: str) -> str:
+    return '"' + word.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def environment() -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+def certificate(folder: Path, address: str) -> None:
+    """A key and a self-signed certificate for the address, ten years long."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=3650))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    for file, content in (("server.crt", made.public_bytes(serialization.Encoding.PEM)), ("server.key", pem)):
+        path = folder / file
+        path.touch(0o600)
+        path.write_bytes(content)

@@ -1,0 +1,1 @@
+"""S3 requests that moto answers otherwise than AWS."""

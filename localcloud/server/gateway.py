@@ -1,0 +1,143 @@
+"""The front of the AWS API: one request at a time into moto, kept on the disk before it is answered."""
+
+from __future__ import annotations
+
+import gc
+import json
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NoReturn
+
+from botocore.model import OperationNotFoundError
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from localcloud.core import request as wire
+from localcloud.core.addresses import PORT
+from localcloud.core.cloud import Cloud
+from localcloud.s3 import requests as objects
+from localcloud.server import admission
+
+Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
+
+
+class Gateway:
+    """A WSGI application. moto is not safe for threads, so its part runs under the cloud's lock.
+
+    What takes long (copies, boots) is on lines (lines.py), so a request holds the lock for milliseconds.
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._endpoint = f"{cloud.prefix}.1:{PORT}"
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self.after_change: Callable[[], None] = lambda: None
+        self.status: Callable[[], dict[str, Any]] = dict
+        self.end = threading.Event()  # set by an operator's request to shut down
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if refused := admission.refusal(environ, self._endpoint):
+            start_response(*refused[:2])
+            return [refused[2]]
+        if objects.is_upload(environ) and self._cloud.faults.take(environ["REQUEST_METHOD"], "cut_upload"):
+            objects.cut_short(environ)
+            hang_up(environ)
+        body = wire.read_body(environ)
+        if environ["PATH_INFO"].startswith("/_localcloud/"):
+            status, headers, content = self._operate(environ, body)
+        else:
+            status, headers, content = self._call(environ, body)
+        if wire.service(environ) == "s3" and self._cloud.faults.take(environ["REQUEST_METHOD"], "cut_download"):
+            content = broken_off(environ, content)
+        start_response(status, headers)
+        return [content] if isinstance(content, bytes) else content
+
+    def _call(self, environ: dict[str, Any], body: bytes) -> Reply:
+        call = wire.identify(environ, body)
+        faults = self._cloud.faults
+        if fault := faults.take(call.action, "delay"):
+            time.sleep(fault.seconds)
+        if faults.take(call.action, "throttle"):
+            return wire.throttled(call)
+        if faults.take(call.action, "error500"):
+            return wire.error(call, "InternalError", "An internal error has occurred", 500)
+        if call.service == "s3":
+            objects.untyped(environ)
+            if refused := objects.refusal(environ, body):
+                return wire.error(call, *refused)
+        with self._cloud.lock:
+            reply = self._moto_reply(call, environ)
+            if len(body) > 1 << 20:
+                gc.collect(1)  # moto's request is a cycle, which would keep its copy of the body for minutes
+            if not call.reads:
+                self.after_change()
+                self._cloud.store.save()
+        if faults.take(call.action, "lost_reply"):
+            hang_up(environ)
+        return reply
+
+    def _moto_reply(self, call: wire.Call, environ: dict[str, Any]) -> Reply:
+        told: list[Any] = []
+
+        def start(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
+            told[:] = [status, headers]
+
+        try:
+            chunks = self._moto(environ, start)
+            # An object is sent from its file when the lock is free again (bodies.py); all else is there at once.
+            content = chunks if call.service == "s3" and call.reads else b"".join(chunks)
+        except (NotImplementedError, OperationNotFoundError) as error:
+            # moto answers these with an HTML page, which no SDK can parse
+            if isinstance(error, OperationNotFoundError):
+                return wire.error(
+                    call, "InvalidAction", f"The action {call.action} is not valid for this service.", 400
+                )
+            return wire.error(call, "UnsupportedOperation", f"The local cloud has no {call.action}: {error}", 400)
+        except Exception as error:
+            print(f"{call.service} {call.action}: {traceback.format_exc()}", file=sys.stderr, flush=True)
+            return wire.error(call, "InternalError", f"{type(error).__name__}: {error}", 500)
+        return told[0], told[1], content
+
+    def _operate(self, environ: dict[str, Any], body: bytes) -> Reply:
+        """What is not AWS: status, faults, shutdown. For `python -m localcloud` and tests (admission.py)."""
+        what = (environ["REQUEST_METHOD"], environ["PATH_INFO"].removeprefix("/_localcloud/"))
+        faults = self._cloud.faults
+        if what == ("GET", "status"):
+            with self._cloud.lock:
+                return answer(self.status())
+        if what == ("GET", "faults"):
+            return answer({"faults": faults.listed()})
+        if what == ("POST", "faults"):
+            try:
+                faults.add(json.loads(body))
+            except (ValueError, TypeError) as error:
+                return answer({"error": str(error)}, "400 Bad Request")
+            return answer({"faults": faults.listed()})
+        if what == ("DELETE", "faults"):
+            faults.clear()
+            return answer({"faults": []})
+        if what == ("POST", "shutdown"):
+            self.end.set()
+            return answer({"ending": True})
+        return answer({"error": "no such thing"}, "404 Not Found")
+
+
+def hang_up(environ: dict[str, Any]) -> NoReturn:
+    """Close the connection without an answer, as a fault asked for."""
+    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    raise ConnectionAbortedError("a broken connection was asked for")  # werkzeug: the client has gone
+
+
+def broken_off(environ: dict[str, Any], content: bytes | Iterable[bytes]) -> Iterator[bytes]:
+    """Half of a body, and then no connection."""
+    whole = content if isinstance(content, bytes) else b"".join(content)
+    yield whole[: len(whole) // 2]
+    hang_up(environ)
+
+
+def answer(value: dict[str, Any], status: str = "200 OK") -> Reply:
+    content = json.dumps(value, default=str).encode()
+    return status, [("Content-Type", "application/json"), ("Content-Length", str(len(content)))], content

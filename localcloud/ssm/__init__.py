@@ -1,0 +1,1 @@
+"""Systems Manager: parameters, Run Command and its agents."""

@@ -1,0 +1,5 @@
+"""The local cloud in memory, as fixtures."""
+
+from __future__ import annotations
+
+from tests.support.cloud_fixtures import cloud, town  # noqa: F401 - fixtures

@@ -1,0 +1,199 @@
+"""Rows on a server elsewhere, under a restore that is killed after any call: everybody writes again, and to what counts.
+
+The machines are in memory, and so is the server, which keeps the rows of both; each does what the script for rows would do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from goldenami.database import freeze as pausing
+from goldenami.database import restore as database
+from goldenami.errors import GateError
+from goldenami.recipe.recipe import Recipe
+from tests.e2e.cases import few
+from tests.integration.database.test_volume import (
+    RESTORED,
+    Driver,
+    Harbour,
+    Machine,
+    Quay,
+    Told,
+    Writer,
+    ended,
+    hurried,
+    restore,
+    saved,
+)
+from tests.integration.promote.test_promote import pytestmark as promotions
+from tests.support.cloud_server import client, eventually
+from tests.support.recipes import RDS, recipe
+
+pytestmark = promotions
+
+SERVER = "server"
+
+
+class Tenant(Machine):
+    """A machine whose rows are on a server that it shares with others."""
+
+    driver: Landlord
+
+    @property
+    def rows(self) -> list[int]:
+        return self.driver.kept.setdefault(SERVER, [])
+
+    @property
+    def trusted(self) -> bool:
+        return True
+
+    def boot(self) -> None:
+        if self.on and self.id not in self.driver.fenced:
+            self.open()
+
+    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
+        said = stdin.decode()
+        if "action=look\n" in said:
+            told: dict[str, Any] = {"home": "rds", "fenced": "yes" if self.id in self.driver.fenced else ""}
+        elif "action=survey\n" in said:
+            told = {"void": self.driver.void}
+        else:
+            return super().run(argv, stdin, timeout)
+        return 0, f"DATA {json.dumps(told)}\n".encode(), b""
+
+    def vault(self, action: str, script: str) -> str:
+        found = self.place(script)
+        if action == "restore":  # at once in the place of what was there, with a mark that it does not count yet
+            body = client(self.driver.endpoint, "s3").get_object(Bucket=found["bucket"], Key=f"{found['prefix']}/dump")
+            super().vault(action, script)
+            self.driver.incoming.clear()
+            self.driver.kept[SERVER], self.driver.void = json.loads(body["Body"].read()), found["prefix"]
+        elif action == "adopt" and not self.driver.void:
+            return "" if self.arrived == found["prefix"] else "there is no restored database to adopt"
+        elif action == "adopt":
+            self.driver.void, self.arrived = "", found["prefix"]
+        else:
+            return super().vault(action, script)
+        return ""
+
+
+class Landlord(Driver):
+    """The one server."""
+
+    void = ""
+
+    def machine(self, spec: Any) -> Tenant:
+        self.machines.append(Tenant(spec, self))
+        return self.machines[-1]  # type: ignore[return-value]
+
+
+class Street(Harbour):
+    driver_type = Landlord
+
+
+class House(Quay):
+    """A fleet of two whose rows are on a server elsewhere."""
+
+    def wanted(self) -> Recipe:
+        return recipe({**RDS, "fleet.desired": 2})
+
+    def serves(self, ami: str) -> None:
+        """Both serve, with rows that count; nothing is left of a pause."""
+        eventually(lambda: [m.serving for m in self.scene().group.members] == [True, True], 20)
+        self.at_rest(ami, 2)
+        driver: Any = self.driver
+        assert (driver.void, driver.fenced, pausing.find(self.shop())) == ("", set(), None)
+        group = self.scene().group
+        assert (group.desired, group.suspended) == (2, ())
+        assert len(self.standing()) == 2
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One for all tests: each leaves the fleet at rest."""
+    root = tmp_path_factory.mktemp("house")
+    (root / "checkout").mkdir()
+    with hurried():
+        town = Street(root)
+        yield House(town, root / "checkout")
+        town.server.stop()
+
+
+def kept(house: House) -> tuple[str, set[int]]:
+    """A backup of what is there, its rows, and some more since."""
+    with Writer(house) as before:
+        eventually(lambda: len(before.acknowledged) > 3)
+    rows = set(house.driver.kept[SERVER])
+    made = database.save(house.shop(), "", "", own=False, why="")
+    with Writer(house) as later:
+        eventually(lambda: len(later.acknowledged) > 3)
+    return made.id, rows
+
+
+def test_a_restore_stops_everybodys_writes_and_the_group_replaces_nobody(house: House) -> None:
+    (identity, rows), image, before = kept(house), house.running(), house.standing()
+    shop = house.shop()
+    wire = Told(shop.aws)
+    restore(shop, identity)
+    assert wire.calls.count("SendCommand fence") == wire.calls.count("SendCommand open") == 2
+    assert [name for name in RESTORED if name not in wire.calls] == [], "each call that a test kills after is one"
+    house.serves(image)
+    assert set(house.driver.kept[SERVER]) == rows
+    assert house.standing() == before
+
+
+@pytest.mark.parametrize("name", few(RESTORED, "SendCommand restore"))
+def test_a_restore_that_was_killed_is_finished_by_the_same_again(house: House, name: str) -> None:
+    (identity, rows), image = kept(house), house.running()
+    with Writer(house) as writer:
+        ended(house, name, lambda shop: restore(shop, identity))
+        restore(house.shop(), identity)
+        after = len(writer.acknowledged)
+        eventually(lambda: len(writer.acknowledged) > after)
+    house.serves(image)
+    there = set(house.driver.kept[SERVER])
+    assert rows <= there
+    assert set(writer.acknowledged) <= there | saved(house), "what it replaces is in a backup"
+
+
+@pytest.mark.parametrize("name", few(RESTORED[1:-1], "SendCommand restore"))
+def test_a_promotion_after_a_killed_restore_lets_everybody_write_to_what_counts(house: House, name: str) -> None:
+    (identity, rows), image = kept(house), house.image("good")
+    with Writer(house) as writer:
+        ended(house, name, lambda shop: restore(shop, identity))
+        house.promote(image)
+        after = len(writer.acknowledged)
+        eventually(lambda: len(writer.acknowledged) > after)
+    house.serves(image)
+    there = set(house.driver.kept[SERVER])
+    assert rows <= there
+    assert set(writer.acknowledged) <= there | saved(house)
+
+
+@pytest.mark.parametrize("name", few(["SendCommand restore", "SendCommand adopt"], "SendCommand restore"))
+def test_whoever_launches_next_sees_a_restore_through_where_all_have_ended(house: House, name: str) -> None:
+    (identity, rows), image = kept(house), house.running()
+    ended(house, name, lambda shop: restore(shop, identity))
+    gone = house.standing()
+    house.town.ec2.terminate_instances(InstanceIds=gone)
+    eventually(lambda: not set(gone) & set(house.standing()))
+    house.driver.fenced.clear()
+    pausing.settle(house.shop())
+    eventually(lambda: [m.serving for m in house.scene().group.members] == [True, True], 20)
+    restore(house.shop(), identity)
+    house.serves(image)
+    assert rows <= set(house.driver.kept[SERVER])
+
+
+def test_a_restore_that_differs_is_told_and_what_is_there_counts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    (identity, rows), image = kept(house), house.running()
+    monkeypatch.setattr("goldenami.database.transfer.differences", lambda *_: ["extension postgis is missing"])
+    with pytest.raises(GateError, match="extension postgis is missing") as caught:
+        restore(house.shop(), identity)
+    assert caught.value.state == f"The rows of {identity} are in their place all the same, and serve."
+    house.serves(image)
+    assert set(house.driver.kept[SERVER]) == rows

@@ -1,0 +1,247 @@
+"""Rows on the root disk of the one instance, under a promotion that is killed after any call, and instances that end on the way.
+
+The machines are in memory: each keeps its rows with itself, and does what the script for rows would do there, through the
+bucket. The same on real machines is in tests/e2e.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from goldenami.aws import auto_scaling as groups
+from goldenami.database import recovery as settling
+from goldenami.database import restore as database
+from goldenami.database import transfer as carrying
+from goldenami.database.switchover_model import ALONE, Move
+from goldenami.errors import GateError
+from goldenami.recipe.recipe import Recipe
+from tests.e2e.cases import few
+from tests.integration.database.test_volume import (
+    RESTORED,  # fmt: skip
+    Driver,  # fmt: skip
+    Harbour,  # fmt: skip
+    Machine,  # fmt: skip
+    Quay,  # fmt: skip
+    Told,  # fmt: skip
+    Writer,  # fmt: skip
+    back,  # fmt: skip
+    end,  # fmt: skip
+    ended,  # fmt: skip
+    hurried,  # fmt: skip
+    killed,  # fmt: skip
+    restore,  # fmt: skip
+    saved,  # fmt: skip
+)
+from tests.integration.promote.test_promote import pytestmark as promotions
+from tests.support.cloud_server import eventually
+from tests.support.recipes import recipe
+
+pytestmark = promotions
+
+
+class Keeper(Machine):
+    """A machine that keeps its rows itself."""
+
+    driver: Shelf
+
+    @property
+    def trusted(self) -> bool:
+        return bool(self.rows)
+
+    def boot(self) -> None:
+        if self.on and self.id not in self.driver.fenced:
+            self.open()
+
+    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
+        if b"action=look\n" not in stdin:
+            return super().run(argv, stdin, timeout)
+        self.driver.asked.append(f"look {self.id}")
+        told = {"answers": True, "rows": len(self.rows), "bytes": 1, "major": self.major, "databases": 1}
+        told |= {"fenced": "", "home": "instance"}
+        return 0, f"DATA {json.dumps(told)}\n".encode(), b""
+
+    def vault(self, action: str, script: str) -> str:
+        if action == "restore" and "refuses" in self.serves:
+            return "no space left on device"
+        return super().vault(action, script)
+
+
+class Shelf(Driver):
+    """The rows of each machine are its own."""
+
+    def machine(self, spec: Any) -> Keeper:
+        self.machines.append(Keeper(spec, self))
+        return self.machines[-1]  # type: ignore[return-value]
+
+
+class Wharf(Harbour):
+    driver_type = Shelf
+
+
+class Pier(Quay):
+    """A fleet of one that keeps its rows itself."""
+
+    def wanted(self) -> Recipe:
+        return recipe()
+
+    def serves(self, ami: str) -> None:
+        """One instance of this image serves; nothing is left of a handover, and nobody else runs."""
+        eventually(lambda: [m.serving for m in self.scene().group.members] == [True], 20)
+        self.at_rest(ami)
+        assert carrying.find(self.shop()) is None
+        group = self.scene().group
+        assert (group.min, group.max, group.desired, set(group.suspended)) == (1, 1, 1, set(ALONE))
+        assert self.standing() == [self.machine().id]
+
+
+class Clerk(Writer):
+    """At the end each row that was acknowledged is on the one instance, once; but those that a disk has taken with it."""
+
+    def check(self, lost: Sequence[int] = ()) -> None:
+        kept = Counter(self.quay.machine().rows)
+        assert self.acknowledged
+        assert [number for number in self.acknowledged if kept[number] != 1 and number not in lost] == []
+
+
+@pytest.fixture(scope="module")
+def pier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pier]:
+    """One for all tests: each leaves the fleet at rest."""
+    root = tmp_path_factory.mktemp("pier")
+    (root / "checkout").mkdir()
+    with hurried():
+        town = Wharf(root)
+        yield Pier(town, root / "checkout")
+        town.server.stop()
+
+
+CALLS = (
+    *("PutParameter launching", "RunInstances", "SuspendProcesses", "PutParameter moving", "SendCommand fence"),
+    *("SendCommand backup", "SendCommand restore", "SendCommand adopt", "SendCommand open", "PutParameter opened"),
+    *("AttachInstances", "DetachInstances", "ResumeProcesses", "TerminateInstances", "DeleteParameter handover"),
+)
+
+
+@pytest.mark.parametrize("name", few(CALLS, "SendCommand adopt"))
+def test_killed_after_any_call_the_next_promotion_finishes_it(pier: Pier, name: str) -> None:
+    image = pier.image("good")
+    with Clerk(pier) as clerk:
+        killed(pier, image, name)
+        pier.promote(image)
+    pier.serves(image)
+    clerk.check()
+
+
+@pytest.mark.parametrize("name", few(CALLS[3:14], "PutParameter opened"))
+def test_killed_after_any_call_a_rollback_takes_it_back(pier: Pier, name: str) -> None:
+    before, image = pier.running(), pier.image("good")
+    with Clerk(pier) as clerk:
+        killed(pier, image, name)
+        assert back(pier) == before
+    pier.serves(before)
+    clerk.check()
+
+
+@pytest.mark.parametrize("ill", few(["sick", "mute", "late", "refuses"]))
+def test_a_bad_image_costs_no_row(pier: Pier, ill: str) -> None:
+    before, bad = pier.running(), pier.image(f"bad {ill}")
+    with Clerk(pier) as clerk, pytest.raises(GateError) as caught:
+        pier.promote(bad, watch=4)
+    assert "The instance before it serves, with every row" in str(caught.value.state)
+    pier.serves(before)
+    clerk.check()
+
+
+def test_an_instance_that_was_ill_for_a_while_is_as_good_as_before(pier: Pier) -> None:
+    before, machine = pier.running(), pier.machine()
+    machine.sick = True
+    eventually(lambda: [m.target for m in pier.scene().group.members] == ["unhealthy"], 20)
+    time.sleep(1)  # the group looks at all its members meanwhile
+    machine.sick = False
+    pier.serves(before)
+    assert pier.machine() is machine
+
+
+BEFORE = tuple(name for name in RESTORED if name not in ("SuspendProcesses", "ResumeProcesses"))
+
+
+def test_a_restore_is_over_when_it_serves_again(pier: Pier) -> None:
+    made, before, shop = database.save(pier.shop(), "", "", own=False, why=""), pier.running(), pier.shop()
+    wire = Told(shop.aws)
+    restore(shop, made.id)
+    assert [m.serving for m in pier.scene().group.members] == [True], "also to its balancer"
+    assert [name for name in RESTORED if name in wire.calls] == list(BEFORE), "it need not keep the group from anything"
+    pier.serves(before)
+
+
+@pytest.mark.parametrize("name", few(BEFORE, "PutParameter arriving"))
+def test_a_restore_that_was_killed_is_finished_by_the_same_again(pier: Pier, name: str) -> None:
+    before = pier.running()
+    with Clerk(pier) as clerk:
+        eventually(lambda: len(clerk.acknowledged) > 3)
+    made = database.save(pier.shop(), "", "", own=False, why="")
+    with Clerk(pier) as later:
+        ended(pier, name, lambda shop: restore(shop, made.id))
+        restore(pier.shop(), made.id)
+    pier.serves(before)
+    clerk.check()
+    assert set(later.acknowledged) <= set(pier.machine().rows) | saved(pier)
+
+
+@pytest.mark.parametrize("name", few(CALLS[3:13], "AttachInstances"))
+def test_the_new_instance_may_end_and_the_old_one_serves_again(pier: Pier, name: str) -> None:
+    image = pier.image("good")
+    with Clerk(pier) as clerk:
+        killed(pier, image, name)
+        handover = carrying.find(pier.shop())
+        assert handover is not None
+        end(pier, handover.target)
+        # Its disk has taken with it what was written after the handover, which is what such a disk does; nothing else.
+        lost = list(pier.driver.kept.get(handover.target, ()) if handover.done else ())
+        lost = [number for number in lost if number not in pier.driver.kept[handover.source]]
+        pier.promote(image)
+    pier.serves(image)
+    clerk.check(lost)
+
+
+@pytest.mark.parametrize("name", few(CALLS[6:10], "SendCommand restore"))
+def test_the_old_instance_may_end_once_its_rows_are_saved(pier: Pier, name: str) -> None:
+    image, old = pier.image("good"), pier.machine().id
+    with Clerk(pier) as clerk:
+        killed(pier, image, name)
+        end(pier, old)
+        pier.promote(image)
+    pier.serves(image)
+    clerk.check()
+
+
+def test_the_group_replaces_an_old_instance_that_ended_before_its_rows_left_a_server(pier: Pier) -> None:
+    image, old, shop = pier.image("good"), pier.machine().id, pier.shop()
+    killed(pier, image, "SendCommand fence")
+    handover = carrying.find(shop)
+    assert handover is not None
+    # As a migration from a server writes it down: its group replaces instances by itself.
+    carrying.note(shop, replace(handover, move=Move("instance", "rds"), suspended=()))
+    end(pier, old)
+    settling.settle(shop)
+    eventually(lambda: [m.id != old and m.serving for m in pier.scene().group.members] == [True], 20)
+    assert carrying.find(shop) is None
+    assert pier.standing() == [pier.machine().id]
+    groups.suspend(shop.aws, shop.names.group, ALONE)
+
+
+def test_rows_that_were_not_saved_when_their_disk_ended_are_not_passed_over(pier: Pier) -> None:
+    image, old = pier.image("good"), pier.machine().id
+    with Clerk(pier):
+        killed(pier, image, "SendCommand fence")
+    end(pier, old)
+    with pytest.raises(GateError, match="has ended, and its disk with every row: their backup was not finished"):
+        pier.promote(image)
+    assert carrying.find(pier.shop()) is None
+    assert pier.standing() == []

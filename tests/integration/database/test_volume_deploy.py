@@ -1,0 +1,100 @@
+"""Deployments without a group, with the rows on a volume: it goes from the one instance to the next, also after a kill."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from goldenami.aws import ebs as volumes
+from goldenami.context import Shop
+from goldenami.database import transfer as carrying
+from goldenami.errors import GateError
+from goldenami.images import catalog as choosing
+from goldenami.promote import deploy
+from goldenami.promote import report as deploy_telling
+from tests.e2e.cases import few
+from tests.integration.database.test_volume import (
+    Quay,
+    Told,
+    Writer,
+    quay,  # noqa: F401 - a fixture
+)
+from tests.integration.promote.test_promote import Killed
+from tests.integration.promote.test_promote import pytestmark as promotions
+from tests.support.cloud_server import eventually
+
+pytestmark = promotions
+
+
+@pytest.fixture(scope="module")
+def berth(quay: Quay) -> Quay:  # noqa: F811
+    """The same after somebody has taken its group away: nobody has the volume, until one instance is deployed."""
+    quay.town.autoscaling.delete_auto_scaling_group(AutoScalingGroupName="guestbook-asg", ForceDelete=True)
+    eventually(lambda: not quay.town.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"], 20)
+    eventually(lambda: not running(quay), 20)
+    run(quay, quay.good)
+    at_rest(quay, quay.good)
+    return quay
+
+
+def run(quay: Quay, ami: str, shop: Shop | None = None) -> None:  # noqa: F811
+    deploy.deploy(shop or quay.shop(), choosing.Options(ami=ami))
+
+
+def running(quay: Quay) -> dict[str, str]:  # noqa: F811
+    """The image of each of the service's instances that is not on its way out."""
+    ours: Any = [{"Name": "tag:goldenami:fleet", "Values": ["guestbook"]}]
+    found = quay.town.ec2.describe_instances(Filters=ours)["Reservations"]
+    there = [i for r in found for i in r["Instances"] if i["State"]["Name"] not in ("terminated", "shutting-down")]
+    return {i["InstanceId"]: i["ImageId"] for i in there}
+
+
+def at_rest(quay: Quay, ami: str) -> None:  # noqa: F811
+    """One instance of this image has the volume, and nothing is left of a handover."""
+    ((only, image),) = running(quay).items()
+    assert image == ami
+    (found,) = volumes.find(quay.shop().aws, "guestbook")
+    assert (found.instance, found.attachment) == (only, "attached")
+    assert quay.driver.of(only)[-1].mounted == {found.id}
+    assert carrying.find(quay.shop()) is None
+
+
+@pytest.mark.parametrize("name", few(["DetachVolume", "AttachVolume", "SendCommand open"]))
+def test_killed_after_any_call_the_next_deployment_finishes_it(berth: Quay, name: str) -> None:
+    image, shop = berth.image("good"), berth.shop()
+    wire = Told(shop.aws)
+    wire.end_after(name, 1)
+    with Writer(berth) as writer:
+        with pytest.raises(Killed):
+            run(berth, image, shop)
+        assert wire.calls[-1] == name
+        run(berth, image)
+    writer.check()
+    at_rest(berth, image)
+
+
+def test_a_plan_looks_at_the_rows_and_touches_none(berth: Quay) -> None:
+    image, shop, asked = berth.image("good"), berth.shop(), len(berth.driver.asked)
+    wire = Told(shop.aws)
+    found = deploy.look(shop, choosing.Options(ami=image))
+    text = deploy_telling.page(shop, found, as_json=False)
+    ((only, _),) = running(berth).items()
+    assert f"stop writes on {only}; bring the volume to the new one" in text
+    assert found.refusals == ()
+    berth.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
+    (reason,) = deploy.look(shop, choosing.Options(ami=image)).refusals
+    assert "is PostgreSQL 15's and the image has 16" in reason
+    assert {told.split()[0] for told in berth.driver.asked[asked:]} == {"look"}
+    assert wire.calls == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ill", ["sick", "refuses"])
+def test_a_bad_image_costs_no_row(berth: Quay, ill: str) -> None:
+    ((only, before),) = running(berth).items()
+    with Writer(berth) as writer, pytest.raises(GateError, match="was not well"):
+        run(berth, berth.image(f"bad {ill}"))
+    writer.check()
+    at_rest(berth, before)
+    assert list(running(berth)) == [only]

@@ -1,0 +1,39 @@
+"""Trimming the launch template against the embedded cloud: the claim is taken, the versions go, and the images with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from goldenami.images import prune
+from goldenami.images import template_versions as trim
+from goldenami.state import lock as claims
+from tests.integration.images.test_prune import NAME, bake, shop_of
+
+
+def version(cloud: Any, ami: str, *, first: bool = False) -> None:
+    told = [{"Key": "goldenami:ami", "Value": ami}]
+    data = {"ImageId": ami, "TagSpecifications": [{"ResourceType": "instance", "Tags": told}]}
+    make = cloud.ec2.create_launch_template if first else cloud.ec2.create_launch_template_version
+    make(LaunchTemplateName=f"{NAME}-template", LaunchTemplateData=data)
+
+
+def test_versions_of_no_use_go_and_no_longer_hold_their_images(cloud: Any, tmp_path: Path) -> None:
+    amis = [bake(cloud, f"v1.{n}") for n in range(3)]
+    for number, ami in enumerate(amis):
+        version(cloud, ami, first=number == 0)
+    cloud.ec2.modify_launch_template(LaunchTemplateName=f"{NAME}-template", DefaultVersion="3")
+    for ami in (amis[1], amis[2]):
+        cloud.ssm.put_parameter(Name=f"/goldenami/{NAME}/production", Value=ami, Type="String", Overwrite=True)
+    shop = shop_of(cloud, tmp_path)
+    assert {v.image.id: v.reason for v in prune.prune(shop, plan_only=True).verdicts}[amis[0]] == (
+        f"launch template {NAME}-template version 1"
+    )
+    with claims.held(shop, "somebody-s", "promote"):
+        held = trim.trim(shop)
+    assert "promote" in held.busy
+    planned = trim.trim(shop, plan_only=True)
+    assert [judged.version.number for judged in planned.removable] == [1]
+    trim.trim(shop)
+    assert [judged.version.number for judged in trim.trim(shop).versions] == [2, 3]
+    assert {v.image.id: v.action for v in prune.prune(shop).verdicts}[amis[0]] == "deprecate"

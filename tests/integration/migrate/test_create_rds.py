@@ -1,0 +1,68 @@
+"""The server that a migration makes: on the wire of a whole cloud, with a real PostgreSQL behind it, once however often."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldenami.aws import firewalls
+from goldenami.aws.session import Connection
+from goldenami.context import Shop
+from goldenami.database import rds as server
+from goldenami.errors import GateError
+from goldenami.infra import network as ground
+from goldenami.tools.clock import SystemClock
+from goldenami.tools.progress import Progress
+from localcloud.rds import postgres
+from tests.support.cloud_server import client, eventually
+from tests.support.recipes import RDS, recipe
+
+pytestmark = pytest.mark.skipif(postgres.obstacle() is not None, reason=str(postgres.obstacle()))
+PASSWORD = "/guestbook/production/db/password"
+
+
+@pytest.fixture
+def shop(cloud: Any, tmp_path: Path) -> Shop:
+    found, clock = recipe(RDS | {"targets.local.ssh_cidrs": ["127.0.0.1/32"]}), SystemClock()
+    aws = Connection("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
+    aws.client("ssm").put_parameter(Name=PASSWORD, Value="secret-word", Type="SecureString")
+    return Shop(tmp_path, found, found.target("local"), aws, clock, Progress(clock, io.StringIO()))
+
+
+def test_a_server_is_made_once_and_lets_in_the_fleet_alone(shop: Shop) -> None:
+    place = ground.find(shop)
+    web, _ = ground.ensure_firewalls(shop, place)
+    endpoint = server.ensure(shop)
+    assert server.ensure(shop) == endpoint
+    rds = client(str(shop.aws.endpoint_url), "rds")
+    (made,) = rds.describe_db_instances()["DBInstances"]
+    assert f"{made['Endpoint']['Address']}:{made['Endpoint']['Port']}" == endpoint
+    assert (made["DBInstanceIdentifier"], made["DBName"], made["MasterUsername"]) == ("guestbook-data",) + (
+        "guestbook",
+    ) * 2
+    assert (made["StorageEncrypted"], made["PubliclyAccessible"], made["DeletionProtection"]) == (True, False, True)
+    assert made["BackupRetentionPeriod"] == 7
+    assert {"Key": "goldenami:fleet", "Value": "guestbook"} in made["TagList"]
+    assert len(made["DBSubnetGroup"]["Subnets"]) == 2
+    security = firewalls.find(shop.aws, "guestbook-data", place.vpc)
+    assert [g["VpcSecurityGroupId"] for g in made["VpcSecurityGroups"]] == [security]
+    ec2 = shop.aws.client("ec2")
+    (rule,) = ec2.describe_security_groups(GroupIds=[str(security)])["SecurityGroups"][0]["IpPermissions"]
+    assert (rule["FromPort"], rule["ToPort"], rule["IpRanges"]) == (5432, 5432, [])
+    assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [web]
+
+    # A fleet that is taken down leaves it, and lets nobody in meanwhile; one that is made again comes in again.
+    ground.ensure_data_firewall(shop, place.vpc, shut=True)
+    assert not ec2.describe_security_groups(GroupIds=[str(security)])["SecurityGroups"][0]["IpPermissions"]
+    ground.ensure_firewalls(shop, place)
+    assert ec2.describe_security_groups(GroupIds=[str(security)])["SecurityGroups"][0]["IpPermissions"]
+
+    rds.modify_db_instance(DBInstanceIdentifier="guestbook-data", PubliclyAccessible=True, ApplyImmediately=True)
+    with pytest.raises(GateError, match="guestbook-data is public"):
+        server.ensure(shop)
+    rds.modify_db_instance(DBInstanceIdentifier="guestbook-data", DeletionProtection=False, ApplyImmediately=True)
+    rds.delete_db_instance(DBInstanceIdentifier="guestbook-data", SkipFinalSnapshot=True)
+    eventually(lambda: not rds.describe_db_instances()["DBInstances"], 30)

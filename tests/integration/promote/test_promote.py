@@ -1,0 +1,304 @@
+"""Whole promotions against the local cloud in this process: what a kill after any call leaves, and what comes of it.
+
+The machines are web servers in memory, and everything hurries; the same on real machines is in tests/e2e.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldenami.aws import load_balancers as balancers
+from goldenami.aws.session import Connection
+from goldenami.context import Shop
+from goldenami.errors import GateError
+from goldenami.fleet import create as fleet
+from goldenami.images import catalog as choosing
+from goldenami.infra import describe as scenery
+from goldenami.promote import promote, rollback
+from goldenami.promote.rollback_plan import disagreements
+from goldenami.recipe.recipe import Recipe
+from goldenami.rollout import instance_refresh as roll
+from goldenami.rollout import monitor as watching
+from goldenami.state import lock as claims
+from goldenami.tools import host as processes
+from goldenami.tools.clock import SystemClock
+from goldenami.tools.progress import Progress
+from localcloud.elbv2.targets import Targets
+from localcloud.storage import disks
+from tests.support.cloud_fleet import Town, Visitors
+from tests.support.cloud_server import eventually
+from tests.support.memory_machines import grow
+from tests.support.recipes import RDS, recipe
+
+pytestmark = [
+    pytest.mark.fleet,
+    pytest.mark.skipif(
+        not (shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")), reason="needs HAProxy"
+    ),
+]
+
+SERVICES = ("autoscaling", "cloudwatch", "ec2", "elbv2", "iam", "service-quotas", "ssm", "sts")
+LOOKS = ("Describe", "Get", "List", "SendCommand")  # a command looks into the service's journal
+STEPS = (10, 50, 100)
+
+
+class Killed(BaseException):
+    """Nothing of the process goes on after this, whatever its `finally` would do."""
+
+
+class Wire:
+    """The calls of a connection that change something, and an end after one of them."""
+
+    def __init__(self, aws: Connection) -> None:
+        self.calls: list[str] = []
+        self._end: tuple[str, int] | None = None
+        self._dead = False
+        for service in SERVICES:
+            events = aws.client(service).meta.events  # type: ignore[call-overload]
+            events.register("before-call", self._before)
+            events.register("after-call", self._after)
+
+    def end_after(self, name: str, number: int) -> None:
+        """End everything with the reply to the call of this name that comes as number so and so."""
+        self._end = (name, number)
+
+    def _before(self, **_: Any) -> None:
+        if self._dead:
+            raise Killed
+
+    def _after(self, model: Any, **_: Any) -> None:
+        if model.name.startswith(LOOKS):
+            return
+        self.calls.append(model.name)
+        if self._end is not None and (model.name, self.calls.count(model.name)) == self._end:
+            self._dead = True
+            raise Killed
+
+
+class Yard:
+    """A fleet in a town, and everything around its shop."""
+
+    def __init__(self, town: Any, root: Path) -> None:
+        self.town, self.root, self.number = town, root, 0
+        self.good = self.image("v0")
+        made = fleet.create(self.shop(), self.good)
+        town.address = made.address.removeprefix("http://")
+
+    def recipe(self, traffic: tuple[int, ...] = ()) -> Recipe:
+        """The repository's, hurried beyond what it may say."""
+        found = recipe(RDS)
+        # Without Run Command: a machine in memory runs what it is told on this one.
+        quick = {"warmup": 1, "health_check_grace_period": 4, "deregistration_delay": 1, "run_command": False}
+        watched = {"watch_seconds": 1, "canary": 34, "traffic": traffic}
+        return found.model_copy(
+            update={
+                "fleet": found.fleet.model_copy(update=quick),
+                "promote": found.promote.model_copy(update=watched),
+            }
+        )
+
+    def shop(self, traffic: tuple[int, ...] = ()) -> Shop:
+        """A shop with a connection of its own, as another process would have."""
+        found, clock = self.recipe(traffic), SystemClock()
+        aws = Connection("ap-northeast-2", endpoint_url=self.town.server.endpoint, keys=("test", "test"))
+        return Shop(self.root, found, found.target("local"), aws, clock, Progress(clock, io.StringIO()))
+
+    def image(self, serves: str) -> str:
+        """A verified golden AMI of machines that serve this."""
+        self.number += 1
+        name = f"guestbook-golden-v1.{self.number}"
+        ami: str = self.town.bake(serves, name)
+        tags = {"Name": name, "Version": f"1.{self.number}.0", "goldenami:image": "guestbook"}
+        tags |= {"goldenami:layer": "app", "goldenami:verified": "2026-01-01T00:00:00Z"}
+        self.town.ec2.create_tags(Resources=[ami], Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
+        return ami
+
+    def promote(self, ami: str, shop: Shop | None = None, **more: Any) -> promote.Result:
+        return promote.promote(shop or self.shop(), choosing.Options(ami=ami, **more))
+
+    def at_rest(self, ami: str, size: int = 1) -> None:
+        """All parts name this image, all instances run it and serve, and nothing stands beside them."""
+        shop = self.shop()
+        scene = scenery.read(shop)
+        assert scene.pointer is not None
+        assert scene.group is not None
+        assert scene.pointer.ami == ami
+        assert [m.image for m in scene.group.members if m.serving] == [ami] * size
+        assert list(disagreements(scene)) == []
+        assert (scene.trial, scene.active) == (None, None)
+        balancer = balancers.get(shop.aws, shop.names.balancer)
+        assert balancer is not None
+        assert list(balancers.shares(shop.aws, balancer.arn).values()) == [1]
+        assert claims.holder(shop) is None
+
+    def scene(self) -> Any:
+        return scenery.read(self.shop())
+
+    def running(self) -> str:
+        """The image of all instances."""
+        (ami,) = {member.image for member in self.scene().group.members}
+        return str(ami)
+
+    def versions(self) -> list[str]:
+        """The AMI of each version of the launch template."""
+        found = self.scene().template.versions
+        return [found[number].image for number in sorted(found)]
+
+    def refreshes(self) -> int:
+        """How many instance refreshes there were; AWS tells of the last twenty."""
+        pages = self.town.autoscaling.describe_instance_refreshes(AutoScalingGroupName="guestbook-asg", MaxRecords=100)
+        return len(pages["InstanceRefreshes"])
+
+    def resize(self, size: int) -> None:
+        """Set the group's size, and wait until it serves with it."""
+        self.town.autoscaling.set_desired_capacity(AutoScalingGroupName="guestbook-asg", DesiredCapacity=size)
+        eventually(lambda: [m.serving for m in self.scene().group.members] == [True] * size, 20)
+
+    def forget_trial_targets(self) -> None:
+        """As before the first promotion that shifted the traffic."""
+        shop = self.shop()
+        balancers.delete_target_group(shop.aws, shop.clock, shop.names.trial_targets)
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    """One for all tests: each leaves the fleet at rest."""
+    due = Targets.due
+
+    def hurried(self: Targets, group: Any, target_id: str, now: float) -> bool:
+        """The API takes no interval of less than 5 s."""
+        found, probed = due(self, group, target_id, now), self._probed[(group.arn, target_id)]
+        probed.next_at = min(probed.next_at, now + 0.2)
+        return found
+
+    root = tmp_path_factory.mktemp("yard")
+    (root / "checkout").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disks, "grow", grow)
+        patch.setattr("localcloud.core.periodic.SECONDS", 0.05)
+        patch.setenv("GOLDENAMI_REFRESH_PATIENCE", "2")
+        patch.setattr(Targets, "due", hurried)
+        patch.setattr(watching, "LOOK", 0.2)
+        patch.setattr(watching, "TICK", 0.1)
+        patch.setattr(roll, "hold", lambda wanted: 30.0)  # its margin is meant for real times
+        patch.setattr(processes, "alive", lambda process: False)  # a killed one is this one
+        town = Town(root)
+        yield Yard(town, root / "checkout")
+        town.server.stop()
+
+
+def killed(yard: Yard, ami: str, traffic: tuple[int, ...], number: int, name: str) -> None:
+    """A promotion that ends with the reply to a call, the first of this name or a later one of them."""
+    shop = yard.shop(traffic)
+    wire = Wire(shop.aws)
+    wire.end_after(name, number)
+    with pytest.raises(Killed):
+        yard.promote(ami, shop)
+    assert wire.calls[-1] == name
+
+
+@pytest.mark.parametrize("traffic", [(), STEPS])
+@pytest.mark.parametrize("size", [3, 1])
+def test_a_good_image_costs_no_request(yard: Yard, size: int, traffic: tuple[int, ...]) -> None:
+    yard.resize(size)
+    image, versions, refreshes, shop = yard.image("good"), yard.versions(), yard.refreshes(), yard.shop(traffic)
+    wire = Wire(shop.aws)
+    with Visitors(yard.town.address, rate=40) as visitors:
+        result = yard.promote(image, shop)
+    assert visitors.failures == []
+    assert len(visitors.served) > 20
+    yard.at_rest(image, size)
+    assert yard.versions() == [*versions, image]
+    assert yard.refreshes() == refreshes + 1
+    assert len(wire.calls) <= (22 if traffic else 8), wire.calls
+    assert result.run is not None
+    kinds = [event.kind for event in result.timeline.events]
+    assert kinds.count("canary") == kinds.count("shifted") == kinds.count("terminated") == 1
+    assert yard.promote(image).run is None, "promoted twice, it is there already"
+    assert yard.versions() == [*versions, image]
+
+
+BAD = {"sick": 0, "mute": 0, "fickle": 40}
+
+
+@pytest.mark.parametrize("traffic", [(), STEPS])
+@pytest.mark.parametrize("ill", BAD)
+def test_a_bad_image_is_taken_back(yard: Yard, ill: str, traffic: tuple[int, ...]) -> None:
+    yard.resize(1)
+    bad, before = yard.image(f"bad {ill}"), yard.running()
+    default = yard.scene().template.default
+    with Visitors(yard.town.address) as visitors, pytest.raises(GateError, match="was not well") as caught:
+        yard.promote(bad, yard.shop(traffic), watch=4)
+    assert "back on version" in str(caught.value.state)
+    assert len(visitors.failures) <= BAD[ill], visitors.failures
+    yard.at_rest(before)
+    assert yard.scene().template.default == default
+
+
+PLAIN = (
+    *(("PutParameter", 1), ("CreateLaunchTemplateVersion", 1), ("StartInstanceRefresh", 1)),
+    *(("ModifyLaunchTemplate", 1), ("PutParameter", 2), ("LabelParameterVersion", 1), ("CreateTags", 1)),
+    ("DeleteParameter", 1),
+)
+WEIGHED = (
+    *(("CreateTargetGroup", 1), ("ModifyTargetGroupAttributes", 1), ("ModifyListener", 1), ("ModifyListener", 2)),
+    *(("CreateAutoScalingGroup", 1), ("ModifyListener", 3), ("StartInstanceRefresh", 1), ("ModifyListener", 4)),
+    *(("UpdateAutoScalingGroup", 1), ("ModifyListener", 5), ("DeleteAutoScalingGroup", 1)),
+)
+KILLS = [*(((), *call) for call in PLAIN), *(((50, 100), *call) for call in WEIGHED)]
+
+
+@pytest.mark.parametrize(("traffic", "name", "number"), KILLS)
+def test_killed_after_any_call_the_next_promotion_finishes_it(
+    yard: Yard, traffic: tuple[int, ...], name: str, number: int
+) -> None:
+    yard.resize(1)
+    if name == "CreateTargetGroup":
+        yard.forget_trial_targets()
+    image, versions, refreshes = yard.image("good"), yard.versions(), yard.refreshes()
+    with Visitors(yard.town.address) as visitors:
+        killed(yard, image, traffic, number, name)
+        yard.promote(image, yard.shop(traffic))
+    assert visitors.failures == []
+    yard.at_rest(image)
+    assert yard.versions() == [*versions, image], "one version"
+    assert yard.refreshes() == refreshes + 1, "one refresh"
+
+
+BACK = [((), "StartInstanceRefresh", 1), ((), "ModifyLaunchTemplate", 1)]
+BACK += [((50, 100), *call) for call in (("CreateAutoScalingGroup", 1), ("ModifyListener", 3))]
+BACK += [((50, 100), *call) for call in (("StartInstanceRefresh", 1), ("ModifyListener", 4))]
+
+
+@pytest.mark.parametrize(("traffic", "name", "number"), BACK)
+def test_killed_after_a_call_a_rollback_takes_it_back(
+    yard: Yard, traffic: tuple[int, ...], name: str, number: int
+) -> None:
+    yard.resize(1)
+    image, before = yard.image("good"), yard.running()
+    with Visitors(yard.town.address) as visitors:
+        killed(yard, image, traffic, number, name)
+        shop, options = yard.shop(), rollback.Options()
+        result = rollback.rollback(shop, rollback.look(shop, options), options)
+    assert visitors.failures == []
+    assert result.image.id == before
+    yard.at_rest(before)
+
+
+def test_another_image_is_promoted_over_a_trial_that_was_left(yard: Yard) -> None:
+    yard.resize(1)
+    left, image = yard.image("good"), yard.image("better")
+    with Visitors(yard.town.address) as visitors:
+        killed(yard, left, (50, 100), 2, "ModifyListener")
+        scene = yard.scene()
+        assert scene.trial is not None
+        assert any("takes 50 % of the requests" in told for told in disagreements(scene))
+        yard.promote(image, yard.shop((50, 100)))
+    assert visitors.failures == []
+    yard.at_rest(image)

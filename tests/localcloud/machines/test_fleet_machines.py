@@ -1,0 +1,125 @@
+"""A group of real machines behind a real balancer: visitors notice nothing while its members are replaced."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.machines import reap
+from localcloud.machines.container import driver as container
+from localcloud.server.app import Server
+from localcloud.state_dir import Folder, default_cache
+from localcloud.storage import base_image as baseimage
+from tests.support.cloud_fleet import PORT, Town, Visitors
+from tests.support.cloud_server import client, eventually
+
+pytestmark = [
+    pytest.mark.fleet,
+    pytest.mark.skipif(container.obstacle() is not None, reason=f"no containers here: {container.obstacle()}"),
+]
+WEB = """#!/bin/sh
+exec systemd-run --quiet --unit=web perl -MIO::Socket::INET -e '
+  $listener = IO::Socket::INET->new(LocalPort => 8080, Listen => 64, ReuseAddr => 1) or die;
+  while ($client = $listener->accept) {
+    while (<$client>) { last if /^\\r?$/ }
+    print $client "HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nVERSION";
+    close $client;
+  }'
+"""
+
+
+class RealTown(Town):
+    """The same, with containers for machines."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = Folder(root / "state")
+        self.folder.prepare()
+        self.base = baseimage.ensure(default_cache(), print)  # type: ignore[assignment]
+        self.start()
+
+    def start(self) -> None:
+        self.server = Server(self.folder, container.ContainerDriver(), self.base)
+        self.server.start()
+        for service in ("ec2", "ssm", "iam", "autoscaling", "elbv2"):
+            setattr(self, service, client(self.server.endpoint, service))
+
+
+@pytest.fixture
+def city(tmp_path: Path) -> Iterator[RealTown]:
+    town = RealTown(tmp_path)
+    yield town
+    town.server.stop()
+    assert reap(town.folder.machines) == []
+
+
+def user_data(version: str) -> str:
+    return base64.b64encode(WEB.replace("VERSION", version).encode()).decode()
+
+
+def profile(town: Town) -> dict[str, str]:
+    allow = {"Effect": "Allow", "Action": "ssm:UpdateInstanceInformation", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    town.iam.create_role(RoleName="web", AssumeRolePolicyDocument="{}")
+    town.iam.put_role_policy(RoleName="web", PolicyName="agent", PolicyDocument=document)
+    town.iam.create_instance_profile(InstanceProfileName="web")
+    town.iam.add_role_to_instance_profile(InstanceProfileName="web", RoleName="web")
+    return {"Name": "web"}
+
+
+def test_real_members_are_replaced_without_a_failed_request(city: RealTown) -> None:
+    arn = city.make_balancer(delay=1)
+    vpc = city.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    web = city.ec2.create_security_group(GroupName="web", Description="web", VpcId=vpc)["GroupId"]
+    city.ec2.authorize_security_group_ingress(
+        GroupId=web, IpProtocol="tcp", FromPort=PORT, ToPort=PORT, CidrIp="0.0.0.0/0"
+    )
+    first = city.template(
+        city.public_ami(), SecurityGroupIds=[web], UserData=user_data("v1"), IamInstanceProfile=profile(city)
+    )
+    city.make_group(first, 2, TargetGroupARNs=[arn], HealthCheckType="ELB", HealthCheckGracePeriod=60)
+    old = city.in_service(2, 60)
+    eventually(lambda: list(city.health(arn).values()) == ["healthy"] * 2, 60)
+    with Visitors(city.address) as visitors:
+        city.autoscaling.terminate_instance_in_auto_scaling_group(
+            InstanceId=old[0], ShouldDecrementDesiredCapacity=False
+        )
+        eventually(lambda: old[0] not in city.members() and len(city.members("InService")) == 2, 60)
+        eventually(lambda: list(city.health(arn).values()) == ["healthy"] * 2, 60)
+        made = city.ec2.create_launch_template_version(
+            LaunchTemplateName="web", SourceVersion="1", LaunchTemplateData={"UserData": user_data("v2")}
+        )["LaunchTemplateVersion"]
+        city.autoscaling.start_instance_refresh(
+            AutoScalingGroupName="web",
+            DesiredConfiguration={"LaunchTemplate": {**first, "Version": str(made["VersionNumber"])}},
+            Preferences={"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200, "InstanceWarmup": 0},
+        )
+
+        def status() -> Any:
+            told = city.autoscaling.describe_instance_refreshes(AutoScalingGroupName="web")
+            return told["InstanceRefreshes"][0]["Status"]
+
+        eventually(lambda: status() == "Successful", 120)
+    assert visitors.failures == []
+    assert (visitors.served[0], visitors.served[-1]) == ("v1", "v2")
+    assert city.get() == (200, "v2")
+
+    (instance, _) = city.members("InService")
+    eventually(lambda: city.ssm.describe_instance_information()["InstanceInformationList"], 30)
+    command = city.ssm.send_command(
+        DocumentName="AWS-RunShellScript",
+        InstanceIds=[instance],
+        Parameters={"commands": ["id -un; systemctl is-active web; echo $AWS_ENDPOINT_URL; exit 3"]},
+    )["Command"]["CommandId"]
+
+    def ended() -> Any:
+        told = city.ssm.get_command_invocation(CommandId=command, InstanceId=instance)
+        return told if told["Status"] not in ("Pending", "InProgress") else None
+
+    told = eventually(ended, 30)
+    assert told["StandardOutputContent"] == "root\nactive\nhttp://169.254.169.250\n"
+    assert (told["Status"], told["ResponseCode"]) == ("Failed", 3)

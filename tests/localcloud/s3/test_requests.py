@@ -1,0 +1,122 @@
+"""S3: what arrives is what was sent, interrupted transfers fail whole, and objects outlive restarts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+from localcloud import control
+from localcloud.s3 import requests as objects
+from tests.support.cloud_server import client
+
+LOCATION = {"LocationConstraint": "ap-northeast-2"}
+
+
+@pytest.fixture
+def s3(cloud: Any) -> Any:
+    cloud.s3.create_bucket(Bucket="backups", CreateBucketConfiguration=LOCATION)
+    return cloud.s3
+
+
+def refused(code: str) -> Any:
+    return pytest.raises(ClientError, match=rf"\({code}\)")
+
+
+def sha256(body: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()
+
+
+def test_checksums_are_compared_and_kept(s3: Any) -> None:
+    s3.put_object(
+        Bucket="backups", Key="a", Body=b"rows", ChecksumSHA256=sha256(b"rows"), ServerSideEncryption="aws:kms"
+    )
+    told = s3.head_object(Bucket="backups", Key="a", ChecksumMode="ENABLED")
+    assert (told["ChecksumSHA256"], told["ServerSideEncryption"]) == (sha256(b"rows"), "aws:kms")
+    with refused("BadDigest"):
+        s3.put_object(Bucket="backups", Key="b", Body=b"row", ChecksumSHA256=sha256(b"rows"))
+    with refused("BadDigest"):
+        s3.put_object(Bucket="backups", Key="b", Body=b"row", ContentMD5=base64.b64encode(bytes(16)).decode())
+    with refused("InvalidDigest"):
+        s3.put_object(Bucket="backups", Key="b", Body=b"row", ContentMD5="short")
+    with refused("404"):
+        s3.head_object(Bucket="backups", Key="b")
+
+
+def test_a_payload_that_differs_from_its_signature_s_is_refused() -> None:
+    environ = {"REQUEST_METHOD": "PUT", "HTTP_X_AMZ_CONTENT_SHA256": hashlib.sha256(b"sent").hexdigest()}
+    assert objects.refusal(environ, b"sent") is None
+    found = objects.refusal(environ, b"arrived")
+    assert found is not None
+    assert found[0] == "XAmzContentSHA256Mismatch"
+
+
+def test_presigned_urls_work_until_they_expire(s3: Any) -> None:
+    def send(url: str) -> int:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(urllib.request.Request(url, data=b"streamed", method="PUT")) as reply:
+                return int(reply.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    asked = {"Bucket": "backups", "Key": "streamed"}
+    assert send(s3.generate_presigned_url("put_object", Params=asked, ExpiresIn=60)) == 200
+    assert s3.get_object(**asked)["Body"].read() == b"streamed"
+    assert send(s3.generate_presigned_url("put_object", Params=asked, ExpiresIn=-1)) == 403
+
+
+def test_uploads_in_parts_and_old_versions_outlive_restarts(cloud: Any, s3: Any) -> None:
+    s3.put_bucket_versioning(Bucket="backups", VersioningConfiguration={"Status": "Enabled"})
+    upload = s3.create_multipart_upload(Bucket="backups", Key="dump", ChecksumAlgorithm="SHA256")["UploadId"]
+    bodies = [os.urandom(5 << 20), os.urandom(1 << 20)]
+
+    def part(number: int) -> dict[str, Any]:
+        asked = {"Bucket": "backups", "Key": "dump", "UploadId": upload, "PartNumber": number}
+        told = cloud.s3.upload_part(**asked, Body=bodies[number - 1], ChecksumSHA256=sha256(bodies[number - 1]))
+        return {"PartNumber": number, "ETag": told["ETag"], "ChecksumSHA256": told["ChecksumSHA256"]}
+
+    parts = [part(1)]
+    cloud.restart()
+    assert [one["Size"] for one in cloud.s3.list_parts(Bucket="backups", Key="dump", UploadId=upload)["Parts"]] == [
+        5 << 20
+    ]
+    parts.append(part(2))
+    done = {"Bucket": "backups", "Key": "dump", "UploadId": upload, "MultipartUpload": {"Parts": parts}}
+    cloud.s3.complete_multipart_upload(**done)
+    with refused("NoSuchUpload"):
+        part(2)
+    assert cloud.s3.get_object(Bucket="backups", Key="dump")["Body"].read() == b"".join(bodies)
+    cloud.s3.put_object(Bucket="backups", Key="dump", Body=b"newer")
+    assert len(cloud.s3.list_object_versions(Bucket="backups", Prefix="dump")["Versions"]) == 2
+    cloud.restart()
+    newer, older = cloud.s3.list_object_versions(Bucket="backups", Prefix="dump")["Versions"]
+    for version, body in ((newer, b"newer"), (older, b"".join(bodies))):
+        asked = {"Bucket": "backups", "Key": "dump", "VersionId": version["VersionId"]}
+        assert cloud.s3.get_object(**asked)["Body"].read() == body
+    cloud.s3.delete_object(Bucket="backups", Key="dump")
+    cloud.restart()
+    cloud.s3.delete_object(
+        Bucket="backups",
+        Key="dump",
+        VersionId=cloud.s3.list_object_versions(Bucket="backups")["DeleteMarkers"][0]["VersionId"],
+    )
+    assert cloud.s3.get_object(Bucket="backups", Key="dump")["Body"].read() == b"newer"
+
+
+def test_an_upload_can_break_off_in_the_middle(cloud: Any, s3: Any) -> None:
+    control.request(cloud.server.endpoint, "POST", "faults", {"kind": "cut_upload", "action": "PUT"})
+    with pytest.raises(ConnectionClosedError):
+        s3.put_object(Bucket="backups", Key="a", Body=os.urandom(1 << 20))
+    assert "Contents" not in s3.list_objects_v2(Bucket="backups")
+    control.request(cloud.server.endpoint, "POST", "faults", {"kind": "cut_upload", "action": "PUT"})
+    client(cloud.server.endpoint, "s3", attempts=3).put_object(Bucket="backups", Key="a", Body=os.urandom(1 << 20))
+    assert s3.head_object(Bucket="backups", Key="a")["ContentLength"] == 1 << 20
+    s3.delete_object(Bucket="backups", Key="a")
+    assert list(cloud.folder.objects.iterdir()) == []  # at once, not only at the next start

@@ -1,0 +1,219 @@
+"""Machines that serve HTTP, and the calls that the fleet's tests share. What a machine serves is on its disk.
+
+A disk begins with a line such as `v2` (healthy), `v3 sick` (its health check fails), `v4 mute` (it never listens) or
+`v5 fickle` (it is healthy at first, and ends after a while).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import http.server
+import socketserver
+import threading
+import time
+from typing import Any
+
+from localcloud.elbv2 import targets
+from tests.support.cloud_server import Harness, eventually, head
+from tests.support.memory_machines import MemoryDriver, MemoryMachine
+
+PORT = 8080
+FICKLE_SECONDS = 2.0
+
+
+class Site(socketserver.ThreadingTCPServer):
+    """One machine's web server: /health, /slow, and on any other path what it is."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: str, machine: WebMachine) -> None:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                if self.path == "/slow":
+                    time.sleep(1)
+                text = f"{machine.spec.instance_id} {machine.serves}".encode()
+                sick = self.path == "/health" and (machine.sick or "sick" in machine.serves)
+                self.send_response(500 if sick else 200)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+        super().__init__((address, PORT), Handler)
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+
+class WebMachine(MemoryMachine):
+    serves = ""
+    sick = False
+    site: Site | None = None
+
+    def start(self) -> None:
+        super().start()
+        self.serves = head(self.spec.disk, 40).split(b"\0")[0].decode().strip()
+        if "mute" not in self.serves:
+            self.site = Site(self.spec.address, self)
+        if "fickle" in self.serves:
+            threading.Timer(FICKLE_SECONDS, self.close).start()
+
+    def stop(self, timeout: float) -> None:
+        super().stop(timeout)
+        self.close()
+
+    def kill(self) -> None:
+        super().kill()
+        self.close()
+
+    def close(self) -> None:
+        site, self.site = self.site, None
+        if site:
+            site.shutdown()
+            site.server_close()
+
+
+class WebDriver(MemoryDriver):
+    def machine(self, spec: Any) -> WebMachine:
+        self.machines.append(WebMachine(spec, self))
+        return self.machines[-1]  # type: ignore[return-value]
+
+
+class Town(Harness):
+    """A cloud with a template, a group, and (where asked) a balancer before it."""
+
+    driver_type = WebDriver
+
+    def bake(self, serves: str, name: str = "") -> str:
+        """An AMI whose machines serve this."""
+        instance = self.run()
+        self.wait(instance, "running")
+        with self.volume(instance).open("r+b") as disk:
+            disk.write(serves.encode().ljust(40, b"\0"))
+        name = name or f"app {serves} {time.time_ns()}"
+        ami = self.ec2.create_image(InstanceId=instance, Name=name, NoReboot=True)["ImageId"]
+        self.wait_image(ami)
+        self.ec2.terminate_instances(InstanceIds=[instance])
+        return str(ami)
+
+    def template(self, ami: str, **data: Any) -> dict[str, str]:
+        """The first version of the template `web`."""
+        made = self.ec2.create_launch_template(
+            LaunchTemplateName="web", LaunchTemplateData={"ImageId": ami, "InstanceType": "t3.micro", **data}
+        )
+        return {"LaunchTemplateId": made["LaunchTemplate"]["LaunchTemplateId"], "Version": "1"}
+
+    def version(self, ami: str) -> dict[str, str]:
+        """One more version, on the latest one."""
+        made = self.ec2.create_launch_template_version(
+            LaunchTemplateName="web", SourceVersion="$Latest", LaunchTemplateData={"ImageId": ami}
+        )["LaunchTemplateVersion"]
+        return {"LaunchTemplateId": made["LaunchTemplateId"], "Version": str(made["VersionNumber"])}
+
+    def make_group(self, template: dict[str, str], size: int, **asked: Any) -> None:
+        given: dict[str, Any] = {"AvailabilityZones": ["ap-northeast-2a"], "HealthCheckGracePeriod": 0, **asked}
+        self.autoscaling.create_auto_scaling_group(
+            AutoScalingGroupName="web", MinSize=0, MaxSize=4, DesiredCapacity=size, LaunchTemplate=template, **given
+        )
+
+    def group(self) -> Any:
+        (found,) = self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=["web"])["AutoScalingGroups"]
+        return found
+
+    def members(self, *states: str) -> list[str]:
+        return [one["InstanceId"] for one in self.group()["Instances"] if not states or one["LifecycleState"] in states]
+
+    def in_service(self, size: int, seconds: float = 8) -> list[str]:
+        """Wait until exactly so many members are there, all in service."""
+        eventually(lambda: len(self.members("InService")) == len(self.members()) == size, seconds)
+        return self.members()
+
+    def machine(self, instance_id: str) -> WebMachine:
+        return self.driver.of(instance_id)[-1]  # type: ignore[return-value]
+
+    def make_balancer(self, delay: float = 0.5) -> str:
+        """A balancer on port 80 before a target group, and the target group's ARN."""
+        subnets = [one["SubnetId"] for one in self.ec2.describe_subnets()["Subnets"]][:2]
+        vpc = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        balancer = self.elbv2.create_load_balancer(Name="web", Subnets=subnets)["LoadBalancers"][0]
+        arn = self.make_target_group("web", vpc, delay)
+        self.listener = self.elbv2.create_listener(
+            LoadBalancerArn=balancer["LoadBalancerArn"],
+            Port=80,
+            Protocol="HTTP",
+            DefaultActions=[{"Type": "forward", "TargetGroupArn": arn}],
+        )["Listeners"][0]["ListenerArn"]
+        self.address = balancer["DNSName"]
+        return arn
+
+    def make_target_group(self, name: str, vpc: str, delay: float = 0.5) -> str:
+        arn = self.elbv2.create_target_group(
+            Name=name, Protocol="HTTP", Port=PORT, VpcId=vpc, HealthCheckPath="/health", HealthyThresholdCount=2,
+            UnhealthyThresholdCount=2, HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=2,
+        )["TargetGroups"][0]["TargetGroupArn"]  # fmt: skip
+        (group,) = [one for one in targets.groups() if one.arn == arn]
+        group.health_check_interval_seconds = 0.2  # the API takes no less than 5; tests have no time for that
+        group.attributes["deregistration_delay.timeout_seconds"] = delay
+        return str(arn)
+
+    def health(self, arn: str) -> dict[str, str]:
+        told = self.elbv2.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        return {one["Target"]["Id"]: one["TargetHealth"]["State"] for one in told}
+
+    def healthy(self, arn: str, size: int) -> None:
+        eventually(lambda: list(self.health(arn).values()) == ["healthy"] * size, 8)
+
+    def get(self, path: str = "/") -> tuple[int, str]:
+        """What the balancer answers: status and text."""
+        connection = http.client.HTTPConnection(self.address, 80, timeout=10)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+
+class Visitors:
+    """Requests through the balancer, many a second, on kept connections and on new ones; and what went wrong."""
+
+    def __init__(self, address: str, rate: float = 20, path: str = "/") -> None:
+        self.address, self.rate, self.path = address, rate, path
+        self.failures: list[str] = []
+        self.served: list[str] = []
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._visit, args=(kept,)) for kept in (True, False)]
+
+    def __enter__(self) -> Visitors:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _visit(self, kept: bool) -> None:
+        connection = http.client.HTTPConnection(self.address, 80, timeout=10)
+        while not self._ended.wait(2 / self.rate):
+            try:
+                connection.request("GET", self.path)
+                answer = connection.getresponse()
+                text = answer.read().decode()
+                if answer.status == 200:
+                    self.served.append(text)
+                else:
+                    self.failures.append(f"{answer.status} {text}")
+                if not kept:
+                    connection.close()
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+                with contextlib.suppress(OSError):
+                    connection.close()
+        connection.close()

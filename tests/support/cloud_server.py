@@ -1,0 +1,94 @@
+"""A local cloud in the test's own process, with machines in memory: what the API tests share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from localcloud.server.app import Server
+from localcloud.state_dir import Folder
+from tests.support.memory_machines import MemoryDriver, make_base
+
+
+def client(endpoint: str, service: str, attempts: int = 1) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=endpoint,
+        region_name="ap-northeast-2",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": attempts}, proxies={}),
+    )
+
+
+def eventually(what: Callable[[], Any], seconds: float = 5) -> Any:
+    """Wait until `what` is true, and return it."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "did not become true in time"
+        time.sleep(0.01)
+    return found
+
+
+def head(path: Path, size: int = 10) -> bytes:
+    """The start of a (large, sparse) disk."""
+    with path.open("rb") as disk:
+        return disk.read(size)
+
+
+class Harness:
+    """A running server on a folder that outlives it, and the calls that most tests need."""
+
+    driver_type = MemoryDriver
+
+    def __init__(self, root: Path) -> None:
+        self.folder = Folder(root / "state")
+        self.folder.prepare()
+        self.base = make_base(root / "cache")
+        self.start()
+
+    def start(self) -> None:
+        self.driver = self.driver_type()
+        self.server = Server(self.folder, self.driver, self.base)
+        self.server.start()
+        for service in ("ec2", "ssm", "s3", "iam", "autoscaling", "elbv2"):
+            setattr(self, service, client(self.server.endpoint, service))
+
+    def restart(self) -> None:
+        self.server.stop()
+        self.start()
+
+    def public_ami(self) -> str:
+        name = "/aws/service/debian/release/12/latest/amd64"
+        return str(self.ssm.get_parameter(Name=name)["Parameter"]["Value"])
+
+    def run(self, **asked: Any) -> str:
+        given = {"ImageId": asked.get("ImageId") or self.public_ami(), "InstanceType": "t3.micro", **asked}
+        launched = self.ec2.run_instances(MinCount=1, MaxCount=1, **given)
+        return str(launched["Instances"][0]["InstanceId"])
+
+    def instance(self, instance_id: str) -> Any:
+        return self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
+
+    def wait(self, instance_id: str, state: str) -> Any:
+        eventually(lambda: self.instance(instance_id)["State"]["Name"] == state)
+        return self.instance(instance_id)
+
+    def image(self, ami: str) -> Any:
+        return self.ec2.describe_images(ImageIds=[ami])["Images"][0]
+
+    def wait_image(self, ami: str, state: str = "available") -> Any:
+        eventually(lambda: self.image(ami)["State"] == state)
+        return self.image(ami)
+
+    def volume(self, instance_id: str) -> Path:
+        device = self.instance(instance_id)["BlockDeviceMappings"][0]
+        return self.folder.volume(device["Ebs"]["VolumeId"])
+
+    def snapshot(self, ami: str) -> Path:
+        return self.folder.snapshot(self.image(ami)["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"])

@@ -1,0 +1,96 @@
+"""A workshop for the flows: an account in memory, a fake packer, a scripted clock, and a voice that can be read."""
+
+from __future__ import annotations
+
+import copy
+import io
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import pytest
+
+from goldenami.context import Shop
+from goldenami.model import image as tags
+from goldenami.recipe.parse import parse
+from goldenami.tools.progress import Progress
+from tests.support import recipes
+from tests.support.clock import ScriptedClock
+from tests.support.fake_account import Account
+from tests.support.fake_packer import FakePacker
+
+_loads = hcl2.loads
+_parsed: dict[tuple[str, str], Any] = {}
+
+
+def _parsed_once(text: str, **given: Any) -> Any:
+    """The parser itself, asked once for each text: it takes a tenth of a second, and each bake renders the same."""
+    key = (text, repr(given))
+    if key not in _parsed:
+        _parsed[key] = _loads(text, **given)
+    return copy.deepcopy(_parsed[key])
+
+
+# What the machine prints while it is baked.
+IMAGE_CHECKS = [
+    "1,,ui,message,    amazon-ebs.golden: CHECK health ok HTTP 200",
+    "1,,ui,message,    amazon-ebs.golden: CHECK git ok 2.39",
+]
+
+
+class Works:
+    """Everything around one shop."""
+
+    def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
+        self.root = root / "checkout"
+        self.root.mkdir()
+        (self.root / "app").mkdir()
+        for name, text in {"main.go": "package main\n", "go.mod": "module app\n", "distro.mod": "module app\n"}.items():
+            (self.root / "app" / name).write_text(text)
+        self.account = Account(root / "account")
+        self.packer = FakePacker(root / "bin")
+        self.packer.play(account=str(root / "account"), image=True, lines=IMAGE_CHECKS)
+        # The real tools that a bake starts, without shellcheck: the scripts have tests of their own.
+        for tool in ("setpriv", "git", "sh", "cat", "env", "ls", "mktemp", "wc", "xargs", "printf"):
+            if found := shutil.which(tool):
+                (root / "bin" / tool).symlink_to(found)
+        patch.setenv("PATH", str(root / "bin"))
+        patch.setattr(hcl2, "loads", _parsed_once)
+        self.clock = ScriptedClock()
+        self.said = io.StringIO()
+
+    def shop(self, changes: Mapping[str, Any] | None = None) -> Shop:
+        """A shop as tasks.py makes it, for a recipe with these keys changed."""
+        given = {"app.source": "app", "targets.local.ssh_cidrs": ["127.0.0.1/32"], **(changes or {})}
+        recipe = parse(recipes.text(given), self.root / "golden.toml")
+        progress = Progress(self.clock, self.said)
+        return Shop(self.root, recipe, recipe.target("local"), self.account.aws, self.clock, progress)
+
+    def take_over(self, other: Works) -> None:
+        """Have what another workshop has: its images, parameters and runs. (Copying is faster than baking.)"""
+        for image in other.account.folder.glob("*.json"):
+            shutil.copy(image, self.account.folder)
+        self.account.parameters = copy.deepcopy(other.account.parameters)
+        self.account.machines = copy.deepcopy(other.account.machines)
+        self.account.roles = set(other.account.roles)
+        shutil.copytree(other.root / "build", self.root / "build")
+
+    def packed(self) -> list[str]:
+        """The layers that packer built, in order."""
+        return [Path(call["cwd"]).name for call in self.packer.calls()]
+
+    def golden(self) -> dict[str, str]:
+        """The versions there are, with what they are to us."""
+
+        def word(found: Mapping[str, str]) -> str:
+            return "failed" if tags.FAILED in found else "verified" if tags.VERIFIED in found else "unverified"
+
+        every = self.account.images().values()
+        return {i["Name"].rpartition("-")[2]: word(i["Tags"]) for i in every if "-golden-" in i["Name"]}
+
+    def candidate(self) -> str:
+        """The name of the image that the published pointer says, or nothing."""
+        values = self.account.parameters.get("/goldenami/guestbook/candidate", [""])
+        return str(self.account.images().get(values[-1], {}).get("Name", ""))

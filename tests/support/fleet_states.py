@@ -1,0 +1,123 @@
+"""Fleets for tests: any that may be met, drawn by hypothesis, and plain ones made by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from goldenami.model.fleet import Group, Member, Pointer, Refresh, Scene, Template, TemplateVersion, Trial
+from goldenami.model.image import Image
+from goldenami.promote.plan import Plan
+from goldenami.rollout.request_model import Wish
+
+OLD, NEW, OTHER = (f"ami-{digit * 17}" for digit in "123")
+
+
+def data(ami: str, **more: Any) -> dict[str, Any]:
+    return {"ImageId": ami, "InstanceType": "t3.micro", "SecurityGroupIds": ["sg-1"], **more}
+
+
+def image(ami: str = NEW, **more: Any) -> Image:
+    tags = more.pop("tags", {"goldenami:verified": "2026-01-01T00:00:00Z"})
+    return Image(
+        ami, "guestbook-golden-v1.1", "available", "x86_64", "2026-01-01T00:00:00Z", size_gib=8, tags=tags, **more
+    )
+
+
+def wish(ami: str = NEW, **more: Any) -> Wish:
+    given: dict[str, Any] = {"ami": ami, "image": image(ami), "overrides": {"ImageId": ami, "InstanceType": "t3.micro"}}
+    return Wish(**(given | more))
+
+
+def template(*amis: str, default: int = 1) -> Template:
+    versions = {number: TemplateVersion(number, data(ami)) for number, ami in enumerate(amis, 1)}
+    return Template("lt-1", "guestbook-template", default, len(amis), versions)
+
+
+def member(number: int, version: int, *, healthy: bool = True, target: str = "healthy", **more: Any) -> Member:
+    return Member(f"i-{number}", version, more.pop("lifecycle", "InService"), healthy, target=target, **more)
+
+
+def group(version: int | str = 1, desired: int = 1, members: tuple[Member, ...] | None = None, **more: Any) -> Group:
+    if members is None:
+        members = tuple(member(n, int(version)) for n in range(desired))
+    name = more.pop("name", "guestbook-asg")
+    return Group(name, "lt-1", str(version), 1, more.pop("max", 5), desired, members, **more)
+
+
+def scene(**more: Any) -> Scene:
+    given: dict[str, Any] = {"template": template(OLD), "group": group(), "history": (Pointer(OLD, 1),)}
+    return Scene(**(given | more))
+
+
+@st.composite
+def scenes(draw: st.DrawFn, *, calm: bool = False) -> Scene:
+    """Any fleet: half-rolled, unwell, without a group, in the middle of a refresh, with a pointer that is behind.
+
+    A calm one is without what the preflight refuses because of the group.
+    """
+    amis = [OLD, *draw(st.lists(st.sampled_from([OLD, NEW, OTHER]), max_size=3))]
+    count = len(amis)
+    found = draw((st.nothing() if calm else st.none()) | st.just(template(*amis, default=draw(st.integers(1, count)))))
+    history = tuple(
+        Pointer(ami, number) for number, ami in enumerate(draw(st.lists(st.sampled_from([OLD, NEW]), max_size=3)), 1)
+    )
+    if found is None or draw(st.integers(0, 9)) == 0:
+        return Scene(template=found, history=history)
+    desired = draw(st.integers(0, 12))
+    members = tuple(
+        member(
+            number,
+            draw(st.integers(1, count)),
+            healthy=draw(st.booleans()),
+            target=draw(st.sampled_from(["healthy", "initial", "unhealthy", "draining"])),
+            lifecycle=draw(st.sampled_from(["InService", "InService", "Pending", "Terminating", "Standby"])),
+            protected=draw(st.booleans()),
+        )
+        for number in range(draw(st.integers(0, desired + 2)))
+    )
+    version = draw(st.sampled_from([*map(str, range(1, count + 1)), *([] if calm else ["$Latest", "$Default"])]))
+    status = draw(st.sampled_from(["Pending", "InProgress", "Baking", "RollbackInProgress", "Successful", "Failed"]))
+    status = "Failed" if calm else status
+    refreshes = (Refresh("r-1", status, draw(st.none() | st.integers(1, count))),) if draw(st.booleans()) else ()
+    suspended = ("Launch",) if not calm and draw(st.integers(0, 9)) == 0 else ()
+    most = draw(st.integers(max(desired, 1) + calm, desired + 3))
+    targets = ("arn:tg",) if draw(st.booleans()) else ()
+    there = group(version, desired, members, max=most, suspended=suspended, target_groups=targets)
+    left = Trial(group(draw(st.integers(1, count)), 2, name="guestbook-asg-trial"), draw(st.integers(0, 100)))
+    return Scene(found, there, refreshes, history, left if draw(st.booleans()) else None)
+
+
+def applied(scene: Scene, wished: Wish, decided: Plan, upto: int) -> Scene:
+    """The fleet after the first `upto` effects of a plan: version, refresh begun, refresh done, default, pointer.
+
+    A trial stands from the version on until the refresh is done; it has gone before the default changes.
+    """
+    template, found = scene.template, scene.group
+    assert template is not None
+    number = decided.version
+    if upto >= 1 and number is None:
+        assert scene.source is not None
+        number = template.latest + 1
+        made = TemplateVersion(number, {**scene.source.data, **wished.overrides})
+        template = Template(template.id, template.name, template.default, number, {**template.versions, number: made})
+    refreshes = scene.refreshes
+    if decided.roll is not None and found is not None:
+        if upto == 2 and not decided.adopt:
+            refreshes = (Refresh("r-2", "InProgress", number), *refreshes)
+        if upto >= 3:
+            assert number is not None
+            members = tuple(member(n, number) for n in range(found.desired))
+            found = replace(found, version=str(number), members=members)
+            refreshes = (Refresh("r-2", "Successful", number),)
+    if upto >= 4 and number is not None:
+        template = Template(template.id, template.name, number, template.latest, template.versions)
+    history = scene.history
+    if upto >= 5 and decided.publish:
+        history = (*history, Pointer(wished.ami, len(history) + 1))
+    left = scene.trial if upto < 4 else None
+    if decided.traffic and 1 <= upto < 4:
+        left = Trial(group(number or 1, 2, name="guestbook-asg-trial"), 50 if upto == 1 else 100)
+    return Scene(template, found, refreshes, history, left)

@@ -1,0 +1,143 @@
+"""A driver whose machines live in memory, and a server process that uses it: for tests without root."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud.machines import MachineError, Spec
+from localcloud.machines.interface import Plug
+from localcloud.server import app as server
+from localcloud.state_dir import Folder
+from localcloud.storage import disks
+
+GIB = 1024**3
+
+
+class MemoryMachine:
+    """What was asked of it, in `events`; its 'disk work' is what a test writes into spec.disk."""
+
+    deaf = False
+
+    def __init__(self, spec: Spec, driver: MemoryDriver) -> None:
+        self.spec, self.driver, self.on = spec, driver, False
+        self.events: list[str] = []
+        self.ports: frozenset[int] = frozenset()
+        self.volumes: dict[str, Plug] = {}
+        self.mounted: set[str] = set()  # volumes that the guest does not let go of
+
+    def start(self) -> None:
+        if self.driver.broken:
+            raise MachineError("the fake driver is broken")
+        assert self.spec.imds_socket.is_socket()
+        assert self.spec.api_socket.is_socket()
+        assert self.spec.disk.stat().st_size >= GIB
+        for volume in self.spec.volumes:
+            assert volume.disk.stat().st_size >= GIB
+        self.on, self.ports = True, self.spec.ports
+        self.volumes = {volume.volume_id: volume for volume in self.spec.volumes}
+        self.events.append("start")
+
+    def open_ports(self, ports: frozenset[int]) -> None:
+        self.ports = ports
+
+    def stop(self, timeout: float) -> None:
+        self.events.append("stop")
+        self.on = False
+
+    def kill(self) -> None:
+        self.events.append("kill")
+        self.on = False
+
+    def alive(self) -> bool:
+        return self.on
+
+    @contextlib.contextmanager
+    def freeze(self) -> Iterator[None]:
+        self.events.append("freeze")
+        yield
+
+    def plug(self, volume: Plug) -> None:
+        if self.driver.broken:
+            raise MachineError("the fake driver is broken")
+        assert volume.disk.stat().st_size >= GIB
+        self.volumes[volume.volume_id] = volume
+
+    def unplug(self, volume_id: str) -> bool:
+        if volume_id in self.mounted:
+            return False
+        self.volumes.pop(volume_id, None)
+        return True
+
+    def resize(self, volume_id: str, size: int) -> None:
+        assert self.volumes[volume_id].disk.stat().st_size == size
+        self.events.append(f"resize {volume_id}")
+
+    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
+        """On this machine, in its place."""
+        if self.deaf or not self.on:
+            raise MachineError("nobody takes commands here")
+        if argv[0] == "systemctl":
+            return 0, b"", b""
+        try:
+            done = subprocess.run(argv, input=stdin, capture_output=True, timeout=timeout, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError from error
+        return done.returncode, done.stdout, done.stderr
+
+    def console(self) -> bytes:
+        return b"\x1b[0mbooted \xed\x95\x9c\n"
+
+
+class MemoryDriver:
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.machines: list[MemoryMachine] = []
+
+    def machine(self, spec: Spec) -> MemoryMachine:
+        self.machines.append(MemoryMachine(spec, self))
+        return self.machines[-1]
+
+    def of(self, instance_id: str) -> list[MemoryMachine]:
+        return [machine for machine in self.machines if machine.spec.instance_id == instance_id]
+
+
+@dataclass(frozen=True)
+class FakeBase:
+    path: Path
+    name: str = "debian-12-amd64-20260101-local"
+    digest: str = "0" * 64
+    created: str = "2026-01-01T00:00:00Z"
+    packages: tuple[tuple[str, str], ...] = ()
+
+
+def make_base(folder: Path) -> FakeBase:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "root.raw"
+    path.write_bytes(b"base image")
+    os.truncate(path, GIB)  # sparse
+    path.chmod(0o444)
+    return FakeBase(path)
+
+
+def grow(path: Path, size: int) -> None:
+    """Stands for disks.grow: there is no ext4 in these disks."""
+    if path.stat().st_size < size:
+        os.truncate(path, size)
+
+
+if __name__ == "__main__":  # python fake_machines.py: as `python -m localcloud serve`
+    disks.grow = grow
+    folder = Folder.at(None)
+    server.drivers.choose = lambda _: MemoryDriver()  # type: ignore[assignment]
+    server.baseimage.ensure = lambda cache, log: (log("made a base image"), make_base(cache))[1]  # type: ignore[assignment]
+    if os.environ.get("FAKE_FAILURE"):
+        sys.exit("no machines today")
+    server.serve(folder, lambda line: print(line, file=sys.stderr, flush=True))

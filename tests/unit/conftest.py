@@ -1,0 +1,40 @@
+"""What the flows' tests work with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from goldenami.bake import bake
+from goldenami.bake.bake import Options
+from tests.support.contexts import Works
+from tests.support.http_server import Web
+
+
+@pytest.fixture
+def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Works:
+    """A workshop with an account of its own."""
+    return Works(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def web() -> Iterator[Web]:
+    """A healthy application on loopback."""
+    with Web([200]) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _stock(tmp_path_factory: pytest.TempPathFactory, web: Web) -> Works:
+    with pytest.MonkeyPatch.context() as patch:
+        made = Works(tmp_path_factory.mktemp("stock"), patch)
+        bake.bake(made.shop({"app.port": web.port}), Options())
+    return made
+
+
+@pytest.fixture
+def _baked(_stock: Works, at: Works) -> None:
+    """v1.0 is there, baked from what the workshop holds."""
+    at.take_over(_stock)

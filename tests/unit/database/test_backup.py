@@ -1,0 +1,177 @@
+"""Backups as values: what is read is what was written; any difference is told; nothing foreign or newer is let in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goldenami.database import guard_plan as guarding
+from goldenami.database.backup_model import (
+    Fingerprint,
+    Manifest,
+    bucket_name,
+    differences,
+    is_id,
+    prefix,
+    read,
+    refusals,
+    write,
+)
+from goldenami.database.guard_plan import Kept
+from goldenami.database.switchover_model import Handover, parse
+from goldenami.errors import GateError
+from goldenami.model.image import Image
+from tests.support.recipes import RDS, recipe
+
+FINGERPRINT = Fingerprint(
+    tables={"public.entries": (3, "12"), "public.t": (0, "0")},
+    sequences={"public.entries_id_seq": 3, "public.unused": None},
+    extensions={"plpgsql": "1.0"},
+    roles=("guestbook",),
+)
+MANIFEST = Manifest(
+    id="20251002-030405-0abcde",
+    service="guestbook",
+    database="guestbook",
+    owner="guestbook",
+    major=15,
+    created="2025-10-02T03:04:05+00:00",
+    instance="i-1",
+    mode="instance",
+    commit="abc",
+    size=10,
+    sha256={"dump": "d", "roles": "r"},
+    fingerprint=FINGERPRINT,
+    quiet=True,
+)
+
+names = st.text("abc.\"'한", min_size=1, max_size=8)
+fingerprints = st.builds(
+    Fingerprint,
+    tables=st.dictionaries(
+        names, st.tuples(st.integers(0, 9), st.text("0123456789", min_size=1, max_size=4)), max_size=4
+    ),
+    sequences=st.dictionaries(names, st.none() | st.integers(0, 9), max_size=3),
+    extensions=st.dictionaries(names, names, max_size=2),
+    roles=st.lists(names, max_size=3, unique=True).map(lambda found: tuple(sorted(found))),
+    large_objects=st.integers(0, 3),
+)
+
+
+@given(fingerprints)
+def test_a_manifest_comes_back_as_it_was(found: Fingerprint) -> None:
+    kept = replace(MANIFEST, fingerprint=found)
+    assert read(write(kept), "x") == kept
+    assert differences(kept, found) == []
+
+
+@given(fingerprints, fingerprints)
+def test_what_differs_is_told(before: Fingerprint, after: Fingerprint) -> None:
+    told = differences(replace(MANIFEST, fingerprint=before), after)
+    same = (before.tables, before.sequences, before.large_objects) == (
+        after.tables,
+        after.sequences,
+        after.large_objects,
+    )
+    if not same:
+        assert told
+    elif not told:
+        assert set(before.extensions) <= set(after.extensions)
+
+
+def test_each_kind_of_difference_has_its_words() -> None:
+    found = Fingerprint(
+        tables={"public.entries": (2, "11"), "public.more": (1, "1")}, sequences={"public.entries_id_seq": 2}
+    )
+    assert differences(MANIFEST, found) == [
+        "table public.entries had 3 rows, has 2",
+        "table public.more is new",
+        "table public.t is missing",
+        "sequence public.entries_id_seq was at 3, is at 2",
+        "sequence public.unused is missing",
+        "extension plpgsql is missing",
+    ]
+    changed = replace(FINGERPRINT, tables={**FINGERPRINT.tables, "public.entries": (3, "13")}, roles=("other",))
+    assert differences(MANIFEST, changed) == [
+        "table public.entries has 3 rows, but not the same ones",
+        "role guestbook is missing",
+    ]
+
+
+def test_a_sequence_may_have_gone_on_only_while_others_wrote() -> None:
+    further = replace(FINGERPRINT, sequences={"public.entries_id_seq": 9, "public.unused": None})
+    assert differences(MANIFEST, further)
+    assert differences(replace(MANIFEST, quiet=False), further) == []
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"id": 1}', write(MANIFEST)[:-40]])
+def test_what_is_no_manifest_is_refused(text: str) -> None:
+    with pytest.raises(GateError, match="is no manifest of a backup"):
+        read(text, "b1")
+
+
+def test_a_foreign_or_newer_backup_is_refused() -> None:
+    assert list(refusals(MANIFEST, recipe(), 15)) == []
+    assert list(refusals(MANIFEST, recipe(), 16)) == []
+    assert "comes from PostgreSQL 15, which a server of version 14 cannot read" in next(
+        refusals(MANIFEST, recipe(), 14)
+    )
+    assert "is a backup of other, not of guestbook" in next(refusals(replace(MANIFEST, service="other"), recipe(), 15))
+    assert "of the database x of" in next(refusals(replace(MANIFEST, database="x"), recipe(), 15))
+
+
+def test_names() -> None:
+    assert bucket_name(recipe(), "123456789012", "ap-northeast-2") == "goldenami-guestbook-123456789012-ap-northeast-2"
+    assert len(bucket_name(recipe({"image.name": "a" * 40}), "123456789012", "ap-northeast-2")) == 63
+    assert bucket_name(recipe({"backup": {"bucket": "mine"}}), "1", "r") == "mine"
+    assert prefix("guestbook", "b") == "guestbook/backups/b"
+    assert is_id("20251002-030405-0abcde")
+    assert is_id("20251002-030405-0abcde-carry")
+    assert not is_id("../20251002-030405-0abcde")
+
+
+GUARDED = [
+    ({}, [Kept("i-1", answers=True, rows=5, major=15)], 15, None),
+    ({}, [Kept("i-1", answers=True, rows=5, major=15)], 16, None),
+    (
+        {},
+        [Kept("i-1", answers=True, rows=5, major=16)],
+        15,
+        "i-1 has PostgreSQL 16 and the image 15, which cannot read",
+    ),
+    ({}, [Kept("i-1", seen=False)], 15, "nobody can look at the rows of i-1"),
+    ({}, [Kept("i-1", databases=1)], 15, "the database server of i-1 does not answer"),
+    ({}, [Kept("i-1", answers=True), Kept("i-2", answers=True)], 15, "2 instances have a database each"),
+    (RDS, [Kept("i-1"), Kept("i-2")], 15, None),
+    (RDS, [Kept("i-1", seen=False)], 15, None),
+    (RDS, [Kept("i-1", answers=True, rows=7)], 15, 'i-1 keeps 7 row(s) of its own, although mode is "rds"'),
+    (RDS, [Kept("i-1", databases=1)], 15, "i-1 keeps a database whose server does not answer of its own"),
+]
+
+
+@pytest.mark.parametrize(("changes", "found", "major", "told"), GUARDED)
+def test_the_guard_believes_the_machine_more_than_the_recipe(
+    changes: dict[str, object], found: list[Kept], major: int, told: str | None
+) -> None:
+    image = Image("ami-1", "n", "available", "x86_64", "2026", tags={"PostgreSQL": str(major)})
+    reasons = list(guarding.refusals(recipe(changes), found, image))
+    assert (reasons == []) if told is None else any(told in reason for reason in reasons), reasons
+
+
+def test_at_every_step_of_a_handover_one_instance_has_the_rows_that_count() -> None:
+    there = Handover("run", "i-old", version=2, max=1, suspended=("AZRebalance",))
+    assert parse(there.text()) == there
+    there = there.at("moving", "i-new")
+    assert (there.truth, there.done) == ("i-old", False)
+    there = there.at("opened")
+    assert (there.truth, there.done) == ("i-new", True)
+    back = there.returning(1)
+    assert (back.truth, back.done, back.version, back.back) == ("i-new", False, 1, True)
+    assert back.at("opened").truth == "i-old"
+    assert back.stayed(2).truth == "i-new"
+    assert back.stayed(2).source == "i-old"
+    for text in ("", "{}", "null", '{"run": "x"}'):
+        assert parse(text) is None

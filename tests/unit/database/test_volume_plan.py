@@ -1,0 +1,237 @@
+"""The volume with the data: what has to happen until an instance has it, whatever happened before; and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goldenami.aws import ebs as volumes
+from goldenami.aws.iam_roles import fleet_policy
+from goldenami.database.guard_plan import Kept
+from goldenami.database.guard_plan import refusals as guarded
+from goldenami.database.switchover_model import Move
+from goldenami.database.volume_plan import Snapshot, Volume, expired, refusals, steps
+from goldenami.iam.statements import Place
+from goldenami.iam.task_policies import policy
+from goldenami.model.fleet import Group, Scene, Template, TemplateVersion
+from goldenami.model.image import FAMILY, VERIFIED, Image, System
+from goldenami.promote.plan import plan
+from goldenami.rollout.request_model import Wish
+from tests.support.aws_stubs import scripted
+from tests.support.clock import ScriptedClock
+from tests.support.recipes import VOLUME, recipe
+
+IMAGE = Image(
+    *("ami-1", "guestbook-golden-v2.0", "available", "x86_64", "2026"),
+    tags={"PostgreSQL": "15", FAMILY: "debian-12", VERIFIED: "now"},
+)
+THERE = Volume("vol-1", "ap-northeast-2a", 8, "available")
+RUNNING = ("pending", "running", "stopping")
+ENDED = ("", "shutting-down", "terminated")
+
+
+@dataclass
+class World:
+    """EC2 with one volume; a machine that runs may write to it as long as it has it mounted."""
+
+    volume: Volume
+    holder: str
+    mounted: bool
+    snapshots: int = 0
+
+    def do(self, step: str, wanted: str) -> None:
+        """One step, as EC2 carries it out."""
+        if step == "release":
+            assert self.holder in RUNNING
+            self.mounted = False
+        elif step == "snapshot":
+            assert not self.mounted, "a snapshot of what is written to at that moment"
+            self.snapshots += 1
+        elif step == "detach":
+            assert not self.mounted, "detached under a machine that may still write"
+            self.volume = replace(self.volume, attachment="detaching")
+        elif step == "wait":
+            assert not (self.mounted and self.holder in RUNNING), "it would wait for ever"
+            assert self.volume.attachment in ("", "detaching", "busy") or self.holder in ENDED
+            self.volume, self.holder = replace(self.volume, instance="", attachment="", state="available"), ""
+        else:
+            assert not self.volume.instance
+            self.volume = replace(self.volume, instance=wanted, attachment="attached", state="in-use")
+            self.holder = "running"
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    instance = draw(st.sampled_from(["", "i-old", "i-new", "i-other"]))
+    if not instance:
+        return World(THERE, "", mounted=False)
+    attachment = draw(st.sampled_from(["attaching", "attached", "detaching", "busy"]))
+    holder = draw(st.sampled_from([*RUNNING, "stopped", *ENDED]))
+    mounted = holder in RUNNING and (attachment == "busy" or draw(st.booleans()))
+    return World(replace(THERE, instance=instance, attachment=attachment, state="in-use"), holder, mounted)
+
+
+@given(worlds(), st.booleans(), st.lists(st.integers(0, 6), max_size=4))
+def test_wherever_it_is_and_however_often_we_are_killed_it_arrives_and_is_never_torn_off(
+    world: World, keep: bool, kills: list[int]
+) -> None:
+    had = world.volume.instance == "i-new" and world.volume.attachment in ("attached", "attaching")
+    for number in [*kills, 99]:
+        for step in steps(world.volume, "i-new", world.holder, keep=keep)[:number]:
+            world.do(step, "i-new")
+    assert world.volume.instance == "i-new"
+    assert world.volume.attachment in ("attached", "attaching")
+    assert had or world.volume.attachment == "attached"
+    assert steps(world.volume, "i-new", world.holder, keep=keep) == ()
+
+
+def test_a_snapshot_is_taken_once_nobody_uses_it_and_before_it_leaves() -> None:
+    held = replace(THERE, instance="i-old", attachment="attached", state="in-use")
+    assert steps(held, "i-new", "running", keep=True) == ("release", "snapshot", "detach", "wait", "attach")
+    assert steps(held, "i-new", "stopped", keep=True) == ("snapshot", "detach", "wait", "attach")
+    assert steps(held, "i-new", "terminated", keep=True) == ("wait", "attach")
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ([THERE, replace(THERE, id="vol-2")], "2 volumes have the tag goldenami:data = guestbook"),
+        ([replace(THERE, zone="ap-northeast-2c")], "put ap-northeast-2c first in zones"),
+        ([replace(THERE, size=9)], "cannot shrink to 8: set size_gib = 9"),
+        ([replace(THERE, state="error")], "vol-1 has failed"),
+        ([replace(THERE, encrypted=False)], "vol-1 is not encrypted"),
+    ],
+)
+def test_a_volume_that_does_not_fit_is_refused_with_the_way_out(found: list[Volume], told: str) -> None:
+    (reason,) = refusals(recipe(VOLUME), found, "ap-northeast-2a")
+    assert told in reason
+
+
+def test_one_that_fits_or_none_is_fine() -> None:
+    for found in ([], [THERE], [replace(THERE, size=7)]):
+        assert list(refusals(recipe(VOLUME), found, "ap-northeast-2a")) == []
+
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+@given(st.lists(st.integers(0, 100), max_size=8), st.integers(1, 50))
+def test_the_newest_snapshot_always_stays(ages: list[int], keep_days: int) -> None:
+    found = [Snapshot(f"snap-{number}", NOW - timedelta(days=age)) for number, age in enumerate(ages)]
+    gone = expired(found, NOW, keep_days)
+    assert len(gone) == len(set(gone))
+    left = [one for one in found if one.id not in gone]
+    assert len(left) >= min(1, len(found))
+    assert all(NOW - one.started > timedelta(days=keep_days) for one in found if one.id in gone)
+    assert sum(NOW - one.started > timedelta(days=keep_days) for one in left) <= 1
+
+
+ON_VOLUME = Kept("i-1", answers=True, rows=9, databases=1, major=15, volume="vol-1")
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (replace(ON_VOLUME, major=16), "PostgreSQL 16's and the image has 15"),
+        (replace(ON_VOLUME, major=14, answers=False, rows=0), "PostgreSQL 14's and the image has 15"),
+        (replace(ON_VOLUME, volume=""), "./invoke db.migrate --to volume"),
+        (Kept("i-1", seen=False, why="no agent"), "nobody can look at the rows of i-1: no agent"),
+    ],
+)
+def test_a_replacement_that_would_not_have_the_rows_is_refused(kept: Kept, told: str) -> None:
+    (reason,) = guarded(recipe(VOLUME), [kept], IMAGE)
+    assert told in reason
+
+
+def test_a_volume_that_fits_may_go_on_also_from_a_server_that_does_not_answer() -> None:
+    for kept in (ON_VOLUME, replace(ON_VOLUME, answers=False, rows=0), Kept("i-1")):
+        assert list(guarded(recipe(VOLUME), [kept], IMAGE)) == []
+
+
+@pytest.mark.parametrize(
+    ("family", "architecture", "refused"),
+    [
+        ("debian-12", "x86_64", False),
+        ("", "", False),
+        ("", "x86_64", False),
+        ("ubuntu-24.04", "x86_64", True),
+        ("debian-12", "arm64", True),
+        ("", "arm64", True),
+    ],
+)
+def test_what_another_system_has_written_is_refused_where_it_is_known(
+    family: str, architecture: str, refused: bool
+) -> None:
+    kept = replace(ON_VOLUME, family=family, architecture=architecture)
+    reasons = list(guarded(recipe(VOLUME), [kept], IMAGE))
+    assert bool(reasons) == refused
+    assert all("must not take over as it is: bake an image of the former" in reason for reason in reasons)
+    assert list(guarded(recipe(VOLUME), [kept])) == [], "nothing replaces it"
+    unknown = replace(IMAGE, tags={"PostgreSQL": "15"})
+    assert bool(list(guarded(recipe(VOLUME), [kept], unknown))) == (architecture == "arm64"), "an old image has no tag"
+    assert list(guarded(recipe(), [replace(kept, volume="")], IMAGE)) == [], "rows are carried as such"
+
+    versions = {1: TemplateVersion(1, {"ImageId": "ami-0"})}
+    scene = Scene(Template("lt-1", "t", 1, 1, versions), Group("g", "lt-1", "1", 1, 1, 1))
+    wish = Wish("ami-1", IMAGE, {"ImageId": "ami-1"}, home="volume", carried=True, written=System(family, architecture))
+    assert any("was written by" in reason for reason in plan(wish, scene).refusals) == refused
+    moving = replace(wish, move=Move("volume", "instance"))
+    for other in (moving, replace(wish, home="instance"), replace(wish, written=None)):
+        assert not any("was written by" in reason for reason in plan(other, scene).refusals)
+
+
+def test_the_calls_are_exact() -> None:
+    ours = {"Filters": [{"Name": "tag:goldenami:data", "Values": ["book"]}]}
+    told = {"VolumeId": "vol-1", "AvailabilityZone": "ap-northeast-2a", "Size": 8, "State": "in-use", "Encrypted": True}
+    at = {"InstanceId": "i-1", "State": "attached", "Device": "/dev/sdf"}
+    with scripted() as wire:
+        gone = {**told, "VolumeId": "vol-0", "State": "deleting"}
+        wire.answer("ec2", "describe_volumes", ours, {"Volumes": [{**told, "Attachments": [at]}, gone]})
+        (found,) = volumes.find(wire.aws, "book")
+        assert found == Volume("vol-1", "ap-northeast-2a", 8, "in-use", "i-1", "attached")
+        request = {
+            "AvailabilityZone": "ap-northeast-2a",
+            "Size": 8,
+            "VolumeType": "gp3",
+            "Encrypted": True,
+            "KmsKeyId": "alias/golden",
+            "TagSpecifications": [{"ResourceType": "volume", "Tags": [{"Key": "goldenami:data", "Value": "book"}]}],
+            "ClientToken": "run-data",
+        }
+        wire.answer("ec2", "create_volume", request, {"VolumeId": "vol-1"})
+        tags = {"goldenami:data": "book"}
+        made = volumes.create(wire.aws, "ap-northeast-2a", 8, "gp3", "alias/golden", tags, "run-data")
+        assert made == "vol-1"
+        # The reply to the first request was lost: it is attached where it should be.
+        wanted = {"VolumeId": "vol-1", "InstanceId": "i-1", "Device": "/dev/sdf"}
+        wire.refuse("ec2", "attach_volume", wanted, "VolumeInUse")
+        for state in ("attaching", "attaching", "attached"):
+            answer = {"Volumes": [{**told, "Attachments": [{**at, "State": state}]}]}
+            wire.answer("ec2", "describe_volumes", {"VolumeIds": ["vol-1"]}, answer)
+        volumes.attach(wire.aws, ScriptedClock(), "vol-1", "i-1")
+        wire.refuse("ec2", "detach_volume", {"VolumeId": "vol-1", "InstanceId": "i-1"}, "IncorrectState")
+        volumes.detach(wire.aws, "vol-1", "i-1")
+
+
+def test_nobody_may_delete_the_volume_and_an_instance_may_only_take_its_own() -> None:
+    place = Place("ap-northeast-2", "123456789012", recipe({**VOLUME, "targets.local.kms_key_id": "alias/golden"}))
+    for task in ("promote", "fleet.create", "fleet.destroy", "deploy", "terminate"):
+        found = policy(task, place)["Statement"]
+        assert "ec2:DeleteVolume" not in {action for s in found for action in s["Action"]}
+        assert len({s["Sid"] for s in found}) == len(found)
+    for task in ("terminate", "db.restore"):
+        assert "Undisturbed" in {s["Sid"] for s in policy(task, place)["Statement"]}
+    assert {"MakeVolume", "MoveVolume", "Encrypt"} <= {s["Sid"] for s in policy("promote", place)["Statement"]}
+    role = fleet_policy(
+        "ap-northeast-2", "123456789012", "guestbook", [], run_command=True, volume=True, key="alias/golden"
+    )
+    attach = [s for s in role["Statement"] if "ec2:AttachVolume" in s["Action"]]
+    assert [s["Condition"]["StringEquals"] for s in attach] == [
+        {"aws:ResourceTag/goldenami:data": "guestbook"},
+        {"aws:ResourceTag/goldenami:fleet": "guestbook"},
+    ]
+    assert not any("Detach" in action or "Delete" in action for s in role["Statement"] for action in s["Action"])

@@ -1,0 +1,289 @@
+"""What two images have differently: from what the bakes wrote down, packed and unpacked, with advisories weighed rightly."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goldenami.aws import images
+from goldenami.bake import inventory as knowledge
+from goldenami.errors import ToolError, UsageError
+from goldenami.images import diff as flow
+from goldenami.images import diff_report as diff_telling
+from goldenami.images import prune
+from goldenami.images.diff_plan import compare, weigh
+from goldenami.images.vulnerability_plan import Advisory, read, vulnerable
+from goldenami.model.inventory import PART, Facts, Package, heard, pack, parse, unpack
+from goldenami.tools import package_versions as ordering
+from tests.support.image_references import CANDIDATE, PRODUCTION
+from tests.support.large_account import NAME, Estate, ami
+from tests.unit.images.test_prune import live, shop_of
+
+MACHINE: dict[str, Any] = {
+    "os": "Debian GNU/Linux 12 (bookworm)",
+    "go": "1.19.8",
+    "postgresql": "15.10",
+    "commit": "dir-24d9ceba063107",
+    "disk": {"size_bytes": 8412164096, "used_bytes": 1531760640},
+    "units": {"enabled": ["ssh.service", "guestbook.service"]},
+    "listening": [{"address": "0.0.0.0:22", "process": "sshd"}, {"address": "127.0.0.1:49152", "process": "x"}],
+    "users": ["root (0, /bin/bash)", "app (999, /usr/sbin/nologin)"],
+    "setuid": ["/usr/bin/su (4755, root:root)"],
+}
+ROWS = [
+    ["openssl", "3.0.15-1", "amd64", "openssl", "3.0.15-1"],
+    ["libssl3", "3.0.15-1", "amd64", "openssl", "3.0.15-1"],
+]
+
+text = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=30)
+rows = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(["1", "2", "3"])), unique_by=lambda row: row[0])
+groups = st.lists(st.sampled_from(["a.service", "b.service", "c.service"]), unique=True)
+
+
+def facts(packages: list[Any], **machine: Any) -> Facts:
+    return parse({**MACHINE, **machine}, packages)
+
+
+# --- values
+
+
+@given(st.dictionaries(text, text), st.lists(st.lists(text, min_size=5, max_size=5), max_size=40))
+def test_what_is_packed_comes_out_the_same_in_parts_that_a_parameter_holds(
+    machine: dict[str, str], packages: list[list[str]]
+) -> None:
+    parts = pack({"os": json.dumps(machine)}, packages)
+    assert all(0 < len(part) <= PART for part in parts)
+    assert unpack(parts) == parse({"os": json.dumps(machine)}, packages)
+    assert unpack(parts[:-1]) is None
+
+
+def test_the_facts_of_a_large_image_fit_three_parameters() -> None:
+    many = [
+        [f"lib{n * 7919 % 1000}-dev", f"{n % 9}.{n * 31 % 97}-{n % 5}+deb12u{n % 4}", "amd64", f"src{n}", "1"]
+        for n in range(450)
+    ]
+    assert len(pack(MACHINE, many)) <= 3
+
+
+@given(rows, rows, groups, groups)
+def test_each_difference_is_told_once_and_turned_round_it_is_the_opposite(
+    before: list[tuple[str, str]], after: list[tuple[str, str]], was: list[str], now: list[str]
+) -> None:
+    first, second = facts(before, units={"enabled": was}), facts(after, units={"enabled": now})
+    found = compare(first, second)
+    names = [(d.kind, d.name) for d in found.differences]
+    assert len(names) == len(set(names))
+    old, new = dict(before), dict(after)
+    assert {d.name for d in found.differences if d.kind == "package"} == {
+        name for name in old | new if old.get(name) != new.get(name)
+    }
+    assert {d.name for d in found.differences if d.kind == "unit"} == set(was) ^ set(now)
+    opposite = {"added": "removed", "removed": "added", "changed": "changed"}
+    turned = {(d.kind, d.name, opposite[d.what], d.after, d.before) for d in compare(second, first).differences}
+    assert {(d.kind, d.name, d.what, d.before, d.after) for d in found.differences} == turned
+    assert compare(first, first).differences == ()
+
+
+def test_what_was_not_written_down_is_said_not_taken_for_none() -> None:
+    older = {name: value for name, value in MACHINE.items() if name not in ("users", "setuid")}
+    found = compare(parse(older, ROWS), parse(MACHINE, ROWS))
+    assert found.differences == ()
+    assert found.missing == (
+        "users were not written down for the first image",
+        "setuid files were not written down for the first image",
+    )
+
+
+def test_ports_that_differ_from_boot_to_boot_are_no_difference() -> None:
+    other = [{"address": "0.0.0.0:22", "process": "sshd"}, {"address": "127.0.0.1:51000", "process": "x"}]
+    assert compare(facts(ROWS), facts(ROWS, listening=other)).differences == ()
+
+
+def numbers(a: str, b: str) -> int:
+    return int(a) - int(b)
+
+
+@given(st.integers(0, 12), st.lists(st.integers(1, 12), unique=True, max_size=6))
+def test_a_version_is_affected_from_each_introduction_to_the_fix_after_it(version: int, points: list[int]) -> None:
+    """Against the plain reading: walk from the lowest point up to the version."""
+    points.sort()
+    events = [("introduced" if n % 2 == 0 else "fixed", str(point)) for n, point in enumerate(points)]
+    expected = sum(point <= version for point in points) % 2 == 1
+    for order in (events, events[::-1]):
+        assert Advisory("X", "p", ranges=(tuple(order),)).affects(str(version), numbers) is expected
+
+
+def test_events_are_read_as_osv_means_them() -> None:
+    advisory = Advisory("X", "p", ranges=((("introduced", "0"), ("last_affected", "5")),), versions=("9",))
+    assert [advisory.affects(v, numbers) for v in ("0", "5", "6", "9")] == [True, True, False, True]
+
+
+OSV = {
+    "id": "DSA-1",
+    "summary": "openssl - security update",
+    "affected": [
+        {
+            "package": {"ecosystem": "Debian:12", "name": "openssl"},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "3.0.16-1~deb12u1"}]}],
+        },
+        {"package": {"ecosystem": "Debian:11", "name": "openssl"}, "versions": ["3.0.15-1"]},
+    ],
+}
+
+
+def test_advisories_of_other_systems_and_withdrawn_ones_do_not_count() -> None:
+    assert [a.package for a in read(OSV, "debian-12")] == ["openssl"]
+    assert list(read(OSV, "ubuntu-24.04")) == []
+    assert list(read({**OSV, "withdrawn": "2026-01-01T00:00:00Z"}, "debian-12")) == []
+    ubuntu = {"id": "USN-1", "affected": [{"package": {"ecosystem": "Ubuntu:24.04:LTS", "name": "x"}}]}
+    assert [a.id for a in read(ubuntu, "ubuntu-24.04")] == ["USN-1"]
+
+
+def test_a_package_is_found_by_its_source() -> None:
+    known = list(read(OSV, "debian-12"))
+    order: Callable[[str, str], int] = ordering.comparing("apt")
+    packages = [Package(*row) for row in ROWS]
+    assert vulnerable(packages, known, order) == {"DSA-1": ("openssl 3.0.15-1", "libssl3 3.0.15-1")}
+    fixed = [Package("openssl", "3.0.16-1~deb12u1", "amd64", "openssl", "3.0.16-1~deb12u1")]
+    assert vulnerable(fixed, known, order) == {}
+
+
+def test_what_is_fixed_and_what_is_new() -> None:
+    found, both = weigh({"A": ("p 1",), "B": ("q 1",)}, {"B": ("q 1",), "C": ("r 2",)}, {"C": "bad"})
+    assert [(v.id, v.what, v.summary) for v in found] == [("C", "new", "bad"), ("A", "fixed", "")]
+    assert both == 1
+
+
+def test_debian_versions_are_ordered_as_dpkg_does() -> None:
+    known = ["1.0~rc1", "1.0", "1.0-1", "1.0-1+deb12u1", "1.0-10", "1:0.1"]
+    order = ordering.comparing("apt")
+    assert all(order(a, b) < 0 < order(b, a) for a, b in pairwise(known))
+    assert order(known[0], known[0]) == 0
+
+
+@pytest.mark.skipif(shutil.which("rpm") is None, reason="rpm is not on this machine")
+def test_rpm_versions_are_ordered_as_rpm_does() -> None:
+    known = ["1.0~rc1-1", "1.0-1", "1.0-2.amzn2023", "1.0-10.amzn2023", "1.0.1-1", "1:0.1-1"]
+    order = ordering.comparing("dnf")
+    assert all(order(a, b) < 0 < order(b, a) for a, b in pairwise(known))
+    assert order(known[0], known[0]) == 0
+
+
+def test_without_the_distribution_s_tool_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolError, match="rpm is needed"):
+        ordering.comparing("dnf")
+
+
+def said(nonce: str = "abc", cut: int = 0) -> str:
+    """A report as an instance writes it on its console."""
+    whole = "\n".join([json.dumps(MACHINE), *("\t".join(row) for row in ROWS)])
+    packed = base64.encodebytes(gzip.compress(whole.encode())).decode()
+    return f"\r\nGOLDEN-FACTS {nonce} BEGIN\r\n{packed[cut:]}GOLDEN-FACTS {nonce} END\r\n"
+
+
+def test_what_an_instance_says_is_heard_once_it_is_whole() -> None:
+    assert heard(said(), "abc") == (MACHINE, ROWS)
+    assert heard("login: \x1b[m" + said(cut=40) + "noise" + said(), "abc") == (MACHINE, ROWS)
+    assert heard(said(), "of-another-boot") is None
+    assert heard(said().partition("END")[0][:-20], "abc") is None
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_a_garbled_report_is_never_heard_wrongly(at: int, length: int) -> None:
+    text = said()
+    assert heard(text[:at] + text[at + length :], "abc") in (None, (MACHINE, ROWS))
+
+
+# --- the flow
+
+
+@pytest.fixture
+def estate() -> Estate:
+    made = Estate()
+    for number in (1, 2, 3):
+        made.image(number, days=10 - number, extra={"Version": f"1.{number}.0"})
+    made.parameter(PRODUCTION, ami(1))
+    made.parameter(CANDIDATE, ami(2))
+    return made
+
+
+def write_down(shop: Any, number: int, rows: list[list[str]], **machine: Any) -> None:
+    image = images.get(shop.aws, ami(number))
+    assert image is not None
+    knowledge.publish(shop, image, {**MACHINE, **machine}, [Package(*row) for row in rows])
+
+
+def test_two_images_of_other_checkouts_are_compared(estate: Estate, tmp_path: Path) -> None:
+    shop = shop_of(estate, tmp_path)
+    newer = [["openssl", "3.0.16-1~deb12u1", "amd64", "openssl", "3.0.16-1~deb12u1"], ROWS[1], ["jq", "1.6-2", "amd64"]]
+    write_down(shop, 1, ROWS)
+    write_down(shop, 2, newer, go="1.23.0", users=["root (0, /bin/bash)"])
+    folder = tmp_path / "osv"
+    folder.mkdir()
+    (folder / "DSA-1.json").write_text(json.dumps(OSV))
+    found = flow.diff(shop, "running", "candidate", advisories=folder)
+    told = diff_telling.page(shop, found)
+    assert told.startswith(f"v1.1 ({ami(1)}) → v1.2 ({ami(2)})\nversion: 1.1.0 → 1.2.0\n")
+    for line in (
+        "~  image          Go                            1.19.8    1.23.0",
+        "+  package        jq                                      1.6-2",
+        "-  user           app (999, /usr/sbin/nologin)",
+    ):
+        assert line.split() in [row.split() for row in told.splitlines()] or line in told
+    assert "0 fixed, 0 new, 1 in both" in told  # libssl3 still has it
+    page = diff_telling.markdown(shop, found)
+    assert "| ~ | package | openssl | 3.0.15-1 | 3.0.16-1~deb12u1 |" in page
+    facts = json.loads(diff_telling.facts(shop, found))
+    assert (facts["before"]["version"], facts["after"]["version"], facts["remaining"]) == ("v1.1", "v1.2", 1)
+
+
+def test_an_image_of_which_nothing_is_known_is_said(estate: Estate, tmp_path: Path) -> None:
+    shop = shop_of(estate, tmp_path)
+    write_down(shop, 1, ROWS)
+    told = diff_telling.page(shop, flow.diff(shop, "v1.1", "v1.3"))
+    assert f"what is in {NAME}-golden-v1.3 ({ami(3)}) was not written down" in told
+    assert "no differences" not in told
+
+
+def test_parts_that_are_not_all_there_count_as_unknown(estate: Estate, tmp_path: Path) -> None:
+    shop = shop_of(estate, tmp_path)
+    estate.parameter(f"/goldenami/{NAME}/facts/{ami(1)}/1-of-2", pack(MACHINE, ROWS)[0])
+    image = images.get(shop.aws, ami(1))
+    assert image is not None
+    assert knowledge.of(shop, image) is None
+
+
+def test_what_cannot_be_compared_is_refused(estate: Estate, tmp_path: Path) -> None:
+    shop = shop_of(estate, tmp_path)
+    del estate.parameters[PRODUCTION]
+    for first, second in (("running", "v1.1"), ("v9.9", "v1.1"), (ami(99), "v1.1")):
+        with pytest.raises(UsageError):
+            flow.diff(shop, first, second)
+    with pytest.raises(UsageError, match="no folder"):
+        flow.diff(shop, "v1.1", "v1.2", advisories=tmp_path / "nothing")
+
+
+def test_facts_go_with_their_image_and_are_no_reference_to_it(tmp_path: Path) -> None:
+    estate = Estate()
+    for number in (1, 2):
+        estate.image(number, days=100 - number)
+    shop = shop_of(estate, tmp_path)
+    for number in (1, 2):
+        write_down(shop, number, ROWS)
+    estate.calls.clear()
+    prune.prune(shop, plan_only=True)
+    assert estate.calls["GetParameters"] == estate.calls["GetParameterHistory"] == 0
+    live(shop)
+    assert list(estate.images) == [ami(2)]
+    assert [name.split("/")[4] for name in estate.parameters] == [ami(2)]

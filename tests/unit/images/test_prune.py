@@ -1,0 +1,386 @@
+"""Prune on a grown account: whatever anything names stays, also what is named only at the last moment; the rest goes whole."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from goldenami.context import Shop
+from goldenami.images import prune as flow
+from goldenami.images import report as image_telling
+from goldenami.model import image as tags
+from goldenami.recipe.parse import parse
+from goldenami.tools.progress import Progress
+from tests.support import recipes
+from tests.support.clock import ScriptedClock
+from tests.support.image_references import PARAMETER, PRODUCTION, WAYS, name_it
+from tests.support.large_account import NAME, START, Estate, Killed, ami, snap
+from tests.support.large_account_growth import grown
+
+# Keeps next to nothing by itself, so that what stays does so because it is named.
+STRICT = {"verified": 1, "months": 0, "rollbacks": 1, "minimum_age_days": 0, "grace_days": 1, "per_run": 1000}
+DAY = 86400.0
+
+
+def shop_of(estate: Estate, root: Path, keep: Mapping[str, int] | None = None) -> Shop:
+    text = recipes.text({f"keep.{name}": value for name, value in {**STRICT, **(keep or {})}.items()})
+    recipe = parse(text, root / "golden.toml")
+    clock = ScriptedClock(START)
+    return Shop(root, recipe, recipe.target("local"), estate.aws, clock, Progress(clock, io.StringIO()))
+
+
+def live(shop: Shop, runs: int = 3) -> None:
+    """Some runs, two days apart."""
+    for _ in range(runs):
+        flow.prune(shop)
+        shop.clock.sleep(2 * DAY)
+
+
+def past_deprecation(days: float = 50) -> dict[str, str]:
+    return {"DeprecationTime": f"{START - timedelta(days=days):%Y-%m-%dT%H:%M:%S.000Z}"}
+
+
+@pytest.fixture
+def estate() -> Estate:
+    """Three old images; the newest is what the policy keeps."""
+    made = Estate()
+    for number in (1, 2, 3):
+        made.image(number, days=100 - number)
+    return made
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_named_stays_and_says_by_whom(estate: Estate, tmp_path: Path, way: str) -> None:
+    name_it(estate, way, ami(1))
+    shop = shop_of(estate, tmp_path)
+    live(shop)
+    assert ami(1) in estate.images
+    assert ami(2) not in estate.images  # nothing named this one
+    verdict = next(v for v in flow.prune(shop, plan_only=True).verdicts if v.image.id == ami(1))
+    assert verdict.action == "keep"
+    assert verdict.reason
+    assert verdict.by or way == "keep-tag"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_named_at_the_last_moment_stays(tmp_path: Path, way: str) -> None:
+    """The reference appears after the plan was made, right before the image's turn."""
+    estate = Estate()
+    for number in (1, 2, 3):
+        estate.image(number, days=100 - number, **past_deprecation())
+    shop = shop_of(estate, tmp_path)
+
+    def meanwhile(call: str) -> None:
+        if (
+            call == "DeregisterImage" and ami(2) not in estate.needed
+        ):  # the first one goes; the second has its re-check yet
+            name_it(estate, way, ami(2))
+
+    estate.before = meanwhile
+    result = flow.prune(shop)
+    assert ami(1) not in estate.images
+    assert ami(2) in estate.images
+    assert list(result.held) == [ami(2)]
+
+
+def test_an_image_is_deprecated_first_and_goes_after_its_grace_with_its_snapshots(
+    estate: Estate, tmp_path: Path
+) -> None:
+    estate.image(1, days=99.5, snapshots=[101, 102])
+    estate.snapshots[snap(500)] = {tags.RUN: "run1"}
+    shop = shop_of(estate, tmp_path, {"grace_days": 14})
+    first = flow.prune(shop)
+    assert [v.action for v in first.verdicts] == ["keep", "deprecate", "deprecate"]
+    assert "DeprecationTime" in estate.images[ami(1)]
+    assert [v.action for v in flow.prune(shop).verdicts] == ["keep", "wait", "wait"]
+    shop.clock.sleep(15 * DAY)
+    last = flow.prune(shop)
+    assert list(estate.images) == [ami(3)]
+    assert {snap(101), snap(102), snap(2 * 16)} == set(last.snapshots)
+    assert set(estate.snapshots) == {snap(16), snap(48), snap(500)}  # only what belonged to those two
+
+
+def test_a_snapshot_that_another_image_uses_stays_until_its_last_image_goes(tmp_path: Path) -> None:
+    estate = Estate()
+    estate.image(1, snapshots=[7, 8])
+    estate.image(2, days=50, snapshots=[8, 9], name="of-somebody-else")
+    estate.image(3, days=1)
+    shop = shop_of(estate, tmp_path)
+    live(shop)
+    assert set(estate.images) == {ami(2), ami(3)}
+    assert {snap(8), snap(9)} <= set(estate.snapshots)
+    assert snap(7) not in estate.snapshots
+    assert all(tags.ORPHANED not in told for told in estate.snapshots.values())
+
+
+def test_two_images_of_ours_that_share_a_snapshot_leave_none_behind(tmp_path: Path) -> None:
+    estate = Estate()
+    for number in (1, 2):
+        estate.image(number, snapshots=[7])
+    estate.image(3, days=1)
+    live(shop_of(estate, tmp_path))
+    assert set(estate.snapshots) == {snap(48)}
+
+
+def test_the_policy_keeps_the_newest_one_a_month_and_the_young(tmp_path: Path) -> None:
+    estate = Estate()
+    for number in range(1, 13):  # one a fortnight, back to September
+        estate.image(number, days=number * 14)
+    estate.image(20, days=3, verified=False)
+    keep = {"verified": 2, "months": 4, "minimum_age_days": 7}
+    verdicts = flow.prune(shop_of(estate, tmp_path, keep), plan_only=True).verdicts
+    kept = {v.image.id: v.reason for v in verdicts if v.action == "keep"}
+    assert kept == {
+        ami(20): "younger than 7 days",
+        ami(1): "one of the newest 2 verified",
+        ami(2): "one of the newest 2 verified",
+        ami(3): "the newest verified of 2026-01",
+        ami(6): "the newest verified of 2025-12",
+        ami(8): "the newest verified of 2025-11",
+    }
+    assert estate.gone == []
+
+
+def test_a_base_layer_goes_only_after_its_last_child(tmp_path: Path) -> None:
+    estate = Estate()
+    estate.image(1, layer="base", verified=False)
+    estate.image(2, days=99, extra={tags.SOURCE_AMI: ami(1)})
+    estate.image(3, days=50, layer="base", verified=False)
+    estate.image(4, days=49, extra={tags.SOURCE_AMI: ami(3)})
+    shop = shop_of(estate, tmp_path)
+    told = {v.image.id: v.reason for v in flow.prune(shop, plan_only=True).verdicts}
+    assert told[ami(1)] == f"guestbook-golden-v1.2 ({ami(2)}) was made from it"
+    live(shop, 5)
+    assert set(estate.images) == {ami(3), ami(4)}
+    assert estate.gone == [ami(2), ami(1)]
+
+
+def test_what_is_wanted_again_is_no_longer_deprecated(estate: Estate, tmp_path: Path) -> None:
+    shop = shop_of(estate, tmp_path)
+    flow.prune(shop)
+    assert "DeprecationTime" in estate.images[ami(1)]
+    name_it(estate, "production", ami(1))
+    assert [v.action for v in flow.prune(shop).verdicts][-1] == "restore"
+    assert "DeprecationTime" not in estate.images[ami(1)]
+    assert tags.PRUNED not in estate.images[ami(1)]["Tags"]
+    assert [v.action for v in flow.prune(shop).verdicts][-1] == "keep"
+
+
+def test_a_run_is_capped(tmp_path: Path) -> None:
+    estate = Estate()
+    for number in range(1, 31):
+        estate.image(number, days=200 - number, **(past_deprecation() if number <= 15 else {}))
+    result = flow.prune(shop_of(estate, tmp_path, {"per_run": 4}))
+    assert estate.gone == [ami(1), ami(2), ami(3), ami(4)]  # the oldest first
+    assert estate.calls["EnableImageDeprecation"] == 4
+    assert [v.action for v in result.verdicts].count("later") == 21
+
+
+def test_what_others_made_under_our_name_is_not_ours(tmp_path: Path) -> None:
+    estate = Estate()
+    estate.image(1, verified=False)
+    del estate.images[ami(1)]["Tags"][tags.IMAGE]
+    estate.image(2, name=f"{NAME}-like-but-another")
+    estate.image(3, days=1)
+    shop = shop_of(estate, tmp_path)
+    live(shop)
+    assert estate.gone == []
+    assert [v.reason for v in flow.prune(shop).verdicts][-1].endswith("not made by us")
+
+
+def test_good_images_that_failed_or_were_retired_are_no_rollback_targets(estate: Estate, tmp_path: Path) -> None:
+    estate.parameter(PRODUCTION, ami(1), ami(2), ami(3))
+    estate.images[ami(2)]["Tags"][tags.FAILED] = "health"
+    live(shop_of(estate, tmp_path))
+    assert set(estate.images) == {ami(1), ami(3)}  # a rollback would pass over the second
+
+
+def test_the_history_of_our_own_records_holds_nothing(estate: Estate, tmp_path: Path) -> None:
+    estate.parameter(f"/goldenami/{NAME}/record", json.dumps({"ami": ami(1)}), json.dumps({"ami": ami(2)}))
+    live(shop_of(estate, tmp_path))
+    assert set(estate.images) == {ami(2), ami(3)}  # what it says now holds
+
+
+def test_the_calls_of_a_quiet_run_are_the_pages_that_must_be_read(tmp_path: Path) -> None:
+    estate = Estate()
+    for number in range(1, 4):
+        estate.image(number, days=1)
+    for _ in range(3):
+        estate.template(ami(1), ami(2))
+    for number in range(25):
+        estate.parameter(f"/p/{number}", "text")
+    flow.prune(shop_of(estate, tmp_path))
+    assert estate.calls == {
+        "DescribeImages": 1,
+        "DescribeInstances": 1,
+        "DescribeLaunchTemplates": 1,
+        "DescribeLaunchTemplateVersions": 3,
+        "DescribeLaunchConfigurations": 1,
+        "DescribeAutoScalingGroups": 1,
+        "DescribeParameters": 1,
+        "GetParameters": 3,
+        "DescribeSnapshots": 1,
+    }
+
+
+def test_the_words_for_people_and_for_scripts(estate: Estate, tmp_path: Path) -> None:
+    shop = shop_of(estate, tmp_path)
+    name_it(estate, "stopped", ami(1))
+    result = flow.prune(shop, plan_only=True)
+    told = image_telling.pruned(shop, result, plan_only=True, as_json=False)
+    assert "would deprecate" in told
+    assert "(stopped)" in told
+    facts = json.loads(image_telling.pruned(shop, result, plan_only=True, as_json=True))
+    assert [one["action"] for one in facts["images"]] == ["keep", "deprecate", "keep"]
+    assert facts["images"][-1]["named_by"][0]["kind"] == "instance"
+    assert estate.calls["EnableImageDeprecation"] == 0
+    assert "2 keep, 1 deprecate" in image_telling.summary(result)
+
+
+# --- any account, any policy, killed anywhere
+
+
+@st.composite
+def accounts(draw: st.DrawFn) -> tuple[Estate, dict[str, int]]:
+    """A small account with references of every kind, and a policy."""
+    estate = Estate(check=False)
+    size = draw(st.integers(1, 8))
+    shared = [1, 2, 3]
+    for number in range(1, size + 1):
+        kind = draw(st.sampled_from(["golden", "golden", "golden", "base", "foreign"]))
+        facts: dict[str, Any] = past_deprecation() if draw(st.booleans()) else {}
+        if kind == "foreign":
+            facts["name"] = f"of-somebody-{number}"
+        behind = [number * 16, *draw(st.lists(st.sampled_from(shared), max_size=2, unique=True))]
+        state = draw(st.sampled_from(["available"] * 6 + ["pending", "failed", "disabled"]))
+        parent = {tags.SOURCE_AMI: ami(draw(st.integers(1, number - 1)))} if number > 1 and draw(st.booleans()) else {}
+        estate.image(
+            number,
+            days=draw(st.integers(0, 400)),
+            layer="base" if kind == "base" else "app",
+            verified=kind != "base" and draw(st.booleans()),
+            state=state,
+            snapshots=behind,
+            extra=parent,
+            **facts,
+        )
+    ways = st.sampled_from(sorted(WAYS))
+    for way in draw(st.lists(ways, max_size=5, unique_by=lambda one: PARAMETER.get(one, one))):
+        image = draw(st.sampled_from([ami(number) for number in range(1, size + 1)]))
+        good = estate.images[image]["State"] == "available" and tags.VERIFIED in estate.images[image]["Tags"]
+        ours = estate.images[image]["Name"].startswith(f"{NAME}-golden-")
+        if way != "rollback" or (good and ours):  # what is not good is no target of a rollback
+            name_it(estate, way, image)
+    policy = {
+        "verified": draw(st.integers(1, 3)),
+        "months": draw(st.integers(0, 3)),
+        "rollbacks": draw(st.integers(1, 3)),
+        "minimum_age_days": draw(st.integers(0, 60)),
+        "grace_days": draw(st.integers(0, 20)),
+        "per_run": draw(st.integers(1, 5)),
+    }
+    return estate, policy
+
+
+def settled(estate: Estate, shop: Shop) -> None:
+    """Run until nothing changes any more. Each image goes within its grace and a run of its own."""
+    for _ in range(60):
+        before = (len(estate.images), len(estate.snapshots))
+        verdicts = flow.prune(shop).verdicts
+        shop.clock.sleep(25 * DAY)
+        quiet = all(v.action == "keep" for v in verdicts)
+        if quiet and before == (len(estate.images), len(estate.snapshots)):
+            return
+    raise AssertionError("never came to rest")
+
+
+SLOW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@SLOW
+@given(accounts(), st.data())
+def test_nothing_that_is_named_ever_goes_and_nothing_is_left_behind(
+    tmp_path: Path, given_account: tuple[Estate, dict[str, int]], data: st.DataObject
+) -> None:
+    """The estate itself fails on a delete of what is needed. Killed at any call, the runs after it make it whole."""
+    estate, policy = given_account
+    before = {one: dict(image) for one, image in estate.images.items()}
+    known = set(estate.snapshots)
+    shop = shop_of(estate, tmp_path, policy)
+    doom = data.draw(st.integers(1, 60), label="killed at call")
+
+    def count(call: str) -> None:
+        if sum(estate.calls.values()) == doom:
+            raise Killed
+
+    estate.before = count
+    with contextlib.suppress(Killed):
+        settled(estate, shop)
+    estate.before = lambda call: None
+    settled(estate, shop)
+    gone = set(before) - set(estate.images)
+    assert not gone & set(estate.needed)
+    assert all(image["Name"].startswith(f"{NAME}-") for one, image in before.items() if one in gone)
+    # Exactly the snapshots of what went are gone, but for those that an image still uses.
+    behind = {m["Ebs"]["SnapshotId"] for one in gone for m in before[one]["BlockDeviceMappings"]}
+    assert known - set(estate.snapshots) == behind - estate.used()
+    assert not any(tags.ORPHANED in told for told in estate.snapshots.values())
+
+
+def test_killed_at_each_call_in_turn_the_next_run_makes_it_whole(tmp_path: Path) -> None:
+    def account() -> Estate:
+        made = Estate(check=False)
+        made.image(1, snapshots=[7, 8, 9], **past_deprecation())
+        made.image(2, days=99, snapshots=[9, 10], **past_deprecation())
+        made.image(3, days=1)
+        return made
+
+    quiet = account()
+    flow.prune(shop_of(quiet, tmp_path))
+    calls = sum(quiet.calls.values())
+    assert set(quiet.snapshots) == {snap(48)}
+    for doom in range(1, calls + 1):
+        estate = account()
+
+        def killed(call: str, doom: int = doom, estate: Estate = estate) -> None:
+            if sum(estate.calls.values()) == doom:
+                raise Killed
+
+        estate.before = killed
+        with pytest.raises(Killed):
+            flow.prune(shop_of(estate, tmp_path))
+        flow.prune(shop_of(estate, tmp_path))
+        assert (set(estate.images), estate.snapshots) == (set(quiet.images), quiet.snapshots), doom
+
+
+def test_a_grown_account_is_pruned_without_a_false_delete(tmp_path: Path) -> None:
+    """References of every kind among a thousand images; each delete of a needed one would fail."""
+    estate = grown(1000, 4000, 30, 20, deprecated=past_deprecation())
+    shop = shop_of(estate, tmp_path, {"per_run": 60, "rollbacks": 3})
+    before = len(estate.images)
+    result = flow.prune(shop)
+    assert len(estate.gone) == 60
+    assert before - len(estate.images) == 60
+    assert result.held == {}
+    doomed = {v.image.id for v in result.verdicts if v.action in ("deregister", "later", "deprecate", "wait")}
+    asked = {v.image.id for v in result.verdicts if v.action == "deregister"}
+    shared = {one for one, why in estate.needed.items() if why in ("share", "organization")}
+    assert doomed & set(estate.needed) <= shared - asked  # whom an image is shared with is asked when its turn has come
+    assert set(estate.images) >= set(estate.needed)
+
+
+def test_of_two_images_of_one_second_the_higher_version_is_the_newer(tmp_path: Path) -> None:
+    estate = Estate()
+    for number in (9, 10, 8):
+        estate.image(number)
+    told = {v.image.id: v.action for v in flow.prune(shop_of(estate, tmp_path), plan_only=True).verdicts}
+    assert told == {ami(10): "keep", ami(9): "deprecate", ami(8): "deprecate"}

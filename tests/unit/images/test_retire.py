@@ -1,0 +1,130 @@
+"""Retire: a bad image and its children are marked for ever, and nothing that carries images takes one any more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goldenami.bake.plan import plan_app, plan_base
+from goldenami.errors import UsageError
+from goldenami.images import catalogue
+from goldenami.images import report as image_telling
+from goldenami.images import retire as flow
+from goldenami.images.retire_plan import family, plan
+from goldenami.model import image as tags
+from goldenami.model.fleet import Pointer
+from goldenami.model.image import Image
+from goldenami.promote.plan import plan as promotion
+from goldenami.promote.rollback_plan import choose
+from tests.support.fleet_states import NEW, OLD, group, image, scene, template, wish
+from tests.support.image_references import CANDIDATE, PRODUCTION
+from tests.support.large_account import NAME, Estate, Killed, ami
+from tests.unit.images.test_prune import shop_of
+
+
+@pytest.fixture
+def estate() -> Estate:
+    """A base layer, its child and grandchild; and a good image of another base."""
+    made = Estate()
+    made.image(1, layer="base", verified=False)
+    made.image(2, days=50, extra={tags.SOURCE_AMI: ami(1)})
+    made.image(3, days=40, SourceImageId=ami(2))
+    made.image(4, days=45)
+    made.parameter(CANDIDATE, ami(4), ami(3))
+    return made
+
+
+def marked(estate: Estate) -> set[str]:
+    return {one for one, image in estate.images.items() if tags.RETIRED in image["Tags"]}
+
+
+def test_an_image_is_retired_with_all_that_was_made_from_it(estate: Estate, tmp_path: Path) -> None:
+    shop = shop_of(estate, tmp_path)
+    planned = flow.retire(shop, ami(1), "", plan_only=True)
+    assert "would retire" in image_telling.retired(planned, plan_only=True, as_json=False)
+    assert marked(estate) == set()
+    done = flow.retire(shop, ami(1), "its OpenSSL is broken")
+    assert marked(estate) == {ami(1), ami(2), ami(3)}
+    assert estate.images[ami(3)]["Tags"][tags.RETIRED].endswith(f"made from {ami(1)}: its OpenSSL is broken")
+    assert estate.parameters[CANDIDATE][-1]["Value"] == ami(4)  # the newest good one
+    assert {e.image.id: e.status for e in catalogue.catalogue(shop) if e.status == "retired"}.keys() == marked(estate)
+    told = json.loads(image_telling.retired(done, plan_only=False, as_json=True))
+    assert (len(told["retired"]), told["candidate"]) == (3, ami(4))
+    again = flow.retire(shop, ami(1), "again")
+    assert again.done.images == ()
+    assert "retired already" in image_telling.retired(again, plan_only=False, as_json=False)
+
+
+def test_what_serves_is_warned_about(estate: Estate, tmp_path: Path) -> None:
+    estate.parameter(PRODUCTION, ami(3))
+    del estate.images[ami(4)]
+    done = flow.retire(shop_of(estate, tmp_path), ami(2), "slow").done
+    assert [warning.partition(" ")[0] for warning in done.warnings] == [ami(3), "the"]
+
+
+def test_its_copies_elsewhere_are_told(estate: Estate, tmp_path: Path) -> None:
+    estate.images[ami(2)]["Tags"][f"{tags.COPY_IN}us-east-1"] = ami(55)
+    done = flow.retire(shop_of(estate, tmp_path), ami(1), "slow").done
+    assert f"{ami(55)} is a copy of {ami(2)} in us-east-1: retire it there as well" in done.warnings
+
+
+def test_killed_at_any_mark_the_next_run_marks_the_rest(estate: Estate, tmp_path: Path) -> None:
+    def once(call: str) -> None:
+        if call == "CreateTags" and estate.calls[call] == 2:
+            raise Killed
+
+    estate.before = once
+    shop = shop_of(estate, tmp_path)
+    with pytest.raises(Killed):
+        flow.retire(shop, ami(1), "bad")
+    assert ami(1) not in marked(estate)  # the parent is marked last
+    flow.retire(shop, ami(1), "bad")
+    assert marked(estate) == {ami(1), ami(2), ami(3)}
+
+
+def test_what_is_not_ours_is_refused(estate: Estate, tmp_path: Path) -> None:
+    estate.image(9, name="of-somebody-else")
+    for wrong in (ami(9), ami(77)):
+        with pytest.raises(UsageError, match=NAME):
+            flow.retire(shop_of(estate, tmp_path), wrong, "bad")
+
+
+@given(st.lists(st.integers(0, 8), max_size=8))
+def test_a_family_is_closed_under_descent_whatever_the_ancestry(parents: list[int]) -> None:
+    """Also where tags claim a circle."""
+    owned = [Image(ami(n), "x", "available", "", "", source=ami(p)) for n, p in enumerate(parents)]
+    root = Image(ami(0), "x", "available", "", "") if not owned else owned[0]
+    ids = [one.id for one in family(root, owned)]
+    assert ids[-1] == root.id
+    assert len(ids) == len(set(ids))
+    assert all(child.id in ids for child in owned if child.source in ids)
+    assert len(plan(root, owned, NAME, candidate="", production="").images) == len(ids)
+
+
+BAD = {tags.VERIFIED: "2026", tags.RETIRED: "2026-03-14 leaks"}
+
+
+def test_no_promotion_carries_it_not_even_unverified() -> None:
+    for unverified in (False, True):
+        decided = promotion(wish(image=image(tags=BAD), unverified=unverified), scene())
+        assert any("was retired (2026-03-14 leaks)" in why for why in decided.refusals)
+        assert not any("--unverified" in why for why in decided.refusals)
+
+
+def test_no_rollback_chooses_it() -> None:
+    known = {OLD: image(OLD, tags=BAD), NEW: image(NEW)}
+    fleet = scene(template=template(OLD, NEW, default=2), group=group(2), history=(Pointer(OLD, 1), Pointer(NEW, 2)))
+    assert choose(fleet, known) is None
+    assert choose(fleet, {**known, OLD: image(OLD)}) is not None
+
+
+def test_no_bake_reuses_or_adopts_it() -> None:
+    told = {**BAD, tags.FINGERPRINT: "f" * 64, tags.LAYER: "base"}
+    base = Image(ami(1), f"{NAME}-base-{'f' * 12}-run", "available", "", "2026", tags=told)
+    app = Image(ami(2), f"{NAME}-golden-v1.0", "available", "", "2026", tags={**told, tags.LAYER: "app"})
+    assert plan_base(NAME, "f" * 64, [base], fresh=False).action == "build"
+    assert plan_app(NAME, "f" * 64, [app], []).action == "build"

@@ -1,0 +1,72 @@
+"""A script on an instance: through Run Command, else by SSH, else the way to either."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from goldenami.aws.session import Connection
+from goldenami.context import Shop
+from goldenami.errors import AwsError
+from goldenami.infra import remote as reaching
+from goldenami.model.machine import Machine
+from goldenami.tools.clock import SystemClock
+from goldenami.tools.progress import Progress
+from tests.support.aws_stubs import scripted
+from tests.support.recipes import recipe
+
+MACHINE = Machine("i-1", "ami-1", "running", "203.0.113.9")
+SENT = {
+    "InstanceIds": ["i-1"],
+    "DocumentName": "AWS-RunShellScript",
+    "Parameters": {"commands": ["id"], "executionTimeout": ["60"]},
+    "TimeoutSeconds": 60,
+    "Comment": "goldenami",
+}
+
+
+def shop(aws: Connection, key_name: str) -> Shop:
+    found = recipe({"fleet.key_name": key_name})
+    return Shop(Path(), found, found.target("aws"), aws, SystemClock(), Progress(SystemClock()))
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ssh that notes how it was called and what came in, says something, and ends as an error."""
+    program = tmp_path / "ssh"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/argv\ncat > {tmp_path}/stdin\necho done\nexit 3\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path
+
+
+def test_where_run_command_does_not_reach_ssh_does(ssh: Path) -> None:
+    with scripted() as wire:
+        wire.refuse("ssm", "send_command", SENT, "InvalidInstanceId")
+        said = reaching.run(shop(wire.aws, "your-key"), MACHINE, "id", key="my.pem")
+    assert (said.code, said.stdout) == (3, "done\n")
+    assert (ssh / "stdin").read_text() == "id"
+    argv = (ssh / "argv").read_text().splitlines()
+    assert argv[-4:] == ["-i", "my.pem", "admin@203.0.113.9", "sudo -n bash -s"]
+    assert "BatchMode=yes" in argv, "it never asks"
+
+
+def test_run_command_comes_first(ssh: Path) -> None:
+    told = {"Status": "Success", "ResponseCode": 0, "StandardOutputContent": "uid=0"}
+    with scripted() as wire:
+        wire.answer("ssm", "send_command", SENT, {"Command": {"CommandId": "c" * 36}})
+        asked = {"CommandId": "c" * 36, "InstanceId": "i-1"}
+        wire.answer("ssm", "get_command_invocation", asked, told)
+        assert reaching.run(shop(wire.aws, "your-key"), MACHINE, "id").stdout == "uid=0"
+    assert not (ssh / "argv").exists()
+
+
+def test_an_instance_that_nothing_reaches_is_told_with_the_way_to_both() -> None:
+    with scripted() as wire:
+        wire.refuse("ssm", "send_command", SENT, "InvalidInstanceId")
+        with pytest.raises(AwsError, match="by SSH") as caught:
+            reaching.run(shop(wire.aws, ""), MACHINE, "id")
+    assert "run_command = true (or key_name)" in caught.value.next

@@ -1,0 +1,195 @@
+"""The planner of a promotion, driven over any fleet that may be met."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from goldenami.model.fleet import Pointer, Refresh, Scene, TemplateVersion, Trial
+from goldenami.model.image import Image
+from goldenami.promote.plan import plan
+from goldenami.rollout.plan import canaries, hold, preferences
+from tests.support.fleet_states import (
+    NEW,
+    OLD,
+    OTHER,
+    applied,
+    data,
+    group,
+    image,
+    member,
+    scene,
+    scenes,
+    template,
+    wish,
+)
+
+
+@given(
+    desired=st.integers(0, 400), canary=st.integers(0, 100), watch=st.integers(0, 86400), warmup=st.integers(10, 3600)
+)
+def test_no_healthy_instance_leaves_before_a_new_one_stands(desired: int, canary: int, watch: int, warmup: int) -> None:
+    found = preferences(desired, wish(canary=canary, watch=watch, warmup=warmup))
+    assert found.min_healthy == 100, "never fewer than are wanted"
+    assert found.max_healthy <= found.min_healthy + 100, "what AWS allows"
+    if desired:
+        assert math.floor(desired * found.max_healthy / 100) >= desired + 1, "room for one more"
+    assert list(found.checkpoints) == sorted(set(found.checkpoints))
+    if found.checkpoints:
+        assert found.checkpoints[-1] == 100, "all of them in the end"
+        part = canaries(desired, found)
+        assert 1 <= part < desired, "a canary is neither none nor all"
+        assert math.floor(100 * part / desired) >= found.checkpoints[0], "the canary alone reaches the checkpoint"
+    if desired == 1:
+        assert found.warmup >= watch, "the old one stays as long as the new one is watched"
+    assert 0 < hold(found) < found.warmup + found.delay
+
+
+TRAFFIC = st.sampled_from([(), (100,), (10, 50, 100)])
+
+
+@given(scenes(), st.booleans(), TRAFFIC)
+def test_whatever_the_fleet_the_plan_is_sound(found: Scene, verified: bool, traffic: tuple[int, ...]) -> None:
+    wished = wish(image=image(tags={"goldenami:verified": "x"} if verified else {}), traffic=traffic)
+    decided = plan(wished, found)
+    assert decided == plan(wished, found)
+    if not verified:
+        assert decided.refusals
+    if decided.version is not None:
+        assert found.template is not None
+        assert found.template.versions[decided.version].image == NEW, "a literal AMI in a numbered version"
+    if decided.refusals or found.group is None:
+        return
+    assert found.group.number is not None, "never $Latest, never $Default"
+    if decided.roll is not None:
+        assert not found.group.suspended
+        assert found.group.desired == 0 or found.group.max > found.group.desired
+        assert decided.roll.auto_rollback or found.group.number == decided.version
+    if decided.adopt:
+        assert decided.roll is not None
+        assert not decided.traffic, "a refresh under way is seen through to its end"
+    if decided.traffic:
+        assert decided.roll is not None, "only beside a fleet that is renewed afterwards"
+        assert decided.roll.min_healthy == 100
+        assert not decided.roll.checkpoints
+        assert found.group.target_groups
+        assert found.group.desired
+    assert decided.trial == (found.trial is not None), "one that is left goes"
+
+
+@given(scenes(calm=True), st.integers(0, 5), TRAFFIC)
+def test_killed_after_any_step_the_next_plan_is_the_rest(found: Scene, upto: int, traffic: tuple[int, ...]) -> None:
+    wished = wish(traffic=traffic)
+    decided = plan(wished, found)
+    assume(not decided.refusals and found.template is not None)
+    after = applied(found, wished, decided, upto)
+    rest = plan(wished, after)
+    assert not rest.refusals, "what it has done itself never stops it"
+    if upto >= 1:
+        assert rest.version is not None, "no second version"
+    if upto == 2 and decided.roll is not None:
+        assert rest.adopt, "no second refresh"
+    if upto >= 3:
+        assert rest.roll is None
+        assert not rest.traffic
+    if upto < 4 and decided.traffic and upto:
+        assert rest.trial, "what stands beside the fleet is not forgotten"
+    if upto >= 4:
+        assert not rest.default
+    if upto == 5:
+        assert rest.unchanged
+
+
+def test_the_whole_promotion() -> None:
+    decided = plan(wish(), scene())
+    assert (decided.version, decided.source, decided.adopt) == (None, 1, "")
+    assert decided.roll is not None
+    assert (decided.default, decided.publish, decided.refusals) == (True, True, ())
+
+
+def test_without_a_group_only_template_and_parameter_change() -> None:
+    decided = plan(wish(), scene(group=None))
+    assert decided.roll is None
+    assert "no Auto Scaling group" in decided.notes[0]
+
+
+def test_an_image_that_runs_already_is_only_committed() -> None:
+    decided = plan(wish(), scene(template=template(OLD, NEW), group=group(2)))
+    assert (decided.version, decided.roll, decided.default, decided.publish) == (2, None, True, True)
+
+
+def test_a_group_that_is_half_renewed_goes_on_without_a_way_back() -> None:
+    half = group(2, 2, (member(1, 1), member(2, 2)))
+    decided = plan(wish(), scene(template=template(OLD, NEW), group=half))
+    assert decided.roll is not None
+    assert not decided.roll.auto_rollback
+    assert any("cannot roll that back" in note for note in decided.notes)
+
+
+def test_other_data_makes_another_version() -> None:
+    other = template(OLD, NEW)
+    changed = TemplateVersion(2, data(NEW, InstanceType="t3.large"))
+    found = scene(template=replace(other, versions={**other.versions, 2: changed}))
+    assert plan(wish(), found).version is None
+
+
+def test_defaults_that_ec2_fills_in_do_not_make_another_version() -> None:
+    options = {"HttpTokens": "required"}
+    told = TemplateVersion(2, data(NEW, MetadataOptions={**options, "HttpEndpoint": "enabled"}))
+    other = template(OLD, NEW)
+    found = scene(template=replace(other, versions={**other.versions, 2: told}))
+    wished = wish(overrides={"ImageId": NEW, "InstanceType": "t3.micro", "MetadataOptions": options})
+    assert plan(wished, found).version == 2
+
+
+REFUSED: list[tuple[Scene, Image | None, str]] = [
+    (scene(), None, "there is no AMI"),
+    (scene(), image(state="pending") if False else replace(image(), state="pending"), "is pending"),
+    (scene(), replace(image(), tags={}), "has not passed its gates"),
+    (scene(), replace(image(), tags={"goldenami:verified": "x", "goldenami:failed": "boot"}), "failed its gate (boot)"),
+    (scene(), replace(image(), architecture="arm64"), "is for arm64, which t3.micro is not"),
+    (scene(group=group("$Latest", 1, (member(1, 1),))), image(), "cannot be rolled back"),
+    (scene(group=group("$Default", 1, (member(1, 1),))), image(), "cannot be rolled back"),
+    (scene(template=template("resolve:ssm:/a")), image(), "not a literal AMI"),
+    (scene(group=group(desired=5)), image(), "no room to launch before it terminates"),
+    (scene(group=group(suspended=("Launch",))), image(), "Launch of guestbook-asg is suspended"),
+    (scene(template=template(OLD, OTHER), refreshes=(Refresh("r", "InProgress", 2),)), image(), "under way (r, 0 %)"),
+    (scene(refreshes=(Refresh("r", "InProgress"),)), image(), "another configuration"),
+    (scene(refreshes=(Refresh("r", "RollbackInProgress", 7),)), image(), "on its way back"),
+]
+
+
+@pytest.mark.parametrize(("found", "wanted", "told"), REFUSED)
+def test_what_the_preflight_refuses(found: Scene, wanted: Image | None, told: str) -> None:
+    refusals = plan(wish(image=wanted), found).refusals
+    assert any(told in refusal for refusal in refusals), refusals
+
+
+def test_a_root_volume_that_is_too_small_is_refused() -> None:
+    small = {"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 4}}]}
+    other = template(OLD)
+    found = scene(template=replace(other, versions={1: TemplateVersion(1, data(OLD, **small))}))
+    assert any("root volume of 8 GiB" in refusal for refusal in plan(wish(), found).refusals)
+
+
+def test_unverified_is_loud() -> None:
+    decided = plan(wish(image=replace(image(), tags={}), unverified=True), scene())
+    assert decided.refusals == ()
+    assert decided.notes[0].startswith("UNVERIFIED")
+
+
+def test_a_trial_that_was_left_is_something_to_do() -> None:
+    left = Trial(group(2, 1, name="guestbook-asg-trial"), 100)
+    history = (Pointer(OLD, 1), Pointer(NEW, 2))
+    found = scene(template=template(OLD, NEW, default=2), group=group(2), history=history, trial=left)
+    decided = plan(wish(), found)
+    assert (decided.roll, decided.trial, decided.unchanged) == (None, True, False)
+
+
+def test_nothing_to_do_is_said() -> None:
+    found = scene(template=template(OLD, NEW, default=2), group=group(2), history=(Pointer(OLD, 1), Pointer(NEW, 2)))
+    assert plan(wish(), found).unchanged

@@ -1,0 +1,120 @@
+"""Run folders, their records and the lock that shows a run alive."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from goldenami.state import runs
+
+NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
+
+
+def is_locked(path: Path) -> bool:
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def test_ids_sort_by_time_and_differ_within_a_second(tmp_path: Path) -> None:
+    made = [runs.new(tmp_path / "build", NOW + timedelta(seconds=n // 2)) for n in range(6)]
+    assert len({run.id for run in made}) == 6
+    assert [run.id[:15] for run in made] == sorted(run.id[:15] for run in made)
+    assert made[0].folder == tmp_path / "build" / made[0].id
+    assert made[0].id.startswith("20260314-092653-")
+
+
+def test_records_add_up_and_runs_are_found_again_in_order(tmp_path: Path) -> None:
+    later, first = runs.new(tmp_path, NOW + timedelta(hours=1)), runs.new(tmp_path, NOW)
+    for run in (later, first):
+        run.record(state="running", 이름="값")
+        run.record(state="finished")
+    runs.new(tmp_path, NOW)  # killed before it wrote anything: made nothing
+    assert runs.every(tmp_path) == [first, later]
+    assert first.facts() == {"state": "finished", "이름": "값"}
+    assert "값" in (first.folder / "run.json").read_text(encoding="utf-8")
+    assert runs.every(tmp_path / "nothing-here") == []
+
+
+@pytest.mark.parametrize("left", [None, "", '{"state": "run'])
+def test_a_record_that_a_crash_cut_short_is_empty(tmp_path: Path, left: str | None) -> None:
+    run = runs.new(tmp_path, NOW)
+    if left is not None:
+        (run.folder / "run.json").write_text(left)
+    assert run.facts() == {}
+    run.record(state="running")
+    assert run.facts() == {"state": "running"}
+
+
+def test_writing_leaves_the_old_text_whole_when_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    runs.write_json(path, {"state": "running"})
+    with pytest.raises(TypeError):
+        runs.write_json(path, {"state": object()})
+    with pytest.raises(UnicodeEncodeError):
+        runs.write_text(path, "\ud800")
+    assert json.loads(path.read_text()) == {"state": "running"}
+
+
+def test_a_discarded_run_is_gone_and_what_its_links_point_to_is_not(tmp_path: Path) -> None:
+    run = runs.new(tmp_path / "build", NOW)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (run.folder / "base").mkdir()
+    (run.folder / "base/file").touch()
+    (run.folder / "link").symlink_to(kept)
+    runs.discard(run)
+    assert not run.folder.exists()
+    assert kept.is_dir()
+
+
+def test_the_lock_is_held_inside_and_free_after_even_when_it_ends_in_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "build/bake.lock"
+
+    def fail() -> None:
+        with runs.lock(path) as descriptor:
+            assert is_locked(path)
+            assert os.fstat(descriptor).st_ino == path.stat().st_ino
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert not is_locked(path)
+
+
+def test_whoever_waits_says_so_once_and_goes_on_when_the_holder_ends(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    holder = subprocess.Popen(["flock", path, "sh", "-c", "echo held; read -r line"], stdin=-1, stdout=-1, text=True)
+    assert holder.stdout is not None
+    assert holder.stdin is not None
+    assert holder.stdout.readline() == "held\n"
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        assert holder.stdin is not None
+        holder.stdin.write("go\n")
+        holder.stdin.flush()
+
+    with runs.lock(path, "waiting", say):
+        assert said == ["waiting"]
+    holder.wait()
+
+
+def test_a_child_that_inherited_the_lock_keeps_it_after_we_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with runs.lock(path) as descriptor:
+        child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[descriptor])
+    assert is_locked(path)
+    child.communicate()
+    assert not is_locked(path)
