@@ -6,11 +6,10 @@ import os
 import shlex
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from tests.provisioners.guest import Guest
+from tests.provisioners.guest import PROVISIONERS, Guest
 
 SECRET = "s3cret-'value\" with 비밀"
 
@@ -68,6 +67,8 @@ def run(guest: Guest, script: str, layer: str = "base") -> subprocess.CompletedP
     guest.fake("ssm-parameter", kinds + f"printf %s {shlex.quote(SECRET)}; fi")
     scratch = guest.folder / "scratch"
     scratch.mkdir()
+    # A checkout in one of the folders that are empty in there (a root's own, say) could not be seen.
+    scripts = shutil.copytree(PROVISIONERS / "common", guest.folder / "scripts")
     return subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "bash", "-c", f"{PREPARE}\n{script}"],
         env={
@@ -75,7 +76,7 @@ def run(guest: Guest, script: str, layer: str = "base") -> subprocess.CompletedP
             "SCRATCH": str(scratch),
             "GOLDEN": str(guest.golden),
             "BIN": str(guest.bin),
-            "SCRIPTS": str(Path(__file__).resolve().parents[2] / "provisioners/common"),
+            "SCRIPTS": str(scripts),
         },
         capture_output=True,
         text=True,

@@ -90,7 +90,7 @@ def test_packer_itself_reads_hcl_as_python_hcl2_does(tmp_path: Path) -> None:
 
 def _packer_env() -> dict[str, str]:
     return {
-        "PATH": "/usr/bin:/bin:/usr/local/bin",
+        "PATH": os.environ["PATH"],
         "HOME": "/nonexistent",
         "CHECKPOINT_DISABLE": "1",
         "PACKER_NO_COLOR": "1",
