@@ -9,41 +9,37 @@ from typing import Any
 
 from invoke import Collection
 
-from goldenami.tasks import bake as baking
-from goldenami.tasks import db, fleet, images, local, schedule
-from goldenami.tasks import dev as checkout
-from goldenami.tasks import instances as machines
-from goldenami.tasks import promote as serving
+from goldenami.tasks import bake, db, dev, fleet, images, instances, local, promote, schedule
 
 # The interpreter's last collection would go through every model of boto3 once more: a quarter of a second a command.
 atexit.register(gc.freeze)
 
 namespace = Collection(
-    baking.bake,
-    baking.rebuild,
-    baking.notify,
-    baking.render,
-    baking.verify,
+    bake.bake,
+    bake.rebuild,
+    bake.notify,
+    bake.render,
+    bake.verify,
     images.images,
     images.diff,
     images.copy,
     images.prune,
     images.retire,
     images.sweep,
-    serving.promote,
-    serving.rollback,
-    serving.status,
-    serving.deploy,
-    serving.update,
-    serving.cost,
-    machines.instances,
-    machines.console,
-    machines.logs,
-    machines.ssh,
-    machines.terminate,
-    checkout.doctor,
-    checkout.test,
-    checkout.docs,
+    promote.promote,
+    promote.rollback,
+    promote.status,
+    promote.deploy,
+    promote.update,
+    promote.cost,
+    instances.instances,
+    instances.console,
+    instances.logs,
+    instances.ssh,
+    instances.terminate,
+    dev.doctor,
+    dev.test,
+    dev.docs,
     Collection("db", db.backup, db.listed, db.verify, db.restore, db.migrate),
     Collection("fleet", fleet.create, fleet.show, fleet.destroy),
     Collection("iam", fleet.policy),

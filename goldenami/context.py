@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from goldenami.aws.session import Connection
-from goldenami.model.names import Names
+from goldenami.aws.session import AwsSession
+from goldenami.model.names import ResourceNames
 from goldenami.recipe.os_families import FAMILIES, Family
 from goldenami.recipe.recipe import Recipe
 from goldenami.recipe.targets import Target
@@ -16,7 +16,7 @@ from goldenami.tools.progress import Progress
 
 
 @dataclass(frozen=True)
-class Shop:
+class Context:
     """The workshop.
 
     Attributes:
@@ -27,7 +27,7 @@ class Shop:
     root: Path
     recipe: Recipe
     target: Target
-    aws: Connection
+    aws: AwsSession
     clock: Clock
     progress: Progress
 
@@ -47,9 +47,9 @@ class Shop:
         return FAMILIES[self.recipe.image.family]
 
     @property
-    def names(self) -> Names:
+    def names(self) -> ResourceNames:
         """What the parts of the fleet are called."""
-        return Names(self.name)
+        return ResourceNames(self.name)
 
     @property
     def candidate(self) -> str:

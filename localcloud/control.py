@@ -113,7 +113,7 @@ def reset(state: Path | None = None, log: Log = print_to_stderr) -> None:
     folder = Folder.at(state)
     down(folder.root, log)
     if folder.ours():
-        from localcloud.machines import reap  # heavy, and only needed here
+        from localcloud.machines.cleanup import reap  # heavy, and only needed here
 
         for what in reap(folder.machines):
             log(f"reaped: {what}")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from goldenami.dev import checks as selftest
+from goldenami.dev import docs
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_generated_pages_are_current() -> None:
-    stale = [path.name for path, text in selftest.pages(ROOT).items() if path.read_text(encoding="utf-8") != text]
+    stale = [path.name for path, text in docs.pages(ROOT).items() if path.read_text(encoding="utf-8") != text]
     assert not stale, f"{stale}: ./invoke docs writes them anew"
 
 

@@ -15,7 +15,7 @@ from invoke import Exit, Task
 
 import tasks
 from goldenami import errors
-from goldenami.iam import task_policies as policies
+from goldenami.iam import task_policies
 from goldenami.tasks.runner import command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,4 +132,4 @@ WITHOUT_POLICY |= {"schedule.install", "schedule.status", "schedule.remove"}
 
 def test_every_task_that_asks_aws_has_a_policy() -> None:
     names = {name.replace("_", "-") for name in tasks.namespace.task_names}
-    assert names - WITHOUT_POLICY - set(policies.tasks()) == set()
+    assert names - WITHOUT_POLICY - set(task_policies.task_names()) == set()

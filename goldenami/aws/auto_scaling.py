@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from goldenami.aws import load_balancers as balancers
+from goldenami.aws import load_balancers
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import mapping
 from goldenami.errors import AwsError
-from goldenami.model.fleet import Group, Member
-from goldenami.tools.clock import Clock, attempts
+from goldenami.model.fleet import AutoScalingGroup, GroupInstance
+from goldenami.tools.clock import Clock, poll
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
 
+
 # The tag of an instance that was changed in place and is no longer what its image says.
-DRIFTED = "goldenami:drifted"
+SETTING_NAMES = "goldenami:drifted"
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class Activity:
     message: str = ""
 
 
-def get(aws: Connection, name: str) -> Group | None:
+def get(aws: AwsSession, name: str) -> AutoScalingGroup | None:
     """A group with its instances, or None when there is none of this name."""
     found = aws.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
     if not found:
         return None
     group = found[0]
     template = _template(group)
-    return Group(
+    return AutoScalingGroup(
         name=group["AutoScalingGroupName"],
         template_id=template.get("LaunchTemplateId", ""),
         version=template.get("Version", "$Default"),
@@ -60,7 +61,7 @@ def get(aws: Connection, name: str) -> Group | None:
     )
 
 
-def create(aws: Connection, request: Mapping[str, Any]) -> bool:
+def create(aws: AwsSession, request: Mapping[str, Any]) -> bool:
     """Make a group; False when there is one of that name already."""
     try:
         aws.client("autoscaling").create_auto_scaling_group(**request)
@@ -71,12 +72,12 @@ def create(aws: Connection, request: Mapping[str, Any]) -> bool:
     return True
 
 
-def update(aws: Connection, request: Mapping[str, Any]) -> None:
+def update(aws: AwsSession, request: Mapping[str, Any]) -> None:
     """Change what a group is set to."""
     aws.client("autoscaling").update_auto_scaling_group(**request)
 
 
-def delete(aws: Connection, clock: Clock, name: str, timeout: float = 900) -> None:
+def delete(aws: AwsSession, clock: Clock, name: str, timeout: float = 900) -> None:
     """Delete a group with its instances, and wait until it is gone.
 
     Raises:
@@ -88,13 +89,13 @@ def delete(aws: Connection, clock: Clock, name: str, timeout: float = 900) -> No
         # AWS answers ValidationError for a group that is gone; what else it may mean shows below.
         if code(error) not in ("ValidationError", "ScalingActivityInProgress"):
             raise
-    for _ in attempts(clock, timeout=timeout, every=2):
+    for _ in poll(clock, timeout=timeout, every=2):
         if get(aws, name) is None:
             return
     raise AwsError(f"{name} is still being deleted", next="./invoke fleet.show")
 
 
-def activities(aws: Connection, name: str, most: int = 20) -> list[Activity]:
+def activities(aws: AwsSession, name: str, most: int = 20) -> list[Activity]:
     """What the group did lately, the newest first."""
     found = aws.client("autoscaling").describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=most)
     return [
@@ -109,26 +110,26 @@ def activities(aws: Connection, name: str, most: int = 20) -> list[Activity]:
     ]
 
 
-def terminate(aws: Connection, instance: str, *, decrement: bool) -> None:
+def terminate(aws: AwsSession, instance: str, *, decrement: bool) -> None:
     """Take an instance of the group away; the group launches another one unless its size goes down with it."""
     aws.client("autoscaling").terminate_instance_in_auto_scaling_group(
         InstanceId=instance, ShouldDecrementDesiredCapacity=decrement
     )
 
 
-def suspend(aws: Connection, name: str, processes: Sequence[str]) -> None:
+def suspend(aws: AwsSession, name: str, processes: Sequence[str]) -> None:
     """Keep a group from doing some things by itself."""
     if processes:  # without a list, all of them would be meant
         aws.client("autoscaling").suspend_processes(AutoScalingGroupName=name, ScalingProcesses=list(processes))
 
 
-def resume(aws: Connection, name: str, processes: Sequence[str]) -> None:
+def resume(aws: AwsSession, name: str, processes: Sequence[str]) -> None:
     """Let a group do these things by itself again."""
     if processes:
         aws.client("autoscaling").resume_processes(AutoScalingGroupName=name, ScalingProcesses=list(processes))
 
 
-def attach(aws: Connection, name: str, instance: str) -> None:
+def attach(aws: AwsSession, name: str, instance: str) -> None:
     """Put a running instance into a group and behind its balancer; the desired size goes up with it.
 
     Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AttachInstances.html
@@ -136,7 +137,7 @@ def attach(aws: Connection, name: str, instance: str) -> None:
     aws.client("autoscaling").attach_instances(AutoScalingGroupName=name, InstanceIds=[instance])
 
 
-def detach(aws: Connection, name: str, instance: str) -> None:
+def detach(aws: AwsSession, name: str, instance: str) -> None:
     """Take an instance out of a group and from behind its balancer; the desired size goes down with it.
 
     Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DetachInstances.html
@@ -154,7 +155,7 @@ def _template(group: AutoScalingGroupTypeDef) -> Mapping[str, Any]:
     return found
 
 
-def _members(aws: Connection, group: AutoScalingGroupTypeDef) -> tuple[Member, ...]:
+def _members(aws: AwsSession, group: AutoScalingGroupTypeDef) -> tuple[GroupInstance, ...]:
     listed = group.get("Instances", [])
     seen = _machines(aws, [i["InstanceId"] for i in listed])
     targets = _targets(aws, group.get("TargetGroupARNs", []))
@@ -168,7 +169,7 @@ def _members(aws: Connection, group: AutoScalingGroupTypeDef) -> tuple[Member, .
         launched = machine.get("LaunchTime")
         target = targets.get(instance["InstanceId"], "unused") if targets is not None else ""
         members.append(
-            Member(
+            GroupInstance(
                 id=instance["InstanceId"],
                 version=int(version) if version.isdigit() else 0,
                 lifecycle=instance["LifecycleState"],
@@ -180,13 +181,13 @@ def _members(aws: Connection, group: AutoScalingGroupTypeDef) -> tuple[Member, .
                 target=target,
                 launched=f"{launched:%Y-%m-%dT%H:%M:%SZ}" if launched else "",
                 protected=instance.get("ProtectedFromScaleIn", False),
-                drifted=tags.get(DRIFTED, ""),
+                drifted=tags.get(SETTING_NAMES, ""),
             )
         )
     return tuple(members)
 
 
-def _machines(aws: Connection, ids: Sequence[str]) -> dict[str, Any]:
+def _machines(aws: AwsSession, ids: Sequence[str]) -> dict[str, Any]:
     if not ids:
         return {}
     # A filter instead of ids: an instance that EC2 does not know yet is left out instead of an error.
@@ -198,13 +199,13 @@ def _machines(aws: Connection, ids: Sequence[str]) -> dict[str, Any]:
     return {i["InstanceId"]: i for page in pages for r in page["Reservations"] for i in r["Instances"]}
 
 
-def _targets(aws: Connection, arns: Iterable[str]) -> dict[str, str] | None:
+def _targets(aws: AwsSession, arns: Iterable[str]) -> dict[str, str] | None:
     """The worst state of each instance over the group's target groups; None where there is none."""
     found: dict[str, str] = {}
     known = False
     for arn in arns:
         known = True
-        for target in balancers.health(aws, arn):
+        for target in load_balancers.health(aws, arn):
             if found.get(target.id, "healthy") == "healthy":
                 found[target.id] = target.state
     return found if known else None

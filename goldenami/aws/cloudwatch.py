@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 
 
-def firing(aws: Connection, names: Sequence[str]) -> list[str]:
+def firing(aws: AwsSession, names: Sequence[str]) -> list[str]:
     """Those of these alarms, metric or composite, that are in ALARM; asks nothing when there are none."""
     if not names:
         return []

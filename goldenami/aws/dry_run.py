@@ -11,10 +11,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 
 
-def refused(aws: Connection, ami: str, instance_type: str) -> list[str]:
+def denied_actions(aws: AwsSession, ami: str, instance_type: str) -> list[str]:
     """The calls of a bake that these credentials may not make.
 
     A dry run answers `DryRunOperation` where the real call would be allowed and `UnauthorizedOperation` where not; any

@@ -12,8 +12,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
-from goldenami.iam.statements import USES_KEY, key_arn
+from goldenami.aws.session import AwsSession
+from goldenami.iam.instance_role import builder_policy
 
 _TRUST = {
     "Version": "2012-10-17",
@@ -21,105 +21,7 @@ _TRUST = {
 }
 
 
-# What the SSM agent calls; none of it can be narrowed to a resource.
-# https://docs.aws.amazon.com/systems-manager/latest/userguide/setup-instance-permissions.html
-_AGENT = [
-    "ssm:UpdateInstanceInformation",
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
-]
-
-# Parts of an upload are objects to IAM; one that cannot be made is given up.
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuAndPermissions.html
-_BACKUPS = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
-
-
-def fleet_policy(
-    region: str,
-    account: str,
-    name: str,
-    parameters: Iterable[str],
-    *,
-    run_command: bool,
-    bucket: str = "",
-    volume: bool = False,
-    key: str = "",
-) -> dict[str, Any]:
-    """The least privilege of an instance that serves: the application's parameters and its own logs.
-
-    Args:
-        region: Like `ap-northeast-2`.
-        account: Its number.
-        name: The image's name; the logs are those of `/goldenami/NAME`.
-        parameters: The parameters' names.
-        run_command: Let the SSM agent in as well.
-        bucket: Where it may write and read its backups, and nobody else's; none when empty.
-        volume: Let it take the service's own volume.
-        key: The KMS key that encrypts the volume; the account's own for EBS, whose policy lets it in, when empty.
-    """
-    found = policy(region, account, parameters)
-    logs = f"arn:aws:logs:{region}:{account}:log-group:/goldenami/{name}"
-    found["Statement"].append(
-        {
-            "Effect": "Allow",
-            "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            "Resource": [logs, f"{logs}:*"],
-        }
-    )
-    if bucket:
-        backups = f"arn:aws:s3:::{bucket}/{name}/backups/*"
-        found["Statement"].append({"Effect": "Allow", "Action": _BACKUPS, "Resource": backups})
-    if volume:
-        found["Statement"] += _taking(region, account, name, key)
-    if run_command:
-        found["Statement"].append({"Effect": "Allow", "Action": _AGENT, "Resource": "*"})
-    return found
-
-
-def _taking(region: str, account: str, name: str, key: str) -> list[dict[str, Any]]:
-    """Find the service's volume and attach it to an instance of its fleet, and nothing else.
-
-    Describing cannot be narrowed. A customer's key must let EBS use it in the name of whoever attaches.
-    Source: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
-    """
-
-    def tagged(tag: str) -> dict[str, Any]:
-        return {"StringEquals": {f"aws:ResourceTag/goldenami:{tag}": name}}
-
-    parts = f"arn:aws:ec2:{region}:{account}"
-    attach = {"Effect": "Allow", "Action": ["ec2:AttachVolume"]}
-    statements: list[dict[str, Any]] = [
-        {"Effect": "Allow", "Action": ["ec2:DescribeInstances", "ec2:DescribeVolumes"], "Resource": "*"},
-        {**attach, "Resource": f"{parts}:volume/*", "Condition": tagged("data")},
-        {**attach, "Resource": f"{parts}:instance/*", "Condition": tagged("fleet")},
-    ]
-    if key:
-        through = {"StringEquals": {"kms:ViaService": f"ec2.{region}.amazonaws.com"}}
-        arn = key_arn(region, account, key)
-        statements.append({"Effect": "Allow", "Action": USES_KEY, "Resource": arn, "Condition": through})
-    return statements
-
-
-def policy(region: str, account: str, parameters: Iterable[str]) -> dict[str, Any]:
-    """The least privilege that reads these parameters.
-
-    A SecureString under the account's default key `aws/ssm` needs no KMS permission of its own: that key's policy lets
-    in whoever may read the parameter.
-    Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-access.html
-    """
-    names = sorted(parameters)
-    statement = {
-        "Effect": "Allow",
-        "Action": ["ssm:GetParameter", "ssm:GetParameters"],
-        "Resource": [f"arn:aws:ssm:{region}:{account}:parameter{name}" for name in names],
-    }
-    # IAM refuses a statement without resources; an application without parameters needs no permission at all.
-    return {"Version": "2012-10-17", "Statement": [statement] if names else []}
-
-
-def ensure_profile(aws: Connection, name: str, parameters: Iterable[str]) -> str:
+def ensure_instance_profile(aws: AwsSession, name: str, parameters: Iterable[str]) -> str:
     """An instance profile and role of this name with just that policy; made or corrected, never doubled.
 
     Returns:
@@ -127,10 +29,10 @@ def ensure_profile(aws: Connection, name: str, parameters: Iterable[str]) -> str
     """
     account = aws.client("sts").get_caller_identity()["Account"]
     why = "goldenami: machines that bake and try images read the application's parameters"
-    return ensure(aws, name, policy(aws.region, account, parameters), why)
+    return ensure(aws, name, builder_policy(aws.region, account, parameters), why)
 
 
-def ensure(aws: Connection, name: str, wanted: Mapping[str, Any], why: str) -> str:
+def ensure(aws: AwsSession, name: str, wanted: Mapping[str, Any], why: str) -> str:
     """An instance profile and role of this name with just this policy; made or corrected, never doubled.
 
     Returns:
@@ -157,7 +59,7 @@ def ensure(aws: Connection, name: str, wanted: Mapping[str, Any], why: str) -> s
     return name
 
 
-def remove(aws: Connection, name: str) -> bool:
+def remove(aws: AwsSession, name: str) -> bool:
     """Delete the instance profile and role of this name; False when there is neither."""
     iam = aws.client("iam")
     calls: list[Callable[[], Any]] = [
@@ -177,7 +79,7 @@ def remove(aws: Connection, name: str) -> bool:
     return done
 
 
-def exists(aws: Connection, name: str) -> bool:
+def exists(aws: AwsSession, name: str) -> bool:
     """Whether there is an instance profile of this name."""
     try:
         aws.client("iam").get_instance_profile(InstanceProfileName=name)
@@ -188,7 +90,7 @@ def exists(aws: Connection, name: str) -> bool:
     return True
 
 
-def _drop_policy(aws: Connection, role: str) -> None:
+def _drop_policy(aws: AwsSession, role: str) -> None:
     """Take back what an earlier recipe's parameters allowed."""
     try:
         aws.client("iam").delete_role_policy(RoleName=role, PolicyName="parameters")
@@ -197,7 +99,57 @@ def _drop_policy(aws: Connection, role: str) -> None:
             raise
 
 
-def caller(aws: Connection) -> tuple[str, str]:
-    """Who we are: account id and ARN."""
-    identity = aws.client("sts").get_caller_identity()
-    return identity["Account"], identity["Arn"]
+_POLICY = "goldenami"
+
+
+def get_service_role(aws: AwsSession, name: str) -> dict[str, Any] | None:
+    """Whom a role trusts, and its policy; None when there is no such role."""
+    iam = aws.client("iam")
+    try:
+        role = iam.get_role(RoleName=name)["Role"]
+    except ClientError as error:
+        if code(error) != "NoSuchEntity":
+            raise
+        return None
+    try:
+        policy: Any = iam.get_role_policy(RoleName=name, PolicyName=_POLICY)["PolicyDocument"]
+    except ClientError as error:
+        if code(error) != "NoSuchEntity":
+            raise
+        policy = None
+    return {"trust": _trust_policy(role.get("AssumeRolePolicyDocument")), "policy": _trust_policy(policy)}
+
+
+def put_service_role(aws: AwsSession, name: str, wanted: Mapping[str, Any]) -> None:
+    """Make the role, or correct it."""
+    iam = aws.client("iam")
+    trust = json.dumps(wanted["trust"])
+    try:
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust, Description=wanted["why"])
+    except ClientError as error:
+        if code(error) != "EntityAlreadyExists":
+            raise
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
+    policy = json.dumps(wanted["policy"], separators=(",", ":"))
+    iam.put_role_policy(RoleName=name, PolicyName=_POLICY, PolicyDocument=policy)
+
+
+def remove_service_role(aws: AwsSession, name: str) -> bool:
+    """Delete the role with its policy; False when there is none."""
+    iam = aws.client("iam")
+    try:
+        iam.delete_role_policy(RoleName=name, PolicyName=_POLICY)
+    except ClientError as error:
+        if code(error) != "NoSuchEntity":
+            raise
+    try:
+        iam.delete_role(RoleName=name)
+    except ClientError as error:
+        if code(error) != "NoSuchEntity":
+            raise
+        return False
+    return True
+
+
+def _trust_policy(found: Any) -> Any:
+    return json.loads(found) if isinstance(found, str) else found

@@ -12,25 +12,20 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
-from goldenami.aws.tags import on
+from goldenami.aws.session import AwsSession
+from goldenami.aws.tags import tag_specification
 from goldenami.model.image import Image
 
 
-def elsewhere(aws: Connection, region: str, profile: str) -> Connection:
+def in_region(aws: AwsSession, region: str, profile: str) -> AwsSession:
     """The same way to AWS, in another region, and in another account where a profile names one."""
     if not profile:
         return replace(aws, region=region)
     return replace(aws, region=region, profile=profile, keys=None)
 
 
-def account(aws: Connection) -> str:
-    """The account's id."""
-    return aws.client("sts").get_caller_identity()["Account"]
-
-
-def start(
-    aws: Connection, source: Image, region: str, *, encrypted: bool, kms_key: str, token: str, tags: Mapping[str, str]
+def start_copy(
+    aws: AwsSession, source: Image, region: str, *, encrypted: bool, kms_key: str, token: str, tags: Mapping[str, str]
 ) -> str | None:
     """Begin to copy an image to where this connection leads; returns the copy's id, or None when its name is taken there.
 
@@ -52,7 +47,7 @@ def start(
             SourceRegion=region,
             Encrypted=encrypted,
             ClientToken=token,
-            TagSpecifications=[on("image", tags), on("snapshot", tags)],
+            TagSpecifications=[tag_specification("image", tags), tag_specification("snapshot", tags)],
             **key,
         )["ImageId"]
     except ClientError as error:
@@ -61,7 +56,7 @@ def start(
         raise
 
 
-def share(aws: Connection, image: Image, account: str) -> None:
+def share(aws: AwsSession, image: Image, account: str) -> None:
     """Let another account launch an image, and copy it: it must be able to read the snapshots, too."""
     ec2 = aws.client("ec2")
     for snapshot in image.snapshots:

@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import mapping, pairs
 from goldenami.errors import AwsError
-from goldenami.model.image import ORPHANED, SOURCE_AMI, Image, is_ours
-from goldenami.tools.clock import Clock, attempts
+from goldenami.model.image import ORPHANED, SOURCE_AMI, Image, is_managed
+from goldenami.tools.clock import Clock, poll
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef, ImageTypeDef
 
+
 _ABSENT = ("InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable")
 
 
-def of_family(aws: Connection, image_name: str) -> list[Image]:
+def list_family(aws: AwsSession, image_name: str) -> list[Image]:
     """Every golden and base AMI of this name, whatever its state."""
     pages = (
         aws.client("ec2")
@@ -34,10 +35,10 @@ def of_family(aws: Connection, image_name: str) -> list[Image]:
         )
     )
     found = [_image(found) for page in pages for found in page["Images"]]
-    return [image for image in found if is_ours(image.name, image_name)]
+    return [image for image in found if is_managed(image.name, image_name)]
 
 
-def owned(aws: Connection, *filters: FilterTypeDef) -> tuple[Image, ...]:
+def list_owned(aws: AwsSession, *filters: FilterTypeDef) -> tuple[Image, ...]:
     """Every AMI of the account, disabled ones too: their snapshots are in use."""
     pages = (
         aws.client("ec2")
@@ -47,7 +48,7 @@ def owned(aws: Connection, *filters: FilterTypeDef) -> tuple[Image, ...]:
     return tuple(_image(found) for page in pages for found in page["Images"])
 
 
-def relatives(aws: Connection, image: Image) -> tuple[Image, ...]:
+def list_related(aws: AwsSession, image: Image) -> tuple[Image, ...]:
     """The AMIs that were made from this one, and those that use a snapshot of it."""
     asked: list[FilterTypeDef] = [
         {"Name": "source-image-id", "Values": [image.id]},
@@ -55,11 +56,11 @@ def relatives(aws: Connection, image: Image) -> tuple[Image, ...]:
     ]
     if image.snapshots:
         asked.append({"Name": "block-device-mapping.snapshot-id", "Values": list(image.snapshots)})
-    found = {one.id: one for wanted in asked for one in owned(aws, wanted)}
+    found = {one.id: one for wanted in asked for one in list_owned(aws, wanted)}
     return tuple(one for one in found.values() if one.id != image.id)
 
 
-def get(aws: Connection, ami: str) -> Image | None:
+def get(aws: AwsSession, ami: str) -> Image | None:
     """An AMI by its id, or None when there is none that we may see."""
     try:
         found = aws.client("ec2").describe_images(ImageIds=[ami])["Images"]
@@ -70,7 +71,7 @@ def get(aws: Connection, ami: str) -> Image | None:
     return _image(found[0]) if found else None
 
 
-def wait_available(aws: Connection, clock: Clock, ami: str, timeout: float = 3600) -> Image:
+def wait_available(aws: AwsSession, clock: Clock, ami: str, timeout: float = 3600) -> Image:
     """Wait until an AMI is available.
 
     Args:
@@ -83,7 +84,7 @@ def wait_available(aws: Connection, clock: Clock, ami: str, timeout: float = 360
         AwsError: It failed, vanished, or is still pending when the time is up.
     """
     seen = "never seen"
-    for _ in attempts(clock, timeout=timeout, every=5):
+    for _ in poll(clock, timeout=timeout, every=5):
         image = get(aws, ami)
         if image is None:
             continue  # EC2 is eventually consistent: a new id may not be known yet
@@ -99,19 +100,19 @@ def wait_available(aws: Connection, clock: Clock, ami: str, timeout: float = 360
     )
 
 
-def tag(aws: Connection, ids: Iterable[str], tags: Mapping[str, str]) -> None:
+def tag(aws: AwsSession, ids: Iterable[str], tags: Mapping[str, str]) -> None:
     """Put tags on images, snapshots or anything else of EC2."""
     given = list(ids)
     if given and tags:
         aws.client("ec2").create_tags(Resources=given, Tags=pairs(tags))
 
 
-def untag(aws: Connection, ids: Iterable[str], names: Iterable[str]) -> None:
+def untag(aws: AwsSession, ids: Iterable[str], names: Iterable[str]) -> None:
     """Take tags off; one that is not there is fine."""
     aws.client("ec2").delete_tags(Resources=list(ids), Tags=[{"Key": name} for name in names])
 
 
-def require_imdsv2(aws: Connection, ami: str) -> None:
+def require_imdsv2(aws: AwsSession, ami: str) -> None:
     """Make every instance of an AMI require IMDSv2 tokens unless its launch says otherwise.
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-IMDS-new-instances.html
@@ -119,7 +120,7 @@ def require_imdsv2(aws: Connection, ami: str) -> None:
     aws.client("ec2").modify_image_attribute(ImageId=ami, ImdsSupport={"Value": "v2.0"})
 
 
-def shared_with(aws: Connection, ami: str) -> tuple[str, ...]:
+def shared_with(aws: AwsSession, ami: str) -> tuple[str, ...]:
     """The accounts, organizations and groups that may launch an AMI besides its owner; none for one that is gone."""
     try:
         found = aws.client("ec2").describe_image_attribute(ImageId=ami, Attribute="launchPermission")
@@ -130,7 +131,7 @@ def shared_with(aws: Connection, ami: str) -> tuple[str, ...]:
     return tuple(str(value) for permission in found.get("LaunchPermissions", []) for value in permission.values())
 
 
-def deprecate(aws: Connection, ami: str, at: datetime) -> None:
+def deprecate(aws: AwsSession, ami: str, at: datetime) -> None:
     """Warn whoever looks for an AMI that it will go; those that use it are not disturbed.
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deprecate.html
@@ -138,12 +139,12 @@ def deprecate(aws: Connection, ami: str, at: datetime) -> None:
     aws.client("ec2").enable_image_deprecation(ImageId=ami, DeprecateAt=at)
 
 
-def restore(aws: Connection, ami: str) -> None:
+def restore(aws: AwsSession, ami: str) -> None:
     """Take a deprecation back."""
     aws.client("ec2").disable_image_deprecation(ImageId=ami)
 
 
-def deregister(aws: Connection, ami: str) -> str:
+def deregister(aws: AwsSession, ami: str) -> str:
     """Deregister an AMI; says why when EC2 does not let us, and nothing when it is gone (also when it was gone before).
 
     Its snapshots stay: they are deleted one by one, for what another image uses must not go.
@@ -159,7 +160,7 @@ def deregister(aws: Connection, ami: str) -> str:
     return ""
 
 
-def delete_snapshot(aws: Connection, snapshot: str) -> bool:
+def delete_snapshot(aws: AwsSession, snapshot: str) -> bool:
     """Delete a snapshot; False when an image uses it. One that is gone already is fine."""
     try:
         aws.client("ec2").delete_snapshot(SnapshotId=snapshot)
@@ -171,7 +172,7 @@ def delete_snapshot(aws: Connection, snapshot: str) -> bool:
     return True
 
 
-def orphaned(aws: Connection) -> dict[str, str]:
+def find_orphaned_snapshots(aws: AwsSession) -> dict[str, str]:
     """The snapshots that a prune was about to delete, each with the AMI that it belongs to."""
     pages = (
         aws.client("ec2")
@@ -187,7 +188,7 @@ def orphaned(aws: Connection) -> dict[str, str]:
     }
 
 
-def remove(aws: Connection, image: Image) -> None:
+def remove(aws: AwsSession, image: Image) -> None:
     """Deregister an AMI and delete the snapshots behind it."""
     ec2 = aws.client("ec2")
     ec2.deregister_image(ImageId=image.id)

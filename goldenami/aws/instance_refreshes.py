@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
-from goldenami.model.fleet import Refresh
-from goldenami.rollout.plan import Preferences
+from goldenami.aws.session import AwsSession
+from goldenami.model.fleet import InstanceRefresh, RefreshPreferences
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import InstanceRefreshTypeDef
 
 
-def every(aws: Connection, group: str, most: int = 20) -> list[Refresh]:
+def list_refreshes(aws: AwsSession, group: str, most: int = 20) -> list[InstanceRefresh]:
     """The group's instance refreshes, the newest first."""
     found = aws.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=group, MaxRecords=most)
     return [_refresh(one) for one in found["InstanceRefreshes"]]
 
 
-def get(aws: Connection, group: str, refresh: str) -> Refresh:
+def get(aws: AwsSession, group: str, refresh: str) -> InstanceRefresh:
     """One of them by its id."""
     found = aws.client("autoscaling").describe_instance_refreshes(
         AutoScalingGroupName=group, InstanceRefreshIds=[refresh]
@@ -32,7 +31,7 @@ def get(aws: Connection, group: str, refresh: str) -> Refresh:
     return _refresh(found["InstanceRefreshes"][0])
 
 
-def start(aws: Connection, group: str, template: str, version: int, wanted: Preferences) -> str | None:
+def start(aws: AwsSession, group: str, template: str, version: int, wanted: RefreshPreferences) -> str | None:
     """Start an instance refresh to a numbered version of a launch template; returns its id.
 
     The version goes along as the desired configuration, so that the group itself changes only when all went well. None
@@ -67,7 +66,7 @@ def start(aws: Connection, group: str, template: str, version: int, wanted: Pref
     return answer["InstanceRefreshId"]
 
 
-def roll_back(aws: Connection, group: str) -> str | None:
+def roll_back(aws: AwsSession, group: str) -> str | None:
     """Take the group's running refresh back; returns its id, or None when AWS has nothing that it could take back.
 
     Nothing to take back means that the refresh has ended in the meantime, or is rolling back already.
@@ -80,7 +79,7 @@ def roll_back(aws: Connection, group: str) -> str | None:
         raise
 
 
-def cancel(aws: Connection, group: str) -> str | None:
+def cancel(aws: AwsSession, group: str) -> str | None:
     """Stop the group's running refresh where it is; returns its id, or None when none runs."""
     try:
         return aws.client("autoscaling").cancel_instance_refresh(AutoScalingGroupName=group)["InstanceRefreshId"]
@@ -90,10 +89,10 @@ def cancel(aws: Connection, group: str) -> str | None:
         raise
 
 
-def _refresh(found: InstanceRefreshTypeDef) -> Refresh:
+def _refresh(found: InstanceRefreshTypeDef) -> InstanceRefresh:
     template = found.get("DesiredConfiguration", {}).get("LaunchTemplate", {})
     version = template.get("Version", "")
-    return Refresh(
+    return InstanceRefresh(
         id=found["InstanceRefreshId"],
         status=found["Status"],
         version=int(version) if version.isdigit() else None,

@@ -7,33 +7,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
-from goldenami.aws.tags import mapping, on
+from goldenami.aws.session import AwsSession
+from goldenami.aws.tags import mapping, tag_specification
 from goldenami.errors import AwsError
-from goldenami.tools.clock import Clock, attempts
+from goldenami.model.resources import Instance
+from goldenami.tools.clock import Clock, poll
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
-
-
-@dataclass(frozen=True)
-class Instance:
-    """An instance; `address` is how we reach it: its public IP, else its private one."""
-
-    id: str
-    state: str
-    image: str
-    address: str
-    reason: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    zone: str = ""
-    launched: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +37,7 @@ class Launch:
     profile: str | None = None
 
 
-def launch(aws: Connection, clock: Clock, wanted: Launch) -> Instance:
+def launch(aws: AwsSession, clock: Clock, wanted: Launch) -> Instance:
     """Launch one instance that requires IMDSv2; asked again with the same token, the same instance is returned.
 
     A new instance profile is not known to EC2 for some seconds, which RunInstances reports as an invalid value; it is
@@ -69,7 +56,9 @@ def launch(aws: Connection, clock: Clock, wanted: Launch) -> Instance:
             "HttpEndpoint": "enabled",
             "HttpPutResponseHopLimit": 1,
         },
-        "TagSpecifications": [on(kind, wanted.tags) for kind in ("instance", "volume", "network-interface")],
+        "TagSpecifications": [
+            tag_specification(kind, wanted.tags) for kind in ("instance", "volume", "network-interface")
+        ],
         "SecurityGroupIds": list(wanted.security_groups),
         "InstanceInitiatedShutdownBehavior": "terminate",
     }
@@ -78,7 +67,7 @@ def launch(aws: Connection, clock: Clock, wanted: Launch) -> Instance:
     if wanted.profile:
         request["IamInstanceProfile"] = {"Name": wanted.profile}
     refused: ClientError | None = None
-    for _ in attempts(clock, timeout=60, every=5):
+    for _ in poll(clock, timeout=60, every=5):
         try:
             answer = aws.client("ec2").run_instances(**request)
             return _instance(answer["Instances"][0])
@@ -90,7 +79,7 @@ def launch(aws: Connection, clock: Clock, wanted: Launch) -> Instance:
     raise refused
 
 
-def get(aws: Connection, instance: str) -> Instance | None:
+def get(aws: AwsSession, instance: str) -> Instance | None:
     """An instance by its id, or None while (or when) EC2 does not know it."""
     try:
         reservations = aws.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"]
@@ -102,13 +91,13 @@ def get(aws: Connection, instance: str) -> Instance | None:
     return _instance(found[0]) if found else None
 
 
-def gone(aws: Connection, instance: str) -> bool:
+def gone(aws: AwsSession, instance: str) -> bool:
     """Whether an instance has ended for good, or is about to."""
     found = get(aws, instance)
     return found is None or found.state in ("shutting-down", "terminated")
 
 
-def tagged(aws: Connection, key: str, value: str) -> list[Instance]:
+def tagged(aws: AwsSession, key: str, value: str) -> list[Instance]:
     """Every instance with this tag that is not terminated."""
     pages = (
         aws.client("ec2")
@@ -119,14 +108,14 @@ def tagged(aws: Connection, key: str, value: str) -> list[Instance]:
     return [one for one in found if one.state not in ("terminated", "shutting-down")]
 
 
-def launched_with(aws: Connection, token: str) -> list[Instance]:
+def find_by_client_token(aws: AwsSession, token: str) -> list[Instance]:
     """Every instance that was launched with this client token and is not terminated."""
     found = aws.client("ec2").describe_instances(Filters=[{"Name": "client-token", "Values": [token]}])
     there = [_instance(i) for r in found["Reservations"] for i in r["Instances"]]
     return [one for one in there if one.state not in ("terminated", "shutting-down")]
 
 
-def launch_from(aws: Connection, template: str, version: int, subnet: str, token: str) -> Instance:
+def launch_from_template(aws: AwsSession, template: str, version: int, subnet: str, token: str) -> Instance:
     """Launch one instance from a numbered version of a launch template; asked again with the same token, the same one."""
     answer = aws.client("ec2").run_instances(
         LaunchTemplate={"LaunchTemplateId": template, "Version": str(version)},
@@ -138,14 +127,14 @@ def launch_from(aws: Connection, template: str, version: int, subnet: str, token
     return _instance(answer["Instances"][0])
 
 
-def wait_running(aws: Connection, clock: Clock, instance: str, timeout: float = 600) -> Instance:
+def wait_running(aws: AwsSession, clock: Clock, instance: str, timeout: float = 600) -> Instance:
     """Wait until an instance runs and has an address.
 
     Raises:
         AwsError: It ended instead, or the time (seconds) is up.
     """
     seen = "never seen"
-    for _ in attempts(clock, timeout=timeout, every=2):
+    for _ in poll(clock, timeout=timeout, every=2):
         now = get(aws, instance)
         if now is None:
             continue
@@ -157,7 +146,7 @@ def wait_running(aws: Connection, clock: Clock, instance: str, timeout: float = 
     raise AwsError(f"{instance} did not come up ({seen})")
 
 
-def console(aws: Connection, instance: str) -> str:
+def console(aws: AwsSession, instance: str) -> str:
     """What the instance printed on its console, as far as EC2 has it.
 
     `Latest` needs a Nitro instance; where it is refused, the output that EC2 kept is taken.
@@ -175,7 +164,7 @@ def console(aws: Connection, instance: str) -> str:
     return output if "\n" in output or not output else _decoded(output)
 
 
-def terminate(aws: Connection, clock: Clock, instance: str, timeout: float = 300) -> None:
+def terminate(aws: AwsSession, clock: Clock, instance: str, timeout: float = 300) -> None:
     """Terminate an instance and wait until it is gone; one that is gone already is fine.
 
     Raises:
@@ -187,21 +176,21 @@ def terminate(aws: Connection, clock: Clock, instance: str, timeout: float = 300
         if code(error) == "InvalidInstanceID.NotFound":
             return
         raise
-    for _ in attempts(clock, timeout=timeout, every=2):
+    for _ in poll(clock, timeout=timeout, every=2):
         now = get(aws, instance)
         if now is None or now.state == "terminated":
             return
     raise AwsError(f"{instance} is still shutting down", next=f"aws ec2 describe-instances --instance-ids {instance}")
 
 
-def stop(aws: Connection, clock: Clock, instance: str, timeout: float = 600) -> None:
+def stop(aws: AwsSession, clock: Clock, instance: str, timeout: float = 600) -> None:
     """Stop an instance and wait until it is off; one that has ended is fine.
 
     Raises:
         AwsError: It still runs when the time (seconds) is up.
     """
     aws.client("ec2").stop_instances(InstanceIds=[instance])
-    for _ in attempts(clock, timeout=timeout, every=2):
+    for _ in poll(clock, timeout=timeout, every=2):
         now = get(aws, instance)
         if now is None or now.state in ("stopped", "terminated"):
             return

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
-from goldenami.aws.tags import on
+from goldenami.aws.session import AwsSession
+from goldenami.aws.tags import tag_specification
 from goldenami.errors import AwsError
-from goldenami.model.fleet import Template, TemplateVersion
+from goldenami.model.fleet import LaunchTemplate, LaunchTemplateVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import LaunchTemplateVersionTypeDef
 
+
 _ABSENT = ("InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound")
 
 
-def get(aws: Connection, name: str) -> Template | None:
+def get(aws: AwsSession, name: str) -> LaunchTemplate | None:
     """A launch template with all its versions, or None when there is none of this name."""
     ec2 = aws.client("ec2")
     try:
@@ -38,7 +39,7 @@ def get(aws: Connection, name: str) -> Template | None:
         LaunchTemplateId=template["LaunchTemplateId"]
     )
     versions = [_version(v) for page in pages for v in page["LaunchTemplateVersions"]]
-    return Template(
+    return LaunchTemplate(
         id=template["LaunchTemplateId"],
         name=template["LaunchTemplateName"],
         default=template["DefaultVersionNumber"],
@@ -48,15 +49,15 @@ def get(aws: Connection, name: str) -> Template | None:
 
 
 def create(
-    aws: Connection, name: str, data: Mapping[str, Any], description: str, token: str, tags: Mapping[str, str]
-) -> Template:
+    aws: AwsSession, name: str, data: Mapping[str, Any], description: str, token: str, tags: Mapping[str, str]
+) -> LaunchTemplate:
     """Make a launch template with its first version; asked again with the same token, the same one is returned."""
     aws.client("ec2").create_launch_template(
         LaunchTemplateName=name,
         VersionDescription=description[:255],
         LaunchTemplateData=data,  # type: ignore[arg-type]
         ClientToken=token,
-        TagSpecifications=[on("launch-template", tags)],
+        TagSpecifications=[tag_specification("launch-template", tags)],
     )
     found = get(aws, name)
     assert found is not None, name
@@ -64,7 +65,7 @@ def create(
 
 
 def add_version(
-    aws: Connection, template: str, source: int, data: Mapping[str, Any], description: str, token: str
+    aws: AwsSession, template: str, source: int, data: Mapping[str, Any], description: str, token: str
 ) -> int:
     """Make a version that differs from its source only in `data`; returns its number.
 
@@ -86,12 +87,12 @@ def add_version(
     return made["LaunchTemplateVersion"]["VersionNumber"]
 
 
-def set_default(aws: Connection, template: str, number: int) -> None:
+def set_default(aws: AwsSession, template: str, number: int) -> None:
     """Make a version the default: what somebody launches who does not say which."""
     aws.client("ec2").modify_launch_template(LaunchTemplateId=template, DefaultVersion=str(number))
 
 
-def delete_versions(aws: Connection, template: str, numbers: Sequence[int]) -> None:
+def delete_versions(aws: AwsSession, template: str, numbers: Sequence[int]) -> None:
     """Delete versions of a template; those that are gone already are fine.
 
     Raises:
@@ -107,7 +108,7 @@ def delete_versions(aws: Connection, template: str, numbers: Sequence[int]) -> N
                 raise AwsError(f"EC2 did not delete version {left.get('VersionNumber')}: {problem.get('Message', '')}")
 
 
-def delete(aws: Connection, name: str) -> bool:
+def delete(aws: AwsSession, name: str) -> bool:
     """Delete a launch template with all its versions; False when there is none."""
     found = get(aws, name)
     if found is None:
@@ -120,8 +121,8 @@ def delete(aws: Connection, name: str) -> bool:
     return True
 
 
-def _version(found: LaunchTemplateVersionTypeDef) -> TemplateVersion:
-    return TemplateVersion(
+def _version(found: LaunchTemplateVersionTypeDef) -> LaunchTemplateVersion:
+    return LaunchTemplateVersion(
         number=found["VersionNumber"],
         data=found.get("LaunchTemplateData", {}),
         description=found.get("VersionDescription", ""),

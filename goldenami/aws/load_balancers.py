@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import pairs
 from goldenami.errors import AwsError
-from goldenami.tools.clock import Clock, attempts
+from goldenami.tools.clock import Clock, poll
 
 if TYPE_CHECKING:
     from mypy_boto3_elbv2.type_defs import ActionTypeDef, ListenerTypeDef
@@ -31,7 +31,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Balancer:
+class LoadBalancer:
     """A load balancer; `address` is its DNS name."""
 
     arn: str
@@ -40,7 +40,7 @@ class Balancer:
     state: str = ""
 
 
-def health(aws: Connection, target_group: str) -> list[Target]:
+def health(aws: AwsSession, target_group: str) -> list[Target]:
     """Every target of a target group with its state; none when the target group is gone."""
     try:
         found = aws.client("elbv2").describe_target_health(TargetGroupArn=target_group)["TargetHealthDescriptions"]
@@ -54,25 +54,25 @@ def health(aws: Connection, target_group: str) -> list[Target]:
     ]
 
 
-def register(aws: Connection, target_group: str, instance: str) -> None:
+def register(aws: AwsSession, target_group: str, instance: str) -> None:
     """Let an instance take requests."""
     aws.client("elbv2").register_targets(TargetGroupArn=target_group, Targets=[{"Id": instance}])
 
 
-def deregister(aws: Connection, clock: Clock, target_group: str, instance: str, timeout: float = 3700) -> None:
+def deregister(aws: AwsSession, clock: Clock, target_group: str, instance: str, timeout: float = 3700) -> None:
     """Take an instance out and wait until its requests are finished.
 
     Raises:
         AwsError: It is still draining when the time (seconds) is up.
     """
     aws.client("elbv2").deregister_targets(TargetGroupArn=target_group, Targets=[{"Id": instance}])
-    for _ in attempts(clock, timeout=timeout, every=1):
+    for _ in poll(clock, timeout=timeout, every=1):
         if all(target.id != instance or target.state == "unused" for target in health(aws, target_group)):
             return
     raise AwsError(f"{instance} is still draining", next="./invoke instances")
 
 
-def get_target_group(aws: Connection, name: str) -> str | None:
+def get_target_group(aws: AwsSession, name: str) -> str | None:
     """A target group's ARN by its name."""
     try:
         found = aws.client("elbv2").describe_target_groups(Names=[name])["TargetGroups"]
@@ -84,7 +84,7 @@ def get_target_group(aws: Connection, name: str) -> str | None:
 
 
 def ensure_target_group(
-    aws: Connection, name: str, request: Mapping[str, Any], attributes: Mapping[str, str], tags: Mapping[str, str]
+    aws: AwsSession, name: str, request: Mapping[str, Any], attributes: Mapping[str, str], tags: Mapping[str, str]
 ) -> str:
     """A target group of this name with these health checks; made or corrected. Returns its ARN."""
     elb = aws.client("elbv2")
@@ -105,7 +105,7 @@ def ensure_target_group(
     return arn
 
 
-def get(aws: Connection, name: str) -> Balancer | None:
+def get(aws: AwsSession, name: str) -> LoadBalancer | None:
     """A balancer by its name."""
     try:
         found = aws.client("elbv2").describe_load_balancers(Names=[name])["LoadBalancers"]
@@ -116,14 +116,14 @@ def get(aws: Connection, name: str) -> Balancer | None:
     if not found:
         return None
     one = found[0]
-    return Balancer(
+    return LoadBalancer(
         one["LoadBalancerArn"], one["LoadBalancerName"], one.get("DNSName", ""), one.get("State", {}).get("Code", "")
     )
 
 
 def ensure(
-    aws: Connection, name: str, subnets: Sequence[str], security_group: str, tags: Mapping[str, str]
-) -> Balancer:
+    aws: AwsSession, name: str, subnets: Sequence[str], security_group: str, tags: Mapping[str, str]
+) -> LoadBalancer:
     """An internet-facing balancer of this name in these subnets; made once."""
     found = get(aws, name)
     if found is not None:
@@ -141,7 +141,7 @@ def ensure(
     return made
 
 
-def ensure_listener(aws: Connection, balancer: str, request: Mapping[str, Any]) -> None:
+def ensure_listener(aws: AwsSession, balancer: str, request: Mapping[str, Any]) -> None:
     """A listener on this port that does just that; made or corrected."""
     found = listener(aws, balancer, request["Port"])
     if found:
@@ -150,12 +150,12 @@ def ensure_listener(aws: Connection, balancer: str, request: Mapping[str, Any]) 
         aws.client("elbv2").create_listener(LoadBalancerArn=balancer, **request)
 
 
-def listener(aws: Connection, balancer: str, port: int) -> str | None:
+def listener(aws: AwsSession, balancer: str, port: int) -> str | None:
     """The ARN of the listener on this port, or None."""
     return next((one["ListenerArn"] for one in _listeners(aws, balancer) if one.get("Port") == port), None)
 
 
-def shares(aws: Connection, balancer: str) -> dict[str, int]:
+def weights(aws: AwsSession, balancer: str) -> dict[str, int]:
     """The weight of each target group, by its ARN, that a balancer's listeners forward to by default."""
     found: dict[str, int] = {}
     for one in _listeners(aws, balancer):
@@ -169,7 +169,7 @@ def shares(aws: Connection, balancer: str) -> dict[str, int]:
     return found
 
 
-def weigh(aws: Connection, listener: str, shares: Mapping[str, int]) -> None:
+def set_weights(aws: AwsSession, listener: str, shares: Mapping[str, int]) -> None:
     """Let a listener forward to these target groups by their weights; to one alone when there is one.
 
     Without stickiness to a target group: when a weight falls to nothing, no client may stay behind.
@@ -186,14 +186,14 @@ def weigh(aws: Connection, listener: str, shares: Mapping[str, int]) -> None:
     aws.client("elbv2").modify_listener(ListenerArn=listener, DefaultActions=[forward])
 
 
-def wait_active(aws: Connection, clock: Clock, name: str, timeout: float = 600) -> Balancer:
+def wait_active(aws: AwsSession, clock: Clock, name: str, timeout: float = 600) -> LoadBalancer:
     """Wait until a balancer takes requests.
 
     Raises:
         AwsError: It failed, or does not when the time (seconds) is up.
     """
     seen = "not there"
-    for _ in attempts(clock, timeout=timeout, every=2):
+    for _ in poll(clock, timeout=timeout, every=2):
         found = get(aws, name)
         seen = found.state if found else seen
         if found and found.state in ("active", ""):
@@ -203,22 +203,22 @@ def wait_active(aws: Connection, clock: Clock, name: str, timeout: float = 600) 
     raise AwsError(f"the balancer {name} is {seen}", next=f"aws elbv2 describe-load-balancers --names {name}")
 
 
-def delete(aws: Connection, clock: Clock, name: str, timeout: float = 300) -> bool:
+def delete(aws: AwsSession, clock: Clock, name: str, timeout: float = 300) -> bool:
     """Delete a balancer with its listeners and wait until it is gone; False when there is none."""
     found = get(aws, name)
     if found is None:
         return False
     aws.client("elbv2").delete_load_balancer(LoadBalancerArn=found.arn)
-    for _ in attempts(clock, timeout=timeout, every=2):
+    for _ in poll(clock, timeout=timeout, every=2):
         if get(aws, name) is None:
             return True
     raise AwsError(f"the balancer {name} is still there", next="./invoke fleet.destroy")
 
 
-def delete_target_group(aws: Connection, clock: Clock, name: str, timeout: float = 120) -> bool:
+def delete_target_group(aws: AwsSession, clock: Clock, name: str, timeout: float = 120) -> bool:
     """Delete a target group, waiting while a balancer that is gone still holds it; False when there is none."""
     refused: ClientError | None = None
-    for _ in attempts(clock, timeout=timeout, every=3):
+    for _ in poll(clock, timeout=timeout, every=3):
         arn = get_target_group(aws, name)
         if arn is None:
             return refused is not None
@@ -233,6 +233,6 @@ def delete_target_group(aws: Connection, clock: Clock, name: str, timeout: float
     raise refused
 
 
-def _listeners(aws: Connection, balancer: str) -> list[ListenerTypeDef]:
+def _listeners(aws: AwsSession, balancer: str) -> list[ListenerTypeDef]:
     pages = aws.client("elbv2").get_paginator("describe_listeners").paginate(LoadBalancerArn=balancer)
     return [one for page in pages for one in page["Listeners"]]

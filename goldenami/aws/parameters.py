@@ -12,11 +12,11 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 from goldenami.errors import AwsError
-from goldenami.model.fleet import Pointer
-from goldenami.model.references import Said, Setting, things
-from goldenami.tools.clock import Clock, attempts
+from goldenami.model.fleet import ReleasePointer
+from goldenami.model.references import ParameterHistory, ParameterVersion, resource_ids
+from goldenami.tools.clock import Clock, poll
 
 Kind = Literal["String", "StringList", "SecureString"]
 
@@ -30,7 +30,7 @@ class Parameter:
     version: int
 
 
-def get(aws: Connection, name: str) -> Parameter | None:
+def get(aws: AwsSession, name: str) -> Parameter | None:
     """Read a parameter without decrypting it; None when there is none."""
     try:
         found = aws.client("ssm").get_parameter(Name=name)["Parameter"]
@@ -42,7 +42,7 @@ def get(aws: Connection, name: str) -> Parameter | None:
     return Parameter(name, value, found["Version"])
 
 
-def secret(aws: Connection, name: str) -> str:
+def secret(aws: AwsSession, name: str) -> str:
     """The value of a parameter, decrypted. It must not be printed, logged or written anywhere.
 
     Raises:
@@ -56,13 +56,13 @@ def secret(aws: Connection, name: str) -> str:
         raise
 
 
-def children(aws: Connection, path: str) -> list[Parameter]:
+def children(aws: AwsSession, path: str) -> list[Parameter]:
     """Every parameter directly under a path."""
     pages = aws.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=False)
     return [Parameter(p["Name"], p["Value"], p["Version"]) for page in pages for p in page["Parameters"]]
 
 
-def create(aws: Connection, name: str, value: str, kind: Kind = "String") -> bool:
+def create(aws: AwsSession, name: str, value: str, kind: Kind = "String") -> bool:
     """Create a parameter; False when somebody else has done so already, in which case nothing is changed.
 
     Parameter Store decides between two who try at once, which makes a name a claim.
@@ -76,12 +76,12 @@ def create(aws: Connection, name: str, value: str, kind: Kind = "String") -> boo
     return True
 
 
-def overwrite(aws: Connection, name: str, value: str) -> int:
+def overwrite(aws: AwsSession, name: str, value: str) -> int:
     """Give a parameter another value; returns its version."""
     return aws.client("ssm").put_parameter(Name=name, Value=value, Type="String", Overwrite=True)["Version"]
 
 
-def delete(aws: Connection, name: str) -> bool:
+def delete(aws: AwsSession, name: str) -> bool:
     """Delete a parameter; False when there is none."""
     try:
         aws.client("ssm").delete_parameter(Name=name)
@@ -92,7 +92,7 @@ def delete(aws: Connection, name: str) -> bool:
     return True
 
 
-def history(aws: Connection, name: str) -> list[Pointer]:
+def history(aws: AwsSession, name: str) -> list[ReleasePointer]:
     """Every version of a parameter that Parameter Store still has (it keeps 100), oldest first."""
     try:
         pages = list(aws.client("ssm").get_paginator("get_parameter_history").paginate(Name=name))
@@ -101,7 +101,7 @@ def history(aws: Connection, name: str) -> list[Pointer]:
             return []
         raise
     found = [
-        Pointer(
+        ReleasePointer(
             ami=p["Value"],
             version=p["Version"],
             modified=f"{p['LastModifiedDate']:%Y-%m-%dT%H:%M:%SZ}" if "LastModifiedDate" in p else "",
@@ -115,9 +115,9 @@ def history(aws: Connection, name: str) -> list[Pointer]:
     return sorted(found, key=lambda pointer: pointer.version)
 
 
-def naming_images(
-    aws: Connection, always: frozenset[str], before: Mapping[str, Setting], unread: str
-) -> dict[str, Setting]:
+def list_image_parameters(
+    aws: AwsSession, always: frozenset[str], before: Mapping[str, ParameterHistory], unread: str
+) -> dict[str, ParameterHistory]:
     """What every parameter of the account names of AMIs and snapshots, in each version that Parameter Store still has.
 
     A SecureString is not read: EC2 takes no AMI from one.
@@ -129,14 +129,14 @@ def naming_images(
         unread: What is under this path is only listed: facts about images, which name none.
     """
     ssm = aws.client("ssm")
-    found: dict[str, Setting] = {}
+    found: dict[str, ParameterHistory] = {}
     single = []
     for page in ssm.get_paginator("describe_parameters").paginate(PaginationConfig={"PageSize": 50}):
         for listed in page["Parameters"]:
             if listed["Type"] == "SecureString":
                 continue
             name = listed["Name"]
-            now = Setting(listed.get("Version", 1), str(listed.get("LastModifiedDate", "")))
+            now = ParameterHistory(listed.get("Version", 1), str(listed.get("LastModifiedDate", "")))
             known = before.get(name)
             same = known and (known.version, known.modified) == (now.version, now.modified)
             if known and same and name not in always:
@@ -147,63 +147,63 @@ def naming_images(
                 single.append(name)
                 found[name] = now
             else:
-                found[name] = _past(aws, name, now)
+                found[name] = _history(aws, name, now)
     for name, value in _values(aws, single):
-        found[name] = Setting(1, found[name].modified, _said(1, value))
+        found[name] = ParameterHistory(1, found[name].modified, _version(1, value))
     return found
 
 
-def _past(aws: Connection, name: str, now: Setting) -> Setting:
+def _history(aws: AwsSession, name: str, now: ParameterHistory) -> ParameterHistory:
     """A parameter with all its versions; as it is listed when it is deleted in this very moment."""
-    said: list[Said] = []
+    said: list[ParameterVersion] = []
     try:
         pages = aws.client("ssm").get_paginator("get_parameter_history").paginate(Name=name)
         for version in (version for page in pages for version in page["Parameters"]):
-            said += _said(version["Version"], version.get("Value", ""), tuple(version.get("Labels", [])))
-            now = Setting(max(now.version, version["Version"]), now.modified)
+            said += _version(version["Version"], version.get("Value", ""), tuple(version.get("Labels", [])))
+            now = ParameterHistory(max(now.version, version["Version"]), now.modified)
     except ClientError as error:
         if code(error) != "ParameterNotFound":
             raise
-    return Setting(now.version, now.modified, tuple(sorted(said, key=lambda one: one.version)))
+    return ParameterHistory(now.version, now.modified, tuple(sorted(said, key=lambda one: one.version)))
 
 
-def _values(aws: Connection, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _values(aws: AwsSession, names: Sequence[str]) -> Iterator[tuple[str, str]]:
     for start in range(0, len(names), 10):  # GetParameters takes ten
         answer = aws.client("ssm").get_parameters(Names=names[start : start + 10])
         yield from ((found["Name"], found["Value"]) for found in answer["Parameters"])
 
 
-def _said(version: int, value: str, labels: tuple[str, ...] = ()) -> tuple[Said, ...]:
-    named = things(value)
-    return (Said(version, named, labels),) if named else ()
+def _version(version: int, value: str, labels: tuple[str, ...] = ()) -> tuple[ParameterVersion, ...]:
+    named = resource_ids(value)
+    return (ParameterVersion(version, named, labels),) if named else ()
 
 
-def put_parts(aws: Connection, path: str, parts: Sequence[str]) -> None:
+def put_parts(aws: AwsSession, path: str, parts: Sequence[str]) -> None:
     """Keep a text that is too long for one parameter in several under a path; each says which of how many it is."""
     for number, part in enumerate(parts, 1):
         name = f"{path}/{number}-of-{len(parts)}"
         aws.client("ssm").put_parameter(Name=name, Value=part, Type="String", Overwrite=True)
 
 
-def get_parts(aws: Connection, path: str) -> list[str]:
+def get_parts(aws: AwsSession, path: str) -> list[str]:
     """The parts of a text under a path, in order; none where they are not all there."""
     found = {p.name.rpartition("/")[2]: p.value for p in children(aws, path)}
     wanted = [f"{number}-of-{len(found)}" for number in range(1, len(found) + 1)]
     return [found[name] for name in wanted] if set(wanted) == set(found) else []
 
 
-def delete_all(aws: Connection, names: Sequence[str]) -> None:
+def delete_all(aws: AwsSession, names: Sequence[str]) -> None:
     """Delete parameters; those that are gone already are fine."""
     for start in range(0, len(names), 10):  # DeleteParameters takes ten
         aws.client("ssm").delete_parameters(Names=names[start : start + 10])
 
 
-def label(aws: Connection, name: str, version: int, word: str) -> None:
+def label(aws: AwsSession, name: str, version: int, word: str) -> None:
     """Put a label on a version of a parameter; another version that has it loses it."""
     aws.client("ssm").label_parameter_version(Name=name, ParameterVersion=version, Labels=[word])
 
 
-def publish_ami(aws: Connection, clock: Clock, name: str, ami: str, note: str = "") -> int:
+def publish_ami(aws: AwsSession, clock: Clock, name: str, ami: str, note: str = "") -> int:
     """Point a parameter at an AMI and make sure that it took.
 
     PutParameter answers before AWS has checked a value of data type `aws:ec2:image`; when the check fails, the new
@@ -231,7 +231,7 @@ def publish_ami(aws: Connection, clock: Clock, name: str, ami: str, note: str = 
     version = ssm.put_parameter(
         Name=name, Value=ami, Type="String", DataType="aws:ec2:image", Overwrite=True, **described
     )["Version"]
-    for _ in attempts(clock, timeout=60, every=2):
+    for _ in poll(clock, timeout=60, every=2):
         try:
             found = ssm.get_parameter(Name=f"{name}:{version}")["Parameter"]
         except ClientError as error:

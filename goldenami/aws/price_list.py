@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 from goldenami.model.prices import Prices
 
 # The API answers in few regions, and tells of all of them.
@@ -19,7 +19,7 @@ HOME = "us-east-1"
 _LINUX = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used"}
 
 
-def prices(aws: Connection, kinds: Iterable[str], databases: Iterable[str] = ()) -> Prices | None:
+def prices(aws: AwsSession, kinds: Iterable[str], databases: Iterable[str] = ()) -> Prices | None:
     """A region's prices, for these instance types, and for these classes of an RDS server as far as the list holds them.
 
     Returns:
@@ -45,12 +45,12 @@ def prices(aws: Connection, kinds: Iterable[str], databases: Iterable[str] = ())
     return Prices(aws.region, known, gp3, snapshot, balancer, address, found, disk or 0.0)
 
 
-def _database(aws: Connection, region: Mapping[str, str], kind: str) -> float | None:
+def _database(aws: AwsSession, region: Mapping[str, str], kind: str) -> float | None:
     wanted = {"instanceType": kind, "databaseEngine": "PostgreSQL", "deploymentOption": "Single-AZ", **region}
     return _price(aws, "AmazonRDS", wanted, f"InstanceUsage:{kind}")
 
 
-def _price(aws: Connection, service: str, wanted: Mapping[str, str], usage: str) -> float | None:
+def _price(aws: AwsSession, service: str, wanted: Mapping[str, str], usage: str) -> float | None:
     """The on-demand price in dollars of the one product that matches; None when none, or more than one price, does."""
     filters: Any = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
     pages = aws.client("pricing").get_paginator("get_products").paginate(ServiceCode=service, Filters=filters)

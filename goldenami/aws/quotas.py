@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
-from goldenami.rollout.room import Room
+from goldenami.aws.session import AwsSession
+from goldenami.model.resources import VcpuQuota
 
 _STANDARD = "L-1216C47A"  # Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances
 _FAMILIES = tuple("acdhimrtz")
 _UNREADABLE = ("AccessDenied", "AccessDeniedException", "NoSuchResourceException", "UnrecognizedClientException")
 
 
-def room(aws: Connection, kind: str) -> Room:
+def vcpu_quota(aws: AwsSession, kind: str) -> VcpuQuota:
     """The room for more instances of a type; without the quota where these credentials may not read it."""
     ec2 = aws.client("ec2")
     states = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
@@ -31,10 +31,10 @@ def room(aws: Connection, kind: str) -> Room:
         if instance.get("InstanceLifecycle") != "spot" and instance["InstanceType"].startswith(_FAMILIES)
     ]
     sizes = _sizes(aws, sorted({kind, *running}))
-    return Room(_quota(aws), sum(sizes.get(one, 0) for one in running), sizes.get(kind, 0))
+    return VcpuQuota(_quota(aws), sum(sizes.get(one, 0) for one in running), sizes.get(kind, 0))
 
 
-def _sizes(aws: Connection, kinds: Sequence[str]) -> dict[str, int]:
+def _sizes(aws: AwsSession, kinds: Sequence[str]) -> dict[str, int]:
     """The vCPUs of each instance type."""
     found: dict[str, int] = {}
     for start in range(0, len(kinds), 100):  # AWS takes no more at once
@@ -43,7 +43,7 @@ def _sizes(aws: Connection, kinds: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _quota(aws: Connection) -> int | None:
+def _quota(aws: AwsSession) -> int | None:
     try:
         found = aws.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=_STANDARD)["Quota"]
     except ClientError as error:

@@ -11,14 +11,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 from goldenami.errors import AwsError
-from goldenami.model.resources import Server
-from goldenami.tools.clock import Clock, attempts
+from goldenami.model.resources import DbInstance
+from goldenami.tools.clock import Clock, poll
 
 # What a DB instance cannot get out of by waiting.
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
-_STUCK = (
+_FAILED_STATES = (
     "failed",
     "incompatible-network",
     "incompatible-parameters",
@@ -28,7 +28,7 @@ _STUCK = (
 )
 
 
-def get(aws: Connection, name: str) -> Server | None:
+def get(aws: AwsSession, name: str) -> DbInstance | None:
     """A DB instance by its name; None when there is none."""
     try:
         found = aws.client("rds").describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
@@ -37,7 +37,7 @@ def get(aws: Connection, name: str) -> Server | None:
             return None
         raise
     place = found.get("Endpoint", {})
-    return Server(
+    return DbInstance(
         name=name,
         status=found.get("DBInstanceStatus", ""),
         endpoint=f"{place['Address']}:{place['Port']}" if "Address" in place and "Port" in place else "",
@@ -51,7 +51,7 @@ def get(aws: Connection, name: str) -> Server | None:
     )
 
 
-def ensure_subnets(aws: Connection, name: str, subnets: Sequence[str], tags: Mapping[str, str]) -> None:
+def ensure_subnets(aws: AwsSession, name: str, subnets: Sequence[str], tags: Mapping[str, str]) -> None:
     """The subnets that it may stand in; they lie in two zones at least, or RDS refuses."""
     try:
         aws.client("rds").create_db_subnet_group(
@@ -62,7 +62,7 @@ def ensure_subnets(aws: Connection, name: str, subnets: Sequence[str], tags: Map
             raise
 
 
-def create(aws: Connection, request: Mapping[str, Any], password: str, tags: Mapping[str, str]) -> bool:
+def create(aws: AwsSession, request: Mapping[str, Any], password: str, tags: Mapping[str, str]) -> bool:
     """Make a DB instance; False when there is one of this name."""
     try:
         aws.client("rds").create_db_instance(**request, MasterUserPassword=password, Tags=_tags(tags))
@@ -73,19 +73,19 @@ def create(aws: Connection, request: Mapping[str, Any], password: str, tags: Map
     return True
 
 
-def wait_available(aws: Connection, clock: Clock, name: str, timeout: float = 3600) -> Server:
+def wait_available(aws: AwsSession, clock: Clock, name: str, timeout: float = 3600) -> DbInstance:
     """Wait until it can be connected to, which takes RDS about ten minutes.
 
     Raises:
         AwsError: It cannot, or the time (seconds) is up.
     """
     seen = "unknown"
-    for _ in attempts(clock, timeout=timeout, every=5):
+    for _ in poll(clock, timeout=timeout, every=5):
         found = get(aws, name)
         seen = found.status if found else "not there"
         if found and found.status == "available" and found.endpoint:
             return found
-        if found is None or seen in _STUCK:
+        if found is None or seen in _FAILED_STATES:
             break
     raise AwsError(
         f"the DB instance {name} is {seen}",

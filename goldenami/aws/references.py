@@ -15,14 +15,16 @@ from botocore.exceptions import ClientError
 
 from goldenami.aws import parameters
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
-from goldenami.model.references import Census, Pointers, Reference, TemplateSeen
+from goldenami.aws.session import AwsSession
+from goldenami.model.references import Pointers, Reference, ReferenceIndex, TemplateReferences
 
 # A terminated instance never starts again.
-_LIVING = ["pending", "running", "shutting-down", "stopping", "stopped"]
+_LIVE_STATES = ["pending", "running", "shutting-down", "stopping", "stopped"]
 
 
-def take(aws: Connection, ours: Pointers, *, before: Census | None = None, ami: str = "") -> Census:
+def read_references(
+    aws: AwsSession, ours: Pointers, *, before: ReferenceIndex | None = None, ami: str = ""
+) -> ReferenceIndex:
     """The census.
 
     Args:
@@ -37,10 +39,10 @@ def take(aws: Connection, ours: Pointers, *, before: Census | None = None, ami: 
         for name, named in configurations.items()
         for thing in named
     ]
-    return Census(
+    return ReferenceIndex(
         references=(*_instances(aws, ami), *_groups(aws, configurations), *launched),
         templates=_templates(aws, before.templates if before else {}),
-        parameters=parameters.naming_images(
+        parameters=parameters.list_image_parameters(
             aws,
             frozenset({ours.production, ours.candidate}),
             before.parameters if before else {},
@@ -49,7 +51,7 @@ def take(aws: Connection, ours: Pointers, *, before: Census | None = None, ami: 
     )
 
 
-def hints(aws: Connection, ami: str) -> tuple[Reference, ...]:
+def image_references(aws: AwsSession, ami: str) -> tuple[Reference, ...]:
     """What EC2 itself finds that uses an AMI, Image Builder's recipes too; it does not look everywhere."""
     pages = (
         aws.client("ec2")
@@ -63,8 +65,8 @@ def hints(aws: Connection, ami: str) -> tuple[Reference, ...]:
     )
 
 
-def _instances(aws: Connection, ami: str) -> Iterator[Reference]:
-    filters: list[Any] = [{"Name": "instance-state-name", "Values": _LIVING}]
+def _instances(aws: AwsSession, ami: str) -> Iterator[Reference]:
+    filters: list[Any] = [{"Name": "instance-state-name", "Values": _LIVE_STATES}]
     if ami:
         filters.append({"Name": "image-id", "Values": [ami]})
     pages = (
@@ -78,7 +80,7 @@ def _instances(aws: Connection, ami: str) -> Iterator[Reference]:
             yield Reference(machine.get("ImageId", ""), "instance", f"instance {machine['InstanceId']} ({state})")
 
 
-def _templates(aws: Connection, before: Mapping[str, TemplateSeen]) -> dict[str, TemplateSeen]:
+def _templates(aws: AwsSession, before: Mapping[str, TemplateReferences]) -> dict[str, TemplateReferences]:
     ec2 = aws.client("ec2")
     pages = ec2.get_paginator("describe_launch_templates").paginate(PaginationConfig={"PageSize": 200})
     found = {}
@@ -88,11 +90,13 @@ def _templates(aws: Connection, before: Mapping[str, TemplateSeen]) -> dict[str,
         named = dict(known.named) if known else {}
         if known is None or known.latest != latest:
             named |= _versions(aws, identity, known.latest if known else 0)
-        found[identity] = TemplateSeen(template["LaunchTemplateName"], template["DefaultVersionNumber"], latest, named)
+        found[identity] = TemplateReferences(
+            template["LaunchTemplateName"], template["DefaultVersionNumber"], latest, named
+        )
     return found
 
 
-def _versions(aws: Connection, template: str, after: int) -> dict[int, tuple[str, ...]]:
+def _versions(aws: AwsSession, template: str, after: int) -> dict[int, tuple[str, ...]]:
     """What the versions of a template name, after this one."""
     since: dict[str, Any] = {"MinVersion": str(after)} if after else {}
     pages = (
@@ -113,7 +117,7 @@ def _versions(aws: Connection, template: str, after: int) -> dict[int, tuple[str
         raise
 
 
-def _groups(aws: Connection, configurations: Mapping[str, tuple[str, ...]]) -> Iterator[Reference]:
+def _groups(aws: AwsSession, configurations: Mapping[str, tuple[str, ...]]) -> Iterator[Reference]:
     pages = (
         aws.client("autoscaling")
         .get_paginator("describe_auto_scaling_groups")
@@ -122,16 +126,16 @@ def _groups(aws: Connection, configurations: Mapping[str, tuple[str, ...]]) -> I
     for group in (group for page in pages for group in page["AutoScalingGroups"]):
         name, configuration = group["AutoScalingGroupName"], group.get("LaunchConfigurationName", "")
         for thing in _desired(group):
-            yield Reference(thing, "group", f"Auto Scaling group {name} launches it ({_told(thing)})")
+            yield Reference(thing, "group", f"Auto Scaling group {name} launches it ({_reported(thing)})")
         for thing in configurations.get(configuration, ()):
             yield Reference(thing, "group", f"Auto Scaling group {name} launches it ({configuration})")
         for refresh in _refreshes(aws, name):
             told = f"instance refresh {refresh['InstanceRefreshId']} of {name} ({refresh['Status']})"
             for thing in _desired(refresh.get("DesiredConfiguration", {})):
-                yield Reference(thing, "refresh", f"{told} brings it ({_told(thing)})")
+                yield Reference(thing, "refresh", f"{told} brings it ({_reported(thing)})")
 
 
-def _refreshes(aws: Connection, group: str) -> Sequence[Mapping[str, Any]]:
+def _refreshes(aws: AwsSession, group: str) -> Sequence[Mapping[str, Any]]:
     """The group's refreshes of the last six weeks, the running one among them; none once the group is gone."""
     try:
         found = aws.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=group, MaxRecords=100)
@@ -142,7 +146,7 @@ def _refreshes(aws: Connection, group: str) -> Sequence[Mapping[str, Any]]:
     return found["InstanceRefreshes"]
 
 
-def _configurations(aws: Connection) -> dict[str, tuple[str, ...]]:
+def _configurations(aws: AwsSession) -> dict[str, tuple[str, ...]]:
     pages = (
         aws.client("autoscaling")
         .get_paginator("describe_launch_configurations")
@@ -170,6 +174,6 @@ def _launched(data: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(thing for thing in (data.get("ImageId"), *disks) if thing)
 
 
-def _told(thing: str) -> str:
+def _reported(thing: str) -> str:
     template, _, version = thing.partition(":")
     return f"launch template {template} version {version}" if thing.startswith("lt-") else thing

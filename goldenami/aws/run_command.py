@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 from goldenami.errors import AwsError
-from goldenami.tools.clock import Clock, attempts
+from goldenami.tools.clock import Clock, poll
 
-_RUNNING = ("Pending", "InProgress", "Delayed", "Cancelling")
+_PENDING = ("Pending", "InProgress", "Delayed", "Cancelling")
 
 
 @dataclass(frozen=True)
-class Ran:
+class CommandResult:
     """A script that has ended: its exit code (-1 when it never ran or did not end) and what it printed."""
 
     code: int
@@ -29,13 +29,13 @@ class Ran:
 
 
 def run(
-    aws: Connection,
+    aws: AwsSession,
     clock: Clock,
     instance: str,
     script: str,
     timeout: float = 60,
     beat: Callable[[], object] = lambda: None,
-) -> Ran | None:
+) -> CommandResult | None:
     """Run a shell script as root on an instance and wait for its end.
 
     Args:
@@ -63,7 +63,7 @@ def run(
             return None
         raise
     command = sent["Command"]["CommandId"]
-    for _ in attempts(clock, timeout=timeout + 30, every=0.5):
+    for _ in poll(clock, timeout=timeout + 30, every=0.5):
         beat()
         try:
             seen = ssm.get_command_invocation(CommandId=command, InstanceId=instance)
@@ -71,25 +71,25 @@ def run(
             if code(error) != "InvocationDoesNotExist":  # it takes a moment to be there
                 raise
             continue
-        if seen["Status"] not in _RUNNING:
-            return Ran(
+        if seen["Status"] not in _PENDING:
+            return CommandResult(
                 seen.get("ResponseCode", -1),
                 seen.get("StandardOutputContent", ""),
                 seen.get("StandardErrorContent", ""),
                 seen["Status"],
             )
-    return Ran(-1, "", f"no end within {timeout:.0f} s", "TimedOut")
+    return CommandResult(-1, "", f"no end within {timeout:.0f} s", "TimedOut")
 
 
-def settle(aws: Connection, clock: Clock, instance: str, timeout: float = 3600) -> None:
+def wait_for_queued(aws: AwsSession, clock: Clock, instance: str, timeout: float = 3600) -> None:
     """Wait until nothing that was sent to an instance still waits or runs there: a sender that died leaves it behind.
 
     Raises:
         AwsError: Something still runs when the time (seconds) is up.
     """
     pages = aws.client("ssm").get_paginator("list_command_invocations")
-    for _ in attempts(clock, timeout=timeout, every=1):
+    for _ in poll(clock, timeout=timeout, every=1):
         found = [i for page in pages.paginate(InstanceId=instance) for i in page["CommandInvocations"]]
-        if not any(i["Status"] in _RUNNING for i in found):
+        if not any(i["Status"] in _PENDING for i in found):
             return
     raise AwsError(f"a command still runs on {instance}", next="aws ssm list-command-invocations, and cancel-command")

@@ -16,14 +16,14 @@ from typing import Any
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 from goldenami.errors import AwsError
 
 PART = 32 << 20  # bytes; S3 takes 10,000 parts of at least 5 MiB: 312 GiB
 _TRIES = 5  # in a row without a byte; the SDK's own retries end where the answer begins
 
 
-def upload(aws: Connection, bucket: str, key: str, path: Path, *, part: int = PART) -> None:
+def upload(aws: AwsSession, bucket: str, key: str, path: Path, *, part: int = PART) -> None:
     """Write a file to an object, which is there when all of it is. S3 holds each part against its SHA-256.
 
     What an earlier try has sent is not sent again: S3 keeps the parts of an upload until it is complete, or the bucket's
@@ -58,7 +58,7 @@ def upload(aws: Connection, bucket: str, key: str, path: Path, *, part: int = PA
             raise
 
 
-def _whole(aws: Connection, bucket: str, key: str, digests: Sequence[str], size: int) -> bool:
+def _whole(aws: AwsSession, bucket: str, key: str, digests: Sequence[str], size: int) -> bool:
     """Whether an object is there as it was sent: the reply may be lost although all is done, and then its upload is no more.
 
     It says the digest of its parts' digests, with their number:
@@ -72,7 +72,7 @@ def _whole(aws: Connection, bucket: str, key: str, digests: Sequence[str], size:
     return (told.get("ChecksumSHA256"), told["ContentLength"]) == (f"{whole}-{len(digests)}", size)
 
 
-def give_up(aws: Connection, bucket: str, key: str) -> None:
+def abort_unfinished(aws: AwsSession, bucket: str, key: str) -> None:
     """End every upload of an object that is not complete; its parts go."""
     while upload := _unfinished(aws, bucket, key):
         try:
@@ -82,21 +82,21 @@ def give_up(aws: Connection, bucket: str, key: str) -> None:
                 raise
 
 
-def _unfinished(aws: Connection, bucket: str, key: str) -> str:
+def _unfinished(aws: AwsSession, bucket: str, key: str) -> str:
     """The newest upload of this object that was begun and is not complete; empty when there is none."""
     pages = aws.client("s3").get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=key)
     found = [one for page in pages for one in page.get("Uploads", []) if one["Key"] == key]
     return max(found, key=lambda one: one["Initiated"])["UploadId"] if found else ""
 
 
-def _kept(aws: Connection, bucket: str, key: str, upload: str) -> Mapping[tuple[int, str], str]:
+def _kept(aws: AwsSession, bucket: str, key: str, upload: str) -> Mapping[tuple[int, str], str]:
     """The ETag of each part that S3 has, by its number and SHA-256."""
     pages = aws.client("s3").get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=upload)
     found = [one for page in pages for one in page.get("Parts", [])]
     return {(one["PartNumber"], one.get("ChecksumSHA256", "")): one["ETag"] for one in found}
 
 
-def download(aws: Connection, bucket: str, key: str, path: Path) -> None:
+def download(aws: AwsSession, bucket: str, key: str, path: Path) -> None:
     """Write an object to a file, which appears whole or not at all.
 
     What an earlier try has read of this very object (its ETag is in the name of what lies there) is not read again.
@@ -114,7 +114,7 @@ def download(aws: Connection, bucket: str, key: str, path: Path) -> None:
     part.replace(path)
 
 
-def digest(aws: Connection, bucket: str, key: str) -> str:
+def digest(aws: AwsSession, bucket: str, key: str) -> str:
     """The SHA-256 of an object, read whole, in hexadecimal digits: of its bytes, where S3's own is one of its parts' digests."""
     size, etag = _measured(aws, bucket, key)
     found = hashlib.sha256()
@@ -123,12 +123,12 @@ def digest(aws: Connection, bucket: str, key: str) -> str:
     return found.hexdigest()
 
 
-def _measured(aws: Connection, bucket: str, key: str) -> tuple[int, str]:
+def _measured(aws: AwsSession, bucket: str, key: str) -> tuple[int, str]:
     told = aws.client("s3").head_object(Bucket=bucket, Key=key)
     return told["ContentLength"], told["ETag"]
 
 
-def _read(aws: Connection, bucket: str, key: str, etag: str, begin: int, size: int) -> Iterator[bytes]:
+def _read(aws: AwsSession, bucket: str, key: str, etag: str, begin: int, size: int) -> Iterator[bytes]:
     """An object's bytes from somewhere on; asked for again from where a connection broke."""
     tries = _TRIES
     while begin < size:
@@ -148,3 +148,115 @@ def _read(aws: Connection, bucket: str, key: str, etag: str, begin: int, size: i
             tries -= 1
             if not tries:
                 raise
+
+
+def ensure_bucket(aws: AwsSession, name: str, keep_days: int, tags: dict[str, str]) -> bool:
+    """A bucket that is private, encrypted and versioned, and that lets go of what is too old. Returns whether it was made.
+
+    Raises:
+        AwsError: The name belongs to somebody else.
+    """
+    s3 = aws.client("s3")
+    made = not exists(aws, name)
+    if made:
+        try:
+            if aws.region == "us-east-1":  # the one region that must not be named
+                s3.create_bucket(Bucket=name)
+            else:
+                s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": aws.region})  # type: ignore[typeddict-item]
+        except ClientError as error:
+            if code(error) != "BucketAlreadyOwnedByYou":
+                raise
+        s3.put_bucket_tagging(
+            Bucket=name, Tagging={"TagSet": [{"Key": k, "Value": v} for k, v in sorted(tags.items())]}
+        )
+    s3.put_public_access_block(
+        Bucket=name,
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": True,
+            "IgnorePublicAcls": True,
+            "BlockPublicPolicy": True,
+            "RestrictPublicBuckets": True,
+        },
+    )
+    s3.put_bucket_encryption(
+        Bucket=name,
+        ServerSideEncryptionConfiguration={
+            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+        },
+    )
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=name,
+        LifecycleConfiguration={
+            "Rules": [
+                {
+                    "ID": "goldenami-backups",
+                    "Status": "Enabled",
+                    "Filter": {"Prefix": ""},
+                    "Expiration": {"Days": keep_days},
+                    "NoncurrentVersionExpiration": {"NoncurrentDays": keep_days},
+                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+                }
+            ]
+        },
+    )
+    return made
+
+
+def exists(aws: AwsSession, name: str) -> bool:
+    """Whether there is a bucket of this name that we may see.
+
+    Raises:
+        AwsError: It belongs to somebody else.
+    """
+    try:
+        aws.client("s3").head_bucket(Bucket=name)
+    except ClientError as error:
+        if code(error) in ("404", "NoSuchBucket"):
+            return False
+        if code(error) in ("403", "AccessDenied"):
+            raise AwsError(
+                f"the bucket {name} is not ours to use",
+                state="Nothing was changed.",
+                next="set bucket under [backup] in golden.toml to another name",
+            ) from None
+        raise
+    return True
+
+
+def put(aws: AwsSession, bucket: str, key: str, text: str) -> None:
+    """Write an object; S3 refuses it if it arrives otherwise than it was sent."""
+    aws.client("s3").put_object(Bucket=bucket, Key=key, Body=text.encode(), ChecksumAlgorithm="SHA256")
+
+
+def get(aws: AwsSession, bucket: str, key: str) -> str | None:
+    """A small object's text, or None when there is none (nor a bucket)."""
+    try:
+        return aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    except ClientError as error:
+        if code(error) in ("NoSuchKey", "NoSuchBucket"):
+            return None
+        raise
+
+
+def folders(aws: AwsSession, bucket: str, prefix: str) -> Iterator[str]:
+    """The names right below a prefix that ends with a slash, in order."""
+    pages = aws.client("s3").get_paginator("list_objects_v2")
+    try:
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
+            for found in page.get("CommonPrefixes", []):
+                yield found["Prefix"][len(prefix) :].rstrip("/")
+    except ClientError as error:
+        if code(error) != "NoSuchBucket":
+            raise
+
+
+def size(aws: AwsSession, bucket: str, key: str) -> int | None:
+    """The size of an object in bytes, or None when there is none."""
+    try:
+        return aws.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"]
+    except ClientError as error:
+        if code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
+            return None
+        raise

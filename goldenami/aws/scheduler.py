@@ -12,24 +12,24 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from goldenami.aws.errors import code
-from goldenami.aws.session import Connection
-from goldenami.tools.clock import Clock, attempts
+from goldenami.aws.session import AwsSession
+from goldenami.tools.clock import Clock, poll
 
 
-def project(aws: Connection, name: str) -> Mapping[str, Any] | None:
+def project(aws: AwsSession, name: str) -> Mapping[str, Any] | None:
     """A CodeBuild project, or None."""
     found = aws.client("codebuild").batch_get_projects(names=[name])["projects"]
     return found[0] if found else None
 
 
-def put_project(aws: Connection, clock: Clock, name: str, wanted: Mapping[str, Any], *, there: bool) -> None:
+def put_project(aws: AwsSession, clock: Clock, name: str, wanted: Mapping[str, Any], *, there: bool) -> None:
     """Make the project, or correct the one that is there."""
     client = aws.client("codebuild")
     call: Callable[..., Any] = client.update_project if there else client.create_project
-    _until_the_role_is_known(clock, lambda: call(name=name, **wanted))
+    _retry_until_role_exists(clock, lambda: call(name=name, **wanted))
 
 
-def remove_project(aws: Connection, name: str) -> bool:
+def remove_project(aws: AwsSession, name: str) -> bool:
     """Delete the project; False when there is none."""
     if project(aws, name) is None:
         return False
@@ -37,7 +37,7 @@ def remove_project(aws: Connection, name: str) -> bool:
     return True
 
 
-def schedule(aws: Connection, name: str) -> Mapping[str, Any] | None:
+def schedule(aws: AwsSession, name: str) -> Mapping[str, Any] | None:
     """A schedule, or None."""
     try:
         return aws.client("scheduler").get_schedule(Name=name)
@@ -47,14 +47,14 @@ def schedule(aws: Connection, name: str) -> Mapping[str, Any] | None:
         return None
 
 
-def put_schedule(aws: Connection, clock: Clock, name: str, wanted: Mapping[str, Any], *, there: bool) -> None:
+def put_schedule(aws: AwsSession, clock: Clock, name: str, wanted: Mapping[str, Any], *, there: bool) -> None:
     """Make the schedule, or correct the one that is there."""
     client = aws.client("scheduler")
     call: Callable[..., Any] = client.update_schedule if there else client.create_schedule
-    _until_the_role_is_known(clock, lambda: call(Name=name, **wanted))
+    _retry_until_role_exists(clock, lambda: call(Name=name, **wanted))
 
 
-def remove_schedule(aws: Connection, name: str) -> bool:
+def remove_schedule(aws: AwsSession, name: str) -> bool:
     """Delete the schedule; False when there is none."""
     try:
         aws.client("scheduler").delete_schedule(Name=name)
@@ -65,13 +65,13 @@ def remove_schedule(aws: Connection, name: str) -> bool:
     return True
 
 
-def _until_the_role_is_known(clock: Clock, call: Callable[[], Any]) -> None:
+def _retry_until_role_exists(clock: Clock, call: Callable[[], Any]) -> None:
     """Try again while IAM has not told the service of a new role: that takes some seconds.
 
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html (eventual consistency)
     """
     last: ClientError | None = None
-    for _ in attempts(clock, timeout=60, every=5):
+    for _ in poll(clock, timeout=60, every=5):
         try:
             call()
         except ClientError as error:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Connection:
+class AwsSession:
     """An account and region.
 
     Attributes:
@@ -131,3 +131,14 @@ class Connection:
             # Packer's plugin heeds its own setting (custom_endpoint_ec2) for a part of its calls only.
             **({"AWS_ENDPOINT_URL": self.endpoint_url} if self.endpoint_url else {}),
         }
+
+
+def caller(aws: AwsSession) -> tuple[str, str]:
+    """Who we are: account id and ARN."""
+    identity = aws.client("sts").get_caller_identity()
+    return identity["Account"], identity["Arn"]
+
+
+def account_id(aws: AwsSession) -> str:
+    """The account's id."""
+    return aws.client("sts").get_caller_identity()["Account"]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 
 
-def publish(aws: Connection, topic: str, subject: str, text: str) -> None:
+def publish(aws: AwsSession, topic: str, subject: str, text: str) -> None:
     """Publish a message; the topic may be in another region than we are."""
     region = topic.split(":")[3]
     there = aws if region == aws.region else replace(aws, region=region)

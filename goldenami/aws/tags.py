@@ -19,6 +19,6 @@ def mapping(tags: Iterable[TagTypeDef]) -> dict[str, str]:
     return {tag.get("Key", ""): tag.get("Value", "") for tag in tags}
 
 
-def on(kind: str, tags: Mapping[str, str]) -> TagSpecificationTypeDef:
+def tag_specification(kind: str, tags: Mapping[str, str]) -> TagSpecificationTypeDef:
     """Tags to put on a resource in the very call that makes it."""
     return {"ResourceType": kind, "Tags": pairs(tags)}  # type: ignore[typeddict-item]

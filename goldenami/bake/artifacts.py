@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from goldenami.bake import cleanup as sweep
-from goldenami.bake import inventory as knowledge
-from goldenami.bake import layer as layers
+from goldenami.bake import cleanup, inventory
+from goldenami.bake import layer as bake_layer
 from goldenami.bake.check_report import Check, as_json, markdown
 from goldenami.bake.plan import LayerPlan
-from goldenami.context import Shop
+from goldenami.context import Context
 from goldenami.model.image import Image
 from goldenami.model.inventory import Package
 from goldenami.model.version import Version
@@ -20,8 +19,8 @@ from goldenami.state.runs import Run, write_json, write_text
 from goldenami.tools import sbom
 
 
-def write(
-    shop: Shop,
+def write_manifest(
+    shop: Context,
     run: Run,
     image: Image,
     version: Version,
@@ -47,7 +46,7 @@ def write(
         "region": shop.aws.region,
     }
     write_json(run.folder / "manifest.json", manifest)
-    knowledge.publish(shop, image, facts, packages)
+    inventory.save(shop, image, facts, packages)
     told = "manifest.json" + (
         f", sbom.cdx.json ({len(packages)} packages)" if packages else "; packages not listed again"
     )
@@ -63,27 +62,27 @@ def write(
     write_json(run.folder / "report.json", as_json(summary, complete, passed=True))
 
 
-def write_bill(shop: Shop, run: Run, name: str, version: Version) -> None:
+def write_sbom(shop: Context, run: Run, name: str, version: Version) -> None:
     """Write sbom.cdx.json, the bill of materials of the AMI of this name."""
     if packages := _packages(run):
         bill = sbom.render(name, version.tag, shop.recipe.image.family, packages)
         write_text(run.folder / "sbom.cdx.json", bill + "\n")
 
 
-def close(shop: Shop, run: Run, failure: str) -> None:
+def write_run(shop: Context, run: Run, failure: str) -> None:
     """End a run: where it did not come through, say so in its report; remove what it made and that is no part of an AMI.
 
     Interrupted here once more, the run stays marked as running, and the next bake removes the rest.
     """
     if failure:
         write_failure(run, shop.name, failure.splitlines()[0])
-    sweep.after_run(shop, run.id)
+    cleanup.after_run(shop, run.id)
 
 
 def write_failure(run: Run, title: str, reason: str) -> None:
     """The report of a run that a gate refused: the same checklist, with what was reached."""
     boot = [Check(**check) for check in run.facts().get("boot_checks", [])]
-    checks = [*layers.checks_of(run, "base"), *layers.checks_of(run, "app"), *boot]
+    checks = [*bake_layer.load_checks(run, "base"), *bake_layer.load_checks(run, "app"), *boot]
     summary = [("Image", title), ("Result", f"refused: {reason}"), ("Run", run.id)]
     write_text(run.folder / "report.md", markdown(title, summary, checks))
     write_json(run.folder / "report.json", as_json(summary, checks, passed=False))

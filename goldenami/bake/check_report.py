@@ -49,7 +49,7 @@ def parse(lines: Iterable[str], gate: Gate) -> list[Check]:
     return list(found.values())
 
 
-def failures(checks: Iterable[Check]) -> list[Check]:
+def failed_checks(checks: Iterable[Check]) -> list[Check]:
     """The checks that did not pass."""
     return [check for check in checks if not check.ok]
 
@@ -85,7 +85,7 @@ def as_json(facts: Sequence[tuple[str, str]], checks: Sequence[Check], *, passed
     """The report for scripts."""
     return {
         "facts": dict(facts),
-        "passed": passed and not failures(checks),
+        "passed": passed and not failed_checks(checks),
         "checklist": [
             {"item": title, "ok": ok, "checks": [c.name for c in mine]} for title, ok, mine in checklist(checks)
         ],

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from goldenami.aws import references
-from goldenami.aws import run_resources as leftovers
-from goldenami.aws.run_resources import Leftover
-from goldenami.context import Shop
-from goldenami.model.references import Pointers, naming
+from goldenami.aws import references, run_resources
+from goldenami.bake.model import SweepResult
+from goldenami.context import Context
+from goldenami.model.references import Pointers, find_references
+from goldenami.model.resources import OrphanedResource
 from goldenami.state import runs
 from goldenami.state.runs import Run
 
@@ -19,15 +18,7 @@ LIFETIME = timedelta(days=3)
 _BUILDING = ("bake", "verify", "diff")  # the kinds of runs that hold the bake lock
 
 
-@dataclass(frozen=True)
-class Swept:
-    """What was found: `removable` belongs to runs that are known to be dead, `kept` to runs that may be alive."""
-
-    removable: tuple[Leftover, ...]
-    kept: tuple[Leftover, ...]
-
-
-def sweep(shop: Shop, *, run_ids: frozenset[str] = frozenset(), plan_only: bool = False) -> Swept:
+def sweep(shop: Context, *, run_ids: frozenset[str] = frozenset(), plan_only: bool = False) -> SweepResult:
     """Remove what runs of this checkout left when they died, what the named runs left, and what is older than any run.
 
     A run is known to be dead when it is one of this checkout and the bake lock is free. Runs of other checkouts and
@@ -40,24 +31,24 @@ def sweep(shop: Shop, *, run_ids: frozenset[str] = frozenset(), plan_only: bool 
         plan_only: Only look.
     """
     with runs.lock(shop.build / "bake.lock", "a bake is running here; waiting for it to finish", shop.progress.say):
-        dead = {run.id for run in runs.every(shop.build)} | run_ids
-        left = leftovers.find(shop.aws)
-        aged = {one for one in left if one.run_id not in dead and outlived(one, shop.clock.now())}
+        dead = {run.id for run in runs.list_runs(shop.build)} | run_ids
+        left = run_resources.find(shop.aws)
+        aged = {one for one in left if one.run_id not in dead and is_expired(one, shop.clock.now())}
         found = plan(left, dead, aged - _named(shop, aged))
         if not plan_only:
             remove(shop, found.removable)
         return found
 
 
-def plan(found: list[Leftover], dead: set[str], aged: Set[Leftover] = frozenset()) -> Swept:
+def plan(found: list[OrphanedResource], dead: set[str], aged: Set[OrphanedResource] = frozenset()) -> SweepResult:
     """Divide leftovers into those of dead runs (or older than any run) and those to leave alone."""
-    return Swept(
+    return SweepResult(
         removable=tuple(left for left in found if left.run_id in dead or left in aged),
         kept=tuple(left for left in found if left.run_id not in dead and left not in aged),
     )
 
 
-def outlived(left: Leftover, now: datetime) -> bool:
+def is_expired(left: OrphanedResource, now: datetime) -> bool:
     """Whether something is left of a run that began, as its id says, longer ago than any run lives."""
     began = re.match(r"(\d{8}-\d{6})-[0-9a-f]{6}$", left.run_id)
     if left.kind == "instance" or left.busy or not began:
@@ -65,21 +56,21 @@ def outlived(left: Leftover, now: datetime) -> bool:
     return now - datetime.strptime(began[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) > LIFETIME
 
 
-def _named(shop: Shop, aged: Set[Leftover]) -> set[Leftover]:
+def _named(shop: Context, aged: Set[OrphanedResource]) -> set[OrphanedResource]:
     """Snapshots that something in the account names, a launch template of others, say."""
     if not any(left.kind == "snapshot" for left in aged):
         return set()
     ours = Pointers(shop.names.production, shop.candidate, f"/goldenami/{shop.name}")
-    named = naming(references.take(shop.aws, ours), ours)
+    named = find_references(references.read_references(shop.aws, ours), ours)
     return {left for left in aged if left.id in named}
 
 
-def after_dead_runs(shop: Shop) -> None:
+def after_crashed_runs(shop: Context) -> None:
     """At the start of a bake (which holds the lock): clean up after every run of this checkout that did not finish."""
-    dead = {run.id: run for run in runs.every(shop.build) if _open(run)}
+    dead = {run.id: run for run in runs.list_runs(shop.build) if _open(run)}
     if not dead:
         return
-    found = plan(leftovers.find(shop.aws), set(dead))
+    found = plan(run_resources.find(shop.aws), set(dead))
     if found.removable:
         shop.progress.say(f"an earlier run was interrupted ({', '.join(sorted(dead))}); removing what it left")
         remove(shop, found.removable)
@@ -93,14 +84,14 @@ def _open(run: Run) -> bool:
     return facts.get("state") == "running" and facts.get("kind", "bake") in _BUILDING
 
 
-def after_run(shop: Shop, run_id: str) -> None:
+def after_run(shop: Context, run_id: str) -> None:
     """At the end of a run, however it ended: remove all that it made and that is not part of an AMI."""
-    remove(shop, plan(leftovers.find(shop.aws), {run_id}).removable)
+    remove(shop, plan(run_resources.find(shop.aws), {run_id}).removable)
 
 
-def remove(shop: Shop, found: tuple[Leftover, ...]) -> None:
+def remove(shop: Context, found: tuple[OrphanedResource, ...]) -> None:
     """Remove leftovers one after the other, in an order in which that works."""
     for left in found:
         # A terminated instance takes its volumes with it, so a volume may be gone by the time it is its turn.
-        leftovers.remove(shop.aws, shop.clock, left)
+        run_resources.remove(shop.aws, shop.clock, left)
         shop.progress.detail(f"removed {left.kind} {left.id} of run {left.run_id}")

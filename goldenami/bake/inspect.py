@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
+from pathlib import Path
 
-from goldenami.aws import instances
-from goldenami.aws import security_groups as networks
+from goldenami.aws import instances, security_groups
+from goldenami.aws import vpc as aws_vpc
 from goldenami.aws.instances import Launch
-from goldenami.bake import artifacts as provenance
-from goldenami.bake import environment as access
-from goldenami.bake import inventory as knowledge
-from goldenami.bake import render
-from goldenami.context import Shop
+from goldenami.bake import artifacts, environment, inventory
+from goldenami.context import Context
 from goldenami.errors import AwsError
-from goldenami.model import image as tags
+from goldenami.model import image as model_image
 from goldenami.model.image import Image
-from goldenami.model.inventory import Facts, Package, heard, parse
-from goldenami.state import logbook, runs
+from goldenami.model.inventory import ImageInventory, Package, parse, parse_console
+from goldenami.recipe.recipe import Recipe
+from goldenami.state import runs
 from goldenami.state.runs import Run, write_text
-from goldenami.tools.clock import attempts
+from goldenami.tools.clock import poll
+from goldenami.tools.jinja import ROOT, render_text
 
-_PATIENCE = 900.0  # seconds; EC2 may take minutes to show a console
+_TIMEOUT = 900.0  # seconds; EC2 may take minutes to show a console
 
 
-def look_inside(shop: Shop, image: Image) -> Facts:
+def inspect_image(shop: Context, image: Image) -> ImageInventory:
     """Launch the image, and keep what it says of itself for the team.
 
     Raises:
@@ -32,37 +32,37 @@ def look_inside(shop: Shop, image: Image) -> Facts:
     """
     with (
         runs.lock(shop.build / "bake.lock", "a bake is running here; waiting for it", shop.progress.say),
-        logbook.opened(shop, "diff", ended=partial(provenance.close, shop), ami=image.id) as run,
+        runs.record_run(shop, "diff", ended=partial(artifacts.write_run, shop), ami=image.id) as run,
         shop.progress.phase(f"look into {image.name}"),
     ):
-        machine, rows = _asked(shop, run, image)
-        knowledge.publish(shop, image, machine, [Package(*row[:5]) for row in rows])
+        machine, rows = _run_script(shop, run, image)
+        inventory.save(shop, image, machine, [Package(*row[:5]) for row in rows])
         return parse(machine, rows)
 
 
-def _asked(shop: Shop, run: Run, image: Image) -> tuple[dict[str, object], list[list[str]]]:
+def _run_script(shop: Context, run: Run, image: Image) -> tuple[dict[str, object], list[list[str]]]:
     recipe, target, nonce = shop.recipe, shop.target, secrets.token_hex(8)
-    told = {tags.RUN: run.id, tags.IMAGE: shop.name}
-    vpc = networks.vpc_of(shop.aws, target.subnet_id or None)
+    told = {model_image.RUN: run.id, model_image.IMAGE: shop.name}
+    vpc = aws_vpc.subnet_vpc(shop.aws, target.subnet_id or None)
     # Nobody needs to reach it: what it says is read from its console.
-    group = networks.ensure_security_group(shop.aws, shop.clock, f"goldenami-{run.id}-look", vpc, {}, told)
+    group = security_groups.ensure_security_group(shop.aws, shop.clock, f"goldenami-{run.id}-look", vpc, {}, told)
     wanted = Launch(
         image=image.id,
         type=recipe.instance_type(target),
-        user_data=render.facts_script(recipe, nonce, image.layer or "app", image.tags.get(tags.COMMIT, "")),
+        user_data=facts_script(recipe, nonce, image.layer or "app", image.tags.get(model_image.COMMIT, "")),
         security_groups=[group, *target.security_group_ids],
         tags={"Name": f"{image.name}-look", **told},
         token=f"{run.id}-look-{image.id}"[:64],
         subnet=target.subnet_id or None,
-        profile=access.ensure_profile(shop),
+        profile=environment.ensure_profile(shop),
     )
     machine = instances.launch(shop.aws, shop.clock, wanted)
     try:
         instances.wait_running(shop.aws, shop.clock, machine.id)
         console = ""
-        for _ in attempts(shop.clock, timeout=_PATIENCE, every=2):
+        for _ in poll(shop.clock, timeout=_TIMEOUT, every=2):
             console = instances.console(shop.aws, machine.id)
-            if found := heard(console, nonce):
+            if found := parse_console(console, nonce):
                 return found
         write_text(run.folder / "console.log", console)
         raise AwsError(
@@ -72,4 +72,12 @@ def _asked(shop: Shop, run: Run, image: Image) -> tuple[dict[str, object], list[
         )
     finally:
         instances.terminate(shop.aws, shop.clock, machine.id)
-        networks.delete_security_group(shop.aws, shop.clock, group)
+        security_groups.delete_security_group(shop.aws, shop.clock, group)
+
+
+def facts_script(recipe: Recipe, nonce: str, layer: str, commit: str, root: Path = ROOT) -> str:
+    """The user data of an instance that says, marked with a nonce, on its console what is in its image."""
+    lib = (root / "provisioners/lib.sh").read_text(encoding="utf-8")
+    return render_text(
+        "facts.sh.j2", {"recipe": recipe, "nonce": nonce, "layer": layer, "commit": commit, "lib": lib}, root
+    )

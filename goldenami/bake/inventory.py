@@ -12,29 +12,29 @@ from dataclasses import astuple
 from typing import Any
 
 from goldenami.aws import parameters
-from goldenami.context import Shop
+from goldenami.context import Context
 from goldenami.model.image import Image
-from goldenami.model.inventory import Facts, Package, pack, parse, unpack
+from goldenami.model.inventory import ImageInventory, Package, pack, parse, unpack
 from goldenami.state import runs
 
 
-def publish(shop: Shop, image: Image, machine: Mapping[str, Any], packages: Sequence[Package]) -> None:
+def save(shop: Context, image: Image, machine: Mapping[str, Any], packages: Sequence[Package]) -> None:
     """Keep an image's facts for the team; nothing where the run has none (it took over another one's AMI)."""
     if machine and packages:
-        parameters.put_parts(shop.aws, _path(shop, image.id), pack(machine, map(astuple, packages)))
+        parameters.put_parts(shop.aws, _parameter(shop, image.id), pack(machine, map(astuple, packages)))
 
 
-def of(shop: Shop, image: Image) -> Facts | None:
+def load(shop: Context, image: Image) -> ImageInventory | None:
     """What is known of an image: from this checkout's runs, else from the team's; None where nobody wrote it down."""
-    for run in reversed(runs.every(shop.build)):
+    for run in reversed(runs.list_runs(shop.build)):
         manifest = _manifest(run)
         if manifest.get("image", {}).get("id") == image.id and manifest.get("machine") and manifest.get("packages"):
             return parse(manifest["machine"], (tuple(one.values()) for one in map(_ordered, manifest["packages"])))
-    parts = parameters.get_parts(shop.aws, _path(shop, image.id))
+    parts = parameters.get_parts(shop.aws, _parameter(shop, image.id))
     return unpack(parts) if parts else None
 
 
-def forget(shop: Shop, known: Iterable[str], owned: Iterable[Image]) -> None:
+def delete_orphaned(shop: Context, known: Iterable[str], owned: Iterable[Image]) -> None:
     """Delete what is kept about images that are gone.
 
     Args:
@@ -42,12 +42,12 @@ def forget(shop: Shop, known: Iterable[str], owned: Iterable[Image]) -> None:
         known: Names of parameters that were there before `owned` was read.
         owned: The images there are.
     """
-    start, existing = _path(shop, ""), {image.id for image in owned}
+    start, existing = _parameter(shop, ""), {image.id for image in owned}
     stale = [n for n in known if n.startswith(start) and n.removeprefix(start).partition("/")[0] not in existing]
     parameters.delete_all(shop.aws, stale)
 
 
-def _path(shop: Shop, ami: str) -> str:
+def _parameter(shop: Context, ami: str) -> str:
     return f"/goldenami/{shop.name}/facts/{ami}"
 
 

@@ -8,33 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldenami.aws import images
-from goldenami.bake import render
-from goldenami.bake.check_report import Check, Gate, failures, parse
-from goldenami.bake.fingerprint import fingerprint
-from goldenami.bake.model import Inputs
+from goldenami.bake import render, render_checks
+from goldenami.bake.check_report import Check, Gate, failed_checks, parse
+from goldenami.bake.model import LayerInputs, fingerprint
 from goldenami.bake.source import Source
-from goldenami.context import Shop
+from goldenami.context import Context
 from goldenami.errors import BuildError, GateError, RenderError
 from goldenami.model.image import FAILED, Image, Layer
 from goldenami.state.runs import Run
-from goldenami.tools import hcl, packer
-from goldenami.tools import process as shell
-from goldenami.tools.clock import attempts
-from goldenami.tools.packer import Event, Outcome
+from goldenami.tools import packer, process
+from goldenami.tools.clock import poll
+from goldenami.tools.packer import BuildOutcome, PackerEvent
 
 GATES: dict[Layer, Gate] = {"base": "base", "app": "image"}
 _BUILDER = "amazon-ebs.golden: "  # stands in every line that the builder or its guest says
 
 
 @dataclass(frozen=True)
-class Baked:
+class BakedLayer:
     """A layer's AMI and the checks that it passed while it was baked."""
 
     image: Image
     checks: tuple[Check, ...] = ()
 
 
-def prepare(shop: Shop, inputs: Inputs, source: Source, folder: Path) -> None:
+def prepare(shop: Context, inputs: LayerInputs, source: Source, folder: Path) -> None:
     """Write a layer's folder, hold it against our checks, and have Packer's plugins at hand; nothing is launched.
 
     Raises:
@@ -46,12 +44,12 @@ def prepare(shop: Shop, inputs: Inputs, source: Source, folder: Path) -> None:
         (folder / "source.tar.gz").write_bytes(source.archive)
     if inputs.layer == "base" and source.dependencies is not None:
         (folder / "dependencies.tar").write_bytes(source.dependencies)
-    make_key(folder)
+    create_ssh_key(folder)
     render.render(inputs, folder)
     with ThreadPoolExecutor() as pool:  # none of the three needs another, and each takes a while
         plugins = pool.submit(packer.init, folder, inputs.packer_version, shop.aws.environment())
         lint = pool.submit(_lint, folder, shop.build / "linted")
-        problems = hcl.check(folder) + lint.result()
+        problems = render_checks.check_attributes(folder) + lint.result()
         if problems:
             raise RenderError(
                 f"what was rendered to {folder} does not pass its checks: " + "; ".join(problems),
@@ -65,10 +63,10 @@ def _lint(folder: Path, known: Path) -> list[str]:
     scripts = [*sorted((folder / "scripts").glob("*.sh")), folder / "recipe.env"]
     seals = {str(p.relative_to(folder)): known / fingerprint({p.name: p.read_bytes()}) for p in scripts}
     new = {name: seal for name, seal in seals.items() if not seal.exists()}
-    if not new or not shell.which("shellcheck"):
+    if not new or not process.which("shellcheck"):
         return []
     argv = ["shellcheck", "--external-sources", "--format=gcc", *new]
-    problems = shell.run(argv, cwd=folder, timeout=300).stdout.splitlines()
+    problems = process.run(argv, cwd=folder, timeout=300).stdout.splitlines()
     if not problems:
         known.mkdir(parents=True, exist_ok=True)
         for seal in new.values():
@@ -76,12 +74,12 @@ def _lint(folder: Path, known: Path) -> list[str]:
     return problems
 
 
-def checks_of(run: Run, layer: Layer) -> list[Check]:
+def load_checks(run: Run, layer: Layer) -> list[Check]:
     """The checks that a layer passed in an earlier run of this checkout; none where it was baked elsewhere."""
-    return parse(packer.said(run.folder / layer), GATES[layer])
+    return parse(packer.read_log(run.folder / layer), GATES[layer])
 
 
-def make_key(folder: Path) -> None:
+def create_ssh_key(folder: Path) -> None:
     """An ed25519 key for this build alone: new OpenSSH servers refuse the RSA keys that old Packers make."""
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -96,19 +94,19 @@ def make_key(folder: Path) -> None:
     (folder / "ssh_key.pub").write_bytes(public + b" goldenami\n")
 
 
-def forget_key(folder: Path) -> None:
+def delete_ssh_key(folder: Path) -> None:
     """Remove the private key once its machine is gone."""
     (folder / "ssh_key").unlink(missing_ok=True)
 
 
 def bake(
-    shop: Shop,
-    inputs: Inputs,
+    shop: Context,
+    inputs: LayerInputs,
     folder: Path,
     groups: list[str],
     environment: Mapping[str, str],
     lock: int,
-) -> Baked:
+) -> BakedLayer:
     """Let Packer bake a prepared folder.
 
     Args:
@@ -127,23 +125,23 @@ def bake(
     with shop.progress.phase(f"bake {layer} layer with Packer"):
         outcome = packer.build(
             folder,
-            lambda event: _show(shop, event),
+            lambda event: _show_event(shop, event),
             env=environment,
             variables={"security_group_ids": groups},
             keep_open=[lock],
         )
-    forget_key(folder)
+    delete_ssh_key(folder)
     checks = parse(outcome.output, GATES[layer])
     # The AMI may be there although Packer failed (its wait ran out, a reply was lost) or could not write its manifest.
-    made = packer.artifact(folder) or _appeared(shop, inputs.ami_name)
-    if made and failures(checks):
-        images.tag(shop.aws, [made], {FAILED: ",".join(c.name for c in failures(checks))[:255]})
-    if failures(checks) or made is None:
+    made = packer.artifact(folder) or _find_by_name(shop, inputs.ami_name)
+    if made and failed_checks(checks):
+        images.tag(shop.aws, [made], {FAILED: ",".join(c.name for c in failed_checks(checks))[:255]})
+    if failed_checks(checks) or made is None:
         raise _failed(inputs, folder, outcome, checks, made)
-    return Baked(finish(shop, made, inputs.tags), tuple(checks))
+    return BakedLayer(finalize(shop, made, inputs.tags), tuple(checks))
 
 
-def finish(shop: Shop, ami: str, tags: Mapping[str, str]) -> Image:
+def finalize(shop: Context, ami: str, tags: Mapping[str, str]) -> Image:
     """See an AMI through: wait for it, complete its tags and its snapshots', and require IMDSv2.
 
     Safe to repeat, and the same for an AMI that an interrupted run left: Packer 1.6 tags only after the wait, and
@@ -153,21 +151,21 @@ def finish(shop: Shop, ami: str, tags: Mapping[str, str]) -> Image:
     images.tag(shop.aws, [image.id, *image.snapshots], tags)
     if image.imds != "v2.0":
         images.require_imdsv2(shop.aws, image.id)
-    for _ in attempts(shop.clock, timeout=30, every=2):  # EC2 shows a change only after a while
+    for _ in poll(shop.clock, timeout=30, every=2):  # EC2 shows a change only after a while
         image = images.get(shop.aws, ami) or image
         if image.imds == "v2.0" and all(image.tags.get(key) == value for key, value in tags.items()):
             break
     return image
 
 
-def _appeared(shop: Shop, name: str) -> str | None:
+def _find_by_name(shop: Context, name: str) -> str | None:
     """An AMI of this name that exists, whatever Packer said."""
-    found = [i for i in images.of_family(shop.aws, shop.name) if i.name == name and i.alive]
+    found = [i for i in images.list_family(shop.aws, shop.name) if i.name == name and i.alive]
     return found[0].id if found else None
 
 
 def _failed(
-    inputs: Inputs, folder: Path, outcome: Outcome, checks: list[Check], made: str | None
+    inputs: LayerInputs, folder: Path, outcome: BuildOutcome, checks: list[Check], made: str | None
 ) -> GateError | BuildError:
     left = f"{made} is marked failed" if made else "there is no AMI"
     # Packer checks the folder and the credentials before it asks for anything else, and the builder does not speak before
@@ -175,14 +173,14 @@ def _failed(
     began = made or any(line.startswith((f"==> {_BUILDER}", f"    {_BUILDER}")) for line in outcome.output)
     state = f"The builder was terminated; {left}." if began else "Nothing was launched."
     log = f"less {folder / 'packer.log'}"
-    bad = failures(checks)
+    bad = failed_checks(checks)
     if bad:
         told = "; ".join(f"{c.name} ({c.detail})" if c.detail else c.name for c in bad)
         return GateError(f"the {inputs.layer} layer did not pass its checks: {told}", state=state, next=log)
-    return BuildError(f"Packer could not bake the {inputs.layer} layer: {_told(outcome)}", state=state, next=log)
+    return BuildError(f"Packer could not bake the {inputs.layer} layer: {_build_error(outcome)}", state=state, next=log)
 
 
-def _told(outcome: Outcome) -> str:
+def _build_error(outcome: BuildOutcome) -> str:
     """Packer's own words about a failure, after the last that the guest wrote to its standard error."""
     errors = [line.strip() for text in outcome.errors for line in text.splitlines() if line.strip()]
     guest = [line.removeprefix(f"==> {_BUILDER}") for line in errors if line.startswith(f"==> {_BUILDER}")]
@@ -193,7 +191,7 @@ def _told(outcome: Outcome) -> str:
     return "; ".join(dict.fromkeys(words))[-800:]
 
 
-def _show(shop: Shop, event: Event) -> None:
+def _show_event(shop: Context, event: PackerEvent) -> None:
     """What Packer and the guest are doing: their headlines on the screen, everything in the log."""
     for line in event.text.splitlines():
         text = line.removeprefix("==> ").replace(_BUILDER.rstrip(), "", 1).strip()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from goldenami.model.image import Layer
+from goldenami.bake.plan import LayerPlan
+from goldenami.model.image import Image, Layer
+from goldenami.model.resources import OrphanedResource
+from goldenami.model.version import Version
 from goldenami.recipe.recipe import Recipe
 from goldenami.recipe.targets import Target
+from goldenami.state.run_model import RunFolder
 
 
 @dataclass(frozen=True)
-class Inputs:
+class LayerInputs:
     """All that a layer's folder is rendered from.
 
     Attributes:
@@ -36,3 +41,59 @@ class Inputs:
     endpoint_url: str | None = None
     instance_profile: str | None = None
     fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class BakeResult:
+    """The golden AMI of a bake, and how it came to be."""
+
+    image: Image
+    version: Version
+    base: LayerPlan
+    app: LayerPlan
+    run: RunFolder | None
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether there was nothing to do."""
+        return self.run is None
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What was found: `removable` belongs to runs that are known to be dead, `kept` to runs that may be alive."""
+
+    removable: tuple[OrphanedResource, ...]
+    kept: tuple[OrphanedResource, ...]
+
+
+@dataclass(frozen=True)
+class BakeOptions:
+    """What the command line asks for.
+
+    Attributes:
+        since: Only layers that were made after this moment (ISO 8601, UTC) are taken as they are: a rebuild that goes on
+            takes up its own, and nothing older.
+    """
+
+    bump: str = ""
+    version: str = ""
+    fresh: bool = False
+    clean: bool = False
+    since: str = ""
+
+
+def fingerprint(inputs: Mapping[str, bytes]) -> str:
+    """Digest named inputs, whatever the order in which they come.
+
+    Names and contents are framed by their lengths, so that no two different sets of inputs can look the same.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(inputs):
+        for part in (name.encode(), inputs[name]):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+    return digest.hexdigest()

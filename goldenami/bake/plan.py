@@ -9,11 +9,11 @@ from typing import Literal
 from goldenami.model.image import RUN, Image, Layer, base_name, is_base_of
 from goldenami.model.version import Version
 
-Action = Literal["reuse", "adopt", "build"]
+LayerAction = Literal["reuse", "adopt", "build"]
 
 
 @dataclass(frozen=True)
-class Claim:
+class VersionReservation:
     """A version number that a run reserved for one fingerprint before it built."""
 
     version: Version
@@ -30,10 +30,10 @@ class LayerPlan:
 
     layer: Layer
     fingerprint: str
-    action: Action
+    action: LayerAction
     reason: str
     image: Image | None = None
-    claim: Claim | None = None
+    claim: VersionReservation | None = None
 
     def run_id(self, image_name: str) -> str:
         """The run that made the AMI, from its tag, else from the claim of its version or its name; or empty."""
@@ -71,7 +71,7 @@ def plan_app(
     image_name: str,
     fingerprint: str,
     images: Iterable[Image],
-    claims: Iterable[Claim],
+    claims: Iterable[VersionReservation],
     *,
     fresh: bool = False,
     wanted: Version | None = None,

@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from goldenami.aws import images, parameters
-from goldenami.bake import environment as access
-from goldenami.bake import render, source
-from goldenami.bake.fingerprint import fingerprint
-from goldenami.bake.plan import Claim, LayerPlan, plan_app, plan_base
+from goldenami.bake import environment, render, source
+from goldenami.bake.model import BakeOptions, fingerprint
+from goldenami.bake.plan import LayerPlan, VersionReservation, plan_app, plan_base
 from goldenami.bake.source import Source
-from goldenami.context import Shop
+from goldenami.context import Context
 from goldenami.errors import UsageError
 from goldenami.model.image import Image, Layer
 from goldenami.model.version import Version, following, parse
@@ -22,68 +21,52 @@ from goldenami.tools import packer
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line asks for.
-
-    Attributes:
-        since: Only layers that were made after this moment (ISO 8601, UTC) are taken as they are: a rebuild that goes on
-            takes up its own, and nothing older.
-    """
-
-    bump: str = ""
-    version: str = ""
-    fresh: bool = False
-    clean: bool = False
-    since: str = ""
-
-
-@dataclass(frozen=True)
-class Known:
+class BakeInputs:
     """What was read before anything is decided."""
 
     source_ami: str
     source: Source
     packer_version: tuple[int, int, int]
     images: tuple[Image, ...]
-    claims: tuple[Claim, ...]
+    claims: tuple[VersionReservation, ...]
 
 
-def look(shop: Shop) -> Known:
+def preflight(shop: Context) -> BakeInputs:
     """Read everything that the plan depends on; nothing is changed."""
     app = shop.recipe.app
     named = app.dependencies.files if app.dependencies else ()
     with ThreadPoolExecutor() as pool:  # the account is far away, and git and Packer answer meanwhile
-        ami = pool.submit(access.source_ami, shop)
-        family = pool.submit(images.of_family, shop.aws, shop.name)
+        ami = pool.submit(environment.source_ami, shop)
+        family = pool.submit(images.list_family, shop.aws, shop.name)
         claims = pool.submit(parameters.children, shop.aws, shop.claims)
         version = pool.submit(packer.version)
-        return Known(
+        return BakeInputs(
             source=source.resolve(app.source, app.ref, shop.recipe.folder, is_git=app.is_git, dependencies=named),
             packer_version=version.result(),
             source_ami=ami.result(),
             images=tuple(family.result()),
-            claims=tuple(_claim(p.name, p.value) for p in claims.result()),
+            claims=tuple(_reservation(p.name, p.value) for p in claims.result()),
         )
 
 
-def plan(shop: Shop, known: Known, options: Options) -> tuple[LayerPlan, LayerPlan | None]:
+def plan_layers(shop: Context, known: BakeInputs, options: BakeOptions) -> tuple[LayerPlan, LayerPlan | None]:
     """Decide about both layers; about the app layer only where its base exists (its fingerprint holds the base's id)."""
-    base = base_layer(shop, known, options)
+    base = plan_base_layer(shop, known, options)
     if base.action == "build" or base.image is None:
         return base, None
-    return base, app_layer(shop, known, base.image.id, options)
+    return base, plan_app_layer(shop, known, base.image.id, options)
 
 
-def base_layer(shop: Shop, known: Known, options: Options) -> LayerPlan:
+def plan_base_layer(shop: Context, known: BakeInputs, options: BakeOptions) -> LayerPlan:
     """Decide about the base layer."""
     digest = layer_fingerprint(shop, "base", known.source_ami, known.source)
     return plan_base(shop.name, digest, known.images, fresh=options.fresh, since=options.since)
 
 
-def app_layer(shop: Shop, known: Known, base_ami: str, options: Options) -> LayerPlan:
+def plan_app_layer(shop: Context, known: BakeInputs, base_ami: str, options: BakeOptions) -> LayerPlan:
     """Decide about the app layer on a given base AMI."""
     # Only a run of this checkout is known to be dead (we hold the lock), so only its claims can be taken up again.
-    ours = {run.id for run in runs.every(shop.build)}
+    ours = {run.id for run in runs.list_runs(shop.build)}
     claims = [claim for claim in known.claims if claim.run_id in ours]
     digest = layer_fingerprint(shop, "app", base_ami, known.source)
     wanted = parse(options.version) if options.version else None
@@ -91,32 +74,36 @@ def app_layer(shop: Shop, known: Known, base_ami: str, options: Options) -> Laye
     return plan_app(shop.name, digest, known.images, claims, fresh=fresh, wanted=wanted, since=options.since)
 
 
-def next_version(shop: Shop, known: Known, options: Options, also: frozenset[Version] = frozenset()) -> Version:
+def next_version(
+    shop: Context, known: BakeInputs, options: BakeOptions, also: frozenset[Version] = frozenset()
+) -> Version:
     """The number that a bake would take now, above all that exist, were claimed, or are named in `also`."""
     if options.version:
         return parse(options.version)
-    return following(_taken(shop, known) | also, options.bump or shop.recipe.image.version_policy, shop.clock.now())
+    return following(
+        _taken_versions(shop, known) | also, options.bump or shop.recipe.image.version_policy, shop.clock.now()
+    )
 
 
-def claim_version(shop: Shop, run: Run, known: Known, app: LayerPlan, options: Options) -> Version:
+def reserve_version(shop: Context, run: Run, known: BakeInputs, app: LayerPlan, options: BakeOptions) -> Version:
     """Reserve the version number: Parameter Store decides between two who want the same one.
 
     Raises:
         UsageError: The version that was asked for is taken.
     """
     if app.image is not None:
-        return version_of(shop, app.image)
+        return image_version(shop, app.image)
     if app.claim is not None:
         return app.claim.version
     lost: frozenset[Version] = frozenset()
     while True:
         version = next_version(shop, known, options, lost)
-        free = version not in _taken(shop, known)
+        free = version not in _taken_versions(shop, known)
         claim = json.dumps({"run": run.id, "fingerprint": app.fingerprint})
         if free and parameters.create(shop.aws, f"{shop.claims}/{version}", claim):
             return version
         if options.version:
-            latest = max(_taken(shop, known) | {version})
+            latest = max(_taken_versions(shop, known) | {version})
             raise UsageError(
                 f"{version} is taken; a version is never used again (the latest is {latest})",
                 next="./invoke bake --version with a higher one, or leave it out",
@@ -124,19 +111,19 @@ def claim_version(shop: Shop, run: Run, known: Known, app: LayerPlan, options: O
         lost |= {version}
 
 
-def version_of(shop: Shop, image: Image) -> Version:
+def image_version(shop: Context, image: Image) -> Version:
     """The version of a golden AMI, which always has one."""
     found = image.version(shop.name)
     assert found is not None, image.name
     return found
 
 
-def _taken(shop: Shop, known: Known) -> frozenset[Version]:
+def _taken_versions(shop: Context, known: BakeInputs) -> frozenset[Version]:
     named = {v for image in known.images if (v := image.version(shop.name)) is not None}
     return frozenset(named | {claim.version for claim in known.claims})
 
 
-def layer_fingerprint(shop: Shop, layer: Layer, source_ami: str, app: Source) -> str:
+def layer_fingerprint(shop: Context, layer: Layer, source_ami: str, app: Source) -> str:
     """The digest of all that goes into a layer on this AMI, with this source of the application."""
     inputs = render.fingerprint_inputs(
         shop.recipe, layer, source_ami, app.commit, shop.target, dependencies=app.dependencies
@@ -144,6 +131,6 @@ def layer_fingerprint(shop: Shop, layer: Layer, source_ami: str, app: Source) ->
     return fingerprint(inputs)
 
 
-def _claim(name: str, value: str) -> Claim:
+def _reservation(name: str, value: str) -> VersionReservation:
     facts = json.loads(value)
-    return Claim(parse(name.rpartition("/")[2]), facts.get("run", ""), facts.get("fingerprint", ""))
+    return VersionReservation(parse(name.rpartition("/")[2]), facts.get("run", ""), facts.get("fingerprint", ""))

@@ -10,20 +10,15 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 
-import jinja2
-
-from goldenami.bake.model import Inputs
-from goldenami.errors import RenderError
+from goldenami.bake.model import LayerInputs
 from goldenami.model.image import Layer
 from goldenami.recipe.recipe import Recipe
 from goldenami.recipe.targets import Target
-from goldenami.recipe.template_vars import context, packer_values
-from goldenami.tools import quoting
-
-ROOT = Path(__file__).resolve().parents[2]
+from goldenami.recipe.template_vars import template_vars
+from goldenami.tools.jinja import ROOT, render_text
+from goldenami.tools.quoting import Value, packer_text
 
 # Packer builds that install plugins themselves (`packer init`); before, the amazon builders are built in.
 PLUGINS = (1, 7, 0)
@@ -33,7 +28,7 @@ ARCHIVES = ("source.tar.gz", "dependencies.tar")
 RELEASES = (1, 14, 0)
 
 
-def render(inputs: Inputs, folder: Path, root: Path = ROOT) -> list[Path]:
+def render(inputs: LayerInputs, folder: Path, root: Path = ROOT) -> list[Path]:
     """Write a layer's folder; archives that are there already are taken up by the HCL.
 
     Args:
@@ -48,7 +43,7 @@ def render(inputs: Inputs, folder: Path, root: Path = ROOT) -> list[Path]:
         RenderError: A template is broken or a value cannot be carried.
     """
     recipe, layer = inputs.recipe, inputs.layer
-    values = context(recipe, layer, inputs.region or inputs.target.region, inputs.app_commit)
+    values = template_vars(recipe, layer, inputs.region or inputs.target.region, inputs.app_commit)
     contents = _contents(values, recipe, layer, root)
     plugins = inputs.packer_version >= PLUGINS
     values |= {
@@ -64,9 +59,9 @@ def render(inputs: Inputs, folder: Path, root: Path = ROOT) -> list[Path]:
         "ami_name": inputs.ami_name,
         "run_id": inputs.run_id,
     }
-    contents["golden.pkr.hcl"] = _text("golden.pkr.hcl.j2", values, root)
-    contents["README.txt"] = _text("replay.txt.j2", values, root)
-    contents["golden.auto.pkrvars.json"] = json.dumps(packer_values(inputs), indent=2, ensure_ascii=False) + "\n"
+    contents["golden.pkr.hcl"] = render_text("golden.pkr.hcl.j2", values, root)
+    contents["README.txt"] = render_text("replay.txt.j2", values, root)
+    contents["golden.auto.pkrvars.json"] = json.dumps(packer_variables(inputs), indent=2, ensure_ascii=False) + "\n"
     contents["variables.pkr.hcl"] = (root / "packer/variables.pkr.hcl").read_text(encoding="utf-8")
     if plugins:
         name = "plugins.pkr.hcl" if inputs.packer_version >= RELEASES else "plugins-1.7.pkr.hcl"
@@ -101,7 +96,7 @@ def fingerprint_inputs(
         dependencies: The files that say what the application depends on.
     """
     target = target or recipe.target()
-    values = context(recipe, layer, target.region, app_commit)
+    values = template_vars(recipe, layer, target.region, app_commit)
     contents = _contents(values, recipe, layer, root)
     contents["golden.pkr.hcl.j2"] = (root / "templates/golden.pkr.hcl.j2").read_text(encoding="utf-8")
     facts = {
@@ -117,48 +112,16 @@ def fingerprint_inputs(
     return {name: text.encode() for name, text in sorted(contents.items())}
 
 
-def verify_script(recipe: Recipe, nonce: str, root: Path = ROOT) -> str:
-    """The user data of the instance that proves a finished image: it prints its checks, marked with a nonce, on the console."""
-    return _text("verify.sh.j2", {"recipe": recipe, "nonce": nonce}, root)
-
-
-def facts_script(recipe: Recipe, nonce: str, layer: str, commit: str, root: Path = ROOT) -> str:
-    """The user data of an instance that says, marked with a nonce, on its console what is in its image."""
-    lib = (root / "provisioners/lib.sh").read_text(encoding="utf-8")
-    return _text("facts.sh.j2", {"recipe": recipe, "nonce": nonce, "layer": layer, "commit": commit, "lib": lib}, root)
-
-
-def update_script(recipe: Recipe, region: str, ref: str, root: Path = ROOT) -> str:
-    """The script that updates the application on an instance, in place, to a ref; back to what was when that fails."""
-    return _text("update.sh.j2", {**context(recipe, "app", region, ""), "ref": ref}, root)
-
-
-def unit(name: str, root: Path = ROOT) -> str:
-    """One of the units in systemd/, which are used as they are."""
-    return (root / "systemd" / name).read_text(encoding="utf-8")
-
-
-def data_script(recipe: Recipe, region: str, action: str, values: Mapping[str, object], root: Path = ROOT) -> str:
-    """The script that looks after the database on an instance: what it keeps, backups, their way back."""
-    given = dict.fromkeys(("bucket", "prefix", "result", "replace", "home", "host"), "") | {**values, "action": action}
-    return _text("data.sh.j2", {**context(recipe, "app", region, ""), **given}, root)
-
-
-def page(template: str, values: Mapping[str, object], root: Path = ROOT) -> str:
-    """A page or file of its own; its template escapes each value itself, or is given them escaped."""
-    return _text(template, values, root)
-
-
 def _contents(values: Mapping[str, object], recipe: Recipe, layer: Layer, root: Path) -> dict[str, str]:
     """The files that go into the guest, by their path in the folder."""
     contents = {path: source.read_text(encoding="utf-8") for path, source in _copied(layer, root)}
-    contents["recipe.env"] = _text("recipe.env.j2", values, root)
+    contents["recipe.env"] = render_text("recipe.env.j2", values, root)
     if layer == "app":
         name = recipe.image.name
-        contents[f"files/{name}.service"] = _text("app.service.j2", values, root)
-        contents[f"files/{name}-database.service"] = _text("app-database.service.j2", values, root)
+        contents[f"files/{name}.service"] = render_text("app.service.j2", values, root)
+        contents[f"files/{name}-database.service"] = render_text("app-database.service.j2", values, root)
         if recipe.database.on_volume:
-            contents["files/goldenami-volume.service"] = _text("data-volume.service.j2", values, root)
+            contents["files/goldenami-volume.service"] = render_text("data-volume.service.j2", values, root)
     return contents
 
 
@@ -189,39 +152,34 @@ def _write(contents: Mapping[str, str], folder: Path) -> list[Path]:
     return paths
 
 
-@cache
-def _environment(root: Path) -> jinja2.Environment:
-    # Delimiters that none of the rendered languages uses: `{{ }}` is Packer's, `${ }` and `%{ }` are HCL's, `{#` is in
-    # bash's ${#array[@]} (where Jinja's comment opener would swallow text in silence), `<<` opens heredocs.
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(root / "templates"),
-        variable_start_string="<{",
-        variable_end_string="}>",
-        block_start_string="<%",
-        block_end_string="%>",
-        comment_start_string="<#",
-        comment_end_string="#>",
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 (no HTML here; each value goes through the filter of its language)
-    )
-    environment.filters |= {
-        "hcl": quoting.hcl,
-        "sh": quoting.sh,
-        "unit": quoting.unit,
-        "unit_env": quoting.unit_env,
+def packer_variables(inputs: LayerInputs) -> dict[str, Value]:
+    """The values of the variables that packer/variables.pkr.hcl declares."""
+    recipe, target = inputs.recipe, inputs.target
+    volume = recipe.image.root_volume
+    tags = {packer_text(name): packer_text(value) for name, value in inputs.tags.items()}
+    built_on = f"{recipe.image.family}, Go {recipe.runtime.go.version}, PostgreSQL {recipe.runtime.postgresql.version}"
+    values: dict[str, Value] = {
+        "region": inputs.region or target.region,
+        "endpoint_url": inputs.endpoint_url or target.endpoint_url,
+        "source_ami": inputs.source_ami,
+        "ami_name": inputs.ami_name,
+        "ami_description": f"{recipe.image.name} {inputs.layer} layer: {built_on}",
+        "instance_type": recipe.instance_type(target),
+        "ssh_username": recipe.image.os.user,
+        "subnet_id": target.subnet_id,
+        "security_group_ids": list(target.security_group_ids),
+        # Fail closed: where nobody said from where, and Packer cannot find out, nobody gets in.
+        "ssh_cidrs": list(target.ssh_cidrs) or ["127.0.0.1/32"],
+        "iam_instance_profile": inputs.instance_profile or target.iam_instance_profile,
+        "kms_key_id": target.kms_key_id,
+        "root_device": recipe.image.os.root_device,
+        "volume_size": volume.size_gib,
+        "volume_type": volume.type,
+        "volume_iops": volume.iops,
+        "volume_throughput": volume.throughput,
+        "encrypted": volume.encrypted,
+        "tags": tags,
+        "run_tags": tags | {"Name": f"{inputs.ami_name} (builder)"},
+        "manifest": {"run": inputs.run_id, "layer": inputs.layer, "fingerprint": inputs.fingerprint},
     }
-    return environment
-
-
-def _text(template: str, values: Mapping[str, object], root: Path) -> str:
-    try:
-        return _environment(root).get_template(template).render(values)
-    except jinja2.TemplateSyntaxError as error:
-        raise RenderError(f"templates/{template}, line {error.lineno}: {error.message}") from None
-    except jinja2.TemplateNotFound as error:  # the template, or one that it includes
-        raise RenderError(f"there is no template templates/{error.name}") from None
-    except jinja2.UndefinedError as error:
-        raise RenderError(f"templates/{template}: {error.message}") from None
+    return values

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from goldenami.model import image as images
-from goldenami.tools.blocks import Block, Expression
+from goldenami.model import image
+from goldenami.tools import packer_schema
+from goldenami.tools.hcl import Block, Expression, read
 
 # The comments by which the template says that a matter is settled elsewhere, or on purpose.
-AFTERWARDS = "# IMDSv2: enforced after the build with ModifyImageAttribute"
+AFTER_BUILD = "# IMDSv2: enforced after the build with ModifyImageAttribute"
 UNENCRYPTED = "# Not encrypted: the recipe says so."
 
 # Attributes that share an AMI, or that remove what is already there.
@@ -29,7 +30,7 @@ _CREDENTIALS = [
 
 # The tags that every AMI of ours carries.
 TAGS = ("Name", "Environment", "Created", "Go", "PostgreSQL")
-OUR_TAGS = (images.RUN, images.LAYER, images.FINGERPRINT, images.SOURCE_AMI)
+OUR_TAGS = (image.RUN, image.LAYER, image.FINGERPRINT, image.SOURCE_AMI)
 
 _SECRETS = {
     "an AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
@@ -68,7 +69,7 @@ def check(found: list[Block], values: Mapping[str, Any], text: str, generation: 
 
 def _imds(source: Block, text: str, generation: str) -> Iterator[str]:
     if generation == "1.6":
-        if AFTERWARDS not in text:
+        if AFTER_BUILD not in text:
             yield "IMDSv2 is neither required nor marked to be enforced after the build"
         return
     options = source.inner("metadata_options")
@@ -95,8 +96,8 @@ def _tags(name: str, tags: Any) -> Iterator[str]:
         yield f"{name} must be given"
         return
     wanted = [*TAGS, *OUR_TAGS]
-    if tags.get(images.LAYER) == "app":
-        wanted += ["Version", images.COMMIT]
+    if tags.get(image.LAYER) == "app":
+        wanted += ["Version", image.COMMIT]
     missing = [tag for tag in wanted if not tags.get(tag)]
     if missing:
         yield f"{name} lacks {', '.join(missing)}"
@@ -140,3 +141,20 @@ def secrets(folder: Path) -> Iterator[str]:
             for what, pattern in _SECRETS.items():
                 if re.search(pattern, text):
                     yield f"{path.relative_to(folder)} seems to hold {what}"
+
+
+def check_attributes(folder: Path) -> list[str]:
+    """Every reason not to hand a rendered folder to Packer; an empty list means that there is none.
+
+    Raises:
+        RenderError: One of its files cannot be parsed.
+    """
+    found, values = read(folder)
+    generation: packer_schema.Generation = "1.7" if any(block.kind == "packer" for block in found) else "1.6"
+    text = (folder / "golden.pkr.hcl").read_text(encoding="utf-8")
+    return [
+        *packer_schema.check(found, values, generation),
+        *check(found, values, text, generation),
+        *missing_files(found, folder),
+        *secrets(folder),
+    ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldenami.errors import SourceError
-from goldenami.tools import process as shell
+from goldenami.tools import process
 
 # What never belongs in an image, whatever the application's own ignore files say.
 _LEFT_OUT = {".git", ".venv", "node_modules", "__pycache__", ".DS_Store"}
@@ -103,20 +103,20 @@ def _remote_files(url: str, ref: str, commit: str, names: Sequence[str]) -> byte
     """These files of a commit, without fetching any other."""
     with tempfile.TemporaryDirectory() as scratch:
         git = ["git", "-C", scratch]
-        shell.run([*git, "init", "--quiet"], timeout=30)
+        process.run([*git, "init", "--quiet"], timeout=30)
         # Not every server gives a commit by its id; the branch or tag that it was found at has it.
         for wanted in (commit, ref):
             fetch = ["fetch", "--quiet", "--depth=1", "--filter=blob:none", "--", url, wanted]
-            done = shell.run([*git, *fetch], env=_ALONE, timeout=120)
+            done = process.run([*git, *fetch], env=_ALONE, timeout=120)
             if done.code == 0:
                 break
         else:
             said = done.stderr.strip().splitlines()
             raise SourceError(f"cannot read {url}: {said[-1] if said else f'git exited with {done.code}'}")
         # The blobs that are asked for come from where the commit came from.
-        shell.run([*git, "config", "remote.origin.url", url], timeout=30)
-        shell.run([*git, "config", "remote.origin.promisor", "true"], timeout=30)
-        done = shell.run([*git, "checkout", "FETCH_HEAD", "--", *names], env=_ALONE, timeout=120)
+        process.run([*git, "config", "remote.origin.url", url], timeout=30)
+        process.run([*git, "config", "remote.origin.promisor", "true"], timeout=30)
+        done = process.run([*git, "checkout", "FETCH_HEAD", "--", *names], env=_ALONE, timeout=120)
         if done.code != 0:
             said = done.stderr.strip().splitlines()
             raise SourceError(
@@ -129,7 +129,7 @@ def _remote_files(url: str, ref: str, commit: str, names: Sequence[str]) -> byte
 def _remote_commit(url: str, ref: str) -> str:
     if len(ref) == 40 and all(c in "0123456789abcdef" for c in ref):
         return ref
-    done = shell.run(
+    done = process.run(
         [
             "git",
             "ls-remote",

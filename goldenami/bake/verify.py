@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
+from pathlib import Path
 
-from goldenami.aws import images, instances
-from goldenami.aws import security_groups as networks
-from goldenami.aws.instances import Instance, Launch
-from goldenami.bake import environment as access
-from goldenami.bake import render
-from goldenami.bake.check_report import Check, failures, parse
-from goldenami.context import Shop
-from goldenami.errors import AwsError, GateError
-from goldenami.model import image as tags
+from goldenami.aws import images, instances, security_groups, vpc
+from goldenami.aws.instances import Launch
+from goldenami.bake import artifacts, environment
+from goldenami.bake.check_report import Check, failed_checks, parse
+from goldenami.context import Context
+from goldenami.errors import AwsError, GateError, UsageError
+from goldenami.infra import network
+from goldenami.model import image as model_image
 from goldenami.model.image import Image
+from goldenami.model.resources import Instance
 from goldenami.recipe.recipe import Recipe
+from goldenami.state import runs
 from goldenami.state.runs import Run, write_text
 from goldenami.tools import http
-from goldenami.tools.clock import attempts
+from goldenami.tools.clock import poll
+from goldenami.tools.jinja import ROOT, render_text
 
-_STEADY = 3  # healthy answers in a row: one can be luck
-_EVERY = 0.5  # seconds between two looks
-_PATIENCE = 600.0  # seconds; EC2 may take minutes to show a console
+_CONSECUTIVE_HEALTHY = 3  # healthy answers in a row: one can be luck
+_POLL_INTERVAL = 0.5  # seconds between two looks
+_BOOT_TIMEOUT = 600.0  # seconds; EC2 may take minutes to show a console
 
 
-def verify(shop: Shop, run: Run, image: Image, *, profile: str, clean: bool = False) -> list[Check]:
+def verify(shop: Context, run: Run, image: Image, *, profile: str, clean: bool = False) -> list[Check]:
     """Boot an AMI and hold it against its gate.
 
     Args:
@@ -43,7 +47,7 @@ def verify(shop: Shop, run: Run, image: Image, *, profile: str, clean: bool = Fa
     checks = account_checks(shop.recipe, image)
     with shop.progress.phase(f"verify {image.name}"):
         checks += _boot_checks(shop, run, image, profile)
-    bad = failures(checks)
+    bad = failed_checks(checks)
     run.record(boot_checks=[c.__dict__ for c in checks])
     if bad:
         state = _reject(shop, image, bad, clean=clean)
@@ -54,15 +58,25 @@ def verify(shop: Shop, run: Run, image: Image, *, profile: str, clean: bool = Fa
             next=f"less {run.folder / 'console.log'}",
         )
     when = shop.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    images.tag(shop.aws, [image.id], {tags.VERIFIED: when})
+    images.tag(shop.aws, [image.id], {model_image.VERIFIED: when})
     if image.failed:
-        images.untag(shop.aws, [image.id], [tags.FAILED])
+        images.untag(shop.aws, [image.id], [model_image.FAILED])
     return checks
 
 
 def account_checks(recipe: Recipe, image: Image) -> list[Check]:
     """What AWS itself says of the AMI: its tags, its privacy, its encryption, its metadata service."""
-    wanted = ["Name", "Version", "Environment", "Created", "Go", "PostgreSQL", tags.RUN, tags.LAYER, tags.FINGERPRINT]
+    wanted = [
+        "Name",
+        "Version",
+        "Environment",
+        "Created",
+        "Go",
+        "PostgreSQL",
+        model_image.RUN,
+        model_image.LAYER,
+        model_image.FINGERPRINT,
+    ]
     missing = [name for name in wanted if not image.tags.get(name)]
     encrypted = image.encrypted or not recipe.image.root_volume.encrypted
     return [
@@ -73,24 +87,24 @@ def account_checks(recipe: Recipe, image: Image) -> list[Check]:
     ]
 
 
-def _boot_checks(shop: Shop, run: Run, image: Image, profile: str) -> list[Check]:
+def _boot_checks(shop: Context, run: Run, image: Image, profile: str) -> list[Check]:
     """Launch, watch, keep the console, and end the instance whatever happens."""
     recipe, target = shop.recipe, shop.target
     nonce = secrets.token_hex(8)
-    group = networks.ensure_security_group(
+    group = security_groups.ensure_security_group(
         shop.aws,
         shop.clock,
         f"goldenami-{run.id}-verify",
-        networks.vpc_of(shop.aws, target.subnet_id or None),
-        {recipe.app.port: access.allowed_networks(target)},
-        {tags.RUN: run.id, tags.IMAGE: shop.name},
+        vpc.subnet_vpc(shop.aws, target.subnet_id or None),
+        {recipe.app.port: network.allowed_networks(target)},
+        {model_image.RUN: run.id, model_image.IMAGE: shop.name},
     )
     wanted = Launch(
         image=image.id,
         type=recipe.instance_type(target),
-        user_data=render.verify_script(recipe, nonce),
+        user_data=verify_script(recipe, nonce),
         security_groups=[group, *target.security_group_ids],
-        tags={"Name": f"{image.name}-verify", tags.RUN: run.id, tags.IMAGE: shop.name},
+        tags={"Name": f"{image.name}-verify", model_image.RUN: run.id, model_image.IMAGE: shop.name},
         token=f"{run.id}-verify-{image.id}"[:64],
         subnet=target.subnet_id or None,
         profile=profile,
@@ -103,14 +117,14 @@ def _boot_checks(shop: Shop, run: Run, image: Image, profile: str) -> list[Check
             machine = instances.wait_running(shop.aws, shop.clock, machine.id)
         except AwsError as error:
             return [Check("boot", False, error.message, "boot")]
-        return _watch(shop, machine, nonce)
+        return _wait_until_healthy(shop, machine, nonce)
     finally:
         if machine:
             _end(shop, run, machine)
-        networks.delete_security_group(shop.aws, shop.clock, group)
+        security_groups.delete_security_group(shop.aws, shop.clock, group)
 
 
-def _end(shop: Shop, run: Run, machine: Instance) -> None:
+def _end(shop: Context, run: Run, machine: Instance) -> None:
     """Keep the console, and terminate the instance even if there is none to keep."""
     try:
         write_text(run.folder / "console.log", instances.console(shop.aws, machine.id))
@@ -118,7 +132,7 @@ def _end(shop: Shop, run: Run, machine: Instance) -> None:
         instances.terminate(shop.aws, shop.clock, machine.id)
 
 
-def _watch(shop: Shop, machine: Instance, nonce: str) -> list[Check]:
+def _wait_until_healthy(shop: Context, machine: Instance, nonce: str) -> list[Check]:
     """Probe the health path from outside, and read the instance's own checks from its console, until both have spoken.
 
     An instance that finds a fault in itself has failed: there is no need to wait for its health as well. One that finds
@@ -130,14 +144,14 @@ def _watch(shop: Shop, machine: Instance, nonce: str) -> list[Check]:
     shop.progress.detail(f"probing {url}")
     green, outside = 0, Check("boot-health-outside", False, f"no answer from {url}", "boot")
     inside: list[Check] = []
-    for elapsed in attempts(shop.clock, timeout=_PATIENCE, every=_EVERY):
-        if green < _STEADY:
+    for elapsed in poll(shop.clock, timeout=_BOOT_TIMEOUT, every=_POLL_INTERVAL):
+        if green < _CONSECUTIVE_HEALTHY:
             seen = http.probe(url)
             green = green + 1 if seen.ok else 0
             told = f"{seen.detail} after {elapsed:.0f} s"
-            outside = Check("boot-health-outside", green == _STEADY, told, "boot")
+            outside = Check("boot-health-outside", green == _CONSECUTIVE_HEALTHY, told, "boot")
         inside = inside or _own_checks(instances.console(shop.aws, machine.id), nonce)
-        if inside and (outside.ok or failures(inside) or elapsed >= grace):
+        if inside and (outside.ok or failed_checks(inside) or elapsed >= grace):
             return [outside, *inside]
     return [outside, *(inside or [Check("boot-report", False, "its own checks did not appear on its console", "boot")])]
 
@@ -152,10 +166,35 @@ def _own_checks(console: str, nonce: str) -> list[Check]:
     return parse(report.splitlines(), "boot") if begun and ended else []
 
 
-def _reject(shop: Shop, image: Image, bad: list[Check], *, clean: bool) -> str:
+def _reject(shop: Context, image: Image, bad: list[Check], *, clean: bool) -> str:
     """Make sure that nothing launches from an image that failed; say what state that leaves."""
     if clean:
         images.remove(shop.aws, image)
         return f"{image.id} and its snapshots are removed; the candidate is unchanged."
-    images.tag(shop.aws, [image.id], {tags.FAILED: ",".join(c.name for c in bad)[:255]})
+    images.tag(shop.aws, [image.id], {model_image.FAILED: ",".join(c.name for c in bad)[:255]})
     return f"{image.id} is kept and marked failed; promote refuses it; the candidate is unchanged."
+
+
+def verify_script(recipe: Recipe, nonce: str, root: Path = ROOT) -> str:
+    """The user data of the instance that proves a finished image: it prints its checks, marked with a nonce, on the console."""
+    return render_text("verify.sh.j2", {"recipe": recipe, "nonce": nonce}, root)
+
+
+def recheck(shop: Context, ami: str, *, clean: bool) -> Image:
+    """Boot the AMI and look at it; it is tagged verified or marked failed.
+
+    Raises:
+        UsageError: There is no such AMI, or it is not a golden AMI of this recipe.
+        GateError: It did not pass.
+    """
+    image = images.get(shop.aws, ami)
+    if image is None:
+        raise UsageError(f"there is no AMI {ami} in {shop.aws.region}", next="./invoke images")
+    if image.version(shop.name) is None:
+        raise UsageError(f"{ami} ({image.name}) is not a golden AMI of {shop.name}", next="./invoke images")
+    with (
+        runs.lock(shop.build / "bake.lock", "a bake is running here; waiting for it", shop.progress.say),
+        runs.record_run(shop, "verify", ended=partial(artifacts.write_run, shop), ami=ami) as run,
+    ):
+        verify(shop, run, image, profile=environment.ensure_profile(shop), clean=clean)
+    return images.get(shop.aws, ami) or image

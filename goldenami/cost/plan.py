@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldenami.model.prices import HOURS, Prices
-from goldenami.model.resources import Server
+from goldenami.model.resources import DbInstance
 from goldenami.recipe.recipe import Recipe
 
 _SIZES = ("nano", "micro", "small", "medium", "large", "xlarge", "2xlarge", "4xlarge")
 
 
 @dataclass(frozen=True)
-class Item:
+class CostItem:
     """A line of the month.
 
     Attributes:
@@ -35,11 +35,11 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CostComparison:
     """The same service with golden images, and with Docker on the next size of instance."""
 
-    images: tuple[Item, ...]
-    docker: tuple[Item, ...]
+    images: tuple[CostItem, ...]
+    docker: tuple[CostItem, ...]
 
     @property
     def saved(self) -> float:
@@ -64,7 +64,7 @@ class Operation:
     what: str
 
 
-def total(items: Iterable[Item]) -> float:
+def total(items: Iterable[CostItem]) -> float:
     """The sum."""
     return sum(item.month for item in items)
 
@@ -77,7 +77,7 @@ def next_size(kind: str) -> str:
     return f"{family}.{_SIZES[_SIZES.index(size) + 1]}"
 
 
-def compare(recipe: Recipe, prices: Prices, server: Server | None = None) -> Comparison | None:
+def compare(recipe: Recipe, prices: Prices, server: DbInstance | None = None) -> CostComparison | None:
     """The team's comparison: without Docker the smaller instance is enough (about 100 MB of memory go to Docker's daemon).
 
     Args:
@@ -94,42 +94,42 @@ def compare(recipe: Recipe, prices: Prices, server: Server | None = None) -> Com
         return None
     fleet, gib = recipe.fleet, recipe.image.root_volume.size_gib
     zones = len(fleet.subnet_ids or fleet.zones)
-    common = [Item(f"{gib} GiB gp3 root volume", fleet.desired, gib * prices.gp3)]
+    common = [CostItem(f"{gib} GiB gp3 root volume", fleet.desired, gib * prices.gp3)]
     if recipe.database.on_volume:
         data = recipe.database.volume.size_gib
-        common.append(Item(f"{data} GiB data volume", 1, data * prices.gp3, "without its snapshots"))
+        common.append(CostItem(f"{data} GiB data volume", 1, data * prices.gp3, "without its snapshots"))
     if server is not None:
         common += _database(server, prices)
     addresses = fleet.desired
     if fleet.balancer:
         common.append(
-            Item("Application Load Balancer", 1, HOURS * prices.balancer, "without its traffic's capacity units")
+            CostItem("Application Load Balancer", 1, HOURS * prices.balancer, "without its traffic's capacity units")
         )
         addresses += zones
-    common.append(Item("public IPv4 address", addresses, HOURS * prices.address))
+    common.append(CostItem("public IPv4 address", addresses, HOURS * prices.address))
     kept = recipe.keep.verified + 1
-    snapshots = Item(
+    snapshots = CostItem(
         "snapshot of an image kept",
         kept,
         gib * prices.snapshot,
         "at most: whole disks; EBS stores blocks in use, and of each further snapshot what changed",
     )
-    return Comparison(
-        images=(Item(kind, fleet.desired, HOURS * small), *common, snapshots),
-        docker=(Item(larger, fleet.desired, HOURS * large), *common),
+    return CostComparison(
+        images=(CostItem(kind, fleet.desired, HOURS * small), *common, snapshots),
+        docker=(CostItem(larger, fleet.desired, HOURS * large), *common),
     )
 
 
-def _database(server: Server, prices: Prices) -> list[Item]:
+def _database(server: DbInstance, prices: Prices) -> list[CostItem]:
     """A server elsewhere: in two zones, each part of it twice."""
     hour, zones = prices.databases.get(server.kind, 0.0), 2 if server.multi_az else 1
     disk = prices.database_gp3 if server.storage_type == "gp3" else 0.0
     note = "the second one stands by" if server.multi_az else ""
     return [
-        Item(
+        CostItem(
             f"{server.kind} RDS server", zones, HOURS * hour, note if hour else "not counted: no price of it is known"
         ),
-        Item(
+        CostItem(
             f"{server.storage} GiB {server.storage_type} of {server.name}",
             zones,
             server.storage * disk,
@@ -171,3 +171,19 @@ def _seconds(record: Mapping[str, Any], prefixes: tuple[str, ...]) -> list[float
     phases = record.get("phases")
     found = phases.items() if isinstance(phases, Mapping) else ()
     return [float(seconds) for name, seconds in found if name.startswith(prefixes)]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The calculation.
+
+    Attributes:
+        source: Where the prices are from, in words.
+        unseen: Why it is not known whether a database server belongs to it; empty where it is.
+    """
+
+    region: str
+    source: str
+    comparison: CostComparison
+    operations: tuple[Operation, ...]
+    unseen: str = ""

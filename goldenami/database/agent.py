@@ -4,50 +4,51 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from goldenami.aws import iam_roles as roles
-from goldenami.aws import objects
-from goldenami.aws import run_command as commands
-from goldenami.bake import render
-from goldenami.context import Shop
-from goldenami.database.backup_model import bucket_name, prefix
-from goldenami.database.guard_plan import Kept
+from goldenami.aws import run_command, s3, session
+from goldenami.context import Context
+from goldenami.database.guard_plan import InstanceData
 from goldenami.errors import AwsError, GateError
-from goldenami.tools.clock import attempts
+from goldenami.model.names import prefix
+from goldenami.recipe.recipe import Recipe, bucket_name
+from goldenami.recipe.template_vars import template_vars
+from goldenami.tools.clock import poll
+from goldenami.tools.jinja import ROOT, render_text
 
-_PATIENCE = 3600.0  # seconds; a transfer that takes longer has died
+_TIMEOUT = 3600.0  # seconds; a transfer that takes longer has died
 _AGENT = 180.0  # seconds until the agent of a new instance has called
 
 
-def vault(shop: Shop) -> str:
+def backup_bucket(shop: Context) -> str:
     """The bucket of the backups."""
-    return bucket_name(shop.recipe, roles.caller(shop.aws)[0], shop.aws.region)
+    return bucket_name(shop.recipe, session.caller(shop.aws)[0], shop.aws.region)
 
 
-def ensure_vault(shop: Shop) -> str:
+def ensure_backup_bucket(shop: Context) -> str:
     """The bucket of the backups; made, or set right."""
-    bucket = vault(shop)
-    if objects.ensure_bucket(shop.aws, bucket, shop.recipe.backup.keep_days, dict(shop.recipe.tags)):
+    bucket = backup_bucket(shop)
+    if s3.ensure_bucket(shop.aws, bucket, shop.recipe.backup.keep_days, dict(shop.recipe.tags)):
         shop.progress.say(f"made the bucket {bucket} (private, encrypted, versioned)")
     return bucket
 
 
-def look(shop: Shop, instance: str) -> Kept:
+def inspect(shop: Context, instance: str) -> InstanceData:
     """What an instance keeps; `seen` is false where nobody can look, also because it does not answer any more."""
-    script = render.data_script(shop.recipe, shop.aws.region, "look", {})
-    said = commands.run(shop.aws, shop.clock, instance, script, timeout=60)
+    script = data_script(shop.recipe, shop.aws.region, "look", {})
+    said = run_command.run(shop.aws, shop.clock, instance, script, timeout=60)
     if said is None:
-        return Kept(instance, seen=False, why="it is not managed by Systems Manager")
+        return InstanceData(instance, seen=False, why="it is not managed by Systems Manager")
     try:
-        return Kept(instance, **_told(instance, "look", said))
+        return InstanceData(instance, **_output(instance, "look", said))
     except GateError as error:
-        return Kept(instance, seen=False, why=error.message)
+        return InstanceData(instance, seen=False, why=error.message)
 
 
-def ask(
-    shop: Shop,
+def run(
+    shop: Context,
     instance: str,
     action: str,
     *,
@@ -76,25 +77,25 @@ def ask(
         AwsError: The instance cannot be reached.
     """
     values: dict[str, object] = {
-        "bucket": vault(shop) if backup else "",
+        "bucket": backup_bucket(shop) if backup else "",
         "prefix": prefix(shop.name, backup) if backup else "",
         "result": result,
         "replace": "yes" if replace else "no",
         "home": home,
         "host": host,
     }
-    script = render.data_script(shop.recipe, shop.aws.region, action, values)
-    for _ in attempts(shop.clock, timeout=_AGENT, every=2):
-        said = commands.run(shop.aws, shop.clock, instance, script, timeout=_PATIENCE, beat=beat)
+    script = data_script(shop.recipe, shop.aws.region, action, values)
+    for _ in poll(shop.clock, timeout=_AGENT, every=2):
+        said = run_command.run(shop.aws, shop.clock, instance, script, timeout=_TIMEOUT, beat=beat)
         if said is not None:
-            return _told(instance, action, said)
+            return _output(instance, action, said)
     raise AwsError(
         f"{instance} is not managed by Systems Manager, so nobody can look after its rows",
         next="set run_command = true under [fleet] in golden.toml, and run ./invoke fleet.create",
     )
 
 
-def _told(instance: str, action: str, said: commands.Ran) -> dict[str, Any]:
+def _output(instance: str, action: str, said: run_command.CommandResult) -> dict[str, Any]:
     found = re.search(r"^DATA (\{.*\})$", said.stdout, re.MULTILINE)
     if said.code == 0 and found:
         told: dict[str, Any] = json.loads(found[1])
@@ -104,3 +105,9 @@ def _told(instance: str, action: str, said: commands.Ran) -> dict[str, Any]:
     # The server's own words say more than the line of the script that they ended.
     cause = next((line for line in lines if line.startswith(("ERROR", "FATAL", "pg_", "psql:", "curl:"))), "")
     raise GateError(f"{instance}, {action}: {cause or red}", next=f"./invoke logs --instance {instance}")
+
+
+def data_script(recipe: Recipe, region: str, action: str, values: Mapping[str, object], root: Path = ROOT) -> str:
+    """The script that looks after the database on an instance: what it keeps, backups, their way back."""
+    given = dict.fromkeys(("bucket", "prefix", "result", "replace", "home", "host"), "") | {**values, "action": action}
+    return render_text("data.sh.j2", {**template_vars(recipe, "app", region, ""), **given}, root)

@@ -7,20 +7,19 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from goldenami.aws import objects
-from goldenami.aws import s3 as transfers
-from goldenami.context import Shop
-from goldenami.database import agent as custody
-from goldenami.database import backup_model as values
-from goldenami.database.backup_model import MANIFEST, Manifest, fingerprint, prefix
+from goldenami.aws import s3
+from goldenami.context import Context
+from goldenami.database import agent, backup_model
+from goldenami.database.backup_model import MANIFEST, Manifest, fingerprint
 from goldenami.errors import GateError, GoldenError, UsageError
-from goldenami.summary import seconds
+from goldenami.model.names import prefix
+from goldenami.text import seconds
 
 PARTS = ("dump", "roles.sql", "seen.json")  # as the instance writes them
 
 
-def take(
-    shop: Shop,
+def take_backup(
+    shop: Context,
     instance: str,
     identity: str,
     why: str,
@@ -43,16 +42,16 @@ def take(
     Raises:
         GateError: It did not work; there is no backup of this id then.
     """
-    bucket, place = custody.vault(shop), prefix(shop.name, identity)
+    bucket, place = agent.backup_bucket(shop), prefix(shop.name, identity)
     began = shop.clock.monotonic()
     try:
-        custody.ask(shop, instance, "backup", backup=identity, home="instance" if own else "", beat=beat)
+        agent.run(shop, instance, "backup", backup=identity, home="instance" if own else "", beat=beat)
     except GoldenError:
         # One that was killed there has not done so itself.
-        transfers.give_up(shop.aws, bucket, f"{place}/dump")
+        s3.abort_unfinished(shop.aws, bucket, f"{place}/dump")
         raise
-    seen = json.loads(objects.get(shop.aws, bucket, f"{place}/seen.json") or "{}")
-    size = objects.size(shop.aws, bucket, f"{place}/dump")
+    seen = json.loads(s3.get(shop.aws, bucket, f"{place}/seen.json") or "{}")
+    size = s3.size(shop.aws, bucket, f"{place}/dump")
     if not seen or size != seen["size"]:
         raise GateError(
             f"the backup {identity} is not whole: {size or 0} bytes of {seen.get('size', 'unknown')}",
@@ -75,7 +74,7 @@ def take(
         quiet=seen["quiet"],
         why=why,
     )
-    objects.put(shop.aws, bucket, f"{place}/{MANIFEST}", values.write(manifest))
+    s3.put(shop.aws, bucket, f"{place}/{MANIFEST}", backup_model.write(manifest))
     spent = seconds(shop.clock.monotonic() - began)
     shop.progress.say(
         f"backup {identity}: {manifest.fingerprint.rows} row(s) of {instance}, {manifest.size} bytes, {spent}"
@@ -83,18 +82,18 @@ def take(
     return manifest
 
 
-def every(shop: Shop) -> list[Manifest]:
+def list_backups(shop: Context) -> list[Manifest]:
     """All backups, the oldest first."""
-    bucket = custody.vault(shop)
+    bucket = agent.backup_bucket(shop)
     found = []
-    for identity in objects.folders(shop.aws, bucket, prefix(shop.name, "")):
-        text = objects.get(shop.aws, bucket, f"{prefix(shop.name, identity)}/{MANIFEST}")
+    for identity in s3.folders(shop.aws, bucket, prefix(shop.name, "")):
+        text = s3.get(shop.aws, bucket, f"{prefix(shop.name, identity)}/{MANIFEST}")
         if text is not None:
-            found.append(values.read(text, identity))
+            found.append(backup_model.read(text, identity))
     return found
 
 
-def get(shop: Shop, identity: str) -> Manifest:
+def get_backup(shop: Context, identity: str) -> Manifest:
     """A backup by its id; the newest when that is empty.
 
     Raises:
@@ -102,40 +101,40 @@ def get(shop: Shop, identity: str) -> Manifest:
         GateError: Its manifest is damaged.
     """
     if not identity:
-        there = every(shop)
+        there = list_backups(shop)
         if not there:
-            raise UsageError(f"there is no backup in {custody.vault(shop)}", next="./invoke db.backup")
+            raise UsageError(f"there is no backup in {agent.backup_bucket(shop)}", next="./invoke db.backup")
         return there[-1]
-    found = kept(shop, identity) if values.is_id(identity) else None
+    found = find_backup(shop, identity) if backup_model.is_id(identity) else None
     if found is None:
-        raise UsageError(f"there is no backup {identity} in {custody.vault(shop)}", next="./invoke db.list")
+        raise UsageError(f"there is no backup {identity} in {agent.backup_bucket(shop)}", next="./invoke db.list")
     return found
 
 
-def kept(shop: Shop, identity: str) -> Manifest | None:
+def find_backup(shop: Context, identity: str) -> Manifest | None:
     """A backup by its id; None where there is none, or only a part of one."""
-    text = objects.get(shop.aws, custody.vault(shop), f"{prefix(shop.name, identity)}/{MANIFEST}")
-    return values.read(text, identity) if text is not None else None
+    text = s3.get(shop.aws, agent.backup_bucket(shop), f"{prefix(shop.name, identity)}/{MANIFEST}")
+    return backup_model.read(text, identity) if text is not None else None
 
 
-def verify(shop: Shop, manifest: Manifest) -> None:
+def verify_backup(shop: Context, manifest: Manifest) -> None:
     """Read a backup whole and hold it against its manifest.
 
     Raises:
         GateError: It is damaged.
     """
-    bucket, place = custody.vault(shop), prefix(shop.name, manifest.id)
+    bucket, place = agent.backup_bucket(shop), prefix(shop.name, manifest.id)
     for part, name in (("dump", "dump"), ("roles", "roles.sql")):
-        size = objects.size(shop.aws, bucket, f"{place}/{name}")
+        size = s3.size(shop.aws, bucket, f"{place}/{name}")
         if size is None:
             raise _damaged(manifest, f"{name} is missing")
         if part == "dump" and size != manifest.size:
             raise _damaged(manifest, f"{name} has {size} bytes of {manifest.size}")
-        if transfers.digest(shop.aws, bucket, f"{place}/{name}") != manifest.sha256[part]:
+        if s3.digest(shop.aws, bucket, f"{place}/{name}") != manifest.sha256[part]:
             raise _damaged(manifest, f"{name} is not what was written")
 
 
-def fetch(shop: Shop, manifest: Manifest, folder: Path) -> None:
+def fetch_archive(shop: Context, manifest: Manifest, folder: Path) -> None:
     """Write a backup to a folder, its manifest last: for another place, or pg_restore by hand.
 
     Raises:
@@ -147,13 +146,13 @@ def fetch(shop: Shop, manifest: Manifest, folder: Path) -> None:
         wanted = manifest.sha256.get(part.removesuffix(".sql"))
         if wanted is not None and _digest(folder / part) == wanted:
             continue  # an earlier try has brought it
-        transfers.download(shop.aws, custody.vault(shop), f"{place}/{part}", folder / part)
+        s3.download(shop.aws, agent.backup_bucket(shop), f"{place}/{part}", folder / part)
         if wanted is not None and _digest(folder / part) != wanted:
             raise _damaged(manifest, f"{part} is not what was written")
-    transfers.download(shop.aws, custody.vault(shop), f"{place}/{MANIFEST}", folder / MANIFEST)
+    s3.download(shop.aws, agent.backup_bucket(shop), f"{place}/{MANIFEST}", folder / MANIFEST)
 
 
-def bring(shop: Shop, folder: Path) -> Manifest:
+def download(shop: Context, folder: Path) -> Manifest:
     """Put a backup of a folder into the bucket, where instances find it; its manifest last.
 
     Raises:
@@ -163,20 +162,20 @@ def bring(shop: Shop, folder: Path) -> Manifest:
     if not (folder / MANIFEST).is_file():
         raise UsageError(f"{folder} holds no {MANIFEST}, so no backup", next="./invoke db.list")
     text = (folder / MANIFEST).read_text(encoding="utf-8")
-    manifest = values.read(text, str(folder / MANIFEST))
-    if manifest.service != shop.name or not values.is_id(manifest.id):
+    manifest = backup_model.read(text, str(folder / MANIFEST))
+    if manifest.service != shop.name or not backup_model.is_id(manifest.id):
         raise GateError(
             f"{folder} holds a backup of {manifest.service}, not of {shop.name}",
             state="Nothing was touched.",
             next="./invoke db.list",
         )
-    bucket, place = custody.ensure_vault(shop), prefix(shop.name, manifest.id)
+    bucket, place = agent.ensure_backup_bucket(shop), prefix(shop.name, manifest.id)
     for part in PARTS:
         if not (folder / part).is_file():
             raise _damaged(manifest, f"{part} is missing")
-        transfers.upload(shop.aws, bucket, f"{place}/{part}", folder / part)
-    verify(shop, manifest)
-    objects.put(shop.aws, bucket, f"{place}/{MANIFEST}", text)
+        s3.upload(shop.aws, bucket, f"{place}/{part}", folder / part)
+    verify_backup(shop, manifest)
+    s3.put(shop.aws, bucket, f"{place}/{MANIFEST}", text)
     return manifest
 
 

@@ -63,19 +63,6 @@ class Manifest:
     why: str = ""
 
 
-def bucket_name(recipe: Recipe, account: str, region: str) -> str:
-    """The bucket of the recipe's backups; a name of its own where the recipe gives none (at most 63 characters)."""
-    if recipe.backup.bucket:
-        return recipe.backup.bucket
-    rest = f"-{account}-{region}"
-    return f"goldenami-{recipe.image.name}"[: 63 - len(rest)].rstrip("-") + rest
-
-
-def prefix(service: str, backup: str) -> str:
-    """Where the parts of a backup lie in the bucket."""
-    return f"{service}/backups/{backup}"
-
-
 def is_id(text: str) -> bool:
     """Whether this may be the id of a backup."""
     return bool(_ID.fullmatch(text))
@@ -112,7 +99,7 @@ def fingerprint(found: Mapping[str, Any]) -> Fingerprint:
     )
 
 
-def refusals(manifest: Manifest, recipe: Recipe, major: int) -> Iterator[str]:
+def restore_blockers(manifest: Manifest, recipe: Recipe, major: int) -> Iterator[str]:
     """Why a backup must not be put into the recipe's database, on a server of this major version."""
     database = recipe.database
     if manifest.service != recipe.image.name:
@@ -147,7 +134,7 @@ def _differences(kept: Manifest, found: Fingerprint) -> Iterator[str]:
     for name in sorted({*was.sequences, *found.sequences}):
         if name not in was.sequences or name not in found.sequences:
             yield f"sequence {name} is {'new' if name not in was.sequences else 'missing'}"
-        elif not _as_far(was.sequences[name], found.sequences[name], exact=kept.quiet):
+        elif not _comparable(was.sequences[name], found.sequences[name], exact=kept.quiet):
             yield f"sequence {name} was at {was.sequences[name]}, is at {found.sequences[name]}"
     for name in sorted({*was.extensions} - {*found.extensions}):
         yield f"extension {name} is missing"
@@ -158,6 +145,6 @@ def _differences(kept: Manifest, found: Fingerprint) -> Iterator[str]:
         yield f"there were {was.large_objects} large objects, there are {found.large_objects}"
 
 
-def _as_far(before: int | None, after: int | None, *, exact: bool) -> bool:
+def _comparable(before: int | None, after: int | None, *, exact: bool) -> bool:
     """A sequence goes on outside of any snapshot: while others write it may be further, never behind."""
     return before == after if exact else (after or 0) >= (before or 0)

@@ -10,38 +10,34 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from goldenami.aws import auto_scaling as groups
-from goldenami.aws import instances, parameters
-from goldenami.aws import run_command as commands
-from goldenami.context import Shop
-from goldenami.database import agent as custody
-from goldenami.database import transfer as carrying
-from goldenami.database import volume
-from goldenami.database.backup_model import prefix
-from goldenami.database.guard_plan import Kept
-from goldenami.database.pause import Pause, parse
+from goldenami.aws import auto_scaling, instances, parameters, run_command
+from goldenami.context import Context
+from goldenami.database import agent, transfer, volume
+from goldenami.database.guard_plan import InstanceData
+from goldenami.database.switchover_model import WriteFreeze, parse_write_freeze
 from goldenami.errors import AwsError, GateError, GoldenError
-from goldenami.infra import launch_template_plan as template
-from goldenami.infra import wait as serving
+from goldenami.infra import launch_template_plan
+from goldenami.infra import wait as infra_wait
+from goldenami.model.names import prefix
 
 # What ends an instance that does not look well.
-MENDS = ("HealthCheck", "ReplaceUnhealthy")
+SELF_HEALING = ("HealthCheck", "ReplaceUnhealthy")
 
 
-def place(shop: Shop) -> str:
+def parameter(shop: Context) -> str:
     """The parameter that says whose writes are stopped, and why."""
     return f"/goldenami/{shop.name}/pause"
 
 
-def find(shop: Shop) -> Pause | None:
+def load(shop: Context) -> WriteFreeze | None:
     """The pause that lasts, or did when somebody died."""
-    found = parameters.get(shop.aws, place(shop))
-    return parse(found.value) if found else None
+    found = parameters.get(shop.aws, parameter(shop))
+    return parse_write_freeze(found.value) if found else None
 
 
-def note(shop: Shop, pause: Pause) -> Pause:
+def save(shop: Context, pause: WriteFreeze) -> WriteFreeze:
     """Write down where it stands."""
-    parameters.overwrite(shop.aws, place(shop), pause.text())
+    parameters.overwrite(shop.aws, parameter(shop), pause.text())
     return pause
 
 
@@ -55,7 +51,7 @@ class _Released:
 
 
 @contextlib.contextmanager
-def held(shop: Shop, pause: Pause, *, ending: bool = False) -> Iterator[Pause]:
+def frozen(shop: Context, pause: WriteFreeze, *, ending: bool = False) -> Iterator[WriteFreeze]:
     """Stop writes in there; the group does not take an instance without a service for one that is ill, and replace it.
 
     Should it fail, whoever still stands serves again, with what was there before or with the backup that has arrived.
@@ -68,19 +64,19 @@ def held(shop: Shop, pause: Pause, *, ending: bool = False) -> Iterator[Pause]:
     Raises:
         GateError: It has failed, and they do not serve again.
     """
-    group = groups.get(shop.aws, shop.names.group)
+    group = auto_scaling.get(shop.aws, shop.names.group)
     # Where a server elsewhere has the rows, the others serve on while one ends.
-    kept = MENDS if shop.recipe.database.on_instance or pause.backup else ()
+    kept = SELF_HEALING if shop.recipe.database.on_instance or pause.backup else ()
     own = [p for p in kept if p not in group.suspended] if group else []
-    pause = note(shop, replace(pause, suspended=tuple(own)))
-    groups.suspend(shop.aws, shop.names.group, own)
+    pause = save(shop, replace(pause, suspended=tuple(own)))
+    auto_scaling.suspend(shop.aws, shop.names.group, own)
     try:
         yield pause
     except BaseException as error:
-        now = find(shop)
+        now = load(shop)
         if now is None or now.run != pause.run:  # somebody took us for dead, and has ended it
             raise
-        ended = _release(shop, now, _standing(shop, now))
+        ended = _release(shop, now, _running_instances(shop, now))
         _end(shop, now, wait=not ended.wrong, known=ended.known)
         if ended.wrong:
             raise GateError(
@@ -94,19 +90,19 @@ def held(shop: Shop, pause: Pause, *, ending: bool = False) -> Iterator[Pause]:
     _end(shop, pause, wait=not ending)
 
 
-def settle(shop: Shop) -> str | None:
+def end_stale_freeze(shop: Context) -> str | None:
     """End a pause that somebody has left. Safe to repeat.
 
     Returns:
         The backup that is in its place now; empty where what was there serves on; None when no pause was left.
     """
-    pause = find(shop)
+    pause = load(shop)
     if pause is None:
         return None
     shop.progress.say(f"{pause.what} was left half-way, with writes stopped on {', '.join(pause.instances)}")
-    standing = _standing(shop, pause)
+    standing = _running_instances(shop, pause)
     for one in standing:
-        commands.settle(shop.aws, shop.clock, one)
+        run_command.wait_for_queued(shop.aws, shop.clock, one)
     ended = _release(shop, pause, standing)
     for told in ended.wrong:  # no reason against a command that may mend it: another backup, another image
         shop.progress.say(told)
@@ -114,33 +110,37 @@ def settle(shop: Shop) -> str | None:
     return pause.backup if ended.arrived else ""
 
 
-def _standing(shop: Shop, pause: Pause) -> list[str]:
+def _running_instances(shop: Context, pause: WriteFreeze) -> list[str]:
     """Who can be asked, and is to serve again; of a server elsewhere anybody knows what it holds."""
     there = [one for one in pause.instances if not instances.gone(shop.aws, one)]
     if there or not pause.backup or shop.recipe.database.on_instance:
         return there
-    return [one.id for one in instances.tagged(shop.aws, template.FLEET, shop.name) if one.state == "running"]
+    return [
+        one.id
+        for one in instances.tagged(shop.aws, launch_template_plan.FLEET_TAG, shop.name)
+        if one.state == "running"
+    ]
 
 
-def _release(shop: Shop, pause: Pause, standing: Sequence[str]) -> _Released:
+def _release(shop: Context, pause: WriteFreeze, standing: Sequence[str]) -> _Released:
     """Let whoever stands serve again, with the rows of before or with those that have arrived."""
-    handover = carrying.find(shop)
+    handover = transfer.load(shop)
     moving = (handover.source, handover.target) if handover else ()
-    seen = [custody.look(shop, one) for one in standing]
+    seen = [agent.inspect(shop, one) for one in standing]
     for one in seen:
         if not one.seen:
             shop.progress.say(f"nobody could look at {one.instance}: {one.why}")
     ended = _Released(known=all(one.seen for one in seen))
     try:
-        ended = replace(ended, arrived=_arrived(shop, pause, standing)) if pause.backup else ended
+        ended = replace(ended, arrived=_data_arrived(shop, pause, standing)) if pause.backup else ended
     except GoldenError as error:
         if not shop.recipe.database.on_instance:  # there, what was restored does not count before it is adopted
             ended = replace(ended, known=False, wrong=(error.message,))
-    wrong = [told for one in seen if one.seen and one.instance not in moving and (told := _open(shop, one))]
+    wrong = [told for one in seen if one.seen and one.instance not in moving and (told := _resume_writes(shop, one))]
     return replace(ended, wrong=(*ended.wrong, *wrong))
 
 
-def _arrived(shop: Shop, pause: Pause, standing: Sequence[str]) -> bool:
+def _data_arrived(shop: Context, pause: WriteFreeze, standing: Sequence[str]) -> bool:
     """See a restore through whose rows are there, in the place of the others or about to be.
 
     Raises:
@@ -155,32 +155,32 @@ def _arrived(shop: Shop, pause: Pause, standing: Sequence[str]) -> bool:
     # under a mark that adopting them takes away.
     waits = pause.arriving
     if not on_instance:
-        waits = custody.ask(shop, standing[0], "survey")["void"] == prefix(shop.name, pause.backup)
+        waits = agent.run(shop, standing[0], "survey")["void"] == prefix(shop.name, pause.backup)
     if waits:
-        custody.ask(shop, standing[0], "adopt", backup=pause.backup)
+        agent.run(shop, standing[0], "adopt", backup=pause.backup)
     return waits or pause.arriving
 
 
-def _open(shop: Shop, one: Kept) -> str:
+def _resume_writes(shop: Context, one: InstanceData) -> str:
     """Let an instance serve again; why it does not, or empty."""
     try:
         if one.home == "volume" and not one.volume:  # it has let go of it, in order to end
-            if not volume.holds(shop, one.instance):
+            if not volume.is_attached_to(shop, one.instance):
                 return ""
-            custody.ask(shop, one.instance, "take")
-        carrying.open_again(shop, one.instance)
+            agent.run(shop, one.instance, "take")
+        transfer.resume_service(shop, one.instance)
     except GoldenError as error:
         return error.message
     return ""
 
 
-def _end(shop: Shop, pause: Pause, *, wait: bool, known: bool = True) -> None:
+def _end(shop: Context, pause: WriteFreeze, *, wait: bool, known: bool = True) -> None:
     """Wait until everybody serves, which the balancer is later to notice than anybody; then the group may mend itself again."""
     name = shop.names.group
-    group = groups.get(shop.aws, name)
+    group = auto_scaling.get(shop.aws, name)
     if group is not None:
-        serving.seem_well(shop, group.grace if wait else 0)
-        if groups.get(shop.aws, name) is not None:
-            groups.resume(shop.aws, name, pause.suspended)
+        infra_wait.wait_until_healthy(shop, group.grace if wait else 0)
+        if auto_scaling.get(shop.aws, name) is not None:
+            auto_scaling.resume(shop.aws, name, pause.suspended)
     if known:
-        parameters.delete(shop.aws, place(shop))
+        parameters.delete(shop.aws, parameter(shop))

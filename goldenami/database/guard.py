@@ -4,41 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from goldenami.context import Shop
-from goldenami.database import agent as custody
-from goldenami.database import backup, volume
-from goldenami.database.guard_plan import Kept, refusals
+from goldenami.context import Context
+from goldenami.database import agent, backup, volume
+from goldenami.database.guard_plan import InstanceData, data_blockers
 from goldenami.errors import GateError, GoldenError
 from goldenami.model.image import Image
-from goldenami.state.lock import Held
+from goldenami.state.lock import HeldLock
 
 
-def look(shop: Shop, instances: Sequence[str]) -> list[Kept]:
+def inspect_instances(shop: Context, instances: Sequence[str]) -> list[InstanceData]:
     """What each of these instances keeps."""
-    return [custody.look(shop, instance) for instance in instances]
+    return [agent.inspect(shop, instance) for instance in instances]
 
 
-def refuse(shop: Shop, instances: Sequence[str], image: Image) -> None:
+def raise_if_data_would_be_lost(shop: Context, instances: Sequence[str], image: Image) -> None:
     """Stop here when these instances must not be replaced by ones of this image.
 
     Raises:
         GateError: With every reason.
     """
-    if found := reasons(shop, instances, image):
+    if found := blockers(shop, instances, image):
         raise GateError("; ".join(found), state="Nothing was changed.", next="./invoke instances")
 
 
-def reasons(shop: Shop, instances: Sequence[str], image: Image) -> list[str]:
+def blockers(shop: Context, instances: Sequence[str], image: Image) -> list[str]:
     """Why these instances must not be replaced by ones of this image; empty when they may. Nothing is changed."""
     with shop.progress.phase(f"looking for rows on {len(instances)} instance(s)"):
-        found = look(shop, instances)
+        found = inspect_instances(shop, instances)
     for one in found:
         if not one.seen:
             shop.progress.say(f"nobody could look at {one.instance}: {one.why}")
-    return list(refusals(shop.recipe, found, image))
+    return list(data_blockers(shop.recipe, found, image))
 
 
-def save(shop: Shop, claim: Held, run: str, instances: Sequence[str], why: str, *, lose: bool = False) -> list[str]:
+def backup_before_termination(
+    shop: Context, claim: HeldLock, run: str, instances: Sequence[str], why: str, *, lose: bool = False
+) -> list[str]:
     """Before instances are ended for good: stop the writes of those that hold rows, and back them up; within a pause, which lets
     them serve again should it fail (flows/pausing.py).
 
@@ -57,9 +58,11 @@ def save(shop: Shop, claim: Held, run: str, instances: Sequence[str], why: str, 
         GateError: Rows are there that could not be saved; their instance serves on.
     """
     made = []
-    for number, one in enumerate(look(shop, instances)):
-        if one.volume or (not one.seen and shop.recipe.database.on_volume and volume.holds(shop, one.instance)):
-            made += _let_go(shop, claim, one, f"{run}-{'abcdefghij'[number]}", why, lose=lose)
+    for number, one in enumerate(inspect_instances(shop, instances)):
+        if one.volume or (
+            not one.seen and shop.recipe.database.on_volume and volume.is_attached_to(shop, one.instance)
+        ):
+            made += _back_up_and_unmount(shop, claim, one, f"{run}-{'abcdefghij'[number]}", why, lose=lose)
             continue
         unsure = not one.seen and shop.recipe.database.on_instance
         if not one.holds and not unsure:
@@ -71,9 +74,9 @@ def save(shop: Shop, claim: Held, run: str, instances: Sequence[str], why: str, 
         try:
             if unsure:
                 raise GateError(f"nobody can look at them: {one.why}")
-            custody.ensure_vault(shop)
-            custody.ask(shop, one.instance, "fence", backup=identity)
-            backup.take(shop, one.instance, identity, why, beat=claim.beat)
+            agent.ensure_backup_bucket(shop)
+            agent.run(shop, one.instance, "fence", backup=identity)
+            backup.take_backup(shop, one.instance, identity, why, beat=claim.beat)
         except GoldenError as error:
             raise GateError(
                 f"the rows of {one.instance} could not be saved: {error.message}",
@@ -85,7 +88,9 @@ def save(shop: Shop, claim: Held, run: str, instances: Sequence[str], why: str, 
     return made
 
 
-def _let_go(shop: Shop, claim: Held, one: Kept, identity: str, why: str, *, lose: bool) -> list[str]:
+def _back_up_and_unmount(
+    shop: Context, claim: HeldLock, one: InstanceData, identity: str, why: str, *, lose: bool
+) -> list[str]:
     """What is on a volume outlives its instance: a last backup, and a clean end; without, where nobody can ask for them.
 
     Raises:
@@ -94,9 +99,9 @@ def _let_go(shop: Shop, claim: Held, one: Kept, identity: str, why: str, *, lose
     made = []
     if one.seen and one.answers and not lose:
         try:
-            custody.ensure_vault(shop)
-            custody.ask(shop, one.instance, "fence", backup=identity)
-            backup.take(shop, one.instance, identity, why, beat=claim.beat)
+            agent.ensure_backup_bucket(shop)
+            agent.run(shop, one.instance, "fence", backup=identity)
+            backup.take_backup(shop, one.instance, identity, why, beat=claim.beat)
         except GoldenError as error:
             raise GateError(
                 f"the last backup of {one.instance} failed: {error.message}",
@@ -105,6 +110,6 @@ def _let_go(shop: Shop, claim: Held, one: Kept, identity: str, why: str, *, lose
             ) from None
         made.append(identity)
     if one.seen:
-        volume.leave(shop, one.instance)
+        volume.unmount(shop, one.instance)
     shop.progress.say(f"every row of {one.instance} stays on {one.volume or 'its volume'}")
     return made

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from goldenami.database.volume_plan import unsuited
-from goldenami.model.image import Image, System
+from goldenami.database.volume_plan import unsupported_reason
+from goldenami.model.image import Image, Platform
 from goldenami.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Kept:
+class InstanceData:
     """What was found on an instance.
 
     Attributes:
@@ -48,7 +48,7 @@ class Kept:
         return self.rows > 0 or (self.databases > 0 and not self.answers)
 
 
-def refusals(recipe: Recipe, found: Sequence[Kept], image: Image | None = None) -> Iterator[str]:
+def data_blockers(recipe: Recipe, found: Sequence[InstanceData], image: Image | None = None) -> Iterator[str]:
     """Why these instances must not be replaced.
 
     Args:
@@ -59,7 +59,7 @@ def refusals(recipe: Recipe, found: Sequence[Kept], image: Image | None = None) 
     told = image.tags.get("PostgreSQL", "") if image else ""
     major = int(told) if told.isdigit() else 0
     for one in found:
-        if recipe.database.on_volume and one.volume and (other := _unsuited(one, image)):
+        if recipe.database.on_volume and one.volume and (other := _unsupported(one, image)):
             yield other
         if recipe.database.on_instance:
             yield from _instance(one, major, volume=recipe.database.on_volume)
@@ -76,11 +76,11 @@ def refusals(recipe: Recipe, found: Sequence[Kept], image: Image | None = None) 
         )
 
 
-def _unsuited(one: Kept, image: Image | None) -> str:
-    return unsuited(one.volume, System(one.family, one.architecture), image) if image else ""
+def _unsupported(one: InstanceData, image: Image | None) -> str:
+    return unsupported_reason(one.volume, Platform(one.family, one.architecture), image) if image else ""
 
 
-def _instance(one: Kept, major: int, *, volume: bool) -> Iterator[str]:
+def _instance(one: InstanceData, major: int, *, volume: bool) -> Iterator[str]:
     if one.home == "rds":
         yield (
             f"{one.instance} keeps its data on a server elsewhere, which one with a database of its own would not see"

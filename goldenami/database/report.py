@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from goldenami.database.backup_model import Manifest
-from goldenami.summary import table
+from goldenami.text import table
 
 
-def one(manifest: Manifest, *, as_json: bool) -> str:
+def backup(manifest: Manifest, *, as_json: bool) -> str:
     """A backup: its id, or all of its manifest."""
     return json.dumps(asdict(manifest), ensure_ascii=False) if as_json else manifest.id
 
 
-def listed(found: Sequence[Manifest], *, as_json: bool) -> str:
+def backups(found: Sequence[Manifest], *, as_json: bool) -> str:
     """All backups."""
     if as_json:
         return json.dumps([asdict(manifest) for manifest in found], ensure_ascii=False)

@@ -5,39 +5,36 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from goldenami.context import Shop
-from goldenami.database import agent as custody
-from goldenami.database import backup
-from goldenami.database import freeze as pausing
-from goldenami.database import recovery as settling
-from goldenami.database import transfer as carrying
-from goldenami.database.backup_model import Manifest, refusals
-from goldenami.database.pause import Pause
+from goldenami.context import Context
+from goldenami.database import agent, backup, freeze, recovery, transfer
+from goldenami.database.backup_model import Manifest, restore_blockers
+from goldenami.database.switchover_model import WriteFreeze
 from goldenami.errors import GateError, UsageError
-from goldenami.fleet import instances as machines
-from goldenami.state import lock as claims
-from goldenami.state import logbook
-from goldenami.summary import seconds
+from goldenami.infra import describe
+from goldenami.state import lock, runs
+from goldenami.text import seconds
 
 
-def save(shop: Shop, instance: str, folder: str, *, own: bool, why: str) -> Manifest:
+def save(shop: Context, instance: str, folder: str, *, own: bool, why: str) -> Manifest:
     """Back the database up, while it serves.
 
     Raises:
         UsageError: It is not clear which instance is meant.
         GateError: It did not work; then there is no backup.
     """
-    with logbook.opened(shop, "backup", why=why) as run:
-        custody.ensure_vault(shop)
+    with runs.record_run(shop, "backup", why=why) as run:
+        agent.ensure_backup_bucket(shop)
         with shop.progress.phase("backing up"):
-            made = backup.take(shop, _on(shop, instance), f"{run.id}", why or "db.backup", own=own)
+            made = backup.take_backup(
+                shop, _instance_with_database(shop, instance), f"{run.id}", why or "db.backup", own=own
+            )
         if folder:
-            backup.fetch(shop, made, Path(folder))
+            backup.fetch_archive(shop, made, Path(folder))
             shop.progress.say(f"also in {folder}")
     return made
 
 
-def restore(shop: Shop, identity: str, folder: str, instance: str, *, replace: bool) -> Manifest:
+def restore(shop: Context, identity: str, folder: str, instance: str, *, replace: bool) -> Manifest:
     """Put a backup in the place of what the database holds.
 
     Everything that can be known beforehand is checked before anything is touched; what is there is backed up before it is
@@ -50,21 +47,21 @@ def restore(shop: Shop, identity: str, folder: str, instance: str, *, replace: b
     """
     if identity and folder:
         raise UsageError("name a backup or a folder, not both", next="./invoke db.list")
-    manifest = backup.bring(shop, Path(folder)) if folder else backup.get(shop, identity)
-    with logbook.opened(shop, "restore", backup=manifest.id) as run:
+    manifest = backup.download(shop, Path(folder)) if folder else backup.get_backup(shop, identity)
+    with runs.record_run(shop, "restore", backup=manifest.id) as run:
         with shop.progress.phase(f"reading {manifest.id} whole"):
-            backup.verify(shop, manifest)
-        with claims.held(shop, run.id, f"db.restore {manifest.id}") as claim:
-            arrived = pausing.settle(shop)
-            settling.settle(shop)
+            backup.verify_backup(shop, manifest)
+        with lock.acquire(shop, run.id, f"db.restore {manifest.id}") as claim:
+            arrived = freeze.end_stale_freeze(shop)
+            recovery.recover(shop)
             if arrived == manifest.id:  # nobody could write since
                 shop.progress.say(f"{manifest.fingerprint.rows} row(s) of {manifest.id} are in their place")
                 return manifest
-            target = _on(shop, instance)
-            found = custody.look(shop, target)
+            target = _instance_with_database(shop, instance)
+            found = agent.inspect(shop, target)
             # A server elsewhere is asked by the instance itself, when it restores.
             major = found.major if shop.recipe.database.on_instance else manifest.major
-            reasons = list(refusals(manifest, shop.recipe, major))
+            reasons = list(restore_blockers(manifest, shop.recipe, major))
             if found.home and found.home != shop.recipe.database.mode:
                 reasons.append(
                     f'{target} keeps its data in mode "{found.home}", and the recipe says "{shop.recipe.database.mode}"'
@@ -81,38 +78,38 @@ def restore(shop: Shop, identity: str, folder: str, instance: str, *, replace: b
     return manifest
 
 
-def _replace(shop: Shop, claim: claims.Held, run: str, target: str, manifest: Manifest, *, before: bool) -> None:
+def _replace(shop: Context, claim: lock.HeldLock, run: str, target: str, manifest: Manifest, *, before: bool) -> None:
     stopped = [target]
     if not shop.recipe.database.on_instance:  # everybody who writes to the one server
-        stopped += [m.id for m in machines.every(shop) if m.state == "running" and m.id != target]
+        stopped += [m.id for m in describe.list_instances(shop) if m.state == "running" and m.id != target]
     began = shop.clock.monotonic()
-    pause = Pause(run, f"db.restore {manifest.id}", tuple(stopped), backup=manifest.id)
-    with pausing.held(shop, pause) as pause:
+    pause = WriteFreeze(run, f"db.restore {manifest.id}", tuple(stopped), backup=manifest.id)
+    with freeze.frozen(shop, pause) as pause:
         with shop.progress.phase(f"restoring {manifest.id} on {target}"):
             for one in stopped:
-                custody.ask(shop, one, "fence", backup=manifest.id)
+                agent.run(shop, one, "fence", backup=manifest.id)
             if before:
                 why = f"before the restore of {manifest.id}"
-                former = backup.take(shop, target, f"{run}-before", why, beat=claim.beat)
+                former = backup.take_backup(shop, target, f"{run}-before", why, beat=claim.beat)
                 shop.progress.say(f"what was there is in {former.id}")
             claim.confirm()  # on a server elsewhere what it holds is replaced in here
-            carrying.restore(shop, target, manifest, replace=before, beat=claim.beat)
+            transfer.restore(shop, target, manifest, replace=before, beat=claim.beat)
             claim.confirm()
-            pausing.note(shop, dataclasses.replace(pause, arriving=True))
-            custody.ask(shop, target, "adopt", backup=manifest.id)
+            freeze.save(shop, dataclasses.replace(pause, arriving=True))
+            agent.run(shop, target, "adopt", backup=manifest.id)
         for one in stopped:
-            carrying.open_again(shop, one)
+            transfer.resume_service(shop, one)
     shop.progress.say(
         f"{manifest.fingerprint.rows} row(s) restored and compared; nobody could write for"
         f" {seconds(shop.clock.monotonic() - began)}"
     )
 
 
-def _on(shop: Shop, instance: str) -> str:
+def _instance_with_database(shop: Context, instance: str) -> str:
     """The instance that does the work: the one with the database, or any that reaches the server."""
     if instance or shop.recipe.database.on_instance:
-        return machines.pick(shop, instance).id
-    running = [m.id for m in machines.every(shop) if m.state == "running"]
+        return describe.resolve_instance(shop, instance).id
+    running = [m.id for m in describe.list_instances(shop) if m.state == "running"]
     if not running:
         raise UsageError(f"{shop.name} has no running instance to ask", next="./invoke instances")
     return running[0]

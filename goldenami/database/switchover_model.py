@@ -10,15 +10,14 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-Step = Literal["launching", "moving", "opened"]
-By = Literal["backup", "volume"]
-# A group must not replace an instance by itself that has the only copy of its rows; nor mark one as ill that was so for a while,
-# since it never takes that mark back. https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html
-ALONE = ("AZRebalance", "HealthCheck", "ReplaceUnhealthy")
+from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING
+
+SwitchoverStep = Literal["launching", "moving", "opened"]
+TransferMethod = Literal["backup", "volume"]
 
 
 @dataclass(frozen=True)
-class Move:
+class StorageChange:
     """Data gets another home on the way from one instance to the other.
 
     Attributes:
@@ -39,7 +38,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Handover:
+class Switchover:
     """What Parameter Store holds while one is under way.
 
     Attributes:
@@ -58,20 +57,20 @@ class Handover:
     run: str
     source: str
     target: str = ""
-    step: Step = "launching"
+    step: SwitchoverStep = "launching"
     version: int = 0
     back: bool = False
     max: int = 0
     suspended: tuple[str, ...] = ()
-    by: By = "backup"
-    move: Move | None = None
+    by: TransferMethod = "backup"
+    move: StorageChange | None = None
     had: bool = True
 
     def text(self) -> str:
         """As the parameter holds it."""
         return json.dumps(asdict(self))
 
-    def at(self, step: Step, target: str = "") -> Handover:
+    def at(self, step: SwitchoverStep, target: str = "") -> Switchover:
         """The same one step on."""
         return replace(self, step=step, target=target or self.target)
 
@@ -94,8 +93,8 @@ class Handover:
         """What the group must not do by itself once it is over."""
         if self.move is None or self.back:
             return self.suspended
-        others = tuple(process for process in self.suspended if process not in ALONE)
-        return others if self.move.to != "instance" else (*others, *ALONE)
+        others = tuple(process for process in self.suspended if process not in SUSPENDED_WHILE_REPLACING)
+        return others if self.move.to != "instance" else (*others, *SUSPENDED_WHILE_REPLACING)
 
     @property
     def replaces(self) -> bool:
@@ -107,26 +106,60 @@ class Handover:
         """Whether the rows have arrived: then there is only one way, and it leads on."""
         return self.step == "opened"
 
-    def returning(self, version: int) -> Handover:
+    def returning(self, version: int) -> Switchover:
         """The way back for rows that have arrived: from the target to the source, which still stands there."""
         return replace(
             self, source=self.target, target=self.source, step="moving", version=version, back=True, had=True
         )
 
-    def outlived(self, version: int) -> Handover:
+    def outlived(self, version: int) -> Switchover:
         """The target has ended with its work undone, and the volume with every row has come back to the source."""
         return replace(self, source=self.target, target=self.source, step="opened", version=version, back=True)
 
-    def stayed(self, version: int) -> Handover:
+    def stayed(self, version: int) -> Switchover:
         """What is true when that way back fails: the rows are where they were."""
         return replace(self, source=self.target, target=self.source, step="opened", version=version, back=False)
 
 
-def parse(text: str) -> Handover | None:
+def parse_switchover(text: str) -> Switchover | None:
     """A handover from its parameter; None when that holds anything else."""
     try:
         found = json.loads(text)
-        move = Move(**found["move"]) if found.get("move") else None
-        return Handover(**{**found, "suspended": tuple(found["suspended"]), "move": move})
+        move = StorageChange(**found["move"]) if found.get("move") else None
+        return Switchover(**{**found, "suspended": tuple(found["suspended"]), "move": move})
     except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+@dataclass(frozen=True)
+class WriteFreeze:
+    """What Parameter Store holds while one lasts.
+
+    Attributes:
+        run: The run that made it.
+        what: What it is for: `db.restore 20260102-030405-0abcde`.
+        instances: Whose writes are stopped, or about to be; the first one does the work.
+        suspended: The group's processes that were suspended for it.
+        backup: The backup that is to take the place of what the database holds; empty where rows stay as they are.
+        arriving: Whether it is being put in its place: from here on there is only the way on.
+    """
+
+    run: str
+    what: str
+    instances: tuple[str, ...]
+    suspended: tuple[str, ...] = ()
+    backup: str = ""
+    arriving: bool = False
+
+    def text(self) -> str:
+        """As the parameter holds it."""
+        return json.dumps(asdict(self))
+
+
+def parse_write_freeze(text: str) -> WriteFreeze | None:
+    """A pause from its parameter; None when that holds anything else."""
+    try:
+        found = json.loads(text)
+        return WriteFreeze(**{**found, "instances": tuple(found["instances"]), "suspended": tuple(found["suspended"])})
+    except (ValueError, TypeError, KeyError):
         return None

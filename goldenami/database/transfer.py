@@ -9,58 +9,58 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from goldenami.aws import objects, parameters
-from goldenami.context import Shop
-from goldenami.database import agent as custody
-from goldenami.database import backup, volume
-from goldenami.database.backup_model import Manifest, differences, fingerprint, prefix
-from goldenami.database.switchover_model import By, Handover, parse
+from goldenami.aws import parameters, s3
+from goldenami.context import Context
+from goldenami.database import agent, backup, volume
+from goldenami.database.backup_model import Manifest, differences, fingerprint
+from goldenami.database.switchover_model import Switchover, TransferMethod, parse_switchover
 from goldenami.errors import GateError, GoldenError
-from goldenami.state.lock import Held
-from goldenami.summary import seconds
+from goldenami.model.names import prefix
+from goldenami.state.lock import HeldLock
+from goldenami.text import seconds
 
 
 @dataclass(frozen=True)
-class Carried:
+class TransferResult:
     """Rows that have arrived, and since when nobody could write (the clock's seconds)."""
 
-    handover: Handover
+    handover: Switchover
     began: float
 
 
-def place(shop: Shop) -> str:
+def parameter(shop: Context) -> str:
     """The parameter that says where the rows are while they go from one instance to another."""
     return f"/goldenami/{shop.name}/handover"
 
 
-def find(shop: Shop) -> Handover | None:
+def load(shop: Context) -> Switchover | None:
     """The handover that is under way, or was when somebody died."""
-    found = parameters.get(shop.aws, place(shop))
-    return parse(found.value) if found else None
+    found = parameters.get(shop.aws, parameter(shop))
+    return parse_switchover(found.value) if found else None
 
 
-def note(shop: Shop, handover: Handover) -> Handover:
+def save(shop: Context, handover: Switchover) -> Switchover:
     """Write down where it stands."""
-    parameters.overwrite(shop.aws, place(shop), handover.text())
+    parameters.overwrite(shop.aws, parameter(shop), handover.text())
     return handover
 
 
-def forget(shop: Shop) -> None:
+def clear(shop: Context) -> None:
     """It is over."""
-    parameters.delete(shop.aws, place(shop))
+    parameters.delete(shop.aws, parameter(shop))
 
 
-def way(shop: Shop) -> By:
+def transfer_method(shop: Context) -> TransferMethod:
     """How rows go from one instance to another."""
     return "volume" if shop.recipe.database.on_volume else "backup"
 
 
-def has(shop: Shop, instance: str) -> bool:
+def source_has_data(shop: Context, instance: str) -> bool:
     """Whether an instance has what it is to hand over: a volume may not have come to it, its own disk always has."""
-    return way(shop) != "volume" or volume.holds(shop, instance)
+    return transfer_method(shop) != "volume" or volume.is_attached_to(shop, instance)
 
 
-def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
+def transfer(shop: Context, claim: HeldLock, handover: Switchover) -> TransferResult:
     """Carry the rows from the source to the target, which is up and has never served.
 
     When it fails, the source is open again and serves, with all its rows.
@@ -69,25 +69,25 @@ def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
         GateError: It did not work; the rows are still where they were.
     """
     if handover.by == "backup":
-        custody.ensure_vault(shop)
-    handover = note(shop, handover.at("moving"))
+        agent.ensure_backup_bucket(shop)
+    handover = save(shop, handover.at("moving"))
     source, target = handover.source, handover.target
     began = shop.clock.monotonic()
     shop.progress.say(f"writes stop on {source}")
     try:
         if handover.by == "volume":
-            volume.house(shop, target, why=f"before {handover.run} brought it to {target}")
+            volume.attach_and_mount(shop, target, why=f"before {handover.run} brought it to {target}")
             told = f"every row is on {target}, with its volume"
         else:
             identity = backup_id(handover)
-            custody.ask(shop, source, "fence", backup=identity)
-            manifest = backup.take(shop, source, identity, f"handover to {target}", beat=claim.beat)
-            receive(shop, target, manifest, replace=handover.replaces, beat=claim.beat)
+            agent.run(shop, source, "fence", backup=identity)
+            manifest = backup.take_backup(shop, source, identity, f"handover to {target}", beat=claim.beat)
+            restore_and_swap_in(shop, target, manifest, replace=handover.replaces, beat=claim.beat)
             told = f"{manifest.fingerprint.rows} row(s) are on {target}, compared table by table"
         claim.confirm()
-        custody.ask(shop, target, "open")
+        agent.run(shop, target, "open")
     except BaseException as error:
-        give_back(shop, handover)
+        abort(shop, handover)
         if not isinstance(error, GoldenError):
             raise
         raise GateError(
@@ -96,13 +96,13 @@ def carry(shop: Shop, claim: Held, handover: Handover) -> Carried:
             f" {seconds(shop.clock.monotonic() - began)}.",
             next=error.next,
         ) from None
-    handover = note(shop, handover.at("opened"))
+    handover = save(shop, handover.at("opened"))
     shop.progress.say(told)
-    return Carried(handover, began)
+    return TransferResult(handover, began)
 
 
-def receive(
-    shop: Shop, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
+def restore_and_swap_in(
+    shop: Context, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
 ) -> None:
     """Restore a backup beside what an instance has, compare it with its manifest, and only then put it in its place.
 
@@ -110,11 +110,11 @@ def receive(
         GateError: It differs, or does not work; what the instance had is still there.
     """
     restore(shop, instance, manifest, replace=replace, beat=beat)
-    custody.ask(shop, instance, "adopt", backup=manifest.id, replace=replace)
+    agent.run(shop, instance, "adopt", backup=manifest.id, replace=replace)
 
 
 def restore(
-    shop: Shop, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
+    shop: Context, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
 ) -> None:
     """The first half of that: it is restored and compared, and counts for nothing yet.
 
@@ -122,8 +122,8 @@ def restore(
         GateError: It differs, or does not work; what the instance had is still there.
     """
     result = f"restored-{instance}.json"
-    custody.ask(shop, instance, "restore", backup=manifest.id, result=result, replace=replace, beat=beat)
-    text = objects.get(shop.aws, custody.vault(shop), f"{prefix(shop.name, manifest.id)}/{result}")
+    agent.run(shop, instance, "restore", backup=manifest.id, result=result, replace=replace, beat=beat)
+    text = s3.get(shop.aws, agent.backup_bucket(shop), f"{prefix(shop.name, manifest.id)}/{result}")
     wrong = differences(manifest, fingerprint(json.loads(text))) if text else ["it was not compared"]
     if wrong:
         raise GateError(
@@ -133,7 +133,7 @@ def restore(
         )
 
 
-def give_back(shop: Shop, handover: Handover) -> None:
+def abort(shop: Context, handover: Switchover) -> None:
     """Before the rows have arrived: the source serves again, with all of them. Safe to repeat.
 
     Raises:
@@ -143,24 +143,24 @@ def give_back(shop: Shop, handover: Handover) -> None:
         if not handover.had:
             return
         try:
-            volume.house(shop, handover.source, stop=True)
+            volume.attach_and_mount(shop, handover.source, stop=True)
         except GoldenError as error:
             raise GateError(
                 f"the volume with every row does not come back to {handover.source}: {error.message}",
                 state=error.state or "Nobody is served; the rows are on the volume.",
                 next=error.next or "./invoke rollback tries again",
             ) from None
-    open_again(shop, handover.source)
+    resume_service(shop, handover.source)
 
 
-def open_again(shop: Shop, instance: str) -> None:
+def resume_service(shop: Context, instance: str) -> None:
     """Let an instance whose writes were stopped serve again.
 
     Raises:
         GateError: It does not; its rows are there.
     """
     try:
-        custody.ask(shop, instance, "open")
+        agent.run(shop, instance, "open")
     except GoldenError as error:
         raise GateError(
             f"{instance} has all its rows, but does not serve again: {error.message}",
@@ -169,6 +169,6 @@ def open_again(shop: Shop, instance: str) -> None:
         ) from None
 
 
-def backup_id(handover: Handover) -> str:
+def backup_id(handover: Switchover) -> str:
     """The backup of a handover: one for each direction."""
     return f"{handover.run}-back" if handover.back else f"{handover.run}-carry"

@@ -5,58 +5,57 @@ Where EC2 has it attached is where the rows are. So every step here may be cut s
 
 from __future__ import annotations
 
-from goldenami.aws import ebs as volumes
-from goldenami.aws import instances
-from goldenami.context import Shop
-from goldenami.database import agent as custody
-from goldenami.database import volume_plan as values
-from goldenami.database.volume_plan import Volume
+from goldenami.aws import ebs, instances, vpc
+from goldenami.context import Context
+from goldenami.database import agent, volume_plan
 from goldenami.errors import AwsError, GateError, GoldenError
-from goldenami.infra import network as ground
+from goldenami.infra import network
+from goldenami.model import image
+from goldenami.model.resources import DataVolumeState
 
 
-def find(shop: Shop) -> Volume | None:
+def find_volume(shop: Context) -> DataVolumeState | None:
     """The volume of the service, by its tag.
 
     Raises:
         GateError: There are several.
     """
-    found = volumes.find(shop.aws, shop.name)
+    found = ebs.find(shop.aws, shop.name)
     if len(found) > 1:
         raise GateError(
-            f"several volumes have the tag {values.DATA} = {shop.name}: {', '.join(one.id for one in found)}",
+            f"several volumes have the tag {image.VOLUME_TAG} = {shop.name}: {', '.join(one.id for one in found)}",
             state="None of them was touched.",
             next="take the tag off all but one (aws ec2 delete-tags)",
         )
     return found[0] if found else None
 
 
-def ensure(shop: Shop, place: ground.Ground, run: str) -> Volume:
+def ensure_volume(shop: Context, place: network.Network, run: str) -> DataVolumeState:
     """The volume, in the zone that the group launches in: made when there is none, grown when the recipe wants more.
 
     Raises:
         GateError: What is there does not fit; the message says the way out.
     """
-    wanted, zone = shop.recipe.database.volume, volumes.zone_of(shop.aws, place.subnets[0])
-    found = volumes.find(shop.aws, shop.name)
-    if reasons := list(values.refusals(shop.recipe, found, zone)):
+    wanted, zone = shop.recipe.database.volume, vpc.zone_of(shop.aws, place.subnets[0])
+    found = ebs.find(shop.aws, shop.name)
+    if reasons := list(volume_plan.volume_blockers(shop.recipe, found, zone)):
         raise GateError("; ".join(reasons), state="No volume was touched.", next="./invoke fleet.show")
     if not found:
         key = shop.target.kms_key_id
-        made = volumes.create(shop.aws, zone, wanted.size_gib, wanted.type, key, _tags(shop), f"{run}-data")
-        volumes.wait_available(shop.aws, shop.clock, made)
+        made = ebs.create(shop.aws, zone, wanted.size_gib, wanted.type, key, _tags(shop), f"{run}-data")
+        ebs.wait_available(shop.aws, shop.clock, made)
         shop.progress.say(f"made the volume {made} ({wanted.size_gib} GiB, encrypted, {zone}) for the data")
-        return Volume(made, zone, wanted.size_gib, "available")
+        return DataVolumeState(made, zone, wanted.size_gib, "available")
     there = found[0]
     if there.size < wanted.size_gib:
-        volumes.grow(shop.aws, there.id, wanted.size_gib)
+        ebs.grow(shop.aws, there.id, wanted.size_gib)
         shop.progress.say(
             f"{there.id} grows to {wanted.size_gib} GiB; its file system, when it is mounted the next time"
         )
     return there
 
 
-def bring(shop: Shop, instance: str, *, why: str = "", stop: bool = False) -> Volume:
+def attach(shop: Context, instance: str, *, why: str = "", stop: bool = False) -> DataVolumeState:
     """Bring the volume to an instance, from wherever it is. Safe to repeat.
 
     Args:
@@ -69,68 +68,68 @@ def bring(shop: Shop, instance: str, *, why: str = "", stop: bool = False) -> Vo
         GateError: There is no volume, or the instance that has it does not let go of it.
         AwsError: It does not come to the instance; it is whole all the same.
     """
-    found = find(shop)
+    found = find_volume(shop)
     if found is None:
         raise GateError(
-            f"there is no volume with the tag {values.DATA} = {shop.name}", next="./invoke fleet.create makes it"
+            f"there is no volume with the tag {image.VOLUME_TAG} = {shop.name}", next="./invoke fleet.create makes it"
         )
     there = instances.get(shop.aws, found.instance) if found.instance else None
-    for step in values.steps(found, instance, there.state if there else "", keep=bool(why)):
+    for step in volume_plan.steps(found, instance, there.state if there else "", keep=bool(why)):
         if step == "release":
             _release(shop, found.instance, stop=stop)
         elif step == "snapshot":
-            kept = volumes.snapshot(shop.aws, found.id, why, _tags(shop))
+            kept = ebs.snapshot(shop.aws, found.id, why, _tags(shop))
             shop.progress.say(f"{kept} keeps what {found.id} holds now")
         elif step == "detach":
-            volumes.detach(shop.aws, found.id, found.instance)
+            ebs.detach(shop.aws, found.id, found.instance)
         elif step == "wait":
-            volumes.wait_available(shop.aws, shop.clock, found.id)
+            ebs.wait_available(shop.aws, shop.clock, found.id)
         else:
-            volumes.attach(shop.aws, shop.clock, found.id, instance)
+            ebs.attach(shop.aws, shop.clock, found.id, instance)
             shop.progress.say(f"{found.id} is attached to {instance}")
     return found
 
 
-def house(shop: Shop, instance: str, *, why: str = "", stop: bool = False) -> None:
+def attach_and_mount(shop: Context, instance: str, *, why: str = "", stop: bool = False) -> None:
     """Bring the volume to an instance, and let its server start on it; the service stays down until it is opened.
 
     Raises:
         GateError: The instance refuses what is on it (another major version, not ours, damaged); nothing was changed.
         AwsError: It does not come to the instance.
     """
-    bring(shop, instance, why=why, stop=stop)
-    custody.ask(shop, instance, "take")
+    attach(shop, instance, why=why, stop=stop)
+    agent.run(shop, instance, "take")
 
 
-def leave(shop: Shop, instance: str) -> None:
+def unmount(shop: Context, instance: str) -> None:
     """Let an instance unmount it, before it ends; one that does not answer ends as it is, and its rows stay on the volume."""
     try:
-        custody.ask(shop, instance, "release")
+        agent.run(shop, instance, "release")
     except GoldenError as error:
         shop.progress.say(f"{instance} does not unmount its volume first ({error.message}); its journal keeps it whole")
 
 
-def tidy(shop: Shop) -> None:
+def delete_expired_snapshots(shop: Context) -> None:
     """Let snapshots go that are older than backups are kept; the newest stays in any case."""
-    found = volumes.snapshots(shop.aws, shop.name)
-    for snapshot in values.expired(found, shop.clock.now(), shop.recipe.backup.keep_days):
-        volumes.delete_snapshot(shop.aws, snapshot)
+    found = ebs.snapshots(shop.aws, shop.name)
+    for snapshot in volume_plan.expired_snapshots(found, shop.clock.now(), shop.recipe.backup.keep_days):
+        ebs.delete_snapshot(shop.aws, snapshot)
 
 
-def holds(shop: Shop, instance: str) -> bool:
+def is_attached_to(shop: Context, instance: str) -> bool:
     """Whether an instance has it, as EC2 says."""
-    found = find(shop)
+    found = find_volume(shop)
     return found is not None and found.instance == instance
 
 
-def _tags(shop: Shop) -> dict[str, str]:
+def _tags(shop: Context) -> dict[str, str]:
     """What finds the volume, and its snapshots, again."""
-    return {**ground.tags(shop), "Name": f"{shop.name}-data", values.DATA: shop.name}
+    return {**network.resource_tags(shop), "Name": f"{shop.name}-data", image.VOLUME_TAG: shop.name}
 
 
-def _release(shop: Shop, instance: str, *, stop: bool) -> None:
+def _release(shop: Context, instance: str, *, stop: bool) -> None:
     try:
-        custody.ask(shop, instance, "release")
+        agent.run(shop, instance, "release")
     except (GateError, AwsError) as error:
         if not stop:
             raise

@@ -7,50 +7,18 @@ about it. Source: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-describin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from goldenami.model import image as images
-from goldenami.model.image import Image, System
+from goldenami.model.image import VOLUME_TAG, Image, Platform
+from goldenami.model.resources import DataVolumeState, Snapshot
 from goldenami.recipe.recipe import Recipe
-
-DATA = images.PREFIX + "data"
-DEVICE = "/dev/sdf"
 
 # `release`: its machine stops what uses it, and unmounts it; `snapshot`; `detach`; `wait` until it is free; `attach`.
 Step = Literal["release", "snapshot", "detach", "wait", "attach"]
 
 
-@dataclass(frozen=True)
-class Volume:
-    """A volume of ours.
-
-    Attributes:
-        size: In GiB.
-        state: EC2's word: `creating`, `available`, `in-use`, `error`, …
-        instance: The instance that has it; empty where none has.
-        attachment: EC2's word for how: `attaching`, `attached`, `detaching`, `busy`; empty where it is not.
-    """
-
-    id: str
-    zone: str
-    size: int
-    state: str
-    instance: str = ""
-    attachment: str = ""
-    encrypted: bool = True
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A snapshot of it, from before it went to another instance."""
-
-    id: str
-    started: datetime
-
-
-def steps(volume: Volume, wanted: str, holder: str, *, keep: bool = False) -> tuple[Step, ...]:
+def steps(volume: DataVolumeState, wanted: str, holder: str, *, keep: bool = False) -> tuple[Step, ...]:
     """What has to happen until an instance has the volume.
 
     Args:
@@ -72,7 +40,7 @@ def steps(volume: Volume, wanted: str, holder: str, *, keep: bool = False) -> tu
     return (*found, "wait", "attach")
 
 
-def refusals(recipe: Recipe, found: Sequence[Volume], zone: str) -> Iterator[str]:
+def volume_blockers(recipe: Recipe, found: Sequence[DataVolumeState], zone: str) -> Iterator[str]:
     """Why a fleet cannot be made with the volumes that are there.
 
     Args:
@@ -84,8 +52,8 @@ def refusals(recipe: Recipe, found: Sequence[Volume], zone: str) -> Iterator[str
     if len(found) > 1:
         told = ", ".join(f"{one.id} ({one.zone}, {one.size} GiB, {one.state})" for one in found)
         yield (
-            f"{len(found)} volumes have the tag {DATA} = {recipe.image.name}, and nobody can say which rows are right: {told};"
-            " take the tag off all but one (aws ec2 delete-tags)"
+            f"{len(found)} volumes have the tag {VOLUME_TAG} = {recipe.image.name}, and the authoritative copy is unknown:"
+            f" {told}; take the tag off all but one (aws ec2 delete-tags)"
         )
         return
     for one in found:
@@ -102,7 +70,7 @@ def refusals(recipe: Recipe, found: Sequence[Volume], zone: str) -> Iterator[str
             yield f"{one.id} is not encrypted: make an encrypted volume of its snapshot, with the same tag"
 
 
-def unsuited(volume: str, written: System, image: Image) -> str:
+def unsupported_reason(volume: str, written: Platform, image: Image) -> str:
     """Why instances of an image must not take the data over as it is; empty where they may, or nobody knows.
 
     Args:
@@ -119,7 +87,7 @@ def unsuited(volume: str, written: System, image: Image) -> str:
     )
 
 
-def expired(found: Sequence[Snapshot], now: datetime, keep_days: int) -> list[str]:
+def expired_snapshots(found: Sequence[Snapshot], now: datetime, keep_days: int) -> list[str]:
     """The snapshots that may go: older than the backups are kept, and never the newest one."""
     newest = sorted(found, key=lambda one: one.started, reverse=True)
     return [one.id for one in newest[1:] if now - one.started > timedelta(days=keep_days)]

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from goldenami.dev import docs as taskpage
-from goldenami.dev import recipe_reference as reference
-from goldenami.iam import task_policies as policies
-from goldenami.iam.statements import Place
-from goldenami.recipe.load import load
-from goldenami.tools import process as shell
-
-_BEGIN, _END = "<!-- tasks: begin -->", "<!-- tasks: end -->"
-_POLICY, _POLICY_END = "<!-- policy: begin -->", "<!-- policy: end -->"
-
+from goldenami.tools import process
 
 # Three at a time where tests mostly wait, each worker with a cloud of its own; a virtual machine without KVM wants all there is.
 _ABREAST = ["-n", "3", "--dist", "loadfile"]
@@ -74,49 +62,9 @@ def shell_scripts(root: Path) -> list[Path]:
     return [path for path in found if path.exists() and _is_shell(path)]
 
 
-def write_docs(root: Path) -> list[Path]:
-    """Write the generated pages; returns those that changed."""
-    changed = []
-    for path, text in pages(root).items():
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-            changed.append(path)
-    return changed
-
-
-def pages(root: Path) -> dict[Path, str]:
-    """The generated pages as they should be."""
-    readme = root / "README.md"
-    before, rest = readme.read_text(encoding="utf-8").split(_BEGIN)
-    after = rest.split(_END)[1]
-    listing = shell.run([sys.executable, "-m", "invoke", "--list"], cwd=root, env={"COLUMNS": "100"}).stdout
-    told = re.sub(r"[ \t]+$", "", listing, flags=re.MULTILINE).strip()
-    return {
-        readme: f"{before}{_BEGIN}\n```text\n{told}\n```\n{_END}{after}",
-        root / "docs/recipe.md": reference.page(),
-        root / "docs/tasks.md": taskpage.page(_tasks(root)),
-        root / "docs/aws.md": _with_policy(root, (root / "docs/aws.md").read_text(encoding="utf-8")),
-    }
-
-
-def _tasks(root: Path) -> list[dict[str, Any]]:
-    """Every task with its options, as tasks.py describes them (which may import us, and we not it)."""
-    script = "import json, tasks; print(json.dumps(tasks.described()))"
-    found: list[dict[str, Any]] = json.loads(shell.run([sys.executable, "-c", script], cwd=root).stdout)
-    return found
-
-
-def _with_policy(root: Path, text: str) -> str:
-    """The page about AWS with the policy of a bake, as `iam.policy bake` prints it for the recipe that comes along."""
-    place = Place("ap-northeast-2", "111122223333", load(root / "golden.toml"))
-    told = json.dumps(policies.policy("bake", place), indent=2)
-    before, rest = text.split(_POLICY)
-    return f"{before}{_POLICY}\n```json\n{told}\n```\n{_POLICY_END}{rest.split(_POLICY_END)[1]}"
-
-
 def _run(root: Path, argv: Sequence[str]) -> int:
     print("$ " + " ".join(Path(a).name if a == sys.executable else a for a in argv[:6]), flush=True)
-    return shell.stream(argv, lambda line: print(line, flush=True), cwd=root)
+    return process.stream(argv, lambda line: print(line, flush=True), cwd=root)
 
 
 def _is_shell(path: Path) -> bool:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from goldenami.dev import recipe_reference
+from goldenami.iam import task_policies
+from goldenami.iam.statements import PolicyScope
+from goldenami.recipe.load import load
+from goldenami.tools import process
 
 _HEAD = """\
 # The tasks, option by option
@@ -50,3 +60,47 @@ def _default(option: Mapping[str, Any]) -> str:
     if option["needed"]:
         return "must be given"
     return f"`{option['default']}`" if option["default"] not in ("", False, None) else ""
+
+
+_BEGIN, _END = "<!-- tasks: begin -->", "<!-- tasks: end -->"
+_POLICY, _POLICY_END = "<!-- policy: begin -->", "<!-- policy: end -->"
+
+
+def write_docs(root: Path) -> list[Path]:
+    """Write the generated pages; returns those that changed."""
+    changed = []
+    for path, text in pages(root).items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """The generated pages as they should be."""
+    readme = root / "README.md"
+    before, rest = readme.read_text(encoding="utf-8").split(_BEGIN)
+    after = rest.split(_END)[1]
+    listing = process.run([sys.executable, "-m", "invoke", "--list"], cwd=root, env={"COLUMNS": "100"}).stdout
+    told = re.sub(r"[ \t]+$", "", listing, flags=re.MULTILINE).strip()
+    return {
+        readme: f"{before}{_BEGIN}\n```text\n{told}\n```\n{_END}{after}",
+        root / "docs/recipe.md": recipe_reference.page(),
+        root / "docs/tasks.md": page(_describe_tasks(root)),
+        root / "docs/aws.md": _with_policy(root, (root / "docs/aws.md").read_text(encoding="utf-8")),
+    }
+
+
+def _describe_tasks(root: Path) -> list[dict[str, Any]]:
+    """Every task with its options, as tasks.py describes them (which may import us, and we not it)."""
+    script = "import json, tasks; print(json.dumps(tasks.described()))"
+    found: list[dict[str, Any]] = json.loads(process.run([sys.executable, "-c", script], cwd=root).stdout)
+    return found
+
+
+def _with_policy(root: Path, text: str) -> str:
+    """The page about AWS with the policy of a bake, as `iam.policy bake` prints it for the recipe that comes along."""
+    place = PolicyScope("ap-northeast-2", "111122223333", load(root / "golden.toml"))
+    told = json.dumps(task_policies.policy("bake", place), indent=2)
+    before, rest = text.split(_POLICY)
+    return f"{before}{_POLICY}\n```json\n{told}\n```\n{_POLICY_END}{rest.split(_POLICY_END)[1]}"

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from goldenami.aws import dry_run as probes
-from goldenami.aws import iam_roles as roles
-from goldenami.aws import security_groups as networks
+from goldenami.aws import dry_run, session
+from goldenami.aws import vpc as aws_vpc
 from goldenami.aws.errors import explain
-from goldenami.bake import environment as access
-from goldenami.context import Shop
+from goldenami.bake import environment
+from goldenami.context import Context
 from goldenami.errors import GoldenError
-from goldenami.tools import packer
-from goldenami.tools import process as shell
+from goldenami.infra import network
+from goldenami.text import table
+from goldenami.tools import packer, process
 
 _DISK_GIB = 10.0
 _TOOLS = {
@@ -39,7 +40,7 @@ class Finding:
     mend: str = ""
 
 
-def examine(shop: Shop) -> list[Finding]:
+def run_checks(shop: Context) -> list[Finding]:
     """Look at this machine and at the account; nothing is changed and nothing is launched."""
     looks: list[tuple[str, Callable[[], Finding]]] = [
         ("packer", _packer),
@@ -52,10 +53,10 @@ def examine(shop: Shop) -> list[Finding]:
         ("source AMI", lambda: _source_ami(shop)),
         ("permissions", lambda: _permissions(shop)),
     ]
-    return [_guarded(name, look) for name, look in looks]
+    return [_run_check(name, look) for name, look in looks]
 
 
-def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
+def _run_check(name: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except Exception as error:
@@ -77,7 +78,7 @@ def _packer() -> Finding:
 
 
 def _tool(tool: str, mend: str) -> Finding:
-    found = shell.which(tool)
+    found = process.which(tool)
     return Finding(tool, "ok", str(found)) if found else Finding(tool, "warn", "not installed", mend)
 
 
@@ -109,24 +110,32 @@ def _port() -> Finding:
     return Finding("ssh port", "ok", "local machines can answer on port 22")
 
 
-def _credentials(shop: Shop) -> Finding:
-    account, arn = roles.caller(shop.aws)
+def _credentials(shop: Context) -> Finding:
+    account, arn = session.caller(shop.aws)
     return Finding("credentials", "ok", f"{arn} in account {account}, {shop.aws.region}")
 
 
-def _network(shop: Shop) -> Finding:
-    vpc = networks.vpc_of(shop.aws, shop.target.subnet_id or None)
+def _network(shop: Context) -> Finding:
+    vpc = aws_vpc.subnet_vpc(shop.aws, shop.target.subnet_id or None)
     return Finding(
-        "network", "ok", f"{vpc}; machines are reached from {', '.join(access.allowed_networks(shop.target))}"
+        "network", "ok", f"{vpc}; machines are reached from {', '.join(network.allowed_networks(shop.target))}"
     )
 
 
-def _source_ami(shop: Shop) -> Finding:
-    return Finding("source AMI", "ok", f"{access.source_ami(shop)} ({shop.recipe.image.family})")
+def _source_ami(shop: Context) -> Finding:
+    return Finding("source AMI", "ok", f"{environment.source_ami(shop)} ({shop.recipe.image.family})")
 
 
-def _permissions(shop: Shop) -> Finding:
-    refused = probes.refused(shop.aws, access.source_ami(shop), shop.recipe.instance_type(shop.target))
+def _permissions(shop: Context) -> Finding:
+    refused = dry_run.denied_actions(shop.aws, environment.source_ami(shop), shop.recipe.instance_type(shop.target))
     if refused:
         return Finding("permissions", "fail", f"refused: {', '.join(refused)}", "docs/aws.md lists the policy")
     return Finding("permissions", "ok", "may launch, image, tag and terminate (dry runs)")
+
+
+def findings(found: list[Finding], *, as_json: bool) -> str:
+    """What the doctor found."""
+    if as_json:
+        return json.dumps([asdict(finding) for finding in found], ensure_ascii=False)
+    rows = [[f.result, f.name, f.detail + (f" -> {f.mend}" if f.mend else "")] for f in found]
+    return table(["", "WHAT", "SEEN"], rows)

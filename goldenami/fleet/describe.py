@@ -3,61 +3,42 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-from goldenami.aws import images
-from goldenami.aws import load_balancers as balancers
-from goldenami.context import Shop
-from goldenami.database import freeze as pausing
-from goldenami.database import transfer as carrying
-from goldenami.fleet import home
-from goldenami.infra import describe as scenery
-from goldenami.model.fleet import Scene
-from goldenami.promote import history as ledger
-from goldenami.promote import preflight_report as preflight_telling
-from goldenami.promote.rollback_plan import disagreements
-from goldenami.state import lock as claims
-from goldenami.state.lock_model import Claim
-from goldenami.summary import pairs, table
-
-_SHOWN = 8  # promotions
+from goldenami.aws import ebs, iam_roles, images, load_balancers, security_groups
+from goldenami.aws import vpc as aws_vpc
+from goldenami.context import Context
+from goldenami.database import freeze, rds, transfer
+from goldenami.fleet.model import PROMOTIONS_SHOWN, DataStorage, FleetResource, FleetStatus
+from goldenami.infra import describe, wait
+from goldenami.model.image import VOLUME_TAG
+from goldenami.model.resources import DataVolumeState
+from goldenami.promote import history
+from goldenami.promote.rollback_plan import drift
+from goldenami.state import lock
 
 
-@dataclass(frozen=True)
-class Status:
-    """What there is to say; `names` tells what an AMI is called."""
-
-    scene: Scene
-    disagreements: tuple[str, ...]
-    claim: Claim | None
-    claim_dead: bool
-    address: str
-    names: dict[str, str]
-    refused: tuple[dict[str, Any], ...]
-    data: home.Home | None = None
-
-
-def read(shop: Shop) -> Status:
+def fleet_status(shop: Context) -> FleetStatus:
     """Read it all; nothing is changed."""
-    scene = scenery.read(shop)
-    claim = claims.holder(shop)
-    balancer = balancers.get(shop.aws, shop.names.balancer)
-    return Status(
+    scene = describe.describe_fleet(shop)
+    claim = lock.holder(shop)
+    balancer = load_balancers.get(shop.aws, shop.names.balancer)
+    return FleetStatus(
         scene=scene,
-        disagreements=(*disagreements(scene), *_left(shop)),
+        disagreements=(*drift(scene), *_unfinished(shop)),
         claim=claim,
-        claim_dead=claim is not None and claims.is_dead(shop, claim),
+        claim_dead=claim is not None and lock.is_stale(shop, claim),
         address=f"http://{balancer.address}/" if balancer else "",
-        names={image.id: image.name for image in images.of_family(shop.aws, shop.name)},
-        data=home.find(shop),
-        refused=tuple(line for line in _lines(shop) if line.get("result") != "promoted")[-_SHOWN:],
+        names={image.id: image.name for image in images.list_family(shop.aws, shop.name)},
+        data=data_storage(shop),
+        refused=tuple(line for line in _lines(shop) if line.get("result") != "promoted")[-PROMOTIONS_SHOWN:],
     )
 
 
-def _left(shop: Shop) -> list[str]:
+def _unfinished(shop: Context) -> list[str]:
     """A handover or a pause that nobody goes on with."""
-    found, pause = carrying.find(shop), pausing.find(shop)
+    found, pause = transfer.load(shop), freeze.load(shop)
     told = []
     if found is not None:
         way = f"from {found.source} to {found.target or 'a new instance'}"
@@ -70,82 +51,67 @@ def _left(shop: Shop) -> list[str]:
     return told
 
 
-def tell(shop: Shop, found: Status, *, as_json: bool) -> str:
-    """One screen, or JSON."""
-    scene = found.scene
-    history: list[dict[str, Any]] = [
-        {
-            "version": pointer.version,
-            "ami": pointer.ami,
-            "name": found.names.get(pointer.ami, ""),
-            "when": pointer.modified,
-            "labels": list(pointer.labels),
-            **{key: _note(pointer.note).get(key, "") for key in ("by", "why", "refresh", "run")},
-        }
-        for pointer in reversed(scene.history)
-    ][:_SHOWN]
-    if as_json:
-        return json.dumps(
-            {
-                "now": preflight_telling.now(shop, scene),
-                "address": found.address,
-                "instances": [asdict(m) for m in scene.group.members] if scene.group else [],
-                "disagreements": list(found.disagreements),
-                "data": {**found.data.facts, "home": found.data.kind, "name": found.data.name} if found.data else None,
-                "claim": asdict(found.claim) | {"dead": found.claim_dead} if found.claim else None,
-                "promotions": history,
-                "refused": list(found.refused),
-            },
-            ensure_ascii=False,
-            default=dict,
-        )
-    facts = preflight_telling.now(shop, scene)
-    if scene.pointer is not None:
-        facts["pointer"] += f" ({found.names.get(scene.pointer.ami, 'not there any more!')})"
-    if found.address:
-        facts["serves at"] = found.address
-    if found.data is not None:
-        facts[found.data.kind] = f"{found.data.name}: {found.data.detail or 'none yet'}"
-    if found.claim is not None:
-        word = "DEAD: the next promote or rollback takes over" if found.claim_dead else "alive"
-        facts["in progress"] = f"{found.claim.what}, by {found.claim.who} since {found.claim.since} ({word})"
-    parts = [pairs(facts)]
-    if scene.group is not None:
-        parts += ["", preflight_telling.members(scene)]
-    parts += ["", "all parts agree" if not found.disagreements else "PARTS DO NOT AGREE (./invoke rollback repairs)"]
-    parts += [f"  - {text}" for text in found.disagreements]
-    if history:
-        rows = [
-            [
-                str(h["version"]),
-                str(h["when"])[:16],
-                str(h["name"] or h["ami"]),
-                ",".join(h["labels"]),
-                h["by"],
-                h["why"],
-            ]
-            for h in history
-        ]
-        parts += ["", "promotions", table(["#", "WHEN", "IMAGE", "LABEL", "BY", "WHY"], rows)]
-    if found.refused:
-        rows = [
-            [line["when"][:16], found.names.get(line["went_to"], line["went_to"]), line["why"]]
-            for line in found.refused
-        ]
-        parts += ["", "rolled back (this checkout)", table(["WHEN", "IMAGE", "WHY"], rows)]
-    return "\n".join(parts)
-
-
-def _note(text: str) -> dict[str, str]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
-
-
-def _lines(shop: Shop) -> list[dict[str, Any]]:
-    path = ledger.book(shop)
+def _lines(shop: Context) -> list[dict[str, Any]]:
+    path = history.path(shop)
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def list_resources(shop: Context) -> list[FleetResource]:
+    """Every part of the fleet, whether it is there or not; nothing is changed."""
+    names, fleet = shop.names, shop.recipe.fleet
+    vpc = aws_vpc.subnet_vpc(shop.aws, fleet.subnet_ids[0] if fleet.subnet_ids else None)
+    scene = describe.describe_fleet(shop)
+    group, template = scene.group, scene.template
+    balancer = load_balancers.get(shop.aws, names.balancer)
+    grouped = f"min {group.min}, max {group.max}, desired {group.desired}, version {group.version}" if group else ""
+    targets = load_balancers.get_target_group(shop.aws, names.target_group)
+    parts = [
+        FleetResource("role and instance profile", names.web, iam_roles.exists(shop.aws, names.web)),
+        FleetResource("security group", names.web, security_groups.find(shop.aws, names.web, vpc) is not None),
+    ]
+    trials = load_balancers.get_target_group(shop.aws, names.trial_targets)
+    if fleet.balancer or balancer or targets:
+        there = security_groups.find(shop.aws, names.balancer_security, vpc) is not None
+        parts += [
+            FleetResource("security group", names.balancer_security, there),
+            FleetResource("target group", names.target_group, targets is not None),
+            FleetResource(
+                "balancer", names.balancer, balancer is not None, wait.address(shop, balancer) if balancer else ""
+            ),
+        ]
+    told = f"default {template.default}, latest {template.latest}" if template else ""
+    parts += [
+        FleetResource("launch template", names.template, template is not None, told),
+        FleetResource("Auto Scaling group", names.group, group is not None, grouped),
+    ]
+    if kept := data_storage(shop):
+        parts.append(FleetResource(kept.kind, kept.name, kept.there, kept.detail, stays=True))
+    if shop.recipe.promote.traffic or trials:  # made by the first promotion that shifts the traffic
+        parts.append(FleetResource("trial's target group", names.trial_targets, trials is not None))
+    if scene.trial is not None:
+        told = f"version {scene.trial.group.version}, {scene.trial.weight} % of the requests"
+        parts.append(FleetResource("trial's Auto Scaling group", names.trial, True, told))
+    return parts
+
+
+def data_storage(shop: Context) -> DataStorage | None:
+    """The home of the data; None where it is the instance, or a server that is not ours."""
+    if shop.recipe.database.on_volume:
+        found = ebs.find(shop.aws, shop.name)
+        name = ", ".join(one.id for one in found) or f"{shop.name}-data"
+        facts = asdict(found[0]) if len(found) == 1 else {}
+        return DataStorage("data volume", name, bool(found), _volume(found), facts)
+    there = rds.find_db_instance(shop) if shop.recipe.database.mode == "rds" else None
+    return DataStorage("database server", there.name, True, there.detail, asdict(there)) if there else None
+
+
+def _volume(found: list[DataVolumeState]) -> str:
+    if len(found) != 1:
+        return (
+            f"{len(found)} volumes have the tag {VOLUME_TAG}, and nobody can say which rows are right" if found else ""
+        )
+    (one,) = found
+    at = f"{one.attachment} at {one.instance}" if one.instance else one.state
+    return f"{one.size} GiB, {one.zone}, {at}"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Literal
+from typing import Any, Literal
 
-from goldenami.context import Shop
-from goldenami.fleet.create import Fleet, Part
-from goldenami.summary import pairs, table
+from goldenami.context import Context
+from goldenami.fleet.model import PROMOTIONS_SHOWN, FleetResource, FleetResult, FleetStatus, UpdateResult
+from goldenami.model.fleet import FleetInstance
+from goldenami.promote import preflight_report
+from goldenami.text import pairs, table
 
 
-def parts(found: Sequence[Part], doing: Literal["create", "show", "destroy"], *, as_json: bool) -> str:
+def resources(found: Sequence[FleetResource], doing: Literal["create", "show", "destroy"], *, as_json: bool) -> str:
     """The parts of the fleet, with what would be done about each."""
     if as_json:
         return json.dumps([asdict(part) for part in found], ensure_ascii=False)
@@ -28,7 +30,7 @@ def parts(found: Sequence[Part], doing: Literal["create", "show", "destroy"], *,
     return table(["", "KIND", "NAME", "DETAIL"], rows)
 
 
-def created(shop: Shop, made: Fleet) -> str:
+def created(shop: Context, made: FleetResult) -> str:
     """The end of `fleet.create`."""
     group = made.group
     facts = {
@@ -42,7 +44,7 @@ def created(shop: Shop, made: Fleet) -> str:
     return f"\nthe fleet serves\n{pairs(facts)}\n"
 
 
-def facts(shop: Shop, made: Fleet) -> str:
+def facts(shop: Context, made: FleetResult) -> str:
     """The same for scripts."""
     told = {
         "address": made.address,
@@ -56,8 +58,113 @@ def facts(shop: Shop, made: Fleet) -> str:
     return json.dumps(told, ensure_ascii=False)
 
 
-def removed(gone: Sequence[str], *, as_json: bool) -> str:
+def destroyed(gone: Sequence[str], *, as_json: bool) -> str:
     """The end of `fleet.destroy`."""
     if as_json:
         return json.dumps({"removed": list(gone)})
     return "removed " + ", ".join(gone) if gone else "there was nothing to remove"
+
+
+def status(shop: Context, found: FleetStatus, *, as_json: bool) -> str:
+    """One screen, or JSON."""
+    scene = found.scene
+    history: list[dict[str, Any]] = [
+        {
+            "version": pointer.version,
+            "ami": pointer.ami,
+            "name": found.names.get(pointer.ami, ""),
+            "when": pointer.modified,
+            "labels": list(pointer.labels),
+            **{key: _note(pointer.note).get(key, "") for key in ("by", "why", "refresh", "run")},
+        }
+        for pointer in reversed(scene.history)
+    ][:PROMOTIONS_SHOWN]
+    if as_json:
+        return json.dumps(
+            {
+                "now": preflight_report.current_state(shop, scene),
+                "address": found.address,
+                "instances": [asdict(m) for m in scene.group.members] if scene.group else [],
+                "disagreements": list(found.disagreements),
+                "data": {**found.data.facts, "home": found.data.kind, "name": found.data.name} if found.data else None,
+                "claim": asdict(found.claim) | {"dead": found.claim_dead} if found.claim else None,
+                "promotions": history,
+                "refused": list(found.refused),
+            },
+            ensure_ascii=False,
+            default=dict,
+        )
+    facts = preflight_report.current_state(shop, scene)
+    if scene.pointer is not None:
+        facts["pointer"] += f" ({found.names.get(scene.pointer.ami, 'not there any more!')})"
+    if found.address:
+        facts["serves at"] = found.address
+    if found.data is not None:
+        facts[found.data.kind] = f"{found.data.name}: {found.data.detail or 'none yet'}"
+    if found.claim is not None:
+        word = "DEAD: the next promote or rollback takes over" if found.claim_dead else "alive"
+        facts["in progress"] = f"{found.claim.what}, by {found.claim.who} since {found.claim.since} ({word})"
+    parts = [pairs(facts)]
+    if scene.group is not None:
+        parts += ["", preflight_report.members(scene)]
+    parts += ["", "all parts agree" if not found.disagreements else "PARTS DO NOT AGREE (./invoke rollback repairs)"]
+    parts += [f"  - {text}" for text in found.disagreements]
+    if history:
+        rows = [
+            [
+                str(h["version"]),
+                str(h["when"])[:16],
+                str(h["name"] or h["ami"]),
+                ",".join(h["labels"]),
+                h["by"],
+                h["why"],
+            ]
+            for h in history
+        ]
+        parts += ["", "promotions", table(["#", "WHEN", "IMAGE", "LABEL", "BY", "WHY"], rows)]
+    if found.refused:
+        rows = [
+            [line["when"][:16], found.names.get(line["went_to"], line["went_to"]), line["why"]]
+            for line in found.refused
+        ]
+        parts += ["", "rolled back (this checkout)", table(["WHEN", "IMAGE", "WHY"], rows)]
+    return "\n".join(parts)
+
+
+def _note(text: str) -> dict[str, str]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def instances(found: list[FleetInstance], *, as_json: bool) -> str:
+    """The list, for people or scripts."""
+    if as_json:
+        return json.dumps([asdict(machine) for machine in found], ensure_ascii=False)
+    if not found:
+        return "no instances; ./invoke fleet.create or ./invoke deploy makes some"
+    head = ["INSTANCE", "STATE", "ZONE", "ADDRESS", "IMAGE", "VERSION", "GROUP", "TARGET", "LAUNCHED", "DRIFT"]
+    rows = [
+        [
+            m.id,
+            m.state,
+            m.zone,
+            m.address,
+            m.image,
+            str(m.version or "-"),
+            m.lifecycle or "-",
+            m.target or "-",
+            m.launched[:16],
+            m.drifted,
+        ]
+        for m in found
+    ]
+    return table(head, rows)
+
+
+def updated(done: Sequence[UpdateResult]) -> str:
+    """The end of `update`."""
+    rows = [[one.machine.id, one.before[:12], one.after[:12]] for one in done]
+    return table(["INSTANCE", "FROM", "TO"], rows)

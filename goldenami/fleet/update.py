@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from pathlib import Path
 
-from goldenami.aws import auto_scaling as groups
-from goldenami.aws import images
-from goldenami.bake import render
-from goldenami.context import Shop
+from goldenami.aws import auto_scaling, images
+from goldenami.context import Context
 from goldenami.errors import AwsError, GateError, UsageError
-from goldenami.fleet import instances as machines
-from goldenami.infra import remote as reaching
-from goldenami.model.machine import Machine
-from goldenami.state import lock as claims
-from goldenami.state import logbook
+from goldenami.fleet.model import UpdateResult
+from goldenami.infra import describe, remote
+from goldenami.model.fleet import FleetInstance
+from goldenami.recipe.recipe import Recipe
+from goldenami.recipe.template_vars import template_vars
+from goldenami.state import lock, runs
 from goldenami.state.runs import write_text
+from goldenami.tools.jinja import ROOT, render_text
 
-_PATIENCE = 900.0  # seconds for fetch, build and health on one instance
-
-
-@dataclass(frozen=True)
-class Updated:
-    """An instance that was updated: from which commit to which."""
-
-    machine: Machine
-    before: str
-    after: str
+_TIMEOUT = 900.0  # seconds for fetch, build and health on one instance
 
 
-def update(shop: Shop, ref: str, instance: str = "", key: str = "") -> list[Updated]:
+def update(shop: Context, ref: str, instance: str = "", key: str = "") -> list[UpdateResult]:
     """Update the instances one after the other; the first that fails ends it.
 
     An updated instance is no longer what its image says: it is tagged so, and `status` shows it. A new instance of the group
@@ -57,14 +48,18 @@ def update(shop: Shop, ref: str, instance: str = "", key: str = "") -> list[Upda
     wanted = ref or app.ref
     if not re.fullmatch(r"(?!-)[A-Za-z0-9._/+-]+", wanted):
         raise UsageError(f"'{wanted}' is not a git ref")
-    found = [machines.pick(shop, instance)] if instance else [m for m in machines.every(shop) if m.state == "running"]
+    found = (
+        [describe.resolve_instance(shop, instance)]
+        if instance
+        else [m for m in describe.list_instances(shop) if m.state == "running"]
+    )
     if not found:
         raise UsageError(f"{shop.name} has no running instance", next="./invoke instances")
-    done: list[Updated] = []
-    script = render.update_script(shop.recipe, shop.aws.region, wanted)
+    done: list[UpdateResult] = []
+    script = update_script(shop.recipe, shop.aws.region, wanted)
     with (
-        logbook.opened(shop, "update", ref=wanted) as run,
-        claims.held(shop, run.id, f"update to {wanted}") as claim,
+        runs.record_run(shop, "update", ref=wanted) as run,
+        lock.acquire(shop, run.id, f"update to {wanted}") as claim,
     ):
         write_text(run.folder / "update.sh", script)
         for machine in found:
@@ -74,27 +69,29 @@ def update(shop: Shop, ref: str, instance: str = "", key: str = "") -> list[Upda
     return done
 
 
-def _one(shop: Shop, machine: Machine, script: str, ref: str, key: str, before: int) -> Updated:
+def _one(shop: Context, machine: FleetInstance, script: str, ref: str, key: str, before: int) -> UpdateResult:
     # Marked first: an update that is killed half-way has changed the instance, too.
     now = shop.clock.now().strftime("%Y-%m-%dT%H:%MZ")
-    images.tag(shop.aws, [machine.id], {groups.DRIFTED: f"being updated to {ref}, {now}"[:255]})
+    images.tag(shop.aws, [machine.id], {auto_scaling.SETTING_NAMES: f"being updated to {ref}, {now}"[:255]})
     try:
-        said = reaching.run(shop, machine, script, key=key, timeout=_PATIENCE)
+        said = remote.run_on_instance(shop, machine, script, key=key, timeout=_TIMEOUT)
     except AwsError:  # it was not reached
-        images.untag(shop.aws, [machine.id], [groups.DRIFTED])
+        images.untag(shop.aws, [machine.id], [auto_scaling.SETTING_NAMES])
         raise
     for line in said.stdout.splitlines() + said.stderr.splitlines():
         shop.progress.record(line)
     found = re.search(r"^UPDATED ([0-9a-f]+) ([0-9a-f]+)$", said.stdout, re.MULTILINE)
     if said.code == 0 and found:
-        images.tag(shop.aws, [machine.id], {groups.DRIFTED: f"updated to {ref} ({found[2][:12]}), {now}"[:255]})
-        return Updated(machine, found[1], found[2])
+        images.tag(
+            shop.aws, [machine.id], {auto_scaling.SETTING_NAMES: f"updated to {ref} ({found[2][:12]}), {now}"[:255]}
+        )
+        return UpdateResult(machine, found[1], found[2])
     red = re.search(r"^RED (.*)$", said.stderr, re.MULTILINE)
     back = re.search(r"^RESTORED (\w+)$", said.stderr, re.MULTILINE)
     if back and not machine.drifted:
-        images.untag(shop.aws, [machine.id], [groups.DRIFTED])
+        images.untag(shop.aws, [machine.id], [auto_scaling.SETTING_NAMES])
     elif back:
-        images.tag(shop.aws, [machine.id], {groups.DRIFTED: machine.drifted})
+        images.tag(shop.aws, [machine.id], {auto_scaling.SETTING_NAMES: machine.drifted})
     why = red[1] if red else (said.stderr.strip().splitlines() or [said.status])[-1]
     state = f"It is back at {back[1][:12]} and healthy." if back else "It may not be well: look at it, or terminate it."
     earlier = f" {before} instance(s) were updated before it." if before else ""
@@ -103,3 +100,8 @@ def _one(shop: Shop, machine: Machine, script: str, ref: str, key: str, before: 
         state=state + earlier,
         next=f"./invoke logs --instance {machine.id}",
     )
+
+
+def update_script(recipe: Recipe, region: str, ref: str, root: Path = ROOT) -> str:
+    """The script that updates the application on an instance, in place, to a ref; back to what was when that fails."""
+    return render_text("update.sh.j2", {**template_vars(recipe, "app", region, ""), "ref": ref}, root)

@@ -6,19 +6,19 @@ https://developer.hashicorp.com/packer/integrations/hashicorp/amazon (what Packe
 
 from __future__ import annotations
 
-from goldenami.iam.statements import USES_KEY, Place, Statement, allow, key_arn
-from goldenami.model import image as tags
-from goldenami.rebuild.record_model import Names
+from goldenami.iam.statements import USES_KEY, PolicyScope, Statement, allow, key_arn
+from goldenami.model import image
+from goldenami.model.names import ResourceNames
 
 
-def survey(_place: Place) -> list[Statement]:
+def survey(_place: PolicyScope) -> list[Statement]:
     """Look at what a bake starts from and what earlier ones left."""
     things = ("Images", "ImageAttribute", "InstanceStatus", "InstanceTypeOfferings", "KeyPairs", "Regions")
     more = ("Instances", "SecurityGroups", "Snapshots", "Subnets", "Tags", "Volumes", "Vpcs")
     return [allow("Survey", [f"ec2:Describe{thing}" for thing in (*things, *more)])]
 
 
-def build(place: Place) -> list[Statement]:
+def build(place: PolicyScope) -> list[Statement]:
     """Launch builders, make images of them, and remove what was made on the way.
 
     Machines can be ended only where they carry the image's tag, which both Packer and the second gate launch them with.
@@ -27,7 +27,7 @@ def build(place: Place) -> list[Statement]:
     here = [place.arn("ec2", f"{part}/*") for part in parts]
     # Images and snapshots have ARNs without an account.
     made = [f"arn:aws:ec2:{place.region}::{kind}/*" for kind in ("image", "snapshot")]
-    ours = {"StringEquals": {f"aws:ResourceTag/{tags.IMAGE}": place.recipe.image.name}}
+    ours = {"StringEquals": {f"aws:ResourceTag/{image.IMAGE}": place.recipe.image.name}}
     verbs = (
         *("RunInstances", "CreateImage", "ModifyImageAttribute", "ModifySnapshotAttribute", "DeregisterImage"),
         *(
@@ -55,7 +55,7 @@ def build(place: Place) -> list[Statement]:
     ]
 
 
-def numbers(place: Place) -> list[Statement]:
+def numbers(place: PolicyScope) -> list[Statement]:
     """Reserve versions, publish the candidate, make the application's parameters, find the vendor's AMI."""
     name = place.recipe.image.name
     own = [place.arn("ssm", f"parameter/goldenami/{name}/{rest}") for rest in ("candidate", "versions/*", "facts/*")]
@@ -67,15 +67,19 @@ def numbers(place: Place) -> list[Statement]:
     ]
 
 
-def record(place: Place) -> list[Statement]:
+def rebuild_record(place: PolicyScope) -> list[Statement]:
     """Write down how far a rebuild is, and claim it."""
-    names = Names(place.recipe.image.name)
-    there = [f"parameter{names.record}", f"parameter{names.claim.name}", f"parameter{names.claim.name}-after-*"]
+    names = ResourceNames(place.recipe.image.name)
+    there = [
+        f"parameter{names.rebuild_record}",
+        f"parameter{names.rebuild_lock}",
+        f"parameter{names.rebuild_lock}-after-*",
+    ]
     where = [place.arn("ssm", what) for what in there]
     return [allow("Record", ["ssm:DeleteParameter", "ssm:GetParameter", "ssm:PutParameter"], where)]
 
 
-def tell(place: Place) -> list[Statement]:
+def notify(place: PolicyScope) -> list[Statement]:
     """Tell the places that the recipe names."""
     wanted = place.recipe.notify
     topic = [allow("Tell", ["sns:Publish"], wanted.sns_topic_arn)] if wanted.sns_topic_arn else []
@@ -84,12 +88,12 @@ def tell(place: Place) -> list[Statement]:
     return [*topic, *webhook]
 
 
-def pricelist(_place: Place) -> list[Statement]:
+def pricelist(_place: PolicyScope) -> list[Statement]:
     """Ask the AWS Price List, which knows no resources."""
     return [allow("Prices", ["pricing:GetProducts"])]
 
 
-def timetable(place: Place) -> list[Statement]:
+def schedule(place: PolicyScope) -> list[Statement]:
     """Make, correct and remove the rebuild's schedule on AWS."""
     name = f"{place.recipe.image.name}-rebuild"
     roles = [place.arn("iam", f"role/{name}-{what}", region=False) for what in ("build", "schedule")]
@@ -108,7 +112,7 @@ def timetable(place: Place) -> list[Statement]:
     ]
 
 
-def encrypt(place: Place) -> list[Statement]:
+def encrypt(place: PolicyScope) -> list[Statement]:
     """Let EBS use the recipe's keys; it uses the account's default key without further ado."""
     used = {place.recipe.target(name).kms_key_id for name in ("local", "aws")} - {""}
     arns = sorted({key_arn(place.region, place.account, key) for key in used})

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from goldenami.database.backup_model import bucket_name
-from goldenami.database.volume_plan import DATA
 from goldenami.iam.bake import encrypt
-from goldenami.iam.statements import Place, Statement, allow
+from goldenami.iam.statements import PolicyScope, Statement, allow
+from goldenami.model.image import VOLUME_TAG
+from goldenami.recipe.recipe import bucket_name
 
-_MAKING = ["CreateVolume", "CreateSnapshot"]
+_CREATE_BUCKET = ["CreateVolume", "CreateSnapshot"]
 
 
-def vault(place: Place) -> list[Statement]:
+def backup_bucket(place: PolicyScope) -> list[Statement]:
     """Make the bucket of the backups, or set it right, and write and read backups."""
     bucket = f"arn:aws:s3:::{bucket_name(place.recipe, place.account, place.region)}"
     settings = [f"s3:Put{what}" for what in ("BucketPublicAccessBlock", "BucketTagging", "BucketVersioning")]
@@ -19,7 +19,7 @@ def vault(place: Place) -> list[Statement]:
     return [allow("Vault", settings, bucket), *backups(place, write=True)]
 
 
-def backups(place: Place, *, write: bool = False) -> list[Statement]:
+def backups(place: PolicyScope, *, write: bool = False) -> list[Statement]:
     """Read the backups, or write them as well."""
     bucket = f"arn:aws:s3:::{bucket_name(place.recipe, place.account, place.region)}"
     objects = f"{bucket}/{place.recipe.image.name}/backups/*"
@@ -28,23 +28,23 @@ def backups(place: Place, *, write: bool = False) -> list[Statement]:
     return [allow("Backups", verbs, objects), *([] if write else [allow("ListBackups", ["s3:ListBucket"], bucket)])]
 
 
-def reading(place: Place) -> list[Statement]:
+def reading(place: PolicyScope) -> list[Statement]:
     """Read the backups."""
     return backups(place)
 
 
-def exchange(place: Place) -> list[Statement]:
+def exchange(place: PolicyScope) -> list[Statement]:
     """Replace the one instance that keeps its rows itself, outside of an instance refresh; in other modes, end a pause."""
-    return _exchange(place) if place.recipe.database.on_instance else undisturbed(place)
+    return _exchange(place) if place.recipe.database.on_instance else suspend_processes(place)
 
 
-def migrate(place: Place) -> list[Statement]:
+def migrate(place: PolicyScope) -> list[Statement]:
     """The same whatever the recipe says by now; and tell the instances where the new home is, and let them read that."""
     web = [place.arn("iam", f"{kind}/{place.names.web}", region=False) for kind in ("role", "instance-profile")]
     verbs = ("AddRoleToInstanceProfile", "CreateInstanceProfile", "CreateRole", "GetInstanceProfile", "PutRolePolicy")
     host = place.recipe.database.host_parameter
     told = ["ssm:DeleteParameter", "ssm:GetParameter", "ssm:PutParameter"]
-    data = {"StringEquals": {f"aws:ResourceTag/{DATA}": place.recipe.image.name}}
+    data = {"StringEquals": {f"aws:ResourceTag/{VOLUME_TAG}": place.recipe.image.name}}
     return [
         *_exchange(place),
         allow("Volumes", ["ec2:DescribeVolumes"]),
@@ -54,7 +54,7 @@ def migrate(place: Place) -> list[Statement]:
     ]
 
 
-def _server(place: Place) -> list[Statement]:
+def _server(place: PolicyScope) -> list[Statement]:
     """Make the server elsewhere (--create); never change or delete it."""
     name, password = place.names.data, place.recipe.database.password_parameter
     made = [place.arn("rds", f"{kind}:{name}") for kind in ("db", "subgrp")]
@@ -76,7 +76,7 @@ def _server(place: Place) -> list[Statement]:
     ]
 
 
-def _exchange(place: Place) -> list[Statement]:
+def _exchange(place: PolicyScope) -> list[Statement]:
     name = place.recipe.image.name
     group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
     verbs = ("AttachInstances", "DetachInstances", "ResumeProcesses", "SuspendProcesses", "UpdateAutoScalingGroup")
@@ -90,23 +90,23 @@ def _exchange(place: Place) -> list[Statement]:
         ),
         allow("Subnets", ["ec2:DescribeSubnets", "ec2:DescribeVpcs", "ssm:ListCommandInvocations"]),
         allow("EndReplaced", ["ec2:TerminateInstances"], place.arn("ec2", "instance/*"), **ours),
-        *vault(place),
+        *backup_bucket(place),
         *(volume(place) if place.recipe.database.on_volume else []),
     ]
 
 
-def where(place: Place) -> list[Statement]:
+def describe_storage(place: PolicyScope) -> list[Statement]:
     """See what has the data: which instance has the volume, or what the server is; nothing where that is the instance."""
     server = place.arn("rds", f"db:{place.names.data}")
     elsewhere = place.recipe.database.mode == "rds"
     return [*_volumes(place), *([allow("ServerThere", ["rds:DescribeDBInstances"], server)] if elsewhere else [])]
 
 
-def _volumes(place: Place) -> list[Statement]:
+def _volumes(place: PolicyScope) -> list[Statement]:
     return [allow("Volumes", ["ec2:DescribeVolumes"])] if place.recipe.database.on_volume else []
 
 
-def undisturbed(place: Place) -> list[Statement]:
+def suspend_processes(place: PolicyScope) -> list[Statement]:
     """Keep the group from mending itself while writes are stopped on purpose; and end a pause that somebody has left."""
     group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
     told = place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}/pause")
@@ -118,11 +118,11 @@ def undisturbed(place: Place) -> list[Statement]:
     ]
 
 
-def volume(place: Place) -> list[Statement]:
+def volume(place: PolicyScope) -> list[Statement]:
     """Make the volume with the data, bring it from one instance to another, keep snapshots of it; never delete it."""
     name = place.recipe.image.name
-    ours = {"StringEquals": {f"aws:ResourceTag/{DATA}": name}}
-    asked = {"StringEquals": {f"aws:RequestTag/{DATA}": name}}
+    ours = {"StringEquals": {f"aws:ResourceTag/{VOLUME_TAG}": name}}
+    asked = {"StringEquals": {f"aws:RequestTag/{VOLUME_TAG}": name}}
     volumes, snapshots = place.arn("ec2", "volume/*"), f"arn:aws:ec2:{place.region}::snapshot/*"
     instances = place.arn("ec2", "instance/*")
     moves = ["ec2:AttachVolume", "ec2:DetachVolume"]
@@ -130,7 +130,7 @@ def volume(place: Place) -> list[Statement]:
         *_volumes(place),
         allow("VolumesAround", ["ec2:DescribeSnapshots", "ec2:DescribeSubnets"]),
         allow("MakeVolume", ["ec2:CreateVolume"], volumes, **asked),
-        allow("TagVolume", ["ec2:CreateTags"], [volumes, snapshots], StringEquals={"ec2:CreateAction": _MAKING}),
+        allow("TagVolume", ["ec2:CreateTags"], [volumes, snapshots], StringEquals={"ec2:CreateAction": _CREATE_BUCKET}),
         allow("MoveVolume", [*moves, "ec2:ModifyVolume", "ec2:CreateSnapshot"], volumes, **ours),
         allow(
             "MoveBetween",

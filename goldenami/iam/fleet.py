@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from goldenami.iam.statements import Place, Statement, allow
+from goldenami.iam.statements import PolicyScope, Statement, allow
 
 
-def own(place: Place) -> list[Statement]:
+def create_resources(place: PolicyScope) -> list[Statement]:
     """What makes and takes down the fleet's parts."""
     names = place.names
     group = [
@@ -64,7 +64,7 @@ def own(place: Place) -> list[Statement]:
     ]
 
 
-def shift(place: Place) -> list[Statement]:
+def traffic_shift(place: PolicyScope) -> list[Statement]:
     """What a trial beside the fleet takes, where the recipe shifts the traffic by weight."""
     names = place.names
     if not place.recipe.promote.traffic:
@@ -84,5 +84,5 @@ def shift(place: Place) -> list[Statement]:
     ]
 
 
-def ground(_place: Place) -> list[Statement]:
+def network(_place: PolicyScope) -> list[Statement]:
     return [allow("LookAround", ["ec2:DescribeSecurityGroups", "ec2:DescribeVpcs", "iam:GetInstanceProfile"])]

@@ -5,20 +5,20 @@ Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.h
 
 from __future__ import annotations
 
-from goldenami.iam.statements import Place, Statement, allow
-from goldenami.model import image as tags
+from goldenami.iam.statements import PolicyScope, Statement, allow
+from goldenami.model import image as model_image
 
 
-def _facts(place: Place) -> str:
+def _facts(place: PolicyScope) -> str:
     return f"/goldenami/{place.recipe.image.name}/facts/*"
 
 
-def knowledge(place: Place) -> list[Statement]:
+def inventory(place: PolicyScope) -> list[Statement]:
     """Read what the bakes wrote down about their images."""
     return [allow("ReadFacts", ["ssm:GetParametersByPath"], place.arn("ssm", f"parameter{_facts(place)}"))]
 
 
-def census(_place: Place) -> list[Statement]:
+def references(_place: PolicyScope) -> list[Statement]:
     """Read everything in the account that can name an image. Parameters are read whatever they are called."""
     things = ("Images", "ImageAttribute", "ImageReferences", "Instances", "LaunchTemplates", "LaunchTemplateVersions")
     groups = ("AutoScalingGroups", "InstanceRefreshes", "LaunchConfigurations")
@@ -31,9 +31,9 @@ def census(_place: Place) -> list[Statement]:
     ]
 
 
-def retire(place: Place) -> list[Statement]:
+def retire(place: PolicyScope) -> list[Statement]:
     """Mark images that carry our tag, and publish another candidate."""
-    ours = {"StringEquals": {f"aws:ResourceTag/{tags.IMAGE}": place.recipe.image.name}}
+    ours = {"StringEquals": {f"aws:ResourceTag/{model_image.IMAGE}": place.recipe.image.name}}
     candidate = place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}/candidate")
     return [
         allow("MarkImages", ["ec2:CreateTags"], f"arn:aws:ec2:{place.region}::image/*", **ours),
@@ -41,13 +41,13 @@ def retire(place: Place) -> list[Statement]:
     ]
 
 
-def trim(place: Place) -> list[Statement]:
+def trim(place: PolicyScope) -> list[Statement]:
     """Delete versions of the fleet's launch template."""
     ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
     return [allow("TrimTemplate", ["ec2:DeleteLaunchTemplateVersions"], place.arn("ec2", "launch-template/*"), **ours)]
 
 
-def copy(place: Place) -> list[Statement]:
+def copy(place: PolicyScope) -> list[Statement]:
     """Copy images to the recipe's other regions, share and publish them there. (Another account needs a policy of its own.)"""
     name, regions = place.recipe.image.name, [copy.region for copy in place.recipe.copies] or ["*"]
     things = [
@@ -62,9 +62,9 @@ def copy(place: Place) -> list[Statement]:
     ]
 
 
-def prune(place: Place) -> list[Statement]:
+def prune(place: PolicyScope) -> list[Statement]:
     """Deprecate and deregister what carries our tag, and delete the snapshots behind it."""
-    ours = {"StringEquals": {f"aws:ResourceTag/{tags.IMAGE}": place.recipe.image.name}}
+    ours = {"StringEquals": {f"aws:ResourceTag/{model_image.IMAGE}": place.recipe.image.name}}
     verbs = ("EnableImageDeprecation", "DisableImageDeprecation", "DeregisterImage", "CreateTags", "DeleteTags")
     # Images and snapshots have ARNs without an account.
     image, snapshot = (f"arn:aws:ec2:{place.region}::{kind}/*" for kind in ("image", "snapshot"))

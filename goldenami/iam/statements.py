@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from goldenami.model import image as tags
-from goldenami.model.names import Names
+from goldenami.model import image
+from goldenami.model.names import ResourceNames
 from goldenami.recipe.recipe import Recipe
 
 Statement = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Place:
+class PolicyScope:
     """Where the policy is for: region, account, and the recipe's parts by name."""
 
     region: str
@@ -25,9 +25,9 @@ class Place:
     recipe: Recipe
 
     @property
-    def names(self) -> Names:
+    def names(self) -> ResourceNames:
         """What the parts are called."""
-        return Names(self.recipe.image.name)
+        return ResourceNames(self.recipe.image.name)
 
     def arn(self, service: str, what: str, *, region: bool = True) -> str:
         """The ARN of something in this account."""
@@ -40,12 +40,12 @@ def allow(sid: str, actions: Sequence[str], resources: str | Sequence[str] = "*"
     return told | ({"Condition": condition} if condition else {})
 
 
-def who(_place: Place) -> list[Statement]:
+def caller_identity(_place: PolicyScope) -> list[Statement]:
     """Ask whose credentials these are."""
     return [allow("Who", ["sts:GetCallerIdentity"])]
 
 
-def look(place: Place) -> list[Statement]:
+def describe_fleet(place: PolicyScope) -> list[Statement]:
     # Describe calls of EC2, Auto Scaling and Elastic Load Balancing know no resources.
     fleet = [
         *("ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:DescribeLaunchTemplates"),
@@ -59,11 +59,11 @@ def look(place: Place) -> list[Statement]:
     return [allow("Look", [*fleet, quota]), allow("ReadPointers", read, pointers(place))]
 
 
-def pointers(place: Place) -> list[str]:
+def pointers(place: PolicyScope) -> list[str]:
     return [place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}{rest}") for rest in ("", "/*")]
 
 
-def claim(place: Place) -> list[Statement]:
+def lock(place: PolicyScope) -> list[Statement]:
     return [
         allow(
             "Claim",
@@ -76,8 +76,8 @@ def claim(place: Place) -> list[Statement]:
     ]
 
 
-def commit(place: Place) -> list[Statement]:
-    ours = {"StringEquals": {f"aws:ResourceTag/{tags.IMAGE}": place.recipe.image.name}}
+def commit(place: PolicyScope) -> list[Statement]:
+    ours = {"StringEquals": {f"aws:ResourceTag/{image.IMAGE}": place.recipe.image.name}}
     return [
         allow(
             "Publish",
@@ -94,21 +94,21 @@ def commit(place: Place) -> list[Statement]:
     ]
 
 
-def roll(place: Place) -> list[Statement]:
+def instance_refresh(place: PolicyScope) -> list[Statement]:
     group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
     refresh = [f"autoscaling:{verb}InstanceRefresh" for verb in ("Start", "Cancel", "Rollback")]
     return [
         allow("Roll", refresh, group),
-        *launch(place),
-        allow("Console", ["ec2:GetConsoleOutput"], machines(place)),
+        *launch_from_template(place),
+        allow("Console", ["ec2:GetConsoleOutput"], describe_instances(place)),
     ]
 
 
-def machines(place: Place) -> str:
+def describe_instances(place: PolicyScope) -> str:
     return place.arn("ec2", "instance/*")
 
 
-def launch(place: Place) -> list[Statement]:
+def launch_from_template(place: PolicyScope) -> list[Statement]:
     # Auto Scaling checks, when a template version is given to it, that the caller may launch from it.
     web = place.arn("iam", f"role/{place.names.web}", region=False)
     ours = {"StringEquals": {"aws:RequestTag/goldenami:fleet": place.recipe.image.name}}
@@ -131,37 +131,37 @@ def launch(place: Place) -> list[Statement]:
     ]
 
 
-def command(place: Place) -> list[Statement]:
+def run_command(place: PolicyScope) -> list[Statement]:
     ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
     return [
         allow("RunScript", ["ssm:SendCommand"], f"arn:aws:ssm:{place.region}::document/AWS-RunShellScript"),
-        allow("RunOn", ["ssm:SendCommand"], machines(place), **ours),
+        allow("RunOn", ["ssm:SendCommand"], describe_instances(place), **ours),
         allow("RunResult", ["ssm:GetCommandInvocation"]),
     ]
 
 
-def terminate(place: Place) -> list[Statement]:
+def terminate(place: PolicyScope) -> list[Statement]:
     ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
     group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
     return [
-        allow("Terminate", ["ec2:TerminateInstances"], machines(place), **ours),
+        allow("Terminate", ["ec2:TerminateInstances"], describe_instances(place), **ours),
         allow("TerminateMember", ["autoscaling:TerminateInstanceInAutoScalingGroup"], group),
     ]
 
 
-def mark(place: Place) -> list[Statement]:
+def tag_images(place: PolicyScope) -> list[Statement]:
     ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
-    return [allow("MarkDrift", ["ec2:CreateTags", "ec2:DeleteTags"], machines(place), **ours)]
+    return [allow("MarkDrift", ["ec2:CreateTags", "ec2:DeleteTags"], describe_instances(place), **ours)]
 
 
-def register(place: Place) -> list[Statement]:
+def register_targets(place: PolicyScope) -> list[Statement]:
     target = place.arn("elasticloadbalancing", f"targetgroup/{place.names.target_group}/*")
     verbs = ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"]
     return [allow("Targets", verbs, target)]
 
 
-def console(place: Place) -> list[Statement]:
-    return [allow("Console", ["ec2:GetConsoleOutput"], machines(place))]
+def console_output(place: PolicyScope) -> list[Statement]:
+    return [allow("Console", ["ec2:GetConsoleOutput"], describe_instances(place))]
 
 
 # What EBS does with a key of one's own in the name of whoever makes, copies or attaches a volume.

@@ -6,28 +6,26 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from goldenami.errors import UsageError
-from goldenami.iam import bake as baking
-from goldenami.iam import database as rows
-from goldenami.iam import images as life
-from goldenami.iam.fleet import ground, own, shift
+from goldenami.iam import bake, database, images
+from goldenami.iam.fleet import create_resources, network, traffic_shift
 from goldenami.iam.statements import (
-    Place,
+    PolicyScope,
     Statement,
-    claim,
-    command,
+    caller_identity,
     commit,
-    console,
-    launch,
-    look,
-    mark,
-    register,
-    roll,
+    console_output,
+    describe_fleet,
+    instance_refresh,
+    launch_from_template,
+    lock,
+    register_targets,
+    run_command,
+    tag_images,
     terminate,
-    who,
 )
 
 
-def policy(task: str, place: Place) -> dict[str, Any]:
+def policy(task: str, place: PolicyScope) -> dict[str, Any]:
     """The policy that a task needs, and nothing else.
 
     Raises:
@@ -40,45 +38,70 @@ def policy(task: str, place: Place) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": unique}
 
 
-def tasks() -> Sequence[str]:
+def task_names() -> Sequence[str]:
     """The tasks that there is a policy for."""
     return sorted(_TASKS)
 
 
-_CHANGES = (who, look, claim)
-_PROMOTE = (*_CHANGES, commit, roll, shift, command, rows.exchange)
-_BAKE = (who, baking.survey, baking.build, baking.numbers)
-_TASKS: dict[str, tuple[Callable[[Place], list[Statement]], ...]] = {
+_CHANGES = (caller_identity, describe_fleet, lock)
+_PROMOTE = (*_CHANGES, commit, instance_refresh, traffic_shift, run_command, database.exchange)
+_BAKE = (caller_identity, bake.survey, bake.build, bake.numbers)
+_TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "bake": _BAKE,
-    "rebuild": (*_BAKE, baking.record, baking.tell, *_PROMOTE, life.census, life.prune, life.trim),
-    "render": (who, baking.survey, baking.numbers),
+    "rebuild": (*_BAKE, bake.rebuild_record, bake.notify, *_PROMOTE, images.references, images.prune, images.trim),
+    "render": (caller_identity, bake.survey, bake.numbers),
     "verify": _BAKE,
     "doctor": _BAKE,
-    "images": (look,),
-    "sweep": (who, look, claim, baking.survey, baking.build, life.census, life.trim),
-    "notify": (baking.tell,),
-    "prune": (life.census, life.prune),
-    "cost": (baking.pricelist, rows.where),
-    "schedule.aws": (who, baking.timetable),
-    "retire": (look, life.retire),
-    "copy": (who, look, life.copy),
-    "diff": (look, life.knowledge),
-    "status": (who, look, rows.where),
-    "instances": (look,),
-    "console": (look, console),
-    "logs": (look, command),
-    "ssh": (look,),
-    "terminate": (*_CHANGES, terminate, command, rows.vault, rows.undisturbed),
+    "images": (describe_fleet,),
+    "sweep": (caller_identity, describe_fleet, lock, bake.survey, bake.build, images.references, images.trim),
+    "notify": (bake.notify,),
+    "prune": (images.references, images.prune),
+    "cost": (bake.pricelist, database.describe_storage),
+    "schedule.aws": (caller_identity, bake.schedule),
+    "retire": (describe_fleet, images.retire),
+    "copy": (caller_identity, describe_fleet, images.copy),
+    "diff": (describe_fleet, images.inventory),
+    "status": (caller_identity, describe_fleet, database.describe_storage),
+    "instances": (describe_fleet,),
+    "console": (describe_fleet, console_output),
+    "logs": (describe_fleet, run_command),
+    "ssh": (describe_fleet,),
+    "terminate": (*_CHANGES, terminate, run_command, database.backup_bucket, database.suspend_processes),
     "promote": _PROMOTE,
     "rollback": _PROMOTE,
-    "deploy": (*_CHANGES, commit, launch, register, terminate, own, command, rows.exchange),
-    "update": (*_CHANGES, command, mark),
-    "fleet.show": (look, ground, rows.where),
-    "fleet.create": (*_CHANGES, commit, launch, own, command, rows.exchange, rows.where),
-    "fleet.destroy": (*_CHANGES, roll, own, terminate, command, rows.exchange, rows.where),
-    "db.backup": (who, look, command, rows.vault),
-    "db.list": (who, rows.reading),
-    "db.verify": (who, rows.reading),
-    "db.restore": (*_CHANGES, command, rows.vault, rows.undisturbed),
-    "db.migrate": (*_CHANGES, commit, roll, command, rows.migrate),
+    "deploy": (
+        *_CHANGES,
+        commit,
+        launch_from_template,
+        register_targets,
+        terminate,
+        create_resources,
+        run_command,
+        database.exchange,
+    ),
+    "update": (*_CHANGES, run_command, tag_images),
+    "fleet.show": (describe_fleet, network, database.describe_storage),
+    "fleet.create": (
+        *_CHANGES,
+        commit,
+        launch_from_template,
+        create_resources,
+        run_command,
+        database.exchange,
+        database.describe_storage,
+    ),
+    "fleet.destroy": (
+        *_CHANGES,
+        instance_refresh,
+        create_resources,
+        terminate,
+        run_command,
+        database.exchange,
+        database.describe_storage,
+    ),
+    "db.backup": (caller_identity, describe_fleet, run_command, database.backup_bucket),
+    "db.list": (caller_identity, database.reading),
+    "db.verify": (caller_identity, database.reading),
+    "db.restore": (*_CHANGES, run_command, database.backup_bucket, database.suspend_processes),
+    "db.migrate": (*_CHANGES, commit, instance_refresh, run_command, database.migrate),
 }

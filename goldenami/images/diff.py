@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from goldenami.aws import images, parameters
-from goldenami.bake import inspect as glimpse
-from goldenami.bake import inventory as knowledge
-from goldenami.context import Shop
+from goldenami.bake import inspect, inventory
+from goldenami.context import Context
 from goldenami.errors import UsageError
-from goldenami.images import catalog as choosing
-from goldenami.images.changes import Change, changes
-from goldenami.images.diff_plan import Comparison, compare, weigh
+from goldenami.images import catalog
+from goldenami.images.diff_plan import ImageDiff, changes, compare, match_vulnerabilities
+from goldenami.images.model import DiffResult
 from goldenami.images.vulnerability_plan import Advisory, read, vulnerable
 from goldenami.model.image import Image
-from goldenami.model.inventory import Facts
-from goldenami.tools import package_versions as ordering
+from goldenami.model.inventory import ImageInventory
+from goldenami.tools import package_versions
 
 
-@dataclass(frozen=True)
-class Diff:
-    """Both images, what their tags say differently, and what is known of what is in them."""
-
-    before: Image
-    after: Image
-    tags: tuple[Change, ...]
-    inside: Comparison
-
-
-def diff(shop: Shop, first: str, second: str, *, advisories: Path | None = None, boot: bool = False) -> Diff:
+def diff(shop: Context, first: str, second: str, *, advisories: Path | None = None, boot: bool = False) -> DiffResult:
     """Compare two images.
 
     Args:
@@ -48,24 +37,24 @@ def diff(shop: Shop, first: str, second: str, *, advisories: Path | None = None,
     before, after = _find(shop, first), _find(shop, second)
     if advisories is not None and not advisories.is_dir():
         raise UsageError(f"{advisories} is no folder of advisories", next="unpack an OSV database into it")
-    told = {image.id: knowledge.of(shop, image) for image in (before, after)}
+    told = {image.id: inventory.load(shop, image) for image in (before, after)}
     for image in (before, after) if boot else ():
-        told[image.id] = told[image.id] or glimpse.look_inside(shop, image)
+        told[image.id] = told[image.id] or inspect.inspect_image(shop, image)
     missing = tuple(
         f"what is in {image.name} ({image.id}) was not written down by its bake; --boot launches it and looks"
         for image in (before, after)
         if told[image.id] is None
     )
-    inside = Comparison((), missing=missing)
+    inside = ImageDiff((), missing=missing)
     was, now = told[before.id], told[after.id]
     if was and now:
         inside = compare(was, now)
         if advisories is not None:
-            inside = _weighed(shop, inside, was, now, list(_advisories(shop, advisories)))
-    return Diff(before, after, tuple(changes(before, after, None, None)), inside)
+            inside = _with_vulnerabilities(shop, inside, was, now, list(_advisories(shop, advisories)))
+    return DiffResult(before, after, tuple(changes(before, after, None, None)), inside)
 
 
-def _find(shop: Shop, wanted: str) -> Image:
+def _find(shop: Context, wanted: str) -> Image:
     if wanted in ("running", "production", "candidate"):
         name = shop.candidate if wanted == "candidate" else shop.names.production
         pointer = parameters.get(shop.aws, name)
@@ -74,14 +63,14 @@ def _find(shop: Shop, wanted: str) -> Image:
             raise UsageError(f"there is {what}", next="./invoke images")
         wanted = pointer.value
     if not wanted.startswith("ami-"):
-        return choosing.by_version(shop, wanted)
+        return catalog.resolve_version(shop, wanted)
     image = images.get(shop.aws, wanted)
     if image is None:
         raise UsageError(f"there is no AMI {wanted} in {shop.aws.region}", next="./invoke images")
     return image
 
 
-def _advisories(shop: Shop, folder: Path) -> Iterator[Advisory]:
+def _advisories(shop: Context, folder: Path) -> Iterator[Advisory]:
     for path in sorted(folder.rglob("*.json")):
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
@@ -91,9 +80,11 @@ def _advisories(shop: Shop, folder: Path) -> Iterator[Advisory]:
             yield from read(told, shop.recipe.image.family)
 
 
-def _weighed(shop: Shop, inside: Comparison, was: Facts, now: Facts, known: list[Advisory]) -> Comparison:
-    order = ordering.comparing(shop.family.packages)
+def _with_vulnerabilities(
+    shop: Context, inside: ImageDiff, was: ImageInventory, now: ImageInventory, known: list[Advisory]
+) -> ImageDiff:
+    order = package_versions.version_comparison(shop.family.packages)
     summaries = {advisory.id: advisory.summary for advisory in known}
     before, after = (vulnerable(facts.packages.values(), known, order) for facts in (was, now))
-    found, remaining = weigh(before, after, summaries)
+    found, remaining = match_vulnerabilities(before, after, summaries)
     return replace(inside, vulnerabilities=found, remaining=remaining)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from goldenami.model.inventory import Facts
+from goldenami.model.image import COMMIT, SOURCE_AMI, Image, short_commit
+from goldenami.model.inventory import ImageInventory
 
-What = Literal["added", "removed", "changed"]
+DifferenceKind = Literal["added", "removed", "changed"]
 _GROUPS = {"units": "unit", "listening": "port", "users": "user", "setuid": "setuid file"}
 
 
@@ -17,7 +18,7 @@ class Difference:
     """One thing that differs: its kind (`package`, `unit`, …), its name, and what it was and is, where it has a value."""
 
     kind: str
-    what: What
+    what: DifferenceKind
     name: str
     before: str = ""
     after: str = ""
@@ -34,7 +35,7 @@ class Vulnerability:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ImageDiff:
     """All of it.
 
     Attributes:
@@ -52,10 +53,10 @@ class Comparison:
         return asdict(self)
 
 
-def compare(before: Facts, after: Facts) -> Comparison:
+def compare(before: ImageInventory, after: ImageInventory) -> ImageDiff:
     """What differs between two images' facts."""
     found = [
-        Difference("image", _what(before.single.get(name, ""), now), name, before.single.get(name, ""), now)
+        Difference("image", _kind(before.single.get(name, ""), now), name, before.single.get(name, ""), now)
         for name, now in after.single.items()
         if now != before.single.get(name, "")
     ]
@@ -64,7 +65,7 @@ def compare(before: Facts, after: Facts) -> Comparison:
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             was, now = old.get(name, ""), new.get(name, "")
-            found.append(Difference("package", _what(was, now), name, was, now))
+            found.append(Difference("package", _kind(was, now), name, was, now))
     missing = []
     for group, kind in _GROUPS.items():
         was_there, is_there = before.groups.get(group), after.groups.get(group)
@@ -73,10 +74,10 @@ def compare(before: Facts, after: Facts) -> Comparison:
             continue
         found += [Difference(kind, "removed", name) for name in was_there if name not in is_there]
         found += [Difference(kind, "added", name) for name in is_there if name not in was_there]
-    return Comparison(tuple(found), missing=tuple(missing))
+    return ImageDiff(tuple(found), missing=tuple(missing))
 
 
-def weigh(
+def match_vulnerabilities(
     before: Mapping[str, tuple[str, ...]], after: Mapping[str, tuple[str, ...]], summaries: Mapping[str, str]
 ) -> tuple[tuple[Vulnerability, ...], int]:
     """Which advisories the second image no longer has, and which only it has; and how many both have."""
@@ -85,5 +86,36 @@ def weigh(
     return (*new, *fixed), len(before.keys() & after.keys())
 
 
-def _what(before: str, after: str) -> What:
+def _kind(before: str, after: str) -> DifferenceKind:
     return "changed" if before and after else "added" if after else "removed"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A fact that differs."""
+
+    what: str
+    before: str
+    after: str
+
+    def line(self) -> str:
+        """For people."""
+        return f"{self.what}: {self.before or 'none'} → {self.after or 'none'}"
+
+
+def changes(before: Image | None, after: Image, base_before: Image | None, base_after: Image | None) -> list[Change]:
+    """What differs between two golden images and the bases under them; all that is known where there was none before."""
+    facts = {
+        "version": _both(before, after, "Version"),
+        "application": tuple(short_commit(text) if text else "" for text in _both(before, after, COMMIT)),
+        "Go": _both(before, after, "Go"),
+        "PostgreSQL": _both(before, after, "PostgreSQL"),
+        "source AMI": _both(base_before, base_after, SOURCE_AMI),
+        "packages updated": _both(base_before, base_after, "Created"),
+        "size": (f"{before.size_gib} GiB" if before else "", f"{after.size_gib} GiB"),
+    }
+    return [Change(what, was, now) for what, (was, now) in facts.items() if was != now]
+
+
+def _both(before: Image | None, after: Image | None, tag: str) -> tuple[str, str]:
+    return (before.tags.get(tag, "") if before else "", after.tags.get(tag, "") if after else "")

@@ -6,15 +6,15 @@ import json
 from collections import Counter
 from dataclasses import asdict
 
-from goldenami.context import Shop
-from goldenami.images.diff import Diff
+from goldenami.context import Context
+from goldenami.images.model import DiffResult
 from goldenami.model.image import Image
-from goldenami.summary import table
+from goldenami.text import table
 
 _SIGN = {"added": "+", "removed": "-", "changed": "~", "new": "!", "fixed": "✓"}
 
 
-def facts(shop: Shop, found: Diff) -> str:
+def facts(shop: Context, found: DiffResult) -> str:
     """For scripts."""
     return json.dumps(
         {
@@ -27,18 +27,21 @@ def facts(shop: Shop, found: Diff) -> str:
     )
 
 
-def page(shop: Shop, found: Diff) -> str:
+def page(shop: Context, found: DiffResult) -> str:
     """For people at a terminal."""
-    lines = [f"{_told(shop, found.before)} → {_told(shop, found.after)}", *(c.line() for c in found.tags)]
+    lines = [
+        f"{_vulnerability(shop, found.before)} → {_vulnerability(shop, found.after)}",
+        *(c.line() for c in found.tags),
+    ]
     rows = _rows(found)
     if rows:
         lines += ["", table(["", "KIND", "NAME", "BEFORE", "AFTER"], rows)]
     return "\n".join([*lines, "", *_end(found)])
 
 
-def markdown(shop: Shop, found: Diff) -> str:
+def markdown(shop: Context, found: DiffResult) -> str:
     """For a pull request, a ticket or a wiki."""
-    lines = [f"# {_told(shop, found.before)} → {_told(shop, found.after)}", ""]
+    lines = [f"# {_vulnerability(shop, found.before)} → {_vulnerability(shop, found.after)}", ""]
     lines += [f"- {change.line()}" for change in found.tags]
     rows = _rows(found)
     if rows:
@@ -47,7 +50,7 @@ def markdown(shop: Shop, found: Diff) -> str:
     return "\n".join([*lines, "", *_end(found)])
 
 
-def _rows(found: Diff) -> list[list[str]]:
+def _rows(found: DiffResult) -> list[list[str]]:
     rows = [[_SIGN[d.what], d.kind, d.name, d.before, d.after] for d in found.inside.differences]
     rows += [
         [_SIGN[v.what], "vulnerability", v.id, f"{'fixed' if v.what == 'fixed' else ''}", f"{', '.join(v.packages)}"]
@@ -56,7 +59,7 @@ def _rows(found: Diff) -> list[list[str]]:
     return rows
 
 
-def _end(found: Diff) -> list[str]:
+def _end(found: DiffResult) -> list[str]:
     number = Counter(difference.kind for difference in found.inside.differences)
     told = ", ".join(f"{count} {kind}(s)" for kind, count in number.items())
     weak = Counter(vulnerability.what for vulnerability in found.inside.vulnerabilities)
@@ -66,9 +69,9 @@ def _end(found: Diff) -> list[str]:
     return [line for line in [*ends, *(f"note: {missing}" for missing in found.inside.missing)] if line]
 
 
-def _told(shop: Shop, image: Image) -> str:
+def _vulnerability(shop: Context, image: Image) -> str:
     return f"{image.version(shop.name) or image.name} ({image.id})"
 
 
-def _facts(shop: Shop, image: Image) -> dict[str, str]:
+def _facts(shop: Context, image: Image) -> dict[str, str]:
     return {"id": image.id, "name": image.name, "version": str(image.version(shop.name) or "")}

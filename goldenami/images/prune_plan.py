@@ -7,19 +7,27 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from goldenami.model.image import FAILED, IMAGE, KEEP, PRUNED, RETIRED, Image, is_ours
-from goldenami.model.references import Census, Pointers, Reference, ancestry, naming, protections, rollback_targets
-from goldenami.recipe.retention import Keep
+from goldenami.model.image import FAILED, IMAGE, KEEP, PRUNED, RETIRED, Image, is_managed
+from goldenami.model.references import (
+    Pointers,
+    Reference,
+    ReferenceIndex,
+    find_references,
+    parent_references,
+    protection_references,
+    rollback_targets,
+)
+from goldenami.recipe.retention import Retention
 
 # `restore` keeps an image that an earlier run had deprecated; `later` is one over the cap.
-Action = Literal["keep", "restore", "wait", "later", "deprecate", "deregister"]
+RetentionAction = Literal["keep", "restore", "wait", "later", "deprecate", "deregister"]
 
 # What weighs most is told first.
-_WEIGHT = ("instance", "group", "refresh", "pointer", "rollback", "template", "configuration", "parameter")
+_REFERENCE_PRIORITY = ("instance", "group", "refresh", "pointer", "rollback", "template", "configuration", "parameter")
 
 
 @dataclass(frozen=True)
-class Account:
+class AccountSnapshot:
     """What a decision is made from.
 
     Attributes:
@@ -29,22 +37,24 @@ class Account:
     """
 
     owned: tuple[Image, ...]
-    census: Census
+    census: ReferenceIndex
     shares: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hints: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RetentionDecision:
     """What is to be done about an image, why, and what names it."""
 
     image: Image
-    action: Action
+    action: RetentionAction
     reason: str
     by: tuple[Reference, ...] = ()
 
 
-def plan(account: Account, keep: Keep, name: str, ours: Pointers, now: datetime) -> tuple[Verdict, ...]:
+def plan(
+    account: AccountSnapshot, keep: Retention, name: str, ours: Pointers, now: datetime
+) -> tuple[RetentionDecision, ...]:
     """A verdict about every image that carries our name, newest first.
 
     Args:
@@ -54,28 +64,28 @@ def plan(account: Account, keep: Keep, name: str, ours: Pointers, now: datetime)
         ours: Our pointers.
         now: The time.
     """
-    family = [image for image in account.owned if is_ours(image.name, name)]
-    named = naming(account.census, ours)
+    family = [image for image in account.owned if is_managed(image.name, name)]
+    named = find_references(account.census, ours)
     good = {image.id: image for image in family if image.verified and image.state == "available"}
     for ami in rollback_targets(account.census, ours.production, good, keep.rollbacks):
         named.setdefault(ami, []).append(Reference(ami, "rollback", "a rollback may go back to it"))
-    for reference in [*ancestry(account.owned), *account.hints]:
+    for reference in [*parent_references(account.owned), *account.hints]:
         named.setdefault(reference.thing, []).append(reference)
-    wanted = _wanted(family, keep, name, now)
+    wanted = _desired_action(family, keep, name, now)
     verdicts = []
     for image in sorted(family, key=lambda i: i.age(name), reverse=True):
         by = [*(r for thing in (image.id, *image.snapshots) for r in named.get(thing, ()))]
-        by += protections(image, account.shares.get(image.id, ()))
-        verdicts.append(_judge(image, name, sorted(by, key=_weight), wanted.get(image.id, ""), keep, now))
+        by += protection_references(image, account.shares.get(image.id, ()))
+        verdicts.append(_decide(image, name, sorted(by, key=_weight), wanted.get(image.id, ""), keep, now))
     return _capped(verdicts, keep.per_run)
 
 
-def due(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def is_due(verdicts: Sequence[RetentionDecision]) -> list[RetentionDecision]:
     """What is to be deregistered now, oldest first."""
     return [verdict for verdict in reversed(verdicts) if verdict.action == "deregister"]
 
 
-def acting(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def with_effect(verdicts: Sequence[RetentionDecision]) -> list[RetentionDecision]:
     """What a run would do something to that ends an image's life."""
     return [verdict for verdict in verdicts if verdict.action in ("deprecate", "deregister")]
 
@@ -86,7 +96,7 @@ def own_snapshots(image: Image, owned: Sequence[Image]) -> tuple[str, ...]:
     return tuple(snapshot for snapshot in image.snapshots if snapshot not in others)
 
 
-def _wanted(family: Sequence[Image], keep: Keep, name: str, now: datetime) -> dict[str, str]:
+def _desired_action(family: Sequence[Image], keep: Retention, name: str, now: datetime) -> dict[str, str]:
     """What the policy keeps, with the reason."""
     found: dict[str, str] = {}
     newest = sorted(family, key=lambda i: i.age(name), reverse=True)
@@ -104,19 +114,23 @@ def _wanted(family: Sequence[Image], keep: Keep, name: str, now: datetime) -> di
     return found
 
 
-def _judge(image: Image, name: str, by: Sequence[Reference], wanted: str, keep: Keep, now: datetime) -> Verdict:
+def _decide(
+    image: Image, name: str, by: Sequence[Reference], wanted: str, keep: Retention, now: datetime
+) -> RetentionDecision:
     if image.tags.get(IMAGE) != name:
-        return Verdict(image, "keep", f"it has our name, but no tag {IMAGE}={name}: not made by us", tuple(by))
+        return RetentionDecision(
+            image, "keep", f"it has our name, but no tag {IMAGE}={name}: not made by us", tuple(by)
+        )
     kept = _kept(image, by, wanted)
     if kept:
-        return Verdict(image, "restore" if PRUNED in image.tags else "keep", kept, tuple(by))
+        return RetentionDecision(image, "restore" if PRUNED in image.tags else "keep", kept, tuple(by))
     why = _why(image, now)
     if not image.deprecated or _time(image.deprecated, now) > now + timedelta(hours=1):
-        return Verdict(image, "deprecate", why)
+        return RetentionDecision(image, "deprecate", why)
     since = now - _time(image.deprecated, now)
     if since < timedelta(days=keep.grace_days):
-        return Verdict(image, "wait", f"{why}; deprecated, its {keep.grace_days} days of grace are not over")
-    return Verdict(image, "deregister", f"{why}; deprecated for {max(since.days, 0)} days")
+        return RetentionDecision(image, "wait", f"{why}; deprecated, its {keep.grace_days} days of grace are not over")
+    return RetentionDecision(image, "deregister", f"{why}; deprecated for {max(since.days, 0)} days")
 
 
 def _kept(image: Image, by: Sequence[Reference], wanted: str) -> str:
@@ -142,7 +156,7 @@ def _why(image: Image, now: datetime) -> str:
     return f"{'beyond the policy' if image.verified else 'not verified'}, {age}"
 
 
-def _capped(verdicts: Sequence[Verdict], most: int) -> tuple[Verdict, ...]:
+def _capped(verdicts: Sequence[RetentionDecision], most: int) -> tuple[RetentionDecision, ...]:
     """With no more to do than one run may: the oldest first."""
     done = {"deprecate": 0, "deregister": 0}
     told = []
@@ -156,7 +170,9 @@ def _capped(verdicts: Sequence[Verdict], most: int) -> tuple[Verdict, ...]:
 
 
 def _weight(reference: Reference) -> int:
-    return _WEIGHT.index(reference.kind) if reference.kind in _WEIGHT else len(_WEIGHT)
+    return (
+        _REFERENCE_PRIORITY.index(reference.kind) if reference.kind in _REFERENCE_PRIORITY else len(_REFERENCE_PRIORITY)
+    )
 
 
 def _time(text: str, now: datetime) -> datetime:
@@ -164,7 +180,7 @@ def _time(text: str, now: datetime) -> datetime:
     return datetime.fromisoformat(text) if text else now
 
 
-def counts(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, int]]:
+def counts(verdicts: Sequence[RetentionDecision]) -> Iterator[tuple[str, int]]:
     """How many of each action there are."""
     for action in ("keep", "restore", "wait", "later", "deprecate", "deregister"):
         if number := sum(verdict.action == action for verdict in verdicts):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
-from goldenami.context import Shop
-from goldenami.images.prune import Pruned
-from goldenami.images.prune_plan import Verdict, counts
-from goldenami.images.retire import Retired
-from goldenami.summary import table
+from goldenami.bake.model import SweepResult
+from goldenami.context import Context
+from goldenami.images.copy_plan import destination_name
+from goldenami.images.model import CatalogEntry, CopyResult, PruneResult, RetireResult, TrimResult
+from goldenami.images.prune_plan import RetentionDecision, counts
+from goldenami.text import table
 
-_DONE = {"deprecate": "deprecated", "deregister": "deregistered", "restore": "kept again", "keep": "kept"}
+_ACTIONS = {"deprecate": "deprecated", "deregister": "deregistered", "restore": "kept again", "keep": "kept"}
 
 
-def pruned(shop: Shop, result: Pruned, *, plan_only: bool, as_json: bool) -> str:
+def pruned(shop: Context, result: PruneResult, *, plan_only: bool, as_json: bool) -> str:
     """Every image with what was (or would be) done about it, and why."""
     if as_json:
         return json.dumps(
@@ -29,7 +31,7 @@ def pruned(shop: Shop, result: Pruned, *, plan_only: bool, as_json: bool) -> str
         return "no images yet; ./invoke bake makes one"
     rows = [
         [
-            _word(verdict, result, plan_only=plan_only),
+            _action(verdict, result, plan_only=plan_only),
             str(verdict.image.version(shop.name) or "-"),
             verdict.image.id,
             verdict.image.created[:10],
@@ -40,7 +42,7 @@ def pruned(shop: Shop, result: Pruned, *, plan_only: bool, as_json: bool) -> str
     return table(["", "VERSION", "ID", "CREATED", "WHY"], rows)
 
 
-def summary(result: Pruned) -> str:
+def summary(result: PruneResult) -> str:
     """One line for the end."""
     told = ", ".join(f"{number} {action}" for action, number in counts(result.verdicts))
     gone = f"; {len(result.snapshots)} snapshot(s) deleted" if result.snapshots else ""
@@ -48,15 +50,15 @@ def summary(result: Pruned) -> str:
     return f"\n{told or 'no images'}{gone}{held}"
 
 
-def _word(verdict: Verdict, result: Pruned, *, plan_only: bool) -> str:
+def _action(verdict: RetentionDecision, result: PruneResult, *, plan_only: bool) -> str:
     if verdict.image.id in result.held:
         return "kept after all"
     if plan_only and verdict.action in ("deprecate", "deregister"):
         return f"would {verdict.action}"
-    return _DONE.get(verdict.action, verdict.action)
+    return _ACTIONS.get(verdict.action, verdict.action)
 
 
-def _facts(shop: Shop, verdict: Verdict, result: Pruned) -> dict[str, Any]:
+def _facts(shop: Context, verdict: RetentionDecision, result: PruneResult) -> dict[str, Any]:
     image = verdict.image
     return {
         "id": image.id,
@@ -70,7 +72,7 @@ def _facts(shop: Shop, verdict: Verdict, result: Pruned) -> dict[str, Any]:
     }
 
 
-def retired(result: Retired, *, plan_only: bool, as_json: bool) -> str:
+def retired(result: RetireResult, *, plan_only: bool, as_json: bool) -> str:
     """What was (or would be) marked as bad."""
     done = result.done
     if as_json:
@@ -85,3 +87,78 @@ def retired(result: Retired, *, plan_only: bool, as_json: bool) -> str:
         told = "would become" if plan_only else "is"
         lines.append(f"{done.candidate.name} ({done.candidate.id}) {told} the candidate")
     return "\n".join([*lines, *(f"note: {warning}" for warning in done.warnings)])
+
+
+def images(entries: list[CatalogEntry], *, as_json: bool) -> str:
+    """The list of AMIs."""
+    if as_json:
+        rows = [
+            {**asdict(e.image), "version": str(e.version or ""), "status": e.status, "candidate": e.candidate}
+            for e in entries
+        ]
+        return json.dumps(rows, ensure_ascii=False, default=dict)
+    if not entries:
+        return "no images yet; ./invoke bake makes one"
+    return table(
+        ["VERSION", "ID", "STATUS", "CREATED", "SIZE", "NAME"],
+        [
+            [
+                str(e.version or "-"),
+                e.image.id,
+                e.status + (" (candidate)" if e.candidate else ""),
+                e.image.created[:16].replace("T", " "),
+                f"{e.image.size_gib} GiB",
+                e.image.name,
+            ]
+            for e in entries
+        ],
+    )
+
+
+def swept(found: SweepResult, trimmed: TrimResult, *, plan_only: bool, as_json: bool) -> str:
+    """What a sweep removed (or would remove) and what it left alone."""
+    versions = {judged.version.number: judged.reason for judged in trimmed.versions}
+    if as_json:
+        told = {"removed": [asdict(i) for i in found.removable], "kept": [asdict(i) for i in found.kept]}
+        return json.dumps({**told, "template_versions": versions, "busy": trimmed.busy}, ensure_ascii=False)
+    done = "would remove" if plan_only else "removed"
+    rows = [[done, i.kind, i.id, i.run_id, i.detail] for i in found.removable]
+    rows += [["kept (may be alive)", i.kind, i.id, i.run_id, i.detail] for i in found.kept]
+    word = "kept (busy)" if trimmed.busy else done
+    rows += [
+        [word, "template version", str(n), "", trimmed.busy or "of no use any more"]
+        for n in versions
+        if not versions[n]
+    ]
+    return table(["", "KIND", "ID", "RUN", "DETAIL"], rows) if rows else "nothing was left behind"
+
+
+def copied(found: CopyResult, *, plan_only: bool, as_json: bool) -> str:
+    """Each place with its copy, and what is still to be done there."""
+    if as_json:
+        return json.dumps(
+            {
+                "source": found.source.id,
+                "name": found.source.name,
+                "plan_only": plan_only,
+                "copies": [
+                    {
+                        "region": journey.copy.region,
+                        "profile": journey.copy.profile,
+                        "ami": journey.seen.image.id if journey.seen.image else None,
+                        "to_do": list(journey.steps),
+                    }
+                    for journey in found.copies
+                ],
+            },
+            ensure_ascii=False,
+        )
+    rows = [
+        [
+            destination_name(journey.copy),
+            journey.seen.image.id if journey.seen.image else "-",
+            ("to do: " + ", ".join(journey.steps)) if journey.steps else "done",
+        ]
+        for journey in found.copies
+    ]
+    return table(["PLACE", "COPY", f"OF {found.source.name}"], rows)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from goldenami.aws import images, parameters
-from goldenami.context import Shop
+from goldenami.context import Context
 from goldenami.errors import UsageError
-from goldenami.images.retire_plan import Retirement, plan
-from goldenami.model.image import RETIRED, Image, is_ours
+from goldenami.images.model import RetireResult
+from goldenami.images.retire_plan import plan
+from goldenami.model.image import RETIRED, is_managed
 
 
-@dataclass(frozen=True)
-class Retired:
-    """What was marked (or would be)."""
-
-    image: Image
-    done: Retirement
-
-
-def retire(shop: Shop, ami: str, why: str, *, plan_only: bool = False) -> Retired:
+def retire(shop: Context, ami: str, why: str, *, plan_only: bool = False) -> RetireResult:
     """Mark an image as bad for ever. Instances that run it go on; `rollback` takes them off it.
 
     Args:
@@ -31,9 +22,9 @@ def retire(shop: Shop, ami: str, why: str, *, plan_only: bool = False) -> Retire
     Raises:
         UsageError: There is no such image of this recipe.
     """
-    owned = images.owned(shop.aws)
+    owned = images.list_owned(shop.aws)
     image = next((one for one in owned if one.id == ami), None)
-    if image is None or not is_ours(image.name, shop.name):
+    if image is None or not is_managed(image.name, shop.name):
         raise UsageError(f"there is no AMI {ami} of {shop.name} in {shop.aws.region}", next="./invoke images")
     candidate = parameters.get(shop.aws, shop.candidate)
     production = parameters.get(shop.aws, shop.names.production)
@@ -45,11 +36,11 @@ def retire(shop: Shop, ami: str, why: str, *, plan_only: bool = False) -> Retire
         production=production.value if production else "",
     )
     if plan_only:
-        return Retired(image, decided)
+        return RetireResult(image, decided)
     for bad in decided.images:
         told = why if bad.id == ami else f"made from {ami}: {why}"
         images.tag(shop.aws, [bad.id], {RETIRED: f"{shop.clock.now():%Y-%m-%d} {told}"[:255]})
         shop.progress.detail(f"retired {bad.name} ({bad.id})")
     if decided.candidate is not None:
         parameters.publish_ami(shop.aws, shop.clock, shop.candidate, decided.candidate.id, f"{ami} was retired: {why}")
-    return Retired(image, decided)
+    return RetireResult(image, decided)

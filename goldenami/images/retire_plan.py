@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from goldenami.model.image import COPY_IN, Image
-from goldenami.model.references import ancestry
+from goldenami.model.references import parent_references
 
 
 @dataclass(frozen=True)
-class Retirement:
+class RetirementPlan:
     """What is to be done.
 
     Attributes:
@@ -30,7 +30,7 @@ def family(image: Image, owned: Sequence[Image]) -> tuple[Image, ...]:
     children: dict[str, list[str]] = {}
     known = {one.id: one for one in (*owned, image)}
     for one in owned:
-        for parent in ancestry([one]):
+        for parent in parent_references([one]):
             children.setdefault(parent.thing, []).append(one.id)
     found, waiting = {image.id: image}, [image.id]
     while waiting:
@@ -41,7 +41,7 @@ def family(image: Image, owned: Sequence[Image]) -> tuple[Image, ...]:
     return tuple(reversed(found.values()))
 
 
-def plan(image: Image, owned: Sequence[Image], name: str, *, candidate: str, production: str) -> Retirement:
+def plan(image: Image, owned: Sequence[Image], name: str, *, candidate: str, production: str) -> RetirementPlan:
     """What retiring an image means.
 
     Args:
@@ -64,7 +64,7 @@ def plan(image: Image, owned: Sequence[Image], name: str, *, candidate: str, pro
         for tag, copy in one.tags.items():
             if tag.startswith(COPY_IN):
                 warnings.append(f"{copy} is a copy of {one.id} in {tag.removeprefix(COPY_IN)}: retire it there as well")
-    return Retirement(
+    return RetirementPlan(
         images=tuple(one for one in bad if not one.retired),
         candidate=newest if candidate in ids else None,
         warnings=tuple(warnings),

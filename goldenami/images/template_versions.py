@@ -2,60 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from goldenami.aws import images, references
-from goldenami.aws import launch_templates as templates
-from goldenami.context import Shop
+from goldenami.aws import images, launch_templates, references
+from goldenami.context import Context
 from goldenami.errors import BusyError
-from goldenami.images import prune
-from goldenami.images.template_versions_plan import Judged, judge
-from goldenami.infra import describe as scenery
+from goldenami.images.model import TrimResult
+from goldenami.images.template_versions_plan import decide
+from goldenami.infra import describe
 from goldenami.model.references import rollback_targets
-from goldenami.state import lock as claims
-from goldenami.state import logbook
+from goldenami.state import lock, runs
 
 
-@dataclass(frozen=True)
-class Trimmed:
-    """What was found: every version with the reason why it stays, or without one.
-
-    Attributes:
-        template: The launch template's id.
-        busy: Why nothing was deleted, when somebody is changing the fleet.
-    """
-
-    versions: tuple[Judged, ...]
-    template: str = ""
-    busy: str = ""
-
-    @property
-    def removable(self) -> tuple[Judged, ...]:
-        """The versions without a reason to stay."""
-        return tuple(judged for judged in self.versions if not judged.reason)
-
-
-def trim(shop: Shop, *, plan_only: bool = False) -> Trimmed:
+def trim(shop: Context, *, plan_only: bool = False) -> TrimResult:
     """Look at every version, and delete those that nothing needs; while nobody else changes the fleet."""
-    found = look(shop)
+    found = preflight(shop)
     if plan_only or not found.removable:
         return found
     try:
-        with logbook.opened(shop, "trim") as run, claims.held(shop, run.id, "trim the launch template"):
-            found = look(shop)
-            templates.delete_versions(shop.aws, found.template, [judged.version.number for judged in found.removable])
+        with runs.record_run(shop, "trim") as run, lock.acquire(shop, run.id, "trim the launch template"):
+            found = preflight(shop)
+            launch_templates.delete_versions(
+                shop.aws, found.template, [judged.version.number for judged in found.removable]
+            )
     except BusyError as error:
         return replace(found, busy=error.message)
     return found
 
 
-def look(shop: Shop) -> Trimmed:
+def preflight(shop: Context) -> TrimResult:
     """Judge the versions as things are now."""
-    scene = scenery.read(shop)
+    scene = describe.describe_fleet(shop)
     if scene.template is None:
-        return Trimmed(())
-    ours = prune.pointers(shop)
-    census = references.take(shop.aws, ours)
-    good = {image.id: image for image in images.of_family(shop.aws, shop.name) if image.verified}
+        return TrimResult(())
+    ours = describe.release_pointers(shop)
+    census = references.read_references(shop.aws, ours)
+    good = {image.id: image for image in images.list_family(shop.aws, shop.name) if image.verified}
     targets = rollback_targets(census, ours.production, good, shop.recipe.keep.rollbacks)
-    return Trimmed(judge(scene, census.references, targets), scene.template.id)
+    return TrimResult(decide(scene, census.references, targets), scene.template.id)

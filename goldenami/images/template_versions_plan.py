@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from goldenami.infra.launch_template_plan import AMI
-from goldenami.model.fleet import Scene, TemplateVersion
+from goldenami.model.fleet import FleetState, LaunchTemplateVersion
 from goldenami.model.references import Reference
 
 
 @dataclass(frozen=True)
-class Judged:
+class VersionDecision:
     """A version, and why it stays; nothing when it may go."""
 
-    version: TemplateVersion
+    version: LaunchTemplateVersion
     reason: str
 
 
-def judge(scene: Scene, references: Sequence[Reference], targets: Sequence[str]) -> tuple[Judged, ...]:
+def decide(scene: FleetState, references: Sequence[Reference], targets: Sequence[str]) -> tuple[VersionDecision, ...]:
     """A word about every version of the template, oldest first.
 
     What stays: the default and the latest version, what any group launches or any refresh brings, what an instance of the
@@ -51,11 +51,11 @@ def judge(scene: Scene, references: Sequence[Reference], targets: Sequence[str])
     reasons[template.latest] = "it is the latest"
     reasons[template.default] = "it is the default"
     return tuple(
-        Judged(version, reasons.get(number) or ("" if _ours(version) else "it was not made by us"))
+        VersionDecision(version, reasons.get(number) or ("" if _is_managed(version) else "it was not made by us"))
         for number, version in sorted(template.versions.items())
     )
 
 
-def _ours(version: TemplateVersion) -> bool:
+def _is_managed(version: LaunchTemplateVersion) -> bool:
     told: Sequence[Mapping[str, Sequence[Mapping[str, str]]]] = version.data.get("TagSpecifications", [])
     return any(tag.get("Key") == AMI for specification in told for tag in specification.get("Tags", []))

@@ -5,38 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from goldenami.aws import auto_scaling as groups
-from goldenami.aws import launch_templates as templates
-from goldenami.context import Shop
-from goldenami.database import guard
-from goldenami.database.switchover_model import ALONE
+from goldenami.aws import auto_scaling, launch_templates
+from goldenami.context import Context
 from goldenami.errors import GateError
-from goldenami.infra import launch_template_plan as data
-from goldenami.infra import network as ground
-from goldenami.infra.network import Ground
-from goldenami.model.fleet import Group
+from goldenami.infra import launch_template_plan, network, role
+from goldenami.infra.network import Network
+from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING, AutoScalingGroup
 from goldenami.model.image import Image
 
-# What ends an instance that is not well, or is in a zone with too many.
-_REPLACES = ("AZRebalance", "ReplaceUnhealthy")
 
-
-def ensure_template(shop: Shop, image: Image, security: str) -> None:
+def ensure_launch_template(shop: Context, image: Image, security: str) -> None:
     """The launch template; one that is there keeps its versions."""
     names = shop.names
-    if templates.get(shop.aws, names.template) is not None:
+    if launch_templates.get(shop.aws, names.template) is not None:
         return
-    wanted = data.first(shop.recipe, image, [security], names.web)
-    token = data.token(names.template, None, wanted, 0)
-    templates.create(shop.aws, names.template, wanted, f"{image.name} ({image.id})", token, ground.tags(shop))
+    wanted = launch_template_plan.first_version(shop.recipe, image, [security], names.web)
+    token = launch_template_plan.client_token(names.template, None, wanted, 0)
+    launch_templates.create(
+        shop.aws, names.template, wanted, f"{image.name} ({image.id})", token, network.resource_tags(shop)
+    )
     shop.progress.detail(f"{names.template} version 1 launches {image.name}")
 
 
-def ensure_trial(shop: Shop, place: Ground, version: int, size: int, target_group: str) -> None:
+def ensure_canary_group(shop: Context, place: Network, version: int, size: int, target_group: str) -> None:
     """A group of its own for a version on trial; made once."""
-    template = templates.get(shop.aws, shop.names.template)
+    template = launch_templates.get(shop.aws, shop.names.template)
     assert template is not None
-    groups.create(
+    auto_scaling.create(
         shop.aws,
         {
             "AutoScalingGroupName": shop.names.trial,
@@ -51,10 +46,17 @@ def ensure_trial(shop: Shop, place: Ground, version: int, size: int, target_grou
     )
 
 
-def ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
-    """The Auto Scaling group, of the template's default version; one that is there keeps its version and its size."""
+def ensure_group(shop: Context, place: Network, target_group: str, held: Sequence[str]) -> None:
+    """The Auto Scaling group, of the template's default version; one that is there keeps its version and its size.
+
+    Args:
+        shop: Where.
+        place: The network.
+        target_group: The target group's ARN; empty for none.
+        held: Instances that may have data of their own (see `fleet.create.instances_with_data`).
+    """
     fleet, names = shop.recipe.fleet, shop.names
-    template = templates.get(shop.aws, names.template)
+    template = launch_templates.get(shop.aws, names.template)
     assert template is not None
     settings = {
         "AutoScalingGroupName": names.group,
@@ -62,17 +64,16 @@ def ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
         "MaxSize": fleet.max,
         **_settings(shop, place, "ELB" if target_group else "EC2"),
     }
-    there = groups.get(shop.aws, names.group)
+    there = auto_scaling.get(shop.aws, names.group)
     if there is not None:
-        _refuse_to_shrink(shop, there)
-        held = _holding(shop, there)
+        check_new_max_size(shop, there)
         if held:  # a second instance would have another truth
             settings |= {"MinSize": there.min, "MaxSize": there.max}
         if there.number is None:  # $Latest or $Default cannot be rolled back: name the version that it means now
             number = template.latest if there.version == "$Latest" else template.default
             settings["LaunchTemplate"] = {"LaunchTemplateId": template.id, "Version": str(number)}
-        groups.update(shop.aws, settings)
-        _keep_instances(shop, there, held)
+        auto_scaling.update(shop.aws, settings)
+        configure_self_healing(shop, there, held)
         return
     settings |= {
         "DesiredCapacity": fleet.desired,
@@ -81,11 +82,11 @@ def ensure_group(shop: Shop, place: Ground, target_group: str) -> None:
     }
     if target_group:
         settings["TargetGroupARNs"] = [target_group]
-    groups.create(shop.aws, settings)
-    _keep_instances(shop, None, ())
+    auto_scaling.create(shop.aws, settings)
+    configure_self_healing(shop, None, ())
 
 
-def _refuse_to_shrink(shop: Shop, group: Group) -> None:
+def check_new_max_size(shop: Context, group: AutoScalingGroup) -> None:
     """A maximum below the size ends instances at once; those that have a database of their own would take their rows along.
 
     Raises:
@@ -101,23 +102,14 @@ def _refuse_to_shrink(shop: Shop, group: Group) -> None:
         )
 
 
-def _holding(shop: Shop, group: Group) -> list[str]:
-    """The instances that may hold rows on their own disk although the recipe has data elsewhere: they are yet to be moved."""
-    database = shop.recipe.database
-    if (database.on_instance and not database.on_volume) or not set(_REPLACES) & set(group.suspended):
-        return []
-    found = guard.look(shop, [m.id for m in group.members])
-    return [one.instance for one in found if (one.holds and not one.volume) or not one.seen]
-
-
-def _keep_instances(shop: Shop, group: Group | None, held: Sequence[str]) -> None:
+def configure_self_healing(shop: Context, group: AutoScalingGroup | None, held: Sequence[str]) -> None:
     """Where the instance has the database, the group must not replace it by itself: the new one would have no rows.
 
     With a volume it would have them all: it takes it at boot, so the group may mend itself.
     """
     suspended = group.suspended if group else ()
     if shop.recipe.database.on_instance and not shop.recipe.database.on_volume:
-        groups.suspend(shop.aws, shop.names.group, [p for p in ALONE if p not in suspended])
+        auto_scaling.suspend(shop.aws, shop.names.group, [p for p in SUSPENDED_WHILE_REPLACING if p not in suspended])
         return
     if held:
         shop.progress.say(
@@ -126,10 +118,10 @@ def _keep_instances(shop: Shop, group: Group | None, held: Sequence[str]) -> Non
         )
         return
     # Also what somebody who died with the writes stopped has left.
-    groups.resume(shop.aws, shop.names.group, [p for p in ALONE if p in suspended])
+    auto_scaling.resume(shop.aws, shop.names.group, [p for p in SUSPENDED_WHILE_REPLACING if p in suspended])
 
 
-def _settings(shop: Shop, place: Ground, health_check: Literal["ELB", "EC2"]) -> dict[str, Any]:
+def _settings(shop: Context, place: Network, health_check: Literal["ELB", "EC2"]) -> dict[str, Any]:
     fleet = shop.recipe.fleet
     return {
         # A volume is in one zone, and so is whoever is to have it.
@@ -140,7 +132,16 @@ def _settings(shop: Shop, place: Ground, health_check: Literal["ELB", "EC2"]) ->
     }
 
 
-def _tags(shop: Shop) -> list[dict[str, Any]]:
+def _tags(shop: Context) -> list[dict[str, Any]]:
     return [
-        {"Key": key, "Value": value, "PropagateAtLaunch": False} for key, value in sorted(ground.tags(shop).items())
+        {"Key": key, "Value": value, "PropagateAtLaunch": False}
+        for key, value in sorted(network.resource_tags(shop).items())
     ]
+
+
+def ensure_first_version(shop: Context, image: Image) -> None:
+    """The launch template alone, with what it names (role, security group), for a service without a group."""
+    place = network.find_network(shop)
+    role.ensure_role(shop)
+    security, _ = network.ensure_security_groups(shop, place)
+    ensure_launch_template(shop, image, security)

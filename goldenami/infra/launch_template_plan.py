@@ -7,15 +7,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from goldenami.model import image as tags
+from goldenami.model import image as model_image
 from goldenami.model.image import Image
 from goldenami.recipe.recipe import Recipe
 
-FLEET = tags.PREFIX + "fleet"
-AMI = tags.PREFIX + "ami"
+FLEET_TAG = model_image.PREFIX + "fleet"
+AMI = model_image.PREFIX + "ami"
 
 
-def overrides(recipe: Recipe, image: Image) -> dict[str, Any]:
+def version_overrides(recipe: Recipe, image: Image) -> dict[str, Any]:
     """What a version for this image says over the one before: a literal AMI id, the instance type, IMDSv2, the tags.
 
     It holds nothing that differs from run to run, so that a version which was made already is recognised by what it says.
@@ -27,7 +27,7 @@ def overrides(recipe: Recipe, image: Image) -> dict[str, Any]:
         "Name": f"{name}-{version}" if version else name,
         "Version": image.tags.get("Version", ""),
         "Environment": recipe.image.environment,
-        FLEET: name,
+        FLEET_TAG: name,
         AMI: image.id,
     }
     told = [{"Key": key, "Value": value} for key, value in sorted(given.items())]
@@ -39,10 +39,10 @@ def overrides(recipe: Recipe, image: Image) -> dict[str, Any]:
     }
 
 
-def first(recipe: Recipe, image: Image, security_groups: Sequence[str], profile: str) -> dict[str, Any]:
+def first_version(recipe: Recipe, image: Image, security_groups: Sequence[str], profile: str) -> dict[str, Any]:
     """The whole of a template's first version."""
     data: dict[str, Any] = {
-        **overrides(recipe, image),
+        **version_overrides(recipe, image),
         "IamInstanceProfile": {"Name": profile},
         "SecurityGroupIds": list(security_groups),
     }
@@ -51,7 +51,7 @@ def first(recipe: Recipe, image: Image, security_groups: Sequence[str], profile:
     return data
 
 
-def token(template: str, source: int | None, data: Mapping[str, Any], latest: int) -> str:
+def client_token(template: str, source: int | None, data: Mapping[str, Any], latest: int) -> str:
     """The client token of a new version: the same for the same wish on the same template, whoever asks, however often."""
     told = json.dumps([template, source, latest, data], sort_keys=True, default=str)
     return hashlib.sha256(told.encode()).hexdigest()[:40]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from goldenami.aws import load_balancers as balancers
-from goldenami.context import Shop
+from goldenami.aws import load_balancers
+from goldenami.context import Context
 from goldenami.errors import AwsError
-from goldenami.infra import network as ground
-from goldenami.infra.network import Ground
+from goldenami.infra import network
+from goldenami.infra.network import Network
 
 
 @dataclass(frozen=True)
-class Doors:
+class TrafficRouting:
     """The listener that takes the requests, and the target groups that it may send them to: ARNs."""
 
     listener: str
@@ -21,41 +21,41 @@ class Doors:
     trial: str
 
 
-def ensure(shop: Shop, place: Ground, entry: str) -> str:
+def ensure(shop: Context, place: Network, entry: str) -> str:
     """Target group, balancer and listener; returns the target group's ARN."""
     names = shop.names
-    target_group = _ensure_targets(shop, names.target_group, place)
-    balancer = balancers.ensure(shop.aws, names.balancer, place.subnets, entry, ground.tags(shop))
+    target_group = _ensure_target_group(shop, names.target_group, place)
+    balancer = load_balancers.ensure(shop.aws, names.balancer, place.subnets, entry, network.resource_tags(shop))
     forward = {"Type": "forward", "TargetGroupArn": target_group}
     for request in _listeners(shop.recipe.fleet.certificate_arn, forward):
-        balancers.ensure_listener(shop.aws, balancer.arn, request)
-    balancers.wait_active(shop.aws, shop.clock, names.balancer)
+        load_balancers.ensure_listener(shop.aws, balancer.arn, request)
+    load_balancers.wait_active(shop.aws, shop.clock, names.balancer)
     return target_group
 
 
-def doors(shop: Shop, place: Ground) -> Doors:
+def traffic_routing(shop: Context, place: Network) -> TrafficRouting:
     """Where the requests go; the trial's target group is made where it is missing.
 
     Raises:
         AwsError: The fleet's own parts are not there.
     """
     names = shop.names
-    balancer = balancers.get(shop.aws, names.balancer)
+    balancer = load_balancers.get(shop.aws, names.balancer)
     port = 443 if shop.recipe.fleet.certificate_arn else 80
-    listener = balancers.listener(shop.aws, balancer.arn, port) if balancer else None
-    own = balancers.get_target_group(shop.aws, names.target_group)
+    listener = load_balancers.listener(shop.aws, balancer.arn, port) if balancer else None
+    own = load_balancers.get_target_group(shop.aws, names.target_group)
     if listener is None or own is None:
         raise AwsError(
             f"{names.balancer} has no listener on port {port} for {names.target_group}, so no traffic can be shifted",
             state="Nothing was changed.",
             next="./invoke fleet.create",
         )
-    return Doors(listener, own, _ensure_targets(shop, names.trial_targets, place))
+    return TrafficRouting(listener, own, _ensure_target_group(shop, names.trial_targets, place))
 
 
-def _ensure_targets(shop: Shop, name: str, place: Ground) -> str:
+def _ensure_target_group(shop: Context, name: str, place: Network) -> str:
     fleet, app = shop.recipe.fleet, shop.recipe.app
-    return balancers.ensure_target_group(
+    return load_balancers.ensure_target_group(
         shop.aws,
         name,
         {
@@ -72,7 +72,7 @@ def _ensure_targets(shop: Shop, name: str, place: Ground) -> str:
             "Matcher": {"HttpCode": "200-299"},
         },
         {"deregistration_delay.timeout_seconds": str(fleet.deregistration_delay)},
-        ground.tags(shop),
+        network.resource_tags(shop),
     )
 
 

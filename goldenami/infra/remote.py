@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from goldenami.aws import run_command as commands
-from goldenami.aws.run_command import Ran
-from goldenami.context import Shop
+from goldenami.aws import run_command
+from goldenami.aws.run_command import CommandResult
+from goldenami.context import Context
 from goldenami.errors import AwsError
-from goldenami.model.machine import Machine
-from goldenami.tools import process as shell
+from goldenami.model.fleet import FleetInstance
+from goldenami.tools import process
 
 
-def run(shop: Shop, machine: Machine, script: str, *, key: str = "", timeout: float = 60) -> Ran:
+def run_on_instance(
+    shop: Context, machine: FleetInstance, script: str, *, key: str = "", timeout: float = 60
+) -> CommandResult:
     """Run a shell script as root and wait for its end.
 
     Args:
@@ -24,7 +26,7 @@ def run(shop: Shop, machine: Machine, script: str, *, key: str = "", timeout: fl
         AwsError: Run Command does not reach the instance, and the recipe opens no SSH.
         ToolError: ssh is not installed, or did not end in time.
     """
-    said = commands.run(shop.aws, shop.clock, machine.id, script, timeout=timeout)
+    said = run_command.run(shop.aws, shop.clock, machine.id, script, timeout=timeout)
     if said is not None:
         return said
     if not shop.recipe.fleet.key_name:
@@ -33,13 +35,13 @@ def run(shop: Shop, machine: Machine, script: str, *, key: str = "", timeout: fl
             " and the fleet lets nobody in by SSH",
             next="set run_command = true (or key_name) under [fleet] in golden.toml, ./invoke fleet.create, then promote",
         )
-    done = shell.run(
-        [*ssh(shop, machine, key, "-o", "BatchMode=yes"), "sudo -n bash -s"], stdin=script, timeout=timeout
+    done = process.run(
+        [*ssh_command(shop, machine, key, "-o", "BatchMode=yes"), "sudo -n bash -s"], stdin=script, timeout=timeout
     )
-    return Ran(done.code, done.stdout, done.stderr, "Success" if done.code == 0 else "Failed")
+    return CommandResult(done.code, done.stdout, done.stderr, "Success" if done.code == 0 else "Failed")
 
 
-def ssh(shop: Shop, machine: Machine, key: str, *more: str) -> list[str]:
+def ssh_command(shop: Context, machine: FleetInstance, key: str, *more: str) -> list[str]:
     """The command line of ssh to an instance, without a command for it."""
     options = ["-o", "StrictHostKeyChecking=accept-new", "-o", "ConnectTimeout=15", *more]
     return ["ssh", *options, *(["-i", key] if key else []), f"{shop.family.user}@{machine.address}"]

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from goldenami.aws import auto_scaling as groups
-from goldenami.aws import instances
-from goldenami.aws.load_balancers import Balancer
-from goldenami.context import Shop
+from goldenami.aws import auto_scaling, instances
+from goldenami.aws.load_balancers import LoadBalancer
+from goldenami.context import Context
 from goldenami.errors import AwsError, GateError
-from goldenami.infra import describe as scenery
-from goldenami.model.fleet import Group, Scene
-from goldenami.state import lock as claims
-from goldenami.tools.clock import attempts
+from goldenami.infra import describe
+from goldenami.model.fleet import AutoScalingGroup, FleetState
+from goldenami.state import lock
+from goldenami.tools.clock import poll
 
 
-def wait(shop: Shop, claim: claims.Held | None = None) -> Scene:
+def wait_until_serving(shop: Context, claim: lock.HeldLock | None = None) -> FleetState:
     """Wait until the group has all its instances and each one serves.
 
     Raises:
         GateError: They do not, within the grace period and what a launch takes.
     """
     patience = shop.recipe.fleet.health_check_grace_period + 180
-    scene = scenery.read(shop)
+    scene = describe.describe_fleet(shop)
     told = ""
-    for _ in attempts(shop.clock, timeout=patience, every=2):
-        scene = scenery.read(shop)
+    for _ in poll(shop.clock, timeout=patience, every=2):
+        scene = describe.describe_fleet(shop)
         group = scene.group
         if group is None:
             raise AwsError(f"{shop.names.group} is gone", next="./invoke fleet.create")
@@ -36,7 +35,7 @@ def wait(shop: Shop, claim: claims.Held | None = None) -> Scene:
         if states != told:
             told = states
             shop.progress.detail(f"{len(serving)} of {group.desired} serve: {states}")
-    failed = [a for a in groups.activities(shop.aws, shop.names.group) if a.status == "Failed"]
+    failed = [a for a in auto_scaling.activities(shop.aws, shop.names.group) if a.status == "Failed"]
     why = f"; {failed[0].message or failed[0].description}" if failed else ""
     raise GateError(
         f"the fleet does not serve after {patience} s ({told}{why})",
@@ -45,23 +44,23 @@ def wait(shop: Shop, claim: claims.Held | None = None) -> Scene:
     )
 
 
-def seem_well(shop: Shop, patience: float) -> None:
+def wait_until_healthy(shop: Context, patience: float) -> None:
     """Wait, for at most so many seconds, until all of the group that stand serve: the balancer is later to notice than anybody.
 
     A group that may mark and replace again while it does not know that yet would take one that is well for one that is ill.
     """
-    for _ in attempts(shop.clock, timeout=patience, every=1):
-        group = groups.get(shop.aws, shop.names.group)
+    for _ in poll(shop.clock, timeout=patience, every=1):
+        group = auto_scaling.get(shop.aws, shop.names.group)
         if group is None or all(m.serving or instances.gone(shop.aws, m.id) for m in group.members):
             return
 
 
-def address(shop: Shop, balancer: Balancer) -> str:
+def address(shop: Context, balancer: LoadBalancer) -> str:
     """Where the balancer answers."""
     return f"{'https' if shop.recipe.fleet.certificate_arn else 'http'}://{balancer.address}"
 
 
-def direct_address(shop: Shop, group: Group) -> str:
+def direct_address(shop: Context, group: AutoScalingGroup) -> str:
     """Where the first instance answers, without a balancer."""
     found = [m.address for m in group.members if m.address]
     return f"http://{found[0]}:{shop.recipe.app.port}" if found else ""

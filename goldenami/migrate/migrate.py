@@ -6,84 +6,55 @@ On the way it is a promotion: what replaces the instance (flows/replacing.py) ca
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from goldenami.aws import parameters
-from goldenami.context import Shop
-from goldenami.database import agent as custody
-from goldenami.database import guard
-from goldenami.database import rds as server
-from goldenami.database import recovery as settling
-from goldenami.database import transfer as carrying
+from goldenami.context import Context
+from goldenami.database import agent, guard, rds, recovery, transfer
 from goldenami.errors import GateError, GoldenError, UsageError
-from goldenami.images import catalog as choosing
-from goldenami.infra import describe as scenery
-from goldenami.migrate import plan as migration
-from goldenami.migrate.plan import Homes
+from goldenami.infra import describe
+from goldenami.migrate import plan as migrate_plan
+from goldenami.migrate.plan import MigrateOptions, MigrationPreflight, MigrationSurvey
 from goldenami.model.image import Image
-from goldenami.promote import promote
-from goldenami.promote.plan import Preflight
-from goldenami.promote.promote import Result
-from goldenami.state import lock as claims
-from goldenami.state import logbook
+from goldenami.promote import promote, request
+from goldenami.promote.model import PromoteResult
+from goldenami.state import lock, runs
 
-HOMES = ("rds", "volume", "instance")
+MODES = ("rds", "volume", "instance")
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks for: where to, with which image, and what may be replaced there."""
-
-    to: str
-    image: choosing.Options = field(default_factory=choosing.Options)
-    host: str = ""
-    replace: bool = False
-    create: bool = False
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a migration would do; nothing was changed.
-
-    Attributes:
-        unfinished: Whether one was left half-way, which is seen to its end first.
-    """
-
-    preflight: Preflight
-    homes: Homes
-    refusals: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    unfinished: bool = False
-
-
-def look(shop: Shop, options: Options) -> Found:
+def preflight(shop: Context, options: MigrateOptions) -> MigrationPreflight:
     """Look at both homes and decide; nothing is changed.
 
     Raises:
         UsageError: The command line does not name a home or an image.
     """
-    if options.to not in HOMES:
-        raise UsageError(f"'{options.to}' is no home for data; expected one of {', '.join(HOMES)}", next="docs/data.md")
-    wanted = replace(choosing.wish(shop, options.image), carried=True, traffic=(), canary=100)
-    if carrying.find(shop) is not None:
-        return Found(promote.decide(shop, wanted, scenery.read(shop)), Homes(options.to, ()), unfinished=True)
-    image, scene = wanted.image, scenery.read(shop)
+    if options.to not in MODES:
+        raise UsageError(f"'{options.to}' is no home for data; expected one of {', '.join(MODES)}", next="docs/data.md")
+    wanted = replace(request.build_request(shop, options.image), carried=True, traffic=(), canary=100)
+    if transfer.load(shop) is not None:
+        return MigrationPreflight(
+            promote.decide(shop, wanted, describe.describe_fleet(shop)),
+            MigrationSurvey(options.to, ()),
+            unfinished=True,
+        )
+    image, scene = wanted.image, describe.describe_fleet(shop)
     group = scene.group
     assert image is not None
     members = [m.id for m in group.members if not m.lifecycle.startswith(("Terminat", "Detach"))] if group else []
     homes = _survey(shop, options, members)
     if homes.there:
         found = promote.decide(shop, wanted, scene)
-        return Found(found, homes, found.plan.refusals, found.plan.notes)
+        return MigrationPreflight(found, homes, found.plan.refusals, found.plan.notes)
     parameter = shop.recipe.database.host_parameter
-    step = migration.move(homes, parameter, _says(shop, parameter), replace=options.replace)
+    step = migrate_plan.storage_change(homes, parameter, _survey_instance(shop, parameter), replace=options.replace)
     found = promote.decide(shop, replace(wanted, move=step), scene)
-    against = [*found.plan.refusals, *migration.refusals(shop.recipe, image, homes, replace=options.replace)]
-    told = [*found.plan.notes, *migration.notes(image, homes, replace=options.replace)]
-    return Found(found, homes, tuple(against), tuple(told))
+    against = [*found.plan.refusals, *migrate_plan.blockers(shop.recipe, image, homes, replace=options.replace)]
+    told = [*found.plan.notes, *migrate_plan.warnings(image, homes, replace=options.replace)]
+    return MigrationPreflight(found, homes, tuple(against), tuple(told))
 
 
-def migrate(shop: Shop, options: Options) -> Result:
+def migrate(shop: Context, options: MigrateOptions) -> PromoteResult:
     """Move the data, and the fleet to the image that looks for it there.
 
     Raises:
@@ -93,25 +64,25 @@ def migrate(shop: Shop, options: Options) -> Result:
         AwsError: AWS refused.
     """
     why = options.image.why or f"db.migrate --to {options.to}"
-    if settling.left(shop):
-        with logbook.opened(shop, "migration", why=why) as run, claims.held(shop, run.id, why):
-            settling.settle(shop)
-    found = look(shop, options)
+    if recovery.has_unfinished(shop):
+        with runs.record_run(shop, "migration", why=why) as run, lock.acquire(shop, run.id, why):
+            recovery.recover(shop)
+    found = preflight(shop, options)
     if found.homes.there:
         return _commit(shop, found, why)
-    refuse(found)
+    raise_if_blocked(found)
     if options.create:
-        options = replace(options, host=server.ensure(shop), create=False)
-        found = look(shop, options)
-        refuse(found)
+        options = replace(options, host=rds.ensure_db_instance(shop), create=False)
+        found = preflight(shop, options)
+        raise_if_blocked(found)
 
-    def again(shop: Shop, _instances: Sequence[str], _image: Image) -> None:
-        refuse(look(shop, options))  # what was true before the claim was ours may not be any more
+    def again(shop: Context, _instances: Sequence[str], _image: Image) -> None:
+        raise_if_blocked(preflight(shop, options))  # what was true before the claim was ours may not be any more
 
-    return promote.carry(shop, found.preflight, why, again)
+    return promote.run(shop, found.preflight, why, again)
 
 
-def refuse(found: Found) -> None:
+def raise_if_blocked(found: MigrationPreflight) -> None:
     """Stop here when there is any reason against it.
 
     Raises:
@@ -122,7 +93,7 @@ def refuse(found: Found) -> None:
         raise GateError(reasons, state="Nothing was changed.", next=f"./invoke db.migrate --to {found.homes.to} --plan")
 
 
-def _commit(shop: Shop, found: Found, why: str) -> Result:
+def _commit(shop: Context, found: MigrationPreflight, why: str) -> PromoteResult:
     """The rows are there. What one that died has left to be committed is; another image is a promotion's matter."""
     if found.preflight.plan.roll is not None:
         raise UsageError(
@@ -130,33 +101,37 @@ def _commit(shop: Shop, found: Found, why: str) -> Result:
             state="Nothing was changed.",
             next="./invoke promote --candidate",
         )
-    return promote.carry(shop, found.preflight, why)
+    return promote.run(shop, found.preflight, why)
 
 
-def _survey(shop: Shop, options: Options, members: Sequence[str]) -> Homes:
+def _survey(shop: Context, options: MigrateOptions, members: Sequence[str]) -> MigrationSurvey:
     """Both homes, as the instance that serves sees them: a server elsewhere lets in nobody else."""
     with shop.progress.phase("looking at both homes"):
-        kept = tuple(guard.look(shop, members))
-        homes = Homes(options.to, kept)
+        kept = tuple(guard.inspect_instances(shop, members))
+        homes = MigrationSurvey(options.to, kept)
         if homes.there or len(kept) != 1 or not kept[0].seen:
             return homes
         one = kept[0].instance
-        source = migration.survey(custody.ask(shop, one, "survey"))
+        source = migrate_plan.survey(agent.run(shop, one, "survey"))
         if options.to != "rds" or shop.recipe.database.mode != "rds":
             return replace(homes, source=source)
-        there = server.find(shop) if options.create else None
+        there = rds.find_db_instance(shop) if options.create else None
         if options.create and (there is None or there.status != "available"):
             return replace(homes, source=source, made=shop.names.data)
-        host = options.host or (there.endpoint if there else "") or _says(shop, shop.recipe.database.host_parameter)
+        host = (
+            options.host
+            or (there.endpoint if there else "")
+            or _survey_instance(shop, shop.recipe.database.host_parameter)
+        )
         homes = replace(homes, source=source, host=host)
         if not host:
             return homes
         try:
-            return replace(homes, target=migration.survey(custody.ask(shop, one, "survey", home="rds", host=host)))
+            return replace(homes, target=migrate_plan.survey(agent.run(shop, one, "survey", home="rds", host=host)))
         except GoldenError as error:
             return replace(homes, closed=error.message)
 
 
-def _says(shop: Shop, parameter: str) -> str:
+def _survey_instance(shop: Context, parameter: str) -> str:
     found = parameters.get(shop.aws, parameter) if parameter else None
     return found.value if found else ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from goldenami.database.guard_plan import Kept
-from goldenami.database.switchover_model import Move
+from goldenami.database.guard_plan import InstanceData
+from goldenami.database.switchover_model import StorageChange
+from goldenami.images import model as images_model
 from goldenami.model.image import Image
+from goldenami.promote.plan import Preflight
 from goldenami.recipe.recipe import Recipe
 
 # What a window is made of: the service's stop and start, and each byte dumped, sent, fetched, restored and compared twice.
@@ -16,7 +18,7 @@ _FIXED, _RATE = 15.0, 4e6  # seconds; bytes of the database per second, as a t3.
 
 
 @dataclass(frozen=True)
-class Survey:
+class DatabaseSurvey:
     """A database as one look found it.
 
     Attributes:
@@ -44,7 +46,7 @@ class Survey:
 
 
 @dataclass(frozen=True)
-class Homes:
+class MigrationSurvey:
     """What was read of both homes.
 
     Attributes:
@@ -58,9 +60,9 @@ class Homes:
     """
 
     to: str
-    kept: tuple[Kept, ...]
-    source: Survey | None = None
-    target: Survey | None = None
+    kept: tuple[InstanceData, ...]
+    source: DatabaseSurvey | None = None
+    target: DatabaseSurvey | None = None
     host: str = ""
     closed: str = ""
     made: str = ""
@@ -76,18 +78,18 @@ class Homes:
         return self.kept[0].home if self.kept else ""
 
 
-def survey(told: Mapping[str, Any]) -> Survey:
+def survey(told: Mapping[str, Any]) -> DatabaseSurvey:
     """A survey as an instance tells it."""
     found: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
-    return Survey(**found)
+    return DatabaseSurvey(**found)
 
 
-def window(size: int) -> float:
+def estimate_downtime(size: int) -> float:
     """About how long nobody can write (seconds) while a database of this size (bytes) moves."""
     return _FIXED + size / _RATE
 
 
-def refusals(recipe: Recipe, image: Image, homes: Homes, *, replace: bool) -> Iterator[str]:
+def blockers(recipe: Recipe, image: Image, homes: MigrationSurvey, *, replace: bool) -> Iterator[str]:
     """Every reason why the data must not move."""
     to, mode = homes.to, recipe.database.mode
     if mode != to:
@@ -109,7 +111,7 @@ def refusals(recipe: Recipe, image: Image, homes: Homes, *, replace: bool) -> It
         yield from _server(recipe, homes, replace=replace)
 
 
-def _versions(homes: Homes, image: int) -> Iterator[str]:
+def _versions(homes: MigrationSurvey, image: int) -> Iterator[str]:
     source, target = homes.source, homes.target
     if source and image and source.major > image:
         yield (
@@ -125,7 +127,7 @@ def _versions(homes: Homes, image: int) -> Iterator[str]:
         )
 
 
-def _server(recipe: Recipe, homes: Homes, *, replace: bool) -> Iterator[str]:
+def _server(recipe: Recipe, homes: MigrationSurvey, *, replace: bool) -> Iterator[str]:
     database, target, source = recipe.database, homes.target, homes.source
     if not homes.host and not homes.made:
         yield f"nobody says where the server is: --host NAME, or a value for {database.host_parameter}"
@@ -155,7 +157,7 @@ def _server(recipe: Recipe, homes: Homes, *, replace: bool) -> Iterator[str]:
         yield f"the server does not have the role(s) {_some(missing)} (CREATE ROLE …, or drop them here)"
 
 
-def notes(image: Image, homes: Homes, *, replace: bool) -> Iterator[str]:
+def warnings(image: Image, homes: MigrationSurvey, *, replace: bool) -> Iterator[str]:
     """What is worth knowing beforehand."""
     source, target = homes.source, homes.target
     if not image.home:
@@ -174,14 +176,40 @@ def notes(image: Image, homes: Homes, *, replace: bool) -> Iterator[str]:
         yield f"what other roles may do in the database is not carried: {_some(others)}"
 
 
-def move(homes: Homes, parameter: str, former: str, *, replace: bool) -> Move:
+def storage_change(homes: MigrationSurvey, parameter: str, former: str, *, replace: bool) -> StorageChange:
     """What is written down of it before it begins."""
     changed = homes.to == "rds" and homes.host not in ("", former)
     named = {"parameter": parameter, "host": homes.host, "former": former} if changed else {}
     held = bool(homes.target and homes.target.rows and not homes.target.void)
     # What a volume holds is known only when the new instance has it.
-    return Move(homes.to, homes.left, replace=replace and (held or homes.to == "volume"), **named)
+    return StorageChange(homes.to, homes.left, replace=replace and (held or homes.to == "volume"), **named)
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+@dataclass(frozen=True)
+class MigrateOptions:
+    """What the command line asks for: where to, with which image, and what may be replaced there."""
+
+    to: str
+    image: images_model.PromoteOptions = field(default_factory=images_model.PromoteOptions)
+    host: str = ""
+    replace: bool = False
+    create: bool = False
+
+
+@dataclass(frozen=True)
+class MigrationPreflight:
+    """What a migration would do; nothing was changed.
+
+    Attributes:
+        unfinished: Whether one was left half-way, which is seen to its end first.
+    """
+
+    preflight: Preflight
+    homes: MigrationSurvey
+    refusals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    unfinished: bool = False

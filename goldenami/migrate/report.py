@@ -6,18 +6,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from goldenami.context import Shop
-from goldenami.migrate import plan as migration
-from goldenami.migrate.migrate import Found
-from goldenami.migrate.plan import Survey
-from goldenami.promote import promote_telling
-from goldenami.promote.promote import Result
-from goldenami.summary import pairs, seconds
+from goldenami.context import Context
+from goldenami.migrate import plan as migrate_plan
+from goldenami.migrate.plan import DatabaseSurvey, MigrationPreflight
+from goldenami.promote import report as promote_report
+from goldenami.promote.model import PromoteResult
+from goldenami.text import pairs, seconds
 
-_WHERE = {"rds": "a server elsewhere", "volume": "a volume of its own", "instance": "the instance's own disk"}
+_STORAGE = {"rds": "a server elsewhere", "volume": "a volume of its own", "instance": "the instance's own disk"}
 
 
-def page(shop: Shop, found: Found, *, as_json: bool) -> str:
+def page(shop: Context, found: MigrationPreflight, *, as_json: bool) -> str:
     """What is where, what will be done, and what forbids it."""
     homes, image = found.homes, found.preflight.wish.image
     assert image is not None
@@ -30,7 +29,7 @@ def page(shop: Shop, found: Found, *, as_json: bool) -> str:
             "source": asdict(homes.source) if homes.source else None,
             "target": asdict(homes.target) if homes.target else None,
             "host": homes.host,
-            "window_seconds": round(migration.window(homes.source.bytes)) if homes.source else None,
+            "window_seconds": round(migrate_plan.estimate_downtime(homes.source.bytes)) if homes.source else None,
             "steps": list(steps(shop, found)),
             "notes": list(found.notes),
             "refusals": list(found.refusals),
@@ -38,7 +37,7 @@ def page(shop: Shop, found: Found, *, as_json: bool) -> str:
         return json.dumps(told, ensure_ascii=False)
     parts = [f"MIGRATE the data of {shop.name} to {homes.to}, with {image.name} ({image.id})\n", "now"]
     for one in homes.kept:
-        parts.append(f"  {one.instance}: {_WHERE.get(one.home, one.why or 'unknown')}")
+        parts.append(f"  {one.instance}: {_STORAGE.get(one.home, one.why or 'unknown')}")
     if homes.source:
         parts.append(pairs(_facts(homes.source)))
     if homes.target:
@@ -46,7 +45,7 @@ def page(shop: Shop, found: Found, *, as_json: bool) -> str:
     parts.append("\nwhat will be done")
     parts += [f"  {number}. {step}" for number, step in enumerate(steps(shop, found), 1)]
     if homes.source and not homes.there:
-        window = seconds(migration.window(homes.source.bytes))
+        window = seconds(migrate_plan.estimate_downtime(homes.source.bytes))
         parts += ["\nmeanwhile", pairs({"nobody can write for": f"about {window}, by the size of the database"})]
     if found.notes:
         parts += ["\nnotes", *(f"  - {text}" for text in found.notes)]
@@ -55,7 +54,7 @@ def page(shop: Shop, found: Found, *, as_json: bool) -> str:
     return "\n".join(parts)
 
 
-def steps(shop: Shop, found: Found) -> Iterator[str]:
+def steps(shop: Context, found: MigrationPreflight) -> Iterator[str]:
     """What a migration does, in order."""
     homes, move = found.homes, found.preflight.wish.move
     if found.unfinished:
@@ -78,9 +77,9 @@ def steps(shop: Shop, found: Found) -> Iterator[str]:
     yield "the old one goes; template and production parameter name the new image; the backup stays"
 
 
-def summary(shop: Shop, result: Result) -> str:
+def summary(shop: Context, result: PromoteResult) -> str:
     """The end of a migration."""
-    told = promote_telling.summary(shop, result)
+    told = promote_report.summary(shop, result)
     rows = next((e.text for e in result.timeline.events if e.kind == "canary"), "")
     grown = (
         "" if shop.recipe.database.on_instance else "./invoke fleet.create lets the group have [fleet] max instances\n"
@@ -88,7 +87,7 @@ def summary(shop: Shop, result: Result) -> str:
     return "\n".join(filter(None, (told.rstrip("\n"), pairs({"window": rows}) if rows else "", grown)))
 
 
-def _facts(found: Survey) -> dict[str, str]:
+def _facts(found: DatabaseSurvey) -> dict[str, str]:
     rows = f"{found.rows} or more" if found.rows >= 1000 else str(found.rows)
     return {
         "rows": rows,

@@ -8,12 +8,12 @@ from typing import Any
 
 # An instance refresh in one of these states still does something.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html
-ROLLING = frozenset({"Pending", "InProgress", "Baking"})
-ENDING = frozenset({"Cancelling", "RollbackInProgress"})
+REFRESH_RUNNING = frozenset({"Pending", "InProgress", "Baking"})
+REFRESH_ENDING = frozenset({"Cancelling", "RollbackInProgress"})
 
 
 @dataclass(frozen=True)
-class TemplateVersion:
+class LaunchTemplateVersion:
     """A numbered version of the launch template.
 
     Attributes:
@@ -41,18 +41,18 @@ class TemplateVersion:
 
 
 @dataclass(frozen=True)
-class Template:
+class LaunchTemplate:
     """The launch template with every version, by number."""
 
     id: str
     name: str
     default: int
     latest: int
-    versions: Mapping[int, TemplateVersion]
+    versions: Mapping[int, LaunchTemplateVersion]
 
 
 @dataclass(frozen=True)
-class Member:
+class GroupInstance:
     """An instance of the group.
 
     Attributes:
@@ -83,7 +83,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Group:
+class AutoScalingGroup:
     """The Auto Scaling group.
 
     Attributes:
@@ -97,7 +97,7 @@ class Group:
     min: int
     max: int
     desired: int
-    members: tuple[Member, ...] = ()
+    members: tuple[GroupInstance, ...] = ()
     target_groups: tuple[str, ...] = ()
     grace: int = 300
     health_check: str = "ELB"
@@ -111,7 +111,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Refresh:
+class InstanceRefresh:
     """An instance refresh.
 
     Attributes:
@@ -131,16 +131,16 @@ class Refresh:
     @property
     def rolling(self) -> bool:
         """Whether it can still change the fleet forward, and be rolled back."""
-        return self.status in ROLLING
+        return self.status in REFRESH_RUNNING
 
     @property
     def ending(self) -> bool:
         """Whether it is on its way back."""
-        return self.status in ENDING
+        return self.status in REFRESH_ENDING
 
 
 @dataclass(frozen=True)
-class Pointer:
+class ReleasePointer:
     """The production parameter: the AMI, the parameter's version, and its label or description."""
 
     ami: str
@@ -152,15 +152,15 @@ class Pointer:
 
 
 @dataclass(frozen=True)
-class Trial:
+class CanaryGroup:
     """The group beside the fleet's own while the traffic is shifted, and the percent of the requests that it gets."""
 
-    group: Group
+    group: AutoScalingGroup
     weight: int = 0
 
 
 @dataclass(frozen=True)
-class Scene:
+class FleetState:
     """All of it together.
 
     Attributes:
@@ -169,18 +169,18 @@ class Scene:
         trial: What a shift of the traffic under way, or one that died, has launched.
     """
 
-    template: Template | None = None
-    group: Group | None = None
-    refreshes: tuple[Refresh, ...] = ()
-    history: tuple[Pointer, ...] = field(default=())
-    trial: Trial | None = None
+    template: LaunchTemplate | None = None
+    group: AutoScalingGroup | None = None
+    refreshes: tuple[InstanceRefresh, ...] = ()
+    history: tuple[ReleasePointer, ...] = field(default=())
+    trial: CanaryGroup | None = None
 
     @property
-    def pointer(self) -> Pointer | None:
+    def pointer(self) -> ReleasePointer | None:
         """The production parameter as it is now."""
         return self.history[-1] if self.history else None
 
-    def named_before(self, ami: str) -> Pointer | None:
+    def named_before(self, ami: str) -> ReleasePointer | None:
         """The newest version of the pointer that is, or was before it named this AMI, another one."""
         versions = list(self.history)
         while versions and versions[-1].ami == ami:
@@ -188,14 +188,53 @@ class Scene:
         return versions[-1] if versions else None
 
     @property
-    def active(self) -> Refresh | None:
+    def active(self) -> InstanceRefresh | None:
         """The instance refresh that is under way."""
         return next((r for r in self.refreshes if r.rolling or r.ending), None)
 
     @property
-    def source(self) -> TemplateVersion | None:
+    def source(self) -> LaunchTemplateVersion | None:
         """The template version that a new one is made from: what the group runs, else the default."""
         if self.template is None:
             return None
         number = self.group.number if self.group else self.template.default
         return self.template.versions.get(number or self.template.default)
+
+
+# A group must not replace an instance by itself that has the only copy of its rows; nor mark one as ill that was so for a while,
+# since it never takes that mark back. https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html
+SUSPENDED_WHILE_REPLACING = ("AZRebalance", "HealthCheck", "ReplaceUnhealthy")
+
+# What ends an instance that is not well, or is in a zone with too many.
+REPLACING_PROCESSES = ("AZRebalance", "ReplaceUnhealthy")
+
+
+@dataclass(frozen=True)
+class RefreshPreferences:
+    """How the instance refresh goes, in the words of its API."""
+
+    min_healthy: int
+    max_healthy: int
+    warmup: int
+    checkpoints: tuple[int, ...] = ()
+    delay: int = 0
+    bake: int = 0
+    auto_rollback: bool = True
+    alarms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FleetInstance:
+    """An instance of the fleet: a member of the group, or one that `deploy` launched."""
+
+    id: str
+    image: str
+    state: str
+    address: str
+    zone: str = ""
+    version: int = 0
+    grouped: bool = False
+    lifecycle: str = ""
+    target: str = ""
+    launched: str = ""
+    drifted: str = ""

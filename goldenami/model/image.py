@@ -18,7 +18,7 @@ LAYER = PREFIX + "layer"
 FINGERPRINT = PREFIX + "fingerprint"
 SOURCE_AMI = PREFIX + "source-ami"
 COMMIT = PREFIX + "commit"
-HOME = PREFIX + "database"
+STORAGE_MODE = PREFIX + "database"
 FAMILY = PREFIX + "family"
 VERIFIED = PREFIX + "verified"
 FAILED = PREFIX + "failed"
@@ -33,7 +33,7 @@ COPY_IN = PREFIX + "copy-in:"
 
 
 @dataclass(frozen=True)
-class System:
+class Platform:
     """A distribution on a processor; either is empty where nobody knows it.
 
     The order of texts, and with it each index, comes from the C library; the bytes of a row from the processor.
@@ -46,7 +46,7 @@ class System:
     def __str__(self) -> str:
         return f"{self.family or 'an unknown distribution'} on {self.architecture or 'an unknown processor'}"
 
-    def suits(self, other: System) -> bool:
+    def suits(self, other: Platform) -> bool:
         """Whether one may use the other's data directory as it is, as far as both are known."""
         pairs = ((self.family, other.family), (self.architecture, other.architecture))
         return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
@@ -96,12 +96,12 @@ class Image:
     @property
     def home(self) -> str:
         """Where its instances keep their data: the recipe's `[database] mode` when it was baked; empty where nobody wrote it."""
-        return self.tags.get(HOME, "")
+        return self.tags.get(STORAGE_MODE, "")
 
     @property
-    def system(self) -> System:
+    def system(self) -> Platform:
         """What a data directory that it has written may only be used by."""
-        return System(self.tags.get(FAMILY, ""), self.architecture)
+        return Platform(self.tags.get(FAMILY, ""), self.architecture)
 
     @property
     def verified(self) -> bool:
@@ -142,7 +142,7 @@ def base_name(image_name: str, fingerprint: str, run_id: str) -> str:
     return f"{image_name}-base-{fingerprint[:12]}-{run_id}"
 
 
-def is_ours(name: str, image_name: str) -> bool:
+def is_managed(name: str, image_name: str) -> bool:
     """Whether an AMI's name is a golden or base AMI's of this image (and not of one called `IMAGE-base`, say)."""
     base = re.match(rf"{re.escape(image_name)}-base-[0-9a-f]{{12}}-", name)
     return base is not None or parse_name(name, image_name) is not None
@@ -151,3 +151,24 @@ def is_ours(name: str, image_name: str) -> bool:
 def is_base_of(name: str, image_name: str, fingerprint: str) -> bool:
     """Whether an AMI's name says that it is the base layer with this fingerprint."""
     return name.startswith(f"{image_name}-base-{fingerprint[:12]}-")
+
+
+VOLUME_TAG = PREFIX + "data"
+
+
+def short_commit(commit: str) -> str:
+    """A commit as people write it: 12 digits of a git one, and of the digest of a directory."""
+    return re.sub(r"([0-9a-f]{12})[0-9a-f]+", r"\1", commit) or "no known commit"
+
+
+def image_status(image: Image) -> str:
+    """One word for people: verified, retired, failed, base, unverified, or EC2's state while it is not available."""
+    if image.state != "available":
+        return image.state
+    if image.retired:
+        return "retired"
+    if image.failed:
+        return "failed"
+    if image.verified:
+        return "verified"
+    return "base" if image.layer == "base" else "unverified"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # A standard parameter holds 4 KiB. https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
-PART = 4000
+PARAMETER_PART = 4000
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ImageInventory:
     """An image's facts. A group that is None was not written down (by an older bake, say).
 
     Attributes:
@@ -43,7 +43,7 @@ class Facts:
     groups: Mapping[str, tuple[str, ...] | None]
 
 
-def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> Facts:
+def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> ImageInventory:
     """Facts from what the image's own report says.
 
     Args:
@@ -63,7 +63,7 @@ def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> Fact
     }
     units = machine.get("units", {}).get("enabled")
     listening = machine.get("listening")
-    return Facts(
+    return ImageInventory(
         packages={f"{p.name}:{p.architecture}" if p.name in twice else p.name: p for p in rows},
         single=single,
         groups={
@@ -79,10 +79,10 @@ def pack(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> list[
     """Facts as texts of at most PART characters, to be kept where the whole team finds them."""
     told = json.dumps({"machine": machine, "packages": [list(row) for row in packages]}, sort_keys=True)
     small = base64.b64encode(lzma.compress(told.encode(), format=lzma.FORMAT_XZ, preset=9)).decode()
-    return [small[start : start + PART] for start in range(0, len(small), PART)]
+    return [small[start : start + PARAMETER_PART] for start in range(0, len(small), PARAMETER_PART)]
 
 
-def unpack(parts: Sequence[str]) -> Facts | None:
+def unpack(parts: Sequence[str]) -> ImageInventory | None:
     """Facts from those texts; None when they are not whole."""
     try:
         told = json.loads(lzma.decompress(base64.b64decode("".join(parts), validate=True)))
@@ -91,7 +91,7 @@ def unpack(parts: Sequence[str]) -> Facts | None:
         return None
 
 
-def heard(console: str, nonce: str) -> tuple[dict[str, Any], list[list[str]]] | None:
+def parse_console(console: str, nonce: str) -> tuple[dict[str, Any], list[list[str]]] | None:
     """The report and the rows of packages that an instance said on its console; None while no whole one is there.
 
     It says them more than once, as something else may write into them: the first that is whole counts.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Names:
+class ResourceNames:
     """What the parts of a fleet are called, by the image's name; every part is found again by its name."""
 
     image: str
@@ -63,6 +63,16 @@ class Names:
         return f"/goldenami/{self.image}/production"
 
     @property
+    def rebuild_record(self) -> str:
+        """The parameter that says how the latest rebuild went; its history is the list of the rebuilds."""
+        return f"/goldenami/{self.image}/rebuild"
+
+    @property
+    def rebuild_lock(self) -> str:
+        """The parameter that says who is rebuilding now."""
+        return f"/goldenami/{self.image}/rebuild-lock"
+
+    @property
     def claim(self) -> str:
         """The parameter that says who is changing the fleet."""
         return f"/goldenami/{self.image}/promotion"
@@ -74,3 +84,35 @@ def _short(name: str, suffix: str) -> str:
         return name + suffix
     digest = hashlib.sha256(name.encode()).hexdigest()[:6]
     return f"{name[: 32 - 7 - len(suffix)].rstrip('-')}-{digest}{suffix}"
+
+
+def prefix(service: str, backup: str) -> str:
+    """Where the parts of a backup lie in the bucket."""
+    return f"{service}/backups/{backup}"
+
+
+@dataclass(frozen=True)
+class ScheduleNames:
+    """What the parts are called."""
+
+    image: str
+
+    @property
+    def project(self) -> str:
+        """The CodeBuild project, and the schedule."""
+        return f"{self.image}-rebuild"
+
+    @property
+    def build_role(self) -> str:
+        """The role that the rebuild works with."""
+        return f"{self.image}-rebuild-build"
+
+    @property
+    def scheduler_role(self) -> str:
+        """The role that may start the project, and nothing else."""
+        return f"{self.image}-rebuild-schedule"
+
+    @property
+    def logs(self) -> str:
+        """The log group of the builds."""
+        return f"/goldenami/{self.image}/rebuild"

@@ -9,7 +9,7 @@ from typing import Literal
 
 from goldenami.model.image import SOURCE_AMI, Image
 
-Kind = Literal[
+ReferenceKind = Literal[
     "instance",
     "group",
     "refresh",
@@ -25,7 +25,7 @@ Kind = Literal[
 ]
 
 # An AMI or a snapshot, wherever it stands in a text.
-_THING = re.compile(r"(?:ami|snap)-(?:[0-9a-f]{17}|[0-9a-f]{8})(?![0-9a-f])")
+_RESOURCE_ID = re.compile(r"(?:ami|snap)-(?:[0-9a-f]{17}|[0-9a-f]{8})(?![0-9a-f])")
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Reference:
     """
 
     thing: str
-    kind: Kind
+    kind: ReferenceKind
     by: str
 
 
 @dataclass(frozen=True)
-class TemplateSeen:
+class TemplateReferences:
     """A launch template: what each of its versions names. A version never changes, so it is read once."""
 
     name: str
@@ -54,7 +54,7 @@ class TemplateSeen:
 
 
 @dataclass(frozen=True)
-class Said:
+class ParameterVersion:
     """A version of a parameter that names AMIs or snapshots."""
 
     version: int
@@ -63,7 +63,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ParameterHistory:
     """A parameter: what its versions name, oldest first.
 
     Attributes:
@@ -73,11 +73,11 @@ class Setting:
 
     version: int
     modified: str
-    said: tuple[Said, ...] = ()
+    said: tuple[ParameterVersion, ...] = ()
 
 
 @dataclass(frozen=True)
-class Census:
+class ReferenceIndex:
     """What was found in an account, at one time.
 
     Attributes:
@@ -87,8 +87,8 @@ class Census:
     """
 
     references: tuple[Reference, ...] = ()
-    templates: Mapping[str, TemplateSeen] = field(default_factory=dict)
-    parameters: Mapping[str, Setting] = field(default_factory=dict)
+    templates: Mapping[str, TemplateReferences] = field(default_factory=dict)
+    parameters: Mapping[str, ParameterHistory] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ class Pointers:
     path: str
 
 
-def things(text: str) -> tuple[str, ...]:
+def resource_ids(text: str) -> tuple[str, ...]:
     """The ids of AMIs and snapshots in a text, each once."""
-    return tuple(dict.fromkeys(_THING.findall(text)))
+    return tuple(dict.fromkeys(_RESOURCE_ID.findall(text)))
 
 
-def naming(census: Census, ours: Pointers) -> dict[str, list[Reference]]:
+def find_references(census: ReferenceIndex, ours: Pointers) -> dict[str, list[Reference]]:
     """Who names each AMI and snapshot.
 
     Of parameters of others every version counts that Parameter Store still has, for a launch may ask for one by its number.
@@ -121,7 +121,7 @@ def naming(census: Census, ours: Pointers) -> dict[str, list[Reference]]:
     return {thing: list(by) for thing, by in found.items()}
 
 
-def rollback_targets(census: Census, production: str, good: Mapping[str, Image], most: int) -> tuple[str, ...]:
+def rollback_targets(census: ReferenceIndex, production: str, good: Mapping[str, Image], most: int) -> tuple[str, ...]:
     """The images that were in production before the current one and could be again, newest first.
 
     Those that no longer exist or have turned out bad are passed over, as a rollback does.
@@ -135,14 +135,14 @@ def rollback_targets(census: Census, production: str, good: Mapping[str, Image],
     return tuple(earlier[:most])
 
 
-def ancestry(owned: Iterable[Image]) -> Iterator[Reference]:
+def parent_references(owned: Iterable[Image]) -> Iterator[Reference]:
     """Each image names what it was made from: its base layer, or the image that it is a copy of."""
     for image in owned:
         for parent in {image.tags.get(SOURCE_AMI, ""), image.source} - {"", image.id}:
             yield Reference(parent, "child", f"{image.name or 'an image'} ({image.id}) was made from it")
 
 
-def protections(image: Image, shares: Sequence[str]) -> Iterator[Reference]:
+def protection_references(image: Image, shares: Sequence[str]) -> Iterator[Reference]:
     """What holds an image by itself: whom it is shared with, and EC2's own protection."""
     if image.public:
         yield Reference(image.id, "share", "it is public")
@@ -152,13 +152,13 @@ def protections(image: Image, shares: Sequence[str]) -> Iterator[Reference]:
         yield Reference(image.id, "protection", f"deregistration protection is {image.protection}")
 
 
-def _of_templates(census: Census) -> Iterator[Reference]:
+def _of_templates(census: ReferenceIndex) -> Iterator[Reference]:
     for identity, template in census.templates.items():
         for number in template.named:
             yield Reference(f"{identity}:{number}", "template", f"launch template {template.name} version {number}")
 
 
-def _of_parameters(census: Census, ours: Pointers) -> Iterator[Reference]:
+def _of_parameters(census: ReferenceIndex, ours: Pointers) -> Iterator[Reference]:
     for name, setting in census.parameters.items():
         pointer = {ours.production: "production", ours.candidate: "candidate"}.get(name)
         for said in setting.said:
@@ -171,11 +171,11 @@ def _of_parameters(census: Census, ours: Pointers) -> Iterator[Reference]:
                 yield Reference(thing, "pointer" if pointer else "parameter", told)
 
 
-def _labels(said: Said) -> str:
+def _labels(said: ParameterVersion) -> str:
     return f" ({', '.join(said.labels)})" if said.labels else ""
 
 
-def _meant(census: Census, thing: str) -> tuple[str, ...]:
+def _meant(census: ReferenceIndex, thing: str) -> tuple[str, ...]:
     """The AMIs and snapshots behind a thing."""
     if thing.startswith("resolve:ssm:"):
         return _resolved(census, thing.removeprefix("resolve:ssm:"))
@@ -190,7 +190,7 @@ def _meant(census: Census, thing: str) -> tuple[str, ...]:
     return (thing,)
 
 
-def _resolved(census: Census, asked: str) -> tuple[str, ...]:
+def _resolved(census: ReferenceIndex, asked: str) -> tuple[str, ...]:
     # NAME, NAME:VERSION or NAME:LABEL; the name may be an ARN.
     # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-systems-manager-parameter-to-find-AMI.html
     asked = re.sub(r"^arn:[^:]*:ssm:[^:]*:[^:]*:parameter", "", asked)

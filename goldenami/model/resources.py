@@ -4,15 +4,14 @@ from deletion.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-from goldenami.model.names import Names
-from goldenami.recipe.recipe import Recipe
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
 
 
 @dataclass(frozen=True)
-class Server:
+class DbInstance:
     """A DB instance.
 
     Attributes:
@@ -43,36 +42,75 @@ class Server:
         return f"{told}, {self.endpoint}" if self.endpoint else told
 
 
-def request(recipe: Recipe, names: Names, security: str, key: str) -> dict[str, Any]:
-    """The DB instance, without its password.
+@dataclass(frozen=True)
+class Instance:
+    """An instance; `address` is how we reach it: its public IP, else its private one."""
 
-    Its master user is the role that the application comes in as: on RDS that one is no superuser.
+    id: str
+    state: str
+    image: str
+    address: str
+    reason: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    zone: str = ""
+    launched: str = ""
 
-    Args:
-        recipe: What it says of the database.
-        names: What the parts of the fleet are called.
-        security: The security group that lets the fleet in.
-        key: The KMS key; the account's own for RDS when empty.
+
+OrphanKind = Literal["instance", "volume", "snapshot", "security-group", "key-pair"]
+
+
+@dataclass(frozen=True)
+class OrphanedResource:
+    """Something that carries a run's tag and is not part of an AMI; `busy` while it is attached to something."""
+
+    kind: OrphanKind
+    id: str
+    run_id: str
+    detail: str = ""
+    busy: bool = False
+
+
+DATA_DEVICE = "/dev/sdf"
+
+
+@dataclass(frozen=True)
+class DataVolumeState:
+    """A volume of ours.
+
+    Attributes:
+        size: In GiB.
+        state: EC2's word: `creating`, `available`, `in-use`, `error`, …
+        instance: The instance that has it; empty where none has.
+        attachment: EC2's word for how: `attaching`, `attached`, `detaching`, `busy`; empty where it is not.
     """
-    database, server = recipe.database, recipe.database.server
-    return {
-        "DBInstanceIdentifier": names.data,
-        "DBInstanceClass": server.instance_class,
-        "Engine": "postgres",
-        "EngineVersion": str(recipe.runtime.postgresql.version),  # RDS takes its newest of that major version
-        "AllocatedStorage": server.storage_gib,
-        "StorageType": "gp3",
-        "StorageEncrypted": True,
-        **({"KmsKeyId": key} if key else {}),
-        "MasterUsername": database.user,
-        "DBName": database.name,
-        "Port": database.port,
-        "VpcSecurityGroupIds": [security],
-        "DBSubnetGroupName": names.data,
-        "MultiAZ": server.multi_az,
-        "PubliclyAccessible": False,
-        "BackupRetentionPeriod": server.backup_days,
-        "DeletionProtection": True,
-        "CopyTagsToSnapshot": True,
-        "AutoMinorVersionUpgrade": True,
-    }
+
+    id: str
+    zone: str
+    size: int
+    state: str
+    instance: str = ""
+    attachment: str = ""
+    encrypted: bool = True
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot of it, from before it went to another instance."""
+
+    id: str
+    started: datetime
+
+
+@dataclass(frozen=True)
+class VcpuQuota:
+    """The account's room for on-demand instances of the standard families, in vCPUs.
+
+    Attributes:
+        quota: How many may run at once; None where that cannot be read.
+        used: How many run now.
+        each: How many one instance of the fleet has.
+    """
+
+    quota: int | None
+    used: int
+    each: int

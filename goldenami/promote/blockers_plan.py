@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from goldenami.database.volume_plan import unsuited
-from goldenami.model.fleet import Scene, TemplateVersion
+from goldenami.database.volume_plan import unsupported_reason
+from goldenami.model.fleet import FleetState, LaunchTemplateVersion, RefreshPreferences
 from goldenami.recipe.rules import is_arm
-from goldenami.rollout.plan import Preferences
-from goldenami.rollout.request_model import Wish
+from goldenami.rollout.request_model import RolloutRequest
 
 _NEEDED = ("Launch", "Terminate", "AddToLoadBalancer", "HealthCheck")
 
 
-def refusals(wish: Wish, scene: Scene, version: int | None, roll: Preferences | None) -> Iterator[str]:
+def blockers(
+    wish: RolloutRequest, scene: FleetState, version: int | None, roll: RefreshPreferences | None
+) -> Iterator[str]:
     """Every reason against it."""
     yield from _image_refusals(wish, scene.source)
-    if other := _other_system(wish):
+    if other := _other_platform(wish):
         yield other
     group, active = scene.group, scene.active
     if group is None:
@@ -35,7 +36,7 @@ def refusals(wish: Wish, scene: Scene, version: int | None, roll: Preferences | 
         yield f"an instance refresh to {what} is under way ({active.id}, {active.percent} %); ./invoke rollback ends it"
     if roll is None:
         return
-    if other := _other_home(wish):
+    if other := _other_storage_mode(wish):
         yield other
         return
     if wish.carried:  # one instance, outside of any instance refresh: none of what follows is needed
@@ -55,7 +56,7 @@ def refusals(wish: Wish, scene: Scene, version: int | None, roll: Preferences | 
         )
 
 
-def _other_home(wish: Wish) -> str:
+def _other_storage_mode(wish: RolloutRequest) -> str:
     """Why instances of this image would not see the rows; empty where they do."""
     image = wish.image
     if image is None or not image.home or wish.move is not None:
@@ -71,16 +72,16 @@ def _other_home(wish: Wish) -> str:
     return ""
 
 
-def _other_system(wish: Wish) -> str:
+def _other_platform(wish: RolloutRequest) -> str:
     """Why an image must not take the volume over from the one that runs now; empty where it may, or it is not known."""
     if wish.home != "volume" or wish.move is not None or wish.image is None or wish.written is None:
         return ""
     if wish.image.home not in ("", "volume"):  # another reason against it
         return ""
-    return unsuited("the volume", wish.written, wish.image)
+    return unsupported_reason("the volume", wish.written, wish.image)
 
 
-def _image_refusals(wish: Wish, source: TemplateVersion | None) -> Iterator[str]:
+def _image_refusals(wish: RolloutRequest, source: LaunchTemplateVersion | None) -> Iterator[str]:
     image = wish.image
     if image is None:
         yield f"there is no AMI {wish.ami} that we may see"
@@ -104,7 +105,7 @@ def _image_refusals(wish: Wish, source: TemplateVersion | None) -> Iterator[str]
         yield f"{image.id} needs a root volume of {image.size_gib} GiB; the launch template has {size}"
 
 
-def notes(wish: Wish, scene: Scene, roll: Preferences | None) -> Iterator[str]:
+def warnings(wish: RolloutRequest, scene: FleetState, roll: RefreshPreferences | None) -> Iterator[str]:
     """What is worth knowing beforehand."""
     if wish.unverified and wish.image is not None and not wish.image.verified:
         yield "UNVERIFIED: this image has not passed its gates, and is carried because --unverified says so"

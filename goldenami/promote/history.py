@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from goldenami.aws import iam_roles as roles
-from goldenami.aws import images, parameters
-from goldenami.aws import launch_templates as templates
-from goldenami.context import Shop
+from goldenami.aws import images, launch_templates, parameters, session
+from goldenami.context import Context
 from goldenami.errors import GateError
-from goldenami.model.fleet import Scene
+from goldenami.model.fleet import FleetState
 from goldenami.model.image import PREFIX, Image
-from goldenami.state.runs import Run
-from goldenami.tools import host as processes
+from goldenami.promote.plan import Preflight
+from goldenami.rollout.timeline_model import Timeline, as_json, checklist, markdown, seconds_between
+from goldenami.state.runs import Run, write_json, write_text
+from goldenami.text import seconds
+from goldenami.tools import host, jinja
 
 PROMOTED = PREFIX + "promoted"
 PREVIOUS = "previous"  # the label of the parameter's version that was production before
@@ -23,7 +24,7 @@ ROLLED_BACK = PREFIX + "rolled-back"
 
 
 @dataclass(frozen=True)
-class Entry:
+class HistoryEntry:
     """A line of the ledger.
 
     Attributes:
@@ -45,13 +46,15 @@ class Entry:
     result: str
 
 
-def entry(shop: Shop, run: str, scene: Scene, ami: str, version: int, refresh: str, why: str, result: str) -> Entry:
+def history_entry(
+    shop: Context, run: str, scene: FleetState, ami: str, version: int, refresh: str, why: str, result: str
+) -> HistoryEntry:
     """Today's line."""
-    return Entry(
+    return HistoryEntry(
         when=shop.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         run=run,
-        by=f"{processes.user()}@{processes.machine()}",
-        arn=roles.caller(shop.aws)[1],
+        by=f"{host.user()}@{host.machine()}",
+        arn=session.caller(shop.aws)[1],
         came_from=scene.pointer.ami if scene.pointer else "",
         went_to=ami,
         version=version,
@@ -61,15 +64,17 @@ def entry(shop: Shop, run: str, scene: Scene, ami: str, version: int, refresh: s
     )
 
 
-def commit(shop: Shop, run: str, scene: Scene, version: int, image: Image, why: str, refresh: str = "") -> Entry:
+def commit(
+    shop: Context, run: str, scene: FleetState, version: int, image: Image, why: str, refresh: str = ""
+) -> HistoryEntry:
     """The commit point: the template's default version, then the production parameter, last and checked.
 
     Safe to repeat: what is as it should be is left alone.
     """
-    line = entry(shop, run, scene, image.id, version, refresh, why, "promoted")
+    line = history_entry(shop, run, scene, image.id, version, refresh, why, "promoted")
     assert scene.template is not None
     if scene.template.default != version:
-        templates.set_default(shop.aws, scene.template.id, version)
+        launch_templates.set_default(shop.aws, scene.template.id, version)
     note = json.dumps({**asdict(line), "name": image.name}, ensure_ascii=False)
     name = shop.names.production
     parameters.publish_ami(shop.aws, shop.clock, name, image.id, note)
@@ -77,14 +82,14 @@ def commit(shop: Shop, run: str, scene: Scene, version: int, image: Image, why: 
     if former is not None and PREVIOUS not in former.labels:
         parameters.label(shop.aws, name, former.version, PREVIOUS)
     images.tag(shop.aws, [image.id], {PROMOTED: line.when})
-    write(shop, line)
+    append(shop, line)
     return line
 
 
-def turned_back(
-    shop: Shop,
+def record_rollback(
+    shop: Context,
     run: Run,
-    scene: Scene,
+    scene: FleetState,
     image: Image,
     version: int,
     why: str,
@@ -103,7 +108,7 @@ def turned_back(
     reason = why.partition(": ")[2]
     now = shop.clock.now().isoformat(timespec="seconds")
     images.tag(shop.aws, [image.id], {ROLLED_BACK: f"{now} {reason}"[:255]})
-    write(shop, entry(shop, run.id, scene, image.id, version, refresh, why, "rolled back"))
+    append(shop, history_entry(shop, run.id, scene, image.id, version, refresh, why, "rolled back"))
     return GateError(
         f"{image.name} ({image.id}) was not well: {reason}",
         state=state,
@@ -111,13 +116,52 @@ def turned_back(
     )
 
 
-def write(shop: Shop, line: Entry) -> None:
+def append(shop: Context, line: HistoryEntry) -> None:
     """Append a line to build/promotions.jsonl."""
     shop.build.mkdir(parents=True, exist_ok=True)
-    with book(shop).open("a", encoding="utf-8") as file:
+    with path(shop).open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
 
 
-def book(shop: Shop) -> Path:
+def path(shop: Context) -> Path:
     """Where this checkout's lines are."""
     return shop.build / "promotions.jsonl"
+
+
+def write_report(found: Preflight, timeline: Timeline, run: Run, failure: str) -> None:
+    """Write promotion.md, promotion.json and promotion.html into the run's folder.
+
+    Args:
+        found: What was decided.
+        timeline: What happened.
+        run: Whose folder.
+        failure: Why it failed; empty when it did not.
+    """
+    failure = failure.partition("\n")[0]
+    image, running = found.wish.image, found.running
+    name = image.name if image else found.wish.ami
+    title = f"{name}: {'rolled back' if timeline.first('restored') else 'failed' if failure else 'promoted'}"
+    took = seconds_between(timeline.events[0].at, timeline.events[-1].at) if timeline.events else 0.0
+    facts = [
+        ("Image", f"{name} ({found.wish.ami})"),
+        ("Before", f"{running.name} ({running.id})" if running else "nothing"),
+        ("Result", failure or "in production"),
+        ("Took", seconds(took)),
+        ("Run", run.id),
+    ]
+    items = checklist(timeline, passed=not failure)
+    write_text(run.folder / "promotion.md", markdown(title, facts, timeline, items))
+    write_json(run.folder / "promotion.json", as_json(facts, timeline, items, passed=not failure))
+    start = timeline.events[0].at if timeline.events else ""
+    rows = [
+        {
+            "elapsed": seconds_between(start, event.at),
+            "at": event.at,
+            "kind": event.kind,
+            "text": event.text,
+            "place": 100 * seconds_between(start, event.at) / took if took else 0,
+        }
+        for event in timeline.events
+    ]
+    values = {"title": title, "facts": facts, "items": items, "rows": rows, "failed": bool(failure)}
+    write_text(run.folder / "promotion.html", jinja.render_template("promotion.html.j2", values))

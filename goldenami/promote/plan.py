@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from goldenami.model.fleet import Group, Scene
+from goldenami.model.fleet import AutoScalingGroup, FleetState, RefreshPreferences
 from goldenami.model.image import Image
-from goldenami.promote.blockers_plan import notes, refusals
-from goldenami.rollout import room
-from goldenami.rollout.plan import Preferences, preferences
-from goldenami.rollout.request_model import Wish
-from goldenami.rollout.room import Room
+from goldenami.model.resources import VcpuQuota
+from goldenami.promote.blockers_plan import blockers, warnings
+from goldenami.rollout import plan as rollout_plan
+from goldenami.rollout.plan import preferences
+from goldenami.rollout.request_model import RolloutRequest
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Plan:
 
     version: int | None
     source: int | None
-    roll: Preferences | None = None
+    roll: RefreshPreferences | None = None
     adopt: str = ""
     traffic: tuple[int, ...] = ()
     trial: bool = False
@@ -54,14 +54,14 @@ class Plan:
 class Preflight:
     """Everything that was read and decided; nothing was changed."""
 
-    wish: Wish
-    scene: Scene
+    wish: RolloutRequest
+    scene: FleetState
     plan: Plan
     running: Image | None
-    room: Room | None = None
+    room: VcpuQuota | None = None
 
 
-def plan(wish: Wish, scene: Scene, account: Room | None = None) -> Plan:
+def plan(wish: RolloutRequest, scene: FleetState, account: VcpuQuota | None = None) -> Plan:
     """Plan a promotion; also after one that was killed at any step, whose effects are part of the scene.
 
     Args:
@@ -71,7 +71,7 @@ def plan(wish: Wish, scene: Scene, account: Room | None = None) -> Plan:
     """
     version = matching(wish.overrides, scene)
     group, active, source = scene.group, scene.active, scene.source
-    roll: Preferences | None = None
+    roll: RefreshPreferences | None = None
     adopt = ""
     traffic: tuple[int, ...] = ()
     if group is not None and not _settled(group, version):
@@ -83,11 +83,13 @@ def plan(wish: Wish, scene: Scene, account: Room | None = None) -> Plan:
         if active is not None and version is not None and active.version == version:
             adopt = active.id
         traffic = wish.traffic if weighed and not adopt else ()
-    against, told = [*refusals(wish, scene, version, roll)], [*notes(wish, scene, roll)]
+    against, told = [*blockers(wish, scene, version, roll)], [*warnings(wish, scene, roll)]
     # What is under way has taken its room already.
     if account is not None and group is not None and roll is not None and not adopt and scene.trial is None:
-        against += room.refusals(account, room.surge(group.desired, roll, traffic, wish.watch))
-        told += room.notes(account)
+        against += rollout_plan.quota_blockers(
+            account, rollout_plan.surge_capacity(group.desired, roll, traffic, wish.watch)
+        )
+        told += rollout_plan.quota_warnings(account)
     return Plan(
         version=version,
         source=source.number if source else None,
@@ -102,7 +104,7 @@ def plan(wish: Wish, scene: Scene, account: Room | None = None) -> Plan:
     )
 
 
-def matching(overrides: Mapping[str, Any], scene: Scene) -> int | None:
+def matching(overrides: Mapping[str, Any], scene: FleetState) -> int | None:
     """The number of the template version that already says all that is wanted; the newest of them."""
     source, template = scene.source, scene.template
     if template is None or source is None:
@@ -130,7 +132,7 @@ def _ordered(items: Any) -> list[Any]:
     return sorted(items, key=lambda item: str(item.get("Key", "")) if isinstance(item, Mapping) else "")
 
 
-def _settled(group: Group, version: int | None) -> bool:
+def _settled(group: AutoScalingGroup, version: int | None) -> bool:
     """Whether the group launches this version and has nothing but it."""
     staying = [m for m in group.members if not m.lifecycle.startswith(("Terminat", "Detach"))]
     return version is not None and group.number == version and all(m.version == version for m in staying)

@@ -7,25 +7,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from goldenami.context import Shop
-from goldenami.images import catalogue
-from goldenami.model import image as tags
+from goldenami.context import Context
+from goldenami.model import image as model_image
 from goldenami.model import prices
-from goldenami.model.fleet import Scene
+from goldenami.model.fleet import FleetState
 from goldenami.model.image import Image
 from goldenami.promote.plan import Preflight
-from goldenami.rollout.plan import canaries, estimate, shifting
-from goldenami.rollout.room import surge
-from goldenami.state.runs import Run
-from goldenami.summary import pairs, seconds, table
+from goldenami.rollout.plan import canary_count, estimate_refresh, estimate_traffic_shift, surge_capacity
+from goldenami.state.run_model import RunFolder
+from goldenami.text import pairs, seconds, table
 
 if TYPE_CHECKING:
-    from goldenami.promote.rollback import Found
-
-_COMPARED = (("version", "Version"), ("Go", "Go"), ("PostgreSQL", "PostgreSQL"), ("app commit", tags.COMMIT))
+    from goldenami.promote.model import RollbackPreflight
 
 
-def page(shop: Shop, found: Preflight, *, as_json: bool) -> str:
+_COMPARED = (("version", "Version"), ("Go", "Go"), ("PostgreSQL", "PostgreSQL"), ("app commit", model_image.COMMIT))
+
+
+def page(shop: Context, found: Preflight, *, as_json: bool) -> str:
     """The preflight: what is, what differs, what would be done, and what forbids it."""
     if as_json:
         return json.dumps(facts(shop, found), ensure_ascii=False, default=dict)
@@ -45,7 +44,7 @@ def verdict(notes: Sequence[str], refusals: Sequence[str]) -> list[str]:
     return [*parts, "\nREFUSED", *(f"  - {text}" for text in refusals)] if refusals else parts
 
 
-def about(shop: Shop, found: Preflight) -> list[str]:
+def about(shop: Context, found: Preflight) -> list[str]:
     """The image, the fleet now, and what differs between the two."""
     image, scene = found.wish.image, found.scene
     assert image is not None
@@ -53,21 +52,21 @@ def about(shop: Shop, found: Preflight) -> list[str]:
     parts.append(
         pairs(
             {
-                "state": f"{image.state}, {catalogue.status(image)}",
+                "state": f"{image.state}, {model_image.image_status(image)}",
                 "built": f"{image.created[:16].replace('T', ' ')}, {image.architecture}, {image.size_gib} GiB root",
                 "instance type": shop.recipe.instance.type,
                 "rolled back before": image.tags.get("goldenami:rolled-back", "no"),
             }
         )
     )
-    parts += ["\nnow", pairs(now(shop, scene))]
+    parts += ["\nnow", pairs(current_state(shop, scene))]
     if scene.group is not None:
         parts.append(members(scene))
     rows = differences(shop, found.running, image)
     return [*parts, "\nwhat differs from what runs now", table(["", "RUNNING", "NEW"], rows)]
 
 
-def way_back(shop: Shop, found: Found, *, as_json: bool) -> str:
+def rollback_plan(shop: Context, found: RollbackPreflight, *, as_json: bool) -> str:
     """What a rollback would do, and why there."""
     image = found.choice.image
     if as_json:
@@ -83,7 +82,7 @@ def way_back(shop: Shop, found: Found, *, as_json: bool) -> str:
     return "\n".join([*lines, "", page(shop, found.preflight, as_json=False)])
 
 
-def now(shop: Shop, scene: Scene) -> dict[str, str]:
+def current_state(shop: Context, scene: FleetState) -> dict[str, str]:
     """The current state in a few lines."""
     pointer, template, group, active, trial = scene.pointer, scene.template, scene.group, scene.active, scene.trial
     told = {
@@ -105,7 +104,7 @@ def now(shop: Shop, scene: Scene) -> dict[str, str]:
     return told
 
 
-def members(scene: Scene) -> str:
+def members(scene: FleetState) -> str:
     """The instances of the group."""
     assert scene.group is not None
     rows = [
@@ -116,7 +115,7 @@ def members(scene: Scene) -> str:
     return table(head, rows) if rows else "  no instances"
 
 
-def steps(shop: Shop, found: Preflight) -> Iterator[str]:
+def steps(shop: Context, found: Preflight) -> Iterator[str]:
     """What will be done, in its order."""
     decided, group = found.plan, found.scene.group
     names, wanted = shop.names, found.wish
@@ -135,24 +134,24 @@ def steps(shop: Shop, found: Preflight) -> Iterator[str]:
         yield f"watch the new one for {seconds(wanted.watch)}; if it fails, carry today's rows back; else the old one goes"
     elif roll is not None and group is not None:
         if decided.traffic:
-            about = shifting(len(decided.traffic), wanted.watch)
+            about = estimate_traffic_shift(len(decided.traffic), wanted.watch)
             yield (
                 f"launch {group.desired} {shop.recipe.instance.type} of {version} beside the fleet ({names.trial}), for"
-                f" about {seconds(about + estimate(group.desired, roll))}"
+                f" about {seconds(about + estimate_refresh(group.desired, roll))}"
             )
             shares = ", then ".join(f"{step} %" for step in decided.traffic)
             yield f"send them {shares} of the requests, each watched for {seconds(wanted.watch)}"
         if decided.adopt:
             yield f"go on with the instance refresh {decided.adopt} to {version}"
         else:
-            spare = surge(group.desired, roll, (), 0).most
-            about = estimate(group.desired, roll)
+            spare = surge_capacity(group.desired, roll, (), 0).most
+            about = estimate_refresh(group.desired, roll)
             yield (
                 f"renew {group.desired} instance(s) of {group.name} with {version}: never fewer than"
                 f" {group.desired} in service, up to {spare} {shop.recipe.instance.type} more for about"
                 f" {seconds(about)}"
             )
-        part = canaries(group.desired, roll)
+        part = canary_count(group.desired, roll)
         if roll.checkpoints:
             yield f"watch the first {part} of {group.desired} for {seconds(roll.delay)}, then the others"
         elif not decided.traffic:
@@ -166,12 +165,12 @@ def steps(shop: Shop, found: Preflight) -> Iterator[str]:
         yield f"point {names.production} at {wanted.ami}"
 
 
-def needed(shop: Shop, found: Preflight) -> dict[str, str]:
+def needed(shop: Context, found: Preflight) -> dict[str, str]:
     """What runs beside the fleet while it is renewed, the account's room for it, and its price."""
     decided, group, room, kind = found.plan, found.scene.group, found.room, shop.recipe.instance.type
     if decided.roll is None or group is None:
         return {}
-    needs = surge(group.desired, decided.roll, decided.traffic, found.wish.watch)
+    needs = surge_capacity(group.desired, decided.roll, decided.traffic, found.wish.watch)
     told = {"instances": f"up to {needs.most} {kind} more, about {needs.hours:.2f} instance-hours"}
     if room is not None:
         most = "an unknown number of" if room.quota is None else str(room.quota)
@@ -185,7 +184,7 @@ def needed(shop: Shop, found: Preflight) -> dict[str, str]:
     return told
 
 
-def differences(shop: Shop, running: Image | None, image: Image) -> list[list[str]]:
+def differences(shop: Context, running: Image | None, image: Image) -> list[list[str]]:
     """What is not the same in the image that runs and in the new one."""
     rows = []
     for title, tag in _COMPARED:
@@ -195,7 +194,7 @@ def differences(shop: Shop, running: Image | None, image: Image) -> list[list[st
     return [*rows, *_packages(shop, running, image)]
 
 
-def _eligible(scene: Scene) -> str:
+def _eligible(scene: FleetState) -> str:
     group = scene.group
     if group is None:
         return "no group: by the parameter's history"
@@ -206,7 +205,7 @@ def _eligible(scene: Scene) -> str:
     return f"yes: to version {group.number} with {scene.source.image if scene.source else 'its image'}"
 
 
-def _packages(shop: Shop, running: Image | None, image: Image) -> list[list[str]]:
+def _packages(shop: Context, running: Image | None, image: Image) -> list[list[str]]:
     """Packages that differ, as far as this checkout baked both images and keeps their manifests."""
     before, after = _manifest(shop, running), _manifest(shop, image)
     if before is None or after is None:
@@ -218,11 +217,11 @@ def _packages(shop: Shop, running: Image | None, image: Image) -> list[list[str]
     return [["packages", f"{len(before)}", f"{len(changed)} changed"], *rows]
 
 
-def _manifest(shop: Shop, image: Image | None) -> dict[str, str] | None:
+def _manifest(shop: Context, image: Image | None) -> dict[str, str] | None:
     if image is None:
         return None
-    identity = image.tags.get(tags.RUN, "unknown")
-    run = Run(identity, shop.build / identity)
+    identity = image.tags.get(model_image.RUN, "unknown")
+    run = RunFolder(identity, shop.build / identity)
     path = run.folder / "manifest.json"
     if not path.exists():
         return None
@@ -230,13 +229,13 @@ def _manifest(shop: Shop, image: Image | None) -> dict[str, str] | None:
     return {package["name"]: package["version"] for package in listed} or None
 
 
-def facts(shop: Shop, found: Preflight) -> dict[str, Any]:
+def facts(shop: Context, found: Preflight) -> dict[str, Any]:
     """The same for scripts."""
     image, scene, decided = found.wish.image, found.scene, found.plan
     assert image is not None
     return {
         "image": {"id": image.id, "name": image.name, "state": image.state, "verified": image.verified},
-        "now": now(shop, scene),
+        "now": current_state(shop, scene),
         "instances": [asdict(m) for m in scene.group.members] if scene.group else [],
         "running": found.running.id if found.running else None,
         "differences": differences(shop, found.running, image),

@@ -6,23 +6,22 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from goldenami.aws import image_copies as copies
-from goldenami.aws import images
-from goldenami.context import Shop
+from goldenami.aws import image_copies, images
+from goldenami.context import Context
 from goldenami.errors import GoldenError, UsageError
-from goldenami.images import catalog as choosing
-from goldenami.images.catalog import Options
+from goldenami.images import catalog
+from goldenami.images.model import PromoteOptions
 from goldenami.promote import promote
+from goldenami.promote.model import PromoteResult
 from goldenami.promote.plan import Preflight
-from goldenami.promote.promote import Result
 
 
 @dataclass(frozen=True)
-class Stop:
+class RegionStep:
     """A region on the way, with what is promoted there: the image of the same version."""
 
-    shop: Shop
-    options: Options
+    shop: Context
+    options: PromoteOptions
 
     @property
     def region(self) -> str:
@@ -30,39 +29,39 @@ class Stop:
         return self.shop.aws.region
 
 
-def stops(shop: Shop, options: Options, regions: Sequence[str]) -> tuple[Stop, ...]:
+def plan_regions(shop: Context, options: PromoteOptions, regions: Sequence[str]) -> tuple[RegionStep, ...]:
     """The home region and those asked for, in order; in each the image of the version that is meant at home.
 
     Raises:
         UsageError: The image at home has no version, or a region is named twice.
     """
     if not regions:
-        return (Stop(shop, options),)
+        return (RegionStep(shop, options),)
     route = (shop.aws.region, *regions)
     if len(set(route)) != len(route):
         raise UsageError(f"each region once, please: {', '.join(route)}")
-    image = images.get(shop.aws, choosing.find(shop, options))
+    image = images.get(shop.aws, catalog.resolve_ami(shop, options))
     version = image.version(shop.name) if image else None
     if version is None:
         raise UsageError(f"that is no golden AMI of {shop.name} with a version", next="./invoke images")
     there = replace(options, ami="", candidate=False, version=str(version))
-    shops = [replace(shop, aws=copies.elsewhere(shop.aws, region, "")) for region in regions]
-    return (Stop(shop, options), *(Stop(far, there) for far in shops))
+    shops = [replace(shop, aws=image_copies.in_region(shop.aws, region, "")) for region in regions]
+    return (RegionStep(shop, options), *(RegionStep(far, there) for far in shops))
 
 
-def preflights(route: Sequence[Stop]) -> Iterator[tuple[Stop, Preflight]]:
+def preflights(route: Sequence[RegionStep]) -> Iterator[tuple[RegionStep, Preflight]]:
     """What would be done in each region. Nothing is changed.
 
     Raises:
         UsageError: The image is not there in one of them.
     """
     for stop in route:
-        with _told(stop, route, "Nothing was changed.", next="./invoke copy carries the image there"):
+        with _summary(stop, route, "Nothing was changed.", next="./invoke copy carries the image there"):
             found = promote.preflight(stop.shop, stop.options)
         yield stop, found
 
 
-def in_turn(seen: Sequence[tuple[Stop, Preflight]]) -> Iterator[tuple[Stop, Result]]:
+def promote_regions(seen: Sequence[tuple[RegionStep, Preflight]]) -> Iterator[tuple[RegionStep, PromoteResult]]:
     """Promote in each region, one after the other, and stop at the first that is red.
 
     Args:
@@ -73,22 +72,22 @@ def in_turn(seen: Sequence[tuple[Stop, Preflight]]) -> Iterator[tuple[Stop, Resu
     """
     route = [stop for stop, _ in seen]
     for stop, found in seen:
-        with _told(stop, route, "Nothing was changed in any region."):
-            promote.refuse(found.plan)
+        with _summary(stop, route, "Nothing was changed in any region."):
+            promote.raise_if_blocked(found.plan)
     done: list[str] = []
     for number, (stop, found) in enumerate(seen):
         rest = [later.region for later in route[number + 1 :]]
         state = f"Promoted before: {', '.join(done) or 'none'}. Not begun: {', '.join(rest) or 'none'}."
-        with _told(stop, route, state):
+        with _summary(stop, route, state):
             # Those before may have taken an hour: what was seen then is looked at again.
             fresh = promote.preflight(stop.shop, stop.options) if number else found
-            result = promote.carry(stop.shop, fresh, stop.options.why or "promote")
+            result = promote.run(stop.shop, fresh, stop.options.why or "promote")
         done.append(stop.region)
         yield stop, result
 
 
 @contextlib.contextmanager
-def _told(stop: Stop, route: Sequence[Stop], state: str, next: str = "") -> Iterator[None]:
+def _summary(stop: RegionStep, route: Sequence[RegionStep], state: str, next: str = "") -> Iterator[None]:
     """Say of a failure in which region it was, where there are several."""
     try:
         yield

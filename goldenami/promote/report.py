@@ -6,27 +6,27 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from goldenami.context import Shop
-from goldenami.promote import preflight_report as preflight_telling
-from goldenami.promote.deploy import Deployed, Found
-from goldenami.summary import pairs, seconds
+from goldenami.context import Context
+from goldenami.promote import preflight_report
+from goldenami.promote.model import DeployPreflight, DeployResult, PromoteResult
+from goldenami.text import pairs, seconds
 
 
-def page(shop: Shop, found: Found, *, as_json: bool) -> str:
+def page(shop: Context, found: DeployPreflight, *, as_json: bool) -> str:
     """What is, what differs, what would be done, and what forbids it."""
     done = list(steps(shop, found))
     if as_json:
-        told = preflight_telling.facts(shop, found.preflight)
+        told = preflight_report.facts(shop, found.preflight)
         told |= {"steps": done, "refusals": list(found.refusals)}
         told |= {"replaced": [asdict(one) for one in found.gone], "there": [asdict(one) for one in found.same]}
         return json.dumps(told, ensure_ascii=False, default=dict)
-    parts = [*preflight_telling.about(shop, found.preflight), "\nwhat will be done"]
+    parts = [*preflight_report.about(shop, found.preflight), "\nwhat will be done"]
     parts += [f"  {number}. {step}" for number, step in enumerate(done, 1)]
     notes = [note for note in found.preflight.plan.notes if "no Auto Scaling group" not in note]
-    return "\n".join([*parts, *preflight_telling.verdict(notes, found.refusals)])
+    return "\n".join([*parts, *preflight_report.verdict(notes, found.refusals)])
 
 
-def steps(shop: Shop, found: Found) -> Iterator[str]:
+def steps(shop: Context, found: DeployPreflight) -> Iterator[str]:
     """What will be done, in its order."""
     decided, wanted, names, data = found.preflight.plan, found.preflight.wish, shop.names, shop.recipe.database
     version = f"version {decided.version}" if decided.version else "the new version"
@@ -60,7 +60,7 @@ def steps(shop: Shop, found: Found) -> Iterator[str]:
         yield f"point {names.production} at {wanted.ami}"
 
 
-def deployed(done: Deployed) -> str:
+def deployed(done: DeployResult) -> str:
     """The end of `deploy`."""
     told = {
         "instance": f"{done.machine.id} ({done.machine.address})",
@@ -72,7 +72,7 @@ def deployed(done: Deployed) -> str:
     return f"\ndeployed\n{pairs(told)}\n"
 
 
-def deployed_facts(done: Deployed) -> str:
+def deployed_facts(done: DeployResult) -> str:
     """The same for scripts."""
     return json.dumps(
         {
@@ -83,3 +83,33 @@ def deployed_facts(done: Deployed) -> str:
             "run": done.run.id,
         }
     )
+
+
+def summary(shop: Context, result: PromoteResult) -> str:
+    """The end of a promotion."""
+    facts = {
+        "image": f"{result.image.name} ({result.image.id})",
+        "template": f"{shop.names.template} version {result.version} (default)",
+        "pointer": shop.names.production,
+    }
+    if result.run is not None:
+        facts["phases"] = ", ".join(f"{name} {seconds(took)}" for name, took in shop.progress.phases.items())
+        facts["report"] = str(result.run.folder / "promotion.html")
+    facts["next"] = "./invoke status"
+    return f"\n{'promoted' if result.run else 'unchanged: it is in production already'}\n{pairs(facts)}\n"
+
+
+def facts(shop: Context, result: PromoteResult) -> str:
+    """The same for scripts."""
+    told = {
+        "ami": result.image.id,
+        "name": result.image.name,
+        "version": result.version,
+        "refresh": result.refresh,
+        "unchanged": result.run is None,
+        "run": result.run.id if result.run else None,
+        "folder": str(result.run.folder) if result.run else None,
+        "phases_seconds": shop.progress.phases,
+        "timeline": [asdict(event) for event in result.timeline.events],
+    }
+    return json.dumps(told, ensure_ascii=False)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from goldenami.model.fleet import Scene
+from goldenami.model.fleet import FleetState
 from goldenami.model.image import Image
 
 
 @dataclass(frozen=True)
-class Choice:
+class RollbackTarget:
     """The image to go back to, and why that one."""
 
     image: Image
     reason: str
 
 
-def choose(scene: Scene, known: Mapping[str, Image]) -> Choice | None:
+def choose_target(scene: FleetState, known: Mapping[str, Image]) -> RollbackTarget | None:
     """The known-good image to go back to.
 
     When the fleet runs (or is being brought to) another image than the pointer names, a promotion has not come to its end:
@@ -35,14 +35,16 @@ def choose(scene: Scene, known: Mapping[str, Image]) -> Choice | None:
         return None
     ahead = sorted(set(_running(scene)) - {pointer.ami})
     if ahead and _good(known.get(pointer.ami)):
-        return Choice(known[pointer.ami], f"the pointer names it, while the fleet has {', '.join(ahead)}")
+        return RollbackTarget(known[pointer.ami], f"the pointer names it, while the fleet has {', '.join(ahead)}")
     for earlier in reversed(scene.history[:-1]):
         if earlier.ami != pointer.ami and _good(known.get(earlier.ami)):
-            return Choice(known[earlier.ami], f"production before {pointer.ami}, until {pointer.modified or 'then'}")
+            return RollbackTarget(
+                known[earlier.ami], f"production before {pointer.ami}, until {pointer.modified or 'then'}"
+            )
     return None
 
 
-def disagreements(scene: Scene) -> Iterator[str]:
+def drift(scene: FleetState) -> Iterator[str]:
     """What the parts of the fleet say differently."""
     pointer, template, group, source = scene.pointer, scene.template, scene.group, scene.source
     if template is not None and pointer is not None:
@@ -70,7 +72,7 @@ def disagreements(scene: Scene) -> Iterator[str]:
             yield f"{member.id} was changed in place: {member.drifted}"
 
 
-def _running(scene: Scene) -> Iterator[str]:
+def _running(scene: FleetState) -> Iterator[str]:
     if scene.group is None:
         if scene.template is not None:
             yield scene.template.versions[scene.template.default].image

@@ -2,83 +2,104 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from goldenami.aws import parameters
-from goldenami.bake import preflight as planning
-from goldenami.context import Shop
-from goldenami.model import image as tags
+from goldenami.aws import parameters, run_command
+from goldenami.bake import model as bake_model
+from goldenami.bake import preflight
+from goldenami.context import Context
+from goldenami.infra import describe
+from goldenami.model import image as model_image
 from goldenami.model.image import Image
-from goldenami.model.version import Version
-from goldenami.rebuild import pending
-from goldenami.rebuild.plan import Reason, Stock, about_packages, reasons
-from goldenami.rebuild.record_model import Names, Record, parse
+from goldenami.rebuild.plan import PendingUpdates, RebuildInputs, package_reasons, rebuild_reasons
+from goldenami.rebuild.record_model import RebuildCheck, RebuildRecord, parse
 
 
-@dataclass(frozen=True)
-class Found:
-    """What was read and decided; nothing was changed.
-
-    Attributes:
-        packages: What is known about waiting package updates, and how.
-        before: What is in production, or the candidate where nothing is.
-        version: What a bake of now would be called.
-        unfinished: A rebuild that ended before it was done, which the next one goes on with.
-    """
-
-    stock: Stock
-    reasons: tuple[Reason, ...]
-    packages: str
-    before: Image | None
-    version: Version
-    unfinished: Record | None
-
-
-def look(shop: Shop) -> Found:
+def check(shop: Context) -> RebuildCheck:
     """Read and decide; nothing is changed."""
-    known = planning.look(shop)
-    candidate = _named(shop, known.images, shop.candidate)
-    stock = _stock(shop, candidate, known)
+    known = preflight.preflight(shop)
+    candidate = _production_image(shop, known.images, shop.candidate)
+    stock = _inputs(shop, candidate, known)
     now = shop.clock.now()
-    latest = last(shop)
-    return Found(
+    latest = last_rebuild(shop)
+    return RebuildCheck(
         stock=stock,
-        reasons=reasons(stock, shop.recipe.rebuild.max_age_days, now),
-        packages=about_packages(stock, now),
-        before=_named(shop, known.images, shop.names.production) or candidate,
-        version=planning.next_version(shop, known, planning.Options()),
+        reasons=rebuild_reasons(stock, shop.recipe.rebuild.max_age_days, now),
+        packages=package_reasons(stock, now),
+        before=_production_image(shop, known.images, shop.names.production) or candidate,
+        version=preflight.next_version(shop, known, bake_model.BakeOptions()),
         unfinished=latest if latest and latest.state == "running" else None,
     )
 
 
-def last(shop: Shop) -> Record | None:
+def last_rebuild(shop: Context) -> RebuildRecord | None:
     """How the latest rebuild went, wherever it ran."""
-    found = parameters.get(shop.aws, Names(shop.name).record)
+    found = parameters.get(shop.aws, shop.names.rebuild_record)
     return parse(found.value) if found else None
 
 
-def _named(shop: Shop, known: tuple[Image, ...], parameter: str) -> Image | None:
+def _production_image(shop: Context, known: tuple[Image, ...], parameter: str) -> Image | None:
     """The image that a pointer names, where it is still there and good."""
     pointer = parameters.get(shop.aws, parameter)
     found = [image for image in known if pointer and image.id == pointer.value]
     return found[0] if found and found[0].state == "available" and not found[0].bad else None
 
 
-def _stock(shop: Shop, candidate: Image | None, known: planning.Known) -> Stock:
-    base = next((i for i in known.images if candidate and i.id == candidate.tags.get(tags.SOURCE_AMI)), None)
+def _inputs(shop: Context, candidate: Image | None, known: preflight.BakeInputs) -> RebuildInputs:
+    base = next((i for i in known.images if candidate and i.id == candidate.tags.get(model_image.SOURCE_AMI)), None)
     differs = {}
     if candidate and base:
         # On what each was made from: a new source AMI or commit is a reason of its own.
-        before = planning.layer_fingerprint(shop, "base", base.tags.get(tags.SOURCE_AMI, ""), known.source)
+        before = preflight.layer_fingerprint(shop, "base", base.tags.get(model_image.SOURCE_AMI, ""), known.source)
         differs["base"] = before != base.fingerprint
-        app = replace(known.source, commit=candidate.tags.get(tags.COMMIT, ""))
-        before = planning.layer_fingerprint(shop, "app", base.id, app)
+        app = replace(known.source, commit=candidate.tags.get(model_image.COMMIT, ""))
+        before = preflight.layer_fingerprint(shop, "app", base.id, app)
         differs["app"] = before != candidate.fingerprint
-    return Stock(
+    return RebuildInputs(
         candidate=candidate,
         base=base,
         source_ami=known.source_ami,
         commit=known.source.commit,
         recipe=differs,
-        pending=pending.ask(shop, candidate) if candidate else None,
+        pending=pending_updates(shop, candidate) if candidate else None,
     )
+
+
+# The package lists go to a folder of their own, which is removed again.
+_COMMANDS = {
+    "apt": """\
+set -eu
+lists=$(mktemp -d)
+trap 'rm -rf "$lists"' EXIT
+apt-get -qq -o Dir::State::Lists="$lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= update >&2
+apt-get -qq -s -o Dir::State::Lists="$lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o Debug::NoLocking=1 \\
+  dist-upgrade | awk '$1 == "Inst" && $3 ~ /^\\[/ { print $2 }'
+""",
+    "dnf": """\
+set -eu
+cache=$(mktemp -d)
+trap 'rm -rf "$cache"' EXIT
+code=0
+dnf -q --setopt=cachedir="$cache" check-update >"$cache/updates" || code=$?
+[ "$code" -eq 0 ] || [ "$code" -eq 100 ]
+awk 'NF == 3 && $1 ~ /\\./ { print $1 }' "$cache/updates"
+""",
+}
+
+
+def pending_updates(shop: Context, image: Image) -> PendingUpdates | None:
+    """Ask a serving instance of this image through Run Command.
+
+    Returns:
+        What it says; None where there is no such instance, Run Command is not wanted by the recipe, or the answer is none.
+    """
+    if not shop.recipe.fleet.run_command:
+        return None
+    group = describe.describe_fleet(shop).group
+    serving = [m for m in group.members if m.serving and m.image == image.id] if group else []
+    for member in serving[:1]:
+        ran = run_command.run(shop.aws, shop.clock, member.id, _COMMANDS[shop.family.packages], timeout=120)
+        if ran is not None and ran.code == 0:
+            return PendingUpdates(member.id, tuple(ran.stdout.split()))
+        shop.progress.say(f"{member.id} could not say which updates are waiting")
+    return None

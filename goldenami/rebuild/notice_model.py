@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from goldenami.summary import pairs
+from goldenami.text import pairs
 
 # SNS takes subjects of at most 100 ASCII characters, on one line.
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
@@ -42,28 +42,28 @@ class Notice:
     @property
     def subject(self) -> str:
         """The title as SNS takes it."""
-        plain = re.sub(r"[^\x20-\x7e]+", " ", clean(self.title)).strip()
+        plain = re.sub(r"[^\x20-\x7e]+", " ", redact(self.title)).strip()
         return plain if len(plain) <= SUBJECT else plain[: SUBJECT - 3] + "..."
 
     @property
     def text(self) -> str:
         """The whole message."""
         parts = [self.title, pairs(dict(self.facts)), "\n".join(self.lines)]
-        return clean("\n\n".join(part for part in parts if part))
+        return redact("\n\n".join(part for part in parts if part))
 
     def payload(self) -> dict[str, Any]:
         """For webhooks and programs. `text` is what Slack and Mattermost show."""
         told = asdict(self)
         cleaned = {
             "result": self.result,
-            "title": clean(self.title),
-            "facts": {name: clean(value) for name, value in told["facts"]},
-            "lines": [clean(line) for line in told["lines"]],
+            "title": redact(self.title),
+            "facts": {name: redact(value) for name, value in told["facts"]},
+            "lines": [redact(line) for line in told["lines"]],
         }
         return {"text": self.text, "goldenami": cleaned}
 
 
-def clean(text: str) -> str:
+def redact(text: str) -> str:
     """Take out what looks like a secret: passwords in URLs and assignments, access keys, webhooks."""
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)

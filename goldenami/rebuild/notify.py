@@ -6,45 +6,44 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from goldenami.aws import parameters
-from goldenami.aws import sns as topics
+from goldenami.aws import parameters, sns
 from goldenami.aws.errors import explain
-from goldenami.context import Shop
+from goldenami.context import Context
 from goldenami.errors import ToolError
-from goldenami.rebuild.notice_model import Notice, clean
-from goldenami.tools import http
-from goldenami.tools import process as shell
+from goldenami.rebuild.notice_model import Notice, redact
+from goldenami.state import runs
+from goldenami.tools import http, process
 
 
 @dataclass(frozen=True)
-class Told:
+class Delivery:
     """Which places were told, and which could not be, with the reason."""
 
     places: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
 
 
-def tell(shop: Shop, notice: Notice) -> Told:
+def send(shop: Context, notice: Notice) -> Delivery:
     """Send a notice everywhere. It never raises for a place that does not take it: that is said, and returned."""
     told, failed = [], []
-    for place, send in _places(shop, notice):
+    for place, send in _destinations(shop, notice):
         try:
             send()
         except Exception as error:  # whatever it is, the rebuild went as it went
             known = explain(error) or error
-            failed.append(f"{place}: {clean(str(known).splitlines()[0] if str(known) else type(error).__name__)}")
+            failed.append(f"{place}: {redact(str(known).splitlines()[0] if str(known) else type(error).__name__)}")
             shop.progress.say(f"could not tell {failed[-1]}")
         else:
             told.append(place)
             shop.progress.detail(f"told {place}")
-    return Told(tuple(told), tuple(failed))
+    return Delivery(tuple(told), tuple(failed))
 
 
-def _places(shop: Shop, notice: Notice) -> list[tuple[str, Callable[[], None]]]:
+def _destinations(shop: Context, notice: Notice) -> list[tuple[str, Callable[[], None]]]:
     wanted = shop.recipe.notify
     senders: list[Callable[[], None]] = []
     if wanted.sns_topic_arn:
-        senders.append(lambda: topics.publish(shop.aws, wanted.sns_topic_arn, notice.subject, notice.text))
+        senders.append(lambda: sns.publish(shop.aws, wanted.sns_topic_arn, notice.subject, notice.text))
     if name := wanted.webhook_parameter:
         senders.append(lambda: http.post(parameters.secret(shop.aws, name), notice.payload()))
     if wanted.command:
@@ -52,9 +51,31 @@ def _places(shop: Shop, notice: Notice) -> list[tuple[str, Callable[[], None]]]:
     return list(zip(wanted.places, senders, strict=True))
 
 
-def _run(shop: Shop, notice: Notice) -> None:
+def _run(shop: Context, notice: Notice) -> None:
     argv = list(shop.recipe.notify.command)
-    done = shell.run(argv, cwd=shop.root, stdin=json.dumps(notice.payload(), ensure_ascii=False), timeout=60)
+    done = process.run(argv, cwd=shop.root, stdin=json.dumps(notice.payload(), ensure_ascii=False), timeout=60)
     if done.code:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise ToolError(f"exited with {done.code}" + (f": {said[-1]}" if said else ""))
+
+
+def notify_result(shop: Context, text: str, *, failure: bool, unless_told: str) -> Delivery:
+    """Tell the team something.
+
+    Args:
+        shop: Where.
+        text: What.
+        failure: Whether it is about a failure.
+        unless_told: A systemd invocation; where its rebuild has told of its own end, nothing is said again.
+    """
+    told = [
+        run
+        for run in runs.list_runs(shop.build)
+        if run.facts().get("invocation") == unless_told and run.facts().get("told")
+    ]
+    if unless_told and told:
+        shop.progress.say(f"the rebuild {told[-1].id} has told it itself")
+        return Delivery()
+    if not shop.recipe.notify.places:
+        shop.progress.say(f"nobody is told: [notify] in {shop.recipe.path.name} names no place")
+    return send(shop, Notice("failure" if failure else "success", f"{shop.name}: {text}"))

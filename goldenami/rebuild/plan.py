@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from goldenami.model.image import COMMIT, SOURCE_AMI, Image
+from goldenami.model.image import COMMIT, SOURCE_AMI, Image, short_commit
 
-Kind = Literal["no-image", "source-ami", "recipe", "application", "packages", "age"]
+ReasonKind = Literal["no-image", "source-ami", "recipe", "application", "packages", "age"]
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingUpdates:
     """Package updates that a machine of the image says are waiting.
 
     Attributes:
@@ -27,7 +26,7 @@ class Pending:
 
 
 @dataclass(frozen=True)
-class Stock:
+class RebuildInputs:
     """What there is, and what a bake of now would be made from.
 
     Attributes:
@@ -44,19 +43,19 @@ class Stock:
     source_ami: str
     commit: str
     recipe: Mapping[str, bool]
-    pending: Pending | None = None
+    pending: PendingUpdates | None = None
 
 
 @dataclass(frozen=True)
-class Reason:
+class RebuildReason:
     """Why a rebuild is due. `seen` is false for what is only assumed."""
 
-    kind: Kind
+    kind: ReasonKind
     text: str
     seen: bool = True
 
 
-def reasons(stock: Stock, max_age_days: int, now: datetime) -> tuple[Reason, ...]:
+def rebuild_reasons(stock: RebuildInputs, max_age_days: int, now: datetime) -> tuple[RebuildReason, ...]:
     """Every reason for a rebuild; none when nothing has changed.
 
     Args:
@@ -66,39 +65,44 @@ def reasons(stock: Stock, max_age_days: int, now: datetime) -> tuple[Reason, ...
     """
     candidate = stock.candidate
     if candidate is None:
-        return (Reason("no-image", "there is no verified image yet"),)
+        return (RebuildReason("no-image", "there is no verified image yet"),)
     found = []
     base = stock.base
     before = base.tags.get(SOURCE_AMI, "") if base else ""
     if base is None:
         gone = candidate.tags.get(SOURCE_AMI, "of it")
-        found.append(Reason("source-ami", f"the base AMI {gone} is gone, so what it was made from is not known"))
+        found.append(RebuildReason("source-ami", f"the base AMI {gone} is gone, so what it was made from is not known"))
     elif before != stock.source_ami:
         found.append(
-            Reason("source-ami", f"a newer source AMI is published: {stock.source_ami} (the base has {before})")
+            RebuildReason("source-ami", f"a newer source AMI is published: {stock.source_ami} (the base has {before})")
         )
     changed = [layer for layer in ("base", "app") if stock.recipe.get(layer)]
     if changed:
         found.append(
-            Reason("recipe", f"the recipe, or what is baked by it, has changed: {' and '.join(changed)} layer")
+            RebuildReason("recipe", f"the recipe, or what is baked by it, has changed: {' and '.join(changed)} layer")
         )
     commit = candidate.tags.get(COMMIT, "")
     if commit != stock.commit:
         found.append(
-            Reason("application", f"the application is at {short(stock.commit)} (the image has {short(commit)})")
+            RebuildReason(
+                "application",
+                f"the application is at {short_commit(stock.commit)} (the image has {short_commit(commit)})",
+            )
         )
     if stock.pending and stock.pending.packages:
         told = ", ".join(stock.pending.packages[:5]) + (", …" if len(stock.pending.packages) > 5 else "")
         count = len(stock.pending.packages)
-        found.append(Reason("packages", f"{count} package update(s) are waiting, says {stock.pending.machine}: {told}"))
+        found.append(
+            RebuildReason("packages", f"{count} package update(s) are waiting, says {stock.pending.machine}: {told}")
+        )
     age = age_days(base or candidate, now)
     if max_age_days and age >= max_age_days:
         text = f"the packages were last updated {age} days ago (the limit is {max_age_days})"
-        found.append(Reason("age", text, seen=False))
+        found.append(RebuildReason("age", text, seen=False))
     return tuple(found)
 
 
-def about_packages(stock: Stock, now: datetime) -> str:
+def package_reasons(stock: RebuildInputs, now: datetime) -> str:
     """What is known about waiting package updates, and how: one sentence that claims no more than that."""
     if stock.candidate is None:
         return "there is no image yet"
@@ -116,8 +120,3 @@ def age_days(image: Image, now: datetime) -> int:
     """Whole days since an AMI was made."""
     made = datetime.fromisoformat(image.created)
     return max(0, (now - (made if made.tzinfo else made.replace(tzinfo=UTC))).days)
-
-
-def short(commit: str) -> str:
-    """A commit as people write it: 12 digits of a git one, and of the digest of a directory."""
-    return re.sub(r"([0-9a-f]{12})[0-9a-f]+", r"\1", commit) or "no known commit"

@@ -7,42 +7,36 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from goldenami.state.lock_model import Subject
+from goldenami.images.diff_plan import Change, ImageDiff
+from goldenami.model.image import Image
+from goldenami.model.names import ResourceNames
+from goldenami.model.version import Version
+from goldenami.rebuild.plan import RebuildInputs, RebuildReason
+from goldenami.state.lock_model import LockSpec
+from goldenami.state.run_model import RunFolder
 
-State = Literal["running", "finished", "unchanged", "failed"]
+RebuildState = Literal["running", "finished", "unchanged", "failed"]
 
 # A standard parameter holds 4 KiB.
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
 ROOM = 4096
 
 
-@dataclass(frozen=True)
-class Names:
-    """The parameters of an image's rebuild."""
+def lock_spec(names: ResourceNames) -> LockSpec:
+    """Return the lock of the rebuild.
 
-    image: str
-
-    @property
-    def record(self) -> str:
-        """How the latest rebuild went; its history is the list of the rebuilds."""
-        return f"/goldenami/{self.image}/rebuild"
-
-    @property
-    def claim(self) -> Subject:
-        """Who is rebuilding now.
-
-        A bake gives no sign of life for many minutes, so a holder on another machine is given three hours.
-        """
-        return Subject(
-            f"/goldenami/{self.image}/rebuild-claim",
-            called="the rebuild",
-            doing="is rebuilding this image",
-            patience=timedelta(hours=3),
-        )
+    A bake sends no heartbeat for many minutes, so the lock of another machine counts as stale only after three hours.
+    """
+    return LockSpec(
+        names.rebuild_lock,
+        called="the rebuild",
+        doing="is rebuilding this image",
+        patience=timedelta(hours=3),
+    )
 
 
 @dataclass(frozen=True)
-class Record:
+class RebuildRecord:
     """A rebuild.
 
     Attributes:
@@ -59,7 +53,7 @@ class Record:
     run: str
     since: str
     by: str
-    state: State = "running"
+    state: RebuildState = "running"
     step: str = "begin"
     reasons: tuple[str, ...] = ()
     before: str = ""
@@ -70,7 +64,7 @@ class Record:
     error: str = ""
     told: tuple[str, ...] = ()
 
-    def at(self, step: str, **facts: Any) -> Record:
+    def at(self, step: str, **facts: Any) -> RebuildRecord:
         """Further on."""
         return replace(self, step=step, **facts)
 
@@ -89,15 +83,60 @@ class Record:
         return facts
 
 
-def parse(text: str) -> Record | None:
+def parse(text: str) -> RebuildRecord | None:
     """A record from its parameter; None when that holds anything else."""
     try:
         found = json.loads(text)
-        known = {name: found[name] for name in Record.__dataclass_fields__ if name in found}
+        known = {name: found[name] for name in RebuildRecord.__dataclass_fields__ if name in found}
         for name in ("reasons", "told"):
             known[name] = tuple(known.get(name, ()))
-        record = Record(**known)
+        record = RebuildRecord(**known)
         datetime.fromisoformat(record.since)
     except (ValueError, KeyError, TypeError):
         return None
     return record
+
+
+@dataclass(frozen=True)
+class RebuildCheck:
+    """What was read and decided; nothing was changed.
+
+    Attributes:
+        packages: What is known about waiting package updates, and how.
+        before: What is in production, or the candidate where nothing is.
+        version: What a bake of now would be called.
+        unfinished: A rebuild that ended before it was done, which the next one goes on with.
+    """
+
+    stock: RebuildInputs
+    reasons: tuple[RebuildReason, ...]
+    packages: str
+    before: Image | None
+    version: Version
+    unfinished: RebuildRecord | None
+
+
+@dataclass(frozen=True)
+class RebuildResult:
+    """How a rebuild ended well.
+
+    Attributes:
+        changes: What the tags of the two images and their bases say differently.
+        inside: What is in them differently; None where there was no image before.
+        removed: What was tidied up.
+        untold: The places that could not be told, with the reason.
+    """
+
+    record: RebuildRecord
+    found: RebuildCheck
+    image: Image | None
+    run: RunFolder
+    changes: tuple[Change, ...] = ()
+    inside: ImageDiff | None = None
+    removed: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether there was no reason for it."""
+        return self.record.state == "unchanged"

@@ -7,32 +7,31 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from goldenami.context import Shop
+from goldenami.context import Context
 from goldenami.images.diff_plan import Difference
-from goldenami.rebuild import notify as notifying
 from goldenami.rebuild.notice_model import Notice
-from goldenami.rebuild.notify import Told
-from goldenami.rebuild.record_model import Record
-from goldenami.state import runs
-from goldenami.state.runs import Run, write_json, write_text
-from goldenami.summary import pairs
+from goldenami.rebuild.record_model import RebuildRecord
+from goldenami.state.run_model import RunFolder
+from goldenami.text import pairs
+
+if TYPE_CHECKING:
+    from goldenami.rebuild.record_model import RebuildCheck, RebuildResult
+
 
 # How many differences a notice tells one by one; the report has them all.
 FEW = 20
 NONE = {"added": "none", "removed": "there", "changed": "none"}
 
-if TYPE_CHECKING:
-    from goldenami.rebuild.check import Found
-    from goldenami.rebuild.rebuilt import Outcome
 
-
-def page(shop: Shop, found: Found, *, if_needed: bool, as_json: bool) -> str:
+def page(shop: Context, found: RebuildCheck, *, if_needed: bool, as_json: bool) -> str:
     """What a rebuild would do, and why."""
     if as_json:
-        return json.dumps({**_found(shop, found), "steps": steps(shop, found, if_needed=if_needed)}, ensure_ascii=False)
+        return json.dumps(
+            {**_findings(shop, found), "steps": steps(shop, found, if_needed=if_needed)}, ensure_ascii=False
+        )
     facts = {
-        "candidate": _name(found.stock.candidate),
-        "production or candidate": _name(found.before),
+        "candidate": file_name(found.stock.candidate),
+        "production or candidate": file_name(found.before),
         "package updates": found.packages,
         "tells": ", ".join(shop.recipe.notify.places) or "nobody ([notify] names no place)",
     }
@@ -41,7 +40,7 @@ def page(shop: Shop, found: Found, *, if_needed: bool, as_json: bool) -> str:
     return "\n".join([pairs(facts), "", "reasons", *(why or ["  - none"]), "", "what it does", *does])
 
 
-def steps(shop: Shop, found: Found, *, if_needed: bool) -> list[str]:
+def steps(shop: Context, found: RebuildCheck, *, if_needed: bool) -> list[str]:
     """The steps, in words."""
     if found.unfinished:
         return [f"go on with the rebuild {found.unfinished.run}, which ended at: {found.unfinished.step}"]
@@ -62,14 +61,14 @@ def steps(shop: Shop, found: Found, *, if_needed: bool) -> list[str]:
     ]
 
 
-def summary(outcome: Outcome) -> str:
+def summary(outcome: RebuildResult) -> str:
     """The end of a rebuild."""
     if outcome.unchanged:
-        told = {"image": _name(outcome.image), "package updates": outcome.found.packages}
+        told = {"image": file_name(outcome.image), "package updates": outcome.found.packages}
         return f"\nnothing has changed; nothing was baked\n{pairs({**told, 'report': _report(outcome.run)})}\n"
     record = outcome.record
     facts = {
-        "image": _name(outcome.image),
+        "image": file_name(outcome.image),
         "because": "; ".join(record.reasons),
         "changed": "; ".join([*(change.line() for change in outcome.changes), *_counts(outcome)]) or "nothing",
         "production": "carried to the fleet" if record.promoted else "untouched",
@@ -81,60 +80,24 @@ def summary(outcome: Outcome) -> str:
     return f"\nrebuilt\n{pairs(facts)}\n"
 
 
-def facts(shop: Shop, outcome: Outcome) -> str:
+def facts(shop: Context, outcome: RebuildResult) -> str:
     """The same for scripts."""
-    return json.dumps(_facts(shop, outcome), ensure_ascii=False)
+    return json.dumps(record_facts(shop, outcome), ensure_ascii=False)
 
 
-def write(shop: Shop, outcome: Outcome) -> None:
-    """Write rebuild.md and rebuild.json into the run's folder."""
-    record = outcome.record
-    lines = [f"# {shop.name}: {'nothing has changed' if outcome.unchanged else 'rebuilt as ' + record.version}", ""]
-    told = [
-        ("Image", _name(outcome.image)),
-        ("Before", _name(outcome.found.before)),
-        ("Production", "carried to the fleet" if record.promoted else "untouched"),
-        ("Package updates before", outcome.found.packages),
-        ("Told", ", ".join(record.told) or "nobody"),
-        *([("Not told", "; ".join(outcome.untold))] if outcome.untold else []),
-        ("Began, ended", f"{record.since} UTC, {record.ended}"),
-        ("By", record.by),
-        ("Run", record.run),
-    ]
-    lines += [f"- {name}: {value}" for name, value in told]
-    lines += ["", "## Why", "", *([f"- {reason}" for reason in record.reasons] or ["- no reason was found"])]
-    if not outcome.unchanged:
-        lines += ["", "## What changed", "", "| what | before | after |", "|---|---|---|"]
-        lines += [f"| {c.what} | {c.before or 'none'} | {c.after or 'none'} |" for c in outcome.changes]
-        lines += [f"| {d.kind} {d.name} | {d.before or NONE[d.what]} | {d.after or d.what} |" for d in _inside(outcome)]
-        lines += ["", *(f"Not known: {missing}." for missing in outcome.inside.missing)] if outcome.inside else []
-        lines += ["", "## Tidied up", "", *([f"- {what}" for what in outcome.removed] or ["- nothing"])]
-    write_text(outcome.run.folder / "rebuild.md", "\n".join(lines) + "\n")
-    write_json(outcome.run.folder / "rebuild.json", _facts(shop, outcome))
-
-
-def write_failure(run: Run, name: str, record: Record) -> None:
-    """The report of a rebuild that failed."""
-    why = "\n".join(f"- {reason}" for reason in record.reasons) or "- none was found yet"
-    head = f"# {name}: the rebuild failed\n\n- Step: {record.step}\n- Run: {record.run}\n"
-    text = f"{head}\n{record.error}\n\n## Why it ran\n\n{why}\n"
-    write_text(run.folder / "rebuild.md", text)
-    write_json(run.folder / "rebuild.json", asdict(record))
-
-
-def success(shop: Shop, outcome: Outcome) -> Notice:
+def success(shop: Context, outcome: RebuildResult) -> Notice:
     """The notice of a rebuild that went well, with what is different."""
     record = outcome.record
     told = [
-        ("image", _name(outcome.image)),
+        ("image", file_name(outcome.image)),
         ("because", "; ".join(record.reasons)),
         ("production", "carried to the fleet" if record.promoted else "untouched"),
         ("next", _next(record)),
     ]
     lines = [f"  {line}" for line in [*(change.line() for change in outcome.changes), *_counts(outcome)]]
-    few = _inside(outcome)[:FEW]
+    few = diff_lines(outcome)[:FEW]
     lines += [f"    {d.kind} {d.name}: {d.before or NONE[d.what]} → {d.after or d.what}" for d in few]
-    lines += ["    …"] if len(_inside(outcome)) > FEW else []
+    lines += ["    …"] if len(diff_lines(outcome)) > FEW else []
     tidied = ["", "tidied up", *(f"  {what}" for what in outcome.removed)] if outcome.removed else []
     return Notice(
         "success",
@@ -144,7 +107,7 @@ def success(shop: Shop, outcome: Outcome) -> Notice:
     )
 
 
-def failure(shop: Shop, run: Run, record: Record) -> Notice:
+def failure(shop: Context, run: RunFolder, record: RebuildRecord) -> Notice:
     """The notice of a rebuild that failed, with the reason."""
     first, *rest = record.error.splitlines() or ["for no reason that it told"]
     told = [
@@ -156,29 +119,7 @@ def failure(shop: Shop, run: Run, record: Record) -> Notice:
     return Notice("failure", f"{shop.name}: the rebuild failed: {first}", told, rest)
 
 
-def tell(shop: Shop, text: str, *, failure: bool, unless_told: str) -> Told:
-    """Tell the team something.
-
-    Args:
-        shop: Where.
-        text: What.
-        failure: Whether it is about a failure.
-        unless_told: A systemd invocation; where its rebuild has told of its own end, nothing is said again.
-    """
-    told = [
-        run
-        for run in runs.every(shop.build)
-        if run.facts().get("invocation") == unless_told and run.facts().get("told")
-    ]
-    if unless_told and told:
-        shop.progress.say(f"the rebuild {told[-1].id} has told it itself")
-        return Told()
-    if not shop.recipe.notify.places:
-        shop.progress.say(f"nobody is told: [notify] in {shop.recipe.path.name} names no place")
-    return notifying.tell(shop, Notice("failure" if failure else "success", f"{shop.name}: {text}"))
-
-
-def _found(shop: Shop, found: Found) -> dict[str, Any]:
+def _findings(shop: Context, found: RebuildCheck) -> dict[str, Any]:
     return {
         "reasons": [asdict(reason) for reason in found.reasons],
         "package_updates": found.packages,
@@ -190,7 +131,7 @@ def _found(shop: Shop, found: Found) -> dict[str, Any]:
     }
 
 
-def _facts(shop: Shop, outcome: Outcome) -> dict[str, Any]:
+def record_facts(shop: Context, outcome: RebuildResult) -> dict[str, Any]:
     return {
         **asdict(outcome.record),
         "unchanged": outcome.unchanged,
@@ -200,26 +141,26 @@ def _facts(shop: Shop, outcome: Outcome) -> dict[str, Any]:
         "removed": list(outcome.removed),
         "not_told": list(outcome.untold),
         "folder": str(outcome.run.folder),
-        "found": _found(shop, outcome.found),
+        "found": _findings(shop, outcome.found),
     }
 
 
-def _inside(outcome: Outcome) -> tuple[Difference, ...]:
+def diff_lines(outcome: RebuildResult) -> tuple[Difference, ...]:
     return outcome.inside.differences if outcome.inside else ()
 
 
-def _counts(outcome: Outcome) -> list[str]:
-    number = Counter((difference.kind, difference.what) for difference in _inside(outcome))
+def _counts(outcome: RebuildResult) -> list[str]:
+    number = Counter((difference.kind, difference.what) for difference in diff_lines(outcome))
     return [f"{count} {kind}(s) {what}" for (kind, what), count in number.items()]
 
 
-def _next(record: Record) -> str:
+def _next(record: RebuildRecord) -> str:
     return "./invoke status" if record.promoted else f"./invoke promote --ami {record.ami} --plan"
 
 
-def _report(run: Run) -> str:
+def _report(run: RunFolder) -> str:
     return str(run.folder / "rebuild.md")
 
 
-def _name(image: Any) -> str:
+def file_name(image: Any) -> str:
     return f"{image.name} ({image.id})" if image else "none"

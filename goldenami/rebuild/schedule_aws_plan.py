@@ -14,58 +14,32 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from goldenami.errors import UsageError
-from goldenami.iam.statements import Place, Statement, allow
+from goldenami.iam.statements import PolicyScope, Statement, allow
 from goldenami.iam.task_policies import policy
+from goldenami.model.names import ScheduleNames
 
-Kind = Literal["build role", "project", "scheduler role", "schedule"]
+ScheduleKind = Literal["build role", "project", "scheduler role", "schedule"]
 # What CodeBuild calls the places that it can check out from.
-_HOSTS = {"github.com": "GITHUB", "gitlab.com": "GITLAB", "bitbucket.org": "BITBUCKET"}
+_CODE_HOSTS = {"github.com": "GITHUB", "gitlab.com": "GITLAB", "bitbucket.org": "BITBUCKET"}
 IMAGE = "aws/codebuild/standard:7.0"
 
 
 @dataclass(frozen=True)
-class Part:
+class ScheduleResource:
     """A thing that the schedule needs: what it is called, and how it should be."""
 
-    kind: Kind
+    kind: ScheduleKind
     name: str
     wanted: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Names:
-    """What the parts are called."""
-
-    image: str
-
-    @property
-    def project(self) -> str:
-        """The CodeBuild project, and the schedule."""
-        return f"{self.image}-rebuild"
-
-    @property
-    def build_role(self) -> str:
-        """The role that the rebuild works with."""
-        return f"{self.image}-rebuild-build"
-
-    @property
-    def scheduler_role(self) -> str:
-        """The role that may start the project, and nothing else."""
-        return f"{self.image}-rebuild-schedule"
-
-    @property
-    def logs(self) -> str:
-        """The log group of the builds."""
-        return f"/goldenami/{self.image}/rebuild"
-
-
-def parts(place: Place, buildspec: str) -> tuple[Part, ...]:
+def schedule_resources(place: PolicyScope, buildspec: str) -> tuple[ScheduleResource, ...]:
     """Every part, in the order in which they can be made.
 
     Raises:
         UsageError: The recipe names no repository that CodeBuild can check out.
     """
-    names = Names(place.recipe.image.name)
+    names = ScheduleNames(place.recipe.image.name)
     project = place.arn("codebuild", f"project/{names.project}")
     group = place.arn("scheduler", "schedule-group/default")
     build_role = {
@@ -80,10 +54,10 @@ def parts(place: Place, buildspec: str) -> tuple[Part, ...]:
         "why": f"goldenami: starts the monthly rebuild of {names.image}",
     }
     return (
-        Part("build role", names.build_role, build_role),
-        Part("project", names.project, _project(place, names, buildspec)),
-        Part("scheduler role", names.scheduler_role, scheduler_role),
-        Part("schedule", names.project, _schedule(place, names, project)),
+        ScheduleResource("build role", names.build_role, build_role),
+        ScheduleResource("project", names.project, _project(place, names, buildspec)),
+        ScheduleResource("scheduler role", names.scheduler_role, scheduler_role),
+        ScheduleResource("schedule", names.project, _schedule(place, names, project)),
     )
 
 
@@ -98,7 +72,7 @@ def differs(wanted: object, found: object) -> bool:
     return wanted != found
 
 
-def _trust(place: Place, service: str, source: str) -> dict[str, Any]:
+def _trust(place: PolicyScope, service: str, source: str) -> dict[str, Any]:
     # Without the conditions, somebody else's schedule or project could make the service use this role (confused deputy).
     condition = {"StringEquals": {"aws:SourceAccount": place.account}, "ArnLike": {"aws:SourceArn": source}}
     statement = {
@@ -110,7 +84,7 @@ def _trust(place: Place, service: str, source: str) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def _build_policy(place: Place, names: Names) -> dict[str, Any]:
+def _build_policy(place: PolicyScope, names: ScheduleNames) -> dict[str, Any]:
     found = policy("rebuild", place)
     group = place.arn("logs", f"log-group:{names.logs}")
     verbs = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
@@ -136,7 +110,7 @@ def compact(statements: Sequence[Statement]) -> list[Statement]:
     return list(found.values())
 
 
-def _project(place: Place, names: Names, buildspec: str) -> dict[str, Any]:
+def _project(place: PolicyScope, names: ScheduleNames, buildspec: str) -> dict[str, Any]:
     role = place.arn("iam", f"role/{names.build_role}", region=False)
     return {
         "description": f"goldenami: the monthly rebuild of {names.image}",
@@ -157,7 +131,7 @@ def _project(place: Place, names: Names, buildspec: str) -> dict[str, Any]:
     }
 
 
-def _schedule(place: Place, names: Names, project: str) -> dict[str, Any]:
+def _schedule(place: PolicyScope, names: ScheduleNames, project: str) -> dict[str, Any]:
     when = place.recipe.schedule
     return {
         "Description": f"goldenami: rebuilds {names.image} every month",
@@ -173,15 +147,15 @@ def _schedule(place: Place, names: Names, project: str) -> dict[str, Any]:
     }
 
 
-def _source_type(place: Place) -> str:
+def _source_type(place: PolicyScope) -> str:
     host = urlsplit(place.recipe.schedule.repository).hostname or ""
     if host.startswith("git-codecommit."):
         return "CODECOMMIT"
-    if host not in _HOSTS:
+    if host not in _CODE_HOSTS:
         raise UsageError(
             f"CodeBuild cannot check out '{place.recipe.schedule.repository}'"
             " ([schedule] repository: GitHub, GitLab, Bitbucket or CodeCommit, by https)",
             state="Nothing was changed.",
             next=f"edit {place.recipe.path}, or ./invoke schedule.install on a machine of yours",
         )
-    return _HOSTS[host]
+    return _CODE_HOSTS[host]

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from goldenami.rebuild.schedule_systemd import State
-from goldenami.summary import pairs
+from goldenami.rebuild.schedule_model import ResourceDiff, ScheduleStatus
+from goldenami.text import pairs, table
 
 
-def written(files: Mapping[Path, str], *, as_json: bool) -> str:
+def installed(files: Mapping[Path, str], *, as_json: bool) -> str:
     """The files as they would be written."""
     if as_json:
         return json.dumps({str(path): text for path, text in files.items()}, ensure_ascii=False)
     return "\n".join(f"# --- {path}\n{text}" for path, text in files.items())
 
 
-def state(found: State, *, as_json: bool) -> str:
+def status(found: ScheduleStatus, *, as_json: bool) -> str:
     """The schedule on this machine."""
     if as_json:
         told = {**asdict(found), "units": {"timer": found.units.timer, "service": found.units.service}}
@@ -36,7 +36,7 @@ def state(found: State, *, as_json: bool) -> str:
     return pairs(facts)
 
 
-def _files(found: State) -> str:
+def _files(found: ScheduleStatus) -> str:
     wrong = [*(f"{path} is missing" for path in found.missing), *(f"{path} is not current" for path in found.stale)]
     return "; ".join(wrong) + "; ./invoke schedule.install writes them" if wrong else "as the recipe wants them"
 
@@ -46,3 +46,14 @@ def removed(gone: Sequence[str], *, as_json: bool) -> str:
     if as_json:
         return json.dumps(list(gone))
     return "\n".join(f"removed {what}" for what in gone) or "nothing was there"
+
+
+def applied(seen: Sequence[ResourceDiff], *, as_json: bool) -> str:
+    """The parts, and with JSON each document whole."""
+    if as_json:
+        told = [{"kind": s.part.kind, "name": s.part.name, "is": s.word, "wanted": s.part.wanted} for s in seen]
+        return json.dumps(told, ensure_ascii=False)
+    documents = [
+        f"# {s.part.kind} {s.part.name}\n{json.dumps(s.part.wanted, indent=2, ensure_ascii=False)}" for s in seen
+    ]
+    return "\n\n".join([table(["PART", "NAME", ""], [[s.part.kind, s.part.name, s.word] for s in seen]), *documents])

@@ -4,61 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from goldenami.bake import render
-from goldenami.context import Shop
+from goldenami.context import Context
 from goldenami.errors import ToolError, UsageError
-from goldenami.rebuild.schedule_model import FAILED, SERVICE, TIMER, UNITS, Units
+from goldenami.rebuild.schedule_model import FAILED, SERVICE, TIMER, UNITS, ScheduleLocation, ScheduleStatus, Units
 from goldenami.state import runs
-from goldenami.tools import host as processes
-from goldenami.tools import process as shell
+from goldenami.tools import host, jinja, process
+from goldenami.tools.jinja import ROOT
 
 SYSTEM = Path("/etc/systemd/system")
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the units go, and as whom the rebuild runs.
-
-    Attributes:
-        folder: systemd's folder.
-        user: The account; empty for the caller's own service manager (`--user`).
-    """
-
-    folder: Path
-    user: str
-
-    @property
-    def systemctl(self) -> list[str]:
-        """How its service manager is asked."""
-        return ["systemctl"] if self.user else ["systemctl", "--user"]
-
-
-@dataclass(frozen=True)
-class State:
-    """What this machine knows of the schedule.
-
-    Attributes:
-        stale: Files that are otherwise than the recipe wants them now.
-        missing: Files that are not there.
-        active: Whether the timer counts.
-        next: When it goes off next, as systemd says it; empty when it does not.
-        last: When it went off last.
-        result: How the last rebuild ended, in systemd's words, with the exit code.
-    """
-
-    units: Units
-    stale: tuple[str, ...]
-    missing: tuple[str, ...]
-    active: bool
-    next: str = ""
-    last: str = ""
-    result: str = ""
-
-
-def place(*, user: bool, run_as: str = "", root: Path | None = None) -> Place:
+def location(*, user: bool, run_as: str = "", root: Path | None = None) -> ScheduleLocation:
     """The system's folder, or with `user` the caller's own.
 
     Args:
@@ -70,15 +28,15 @@ def place(*, user: bool, run_as: str = "", root: Path | None = None) -> Place:
         if run_as:
             raise UsageError("--user and --run-as exclude each other", next="./invoke schedule.install --user")
         home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-        return Place(home / "systemd/user", "")
-    return Place(SYSTEM, run_as or (root or Path.cwd()).owner())
+        return ScheduleLocation(home / "systemd/user", "")
+    return ScheduleLocation(SYSTEM, run_as or (root or Path.cwd()).owner())
 
 
-def files(shop: Shop, where: Place) -> dict[Path, str]:
+def files(shop: Context, where: ScheduleLocation) -> dict[Path, str]:
     """Every file as it should be, by where it goes."""
     units = _units(shop, where)
     root, recipe = _simple(shop.root), _simple(shop.recipe.path.resolve())
-    found = {Path(units.unit(file)): render.unit(file) for file in UNITS}
+    found = {Path(units.unit(file)): unit_file(file) for file in UNITS}
     common = {"root": root, "user": where.user, "kind": "service"}
     told = "--failure --unless-told=${MONITOR_INVOCATION_ID}"
     what = "${MONITOR_SERVICE_RESULT}, ${MONITOR_EXIT_CODE} ${MONITOR_EXIT_STATUS}"
@@ -88,13 +46,13 @@ def files(shop: Shop, where: Place) -> dict[Path, str]:
         FAILED: f'{root}/invoke notify {told} "--text={text}" --recipe={recipe}',
     }
     for file, command in commands.items():
-        found[Path(units.drop_in(file))] = render.page("schedule.conf.j2", {**common, "command": command})
+        found[Path(units.drop_in(file))] = jinja.render_template("schedule.conf.j2", {**common, "command": command})
     when = {"kind": "timer", "on_calendar": shop.recipe.schedule.on_calendar}
-    found[Path(units.drop_in(TIMER))] = render.page("schedule.conf.j2", {**common, **when})
+    found[Path(units.drop_in(TIMER))] = jinja.render_template("schedule.conf.j2", {**common, **when})
     return found
 
 
-def install(shop: Shop, where: Place) -> State:
+def install(shop: Context, where: ScheduleLocation) -> ScheduleStatus:
     """Put the units in place and start the timer; repeated, it writes only what is different.
 
     Raises:
@@ -114,7 +72,7 @@ def install(shop: Shop, where: Place) -> State:
     return status(shop, where)
 
 
-def status(shop: Shop, where: Place) -> State:
+def status(shop: Context, where: ScheduleLocation) -> ScheduleStatus:
     """What there is; nothing is changed."""
     units = _units(shop, where)
     wanted = files(shop, where)
@@ -123,7 +81,7 @@ def status(shop: Shop, where: Place) -> State:
     timer = _properties(where, units.timer, "ActiveState", "NextElapseUSecRealtime", "LastTriggerUSec")
     service = _properties(where, units.service, "Result", "ExecMainStatus", "ExecMainExitTimestamp")
     ran = service.get("ExecMainExitTimestamp", "")
-    return State(
+    return ScheduleStatus(
         units=units,
         stale=tuple(stale),
         missing=tuple(missing),
@@ -134,7 +92,7 @@ def status(shop: Shop, where: Place) -> State:
     )
 
 
-def remove(shop: Shop, where: Place) -> tuple[str, ...]:
+def remove(shop: Context, where: ScheduleLocation) -> tuple[str, ...]:
     """Stop the timer and take the units away; unit files stay as long as another image of this machine has them.
 
     Returns:
@@ -163,12 +121,12 @@ def _simple(path: Path) -> str:
     return str(path)
 
 
-def _units(shop: Shop, where: Place) -> Units:
+def _units(shop: Context, where: ScheduleLocation) -> Units:
     return Units(shop.name, PurePosixPath(where.folder))
 
 
-def _may_write(where: Place, task: str) -> None:
-    if where.user and not processes.is_root():
+def _may_write(where: ScheduleLocation, task: str) -> None:
+    if where.user and not host.is_root():
         raise UsageError(
             f"{where.folder} belongs to root",
             state="Nothing was changed.",
@@ -176,9 +134,9 @@ def _may_write(where: Place, task: str) -> None:
         )
 
 
-def _systemctl(where: Place, *words: str) -> None:
+def _systemctl(where: ScheduleLocation, *words: str) -> None:
     argv = [*where.systemctl, *words]
-    done = shell.run(argv, timeout=60)
+    done = process.run(argv, timeout=60)
     if done.code:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise ToolError(
@@ -186,9 +144,14 @@ def _systemctl(where: Place, *words: str) -> None:
         )
 
 
-def _properties(where: Place, unit: str, *names: str) -> dict[str, str]:
+def _properties(where: ScheduleLocation, unit: str, *names: str) -> dict[str, str]:
     """What systemd says of a unit; nothing where it does not answer."""
-    if shell.which("systemctl") is None:
+    if process.which("systemctl") is None:
         return {}
-    done = shell.run([*where.systemctl, "show", unit, *[f"--property={name}" for name in names]], timeout=30)
+    done = process.run([*where.systemctl, "show", unit, *[f"--property={name}" for name in names]], timeout=30)
     return dict(line.partition("=")[::2] for line in done.stdout.splitlines()) if done.code == 0 else {}
+
+
+def unit_file(name: str, root: Path = ROOT) -> str:
+    """One of the units in systemd/, which are used as they are."""
+    return (root / "systemd" / name).read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from goldenami.recipe.fields import (
     Text,
     UserName,
     VariableName,
-    key,
+    field,
 )
 
 
@@ -25,13 +25,13 @@ class Dependencies(Section):
     nothing else. The compiled packages are in no golden AMI.
     """
 
-    files: Annotated[tuple[InnerPath, ...], Frozen] = key(
+    files: Annotated[tuple[InnerPath, ...], Frozen] = field(
         means="The files of the source that say what it depends on; a change of one bakes the base layer anew.",
         expected="a list of paths within the source",
         example=["go.mod", "go.sum"],
         min_length=1,
     )
-    build: Text = key(
+    build: Text = field(
         means="The command that fetches and compiles them, run by bash as `user` in a folder that holds these files alone.",
         expected="a shell command",
         example="go mod download && go build github.com/lib/pq",
@@ -42,52 +42,52 @@ class Dependencies(Section):
 class App(Section):
     """The application, built in the image and run there as a service."""
 
-    source: Text = key(
+    source: Text = field(
         means="Where its source is: a directory, seen from the recipe, or a git URL without credentials.",
         expected="a directory or a git URL (https://, ssh://, git@host:path)",
         example="examples/guestbook",
         min_length=1,
     )
-    ref: Ref = key(
+    ref: Ref = field(
         "main",
         means="The branch, tag or commit of a git source.",
         expected="a git branch, tag or commit",
         example="v1.4.2",
     )
-    build: Text = key(
+    build: Text = field(
         means="The command that builds it, run by bash in `directory` as `user`.",
         expected="a shell command",
         example="go build -o guestbook ./cmd/server",
         min_length=1,
     )
-    dependencies: Dependencies | None = key(
+    dependencies: Dependencies | None = field(
         None,
         means="What it is built on, for the base layer to compile; left out, the app layer compiles all.",
         expected="an [app.dependencies] section",
         example={},
     )
-    user: UserName = key(
+    user: UserName = field(
         "app",
         means="The user it runs as; made if missing.",
         expected="a Linux user name",
         example="app",
     )
-    directory: Directory = key(
+    directory: Directory = field(
         means="Where it is installed.", expected="an absolute path such as /opt/guestbook", example="/opt/guestbook"
     )
-    exec: Command = key(
+    exec: Command = field(
         means="What the service runs, with its arguments (systemd's ExecStart=: it fills in ${NAME}, and a % stands for itself).",
         expected="a command on one line that begins with an absolute path",
         example="/opt/guestbook/guestbook",
     )
-    schema_file: InnerPath = key(
+    schema_file: InnerPath = field(
         "",
         alias="schema",
         means="The SQL or shell script within the source that initialises the database; empty for none.",
         expected="a path within the source",
         example="schema.sql",
     )
-    port: int = key(
+    port: int = field(
         8080,
         means="The TCP port that it answers on.",
         expected="a number from 1 to 65535",
@@ -95,13 +95,13 @@ class App(Section):
         ge=1,
         le=65535,
     )
-    health: HealthPath = key(
+    health: HealthPath = field(
         "/health",
         means="The path that answers 200 when it is well.",
         expected='a URL path that begins with "/"',
         example="/health",
     )
-    environment: dict[VariableName, Text] = key(
+    environment: dict[VariableName, Text] = field(
         {},
         means="Environment variables of the service. No secrets: those are parameters.",
         expected="variables (letters, digits and _) with strings as values",
@@ -117,24 +117,24 @@ class App(Section):
 class Parameter(Section):
     """A parameter of Parameter Store that the application reads. Secrets never stand in the recipe."""
 
-    name: ParameterName = key(
+    name: ParameterName = field(
         means="Its name.",
         expected='a parameter name such as "/guestbook/production/db/password"',
         example="/guestbook/production/db/password",
     )
-    type: Literal["String", "StringList", "SecureString"] = key(
+    type: Literal["String", "StringList", "SecureString"] = field(
         "String",
         means="Its type; a SecureString is encrypted.",
         expected='"String", "StringList" or "SecureString"',
         example="SecureString",
     )
-    generate: bool = key(
+    generate: bool = field(
         False,
         means="Make it once, at random, when it is missing (SecureString only).",
         expected="true or false",
         example=True,
     )
-    value: str | None = key(
+    value: str | None = field(
         None,
         means="Its value when it is missing (not for a SecureString). Without `value` and `generate` it must exist.",
         expected="a string of 1 to 4096 characters",

@@ -13,14 +13,14 @@ from goldenami.recipe.fields import (
     ParameterNameOrNone,
     Section,
     TableName,
-    key,
+    field,
 )
 
 
 class DataVolume(Section):
     """The volume that holds PostgreSQL's data (`volume` only): always encrypted, with the target's `kms_key_id`."""
 
-    size_gib: int = key(
+    size_gib: int = field(
         20,
         means="Its size. A larger number makes it grow with the next `fleet.create`; it never shrinks.",
         expected="a number of GiB from 1 to 16384",
@@ -28,19 +28,19 @@ class DataVolume(Section):
         ge=1,
         le=16384,
     )
-    type: Literal["gp3", "gp2"] = key("gp3", means="Its EBS type.", expected='"gp3" or "gp2"', example="gp3")
+    type: Literal["gp3", "gp2"] = field("gp3", means="Its EBS type.", expected='"gp3" or "gp2"', example="gp3")
 
 
-class Server(Section):
+class DatabaseServer(Section):
     """The RDS server that `db.migrate --to rds --create` makes (`rds` only): encrypted, private, protected from deletion."""
 
-    instance_class: DatabaseClass = key(
+    instance_class: DatabaseClass = field(
         "db.t4g.micro",
         means="Its instance class.",
         expected='an RDS instance class such as "db.t4g.micro"',
         example="db.t4g.small",
     )
-    storage_gib: int = key(
+    storage_gib: int = field(
         20,
         means="Its storage (gp3).",
         expected="a number of GiB from 20 to 65536",
@@ -48,13 +48,13 @@ class Server(Section):
         ge=20,
         le=65536,
     )
-    multi_az: bool = key(
+    multi_az: bool = field(
         False,
         means="Whether a second server in another zone stands by, at twice the price.",
         expected="true or false",
         example=True,
     )
-    backup_days: int = key(
+    backup_days: int = field(
         7,
         means="Days that RDS keeps its own backups, from which it goes back to any second of them.",
         expected="a number of days from 1 to 35",
@@ -71,7 +71,7 @@ class Database(Section):
     choice.
     """
 
-    mode: Literal["rds", "volume", "instance"] = key(
+    mode: Literal["rds", "volume", "instance"] = field(
         "instance",
         means="Where data lives: `rds` outside the instances, so that there may be many; `volume` on an EBS volume of its own,"
         " which goes from the one instance to the next; `instance` on the root disk of the one instance, whose rows are"
@@ -79,22 +79,22 @@ class Database(Section):
         expected='"rds", "volume" or "instance"',
         example="instance",
     )
-    name: DatabaseName = key(means="Its name.", expected="a lower-case PostgreSQL name", example="guestbook")
-    user: DatabaseName = key(
+    name: DatabaseName = field(means="Its name.", expected="a lower-case PostgreSQL name", example="guestbook")
+    user: DatabaseName = field(
         means="The role that owns it.", expected="a lower-case PostgreSQL name", example="guestbook"
     )
-    password_parameter: ParameterName = key(
+    password_parameter: ParameterName = field(
         means="The parameter that holds the role's password, one of `[[parameters]]`.",
         expected='a parameter name such as "/guestbook/production/db/password"',
         example="/guestbook/production/db/password",
     )
-    host_parameter: ParameterNameOrNone = key(
+    host_parameter: ParameterNameOrNone = field(
         "",
         means="The parameter that holds the server's host name, one of `[[parameters]]` (`rds` only).",
         expected='a parameter name such as "/guestbook/production/db/host"',
         example="/guestbook/production/db/host",
     )
-    port: int = key(
+    port: int = field(
         5432,
         means="The server's TCP port.",
         expected="a number from 1 to 65535",
@@ -102,21 +102,23 @@ class Database(Section):
         ge=1,
         le=65535,
     )
-    tls: Literal["require", "disable"] = key(
+    tls: Literal["require", "disable"] = field(
         "require",
         means="Whether the connection to the server is encrypted (`rds` only; the application finds it as DB_SSLMODE).",
         expected='"require" or "disable"',
         example="require",
     )
-    seeded: Annotated[tuple[TableName, ...], Frozen] = key(
+    seeded: Annotated[tuple[TableName, ...], Frozen] = field(
         (),
         means="Tables that the schema itself fills. Any other table with rows in it fails the image.",
         expected='a list of table names such as "countries" or "app.countries"',
         example=["countries"],
     )
 
-    volume: DataVolume = key(DataVolume(), means="The volume that holds the data (`volume` only).", example={})
-    server: Server = key(Server(), means="The server that db.migrate can make (`rds` only).", example={})
+    volume: DataVolume = field(DataVolume(), means="The volume that holds the data (`volume` only).", example={})
+    server: DatabaseServer = field(
+        DatabaseServer(), means="The server that db.migrate can make (`rds` only).", example={}
+    )
 
     @property
     def on_instance(self) -> bool:
@@ -132,13 +134,13 @@ class Database(Section):
 class Backup(Section):
     """Where backups go: an S3 bucket of the account, private, encrypted and versioned."""
 
-    bucket: BucketName = key(
+    bucket: BucketName = field(
         "",
         means="The bucket; empty takes `goldenami-NAME-ACCOUNT-REGION`, which is made when it is missing.",
         expected="a bucket name of 3 to 63 lower-case letters, digits, dots and hyphens",
         example="guestbook-backups",
     )
-    keep_days: int = key(
+    keep_days: int = field(
         35,
         means="Days after which a backup is removed.",
         expected="a number of days from 1 to 3650",

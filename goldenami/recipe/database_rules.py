@@ -10,10 +10,11 @@ from goldenami.recipe.problems import Place, Problem, shown
 if TYPE_CHECKING:
     from goldenami.recipe.recipe import Recipe
 
+
 _MODE: Place = ("database", "mode")
 
 
-def rules(recipe: Recipe) -> Iterator[Problem]:
+def check_database(recipe: Recipe) -> Iterator[Problem]:
     """Every problem of the database with other keys."""
     yield from _password(recipe)
     yield from _server(recipe)

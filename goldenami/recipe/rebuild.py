@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from goldenami.recipe.fields import Arn, Frozen, ParameterName, Ref, Section, Text, key, matches
+from goldenami.recipe.fields import Arn, Frozen, ParameterName, Ref, Section, Text, field, matches
 
 
 def _topic(value: str) -> str:
@@ -23,7 +23,7 @@ TimeZone = Annotated[str, AfterValidator(matches(r"[A-Za-z]+(?:/[A-Za-z0-9_+-]+)
 class Rebuild(Section):
     """The unattended rebuild."""
 
-    max_age_days: int = key(
+    max_age_days: int = field(
         30,
         means="Days after which the base layer is baked anew even when nothing else has changed: its packages were updated when"
         " it was baked, and not since. 0 leaves age out.",
@@ -32,7 +32,7 @@ class Rebuild(Section):
         ge=0,
         le=365,
     )
-    auto_promote: bool = key(
+    auto_promote: bool = field(
         False,
         means="Whether `./invoke rebuild` also carries the new image to the fleet, by the rules of `[promote]`. Without it the"
         " image is published as the candidate, and a person promotes it.",
@@ -44,20 +44,20 @@ class Rebuild(Section):
 class Notify(Section):
     """Who is told how a rebuild ended: every place that is named here."""
 
-    sns_topic_arn: TopicArn = key(
+    sns_topic_arn: TopicArn = field(
         "",
         means="The SNS topic that is told.",
         expected="the ARN of an SNS topic",
         example="arn:aws:sns:ap-northeast-2:123456789012:golden-images",
     )
-    webhook_parameter: ParameterName | None = key(
+    webhook_parameter: ParameterName | None = field(
         None,
         means="The parameter that holds the URL of a webhook (Slack, Mattermost, …), which is told with a POST of JSON. The URL"
         " is a secret, so it does not stand in the recipe.",
         expected='a parameter name such as "/guestbook/production/webhook"',
         example="/guestbook/production/webhook",
     )
-    command: Annotated[tuple[Text, ...], Frozen] = key(
+    command: Annotated[tuple[Text, ...], Frozen] = field(
         (),
         means="A program and its arguments, run without a shell; it gets the message as JSON on its standard input.",
         expected="a list: the program, then its arguments",
@@ -80,7 +80,7 @@ class Notify(Section):
 class Schedule(Section):
     """When the rebuild runs: on a machine's systemd, or on AWS."""
 
-    day: int = key(
+    day: int = field(
         1,
         means="The day of the month.",
         expected="a number from 1 to 28",
@@ -88,21 +88,21 @@ class Schedule(Section):
         ge=1,
         le=28,
     )
-    hour: int = key(3, means="The hour, in `timezone`.", expected="a number from 0 to 23", example=3, ge=0, le=23)
-    timezone: TimeZone = key(
+    hour: int = field(3, means="The hour, in `timezone`.", expected="a number from 0 to 23", example=3, ge=0, le=23)
+    timezone: TimeZone = field(
         "UTC",
         means="The time zone, by its IANA name.",
         expected="a time zone such as Asia/Seoul",
         example="Asia/Seoul",
     )
-    repository: Repository = key(
+    repository: Repository = field(
         "",
         means="On AWS: the git URL of the repository with your golden.toml and this tool, which CodeBuild checks out"
         " (`./invoke schedule.aws`).",
         expected="an https URL of GitHub, GitLab, Bitbucket or CodeCommit",
         example="https://github.com/you/images.git",
     )
-    ref: Ref = key("main", means="On AWS: its branch or tag.", expected="a git branch or tag", example="main")
+    ref: Ref = field("main", means="On AWS: its branch or tag.", expected="a git branch or tag", example="main")
 
     @property
     def on_calendar(self) -> str:

@@ -8,14 +8,13 @@ from typing import Annotated
 from pydantic import PrivateAttr
 
 from goldenami.errors import RecipeError
-from goldenami.images.copy_plan import Copy
 from goldenami.recipe.app import App, Parameter
 from goldenami.recipe.database import Backup, Database
-from goldenami.recipe.fields import Frozen, Section, Text, key
+from goldenami.recipe.fields import Frozen, Section, Text, field
 from goldenami.recipe.fleet import Fleet, Promote
-from goldenami.recipe.image import Image, Instance, Runtime
+from goldenami.recipe.image import CopyTarget, Image, Instance, Runtime
 from goldenami.recipe.rebuild import Notify, Rebuild, Schedule
-from goldenami.recipe.retention import Keep
+from goldenami.recipe.retention import Retention
 from goldenami.recipe.targets import Target, TargetName, Targets
 
 
@@ -24,41 +23,43 @@ class Recipe(Section):
 
     _path: Path = PrivateAttr(default=Path("golden.toml"))
 
-    selected: TargetName = key(
+    selected: TargetName = field(
         "local",
         alias="target",
         means="Where to bake unless the command line says otherwise.",
         expected='"local" or "aws"',
         example="local",
     )
-    image: Image = key(means="What is baked.", example={})
-    runtime: Runtime = key(means="What it needs.", example={})
-    app: App = key(means="The application.", example={})
-    database: Database = key(means="Its database.", example={})
-    backup: Backup = key(Backup(), means="Where the database's backups go.", example={})
-    parameters: Annotated[tuple[Parameter, ...], Frozen] = key(
+    image: Image = field(means="What is baked.", example={})
+    runtime: Runtime = field(means="What it needs.", example={})
+    app: App = field(means="The application.", example={})
+    database: Database = field(means="Its database.", example={})
+    backup: Backup = field(Backup(), means="Where the database's backups go.", example={})
+    parameters: Annotated[tuple[Parameter, ...], Frozen] = field(
         (), means="What it reads from Parameter Store.", expected="[[parameters]] sections", example=[]
     )
-    instance: Instance = key(Instance(), means="What it runs on.", example={})
-    fleet: Fleet = key(Fleet(), means="The instances that serve users, and their balancer.", example={})
-    promote: Promote = key(Promote(), means="How a new image is carried to the fleet.", example={})
-    rebuild: Rebuild = key(Rebuild(), means="The monthly rebuild.", example={})
-    notify: Notify = key(Notify(), means="Who is told how a rebuild ended.", example={})
-    schedule: Schedule = key(Schedule(), means="When the rebuild runs.", example={})
-    copies: Annotated[tuple[Copy, ...], Frozen] = key(
+    instance: Instance = field(Instance(), means="What it runs on.", example={})
+    fleet: Fleet = field(Fleet(), means="The instances that serve users, and their balancer.", example={})
+    promote: Promote = field(Promote(), means="How a new image is carried to the fleet.", example={})
+    rebuild: Rebuild = field(Rebuild(), means="The monthly rebuild.", example={})
+    notify: Notify = field(Notify(), means="Who is told how a rebuild ended.", example={})
+    schedule: Schedule = field(Schedule(), means="When the rebuild runs.", example={})
+    copies: Annotated[tuple[CopyTarget, ...], Frozen] = field(
         (),
         means="Other regions and accounts that `copy` carries images to.",
         expected="[[copies]] sections",
         example=[],
     )
-    keep: Keep = key(Keep(), means="Which images `prune` keeps; what is in use is kept in any case.", example={})
-    tags: dict[str, Text] = key(
+    keep: Retention = field(
+        Retention(), means="Which images `prune` keeps; what is in use is kept in any case.", example={}
+    )
+    tags: dict[str, Text] = field(
         {},
         means="Further tags of all that is made.",
         expected="tags with strings as values",
         example={"Team": "web"},
     )
-    targets: Targets = key(Targets(), means="Where it is baked.", example={})
+    targets: Targets = field(Targets(), means="Where it is baked.", example={})
 
     @property
     def path(self) -> Path:
@@ -90,3 +91,11 @@ class Recipe(Section):
     def instance_type(self, target: Target) -> str:
         """The instance type that builds at a target."""
         return target.instance_type or self.instance.type
+
+
+def bucket_name(recipe: Recipe, account: str, region: str) -> str:
+    """The bucket of the recipe's backups; a name of its own where the recipe gives none (at most 63 characters)."""
+    if recipe.backup.bucket:
+        return recipe.backup.bucket
+    rest = f"-{account}-{region}"
+    return f"goldenami-{recipe.image.name}"[: 63 - len(rest)].rstrip("-") + rest

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from goldenami.recipe.fields import Section, key
+from goldenami.recipe.fields import Section, field
 
 
-class Keep(Section):
+class Retention(Section):
     """Which images `invoke prune` keeps. What anything in the account still names is kept in any case."""
 
-    verified: int = key(
+    verified: int = field(
         5,
         means="How many of the newest verified images are kept.",
         expected="a number from 1 to 1000",
@@ -16,7 +16,7 @@ class Keep(Section):
         ge=1,
         le=1000,
     )
-    months: int = key(
+    months: int = field(
         6,
         means="For how many of the latest months that have verified images the newest one of the month is kept.",
         expected="a number from 0 to 120",
@@ -24,7 +24,7 @@ class Keep(Section):
         ge=0,
         le=120,
     )
-    rollbacks: int = key(
+    rollbacks: int = field(
         3,
         means="How many of the good images that were in production before are kept, so that `rollback` finds them.",
         expected="a number from 1 to 100",
@@ -32,7 +32,7 @@ class Keep(Section):
         ge=1,
         le=100,
     )
-    minimum_age_days: int = key(
+    minimum_age_days: int = field(
         7,
         means="No image goes that is younger than so many days.",
         expected="a number of days from 0 to 3650",
@@ -40,7 +40,7 @@ class Keep(Section):
         ge=0,
         le=3650,
     )
-    grace_days: int = key(
+    grace_days: int = field(
         14,
         means="Days between an image's deprecation, which warns whoever still uses it, and its deregistration.",
         expected="a number of days from 0 to 365",
@@ -48,7 +48,7 @@ class Keep(Section):
         ge=0,
         le=365,
     )
-    per_run: int = key(
+    per_run: int = field(
         20,
         means="How many images one run deprecates, and how many it deregisters, at most.",
         expected="a number from 1 to 1000",

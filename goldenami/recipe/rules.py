@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from goldenami.recipe import database_rules as homes
+from goldenami.recipe import database_rules
 from goldenami.recipe.copy_rules import copies
 from goldenami.recipe.fields import words
 from goldenami.recipe.os_families import FAMILIES
@@ -17,6 +17,7 @@ from goldenami.recipe.problems import SECRET_NAME, Place, Problem, shown
 
 if TYPE_CHECKING:
     from goldenami.recipe.recipe import Recipe
+
 
 # EC2 allows 50 tags on a resource. The image's own (Name, Version, …) and goldenami:… take at most 20 of them.
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html
@@ -32,7 +33,7 @@ def check(recipe: Recipe) -> list[Problem]:
         _go,
         _postgresql,
         _app,
-        homes.rules,
+        database_rules.check_database,
         _parameters,
         _fleet,
         _promote,

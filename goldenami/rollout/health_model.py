@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-_STRIKES = 3  # bad probes in a row; one may be luck of the network
-_LAUNCH = 300.0  # seconds that EC2 may take from the launch to a running instance
-_LEAVING = ("Terminat", "Detach")
+_CONSECUTIVE_FAILURES = 3  # bad probes in a row; one may be luck of the network
+_LAUNCH_TIMEOUT = 300.0  # seconds that EC2 may take from the launch to a running instance
+_TERMINATING = ("Terminat", "Detach")
 
 
 @dataclass(frozen=True)
-class Look:
+class HealthSample:
     """What is seen of a new instance at one moment.
 
     Attributes:
@@ -35,11 +35,11 @@ class Look:
     @property
     def gone(self) -> bool:
         """Whether the group has taken it out, or is about to."""
-        return not self.lifecycle or self.lifecycle.startswith(_LEAVING)
+        return not self.lifecycle or self.lifecycle.startswith(_TERMINATING)
 
 
 @dataclass(frozen=True)
-class Record:
+class InstanceHealth:
     """What was seen of a new instance so far; times are seconds on the flow's clock.
 
     Attributes:
@@ -57,11 +57,11 @@ class Record:
     strikes: int = 0
     good: int = 0
     bad: int = 0
-    last: Look = Look("Pending")
+    last: HealthSample = HealthSample("Pending")
     ended: bool = False
 
 
-def note(record: Record, look: Look, now: float) -> Record:
+def add_sample(record: InstanceHealth, look: HealthSample, now: float) -> InstanceHealth:
     """The record with another look added."""
     if record.ended:
         return record
@@ -88,7 +88,9 @@ def note(record: Record, look: Look, now: float) -> Record:
     )
 
 
-def verdict(record: Record, now: float, grace: float, hold: float = math.inf, errors: int | None = None) -> str:
+def failure_reason(
+    record: InstanceHealth, now: float, grace: float, hold: float = math.inf, errors: int | None = None
+) -> str:
     """Why to turn back because of this instance; empty when there is no reason.
 
     Args:
@@ -109,7 +111,7 @@ def verdict(record: Record, now: float, grace: float, hold: float = math.inf, er
         if served > min(grace, hold):
             limit = "its grace period" if grace <= hold else "as long as the old instances are sure to wait for it"
             return f"{record.id} is not healthy after {served:.0f} s in service, {limit}{seen}"
-        if record.service is None and age > grace + _LAUNCH:
+        if record.service is None and age > grace + _LAUNCH_TIMEOUT:
             return f"{record.id} did not come into service within {age:.0f} s"
     elif last.gone:
         if record.strikes or not last.healthy:
@@ -120,7 +122,7 @@ def verdict(record: Record, now: float, grace: float, hold: float = math.inf, er
         return (
             f"{record.id} fails the balancer's health check, {now - record.green:.0f} s after it had been healthy{seen}"
         )
-    elif record.strikes >= _STRIKES:
+    elif record.strikes >= _CONSECUTIVE_FAILURES:
         return f"{record.id} stopped answering {now - record.green:.0f} s after it had been healthy{seen}"
     if last.restarts and not last.gone:
         return f"the service of {record.id} was restarted {last.restarts} time(s) since it booted"

@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from goldenami.aws import auto_scaling as groups
-from goldenami.aws import instance_refreshes as refreshes
-from goldenami.context import Shop
+from goldenami.aws import auto_scaling, instance_refreshes
+from goldenami.context import Context
 from goldenami.errors import AwsError, BusyError
-from goldenami.model.fleet import Group, Refresh
-from goldenami.rollout import monitor as watching
-from goldenami.rollout.monitor import Watch
-from goldenami.rollout.plan import Preferences, canaries, hold
+from goldenami.model.fleet import AutoScalingGroup, InstanceRefresh, RefreshPreferences
+from goldenami.rollout import monitor
+from goldenami.rollout.monitor import RolloutMonitor
+from goldenami.rollout.plan import canary_count, min_healthy_time
 from goldenami.rollout.timeline_model import Event, Timeline
-from goldenami.state.lock import Held
-from goldenami.summary import seconds
+from goldenami.state.lock import HeldLock
+from goldenami.text import seconds
 
-_PATIENCE = 1800.0  # seconds beyond what a roll should take
+_CANCEL_TIMEOUT = 1800.0  # seconds beyond what a roll should take
 
 
 @dataclass
-class Roll:
+class InstanceRefreshRollout:
     """A roll under way.
 
     Attributes:
@@ -32,15 +31,15 @@ class Roll:
         wanted: How.
     """
 
-    shop: Shop
-    claim: Held
-    watch: Watch
+    shop: Context
+    claim: HeldLock
+    watch: RolloutMonitor
     timeline: Timeline
     group: str
     template: str
     old: int | None
     new: int
-    wanted: Preferences
+    wanted: RefreshPreferences
     refresh: str = ""
 
     def forward(self) -> str:
@@ -59,7 +58,7 @@ class Roll:
             if self.watch.due(now - looked, now - began):
                 looked = now
                 self.claim.beat()
-                refresh = refreshes.get(shop.aws, self.group, self.refresh)
+                refresh = instance_refreshes.get(shop.aws, self.group, self.refresh)
                 group = self._group()
                 self.watch.look(group)
                 self._events(refresh, group)
@@ -68,14 +67,14 @@ class Roll:
                     told = line
                     shop.progress.detail(f"{line}, {seconds(now - began)}")
                 if refresh.status in ("Failed", "Cancelled", "Cancelling") or refresh.status.startswith("Rollback"):
-                    return self.watch.red(group.grace, hold(self.wanted)) or (
+                    return self.watch.red(group.grace, min_healthy_time(self.wanted)) or (
                         f"the instance refresh is {refresh.status}: {refresh.reason or 'AWS does not say why'}"
                     )
-                if refresh.status == "Successful" and settled(group, self.new):
+                if refresh.status == "Successful" and wait_until_ended(group, self.new):
                     baked = now if baked is None else baked
             else:
                 self.watch.probe()
-            if reason := self.watch.red(group.grace, hold(self.wanted)):
+            if reason := self.watch.red(group.grace, min_healthy_time(self.wanted)):
                 return reason
             if baked is not None and (self.timeline.first("baking") or now - baked >= self.wanted.bake):
                 return ""
@@ -85,10 +84,10 @@ class Roll:
 
     def back(self) -> None:
         """Tell AWS to turn back; it may have done so by itself."""
-        refreshes.roll_back(self.shop.aws, self.group)
+        instance_refreshes.roll_back(self.shop.aws, self.group)
 
     def _start(self) -> str:
-        started = refreshes.start(self.shop.aws, self.group, self.template, self.new, self.wanted)
+        started = instance_refreshes.start(self.shop.aws, self.group, self.template, self.new, self.wanted)
         if started is None:
             raise BusyError(
                 "another instance refresh has begun in these very moments",
@@ -98,20 +97,20 @@ class Roll:
         self._tell("started", f"instance refresh {started} to version {self.new} began", started)
         return started
 
-    def _group(self) -> Group:
-        found = groups.get(self.shop.aws, self.group)
+    def _group(self) -> AutoScalingGroup:
+        found = auto_scaling.get(self.shop.aws, self.group)
         if found is None:
             raise AwsError(f"{self.group} is gone", state="Nobody is served.", next="./invoke fleet.create")
         return found
 
-    def _limit(self, group: Group) -> float:
+    def _limit(self, group: AutoScalingGroup) -> float:
         rounds = max(2, group.desired)
-        return _PATIENCE + rounds * (group.grace + self.wanted.warmup) + 2 * self.wanted.delay + self.wanted.bake
+        return _CANCEL_TIMEOUT + rounds * (group.grace + self.wanted.warmup) + 2 * self.wanted.delay + self.wanted.bake
 
-    def _events(self, refresh: Refresh, group: Group) -> None:
+    def _events(self, refresh: InstanceRefresh, group: AutoScalingGroup) -> None:
         """Note the milestones of the checklist once they are reached."""
         green = self.watch.green
-        part = canaries(group.desired, self.wanted)
+        part = canary_count(group.desired, self.wanted)
         if green >= min(part, max(1, group.desired)) and not self.timeline.first("canary"):
             self._tell("canary", f"{green} new instance(s) beside {len(self._others(group))} old one(s) take traffic")
         canary = self.timeline.first("canary")
@@ -124,7 +123,7 @@ class Roll:
             self._tell("baking", f"all renewed; watched for {self.wanted.bake} s more")
         if not self._others(group, serving=True) and green and not self.timeline.first("shifted"):
             self._tell("shifted", f"all {green} serving instance(s) run version {self.new}")
-        if settled(group, self.new) and not self.timeline.first("terminated"):
+        if wait_until_ended(group, self.new) and not self.timeline.first("terminated"):
             if not self.timeline.first("watched") and first is not None:
                 self._tell("watched", self._watched(now - first))
             self._tell("terminated", "no old instance is left in the group")
@@ -135,10 +134,10 @@ class Roll:
         journal = f"{sum(errors)} error(s) in the service's journal, no restart" if errors else "journal not reachable"
         return f"{seconds(time)}: {good} good probes, {journal}"
 
-    def _others(self, group: Group, *, serving: bool = False) -> list[str]:
+    def _others(self, group: AutoScalingGroup, *, serving: bool = False) -> list[str]:
         return [m.id for m in group.members if m.version != self.new and (m.serving or not serving)]
 
-    def _line(self, refresh: Refresh, group: Group, _elapsed: float) -> str:
+    def _line(self, refresh: InstanceRefresh, group: AutoScalingGroup, _elapsed: float) -> str:
         new = [m for m in group.members if m.version == self.new]
         well = sum(m.serving for m in new)
         return (
@@ -151,7 +150,7 @@ class Roll:
         self.shop.progress.say(text)
 
 
-def settled(group: Group, version: int) -> bool:
+def wait_until_ended(group: AutoScalingGroup, version: int) -> bool:
     """Whether the group launches this version, has all its instances of it, and each serves."""
     staying = [m for m in group.members if not m.lifecycle.startswith("Terminat")]
     return (
@@ -162,7 +161,7 @@ def settled(group: Group, version: int) -> bool:
     )
 
 
-def restore(shop: Shop, claim: Held, name: str, template: str, version: int) -> None:
+def restore_group(shop: Context, claim: HeldLock, name: str, template: str, version: int) -> None:
     """See to it that the group is back on a version and serves, whatever state it is in; safe to repeat.
 
     Raises:
@@ -170,14 +169,14 @@ def restore(shop: Shop, claim: Held, name: str, template: str, version: int) -> 
     """
     told, refused = "", 0
     began = shop.clock.monotonic()
-    wanted = Preferences(100, 200, shop.recipe.fleet.warmup, auto_rollback=False)
-    while shop.clock.monotonic() - began < _PATIENCE:
+    wanted = RefreshPreferences(100, 200, shop.recipe.fleet.warmup, auto_rollback=False)
+    while shop.clock.monotonic() - began < _CANCEL_TIMEOUT:
         claim.beat()
-        active = next((r for r in refreshes.every(shop.aws, name) if r.rolling or r.ending), None)
-        group = groups.get(shop.aws, name)
+        active = next((r for r in instance_refreshes.list_refreshes(shop.aws, name) if r.rolling or r.ending), None)
+        group = auto_scaling.get(shop.aws, name)
         if group is None:
             raise AwsError(f"{name} is gone", state="Nobody is served.", next="./invoke fleet.create")
-        if active is None and settled(group, version):
+        if active is None and wait_until_ended(group, version):
             return
         line = f"{active.status} {active.percent} %" if active else "waiting for the instances"
         line += f": {sum(m.serving for m in group.members)} of {group.desired} serve"
@@ -185,19 +184,19 @@ def restore(shop: Shop, claim: Held, name: str, template: str, version: int) -> 
             told = line
             shop.progress.detail(f"going back to version {version}: {line}")
         if active is not None and active.rolling and active.version != version:
-            if refreshes.roll_back(shop.aws, name) is None:
+            if instance_refreshes.roll_back(shop.aws, name) is None:
                 refused += 1
                 if refused > 1:  # it is not one that AWS can take back: stop it and go back by a refresh of our own
-                    refreshes.cancel(shop.aws, name)
-        elif active is None and (group.number != version or _strays(group, version)):
-            refreshes.start(shop.aws, name, template, version, wanted)
-        shop.clock.sleep(watching.LOOK)
+                    instance_refreshes.cancel(shop.aws, name)
+        elif active is None and (group.number != version or _other_versions(group, version)):
+            instance_refreshes.start(shop.aws, name, template, version, wanted)
+        shop.clock.sleep(monitor.POLL_INTERVAL)
     raise AwsError(
-        f"{name} is not back on version {version} after {_PATIENCE:.0f} s ({told})",
+        f"{name} is not back on version {version} after {_CANCEL_TIMEOUT:.0f} s ({told})",
         state="The production parameter and the template's default version are untouched.",
         next="./invoke status; ./invoke rollback goes on",
     )
 
 
-def _strays(group: Group, version: int) -> bool:
+def _other_versions(group: AutoScalingGroup, version: int) -> bool:
     return any(m.version != version and not m.lifecycle.startswith("Terminat") for m in group.members)

@@ -6,28 +6,28 @@ import math
 import re
 from dataclasses import dataclass, field
 
-from goldenami.aws import auto_scaling as groups
-from goldenami.aws import instances
-from goldenami.aws import run_command as commands
-from goldenami.context import Shop
-from goldenami.model.fleet import Group, Member
-from goldenami.rollout.health_model import Look, Record, note, verdict
+from goldenami.aws import auto_scaling, instances, run_command
+from goldenami.context import Context
+from goldenami.model.fleet import AutoScalingGroup, GroupInstance
+from goldenami.rollout.health_model import HealthSample, InstanceHealth, add_sample, failure_reason
 from goldenami.rollout.timeline_model import Event, Timeline
 from goldenami.state.runs import Run, write_text
 from goldenami.tools import http
 
 TICK = 1.0  # seconds between two of our own probes
-LOOK = 3.0  # seconds between two looks at AWS
-_SOON = 60.0  # seconds from the start in which AWS is looked at with each tick, until the first new instance is well
-_EAGER = 0.25  # seconds between two probes of the first new instance in that time; they cost AWS nothing
-_ANSWERS = 0.5  # seconds between two looks at AWS once it answers: the balancer and the group will say so soon
+POLL_INTERVAL = 3.0  # seconds between two looks at AWS
+_FIRST_POLLS = (
+    60.0  # seconds from the start in which AWS is looked at with each tick, until the first new instance is well
+)
+_EAGER_INTERVAL = 0.25  # seconds between two probes of the first new instance in that time; they cost AWS nothing
+_PROBE_TIMEOUT = 0.5  # seconds between two looks at AWS once it answers: the balancer and the group will say so soon
 _JOURNAL_EVERY = 30.0  # seconds between two looks into a service's journal
 _ACTIVITIES_EVERY = 10.0
 _REFUSED_LAUNCHES = 2  # one failed launch may be a passing fault of AWS
 
 
 @dataclass
-class Watch:
+class RolloutMonitor:
     """What is known of the instances that run the new version.
 
     Attributes:
@@ -37,13 +37,13 @@ class Watch:
         beside: A second group whose instances of that version are watched as well.
     """
 
-    shop: Shop
+    shop: Context
     run: Run
     version: int
     timeline: Timeline
     began: str = ""
-    records: dict[str, Record] = field(default_factory=dict)
-    members: dict[str, Member] = field(default_factory=dict)
+    records: dict[str, InstanceHealth] = field(default_factory=dict)
+    members: dict[str, GroupInstance] = field(default_factory=dict)
     old: tuple[str, ...] = ()
     managed: bool | None = None
     beside: str = ""
@@ -52,24 +52,24 @@ class Watch:
     _journal: dict[str, float] = field(default_factory=dict)
     _activities: float = 0.0
 
-    def look(self, group: Group) -> None:
+    def look(self, group: AutoScalingGroup) -> None:
         """Take the group's view over, and look into the journals when it is time."""
         now = self.shop.clock.monotonic()
         self._group = group.name
-        other = groups.get(self.shop.aws, self.beside) if self.beside else None
+        other = auto_scaling.get(self.shop.aws, self.beside) if self.beside else None
         members = [*group.members, *(other.members if other else ())]
         new = {m.id: m for m in members if m.version == self.version}
         for identity, member in new.items():
             if identity not in self.records:
-                self.records[identity] = Record(identity, now)
+                self.records[identity] = InstanceHealth(identity, now)
                 self._tell("launched", f"{identity} launched in {member.zone}", identity)
             self.members[identity] = member
         for identity, record in list(self.records.items()):
             found = new.get(identity)
             if found is None:
-                self._note(record, Look("", healthy=record.last.healthy, target=record.last.target))
+                self._note(record, HealthSample("", healthy=record.last.healthy, target=record.last.target))
                 continue
-            look = Look(found.lifecycle, found.healthy, found.target, *self._probed(found))
+            look = HealthSample(found.lifecycle, found.healthy, found.target, *self._probed(found))
             if look.lifecycle == "InService" and record.green is not None:
                 look = self._with_journal(found, look, now)
             self._note(record, look)
@@ -84,25 +84,25 @@ class Watch:
                 continue
             ok, seen = self._probed(member)
             last = record.last
-            self._note(record, Look(last.lifecycle, last.healthy, last.target, ok, seen))
+            self._note(record, HealthSample(last.lifecycle, last.healthy, last.target, ok, seen))
 
     def red(self, grace: float, hold: float) -> str:
         """Why to turn back; empty when there is no reason."""
         now = self.shop.clock.monotonic()
         for record in self.records.values():
-            if reason := verdict(record, now, grace, hold, self.shop.recipe.promote.errors):
+            if reason := failure_reason(record, now, grace, hold, self.shop.recipe.promote.errors):
                 return reason
         return self._refused(now)
 
     def due(self, since: float, passed: float) -> bool:
         """Whether it is time to look at AWS again, so many seconds after the last look and the beginning."""
         if not self._eager(passed):
-            return since >= LOOK
-        return since >= (min(_ANSWERS, TICK) if self._answers else TICK)
+            return since >= POLL_INTERVAL
+        return since >= (min(_PROBE_TIMEOUT, TICK) if self._answers else TICK)
 
     def rest(self, passed: float) -> float:
         """Seconds until the next probe or look."""
-        return min(_EAGER, TICK) if self._eager(passed) else TICK
+        return min(_EAGER_INTERVAL, TICK) if self._eager(passed) else TICK
 
     @property
     def green(self) -> int:
@@ -113,7 +113,7 @@ class Watch:
     def suspects(self) -> list[str]:
         """The instances that gave reason to turn back, or all new ones."""
         now, errors = self.shop.clock.monotonic(), self.shop.recipe.promote.errors
-        ill = [r.id for r in self.records.values() if verdict(r, now, math.inf, errors=errors)]
+        ill = [r.id for r in self.records.values() if failure_reason(r, now, math.inf, errors=errors)]
         return ill or list(self.records)
 
     def keep_evidence(self) -> list[str]:
@@ -125,14 +125,14 @@ class Watch:
             write_text(folder / "console.log", instances.console(self.shop.aws, identity))
             kept.append(str(folder / "console.log"))
             script = f"journalctl --unit {self.shop.name} --no-pager --lines 200"
-            said = commands.run(self.shop.aws, self.shop.clock, identity, script, timeout=10)
+            said = run_command.run(self.shop.aws, self.shop.clock, identity, script, timeout=10)
             if said is not None and said.stdout:
                 write_text(folder / "service.log", said.stdout)
                 kept.append(str(folder / "service.log"))
         return kept
 
     def _eager(self, passed: float) -> bool:
-        return passed < _SOON and not self.green
+        return passed < _FIRST_POLLS and not self.green
 
     def _first_answers(self) -> bool:
         """Whether the first of the new instances that are not known to be well answers by now."""
@@ -141,22 +141,22 @@ class Watch:
         address = next((m.address for m in on_the_way if m.address), "")
         return bool(address) and http.probe(f"http://{address}:{app.port}{app.health}", timeout=1).ok
 
-    def _probed(self, member: Member) -> tuple[bool | None, str]:
+    def _probed(self, member: GroupInstance) -> tuple[bool | None, str]:
         if member.lifecycle != "InService" or not member.address:
             return None, ""
         app = self.shop.recipe.app
         seen = http.probe(f"http://{member.address}:{app.port}{app.health}", timeout=3)
         return seen.ok, seen.detail
 
-    def _note(self, record: Record, look: Look) -> None:
-        after = note(record, look, self.shop.clock.monotonic())
+    def _note(self, record: InstanceHealth, look: HealthSample) -> None:
+        after = add_sample(record, look, self.shop.clock.monotonic())
         self.records[record.id] = after
         if record.green is None and after.green is not None:
             self._tell("healthy", f"{record.id} healthy after {after.green - record.since:.0f} s", record.id)
         if after.ended and not record.ended:
             self._tell("gone", f"{record.id} left the group", record.id)
 
-    def _with_journal(self, member: Member, look: Look, now: float) -> Look:
+    def _with_journal(self, member: GroupInstance, look: HealthSample, now: float) -> HealthSample:
         """Ask the instance itself how its service is; not where Run Command cannot reach it."""
         if self.managed is False or now - self._journal.get(member.id, -_JOURNAL_EVERY) < _JOURNAL_EVERY:
             return look
@@ -166,12 +166,12 @@ class Watch:
             f"systemctl show {unit} --property NRestarts --value\n"
             f"journalctl --unit {unit} --boot --priority err --output cat --no-pager --lines 1000 | wc -l"
         )
-        said = commands.run(self.shop.aws, self.shop.clock, member.id, script, timeout=10)
+        said = run_command.run(self.shop.aws, self.shop.clock, member.id, script, timeout=10)
         self.managed = said is not None and said.code == 0
         numbers = re.findall(r"^\d+$", said.stdout, re.MULTILINE) if said else []
         if len(numbers) != 2:
             return look
-        return Look(
+        return HealthSample(
             look.lifecycle, look.healthy, look.target, look.probe, look.detail, int(numbers[0]), int(numbers[1])
         )
 
@@ -182,7 +182,7 @@ class Watch:
         self._activities = now
         failed = [
             a
-            for a in groups.activities(self.shop.aws, self._group)
+            for a in auto_scaling.activities(self.shop.aws, self._group)
             if a.status == "Failed" and a.started >= self.began and "aunch" in a.description
         ]
         if len(failed) < _REFUSED_LAUNCHES:

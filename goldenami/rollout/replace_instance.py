@@ -9,40 +9,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from goldenami.aws import auto_scaling as groups
-from goldenami.aws import instances
-from goldenami.aws.instances import Instance
-from goldenami.context import Shop
-from goldenami.database import recovery as settling
-from goldenami.database import relocate as moving
-from goldenami.database import transfer as carrying
-from goldenami.database import volume
-from goldenami.database.switchover_model import Handover, Move
+from goldenami.aws import auto_scaling, instances
+from goldenami.context import Context
+from goldenami.database import recovery, relocate, transfer, volume
+from goldenami.database.switchover_model import StorageChange, Switchover
 from goldenami.errors import AwsError, GateError, GoldenError
-from goldenami.infra import network as ground
-from goldenami.model.fleet import Group, Member
-from goldenami.rollout.monitor import Watch
+from goldenami.infra import network
+from goldenami.model.fleet import AutoScalingGroup, GroupInstance
+from goldenami.model.resources import Instance
+from goldenami.rollout.monitor import RolloutMonitor
 from goldenami.rollout.timeline_model import Event, Timeline
-from goldenami.state.lock import Held
-from goldenami.summary import seconds
+from goldenami.state.lock import HeldLock
+from goldenami.text import seconds
 from goldenami.tools import http
-from goldenami.tools.clock import attempts
+from goldenami.tools.clock import poll
 
-_STEADY = 3  # healthy answers in a row: one can be luck
+_CONSECUTIVE_HEALTHY = 3  # healthy answers in a row: one can be luck
 
 
 @dataclass
-class Replacement:
+class InstanceReplacement:
     """A replacement under way."""
 
-    shop: Shop
-    claim: Held
-    watch: Watch
+    shop: Context
+    claim: HeldLock
+    watch: RolloutMonitor
     timeline: Timeline
-    group: Group
+    group: AutoScalingGroup
     version: int
     seconds: float
-    move: Move | None = None
+    move: StorageChange | None = None
 
     def forward(self) -> str:
         """Bring the new instance to serve with the rows of the old one.
@@ -52,38 +48,38 @@ class Replacement:
         """
         old = self._old()
         if old is None:  # an empty group holds nothing that could be lost
-            settling.point(self.shop, self.group, self.version, self.group.max)
+            recovery.pin_launch_version(self.shop, self.group, self.version, self.group.max)
             return ""
-        handover = Handover(
+        handover = Switchover(
             self.watch.run.id,
             old.id,
             version=self.version,
             max=self.group.max,
             suspended=self.group.suspended,
-            by="backup" if self.move else carrying.way(self.shop),
+            by="backup" if self.move else transfer.transfer_method(self.shop),
             move=self.move,
-            had=self.move is not None or carrying.has(self.shop, old.id),
+            had=self.move is not None or transfer.source_has_data(self.shop, old.id),
         )
-        carrying.note(self.shop, handover)
+        transfer.save(self.shop, handover)
         self._tell("started", f"{old.id} is to be replaced, its rows carried over")
         try:
-            moving.prepare(self.shop, handover)
+            relocate.prepare(self.shop, handover)
             new = self._launch(handover)
-            handover = carrying.note(self.shop, handover.at("launching", new.id))
+            handover = transfer.save(self.shop, handover.at("launching", new.id))
             self._prove(new)
-            moving.check(self.shop, handover)
+            relocate.verify_target(self.shop, handover)
             # Its service is about to be stopped, which is no reason for the group to replace the old instance.
-            groups.suspend(self.shop.aws, self.group.name, settling.BY_ITSELF)
-            carried = carrying.carry(self.shop, self.claim, handover)
+            auto_scaling.suspend(self.shop.aws, self.group.name, recovery.AUTOMATIC_PROCESSES)
+            carried = transfer.transfer(self.shop, self.claim, handover)
         except BaseException as error:
             self.watch.keep_evidence()
-            settling.settle(self.shop)
+            recovery.recover(self.shop)
             self._tell("restored", f"{old.id} serves as before, with all its rows")
             if isinstance(error, GoldenError):
                 return error.message
             raise
         try:
-            settling.attach(self.shop, carried.handover)
+            recovery.attach(self.shop, carried.handover)
             self._tell("attached", f"{new.id} joined {self.group.name}", new.id)
             reason = self._take_traffic(new.id, carried.began) or self._watched(new.id)
         except GoldenError as error:
@@ -91,23 +87,23 @@ class Replacement:
         if reason:
             return self._back(carried.handover, reason)
         self._tell("shifted", f"{new.id} serves alone, with every row")
-        settling.finish(self.shop, carried.handover)
+        recovery.complete(self.shop, carried.handover)
         if carried.handover.by == "volume":
-            volume.tidy(self.shop)
+            volume.delete_expired_snapshots(self.shop)
         self._tell("terminated", "no old instance is left in the group")
         return ""
 
-    def _old(self) -> Member | None:
+    def _old(self) -> GroupInstance | None:
         there = [m for m in self.group.members if not m.lifecycle.startswith(("Terminat", "Detach"))]
         if len(there) > 1:
             told = ", ".join(m.id for m in there)
             raise GateError(f"{self.group.name} has {len(there)} instances, each with rows of its own: {told}")
         return there[0] if there else None
 
-    def _launch(self, handover: Handover) -> Instance:
-        subnet = ground.find(self.shop).subnets[0]
-        new = instances.launch_from(
-            self.shop.aws, self.group.template_id, self.version, subnet, settling.token(handover)
+    def _launch(self, handover: Switchover) -> Instance:
+        subnet = network.find_network(self.shop).subnets[0]
+        new = instances.launch_from_template(
+            self.shop.aws, self.group.template_id, self.version, subnet, recovery.token(handover)
         )
         self._tell("launched", f"{new.id} launched in {new.zone}, outside the group", new.id)
         return new
@@ -122,11 +118,11 @@ class Replacement:
         new = instances.wait_running(shop.aws, shop.clock, new.id)
         url = f"http://{new.address}:{app.port}{app.health}"
         green, seen = 0, http.Probe(False, "no answer")
-        for elapsed in attempts(shop.clock, timeout=grace, every=1):
+        for elapsed in poll(shop.clock, timeout=grace, every=1):
             self.claim.beat()
             seen = http.probe(url, timeout=3)
             green = green + 1 if seen.ok else 0
-            if green >= _STEADY:
+            if green >= _CONSECUTIVE_HEALTHY:
                 self._tell("healthy", f"{new.id} healthy after {elapsed:.0f} s, with an empty database", new.id)
                 return
         raise GateError(f"{new.id} is not healthy after {grace} s ({seen.detail})")
@@ -134,7 +130,7 @@ class Replacement:
     def _take_traffic(self, instance: str, began: float) -> str:
         """Wait until the balancer sends requests to it, which ends the window in which nobody could write."""
         shop = self.shop
-        for _ in attempts(shop.clock, timeout=self.group.grace, every=0.5):
+        for _ in poll(shop.clock, timeout=self.group.grace, every=0.5):
             member = self._member(instance)
             if member is not None and member.serving:
                 self._tell(
@@ -150,7 +146,7 @@ class Replacement:
         while True:
             now = shop.clock.monotonic()
             self.claim.beat()
-            found = groups.get(shop.aws, self.group.name)
+            found = auto_scaling.get(shop.aws, self.group.name)
             if found is None:
                 raise AwsError(f"{self.group.name} is gone", state="Nobody is served.", next="./invoke fleet.create")
             self.watch.look(found)
@@ -164,17 +160,17 @@ class Replacement:
         self._tell("watched", f"{instance} watched for {seconds(self.seconds)} beside the old instance")
         return ""
 
-    def _back(self, handover: Handover, reason: str) -> str:
+    def _back(self, handover: Switchover, reason: str) -> str:
         """Carry today's rows back to the instance that served before, and let it serve again."""
         self._tell("red", reason)
         self.watch.keep_evidence()
         before = self.group.number or handover.version
         try:
-            carried = carrying.carry(self.shop, self.claim, handover.returning(before))
+            carried = transfer.transfer(self.shop, self.claim, handover.returning(before))
         except GoldenError as error:
-            carrying.note(self.shop, handover)
+            transfer.save(self.shop, handover)
             if handover.home == "instance" and instances.gone(self.shop.aws, handover.target):
-                settling.settle(self.shop)
+                recovery.recover(self.shop)
                 self._tell("restored", f"{handover.source} serves again, with what it had when its writes were stopped")
                 return f"{reason}; {handover.target} has ended with what was written on it meanwhile"
             raise GateError(
@@ -186,12 +182,12 @@ class Replacement:
                 else "./invoke rollback tries again",
             ) from None
         self._take_traffic(handover.source, carried.began)
-        settling.finish(self.shop, carried.handover)
+        recovery.complete(self.shop, carried.handover)
         self._tell("restored", f"{handover.source} serves again, with every row that was written meanwhile")
         return reason
 
-    def _member(self, instance: str) -> Member | None:
-        found = groups.get(self.shop.aws, self.group.name)
+    def _member(self, instance: str) -> GroupInstance | None:
+        found = auto_scaling.get(self.shop.aws, self.group.name)
         return next((m for m in found.members if m.id == instance), None) if found else None
 
     def _tell(self, kind: str, text: str, subject: str = "") -> None:

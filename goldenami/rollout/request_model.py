@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from goldenami.database.switchover_model import Move
-from goldenami.model.image import Image, System
+from goldenami.database.switchover_model import StorageChange
+from goldenami.model.image import Image, Platform
 
 
 @dataclass(frozen=True)
-class Wish:
+class RolloutRequest:
     """What is asked for.
 
     Attributes:
@@ -42,5 +42,5 @@ class Wish:
     carried: bool = False
     home: str = ""
     former: str = ""
-    written: System | None = None
-    move: Move | None = None
+    written: Platform | None = None
+    move: StorageChange | None = None

@@ -13,27 +13,25 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from goldenami.aws import auto_scaling as groups
-from goldenami.aws import cloudwatch as alarms
-from goldenami.aws import load_balancers as balancers
-from goldenami.context import Shop
+from goldenami.aws import auto_scaling as aws_auto_scaling
+from goldenami.aws import cloudwatch, load_balancers
+from goldenami.context import Context
 from goldenami.errors import AwsError, GateError
-from goldenami.infra import auto_scaling as capacity
-from goldenami.infra import load_balancer as entrance
-from goldenami.infra import network as ground
-from goldenami.infra.load_balancer import Doors
-from goldenami.model.fleet import Group
-from goldenami.rollout.monitor import Watch
+from goldenami.infra import auto_scaling as infra_auto_scaling
+from goldenami.infra import load_balancer, network
+from goldenami.infra.load_balancer import TrafficRouting
+from goldenami.model.fleet import AutoScalingGroup
+from goldenami.rollout.monitor import RolloutMonitor
 from goldenami.rollout.timeline_model import Event, Timeline
-from goldenami.state.lock import Held
-from goldenami.summary import seconds
-from goldenami.tools.clock import attempts
+from goldenami.state.lock import HeldLock
+from goldenami.text import seconds
+from goldenami.tools.clock import poll
 
 _LAUNCH = 600.0  # seconds beyond the grace period that launching the trial may take
 
 
 @dataclass
-class Trial:
+class TrafficShift:
     """A shift of the traffic under way.
 
     Attributes:
@@ -44,16 +42,16 @@ class Trial:
         alarms: CloudWatch alarms that turn it back.
     """
 
-    shop: Shop
-    claim: Held
-    watch: Watch
+    shop: Context
+    claim: HeldLock
+    watch: RolloutMonitor
     timeline: Timeline
     size: int
     version: int
     steps: tuple[int, ...]
     watched: float
     alarms: tuple[str, ...] = ()
-    _doors: Doors = field(init=False)
+    _doors: TrafficRouting = field(init=False)
 
     def forward(self) -> str:
         """Launch the trial and let it take the requests, step by step.
@@ -77,30 +75,30 @@ class Trial:
 
     def back(self) -> None:
         """All requests to the fleet's own instances again, at once."""
-        balancers.weigh(self.shop.aws, self._doors.listener, {self._doors.own: 100, self._doors.trial: 0})
+        load_balancers.set_weights(self.shop.aws, self._doors.listener, {self._doors.own: 100, self._doors.trial: 0})
         self._tell("back", "all requests go to the fleet's own instances again")
 
     def _launch(self) -> None:
-        shop, place = self.shop, ground.find(self.shop)
-        there = groups.get(shop.aws, shop.names.trial)
+        shop, place = self.shop, network.find_network(self.shop)
+        there = aws_auto_scaling.get(shop.aws, shop.names.trial)
         if there is not None and (there.number != self.version or there.desired != self.size):
             end(shop, self.claim)
-        self._doors = entrance.doors(shop, place)
+        self._doors = load_balancer.traffic_routing(shop, place)
         # Before its first request: a balancer probes the targets only of what it forwards to.
-        balancers.weigh(shop.aws, self._doors.listener, {self._doors.own: 100, self._doors.trial: 0})
+        load_balancers.set_weights(shop.aws, self._doors.listener, {self._doors.own: 100, self._doors.trial: 0})
         self._tell("started", f"{self.size} instance(s) of version {self.version} launch beside the fleet")
-        capacity.ensure_trial(shop, place, self.version, self.size, self._doors.trial)
+        infra_auto_scaling.ensure_canary_group(shop, place, self.version, self.size, self._doors.trial)
 
     def _weigh(self, step: int) -> None:
         shares = {self._doors.own: 100 - step, self._doors.trial: step}
-        balancers.weigh(self.shop.aws, self._doors.listener, shares)
+        load_balancers.set_weights(self.shop.aws, self._doors.listener, shares)
         kind = "shifted" if step == 100 else "canary" if step == self.steps[0] else "weighed"
         self._tell(kind, f"{step} % of the requests go to {self.size} instance(s) of version {self.version}")
 
-    def _stands(self, group: Group) -> bool:
+    def _stands(self, group: AutoScalingGroup) -> bool:
         return sum(m.serving for m in group.members) >= self.size and self.watch.green >= self.size
 
-    def _pass(self, done: Callable[[Group, float], bool]) -> str:
+    def _pass(self, done: Callable[[AutoScalingGroup, float], bool]) -> str:
         """Watch the trial until it is done (given the group and the seconds so far); returns why to turn back, or nothing."""
         shop, began, looked = self.shop, self.shop.clock.monotonic(), -math.inf
         group = self._group()
@@ -113,7 +111,7 @@ class Trial:
                 self.watch.look(group)
                 told = f"{sum(m.serving for m in group.members)} of {self.size} on trial serve"
                 shop.progress.detail(f"{told}, {seconds(now - began)}")
-                if loud := alarms.firing(shop.aws, self.alarms):
+                if loud := cloudwatch.firing(shop.aws, self.alarms):
                     return f"the alarm {', '.join(loud)} went off"
             else:
                 self.watch.probe()
@@ -125,8 +123,8 @@ class Trial:
                 return f"the instances on trial do not come up within {seconds(now - began)}"
             shop.clock.sleep(self.watch.rest(now - began))
 
-    def _group(self) -> Group:
-        found = groups.get(self.shop.aws, self.shop.names.trial)
+    def _group(self) -> AutoScalingGroup:
+        found = aws_auto_scaling.get(self.shop.aws, self.shop.names.trial)
         if found is None:
             raise AwsError(f"{self.shop.names.trial} is gone", next="./invoke status")
         return found
@@ -136,14 +134,14 @@ class Trial:
         self.shop.progress.say(text)
 
 
-def end(shop: Shop, claim: Held) -> None:
+def end(shop: Context, claim: HeldLock) -> None:
     """All requests to the fleet's own instances, and the trial away without a request cut off; safe to repeat.
 
     Raises:
         GateError: None of the fleet's own instances serves: then the trial, which does, stays.
     """
     names = shop.names
-    trial, own = groups.get(shop.aws, names.trial), groups.get(shop.aws, names.group)
+    trial, own = aws_auto_scaling.get(shop.aws, names.trial), aws_auto_scaling.get(shop.aws, names.group)
     if trial is None:
         return
     if own is None or not any(member.serving for member in own.members):
@@ -152,16 +150,16 @@ def end(shop: Shop, claim: Held) -> None:
             state="The production parameter and the template's default version are untouched.",
             next="./invoke status; ./invoke rollback goes on",
         )
-    doors = entrance.doors(shop, ground.find(shop))
+    doors = load_balancer.traffic_routing(shop, network.find_network(shop))
     with shop.progress.phase(f"all requests to {names.group}; taking {names.trial} away"):
         # Still a target group of the listener, so that what it has in flight is finished before its instances go.
-        balancers.weigh(shop.aws, doors.listener, {doors.own: 100, doors.trial: 0})
-        groups.update(shop.aws, {"AutoScalingGroupName": names.trial, "MinSize": 0, "DesiredCapacity": 0})
-        for _ in attempts(shop.clock, timeout=shop.recipe.fleet.deregistration_delay + _LAUNCH, every=2):
+        load_balancers.set_weights(shop.aws, doors.listener, {doors.own: 100, doors.trial: 0})
+        aws_auto_scaling.update(shop.aws, {"AutoScalingGroupName": names.trial, "MinSize": 0, "DesiredCapacity": 0})
+        for _ in poll(shop.clock, timeout=shop.recipe.fleet.deregistration_delay + _LAUNCH, every=2):
             claim.beat()
-            left = groups.get(shop.aws, names.trial)
+            left = aws_auto_scaling.get(shop.aws, names.trial)
             if left is None or not left.members:
                 break
         # The group goes last: as long as it is there, whoever comes next knows that something is left to do.
-        balancers.weigh(shop.aws, doors.listener, {doors.own: 1})
-        groups.delete(shop.aws, shop.clock, names.trial)
+        load_balancers.set_weights(shop.aws, doors.listener, {doors.own: 1})
+        aws_auto_scaling.delete(shop.aws, shop.clock, names.trial)

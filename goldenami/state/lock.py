@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from goldenami.aws import parameters
-from goldenami.context import Shop
+from goldenami.context import Context
 from goldenami.errors import AwsError, BusyError
-from goldenami.model.names import Names
-from goldenami.state.lock_model import BEAT, Claim, Subject, parse
-from goldenami.tools import host as processes
+from goldenami.model.names import ResourceNames
+from goldenami.state.lock_model import HEARTBEAT_INTERVAL, LockRecord, LockSpec, parse
+from goldenami.tools import host
 
 
-class Held:
+class HeldLock:
     """A claim that we hold; `beat` shows others that we live, and notices when somebody has taken it from us."""
 
-    def __init__(self, shop: Shop, on: Subject, claim: Claim) -> None:
+    def __init__(self, shop: Context, on: LockSpec, claim: LockRecord) -> None:
         self._shop, self._on, self._claim = shop, on, claim
 
     def beat(self) -> None:
@@ -27,9 +27,9 @@ class Held:
             AwsError: Somebody else holds the claim now: we looked dead to them (a laptop that slept, say).
         """
         now = self._shop.clock.now()
-        if now - datetime.fromisoformat(self._claim.beat) < BEAT:
+        if now - datetime.fromisoformat(self._claim.beat) < HEARTBEAT_INTERVAL:
             return
-        _still_ours(self._shop, self._on, self._claim.run)
+        _still_held(self._shop, self._on, self._claim.run)
         self._claim = self._claim.beating(now)
         parameters.overwrite(self._shop.aws, self._on.name, self._claim.text())
 
@@ -39,11 +39,11 @@ class Held:
         Raises:
             AwsError: Somebody else holds it now.
         """
-        _still_ours(self._shop, self._on, self._claim.run)
+        _still_held(self._shop, self._on, self._claim.run)
 
 
 @contextlib.contextmanager
-def held(shop: Shop, run: str, what: str, on: Subject | None = None) -> Iterator[Held]:
+def acquire(shop: Context, run: str, what: str, on: LockSpec | None = None) -> Iterator[HeldLock]:
     """Take the claim, or take it over from a holder that is dead; give it back at the end.
 
     Args:
@@ -55,12 +55,12 @@ def held(shop: Shop, run: str, what: str, on: Subject | None = None) -> Iterator
     Raises:
         BusyError: Somebody else holds it; the message says who, and what they do.
     """
-    on = on or Subject(Names(shop.name).claim)
-    claim = _mine(shop, run, what)
+    on = on or LockSpec(ResourceNames(shop.name).claim)
+    claim = _read_back(shop, run, what)
     if not parameters.create(shop.aws, on.name, claim.text()):
         _take_over(shop, on, claim)
     try:
-        yield Held(shop, on, claim)
+        yield HeldLock(shop, on, claim)
     finally:
         found = parameters.get(shop.aws, on.name)
         holder = parse(found.value) if found else None
@@ -68,25 +68,25 @@ def held(shop: Shop, run: str, what: str, on: Subject | None = None) -> Iterator
             parameters.delete(shop.aws, on.name)
 
 
-def holder(shop: Shop, on: Subject | None = None) -> Claim | None:
+def holder(shop: Context, on: LockSpec | None = None) -> LockRecord | None:
     """Who holds the claim now."""
-    found = parameters.get(shop.aws, on.name if on else Names(shop.name).claim)
+    found = parameters.get(shop.aws, on.name if on else ResourceNames(shop.name).claim)
     return parse(found.value) if found else None
 
 
-def is_dead(shop: Shop, claim: Claim, on: Subject | None = None) -> bool:
+def is_stale(shop: Context, claim: LockRecord, on: LockSpec | None = None) -> bool:
     """Whether a claim's holder has ended without giving it back."""
-    alive = processes.alive(claim.process)
-    patience = (on or Subject("")).patience
-    return claim.dead(shop.clock.now(), here=processes.machine(), alive=alive, patience=patience)
+    alive = host.is_alive(claim.process)
+    patience = (on or LockSpec("")).patience
+    return claim.dead(shop.clock.now(), here=host.machine(), alive=alive, patience=patience)
 
 
-def _mine(shop: Shop, run: str, what: str) -> Claim:
+def _read_back(shop: Context, run: str, what: str) -> LockRecord:
     now = shop.clock.now().isoformat(timespec="seconds")
-    return Claim(run, what, f"{processes.user()}@{processes.machine()}", processes.ours(), now, now)
+    return LockRecord(run, what, f"{host.user()}@{host.machine()}", host.is_own_process(), now, now)
 
 
-def _take_over(shop: Shop, on: Subject, claim: Claim) -> None:
+def _take_over(shop: Context, on: LockSpec, claim: LockRecord) -> None:
     """Take a dead holder's claim over.
 
     Parameter Store has no compare-and-swap. So that of two who find the same dead holder only one succeeds, the right to
@@ -99,19 +99,19 @@ def _take_over(shop: Shop, on: Subject, claim: Claim) -> None:
             _take_over(shop, on, claim)
         return
     other = parse(former.value)
-    if other is not None and not is_dead(shop, other, on):
-        raise _taken(other, on)
+    if other is not None and not is_stale(shop, other, on):
+        raise _busy_error(other, on)
     right = f"{name}-after-{other.run if other else former.version}"
     if not parameters.create(shop.aws, right, claim.text()):
         rival = parameters.get(shop.aws, right)
         winner = parse(rival.value) if rival else None
-        if winner is None or not is_dead(shop, winner, on):
-            raise _taken(winner or claim, on)
+        if winner is None or not is_stale(shop, winner, on):
+            raise _busy_error(winner or claim, on)
         parameters.overwrite(shop.aws, right, claim.text())  # it died in these very moments
     try:
         again = parameters.get(shop.aws, name)
         if again is not None and again.value != former.value:
-            raise _taken(parse(again.value) or claim, on)
+            raise _busy_error(parse(again.value) or claim, on)
         told = f"{other.who} ({other.what}, since {other.since})" if other else "an unknown holder"
         shop.progress.say(f"taking over {on.called} from {told}, which has ended without giving it back")
         parameters.overwrite(shop.aws, name, claim.text())
@@ -119,7 +119,7 @@ def _take_over(shop: Shop, on: Subject, claim: Claim) -> None:
         parameters.delete(shop.aws, right)
 
 
-def _still_ours(shop: Shop, on: Subject, run: str) -> None:
+def _still_held(shop: Context, on: LockSpec, run: str) -> None:
     found = parameters.get(shop.aws, on.name)
     now = parse(found.value) if found else None
     if now is None or now.run != run:
@@ -131,7 +131,7 @@ def _still_ours(shop: Shop, on: Subject, run: str) -> None:
         )
 
 
-def _taken(other: Claim, on: Subject) -> BusyError:
+def _busy_error(other: LockRecord, on: LockSpec) -> BusyError:
     return BusyError(
         f"{other.who} {on.doing}: {other.what}, since {other.since}",
         state="Nothing was changed.",

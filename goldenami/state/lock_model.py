@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 # Without a sign of life for so long, the holder counts as dead. It gives one every BEAT.
-PATIENCE = timedelta(seconds=120)
-BEAT = timedelta(seconds=20)
+STALE_AFTER = timedelta(seconds=120)
+HEARTBEAT_INTERVAL = timedelta(seconds=20)
 
 
 @dataclass(frozen=True)
-class Subject:
+class LockSpec:
     """What is claimed.
 
     Attributes:
@@ -25,11 +25,11 @@ class Subject:
     name: str
     called: str = "the fleet"
     doing: str = "is changing the fleet"
-    patience: timedelta = PATIENCE
+    patience: timedelta = STALE_AFTER
 
 
 @dataclass(frozen=True)
-class Claim:
+class LockRecord:
     """A claim on the fleet, or on another thing that one at a time may work on.
 
     Attributes:
@@ -52,11 +52,11 @@ class Claim:
         """As the parameter holds it."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
-    def beating(self, now: datetime) -> Claim:
+    def beating(self, now: datetime) -> LockRecord:
         """With a sign of life of now."""
         return replace(self, beat=now.isoformat(timespec="seconds"))
 
-    def dead(self, now: datetime, *, here: str, alive: bool, patience: timedelta = PATIENCE) -> bool:
+    def dead(self, now: datetime, *, here: str, alive: bool, patience: timedelta = STALE_AFTER) -> bool:
         """Whether its holder has ended without giving it back.
 
         Args:
@@ -70,11 +70,11 @@ class Claim:
         return now - datetime.fromisoformat(self.beat) > patience
 
 
-def parse(text: str) -> Claim | None:
+def parse(text: str) -> LockRecord | None:
     """A claim from its parameter; None when that holds anything else."""
     try:
         found = json.loads(text)
-        claim = Claim(**{name: str(found[name]) for name in Claim.__dataclass_fields__})
+        claim = LockRecord(**{name: str(found[name]) for name in LockRecord.__dataclass_fields__})
         datetime.fromisoformat(claim.beat)
     except (ValueError, KeyError, TypeError):
         return None

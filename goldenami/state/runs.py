@@ -7,19 +7,17 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from goldenami.context import Context
+from goldenami.state.run_model import RunFolder
 
-@dataclass(frozen=True)
-class Run:
-    """A run's folder and its id; the id goes into the tags of all that the run makes."""
 
-    id: str
-    folder: Path
+class Run(RunFolder):
+    """A run of this process or an earlier one, and the facts in its run.json."""
 
     def record(self, **facts: Any) -> None:
         """Add facts to run.json, atomically: a reader sees the old ones or the new ones."""
@@ -41,7 +39,7 @@ def new(build: Path, now: datetime) -> Run:
     return Run(run_id, folder)
 
 
-def every(build: Path) -> list[Run]:
+def list_runs(build: Path) -> list[Run]:
     """All runs of this checkout, oldest first."""
     return [Run(path.parent.name, path.parent) for path in sorted(build.glob("*/run.json"))]
 
@@ -92,3 +90,32 @@ def write_text(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
+
+
+@contextlib.contextmanager
+def record_run(
+    shop: Context, kind: str, *, ended: Callable[[Run, str], None] | None = None, **facts: Any
+) -> Iterator[Run]:
+    """Open a run and close it as finished or failed; killed, it stays marked as running.
+
+    Args:
+        shop: Where.
+        kind: What it does (`bake`, `promotion`, …); its log is called so, too.
+        ended: What is still to be done at the end: called with the reason of a failure, or with nothing. Where it does
+            not come through, the run stays marked as running, so that the next one knows that something may be left.
+        facts: What else its record says from the beginning.
+    """
+    run = new(shop.build, shop.clock.now())
+    run.record(state="running", kind=kind, started=shop.clock.now().isoformat(timespec="seconds"), **facts)
+    with shop.progress.log_to(run.folder / f"{kind}.log"):
+        try:
+            yield run
+        except BaseException as error:
+            reason = str(error) or type(error).__name__
+            if ended:
+                ended(run, reason)
+            run.record(state="failed", error=reason)
+            raise
+        if ended:
+            ended(run, "")
+        run.record(state="finished", phases=shop.progress.phases)

@@ -6,10 +6,10 @@ import json as jsonlib
 
 from invoke import Exit
 
-from goldenami.tasks.runner import Opened, operation, say
+from goldenami.tasks.runner import ContextFactory, print_status, recipe_task
 
 
-@operation(
+@recipe_task(
     bump="build a new version: minor, major or patch",
     version="build this very version, like v2.0",
     fresh="build both layers even if nothing changed",
@@ -17,7 +17,7 @@ from goldenami.tasks.runner import Opened, operation, say
     plan="say what would be done, and stop",
 )
 def bake(
-    opened: Opened,
+    opened: ContextFactory,
     bump: str = "",
     version: str = "",
     fresh: bool = False,
@@ -35,53 +35,55 @@ def bake(
     Exit codes: 0 done, 1 unexpected, 2 recipe or usage, 3 a tool is missing, 4 the build failed, 5 a gate refused
     the image, 6 AWS refused, 130 interrupted.
     """
-    from goldenami.bake import bake as flow
-    from goldenami.bake import report as telling
-    from goldenami.bake.preflight import Options
+    from goldenami.bake import bake as bake_bake
+    from goldenami.bake import preflight
+    from goldenami.bake import report as bake_report
+    from goldenami.bake.model import BakeOptions
 
-    options = Options(bump=bump, version=version, fresh=fresh, clean=clean)
-    telling.check_options(options)
+    options = BakeOptions(bump=bump, version=version, fresh=fresh, clean=clean)
+    bake_report.check_options(options)
     shop = opened()
     if plan:
-        print(telling.plan(shop, options, as_json=json))
+        base, app = preflight.plan_layers(shop, preflight.preflight(shop), options)
+        print(bake_report.plan_text(base, app, as_json=json))
         return
-    result = flow.bake(shop, options)
-    say(telling.summary(shop, result))
-    print(jsonlib.dumps(telling.facts(shop, result), ensure_ascii=False) if json else result.image.id)
+    result = bake_bake.bake(shop, options)
+    print_status(bake_report.summary(shop, result))
+    print(jsonlib.dumps(bake_report.facts(shop, result), ensure_ascii=False) if json else result.image.id)
 
 
-@operation()
-def render(opened: Opened) -> None:
+@recipe_task()
+def render(opened: ContextFactory) -> None:
     """Write what a bake would run to build/RUN/, check it, and stop; prints the folder.
 
     The folder is complete: `packer build .` in build/RUN/base bakes it by hand (see its README.txt).
     """
-    from goldenami.bake import bake as flow
-    from goldenami.bake.preflight import Options
+    from goldenami.bake import bake as bake_bake
+    from goldenami.bake.model import BakeOptions
 
-    print(flow.render_only(opened(), Options()))
+    print(bake_bake.render_only(opened(), BakeOptions()))
 
 
-@operation(
+@recipe_task(
     ami="the AMI's id",
     clean="remove it if it fails, instead of marking it",
 )
-def verify(opened: Opened, ami: str, clean: bool = False) -> None:
+def verify(opened: ContextFactory, ami: str, clean: bool = False) -> None:
     """Boot a golden AMI afresh and hold it against the second gate; prints its id.
 
     The unit is active, the health path is green from outside, no unit failed, versions are as declared, Parameter
     Store is reachable, nothing is left behind. The AMI is then tagged verified, or marked failed.
     """
-    from goldenami.bake import recheck
+    from goldenami.bake import verify as bake_verify
 
-    print(recheck.recheck(opened(), ami, clean=clean).id)
+    print(bake_verify.recheck(opened(), ami, clean=clean).id)
 
 
-@operation(
+@recipe_task(
     if_needed="only for a reason: a newer source AMI, the recipe, the application, package updates, age",
     plan="say what would be done and why, and stop",
 )
-def rebuild(opened: Opened, if_needed: bool = False, plan: bool = False, json: bool = False) -> None:
+def rebuild(opened: ContextFactory, if_needed: bool = False, plan: bool = False, json: bool = False) -> None:
     """Bake the image afresh, as every month: updates, both gates, what changed, a word to the team; prints its id.
 
     Both layers are baked anew and the image is published as the candidate. It goes to the fleet only where the recipe says
@@ -93,32 +95,32 @@ def rebuild(opened: Opened, if_needed: bool = False, plan: bool = False, json: b
     image or the promotion was refused or taken back, 6 AWS refused, 7 another rebuild (or promotion) is at it, 130
     interrupted (the next one goes on).
     """
-    from goldenami.rebuild import check as due
-    from goldenami.rebuild import rebuild as flow
+    from goldenami.rebuild import check
+    from goldenami.rebuild import rebuild as rebuild_rebuild
     from goldenami.rebuild import report as rebuild_report
 
     shop = opened()
     if plan:
-        print(rebuild_report.page(shop, due.look(shop), if_needed=if_needed, as_json=json))
+        print(rebuild_report.page(shop, check.check(shop), if_needed=if_needed, as_json=json))
         return
-    outcome = flow.rebuild(shop, if_needed=if_needed)
-    say(rebuild_report.summary(outcome))
+    outcome = rebuild_rebuild.rebuild(shop, if_needed=if_needed)
+    print_status(rebuild_report.summary(outcome))
     print(rebuild_report.facts(shop, outcome) if json else outcome.image.id if outcome.image else "")
 
 
-@operation(
+@recipe_task(
     text="what to say",
     failure="it is about a failure",
     unless_told="say nothing where the rebuild of this systemd invocation has told of its end itself",
 )
-def notify(opened: Opened, text: str, failure: bool = False, unless_told: str = "", json: bool = False) -> None:
+def notify(opened: ContextFactory, text: str, failure: bool = False, unless_told: str = "", json: bool = False) -> None:
     """Tell the team something at every place that [notify] names: to try them, and for the schedule's own failures.
 
     Exits with 1 when a place could not be told.
     """
-    from goldenami.rebuild import report as rebuild_report
+    from goldenami.rebuild import notify as rebuild_notify
 
-    told = rebuild_report.tell(opened(), text, failure=failure, unless_told=unless_told)
+    told = rebuild_notify.notify_result(opened(), text, failure=failure, unless_told=unless_told)
     print(
         jsonlib.dumps({"told": told.places, "failed": told.failed}) if json else "\n".join(told.places) or "told nobody"
     )

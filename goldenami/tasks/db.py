@@ -2,73 +2,78 @@
 
 from __future__ import annotations
 
-from goldenami.tasks.runner import Opened, operation, say
+from goldenami.tasks.runner import ContextFactory, print_status, recipe_task
 
 _INSTANCE = "which instance (default: the only one)"
 
 
-@operation(
+@recipe_task(
     instance=_INSTANCE,
     folder="also write the backup to this folder",
     own="the database on the instance itself, although the recipe says that data lives elsewhere",
     why="a word for the manifest",
 )
 def backup(
-    opened: Opened, instance: str = "", folder: str = "", own: bool = False, why: str = "", json: bool = False
+    opened: ContextFactory, instance: str = "", folder: str = "", own: bool = False, why: str = "", json: bool = False
 ) -> None:
     """Back up the database to the bucket, from one snapshot, while it serves; prints the backup's id.
 
     Rows, roles, and a fingerprint of both; the manifest comes last, so half a backup is none.
     """
-    from goldenami.database import report as database_telling
-    from goldenami.database import restore as database
+    from goldenami.database import report as database_report
+    from goldenami.database import restore as database_restore
 
-    made = database.save(opened(), instance, folder, own=own, why=why)
-    print(database_telling.one(made, as_json=json))
+    made = database_restore.save(opened(), instance, folder, own=own, why=why)
+    print(database_report.backup(made, as_json=json))
 
 
-@operation("list")
-def listed(opened: Opened, json: bool = False) -> None:
+@recipe_task("list")
+def listed(opened: ContextFactory, json: bool = False) -> None:
     """List the backups, the oldest first."""
-    from goldenami.database import backup
-    from goldenami.database import report as database_telling
+    from goldenami.database import backup as database_backup
+    from goldenami.database import report as database_report
 
-    print(database_telling.listed(backup.every(opened()), as_json=json))
+    print(database_report.backups(database_backup.list_backups(opened()), as_json=json))
 
 
-@operation(backup="the backup's id (default: the newest)")
-def verify(opened: Opened, backup: str = "") -> None:
+@recipe_task(backup="the backup's id (default: the newest)")
+def verify(opened: ContextFactory, backup: str = "") -> None:
     """Read a backup whole and hold it against its manifest; prints its id."""
-    from goldenami.database import backup as flow
+    from goldenami.database import backup as database_backup
 
     shop = opened()
-    found = flow.get(shop, backup)
-    flow.verify(shop, found)
-    say(f"{found.id} is whole: {found.fingerprint.rows} row(s), {found.size} bytes")
+    found = database_backup.get_backup(shop, backup)
+    database_backup.verify_backup(shop, found)
+    print_status(f"{found.id} is whole: {found.fingerprint.rows} row(s), {found.size} bytes")
     print(found.id)
 
 
-@operation(
+@recipe_task(
     backup="the backup's id (default: the newest)",
     folder="take the backup from this folder",
     instance=_INSTANCE,
     replace="put it in the place of rows that are there, which are backed up first",
 )
 def restore(
-    opened: Opened, backup: str = "", folder: str = "", instance: str = "", replace: bool = False, json: bool = False
+    opened: ContextFactory,
+    backup: str = "",
+    folder: str = "",
+    instance: str = "",
+    replace: bool = False,
+    json: bool = False,
 ) -> None:
     """Restore a backup, compare every table with its manifest, and only then let anybody write; prints its id.
 
     A damaged backup, or one of another database, is refused before anything is touched. On failure what was there serves on.
     """
-    from goldenami.database import report as database_telling
-    from goldenami.database import restore as database
+    from goldenami.database import report as database_report
+    from goldenami.database import restore as database_restore
 
-    done = database.restore(opened(), backup, folder, instance, replace=replace)
-    print(database_telling.one(done, as_json=json))
+    done = database_restore.restore(opened(), backup, folder, instance, replace=replace)
+    print(database_report.backup(done, as_json=json))
 
 
-@operation(
+@recipe_task(
     to="the new home: rds, volume or instance, as [database] mode has it",
     host="the server's host name, NAME or NAME:PORT (default: what the parameter says)",
     ami="the image that looks for its data there, by its id (default: the candidate)",
@@ -80,7 +85,7 @@ def restore(
     plan="say what is where and what would be done, and stop",
 )
 def migrate(
-    opened: Opened,
+    opened: ContextFactory,
     to: str,
     host: str = "",
     ami: str = "",
@@ -100,19 +105,22 @@ def migrate(
 
     Exit codes: 0 done, 2 usage, 5 refused or taken back, 6 AWS refused, 7 somebody else is changing the fleet, 130 interrupted.
     """
-    from goldenami.images.catalog import Options
-    from goldenami.migrate import migrate as flow
-    from goldenami.migrate import report as migrate_telling
-    from goldenami.promote import promote_telling
-    from goldenami.text import seconds
+    from goldenami.images.model import PromoteOptions
+    from goldenami.migrate import migrate as migrate_migrate
+    from goldenami.migrate import plan as migrate_plan
+    from goldenami.migrate import report as migrate_report
+    from goldenami.promote import report as promote_report
+    from goldenami.text import parse_seconds
 
-    wanted = Options(
-        ami=ami, version=version, candidate=not (ami or version), watch=seconds(watch) if watch else None, why=why
+    wanted = PromoteOptions(
+        ami=ami, version=version, candidate=not (ami or version), watch=parse_seconds(watch) if watch else None, why=why
     )
-    options, shop = flow.Options(to, wanted, host, replace, create), opened()
-    (print if plan else say)(migrate_telling.page(shop, flow.look(shop, options), as_json=json and plan))
+    options, shop = migrate_plan.MigrateOptions(to, wanted, host, replace, create), opened()
+    (print if plan else print_status)(
+        migrate_report.page(shop, migrate_migrate.preflight(shop, options), as_json=json and plan)
+    )
     if plan:
         return
-    result = flow.migrate(shop, options)
-    say(migrate_telling.summary(shop, result))
-    print(promote_telling.facts(shop, result) if json else result.image.id)
+    result = migrate_migrate.migrate(shop, options)
+    print_status(migrate_report.summary(shop, result))
+    print(promote_report.facts(shop, result) if json else result.image.id)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from invoke import Context, Exit, task
 
-from goldenami.tasks.runner import ROOT, Opened, command, operation, say
+from goldenami.tasks.runner import ROOT, ContextFactory, command, print_status, recipe_task
 
 
-@operation()
-def doctor(opened: Opened, json: bool = False) -> None:
+@recipe_task()
+def doctor(opened: ContextFactory, json: bool = False) -> None:
     """Check tools, versions, credentials, permissions, KVM, disk and ports; say how to mend each.
 
     Exits with 3 when something must be mended before a bake can work.
     """
-    from goldenami.bake import report as telling
-    from goldenami.dev import doctor as flow
+    from goldenami.dev import doctor as dev_doctor
 
-    findings = flow.examine(opened())
-    print(telling.findings(findings, as_json=json))
+    findings = dev_doctor.run_checks(opened())
+    print(dev_doctor.findings(findings, as_json=json))
     if any(finding.result == "fail" for finding in findings):
         raise Exit(code=3)
 
@@ -33,16 +32,16 @@ def doctor(opened: Opened, json: bool = False) -> None:
 @command
 def test(_: Context, e2e: bool = False, quick: bool = False, long: bool = False, k: str = "") -> None:
     """Run the linters and the tests, from quoting to real bakes and promotions on the local cloud."""
-    from goldenami.dev import checks as selftest
+    from goldenami.dev import checks
 
-    raise Exit(code=selftest.run(ROOT, e2e=e2e, quick=quick, long=long, keyword=k))
+    raise Exit(code=checks.run(ROOT, e2e=e2e, quick=quick, long=long, keyword=k))
 
 
 @task
 @command
 def docs(_: Context) -> None:
     """Write the generated pages: the references of the recipe and of the tasks, the policies, the README's list of tasks."""
-    from goldenami.dev import checks as selftest
+    from goldenami.dev import docs as dev_docs
 
-    for page in selftest.write_docs(ROOT):
-        say(f"wrote {page}")
+    for page in dev_docs.write_docs(ROOT):
+        print_status(f"wrote {page}")

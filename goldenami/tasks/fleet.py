@@ -2,69 +2,86 @@
 
 from __future__ import annotations
 
+import json
+
 from invoke import Exit
 
-from goldenami.tasks.runner import Opened, operation, say
+from goldenami.aws import session
+from goldenami.context import Context
+from goldenami.iam import task_policies
+from goldenami.iam.statements import PolicyScope
+from goldenami.tasks.runner import ContextFactory, print_status, recipe_task
 
 
-@operation(
+@recipe_task(
     ami="launch a new fleet from this AMI",
     plan="only list",
 )
-def create(opened: Opened, ami: str = "", plan: bool = False, json: bool = False) -> None:
+def create(opened: ContextFactory, ami: str = "", plan: bool = False, json: bool = False) -> None:
     """Make the fleet, or correct it: launch template, Auto Scaling group, balancer, role; prints its address.
 
     Everything is found again by its name, so repeating it changes nothing. The first image of a new fleet is production's,
     else the candidate, which becomes production once the fleet serves it. A fleet that exists keeps its image.
     """
-    from goldenami.fleet import create as fleet
-    from goldenami.fleet import report as fleet_telling
+    from goldenami.fleet import create as fleet_create
+    from goldenami.fleet import describe
+    from goldenami.fleet import report as fleet_report
 
     shop = opened()
     if plan:
-        print(fleet_telling.parts(fleet.look(shop), "create", as_json=json))
+        print(fleet_report.resources(describe.list_resources(shop), "create", as_json=json))
         return
-    made = fleet.create(shop, ami)
-    say(fleet_telling.created(shop, made))
-    print(fleet_telling.facts(shop, made) if json else made.address)
+    made = fleet_create.create(shop, ami)
+    print_status(fleet_report.created(shop, made))
+    print(fleet_report.facts(shop, made) if json else made.address)
 
 
-@operation()
-def show(opened: Opened, json: bool = False) -> None:
+@recipe_task()
+def show(opened: ContextFactory, json: bool = False) -> None:
     """List the parts of the fleet, and which of them are there."""
-    from goldenami.fleet import create as fleet
-    from goldenami.fleet import report as fleet_telling
+    from goldenami.fleet import describe
+    from goldenami.fleet import report as fleet_report
 
-    print(fleet_telling.parts(fleet.look(opened()), "show", as_json=json))
+    print(fleet_report.resources(describe.list_resources(opened()), "show", as_json=json))
 
 
-@operation(
+@recipe_task(
     plan="only list",
     yes="really do it",
     lose_data="even if rows on its instances cannot be backed up: they are lost",
 )
-def destroy(opened: Opened, plan: bool = False, yes: bool = False, lose_data: bool = False, json: bool = False) -> None:
+def destroy(
+    opened: ContextFactory, plan: bool = False, yes: bool = False, lose_data: bool = False, json: bool = False
+) -> None:
     """Take the fleet down: users are not served any more. Images, parameters and backups stay.
 
     Rows that its instances hold are backed up first.
     """
-    from goldenami.fleet import create as fleet
-    from goldenami.fleet import report as fleet_telling
+    from goldenami.fleet import describe
+    from goldenami.fleet import destroy as fleet_destroy
+    from goldenami.fleet import report as fleet_report
 
     shop = opened()
     if plan or not yes:
-        print(fleet_telling.parts(fleet.look(shop), "destroy", as_json=json))
+        print(fleet_report.resources(describe.list_resources(shop), "destroy", as_json=json))
         if not plan:
             raise Exit("error: this ends the service\nNext: ./invoke fleet.destroy --yes", 2)
         return
-    print(fleet_telling.removed(fleet.destroy(shop, lose_data=lose_data), as_json=json))
+    print(fleet_report.destroyed(fleet_destroy.destroy(shop, lose_data=lose_data), as_json=json))
 
 
-@operation(
+@recipe_task(
     task="the task, like promote",
 )
-def policy(opened: Opened, task: str) -> None:
+def policy(opened: ContextFactory, task: str) -> None:
     """Print the least-privilege IAM policy of a task, as JSON."""
-    from goldenami.fleet import machine_telling
+    pass
 
-    print(machine_telling.policy(opened(), task))
+    print(policy_text(opened(), task))
+
+
+def policy_text(shop: Context, task: str) -> str:
+    """The policy of a task, as JSON to paste."""
+    account, _ = session.caller(shop.aws)
+    found = task_policies.policy(task, PolicyScope(shop.aws.region, account, shop.recipe))
+    return json.dumps(found, indent=2)

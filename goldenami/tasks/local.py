@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from invoke import Context, Exit, task
 
-from goldenami.tasks.runner import cloud_errors, cloud_up, command, say
+from goldenami.tasks.runner import cloud_errors, cloud_up, command, print_status
 
 
 @task
 @command
 def up(_: Context) -> None:
     """Start the embedded cloud (every task that needs it does so by itself); prints its endpoint."""
-    print(cloud_up(say).endpoint)
+    print(cloud_up(print_status).endpoint)
 
 
 @task
@@ -28,9 +28,9 @@ def down(_: Context) -> None:
 @command
 def status(_: Context, json: bool = False) -> None:
     """Say whether the embedded cloud runs, where, and what is in it."""
-    from localcloud import __main__ as cloud
+    from localcloud import __main__
 
-    raise Exit(code=cloud.run("status", as_json=json))
+    raise Exit(code=__main__.run("status", as_json=json))
 
 
 @task(help={"yes": "really do it"})

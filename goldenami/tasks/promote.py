@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goldenami.tasks.runner import Opened, operation, say
+from goldenami.tasks.runner import ContextFactory, print_status, recipe_task
 
 _IMAGE = {
     "ami": "the AMI to promote, by its id",
@@ -11,7 +11,7 @@ _IMAGE = {
 }
 
 
-@operation(
+@recipe_task(
     canary="percent of the instances that go first (default: the recipe's)",
     watch="how long they are watched: 90s, 5m, 1h (default: the recipe's)",
     unverified="carry an image that has not passed its gates",
@@ -21,7 +21,7 @@ _IMAGE = {
     **_IMAGE,
 )
 def promote(
-    opened: Opened,
+    opened: ContextFactory,
     ami: str = "",
     version: str = "",
     candidate: bool = False,
@@ -43,34 +43,36 @@ def promote(
     Exit codes: 0 done, 2 usage, 5 refused by the preflight or rolled back by the gate, 6 AWS refused, 7 somebody else
     is changing the fleet, 130 interrupted (the refresh goes on; promote again to watch it, rollback to take it back).
     """
-    from goldenami.images.catalog import Options
-    from goldenami.promote import preflight_report as preflight_telling
-    from goldenami.promote import promote_telling
-    from goldenami.promote import regions as flow
-    from goldenami.text import percent, seconds
+    from goldenami.images.model import PromoteOptions
+    from goldenami.promote import preflight_report
+    from goldenami.promote import regions as promote_regions
+    from goldenami.promote import report as promote_report
+    from goldenami.text import parse_percent, parse_seconds
 
-    options = Options(
+    options = PromoteOptions(
         ami=ami,
         version=version,
         candidate=candidate,
-        canary=percent(canary) if canary else None,
-        watch=seconds(watch) if watch else None,
+        canary=parse_percent(canary) if canary else None,
+        watch=parse_seconds(watch) if watch else None,
         unverified=unverified,
         why=why,
     )
-    route = flow.stops(opened(), options, [region.strip() for region in regions.split(",") if region.strip()])
+    route = promote_regions.plan_regions(
+        opened(), options, [region.strip() for region in regions.split(",") if region.strip()]
+    )
     seen = []
-    for stop, found in flow.preflights(route):
-        (print if plan else say)(preflight_telling.page(stop.shop, found, as_json=json and plan))
+    for stop, found in promote_regions.preflights(route):
+        (print if plan else print_status)(preflight_report.page(stop.shop, found, as_json=json and plan))
         seen.append((stop, found))
     if plan:
         return
-    for stop, result in flow.in_turn(seen):
-        say(promote_telling.summary(stop.shop, result))
-        print(promote_telling.facts(stop.shop, result) if json else result.image.id)
+    for stop, result in promote_regions.promote_regions(seen):
+        print_status(promote_report.summary(stop.shop, result))
+        print(promote_report.facts(stop.shop, result) if json else result.image.id)
 
 
-@operation(
+@recipe_task(
     to="the version to go back to (default: the previous good one)",
     ami="the AMI to go back to, by its id",
     watch="how long to watch: 90s, 5m",
@@ -78,45 +80,53 @@ def promote(
     plan="print what would be done, and stop",
 )
 def rollback(
-    opened: Opened, to: str = "", ami: str = "", watch: str = "", why: str = "", plan: bool = False, json: bool = False
+    opened: ContextFactory,
+    to: str = "",
+    ami: str = "",
+    watch: str = "",
+    why: str = "",
+    plan: bool = False,
+    json: bool = False,
 ) -> None:
     """Go back to the previous known-good image, by the same path as a promotion; prints its id.
 
     Takes back a refresh that is under way, also one whose promotion has died; repairs it when pointer, template and group
     disagree. Works long after a promotion has finished.
     """
-    from goldenami.promote import preflight_report as preflight_telling
-    from goldenami.promote import promote_telling
-    from goldenami.promote import rollback as flow
-    from goldenami.text import seconds
+    from goldenami.promote import model as promote_model
+    from goldenami.promote import preflight_report
+    from goldenami.promote import report as promote_report
+    from goldenami.promote import rollback as promote_rollback
+    from goldenami.text import parse_seconds
 
-    options = flow.Options(to=to, ami=ami, watch=seconds(watch) if watch else None, why=why)
+    options = promote_model.RollbackOptions(to=to, ami=ami, watch=parse_seconds(watch) if watch else None, why=why)
     shop = opened()
-    found = flow.look(shop, options)
-    (print if plan else say)(preflight_telling.way_back(shop, found, as_json=json and plan))
+    found = promote_rollback.preflight(shop, options)
+    (print if plan else print_status)(preflight_report.rollback_plan(shop, found, as_json=json and plan))
     if plan:
         return
-    result = flow.rollback(shop, found, options)
-    say(promote_telling.summary(shop, result))
-    print(promote_telling.facts(shop, result) if json else result.image.id)
+    result = promote_rollback.rollback(shop, found, options)
+    print_status(promote_report.summary(shop, result))
+    print(promote_report.facts(shop, result) if json else result.image.id)
 
 
-@operation()
-def status(opened: Opened, json: bool = False) -> None:
+@recipe_task()
+def status(opened: ContextFactory, json: bool = False) -> None:
     """One screen about the fleet: pointer, template, group, instances, what does not agree, what was promoted."""
-    from goldenami.fleet import describe as flow
+    from goldenami.fleet import describe
+    from goldenami.fleet import report as fleet_report
 
     shop = opened()
-    print(flow.tell(shop, flow.read(shop), as_json=json))
+    print(fleet_report.status(shop, describe.fleet_status(shop), as_json=json))
 
 
-@operation(
+@recipe_task(
     watch="how long to watch the new instance: 90s, 5m",
     plan="print what would be done, and stop",
     **_IMAGE,
 )
 def deploy(
-    opened: Opened,
+    opened: ContextFactory,
     ami: str = "",
     version: str = "",
     candidate: bool = False,
@@ -128,45 +138,46 @@ def deploy(
 
     The instance goes behind the balancer where there is one. When it is not well it is terminated, and the old one serves on.
     """
-    from goldenami.images.catalog import Options
-    from goldenami.promote import deploy as flow
-    from goldenami.promote import report as deploy_telling
-    from goldenami.text import seconds
+    from goldenami.images.model import PromoteOptions
+    from goldenami.promote import deploy as promote_deploy
+    from goldenami.promote import report as promote_report
+    from goldenami.text import parse_seconds
 
-    options = Options(ami=ami, version=version, candidate=candidate, watch=seconds(watch) if watch else 0)
+    options = PromoteOptions(ami=ami, version=version, candidate=candidate, watch=parse_seconds(watch) if watch else 0)
     shop = opened()
     if plan:
-        print(deploy_telling.page(shop, flow.look(shop, options), as_json=json))
+        print(promote_report.page(shop, promote_deploy.preflight(shop, options), as_json=json))
         return
-    done = flow.deploy(shop, options)
-    say(deploy_telling.deployed(done))
-    print(deploy_telling.deployed_facts(done) if json else done.machine.id)
+    done = promote_deploy.deploy(shop, options)
+    print_status(promote_report.deployed(done))
+    print(promote_report.deployed_facts(done) if json else done.machine.id)
 
 
-@operation(
+@recipe_task(
     ref="a branch, tag or commit (default: the recipe's)",
     instance="only this one",
     key="the private key's file, where only SSH reaches it",
 )
-def update(opened: Opened, ref: str = "", instance: str = "", key: str = "") -> None:
+def update(opened: ContextFactory, ref: str = "", instance: str = "", key: str = "") -> None:
     """Update the application on the instances, in place: fetch, build, restart, health; back to what was when that fails.
 
     Through Run Command ([fleet] run_command), else SSH (key_name). The instances are marked as drifted from their image;
     what should last needs a bake and a promotion.
     """
-    from goldenami.fleet import machine_telling
-    from goldenami.fleet import update as flow
+    from goldenami.fleet import report as fleet_report
+    from goldenami.fleet import update as fleet_update
 
-    print(machine_telling.updated(flow.update(opened(), ref, instance, key)))
+    print(fleet_report.updated(fleet_update.update(opened(), ref, instance, key)))
 
 
-@operation()
-def cost(opened: Opened, json: bool = False) -> None:
+@recipe_task()
+def cost(opened: ContextFactory, json: bool = False) -> None:
     """Say what the fleet costs in a month, with Docker and without, and what bakes and promotions have cost.
 
     A calculation from the recipe, with prices of the AWS Price List where these credentials may ask it, and of a dated table
     otherwise; it says which.
     """
-    from goldenami.cost import cost as flow
+    from goldenami.cost import cost as cost_cost
+    from goldenami.cost import report as cost_report
 
-    print(flow.tell(flow.calculate(opened()), as_json=json))
+    print(cost_report.text(cost_cost.calculate(opened()), as_json=json))

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from invoke import Context, Exit, task
 
 if TYPE_CHECKING:
-    from goldenami.context import Shop
+    from goldenami.context import Context
+
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,10 +53,10 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def open_shop(recipe: str, target: str) -> Shop:
+def open_context(recipe: str, target: str) -> Context:
     """Put together what a flow works with; the local target's cloud is started on demand."""
-    from goldenami.aws.session import Connection
-    from goldenami.context import Shop
+    from goldenami.aws.session import AwsSession
+    from goldenami.context import Context
     from goldenami.recipe.load import load
     from goldenami.tools.clock import SystemClock
     from goldenami.tools.progress import Progress
@@ -65,11 +66,11 @@ def open_shop(recipe: str, target: str) -> Shop:
     chosen = read.target(name)
     clock = SystemClock()
     progress = Progress(clock)
-    aws = Connection(chosen.region, profile=chosen.profile or None, endpoint_url=chosen.endpoint_url or None)
+    aws = AwsSession(chosen.region, profile=chosen.profile or None, endpoint_url=chosen.endpoint_url or None)
     if name == "local" and not chosen.endpoint_url:
         cloud = cloud_up(progress.detail)
-        aws = Connection(cloud.region, endpoint_url=cloud.endpoint, keys=(cloud.access_key, cloud.secret_key))
-    return Shop(ROOT, read, chosen, aws, clock, progress)
+        aws = AwsSession(cloud.region, endpoint_url=cloud.endpoint, keys=(cloud.access_key, cloud.secret_key))
+    return Context(ROOT, read, chosen, aws, clock, progress)
 
 
 def cloud_up(log: Callable[[str], None]) -> Any:
@@ -92,10 +93,10 @@ def cloud_errors() -> Iterator[None]:
         raise AwsError(f"the local cloud: {error}", next="./invoke local.status") from None
 
 
-Opened = Callable[[], "Shop"]  # opens the recipe and its target
+ContextFactory = Callable[[], Context]  # opens the recipe and its target
 
 
-def say(text: str) -> None:
+def print_status(text: str) -> None:
     """Tell people something: stderr, so that stdout holds results alone."""
     print(text, file=sys.stderr)
 
@@ -106,7 +107,7 @@ _WHERE = {
 }
 
 
-def operation(name: str | None = None, **options: str) -> Callable[[Callable[..., None]], Any]:
+def recipe_task(name: str | None = None, **options: str) -> Callable[[Callable[..., None]], Any]:
     """Declare a task that works on the recipe: it also takes --recipe and --target, and its body gets what opens both.
 
     Args:
@@ -117,7 +118,7 @@ def operation(name: str | None = None, **options: str) -> Callable[[Callable[...
     def declare(body: Callable[..., None]) -> Any:
         @functools.wraps(body)
         def run(_: Context, recipe: str = "", target: str = "", **given: Any) -> None:
-            body(functools.partial(open_shop, recipe, target), **given)
+            body(functools.partial(open_context, recipe, target), **given)
 
         own = list(inspect.signature(body).parameters.values())[1:]
         context, *where = list(inspect.signature(run, follow_wrapped=False).parameters.values())[:3]

@@ -42,7 +42,7 @@ class SystemClock:
         time.sleep(seconds)
 
 
-def attempts(clock: Clock, timeout: float, every: float) -> Iterator[float]:
+def poll(clock: Clock, timeout: float, every: float) -> Iterator[float]:
     """Yield the elapsed seconds, again and again with a pause between, until the time is up.
 
     The first attempt comes at once, so a timeout of 0 tries once; the time that an attempt itself takes counts. The first

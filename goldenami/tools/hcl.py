@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,7 @@ import hcl2
 from hcl2 import SerializationOptions
 from lark.exceptions import LarkError, UnexpectedInput
 
-from goldenami.bake import render_checks as policy
 from goldenami.errors import RenderError
-from goldenami.tools import packer_schema as schema
-from goldenami.tools.blocks import Block, Expression
 
 _OPTIONS = SerializationOptions(with_comments=False)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
@@ -58,23 +56,6 @@ def read(folder: Path) -> tuple[list[Block], dict[str, Any]]:
     for path in sorted(folder.glob("*.auto.pkrvars.json")):
         values |= json.loads(path.read_text(encoding="utf-8"))
     return found, values
-
-
-def check(folder: Path) -> list[str]:
-    """Every reason not to hand a rendered folder to Packer; an empty list means that there is none.
-
-    Raises:
-        RenderError: One of its files cannot be parsed.
-    """
-    found, values = read(folder)
-    generation: schema.Generation = "1.7" if any(block.kind == "packer" for block in found) else "1.6"
-    text = (folder / "golden.pkr.hcl").read_text(encoding="utf-8")
-    return [
-        *schema.check(found, values, generation),
-        *policy.check(found, values, text, generation),
-        *policy.missing_files(found, folder),
-        *policy.secrets(folder),
-    ]
 
 
 def literal(quoted: str) -> str:
@@ -138,3 +119,37 @@ def _labelled(node: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, An
 
 def _is_blocks(item: Any) -> bool:
     return isinstance(item, list) and bool(item) and all(isinstance(i, dict) and _labelled(i) for i in item)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """An expression that is more than a literal, as HCL text: `var.tags`."""
+
+    text: str
+
+    @property
+    def variable(self) -> str | None:
+        """The variable's name, if the expression is nothing but a variable."""
+        found = re.fullmatch(r"var\.([A-Za-z_][\w-]*)", self.text)
+        return found[1] if found else None
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block: `source "amazon-ebs" "golden" { … }` has the kind `source` and two labels."""
+
+    kind: str
+    labels: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    blocks: tuple[Block, ...]
+
+    def inner(self, kind: str) -> list[Block]:
+        """The blocks of a kind within it."""
+        return [block for block in self.blocks if block.kind == kind]
+
+    def value(self, name: str, variables: Mapping[str, Any]) -> Any:
+        """An attribute's value, with a variable replaced by what it stands for; None when it is not there."""
+        found = self.attributes.get(name)
+        if isinstance(found, Expression) and found.variable is not None:
+            return variables.get(found.variable, found)
+        return found

@@ -27,12 +27,12 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
-def ours() -> str:
+def is_own_process() -> str:
     """This process, as `pid:start`; its start tells it from a later one of the same number."""
     return f"{os.getpid()}:{_start(os.getpid())}"
 
 
-def alive(process: str) -> bool:
+def is_alive(process: str) -> bool:
     """Whether a process (as `ours` wrote it) still runs on this machine."""
     number, _, start = process.partition(":")
     try:

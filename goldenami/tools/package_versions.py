@@ -9,17 +9,17 @@ from collections.abc import Callable
 from functools import cache
 
 from goldenami.errors import ToolError
-from goldenami.tools import process as shell
+from goldenami.tools import process
 
 
-def comparing(packages: str) -> Callable[[str, str], int]:
+def version_comparison(packages: str) -> Callable[[str, str], int]:
     """A comparison of two versions (below, at or above zero) for `apt` or `dnf`, whose program must be on this machine.
 
     Raises:
         ToolError: It is not.
     """
     tool, compare = ("dpkg", _dpkg) if packages == "apt" else ("rpm", _rpm)
-    if not shell.which(tool):
+    if not process.which(tool):
         raise ToolError(
             f"{tool} is needed to compare package versions", next=f"install {tool}, or leave out --advisories"
         )
@@ -31,7 +31,7 @@ def _dpkg(a: str, b: str) -> int:
     if a == b:
         return 0
     for word, answer in (("lt", -1), ("gt", 1)):
-        if shell.run(["dpkg", "--compare-versions", a, word, b]).code == 0:
+        if process.run(["dpkg", "--compare-versions", a, word, b]).code == 0:
             return answer
     return 0
 
@@ -41,7 +41,7 @@ def _rpm(a: str, b: str) -> int:
     # The versions go in as definitions, which are not evaluated, and not into the script itself.
     argv = ["rpm", f"--define=golden_a {a}", f"--define=golden_b {b}"]
     script = '%{lua:print(rpm.vercmp(rpm.expand("%{golden_a}"), rpm.expand("%{golden_b}")))}'
-    done = shell.run([*argv, "--eval", script])
+    done = process.run([*argv, "--eval", script])
     if done.code or not done.stdout.strip().lstrip("-").isdigit():
         raise ToolError(f"rpm could not compare {a} and {b}: {(done.stderr or done.stdout).strip()}")
     return int(done.stdout)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldenami.errors import BuildError, ToolError
-from goldenami.tools import process as shell
+from goldenami.tools import process
 
 # No calls home, and no colours or prompts in what we parse.
 _QUIET = {"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1"}
 # What Packer says of its own at a script's beginning, and after its end.
-_OWN = re.compile(
+_OWN_LINES = re.compile(
     r"==> \S+: (Provisioning with shell script|Uploading|Downloading|Pausing|Provisioning step had errors"
     r"|Stopping the source instance|Terminating the source|Cancelling)"
 )
@@ -25,7 +25,7 @@ _DETAIL = re.compile(r"==> \S+: Adding tag: ")
 
 
 @dataclass(frozen=True)
-class Event:
+class PackerEvent:
     """One line of `packer build -machine-readable`: its kind (`say`, `message`, `error`, …) and text."""
 
     kind: str
@@ -33,7 +33,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BuildOutcome:
     """How a build ended: its exit code, what Packer called errors, and every line that the guest printed."""
 
     code: int
@@ -47,7 +47,7 @@ def version() -> tuple[int, int, int]:
     Raises:
         ToolError: There is none, or it does not tell.
     """
-    answer = shell.run(["packer", "version"], env=_QUIET).stdout
+    answer = process.run(["packer", "version"], env=_QUIET).stdout
     found = re.search(r"v(\d+)\.(\d+)\.(\d+)", answer)
     if not found:
         raise ToolError(f"packer did not tell its version; it printed: {answer.strip()[:200]}")
@@ -64,7 +64,7 @@ def init(folder: Path, packer_version: tuple[int, int, int], env: Mapping[str, s
     """
     if packer_version < (1, 7, 0):
         return
-    done = shell.run(["packer", "init", "."], cwd=folder, env={**_QUIET, **env}, timeout=300)
+    done = process.run(["packer", "init", "."], cwd=folder, env={**_QUIET, **env}, timeout=300)
     if done.code != 0:
         # 1.14 and newer ask releases.hashicorp.com first, but tell only of what GitHub answered.
         where = "releases.hashicorp.com" if packer_version >= (1, 14, 0) else "api.github.com and github.com"
@@ -85,7 +85,7 @@ def validate(folder: Path, packer_version: tuple[int, int, int], env: Mapping[st
         BuildError: Packer refuses the folder; the message holds its first words.
     """
     init(folder, packer_version, env)
-    done = shell.run(["packer", "validate", "."], cwd=folder, env={**_QUIET, **env}, timeout=300)
+    done = process.run(["packer", "validate", "."], cwd=folder, env={**_QUIET, **env}, timeout=300)
     if done.code != 0:
         raise BuildError(
             f"`packer validate .` refuses {folder}: {_words(done)}",
@@ -94,18 +94,18 @@ def validate(folder: Path, packer_version: tuple[int, int, int], env: Mapping[st
         )
 
 
-def _words(done: shell.Result) -> str:
+def _words(done: process.ProcessResult) -> str:
     return " ".join((done.stdout + done.stderr).split())[:600]
 
 
 def build(
     folder: Path,
-    on_event: Callable[[Event], None],
+    on_event: Callable[[PackerEvent], None],
     *,
     env: Mapping[str, str],
     variables: Mapping[str, object] | None = None,
     keep_open: Sequence[int] = (),
-) -> Outcome:
+) -> BuildOutcome:
     """Run `packer build` in a rendered folder to its end; Packer cleans up after itself when it is interrupted.
 
     Args:
@@ -117,7 +117,7 @@ def build(
     """
     errors: list[str] = []
     output: list[str] = []
-    listener = Listener()
+    listener = OutputParser()
 
     def line(text: str) -> None:
         event = listener.hear(text)
@@ -132,7 +132,7 @@ def build(
         f"-var={name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in (variables or {}).items()
     ]
-    code = shell.stream(
+    code = process.stream(
         ["packer", "build", "-machine-readable", *given, "."],
         line,
         cwd=folder,
@@ -144,10 +144,10 @@ def build(
         stop=signal.SIGTERM,
         grace=300,
     )
-    return Outcome(code, tuple(errors), tuple(output))
+    return BuildOutcome(code, tuple(errors), tuple(output))
 
 
-class Listener:
+class OutputParser:
     """Hears a build line by line, and tells what the guest wrote from what Packer says.
 
     Until 1.12 the guest's lines come as `message`. Since 1.13 there is only `say`, with the same `==>` for both, so what
@@ -158,21 +158,21 @@ class Listener:
         self._tells_apart = False
         self._script = False
 
-    def hear(self, line: str) -> Event | None:
+    def hear(self, line: str) -> PackerEvent | None:
         """The event of a line, as `parse_event` has it, but a guest's line is always a `message`."""
         event = parse_event(line)
         if event is None or event.kind not in ("say", "message"):
             return event
         self._tells_apart = self._tells_apart or event.kind == "message"
-        own = _OWN.match(event.text)
+        own = _OWN_LINES.match(event.text)
         if own:
             self._script = own[1] == "Provisioning with shell script"
         elif not self._tells_apart and (self._script or _DETAIL.match(event.text)):
-            return Event("message", event.text)
+            return PackerEvent("message", event.text)
         return event
 
 
-def said(folder: Path) -> tuple[str, ...]:
+def read_log(folder: Path) -> tuple[str, ...]:
     """What an earlier build in a folder said, line by line, however it ended; nothing when there was none."""
     log = folder / "packer.log"
     if not log.exists():
@@ -181,7 +181,7 @@ def said(folder: Path) -> tuple[str, ...]:
     return tuple(line for event in events if event for line in event.text.splitlines())
 
 
-def parse_event(line: str) -> Event | None:
+def parse_event(line: str) -> PackerEvent | None:
     """Read a line of machine-readable output (`timestamp,target,type,data…`), or None for another line.
 
     Source: https://developer.hashicorp.com/packer/docs/commands#machine-readable-output
@@ -195,7 +195,7 @@ def parse_event(line: str) -> Event | None:
     elif kind != "error":
         return None
     text = data.replace("%!(PACKER_COMMA)", ",").replace("\\r", "").replace("\\n", "\n")
-    return Event(kind, text)
+    return PackerEvent(kind, text)
 
 
 def artifact(folder: Path) -> str | None:

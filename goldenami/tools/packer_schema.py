@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from goldenami.tools.blocks import Block, Expression
+from goldenami.tools.hcl import Block, Expression
 
 Generation = Literal["1.6", "1.7"]
 
@@ -24,7 +24,7 @@ def _tables() -> dict[str, dict[str, Any]]:
         return tomllib.load(file)
 
 
-def accepted(block: str, generation: Generation) -> dict[str, str]:
+def accepted_attributes(block: str, generation: Generation) -> dict[str, str]:
     """The attributes of a block and their types (`string`, `map(string)`, `block`, `blocks`, …) in a generation."""
     table = _tables()[block]
     common = {name: kind for name, kind in table.items() if isinstance(kind, str)}
@@ -54,7 +54,7 @@ def _body(block: Block, table: str, types: Mapping[str, str], generation: Genera
     if table not in _tables():
         yield f"{table} is not a block that goldenami knows"
         return
-    known = accepted(table, generation)
+    known = accepted_attributes(table, generation)
     for name, value in block.attributes.items():
         if table in ("shell", "file", "manifest") and name in _META:
             continue

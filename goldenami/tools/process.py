@@ -16,7 +16,7 @@ from goldenami.errors import ToolError
 
 
 @dataclass(frozen=True)
-class Result:
+class ProcessResult:
     """A finished program: its exit code and what it printed."""
 
     code: int
@@ -37,7 +37,7 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: str = "",
     timeout: float = 60,
-) -> Result:
+) -> ProcessResult:
     """Run a short program to its end and return what it printed, whatever its exit code.
 
     Args:
@@ -66,7 +66,7 @@ def run(
         raise _missing(argv[0]) from None
     except subprocess.TimeoutExpired:
         raise ToolError(f"{argv[0]} did not finish within {timeout:.0f} s") from None
-    return Result(done.returncode, done.stdout, done.stderr)
+    return ProcessResult(done.returncode, done.stdout, done.stderr)
 
 
 def stream(

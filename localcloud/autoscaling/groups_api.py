@@ -14,8 +14,7 @@ from moto.core.utils import utcnow
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.utils import filter_iam_instance_profiles
 
-from localcloud.autoscaling import launch_spec as specifications
-from localcloud.autoscaling import members
+from localcloud.autoscaling import launch_spec, members
 from localcloud.autoscaling.members import Member
 from localcloud.autoscaling.request import named, page
 from localcloud.core.cloud import Cloud
@@ -72,7 +71,7 @@ def install(cloud: Cloud) -> None:
     def update_auto_scaling_group(self: Any) -> Any:
         group = named(self)
         template = self._get_param("LaunchTemplate") or self._get_param("MixedInstancesPolicy")
-        refresh = specifications.active(group)
+        refresh = launch_spec.active(group)
         if (template or self._get_param("LaunchConfigurationName")) and refresh and refresh.desired_configuration:
             raise ValidationError(
                 "An active instance refresh with a desired configuration exists. All configuration options derived "
@@ -163,7 +162,7 @@ def delete_auto_scaling_group(self: Any) -> Any:
                 "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) "
                 "still in the group.",
             )
-        if specifications.active(group):
+        if launch_spec.active(group):
             raise AutoscalingClientError(
                 "ScalingActivityInProgress", "An instance refresh of the AutoScalingGroup is still in progress."
             )

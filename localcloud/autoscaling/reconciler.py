@@ -12,8 +12,7 @@ from typing import Any
 from moto.autoscaling.models import autoscaling_backends
 from moto.core.exceptions import ServiceException
 
-from localcloud.autoscaling import launch_spec as specifications
-from localcloud.autoscaling import refresh as rolling
+from localcloud.autoscaling import launch_spec, refresh
 from localcloud.autoscaling.launch import launch
 from localcloud.autoscaling.members import GONE, Activity, Member, adopt, remove, running, target_groups, terminate
 from localcloud.core.cloud import Cloud
@@ -47,7 +46,7 @@ class Scaling:
         if running(group, "HealthCheck"):
             for member in group.instance_states:
                 self._check(group, member, now)
-        target = rolling.step(self._health, group, now)
+        target = refresh.step(self._health, group, now)
         self._resize(group, target + self._replace_unhealthy(group), now)
         self._register(group)
         if group.status and not group.instance_states:
@@ -137,13 +136,13 @@ class Scaling:
                     f"increasing the capacity from {number} to {number + 1}."
                 )
                 try:
-                    member = launch(group, specifications.specification(group), cause)
+                    member = launch(group, launch_spec.specification(group), cause)
                 except ServiceException as error:
                     self._launch_failed(group, error.message, now)
                     activity = Activity(group, "Launching a new EC2 instance", cause)
                     activity.ended("Failed", group.launch_problem)
                     return
-                member.refresh_id = specifications.launching(group)
+                member.refresh_id = launch_spec.launching(group)
         elif size > target and running(group, "Terminate"):
             for number, member in enumerate(chosen(group, members, size - target)):
                 cause = (
@@ -189,7 +188,7 @@ def chosen(group: Any, members: list[Any], count: int) -> list[Any]:
                 keys.append(lambda one: one.launched_at)
             else:
                 keys.append(lambda one, zones=zones: -zones.count(one.availability_zone))
-                keys.append(lambda one: specifications.matches(group, one, specifications.specification(group)))
+                keys.append(lambda one: launch_spec.matches(group, one, launch_spec.specification(group)))
         one = min(left, key=lambda one: (one.health_status == "Healthy", *(key(one) for key in keys), one.launched_at))
         left.remove(one)
         gone.append(one)

@@ -15,8 +15,8 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 
-from localcloud.autoscaling import launch_spec as specifications
-from localcloud.autoscaling import refresh as rolling
+from localcloud.autoscaling import launch_spec
+from localcloud.autoscaling import refresh as autoscaling_refresh
 from localcloud.autoscaling.groups_api import launchable
 from localcloud.autoscaling.request import named, page
 from localcloud.core.cloud import Cloud
@@ -44,10 +44,10 @@ class Refresh:
         self.desired_configuration = desired
         self.strategy = "Rolling"
         self.rollback_details: dict[str, Any] | None = None
-        self.specification = specifications.resolved(
-            group, (desired or {}).get("LaunchTemplate") or specifications.own(group)
+        self.specification = launch_spec.resolved(
+            group, (desired or {}).get("LaunchTemplate") or launch_spec.own(group)
         )
-        self.previous = specifications.own(group)  # what a rollback goes back to
+        self.previous = launch_spec.own(group)  # what a rollback goes back to
         self.already: list[str] = []  # instances that match and are left alone
         self.stuck_since: float | None = None
         self.checkpoint = 0
@@ -79,7 +79,7 @@ def install(cloud: Cloud) -> None:
 
     def start_instance_refresh(self: Any) -> Any:
         group = named(self)
-        if specifications.active(group):
+        if launch_spec.active(group):
             raise AutoscalingClientError(
                 "InstanceRefreshInProgress",
                 "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh.",
@@ -98,7 +98,7 @@ def install(cloud: Cloud) -> None:
             raise ValidationError(f"AutoRollback cannot be enabled: {obstacle}")
         filled(group, preferences)
         refresh = Refresh(group, desired, preferences)
-        rolling.begin(group, refresh)
+        autoscaling_refresh.begin(group, refresh)
         group.refreshes.insert(0, refresh)
         return ActionResult({"InstanceRefreshId": refresh.instance_refresh_id})
 
@@ -116,7 +116,7 @@ def describe_instance_refreshes(self: Any) -> Any:
 
 def cancel_instance_refresh(self: Any) -> Any:
     group = named(self)
-    refresh = specifications.active(group)
+    refresh = launch_spec.active(group)
     if refresh is None or refresh.status == "Cancelling":
         raise nothing_active(group)
     refresh.status, refresh.status_reason = "Cancelling", "Cancelled due to user request."
@@ -126,12 +126,12 @@ def cancel_instance_refresh(self: Any) -> Any:
 
 def rollback_instance_refresh(self: Any) -> Any:
     group = named(self)
-    refresh = specifications.active(group)
+    refresh = launch_spec.active(group)
     if refresh is None or refresh.status in ("Cancelling", "RollbackInProgress"):
         raise nothing_active(group)
     if obstacle := irreversible(group, refresh.desired_configuration):
         raise AutoscalingClientError("IrreversibleInstanceRefresh", obstacle)
-    rolling.roll_back(group, refresh, "Manual rollback requested by the user.")
+    autoscaling_refresh.roll_back(group, refresh, "Manual rollback requested by the user.")
     return ActionResult({"InstanceRefreshId": refresh.instance_refresh_id})
 
 
@@ -146,7 +146,7 @@ def irreversible(group: Any, desired: dict[str, Any] | None) -> str:
     """Why AWS would not roll a refresh of the group back; '' when it would."""
     if not desired:
         return "the instance refresh has no desired configuration."
-    own = specifications.own(group)
+    own = launch_spec.own(group)
     if own is None:
         return ""
     if str(own.get("Version") or "$Default").startswith("$"):

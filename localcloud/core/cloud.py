@@ -20,7 +20,8 @@ from localcloud.state_dir import Folder
 from localcloud.storage.snapshot import Store
 
 if TYPE_CHECKING:
-    from localcloud.machines import Driver
+    from localcloud.machines.interface import Driver
+
 
 ACCOUNT = "123456789012"
 REGION = "ap-northeast-2"

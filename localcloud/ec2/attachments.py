@@ -18,9 +18,9 @@ from moto.ec2.models.elastic_block_store import VolumeAttachment
 from moto.ec2.responses import EC2Response
 
 from localcloud.core.cloud import Cloud
-from localcloud.ec2 import machine_spec as specs
+from localcloud.ec2 import machine_spec
 from localcloud.ec2.machine_pool import Fleet
-from localcloud.machines import MachineError
+from localcloud.machines.errors import MachineError
 
 ASK_AGAIN_SECONDS = 0.3
 
@@ -119,7 +119,7 @@ def attach(cloud: Cloud, fleet: Fleet, attachment: Any) -> None:
             return  # detached meanwhile, or its instance was terminated
         try:
             if machine := fleet.machine(instance):
-                machine.plug(specs.plug(cloud, volume))
+                machine.plug(machine_spec.plug(cloud, volume))
         except MachineError as error:
             print(f"{volume.id}: {error}", file=sys.stderr, flush=True)
             release(cloud, attachment)

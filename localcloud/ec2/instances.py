@@ -18,7 +18,7 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.utils import filter_dict_attribute_mapping, filter_iam_instance_profiles
 
 from localcloud.core.cloud import Cloud
-from localcloud.ec2 import launch_templates as templates
+from localcloud.ec2 import launch_templates
 from localcloud.ec2.image_model import usable_image
 from localcloud.ec2.machine_pool import TERMINATE_SECONDS, Fleet
 from localcloud.ec2.volumes import check_snapshot
@@ -38,8 +38,10 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
         """Also what Auto Scaling calls. moto: any AMI, an invented 8 GiB volume, running at once."""
         template = self._get_template_from_args(asked["launch_template"]) if asked.get("launch_template") else None
         data = template.data if template else {}
-        image = usable_image(cloud, self, image_id or templates.image_of(self.region_name, self.account_id, data))
-        templates.filled(asked, data)
+        image = usable_image(
+            cloud, self, image_id or launch_templates.image_of(self.region_name, self.account_id, data)
+        )
+        launch_templates.filled(asked, data)
         if profile := data.get("IamInstanceProfile"):  # before anything is made: an unknown profile must leave nothing
             filter_iam_instance_profiles(self.account_id, "aws", profile.get("Arn"), profile.get("Name"))
         mappings = asked.get("block_device_mappings") or data.get("BlockDeviceMappings") or []

@@ -16,14 +16,14 @@ from moto.ec2.models.instances import InstanceState, StateReason
 
 from localcloud.core.cloud import ACCOUNT, Cloud, instances
 from localcloud.core.unix_server import Door
-from localcloud.ec2 import machine_spec as specs
-from localcloud.ec2 import open_ports as ports
+from localcloud.ec2 import machine_spec, open_ports
 from localcloud.ec2.metadata import Imds
-from localcloud.machines import Machine, Spec
+from localcloud.machines.interface import Machine, Spec
 from localcloud.storage import disks
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
 
 STOP_SECONDS = 60.0  # a guest gets this long to power off cleanly before its plug is pulled
 TERMINATE_SECONDS = 15.0  # as long as on EC2 nobody waits for a guest whose disk goes away
@@ -63,7 +63,7 @@ class Fleet:
     def settle_ports(self) -> None:
         """Forward exactly the ports that the security groups open now."""
         for instance in instances():
-            if instance.id in self._machines and ports.wanted(instance) != self._open.get(instance.id):
+            if instance.id in self._machines and open_ports.wanted(instance) != self._open.get(instance.id):
                 self._cloud.lines.do(instance.id, self._settle_ports, instance)
 
     def console(self, instance: Any) -> bytes:
@@ -119,9 +119,9 @@ class Fleet:
         try:
             if self._cloud.faults.take("RunInstances", "failed_launch"):
                 raise RuntimeError("a fault that was asked for")
-            specs.make_disks(self._cloud, instance)
+            machine_spec.make_disks(self._cloud, instance)
             with self._cloud.lock:
-                spec = specs.of(self._cloud, instance)
+                spec = machine_spec.of(self._cloud, instance)
             machine = self._cloud.driver.machine(spec)
             self._open_doors(instance, spec)
             machine.start()
@@ -178,7 +178,7 @@ class Fleet:
 
     def _settle_ports(self, instance: Any) -> None:
         with self._cloud.lock:
-            machine, asked = self._machines.get(instance.id), ports.wanted(instance)
+            machine, asked = self._machines.get(instance.id), open_ports.wanted(instance)
         if machine and self._open.get(instance.id) != asked:
             machine.open_ports(asked)
             self._open[instance.id] = asked

@@ -8,10 +8,9 @@ from typing import Any
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from localcloud.core.cloud import Cloud, machine_address
-from localcloud.ec2 import open_ports as ports
+from localcloud.ec2 import open_ports
 from localcloud.errors import CloudError
-from localcloud.machines import Spec
-from localcloud.machines.interface import Plug
+from localcloud.machines.interface import Plug, Spec
 from localcloud.storage import disks
 
 GIB = 1024**3
@@ -58,7 +57,7 @@ def of(cloud: Cloud, instance: Any) -> Spec:
         vcpus=kind["VCpuInfo"]["DefaultVCpus"],
         memory_mib=kind["MemoryInfo"]["SizeInMiB"],
         environment={"AWS_ENDPOINT_URL": API_INSIDE},
-        ports=ports.wanted(instance),
+        ports=open_ports.wanted(instance),
         volumes=tuple(plug(cloud, volume) for volume in data_volumes(instance)),
     )
 

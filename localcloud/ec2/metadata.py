@@ -20,6 +20,7 @@ from moto.sts.models import sts_backends
 if TYPE_CHECKING:
     from localcloud.core.cloud import Cloud
 
+
 TREE = dict[str, Any]
 CREDENTIAL_SECONDS = 6 * 3600
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Not Allowed"}

@@ -13,7 +13,7 @@ from moto.ec2.models.elastic_block_store import Volume
 from moto.ec2.responses import EC2Response
 
 from localcloud.core.cloud import ACCOUNT, Cloud
-from localcloud.ec2 import machine_spec as specs
+from localcloud.ec2 import machine_spec
 from localcloud.ec2.image_model import Disk
 from localcloud.ec2.launch_template_api import digest_of, repeated
 from localcloud.ec2.machine_pool import Fleet
@@ -141,7 +141,7 @@ def make(cloud: Cloud, volume: Any) -> None:
 
     def work() -> None:
         try:
-            specs.make_disk(cloud, volume)
+            machine_spec.make_disk(cloud, volume)
             phase = None
         except Exception as error:  # the status is where EC2 tells it
             print(f"{volume.id}: {error}", file=sys.stderr, flush=True)

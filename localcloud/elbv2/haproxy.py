@@ -12,7 +12,7 @@ from pathlib import Path
 
 from localcloud.elbv2.haproxy_config import Plan, Server, render
 from localcloud.errors import CloudError
-from localcloud.machines import port_redirect as detour
+from localcloud.machines import port_redirect
 
 SPARE = 8  # free slots of a backend, so that targets come without a new process
 START_SECONDS = 10.0
@@ -57,7 +57,7 @@ class Proxy:
                     one.kill()
                     one.wait()
         for folder in self._machines.glob("balancer-*"):
-            detour.remove(folder)
+            port_redirect.remove(folder)
             folder.rmdir()
         self._process, self._former, self._running, self._detours = None, [], Plan(), {}
 
@@ -127,12 +127,12 @@ class Proxy:
         held = {(one.host, one.port) for one in self._running.frontends} if self._process is not None else set()
         for place in asked - held:
             if not bindable(*place):
-                self._detours[place] = detour.free_port(*place)
+                self._detours[place] = port_redirect.free_port(*place)
         self._detours = {place: port for place, port in self._detours.items() if place in asked}
         for host in {host for host, _ in asked | held}:
             folder = self._machines / f"balancer-{host}"
             folder.mkdir(exist_ok=True)
-            detour.lead(folder, host, {port: to for (at, port), to in self._detours.items() if at == host})
+            port_redirect.lead(folder, host, {port: to for (at, port), to in self._detours.items() if at == host})
         return self._detours
 
     def _serves(self, process: subprocess.Popen[bytes]) -> bool:

@@ -11,8 +11,7 @@ from typing import Any
 from moto.elbv2.models import ELBv2Backend, FakeLoadBalancer, elbv2_backends
 
 from localcloud.core.cloud import Cloud
-from localcloud.elbv2 import health_checks as probes
-from localcloud.elbv2 import targets
+from localcloud.elbv2 import health_checks, targets
 from localcloud.elbv2.haproxy import Proxy
 from localcloud.elbv2.haproxy_config import Frontend, Plan, Server, route
 from localcloud.elbv2.targets import Targets
@@ -45,7 +44,7 @@ class Balancer:
                 for group in targets.groups()
                 if targets.in_use(group) and group.health_check_enabled
                 for target in group.targets.values()
-                if self._health.state(group, target["Id"])[0] != "unused" and (probe := probes.of(group, target))
+                if self._health.state(group, target["Id"])[0] != "unused" and (probe := health_checks.of(group, target))
                 if self._health.due(group, target["Id"], now)
             ]
         for group, target_id, probe in due:
@@ -65,8 +64,8 @@ class Balancer:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._proxy.stop()
 
-    def _probe(self, group: Any, target_id: str, probe: probes.Probe) -> None:
-        self._health.found(group, target_id, *probes.make(probe))
+    def _probe(self, group: Any, target_id: str, probe: health_checks.Probe) -> None:
+        self._health.found(group, target_id, *health_checks.make(probe))
 
     def _settle(self, now: float) -> bool:
         """Forget targets whose draining is over, drain those whose instance is gone; True when something changed."""

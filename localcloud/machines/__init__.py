@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from localcloud.machines.cleanup import reap
 from localcloud.machines.errors import MachineError
-from localcloud.machines.interface import Driver, Machine, Spec
+from localcloud.machines.interface import Driver
 
 __all__ = ["Driver", "Machine", "MachineError", "Spec", "choose", "reap"]
 
@@ -17,24 +16,24 @@ def choose(mode: str, cache: Path | None = None) -> Driver:
     auto: KVM where it boots, else the container where we are root, else emulation.
     Raises MachineError with the mend in its message when nothing works.
     """
-    from localcloud.machines.container import driver as container
-    from localcloud.machines.qemu import driver as qemu
-    from localcloud.machines.qemu import kvm as probe
+    from localcloud.machines.container import driver as container_driver
+    from localcloud.machines.qemu import driver as qemu_driver
+    from localcloud.machines.qemu import kvm
     from localcloud.state_dir import default_cache
 
     if mode not in ("auto", "qemu", "container"):
         raise MachineError(f"GOLDENAMI_MACHINES is {mode!r}: expected auto, qemu or container")
-    no_container, no_qemu = container.obstacle(), qemu.obstacle()
+    no_container, no_qemu = container_driver.obstacle(), qemu_driver.obstacle()
     if mode == "container" and no_container:
         raise MachineError(f"cannot run containers as machines: {no_container}")
     if mode == "qemu" and no_qemu:
         raise MachineError(f"cannot run virtual machines: {no_qemu}")
     if mode == "container":
-        return container.ContainerDriver()
-    if no_qemu is None and probe.kvm(cache or default_cache()).works:
-        return qemu.QemuDriver("kvm")
+        return container_driver.ContainerDriver()
+    if no_qemu is None and kvm.kvm(cache or default_cache()).works:
+        return qemu_driver.QemuDriver("kvm")
     if mode == "auto" and no_container is None:
-        return container.ContainerDriver()
+        return container_driver.ContainerDriver()
     if no_qemu is None:
-        return qemu.QemuDriver("tcg")
+        return qemu_driver.QemuDriver("tcg")
     raise MachineError(f"no way to run machines here: {no_qemu}; or as containers: {no_container}")

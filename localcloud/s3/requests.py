@@ -18,7 +18,7 @@ from moto.s3.exceptions import InvalidPart, NoSuchUpload, S3ClientError
 from moto.s3.models import S3Backend
 from moto.s3.responses import S3Response
 
-from localcloud.core import request as wire
+from localcloud.core import request
 
 _upload_part = S3Backend.upload_part
 _list_parts = S3Response.list_parts
@@ -128,7 +128,7 @@ def cut_short(environ: dict[str, Any]) -> None:
 
 
 def is_upload(environ: dict[str, Any]) -> bool:
-    return environ["REQUEST_METHOD"] in ("PUT", "POST") and wire.service(environ) == "s3"
+    return environ["REQUEST_METHOD"] in ("PUT", "POST") and request.service(environ) == "s3"
 
 
 def expired(query: dict[str, list[str]]) -> bool:

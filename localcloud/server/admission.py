@@ -12,7 +12,7 @@ import posixpath
 from typing import Any
 from urllib.parse import unquote
 
-from localcloud.core import request as wire
+from localcloud.core import request
 from localcloud.machines.interface import API_ADDRESS
 
 GUEST_HOSTS = (API_ADDRESS, f"{API_ADDRESS}:80")
@@ -32,7 +32,7 @@ def refusal(environ: dict[str, Any], endpoint: str) -> tuple[str, list[tuple[str
         return None
     call = spoken(environ)
     code = "UnauthorizedOperation" if call.service == "ec2" else "AccessDenied"
-    return wire.error(call, "AccessDeniedException" if call.json else code, message, 403)
+    return request.error(call, "AccessDeniedException" if call.json else code, message, 403)
 
 
 def reason(environ: dict[str, Any], endpoint: str) -> str | None:
@@ -60,9 +60,9 @@ def plain(path: str) -> str:
     return "/" + posixpath.normpath("/" + path.replace("\\", "/")).lower().lstrip("/")
 
 
-def spoken(environ: dict[str, Any]) -> wire.Call:
+def spoken(environ: dict[str, Any]) -> request.Call:
     """The call as far as the headers tell it: enough for the form of an error."""
-    call = wire.identify(environ, b"")
+    call = request.identify(environ, b"")
     form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
     json = (call.json and not form) or plain(environ["PATH_INFO"]).startswith(CONTROL)
-    return wire.Call(call.service, call.action, call.reads, json)
+    return request.Call(call.service, call.action, call.reads, json)

@@ -17,46 +17,42 @@ from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
 from werkzeug.serving import make_server
 
-from localcloud import codebuild as builds
-from localcloud import machines as drivers
-from localcloud import service_quotas as quotas
-from localcloud.autoscaling import groups_api as groups
-from localcloud.autoscaling import instances_api as membership
-from localcloud.autoscaling import refresh_api as refreshes
+from localcloud import codebuild, machines, service_quotas
+from localcloud.autoscaling import groups_api, instances_api, refresh_api
 from localcloud.autoscaling.reconciler import Scaling
-from localcloud.core import parent_watch as lifetime
+from localcloud.core import parent_watch
 from localcloud.core.addresses import PORT, claim
 from localcloud.core.cloud import ACCOUNT, Base, Cloud
 from localcloud.core.cloud import images as all_images
 from localcloud.core.cloud import instances as all_instances
 from localcloud.core.periodic import Ticker
 from localcloud.core.unix_server import QuietHandler
-from localcloud.ec2 import attachments, images, instances, volumes
-from localcloud.ec2 import base_ami as debian
-from localcloud.ec2 import image_attributes as attributes
-from localcloud.ec2 import image_references as references
-from localcloud.ec2 import launch_template_api as template_actions
-from localcloud.ec2 import launch_templates as templates
-from localcloud.ec2 import pagination as pages
+from localcloud.ec2 import (
+    attachments,
+    base_ami,
+    image_attributes,
+    image_references,
+    images,
+    launch_template_api,
+    launch_templates,
+    pagination,
+    volumes,
+)
+from localcloud.ec2 import instances as ec2_instances
 from localcloud.ec2.machine_pool import Fleet
-from localcloud.elbv2 import load_balancers as balancer
-from localcloud.elbv2 import targets
+from localcloud.elbv2 import load_balancers, targets
 from localcloud.elbv2.targets import Targets
 from localcloud.errors import CloudError
-from localcloud.machines import Driver
-from localcloud.machines.container import driver as container
-from localcloud.rds import api as rds
-from localcloud.rds import instances as databases
-from localcloud.rds import postgres
-from localcloud.s3 import requests as objects
+from localcloud.machines import cleanup
+from localcloud.machines.container import driver as container_driver
+from localcloud.machines.interface import Driver
+from localcloud.rds import api, postgres
+from localcloud.rds import instances as rds_instances
+from localcloud.s3 import requests
 from localcloud.server.gateway import Gateway
-from localcloud.ssm import agents, parameters
-from localcloud.ssm import command_results as invocations
-from localcloud.ssm import run_command as commands
+from localcloud.ssm import agents, command_results, parameters, run_command
 from localcloud.state_dir import Folder, default_cache, write_whole
-from localcloud.storage import base_image as baseimage
-from localcloud.storage import disks, reflinks
-from localcloud.storage import s3_bodies as bodies
+from localcloud.storage import base_image, disks, reflinks, s3_bodies
 
 
 class Server:
@@ -71,9 +67,9 @@ class Server:
         self.gateway = Gateway(self.cloud)
         self.fleet = Fleet(self.cloud, self.gateway)
         self.health = Targets(self.cloud.faults)
-        self.balancer = balancer.Balancer(self.cloud, self.health)
+        self.balancer = load_balancers.Balancer(self.cloud, self.health)
         self.agents = agents.Agents(self.cloud, self.fleet)
-        self.databases = databases.Databases(self.cloud)
+        self.databases = rds_instances.Databases(self.cloud)
         self._tickers = [
             Ticker("databases", self.databases.tick),
             Ticker("balancer", self.balancer.tick),
@@ -96,42 +92,42 @@ class Server:
         cloud, fleet = self.cloud, self.fleet
         BackendDict.reset()  # a test may have had another cloud in this process
         images.install(cloud, fleet)
-        instances.install(cloud, fleet)
+        ec2_instances.install(cloud, fleet)
         volumes.install(cloud, fleet)
         attachments.install(cloud, fleet)
         parameters.install(cloud)
-        attributes.install()
-        references.install()
-        builds.install()
-        quotas.install()
-        pages.install()
-        templates.install()
-        template_actions.install()
+        image_attributes.install()
+        image_references.install()
+        codebuild.install()
+        service_quotas.install()
+        pagination.install()
+        launch_templates.install()
+        launch_template_api.install()
         targets.install(self.health)
-        balancer.install(cloud)
-        groups.install(cloud)
-        membership.install()
-        bodies.install()
-        objects.install()
-        refreshes.install(cloud)
-        rds.install(cloud, self.databases)
+        load_balancers.install(cloud)
+        groups_api.install(cloud)
+        instances_api.install()
+        s3_bodies.install()
+        requests.install()
+        refresh_api.install(cloud)
+        api.install(cloud, self.databases)
         agents.install()
-        commands.install(cloud, fleet)
-        invocations.install()
+        run_command.install(cloud, fleet)
+        command_results.install()
         with cloud.change():
             cloud.store.load()
             for backend in [ec2_backends[ACCOUNT][cloud.region], *(b for _, _, b in ec2_backends.iter_backends())]:
-                debian.publish_base(cloud, backend)
+                base_ami.publish_base(cloud, backend)
             volumes.sweep(cloud)
             known = all_instances()
             volumes.resume(cloud)
             attachments.resume(cloud, fleet)
             images.resume(cloud, fleet, known)
-            instances.resume(cloud, fleet, known)
-            balancer.resume(cloud)
+            ec2_instances.resume(cloud, fleet, known)
+            load_balancers.resume(cloud)
             self.databases.resume()
-            groups.resume()
-            commands.resume(cloud, fleet)
+            groups_api.resume()
+            run_command.resume(cloud, fleet)
         fleet.watch()
         for ticker in self._tickers:
             ticker.start()
@@ -209,18 +205,18 @@ def serve(folder: Folder, log: Callable[[str], None]) -> None:
     with folder.locked("server", wait=False) as mine:
         if not mine:
             raise CloudError(f"another local cloud already serves {folder.root}")
-        for what in [*drivers.reap(folder.machines), *postgres.reap(folder.databases)]:
+        for what in [*cleanup.reap(folder.machines), *postgres.reap(folder.databases)]:
             log(f"reaped after a crash: {what}")
         if reflinks.open_disks(folder, log):
             folder.prepare()
-        driver = drivers.choose(os.environ.get("GOLDENAMI_MACHINES") or "auto")
+        driver = machines.choose(os.environ.get("GOLDENAMI_MACHINES") or "auto")
         if driver.name == "container":
-            container.check_path(folder.machines)
-        base = baseimage.ensure(default_cache(), log)
+            container_driver.check_path(folder.machines)
+        base = base_image.ensure(default_cache(), log)
         server = Server(folder, driver, base)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.gateway.end.set())
-        lifetime.watch(os.environ, server.gateway.end.set)
+        parent_watch.watch(os.environ, server.gateway.end.set)
         server.start()
         write_whole(folder.server_file, json.dumps({"endpoint": server.endpoint, "pid": os.getpid()}).encode())
         log(f"serving {server.endpoint} with {driver.name} machines")
@@ -228,7 +224,7 @@ def serve(folder: Folder, log: Callable[[str], None]) -> None:
         log("ending: powering the machines off")
         folder.server_file.unlink(missing_ok=True)
         server.stop()
-        for what in drivers.reap(folder.machines):
+        for what in cleanup.reap(folder.machines):
             log(f"reaped at the end: {what}")
         reflinks.close_disks(folder)
         log("ended")

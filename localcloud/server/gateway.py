@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 from botocore.model import OperationNotFoundError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from localcloud.core import request as wire
+from localcloud.core import request
 from localcloud.core.addresses import PORT
 from localcloud.core.cloud import Cloud
-from localcloud.s3 import requests as objects
+from localcloud.s3 import requests
 from localcloud.server import admission
 
 Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
@@ -42,32 +42,32 @@ class Gateway:
         if refused := admission.refusal(environ, self._endpoint):
             start_response(*refused[:2])
             return [refused[2]]
-        if objects.is_upload(environ) and self._cloud.faults.take(environ["REQUEST_METHOD"], "cut_upload"):
-            objects.cut_short(environ)
+        if requests.is_upload(environ) and self._cloud.faults.take(environ["REQUEST_METHOD"], "cut_upload"):
+            requests.cut_short(environ)
             hang_up(environ)
-        body = wire.read_body(environ)
+        body = request.read_body(environ)
         if environ["PATH_INFO"].startswith("/_localcloud/"):
             status, headers, content = self._operate(environ, body)
         else:
             status, headers, content = self._call(environ, body)
-        if wire.service(environ) == "s3" and self._cloud.faults.take(environ["REQUEST_METHOD"], "cut_download"):
+        if request.service(environ) == "s3" and self._cloud.faults.take(environ["REQUEST_METHOD"], "cut_download"):
             content = broken_off(environ, content)
         start_response(status, headers)
         return [content] if isinstance(content, bytes) else content
 
     def _call(self, environ: dict[str, Any], body: bytes) -> Reply:
-        call = wire.identify(environ, body)
+        call = request.identify(environ, body)
         faults = self._cloud.faults
         if fault := faults.take(call.action, "delay"):
             time.sleep(fault.seconds)
         if faults.take(call.action, "throttle"):
-            return wire.throttled(call)
+            return request.throttled(call)
         if faults.take(call.action, "error500"):
-            return wire.error(call, "InternalError", "An internal error has occurred", 500)
+            return request.error(call, "InternalError", "An internal error has occurred", 500)
         if call.service == "s3":
-            objects.untyped(environ)
-            if refused := objects.refusal(environ, body):
-                return wire.error(call, *refused)
+            requests.untyped(environ)
+            if refused := requests.refusal(environ, body):
+                return request.error(call, *refused)
         with self._cloud.lock:
             reply = self._moto_reply(call, environ)
             if len(body) > 1 << 20:
@@ -79,7 +79,7 @@ class Gateway:
             hang_up(environ)
         return reply
 
-    def _moto_reply(self, call: wire.Call, environ: dict[str, Any]) -> Reply:
+    def _moto_reply(self, call: request.Call, environ: dict[str, Any]) -> Reply:
         told: list[Any] = []
 
         def start(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
@@ -92,13 +92,13 @@ class Gateway:
         except (NotImplementedError, OperationNotFoundError) as error:
             # moto answers these with an HTML page, which no SDK can parse
             if isinstance(error, OperationNotFoundError):
-                return wire.error(
+                return request.error(
                     call, "InvalidAction", f"The action {call.action} is not valid for this service.", 400
                 )
-            return wire.error(call, "UnsupportedOperation", f"The local cloud has no {call.action}: {error}", 400)
+            return request.error(call, "UnsupportedOperation", f"The local cloud has no {call.action}: {error}", 400)
         except Exception as error:
             print(f"{call.service} {call.action}: {traceback.format_exc()}", file=sys.stderr, flush=True)
-            return wire.error(call, "InternalError", f"{type(error).__name__}: {error}", 500)
+            return request.error(call, "InternalError", f"{type(error).__name__}: {error}", 500)
         return told[0], told[1], content
 
     def _operate(self, environ: dict[str, Any], body: bytes) -> Reply:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from localcloud.errors import CloudError
-from localcloud.machines import loop_devices as loops
+from localcloud.machines import loop_devices
 from localcloud.machines.errors import tool
 from localcloud.state_dir import Folder
 
@@ -49,7 +49,7 @@ def close_disks(folder: Folder) -> None:
     """Unmount it again and wait until its loop device is free; nothing to do where there is none."""
     if folder.disks.is_mount():
         _run(["umount", str(folder.disks)])
-        loops.release(folder.disk_store)
+        loop_devices.release(folder.disk_store)
 
 
 def shares(folder: Path) -> bool:
@@ -99,7 +99,7 @@ def _mount_once(new: Path) -> str | None:
     failed = _mount(new, place)
     if failed is None:
         _run(["umount", str(place)])
-        loops.release(new)
+        loop_devices.release(new)
     return failed
 
 

@@ -24,19 +24,14 @@ import moto
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.s3.models import FakeKey, s3_backends
 from moto.s3.utils import _VersionedKeyStore
 
 from localcloud.state_dir import Folder, write_whole
-from localcloud.storage import s3_bodies as bodies
+from localcloud.storage import s3_bodies
 
 FORMAT = 1
 Backends = dict[tuple[str, str, str], Any]  # (service, account, region) -> backend
@@ -106,7 +101,7 @@ class Store:
             os.fsync(file.fileno())
         digest = hashed.hexdigest()
         new.replace(self._folder.objects / digest)
-        if bodies.large(key):  # this file is its body from now on, and not another copy
+        if s3_bodies.large(key):  # this file is its body from now on, and not another copy
             key._value_buffer.close()
             key._value_buffer = (self._folder.objects / digest).open("rb")
         self._digests[key] = (version, digest)
@@ -193,7 +188,7 @@ def _restore_key(key: Any, kept: tuple[dict[str, Any], str]) -> None:
     key.__dict__.update(state)
     key.lock = threading.Lock()
     key._value_buffer = (_bodies.folder / digest).open("rb")  # moto closes it
-    if not bodies.large(key):
+    if not s3_bodies.large(key):
         with key._value_buffer as body:
             key._value_buffer = tempfile.SpooledTemporaryFile(state["_max_buffer_size"])  # noqa: SIM115 - likewise
             key._value_buffer.write(body.read())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -12,12 +12,7 @@ from localcloud.rds import postgres
 from tests.e2e import test_rows
 from tests.e2e.relay import Relay
 from tests.e2e.service import Service
-from tests.e2e.test_migrate import (
-    CALLS,
-    Homes,
-    homes,  # noqa: F401 - a fixture
-    settled,
-)
+from tests.e2e.test_migrate import CALLS, Homes, settled
 from tests.e2e.test_promote_crash import killed
 from tests.e2e.workspace import Workspace, colleague, relayed_through
 from tests.e2e.writer import Writer
@@ -31,7 +26,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def moved(homes: Homes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:  # noqa: F811
+def moved(homes: Homes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A checkout whose data is to live on a volume, with an image of that kind."""
     shop = colleague(homes.here.shop, tmp_path_factory.mktemp("volume") / "moved")
     shop.edit("golden.toml", 'mode = "instance"', 'mode = "volume"')
@@ -65,7 +60,7 @@ def free(service: Service, volume: str) -> None:
 
 
 @pytest.fixture
-def at_home(homes: Homes, moved: Service) -> Homes:  # noqa: F811
+def at_home(homes: Homes, moved: Service) -> Homes:
     """The rows are on the instance, and on no volume."""
     homes.back()
     test_rows.settled(homes.here, homes.here.good)
@@ -83,7 +78,7 @@ def elsewhere(at_home: Homes) -> Homes:
 
 
 def test_rows_move_to_a_volume_and_from_it(at_home: Homes, moved: Service) -> None:
-    homes, shop, ill = at_home, moved.shop, moved.image("dies later")  # noqa: F811
+    homes, shop, ill = at_home, moved.shop, moved.image("dies later")
     with Writer(moved.address) as writer:
         done = shop.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
@@ -99,7 +94,7 @@ def test_rows_move_to_a_volume_and_from_it(at_home: Homes, moved: Service) -> No
 
 
 def test_rows_move_from_a_server_to_a_volume_and_back_to_it(elsewhere: Homes, moved: Service) -> None:
-    homes, shop = elsewhere, moved.shop  # noqa: F811
+    homes, shop = elsewhere, moved.shop
     ill, bad = moved.image("dies later"), homes.there.image("dies later")
     with Writer(moved.address) as writer:
         done = shop.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
@@ -137,7 +132,7 @@ def relayed(moved: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]
 def test_killed_on_the_way_to_a_volume_the_same_command_finishes_it(
     at_home: Homes, moved: Service, relayed: tuple[Workspace, Relay], call: str
 ) -> None:
-    homes, (other, relay) = at_home, relayed  # noqa: F811
+    homes, (other, relay) = at_home, relayed
     migrate = ("db.migrate", "--to", "volume", "--ami", moved.good)
     with Writer(moved.address) as writer:
         killed(other, relay, WAYS[call], *migrate)
@@ -160,7 +155,7 @@ FROM: dict[str, Callable[[str, str], bool]] = {
 def test_killed_between_a_server_and_a_volume_the_same_command_finishes_it(
     elsewhere: Homes, moved: Service, relayed: tuple[Workspace, Relay], tmp_path: Path, call: str
 ) -> None:
-    homes, (other, relay) = elsewhere, relayed  # noqa: F811
+    homes, (other, relay) = elsewhere, relayed
     there = ("db.migrate", "--to", "volume", "--ami", moved.good)
     back = (*homes.migrate, "--ami", homes.there.good)
     with Writer(moved.address) as writer, relayed_through(homes.there.shop, tmp_path / "there") as (elder, wire):

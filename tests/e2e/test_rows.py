@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goldenami.database.switchover_model import ALONE
+from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING
 from tests.e2e import workspace
 from tests.e2e.cases import few
 from tests.e2e.relay import Relay
@@ -40,7 +40,7 @@ def kept(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) 
     assert other.leftovers() == []
 
 
-def settled(service: Service, image: str, suspended: Collection[str] = ALONE) -> None:
+def settled(service: Service, image: str, suspended: Collection[str] = SUSPENDED_WHILE_REPLACING) -> None:
     """One instance of this image serves, everything agrees, and nothing is left of a handover."""
     assert service.running() == [image]
     assert service.pointer() == image

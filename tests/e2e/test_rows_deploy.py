@@ -13,10 +13,7 @@ from tests.e2e.cases import few
 from tests.e2e.relay import Relay
 from tests.e2e.service import QUICK, Service, command
 from tests.e2e.test_promote_crash import killed
-from tests.e2e.test_rows import (
-    CALLS,
-    relayed,  # noqa: F401 - a fixture
-)
+from tests.e2e.test_rows import CALLS
 from tests.e2e.workspace import Workspace
 from tests.e2e.writer import Writer
 
@@ -84,7 +81,7 @@ def pair(kept: Service) -> tuple[str, str]:
 @pytest.mark.parametrize("call", few(WAYS))
 def test_killed_at_any_step_the_next_deployment_finishes_it(
     kept: Service,
-    relayed: tuple[Workspace, Relay],  # noqa: F811
+    relayed: tuple[Workspace, Relay],
     pair: tuple[str, str],
     call: str,
 ) -> None:

@@ -12,11 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.e2e.service import Service, command
-from tests.e2e.test_rows import (
-    BUCKET,
-    kept,  # noqa: F401 - a fixture
-    settled,
-)
+from tests.e2e.test_rows import BUCKET, settled
 from tests.e2e.writer import Writer, entries
 
 pytestmark = [pytest.mark.e2e, pytest.mark.data, pytest.mark.long]
@@ -62,7 +58,7 @@ def until(what: Callable[[], Any], timeout: float = 120) -> Any:
     return found
 
 
-def test_a_large_dump_is_whole_or_none_whoever_is_killed_in_its_middle(kept: Service) -> None:  # noqa: F811
+def test_a_large_dump_is_whole_or_none_whoever_is_killed_in_its_middle(kept: Service) -> None:
     s3 = kept.client("s3")
     sql(kept, BALLAST)
     counted, before = sql(kept, COUNTED), json.loads(kept.shop.ok("db.list", "--json"))

@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.service import ILL, Service, command
-from tests.e2e.test_rows import (
-    kept,  # noqa: F401 - a fixture
-    settled,
-)
+from tests.e2e.test_rows import settled
 from tests.e2e.writer import Writer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.data, pytest.mark.long]
@@ -35,7 +32,7 @@ def major(service: Service) -> str:
     return told.partition(".")[0]
 
 
-def test_rows_go_to_a_newer_server_and_never_to_an_older_one(kept: Service) -> None:  # noqa: F811
+def test_rows_go_to_a_newer_server_and_never_to_an_older_one(kept: Service) -> None:
     older, newer = kept.good, kept.image("newer server")
     kept.client("ec2").create_tags(Resources=[newer], Tags=[{"Key": "PostgreSQL", "Value": "17"}])
     assert major(kept) == "15"

@@ -12,11 +12,7 @@ import pytest
 from tests.e2e.relay import Relay
 from tests.e2e.service import Service
 from tests.e2e.test_promote_crash import killed
-from tests.e2e.test_rows import (
-    CALLS,
-    kept,  # noqa: F401 - a fixture
-    settled,
-)
+from tests.e2e.test_rows import CALLS, settled
 from tests.e2e.workspace import Workspace, colleague
 from tests.e2e.writer import Writer
 
@@ -24,7 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.data, pytest.mark.long]
 
 
 @pytest.fixture
-def monthly(kept: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:  # noqa: F811
+def monthly(kept: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """A checkout that promotes what it rebuilds, with a change of the application; its calls go through a relay."""
     info = kept.shop.cloud()
     with Relay(info["endpoint"]) as relay:
@@ -43,7 +39,7 @@ def monthly(kept: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
 
 @pytest.mark.parametrize("call", ["", "fenced", "opened"])
 def test_every_row_is_there_after_a_month(
-    kept: Service,  # noqa: F811
+    kept: Service,
     monthly: tuple[Workspace, Relay],
     call: str,
 ) -> None:

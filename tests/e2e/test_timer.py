@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from goldenami.aws.session import Connection
-from goldenami.context import Shop
-from goldenami.rebuild import schedule_systemd as schedule
-from goldenami.rebuild.schedule_systemd import Place
+from goldenami.aws.session import AwsSession
+from goldenami.context import Context
+from goldenami.rebuild import schedule_systemd
+from goldenami.rebuild.schedule_model import ScheduleLocation
 from goldenami.recipe.load import load
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
@@ -80,10 +80,13 @@ def archive(shop: Workspace) -> str:
     recipe = load(shop.root / "golden.toml").model_copy()
     recipe.read_from(Path("/opt/goldenami/golden.toml"))
     clock = SystemClock()
-    there = Shop(
-        Path("/opt/goldenami"), recipe, recipe.target("aws"), Connection("ap-northeast-2"), clock, Progress(clock)
+    there = Context(
+        Path("/opt/goldenami"), recipe, recipe.target("aws"), AwsSession("ap-northeast-2"), clock, Progress(clock)
     )
-    files = {str(path): text for path, text in schedule.files(there, Place(schedule.SYSTEM, "baker")).items()}
+    files = {
+        str(path): text
+        for path, text in schedule_systemd.files(there, ScheduleLocation(schedule_systemd.SYSTEM, "baker")).items()
+    }
     files["/opt/goldenami/invoke"] = INVOKE
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:

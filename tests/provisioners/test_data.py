@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from goldenami.bake.render import data_script
+from goldenami.database.agent import data_script
 from goldenami.database.backup_model import Fingerprint, fingerprint
 from tests.provisioners.bucket import REGION, Bucket
 from tests.provisioners.cluster import Cluster, programs, started

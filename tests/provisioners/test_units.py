@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from goldenami.bake import model as bake_model
 from goldenami.bake import render
+from goldenami.model import image
 from goldenami.recipe.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def rendered(folder: Path, recipe_text: str | None = None, layer: render.Layer = "app") -> Path:
+def rendered(folder: Path, recipe_text: str | None = None, layer: image.Layer = "app") -> Path:
     """A layer's folder, rendered from golden.toml or a changed copy of it beside it."""
     path = ROOT / "golden.toml"
     if recipe_text is not None:
@@ -22,7 +24,7 @@ def rendered(folder: Path, recipe_text: str | None = None, layer: render.Layer =
         path = folder / "golden.toml"
         path.write_text(recipe_text)
     recipe = load(path)
-    inputs = render.Inputs(
+    inputs = bake_model.LayerInputs(
         recipe=recipe,
         target=recipe.target(),
         layer=layer,
@@ -103,7 +105,7 @@ def test_no_endpoint_and_no_secret_is_baked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layer", ["base", "app"])
-def test_rendered_shell_is_clean(tmp_path: Path, layer: render.Layer) -> None:
+def test_rendered_shell_is_clean(tmp_path: Path, layer: image.Layer) -> None:
     out = rendered(tmp_path, layer=layer)
     scripts = [*sorted((out / "scripts").glob("*.sh")), out / "recipe.env", out / "files/lib.sh"]
     for script in scripts:

@@ -8,11 +8,11 @@ from typing import Any
 
 from botocore.stub import Stubber
 
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 
 REGION = "ap-northeast-2"
 # Making a client takes longer than a whole test; the script is each test's own, the client need not be.
-AWS = Connection(REGION, keys=("test", "test"))
+AWS = AwsSession(REGION, keys=("test", "test"))
 
 
 class Wire:

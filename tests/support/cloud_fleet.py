@@ -7,7 +7,6 @@ A disk begins with a line such as `v2` (healthy), `v3 sick` (its health check fa
 from __future__ import annotations
 
 import contextlib
-import http.client
 import http.server
 import socketserver
 import threading

@@ -12,8 +12,8 @@ from typing import Any
 import hcl2
 import pytest
 
-from goldenami.context import Shop
-from goldenami.model import image as tags
+from goldenami.context import Context
+from goldenami.model import image as model_image
 from goldenami.recipe.parse import parse
 from goldenami.tools.progress import Progress
 from tests.support import recipes
@@ -61,12 +61,12 @@ class Works:
         self.clock = ScriptedClock()
         self.said = io.StringIO()
 
-    def shop(self, changes: Mapping[str, Any] | None = None) -> Shop:
+    def shop(self, changes: Mapping[str, Any] | None = None) -> Context:
         """A shop as tasks.py makes it, for a recipe with these keys changed."""
         given = {"app.source": "app", "targets.local.ssh_cidrs": ["127.0.0.1/32"], **(changes or {})}
         recipe = parse(recipes.text(given), self.root / "golden.toml")
         progress = Progress(self.clock, self.said)
-        return Shop(self.root, recipe, recipe.target("local"), self.account.aws, self.clock, progress)
+        return Context(self.root, recipe, recipe.target("local"), self.account.aws, self.clock, progress)
 
     def take_over(self, other: Works) -> None:
         """Have what another workshop has: its images, parameters and runs. (Copying is faster than baking.)"""
@@ -85,7 +85,13 @@ class Works:
         """The versions there are, with what they are to us."""
 
         def word(found: Mapping[str, str]) -> str:
-            return "failed" if tags.FAILED in found else "verified" if tags.VERIFIED in found else "unverified"
+            return (
+                "failed"
+                if model_image.FAILED in found
+                else "verified"
+                if model_image.VERIFIED in found
+                else "unverified"
+            )
 
         every = self.account.images().values()
         return {i["Name"].rpartition("-")[2]: word(i["Tags"]) for i in every if "-golden-" in i["Name"]}

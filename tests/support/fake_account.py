@@ -17,7 +17,7 @@ from typing import Any
 from botocore.awsrequest import AWSResponse
 from botocore.validate import validate_parameters
 
-from goldenami.aws.session import Connection
+from goldenami.aws.session import AwsSession
 
 REGION = "ap-northeast-2"
 SOURCE = "ami-0123456789abcdef0"
@@ -292,7 +292,7 @@ _current: list[Account] = []
 
 
 @cache
-def _wired() -> Connection:
+def _wired() -> AwsSession:
     """Clients whose calls go to the account that was made last. Making them takes longer than a test."""
 
     def keep(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
@@ -301,7 +301,7 @@ def _wired() -> Connection:
     def answer(**given: Any) -> tuple[AWSResponse, dict[str, Any]]:
         return _current[-1].answer(**given)
 
-    aws = Connection(REGION, keys=("test", "test"))
+    aws = AwsSession(REGION, keys=("test", "test"))
     for service in ("autoscaling", "ec2", "iam", "sns", "ssm", "sts"):
         events = aws.client(service).meta.events  # type: ignore[call-overload]
         events.register_first("before-parameter-build", keep)

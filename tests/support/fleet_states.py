@@ -7,10 +7,19 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from goldenami.model.fleet import Group, Member, Pointer, Refresh, Scene, Template, TemplateVersion, Trial
+from goldenami.model.fleet import (
+    AutoScalingGroup,
+    CanaryGroup,
+    FleetState,
+    GroupInstance,
+    InstanceRefresh,
+    LaunchTemplate,
+    LaunchTemplateVersion,
+    ReleasePointer,
+)
 from goldenami.model.image import Image
 from goldenami.promote.plan import Plan
-from goldenami.rollout.request_model import Wish
+from goldenami.rollout.request_model import RolloutRequest
 
 OLD, NEW, OTHER = (f"ami-{digit * 17}" for digit in "123")
 
@@ -26,34 +35,36 @@ def image(ami: str = NEW, **more: Any) -> Image:
     )
 
 
-def wish(ami: str = NEW, **more: Any) -> Wish:
+def wish(ami: str = NEW, **more: Any) -> RolloutRequest:
     given: dict[str, Any] = {"ami": ami, "image": image(ami), "overrides": {"ImageId": ami, "InstanceType": "t3.micro"}}
-    return Wish(**(given | more))
+    return RolloutRequest(**(given | more))
 
 
-def template(*amis: str, default: int = 1) -> Template:
-    versions = {number: TemplateVersion(number, data(ami)) for number, ami in enumerate(amis, 1)}
-    return Template("lt-1", "guestbook-template", default, len(amis), versions)
+def template(*amis: str, default: int = 1) -> LaunchTemplate:
+    versions = {number: LaunchTemplateVersion(number, data(ami)) for number, ami in enumerate(amis, 1)}
+    return LaunchTemplate("lt-1", "guestbook-template", default, len(amis), versions)
 
 
-def member(number: int, version: int, *, healthy: bool = True, target: str = "healthy", **more: Any) -> Member:
-    return Member(f"i-{number}", version, more.pop("lifecycle", "InService"), healthy, target=target, **more)
+def member(number: int, version: int, *, healthy: bool = True, target: str = "healthy", **more: Any) -> GroupInstance:
+    return GroupInstance(f"i-{number}", version, more.pop("lifecycle", "InService"), healthy, target=target, **more)
 
 
-def group(version: int | str = 1, desired: int = 1, members: tuple[Member, ...] | None = None, **more: Any) -> Group:
+def group(
+    version: int | str = 1, desired: int = 1, members: tuple[GroupInstance, ...] | None = None, **more: Any
+) -> AutoScalingGroup:
     if members is None:
         members = tuple(member(n, int(version)) for n in range(desired))
     name = more.pop("name", "guestbook-asg")
-    return Group(name, "lt-1", str(version), 1, more.pop("max", 5), desired, members, **more)
+    return AutoScalingGroup(name, "lt-1", str(version), 1, more.pop("max", 5), desired, members, **more)
 
 
-def scene(**more: Any) -> Scene:
-    given: dict[str, Any] = {"template": template(OLD), "group": group(), "history": (Pointer(OLD, 1),)}
-    return Scene(**(given | more))
+def scene(**more: Any) -> FleetState:
+    given: dict[str, Any] = {"template": template(OLD), "group": group(), "history": (ReleasePointer(OLD, 1),)}
+    return FleetState(**(given | more))
 
 
 @st.composite
-def scenes(draw: st.DrawFn, *, calm: bool = False) -> Scene:
+def scenes(draw: st.DrawFn, *, calm: bool = False) -> FleetState:
     """Any fleet: half-rolled, unwell, without a group, in the middle of a refresh, with a pointer that is behind.
 
     A calm one is without what the preflight refuses because of the group.
@@ -62,10 +73,11 @@ def scenes(draw: st.DrawFn, *, calm: bool = False) -> Scene:
     count = len(amis)
     found = draw((st.nothing() if calm else st.none()) | st.just(template(*amis, default=draw(st.integers(1, count)))))
     history = tuple(
-        Pointer(ami, number) for number, ami in enumerate(draw(st.lists(st.sampled_from([OLD, NEW]), max_size=3)), 1)
+        ReleasePointer(ami, number)
+        for number, ami in enumerate(draw(st.lists(st.sampled_from([OLD, NEW]), max_size=3)), 1)
     )
     if found is None or draw(st.integers(0, 9)) == 0:
-        return Scene(template=found, history=history)
+        return FleetState(template=found, history=history)
     desired = draw(st.integers(0, 12))
     members = tuple(
         member(
@@ -81,16 +93,18 @@ def scenes(draw: st.DrawFn, *, calm: bool = False) -> Scene:
     version = draw(st.sampled_from([*map(str, range(1, count + 1)), *([] if calm else ["$Latest", "$Default"])]))
     status = draw(st.sampled_from(["Pending", "InProgress", "Baking", "RollbackInProgress", "Successful", "Failed"]))
     status = "Failed" if calm else status
-    refreshes = (Refresh("r-1", status, draw(st.none() | st.integers(1, count))),) if draw(st.booleans()) else ()
+    refreshes = (
+        (InstanceRefresh("r-1", status, draw(st.none() | st.integers(1, count))),) if draw(st.booleans()) else ()
+    )
     suspended = ("Launch",) if not calm and draw(st.integers(0, 9)) == 0 else ()
     most = draw(st.integers(max(desired, 1) + calm, desired + 3))
     targets = ("arn:tg",) if draw(st.booleans()) else ()
     there = group(version, desired, members, max=most, suspended=suspended, target_groups=targets)
-    left = Trial(group(draw(st.integers(1, count)), 2, name="guestbook-asg-trial"), draw(st.integers(0, 100)))
-    return Scene(found, there, refreshes, history, left if draw(st.booleans()) else None)
+    left = CanaryGroup(group(draw(st.integers(1, count)), 2, name="guestbook-asg-trial"), draw(st.integers(0, 100)))
+    return FleetState(found, there, refreshes, history, left if draw(st.booleans()) else None)
 
 
-def applied(scene: Scene, wished: Wish, decided: Plan, upto: int) -> Scene:
+def applied(scene: FleetState, wished: RolloutRequest, decided: Plan, upto: int) -> FleetState:
     """The fleet after the first `upto` effects of a plan: version, refresh begun, refresh done, default, pointer.
 
     A trial stands from the version on until the refresh is done; it has gone before the default changes.
@@ -101,23 +115,25 @@ def applied(scene: Scene, wished: Wish, decided: Plan, upto: int) -> Scene:
     if upto >= 1 and number is None:
         assert scene.source is not None
         number = template.latest + 1
-        made = TemplateVersion(number, {**scene.source.data, **wished.overrides})
-        template = Template(template.id, template.name, template.default, number, {**template.versions, number: made})
+        made = LaunchTemplateVersion(number, {**scene.source.data, **wished.overrides})
+        template = LaunchTemplate(
+            template.id, template.name, template.default, number, {**template.versions, number: made}
+        )
     refreshes = scene.refreshes
     if decided.roll is not None and found is not None:
         if upto == 2 and not decided.adopt:
-            refreshes = (Refresh("r-2", "InProgress", number), *refreshes)
+            refreshes = (InstanceRefresh("r-2", "InProgress", number), *refreshes)
         if upto >= 3:
             assert number is not None
             members = tuple(member(n, number) for n in range(found.desired))
             found = replace(found, version=str(number), members=members)
-            refreshes = (Refresh("r-2", "Successful", number),)
+            refreshes = (InstanceRefresh("r-2", "Successful", number),)
     if upto >= 4 and number is not None:
-        template = Template(template.id, template.name, number, template.latest, template.versions)
+        template = LaunchTemplate(template.id, template.name, number, template.latest, template.versions)
     history = scene.history
     if upto >= 5 and decided.publish:
-        history = (*history, Pointer(wished.ami, len(history) + 1))
+        history = (*history, ReleasePointer(wished.ami, len(history) + 1))
     left = scene.trial if upto < 4 else None
     if decided.traffic and 1 <= upto < 4:
-        left = Trial(group(number or 1, 2, name="guestbook-asg-trial"), 50 if upto == 1 else 100)
-    return Scene(template, found, refreshes, history, left)
+        left = CanaryGroup(group(number or 1, 2, name="guestbook-asg-trial"), 50 if upto == 1 else 100)
+    return FleetState(template, found, refreshes, history, left)

@@ -15,8 +15,8 @@ from typing import Any
 from botocore.awsrequest import AWSResponse
 from botocore.validate import validate_parameters
 
-from goldenami.aws.session import Connection
-from goldenami.model import image as tags
+from goldenami.aws.session import AwsSession
+from goldenami.model import image as model_image
 
 REGION = "ap-northeast-2"
 START = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
@@ -91,9 +91,9 @@ class Estate:
             self.uses.subtract(m["Ebs"]["SnapshotId"] for m in self.images[ami(number)]["BlockDeviceMappings"])
         behind = [snap(s) for s in (snapshots if snapshots is not None else [number * 16])]
         kind = f"base-{number:012x}-run" if layer == "base" else f"golden-v1.{number}"
-        told = {tags.IMAGE: NAME, tags.LAYER: layer, tags.RUN: f"run{number}", **(extra or {})}
+        told = {model_image.IMAGE: NAME, model_image.LAYER: layer, model_image.RUN: f"run{number}", **(extra or {})}
         if verified:
-            told[tags.VERIFIED] = "2026"
+            told[model_image.VERIFIED] = "2026"
         self.images[ami(number)] = {
             "ImageId": ami(number),
             "Name": name or f"{NAME}-{kind}",
@@ -110,7 +110,7 @@ class Estate:
         }
         self.uses.update(behind)
         for snapshot in behind:
-            self.snapshots.setdefault(snapshot, {tags.RUN: f"run{number}"})
+            self.snapshots.setdefault(snapshot, {model_image.RUN: f"run{number}"})
         return ami(number)
 
     def instance(self, image: str, state: str = "running") -> None:
@@ -364,7 +364,7 @@ _current: list[Estate] = []
 
 
 @cache
-def _wired() -> Connection:
+def _wired() -> AwsSession:
     """Clients whose calls go to the estate that was made last."""
 
     def keep(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
@@ -373,7 +373,7 @@ def _wired() -> Connection:
     def answer(**given: Any) -> tuple[AWSResponse, dict[str, Any]]:
         return _current[-1].answer(**given)
 
-    aws = Connection(REGION, keys=("test", "test"))
+    aws = AwsSession(REGION, keys=("test", "test"))
     for service in ("ec2", "autoscaling", "ssm"):
         events = aws.client(service).meta.events  # type: ignore[call-overload]
         events.register_first("before-parameter-build", keep)

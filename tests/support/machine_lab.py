@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from localcloud.machines import Spec, cgroups
-from localcloud.machines import loop_devices as loops
-from localcloud.machines import supervised as kept
-from localcloud.machines.interface import Plug
+from localcloud.machines import cgroups, loop_devices, supervised
+from localcloud.machines.interface import Plug, Spec
 
 INSTANCE = "i-0123456789abcdef0"
 HOST_NAME = "ip-10-0-0-7"
@@ -141,8 +139,8 @@ class Lab:
         """Everything of this machine that is still on the host."""
         folder = self.folder.parent
         return [
-            *(f"process {pid}" for pid in kept.marked(folder)),
-            *(f"loop device {device}" for disk in [self.disk, *self.volumes()] for device in loops.of(disk)),
+            *(f"process {pid}" for pid in supervised.marked(folder)),
+            *(f"loop device {device}" for disk in [self.disk, *self.volumes()] for device in loop_devices.of(disk)),
             *(f"group {path}" for path in cgroups.paths(self.folder) if path.exists()),
             *(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line),
         ]

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.machines import MachineError, Spec
-from localcloud.machines.interface import Plug
-from localcloud.server import app as server
+from localcloud import machines
+from localcloud.machines.errors import MachineError
+from localcloud.machines.interface import Plug, Spec
+from localcloud.server import app
 from localcloud.state_dir import Folder
-from localcloud.storage import disks
+from localcloud.storage import base_image, disks
 
 GIB = 1024**3
 
@@ -136,8 +137,8 @@ def grow(path: Path, size: int) -> None:
 if __name__ == "__main__":  # python fake_machines.py: as `python -m localcloud serve`
     disks.grow = grow
     folder = Folder.at(None)
-    server.drivers.choose = lambda _: MemoryDriver()  # type: ignore[assignment]
-    server.baseimage.ensure = lambda cache, log: (log("made a base image"), make_base(cache))[1]  # type: ignore[assignment]
+    machines.choose = lambda _: MemoryDriver()  # type: ignore[assignment]
+    base_image.ensure = lambda cache, log: (log("made a base image"), make_base(cache))[1]  # type: ignore[assignment]
     if os.environ.get("FAKE_FAILURE"):
         sys.exit("no machines today")
-    server.serve(folder, lambda line: print(line, file=sys.stderr, flush=True))
+    app.serve(folder, lambda line: print(line, file=sys.stderr, flush=True))

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goldenami.bake.render import Inputs, render
+from goldenami.bake.model import LayerInputs
+from goldenami.bake.render import render
 from goldenami.model.image import Layer
 from tests.support.recipes import recipe
 
@@ -19,7 +20,7 @@ def inputs(
     layer: Layer = "app",
     packer_version: tuple[int, int, int] = OLD,
     **others: Any,
-) -> Inputs:
+) -> LayerInputs:
     """What a run would render from the repository's recipe with these keys changed."""
     found = recipe(changes)
     tags = {
@@ -50,10 +51,10 @@ def inputs(
         "tags": tags,
         "fingerprint": "f" * 64,
     }
-    return Inputs(**(given | others))
+    return LayerInputs(**(given | others))
 
 
-def rendered(folder: Path, given: Inputs) -> Path:
+def rendered(folder: Path, given: LayerInputs) -> Path:
     """A folder as a run has it just before Packer: rendered, with the source and the run's key."""
     folder.mkdir(parents=True, exist_ok=True)
     if given.layer == "app" and not given.recipe.app.is_git:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from goldenami.bake import bake
-from goldenami.bake.bake import Options
+from goldenami.bake.model import BakeOptions
 from tests.support.contexts import Works
 from tests.support.http_server import Web
 
@@ -30,7 +30,7 @@ def web() -> Iterator[Web]:
 def _stock(tmp_path_factory: pytest.TempPathFactory, web: Web) -> Works:
     with pytest.MonkeyPatch.context() as patch:
         made = Works(tmp_path_factory.mktemp("stock"), patch)
-        bake.bake(made.shop({"app.port": web.port}), Options())
+        bake.bake(made.shop({"app.port": web.port}), BakeOptions())
     return made
 
 

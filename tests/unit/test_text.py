@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.summary import pairs, seconds, table
+from goldenami.text import pairs, seconds, table
 
 cell = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), max_size=12)
 

@@ -10,14 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from localcloud.machines import cgroups
-from localcloud.machines import exec as inside
-from localcloud.machines import loop_devices as loops
-from localcloud.machines import port_redirect as detour
-from localcloud.machines import supervised as kept
+from localcloud.machines import cgroups, exec, loop_devices, port_redirect, supervised
 from localcloud.machines.console import tail
-from localcloud.machines.container import slirp
-from localcloud.machines.container import volumes as nodes
+from localcloud.machines.container import slirp, volumes
 from localcloud.machines.errors import MachineError, install_hint, missing
 from localcloud.machines.interface import (
     API_ADDRESS,
@@ -89,7 +84,7 @@ class ContainerMachine:
         self._spec = spec
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._volumes = nodes.Volumes()
+        self._volumes = volumes.Volumes()
 
     def start(self) -> None:
         spec = self._spec
@@ -98,7 +93,7 @@ class ContainerMachine:
                 return
             if not spec.disk.is_file():
                 raise MachineError(f"cannot start machine {spec.instance_id}: its disk {spec.disk} does not exist")
-            if attached := loops.of(spec.disk):
+            if attached := loop_devices.of(spec.disk):
                 raise MachineError(
                     f"cannot start machine {spec.instance_id}: its disk {spec.disk} is in use by {attached[0]}"
                 )
@@ -126,7 +121,7 @@ class ContainerMachine:
                 "unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child=KILL", "--",
             ]  # fmt: skip
             try:
-                self._process = kept.launch(spec.folder, "container", plan, prefix)
+                self._process = supervised.launch(spec.folder, "container", plan, prefix)
                 self.open_ports(spec.ports)
             except BaseException:
                 self.kill()
@@ -138,7 +133,7 @@ class ContainerMachine:
 
     def stop(self, timeout: float) -> None:
         if (process := self._process) is not None:
-            kept.send(process, "stop")
+            supervised.send(process, "stop")
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout)
         self.kill()
@@ -147,11 +142,11 @@ class ContainerMachine:
         with self._lock:
             if self._process is not None:
                 cgroups.thaw(self._spec.folder)
-                kept.cut(self._process)
+                supervised.cut(self._process)
                 self._process = None
-            detour.remove(self._spec.folder)
+            port_redirect.remove(self._spec.folder)
             self._volumes.close()
-            loops.release(self._spec.disk)
+            loop_devices.release(self._spec.disk)
             cgroups.remove(self._spec.folder)
 
     def alive(self) -> bool:
@@ -173,7 +168,7 @@ class ContainerMachine:
             inside = cgroups.processes(folder)
             with cgroups.frozen(folder):
                 if inside:
-                    nodes.sync(Path(f"/proc/{inside[0]}/root") / folder.relative_to("/") / "root")
+                    volumes.sync(Path(f"/proc/{inside[0]}/root") / folder.relative_to("/") / "root")
                 self._volumes.write_out(inside)
                 yield
 
@@ -196,10 +191,10 @@ class ContainerMachine:
         keeper = self._process.pid if self._process else 0
         return Path(f"/proc/{keeper}/root{self._spec.folder}/devices/by-id")
 
-    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> inside.Ran:
+    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> exec.Ran:
         if not self.alive():
             raise MachineError(f"machine {self._spec.instance_id} is off")
-        return inside.in_container(self._spec.folder, argv, stdin, timeout)
+        return exec.in_container(self._spec.folder, argv, stdin, timeout)
 
     def console(self) -> bytes:
         return tail(self._spec.folder / "console.log")

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from localcloud.machines import port_redirect as detour
+from localcloud.machines import port_redirect
 from localcloud.machines.errors import MachineError
 from localcloud.machines.interface import GUEST_ADDRESS
 
@@ -26,9 +26,9 @@ def forward(api: Path, address: str, ports: frozenset[int]) -> None:
             _add(api, address, port, port)
             present[port] = port
         except MachineError:
-            present[port] = detour.free_port(address, port)
+            present[port] = port_redirect.free_port(address, port)
             _add(api, address, present[port], port)
-    detour.lead(api.parent, address, {port: via for port, via in present.items() if via != port})
+    port_redirect.lead(api.parent, address, {port: via for port, via in present.items() if via != port})
 
 
 def _add(api: Path, address: str, host_port: int, guest_port: int) -> None:

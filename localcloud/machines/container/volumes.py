@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from localcloud.machines import loop_devices as loops
+from localcloud.machines import loop_devices
 from localcloud.machines.errors import MachineError
 from localcloud.machines.interface import Plug
 
@@ -22,7 +22,7 @@ class Volumes:
     """The volumes of one container."""
 
     def __init__(self) -> None:
-        self._plugged: dict[str, tuple[Plug, loops.Loop]] = {}
+        self._plugged: dict[str, tuple[Plug, loop_devices.Loop]] = {}
         self._leaving: dict[str, Path] = {}  # disks of volumes that the guest has not let go of
 
     def numbers(self) -> dict[str, int]:
@@ -33,7 +33,7 @@ class Volumes:
         """Attach it, and make its node in the guest's folder of devices where that is there. Raises MachineError."""
         if volume.volume_id in self._plugged:
             return
-        loop = loops.attach(volume.disk)
+        loop = loop_devices.attach(volume.disk)
         try:
             if devices is not None:
                 os.mknod(devices / volume.link, 0o660 | stat.S_IFBLK, loop.number)
@@ -53,7 +53,7 @@ class Volumes:
         if volume_id not in self._leaving:
             return True
         deadline = time.monotonic() + UNPLUG_SECONDS
-        while loops.of(self._leaving[volume_id]):
+        while loop_devices.of(self._leaving[volume_id]):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.01)
@@ -78,7 +78,7 @@ class Volumes:
             loop.close()
             self._leaving[volume.volume_id] = volume.disk
         for disk in self._leaving.values():
-            loops.release(disk)
+            loop_devices.release(disk)
         self._plugged, self._leaving = {}, {}
 
 

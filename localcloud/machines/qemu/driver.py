@@ -12,9 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localcloud.machines import exec as inside
-from localcloud.machines import port_redirect as detour
-from localcloud.machines import supervised as kept
+from localcloud.machines import exec, port_redirect, supervised
 from localcloud.machines.console import tail
 from localcloud.machines.errors import MachineError, install_hint, missing, tool
 from localcloud.machines.interface import (
@@ -27,8 +25,7 @@ from localcloud.machines.interface import (
     Plug,
     Spec,
 )
-from localcloud.machines.qemu import kernel, qmp
-from localcloud.machines.qemu import volumes as scsi
+from localcloud.machines.qemu import kernel, qmp, volumes
 from localcloud.machines.qemu.kvm import system
 
 CONSOLES = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
@@ -62,7 +59,7 @@ def qemu_argv(spec: Spec, image: kernel.Kernel, accelerator: str) -> list[str]:
         "-nodefaults", "-no-user-config", "-display", "none",
         "-smbios", identity,
         "-drive", f"file={_quoted(str(spec.disk))},format=raw,if=virtio,cache=unsafe,discard=unmap",
-        *scsi.argv(spec.volumes),
+        *volumes.argv(spec.volumes),
         "-device", "virtio-rng-pci",
         "-netdev", f"user,id=net0,ipv6=off,net={GUEST_NETWORK},host={GATEWAY_ADDRESS},dns={NAME_SERVER_ADDRESS},"
                    f"dhcpstart={GUEST_ADDRESS},{relays}",
@@ -86,7 +83,7 @@ class QemuMachine:
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._open: dict[int, int] = {}  # port of the guest -> port of the host
-        self._volumes = scsi.Volumes(self._control, spec.volumes)
+        self._volumes = volumes.Volumes(self._control, spec.volumes)
 
     @property
     def _control(self) -> Path:
@@ -106,9 +103,9 @@ class QemuMachine:
             subprocess.run([tool("e2fsck") or "e2fsck", "-p", str(spec.disk)], check=False, capture_output=True)
             argv = qemu_argv(spec, kernel.extract(spec.disk, spec.folder), self._accelerator)
             try:
-                self._process = kept.launch(spec.folder, "plain", {"argv": argv}, [])
+                self._process = supervised.launch(spec.folder, "plain", {"argv": argv}, [])
                 self._open = {}
-                self._volumes = scsi.Volumes(self._control, spec.volumes)
+                self._volumes = volumes.Volumes(self._control, spec.volumes)
                 self._await_control()
                 self.open_ports(spec.ports)
             except BaseException:
@@ -137,11 +134,13 @@ class QemuMachine:
                 via = port
                 if not self._forward(via, port):
                     _refuse_low_port(address, port)
-                    via = detour.free_port(address, port)
+                    via = port_redirect.free_port(address, port)
                     if not self._forward(via, port):
                         raise MachineError(f"cannot open port {port} of {address}: QEMU cannot listen on {via}")
                 self._open[port] = via
-            detour.lead(self._spec.folder, address, {port: via for port, via in self._open.items() if via != port})
+            port_redirect.lead(
+                self._spec.folder, address, {port: via for port, via in self._open.items() if via != port}
+            )
 
     def _forward(self, host_port: int, guest_port: int) -> bool:
         rule = f"tcp:{self._spec.address}:{host_port}-{GUEST_ADDRESS}:{guest_port}"
@@ -161,9 +160,9 @@ class QemuMachine:
     def kill(self) -> None:
         with self._lock:
             if self._process is not None:
-                kept.cut(self._process)
+                supervised.cut(self._process)
                 self._process = None
-            detour.remove(self._spec.folder)
+            port_redirect.remove(self._spec.folder)
             for name in ("qmp.sock", "console.sock", "agent.sock", "vmlinuz", "initrd.img"):
                 (self._spec.folder / name).unlink(missing_ok=True)
 
@@ -217,10 +216,10 @@ class QemuMachine:
                     return
                 time.sleep(0.05)
 
-    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> inside.Ran:
+    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> exec.Ran:
         if not self.alive():
             raise MachineError(f"machine {self._spec.instance_id} is off")
-        return inside.in_virtual_machine(self._spec.folder, argv, stdin, timeout)
+        return exec.in_virtual_machine(self._spec.folder, argv, stdin, timeout)
 
     def console(self) -> bytes:
         return tail(self._spec.folder / "console.log")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from goldenami.database import freeze as pausing
-from goldenami.database import restore as database
+from goldenami.database import freeze
+from goldenami.database import restore as database_restore
 from goldenami.errors import GateError
 from goldenami.recipe.recipe import Recipe
 from tests.e2e.cases import few
@@ -106,7 +106,7 @@ class House(Quay):
         eventually(lambda: [m.serving for m in self.scene().group.members] == [True, True], 20)
         self.at_rest(ami, 2)
         driver: Any = self.driver
-        assert (driver.void, driver.fenced, pausing.find(self.shop())) == ("", set(), None)
+        assert (driver.void, driver.fenced, freeze.load(self.shop())) == ("", set(), None)
         group = self.scene().group
         assert (group.desired, group.suspended) == (2, ())
         assert len(self.standing()) == 2
@@ -128,7 +128,7 @@ def kept(house: House) -> tuple[str, set[int]]:
     with Writer(house) as before:
         eventually(lambda: len(before.acknowledged) > 3)
     rows = set(house.driver.kept[SERVER])
-    made = database.save(house.shop(), "", "", own=False, why="")
+    made = database_restore.save(house.shop(), "", "", own=False, why="")
     with Writer(house) as later:
         eventually(lambda: len(later.acknowledged) > 3)
     return made.id, rows
@@ -182,7 +182,7 @@ def test_whoever_launches_next_sees_a_restore_through_where_all_have_ended(house
     house.town.ec2.terminate_instances(InstanceIds=gone)
     eventually(lambda: not set(gone) & set(house.standing()))
     house.driver.fenced.clear()
-    pausing.settle(house.shop())
+    freeze.end_stale_freeze(house.shop())
     eventually(lambda: [m.serving for m in house.scene().group.members] == [True, True], 20)
     restore(house.shop(), identity)
     house.serves(image)
@@ -191,7 +191,7 @@ def test_whoever_launches_next_sees_a_restore_through_where_all_have_ended(house
 
 def test_a_restore_that_differs_is_told_and_what_is_there_counts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     (identity, rows), image = kept(house), house.running()
-    monkeypatch.setattr("goldenami.database.transfer.differences", lambda *_: ["extension postgis is missing"])
+    monkeypatch.setattr("goldenami.database.backup_model.differences", lambda *_: ["extension postgis is missing"])
     with pytest.raises(GateError, match="extension postgis is missing") as caught:
         restore(house.shop(), identity)
     assert caught.value.state == f"The rows of {identity} are in their place all the same, and serve."

@@ -12,8 +12,8 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.s3.models import s3_backends
 
-from goldenami.aws import s3 as transfers
-from goldenami.aws.session import Connection
+from goldenami.aws import s3
+from goldenami.aws.session import AwsSession
 from goldenami.errors import AwsError
 from localcloud import control
 from localcloud.core.cloud import ACCOUNT
@@ -28,12 +28,12 @@ def sha256(body: bytes) -> str:
 
 
 @pytest.fixture
-def aws(cloud: Any) -> Connection:
+def aws(cloud: Any) -> AwsSession:
     cloud.s3.create_bucket(Bucket="backups", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"})
-    return Connection("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
+    return AwsSession("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
 
 
-def watched(aws: Connection, call: str) -> list[dict[str, Any]]:
+def watched(aws: AwsSession, call: str) -> list[dict[str, Any]]:
     """The parameters of each call of a name from now on."""
     made: list[dict[str, Any]] = []
     aws.client("s3").meta.events.register(
@@ -46,25 +46,25 @@ def break_off(cloud: Any, kind: str, action: str, times: int = 1) -> None:
     control.request(cloud.server.endpoint, "POST", "faults", {"kind": kind, "action": action, "times": times})
 
 
-def test_an_upload_goes_on_with_the_parts_that_are_not_there(cloud: Any, aws: Connection, tmp_path: Path) -> None:
+def test_an_upload_goes_on_with_the_parts_that_are_not_there(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     (tmp_path / "dump").write_bytes(BODY)
     begun = cloud.s3.create_multipart_upload(**AT, ChecksumAlgorithm="SHA256")["UploadId"]
     pieces = {1: BODY[:PART], 2: b"something else" * PART}
     for number, body in pieces.items():
         cloud.s3.upload_part(**AT, UploadId=begun, PartNumber=number, Body=body, ChecksumSHA256=sha256(body))
     cloud.restart()
-    aws = Connection("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
+    aws = AwsSession("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
     sent = watched(aws, "UploadPart")
     break_off(cloud, "cut_upload", "PUT")
-    transfers.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
+    s3.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
     assert [call["PartNumber"] for call in sent] == [2, 3], "the first was there; one of these broke and was sent again"
     assert cloud.s3.get_object(**AT)["Body"].read() == BODY
     assert "Uploads" not in cloud.s3.list_multipart_uploads(Bucket="backups")
-    assert transfers.digest(aws, "backups", "dump") == hashlib.sha256(BODY).hexdigest()
+    assert s3.digest(aws, "backups", "dump") == hashlib.sha256(BODY).hexdigest()
 
 
 def test_an_upload_that_is_complete_is_one_although_the_answer_was_lost(
-    cloud: Any, aws: Connection, tmp_path: Path
+    cloud: Any, aws: AwsSession, tmp_path: Path
 ) -> None:
     (tmp_path / "dump").write_bytes(BODY)
     ended = watched(aws, "CompleteMultipartUpload")
@@ -77,44 +77,44 @@ def test_an_upload_that_is_complete_is_one_although_the_answer_was_lost(
             cloud.s3.complete_multipart_upload(**ended[0])
 
     aws.client("s3").meta.events.register("before-call.s3.CompleteMultipartUpload", lose)
-    transfers.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
+    s3.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
     assert lost
     assert cloud.s3.get_object(**AT)["Body"].read() == BODY
     assert "Uploads" not in cloud.s3.list_multipart_uploads(Bucket="backups")
 
 
-def test_an_upload_that_somebody_gave_up_is_none_whatever_is_there(cloud: Any, aws: Connection, tmp_path: Path) -> None:
+def test_an_upload_that_somebody_gave_up_is_none_whatever_is_there(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     (tmp_path / "dump").write_bytes(BODY)
-    transfers.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
+    s3.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
     (tmp_path / "dump").write_bytes(BODY[:-1] + b"x")
 
     def give_up(**_: Any) -> None:
-        transfers.give_up(aws, "backups", "dump")
+        s3.abort_unfinished(aws, "backups", "dump")
 
     aws.client("s3").meta.events.register("before-call.s3.CompleteMultipartUpload", give_up)
     with pytest.raises(ClientError, match="NoSuchUpload"):
-        transfers.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
+        s3.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
     assert "Uploads" not in cloud.s3.list_multipart_uploads(Bucket="backups")
     assert cloud.s3.get_object(**AT)["Body"].read() == BODY
 
 
-def test_a_small_file_is_one_request(cloud: Any, aws: Connection, tmp_path: Path) -> None:
+def test_a_small_file_is_one_request(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     for body in (b"", b"roles"):
         (tmp_path / "roles.sql").write_bytes(body)
-        transfers.upload(aws, "backups", "dump", tmp_path / "roles.sql")
-        transfers.download(aws, "backups", "dump", tmp_path / "back")
+        s3.upload(aws, "backups", "dump", tmp_path / "roles.sql")
+        s3.download(aws, "backups", "dump", tmp_path / "back")
         assert (tmp_path / "back").read_bytes() == body
-        assert transfers.digest(aws, "backups", "dump") == hashlib.sha256(body).hexdigest()
+        assert s3.digest(aws, "backups", "dump") == hashlib.sha256(body).hexdigest()
 
 
-def test_a_download_goes_on_where_it_broke(cloud: Any, aws: Connection, tmp_path: Path) -> None:
+def test_a_download_goes_on_where_it_broke(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     (tmp_path / "dump").write_bytes(BODY)
-    transfers.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
+    s3.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
     etag = cloud.s3.head_object(**AT)["ETag"].strip('"')
     (tmp_path / f"copy.{etag}.part").write_bytes(BODY[:PART])  # as a killed one leaves it
     asked = watched(aws, "GetObject")
     break_off(cloud, "cut_download", "GET")
-    transfers.download(aws, "backups", "dump", tmp_path / "copy")
+    s3.download(aws, "backups", "dump", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == BODY
     begins = [int(call["Range"].removeprefix("bytes=").partition("-")[0]) for call in asked]
     assert begins[0] == PART
@@ -123,18 +123,18 @@ def test_a_download_goes_on_where_it_broke(cloud: Any, aws: Connection, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("copy")) == ["copy"]
 
 
-def test_what_cannot_be_read_does_not_appear(cloud: Any, aws: Connection, tmp_path: Path) -> None:
+def test_what_cannot_be_read_does_not_appear(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     cloud.s3.put_object(**AT, Body=b"four")
     break_off(cloud, "cut_download", "GET", times=99)
     with pytest.raises(BotoCoreError, match="bytes expected"):
-        transfers.download(aws, "backups", "dump", tmp_path / "copy")
+        s3.download(aws, "backups", "dump", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
     control.request(cloud.server.endpoint, "DELETE", "faults")
-    transfers.download(aws, "backups", "dump", tmp_path / "copy")
+    s3.download(aws, "backups", "dump", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == b"four"
 
 
-def test_an_object_that_is_replaced_while_it_is_read_is_refused(cloud: Any, aws: Connection, tmp_path: Path) -> None:
+def test_an_object_that_is_replaced_while_it_is_read_is_refused(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     cloud.s3.put_object(**AT, Body=BODY)
 
     def replace(**_: Any) -> None:
@@ -142,11 +142,11 @@ def test_an_object_that_is_replaced_while_it_is_read_is_refused(cloud: Any, aws:
 
     aws.client("s3").meta.events.register("before-call.s3.GetObject", replace)
     with pytest.raises(AwsError, match="was replaced while it was read"):
-        transfers.download(aws, "backups", "dump", tmp_path / "copy")
+        s3.download(aws, "backups", "dump", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
 
-def test_an_upload_with_checksums_is_complete_only_with_all_of_them(cloud: Any, aws: Connection) -> None:
+def test_an_upload_with_checksums_is_complete_only_with_all_of_them(cloud: Any, aws: AwsSession) -> None:
     upload = cloud.s3.create_multipart_upload(**AT, ChecksumAlgorithm="SHA256")["UploadId"]
     part = cloud.s3.upload_part(**AT, UploadId=upload, PartNumber=1, Body=b"rows", ChecksumSHA256=sha256(b"rows"))
     (listed,) = cloud.s3.list_parts(**AT, UploadId=upload)["Parts"]
@@ -159,7 +159,7 @@ def test_an_upload_with_checksums_is_complete_only_with_all_of_them(cloud: Any, 
         cloud.s3.head_object(**AT)
 
 
-def test_a_large_object_is_one_file_and_its_ranges_are_read_from_there(cloud: Any, aws: Connection) -> None:
+def test_a_large_object_is_one_file_and_its_ranges_are_read_from_there(cloud: Any, aws: AwsSession) -> None:
     upload = cloud.s3.create_multipart_upload(**AT)["UploadId"]
     parts = [
         {

@@ -15,29 +15,29 @@ from typing import Any
 
 import pytest
 
-from goldenami.aws import auto_scaling as groups
-from goldenami.database import recovery as settling
-from goldenami.database import restore as database
-from goldenami.database import transfer as carrying
-from goldenami.database.switchover_model import ALONE, Move
+from goldenami.aws import auto_scaling
+from goldenami.database import recovery, transfer
+from goldenami.database import restore as database_restore
+from goldenami.database.switchover_model import StorageChange
 from goldenami.errors import GateError
+from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING
 from goldenami.recipe.recipe import Recipe
 from tests.e2e.cases import few
 from tests.integration.database.test_volume import (
-    RESTORED,  # fmt: skip
-    Driver,  # fmt: skip
-    Harbour,  # fmt: skip
-    Machine,  # fmt: skip
-    Quay,  # fmt: skip
-    Told,  # fmt: skip
-    Writer,  # fmt: skip
-    back,  # fmt: skip
-    end,  # fmt: skip
-    ended,  # fmt: skip
-    hurried,  # fmt: skip
-    killed,  # fmt: skip
-    restore,  # fmt: skip
-    saved,  # fmt: skip
+    RESTORED,
+    Driver,
+    Harbour,
+    Machine,
+    Quay,
+    Told,
+    Writer,
+    back,
+    end,
+    ended,
+    hurried,
+    killed,
+    restore,
+    saved,
 )
 from tests.integration.promote.test_promote import pytestmark as promotions
 from tests.support.cloud_server import eventually
@@ -95,9 +95,9 @@ class Pier(Quay):
         """One instance of this image serves; nothing is left of a handover, and nobody else runs."""
         eventually(lambda: [m.serving for m in self.scene().group.members] == [True], 20)
         self.at_rest(ami)
-        assert carrying.find(self.shop()) is None
+        assert transfer.load(self.shop()) is None
         group = self.scene().group
-        assert (group.min, group.max, group.desired, set(group.suspended)) == (1, 1, 1, set(ALONE))
+        assert (group.min, group.max, group.desired, set(group.suspended)) == (1, 1, 1, set(SUSPENDED_WHILE_REPLACING))
         assert self.standing() == [self.machine().id]
 
 
@@ -172,7 +172,7 @@ BEFORE = tuple(name for name in RESTORED if name not in ("SuspendProcesses", "Re
 
 
 def test_a_restore_is_over_when_it_serves_again(pier: Pier) -> None:
-    made, before, shop = database.save(pier.shop(), "", "", own=False, why=""), pier.running(), pier.shop()
+    made, before, shop = database_restore.save(pier.shop(), "", "", own=False, why=""), pier.running(), pier.shop()
     wire = Told(shop.aws)
     restore(shop, made.id)
     assert [m.serving for m in pier.scene().group.members] == [True], "also to its balancer"
@@ -185,7 +185,7 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(pier: Pier, nam
     before = pier.running()
     with Clerk(pier) as clerk:
         eventually(lambda: len(clerk.acknowledged) > 3)
-    made = database.save(pier.shop(), "", "", own=False, why="")
+    made = database_restore.save(pier.shop(), "", "", own=False, why="")
     with Clerk(pier) as later:
         ended(pier, name, lambda shop: restore(shop, made.id))
         restore(pier.shop(), made.id)
@@ -199,7 +199,7 @@ def test_the_new_instance_may_end_and_the_old_one_serves_again(pier: Pier, name:
     image = pier.image("good")
     with Clerk(pier) as clerk:
         killed(pier, image, name)
-        handover = carrying.find(pier.shop())
+        handover = transfer.load(pier.shop())
         assert handover is not None
         end(pier, handover.target)
         # Its disk has taken with it what was written after the handover, which is what such a disk does; nothing else.
@@ -224,16 +224,16 @@ def test_the_old_instance_may_end_once_its_rows_are_saved(pier: Pier, name: str)
 def test_the_group_replaces_an_old_instance_that_ended_before_its_rows_left_a_server(pier: Pier) -> None:
     image, old, shop = pier.image("good"), pier.machine().id, pier.shop()
     killed(pier, image, "SendCommand fence")
-    handover = carrying.find(shop)
+    handover = transfer.load(shop)
     assert handover is not None
     # As a migration from a server writes it down: its group replaces instances by itself.
-    carrying.note(shop, replace(handover, move=Move("instance", "rds"), suspended=()))
+    transfer.save(shop, replace(handover, move=StorageChange("instance", "rds"), suspended=()))
     end(pier, old)
-    settling.settle(shop)
+    recovery.recover(shop)
     eventually(lambda: [m.id != old and m.serving for m in pier.scene().group.members] == [True], 20)
-    assert carrying.find(shop) is None
+    assert transfer.load(shop) is None
     assert pier.standing() == [pier.machine().id]
-    groups.suspend(shop.aws, shop.names.group, ALONE)
+    auto_scaling.suspend(shop.aws, shop.names.group, SUSPENDED_WHILE_REPLACING)
 
 
 def test_rows_that_were_not_saved_when_their_disk_ended_are_not_passed_over(pier: Pier) -> None:
@@ -243,5 +243,5 @@ def test_rows_that_were_not_saved_when_their_disk_ended_are_not_passed_over(pier
     end(pier, old)
     with pytest.raises(GateError, match="has ended, and its disk with every row: their backup was not finished"):
         pier.promote(image)
-    assert carrying.find(pier.shop()) is None
+    assert transfer.load(pier.shop()) is None
     assert pier.standing() == []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import http.server
 import io
 import json
@@ -23,23 +22,21 @@ from typing import Any, ClassVar
 
 import pytest
 
-from goldenami.aws import ebs as volumes
-from goldenami.aws import objects
-from goldenami.context import Shop
-from goldenami.database import agent as custody
-from goldenami.database import backup
-from goldenami.database import freeze as pausing
-from goldenami.database import restore as database
-from goldenami.database import transfer as carrying
-from goldenami.database.backup_model import prefix
-from goldenami.database.switchover_model import Move
+from goldenami.aws import ebs
+from goldenami.aws import s3 as aws_s3
+from goldenami.context import Context
+from goldenami.database import agent, backup, freeze, transfer
+from goldenami.database import restore as database_restore
+from goldenami.database.switchover_model import StorageChange
 from goldenami.errors import GateError
-from goldenami.fleet import describe as status
+from goldenami.fleet import describe
+from goldenami.model.names import prefix
+from goldenami.promote import model as promote_model
 from goldenami.promote import rollback
 from goldenami.recipe.recipe import Recipe
-from goldenami.rollout import instance_refresh as roll
-from goldenami.rollout import monitor as watching
-from goldenami.tools import host as processes
+from goldenami.rollout import monitor
+from goldenami.rollout import plan as rollout_plan
+from goldenami.tools import host
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
 from localcloud.elbv2.targets import Targets
@@ -281,7 +278,7 @@ class Quay(Yard):
             }
         )
 
-    def shop(self, _traffic: tuple[int, ...] = ()) -> Shop:
+    def shop(self, _traffic: tuple[int, ...] = ()) -> Context:
         found, clock = super().shop(), Hurried()
         return replace(found, clock=clock, progress=Progress(clock, io.StringIO()))
 
@@ -300,11 +297,11 @@ class Quay(Yard):
         eventually(lambda: [m.serving for m in self.scene().group.members] == [True], 20)
         self.at_rest(ami)
         shop = self.shop()
-        (found,) = volumes.find(shop.aws, "guestbook")
+        (found,) = ebs.find(shop.aws, "guestbook")
         machine = self.machine()
         assert (found.instance, found.attachment) == (machine.id, "attached")
         assert machine.mounted == {found.id}
-        assert carrying.find(shop) is None
+        assert transfer.load(shop) is None
         group = self.scene().group
         assert (group.min, group.max, group.desired, group.suspended) == (1, 1, 1, ())
         assert self.standing() == [machine.id]
@@ -348,7 +345,7 @@ class Writer:
             connection.close()
 
     def check(self) -> None:
-        (found,) = volumes.find(self.quay.shop().aws, "guestbook")
+        (found,) = ebs.find(self.quay.shop().aws, "guestbook")
         kept = Counter(self.quay.driver.kept[found.id])
         assert self.acknowledged
         assert [number for number in self.acknowledged if kept[number] != 1] == []
@@ -368,10 +365,10 @@ def hurried() -> Iterator[None]:
         patch.setattr(disks, "grow", grow)
         patch.setattr("localcloud.core.periodic.SECONDS", 0.05)
         patch.setattr(Targets, "due", sooner)
-        patch.setattr(watching, "LOOK", 0.2)
-        patch.setattr(watching, "TICK", 0.1)
-        patch.setattr(roll, "hold", lambda wanted: 30.0)
-        patch.setattr(processes, "alive", lambda process: False)  # a killed one is this one
+        patch.setattr(monitor, "POLL_INTERVAL", 0.2)
+        patch.setattr(monitor, "TICK", 0.1)
+        patch.setattr(rollout_plan, "min_healthy_time", lambda wanted: 30.0)
+        patch.setattr(host, "is_alive", lambda process: False)  # a killed one is this one
         yield
 
 
@@ -424,7 +421,7 @@ def killed(quay: Quay, ami: str, name: str) -> None:
     ended(quay, name, lambda shop: quay.promote(ami, shop))
 
 
-def ended(quay: Quay, name: str, what: Callable[[Shop], object]) -> None:
+def ended(quay: Quay, name: str, what: Callable[[Context], object]) -> None:
     """Something that ends with the reply to the first call of this name."""
     shop = quay.shop()
     wire = Told(shop.aws)
@@ -435,8 +432,8 @@ def ended(quay: Quay, name: str, what: Callable[[Shop], object]) -> None:
 
 
 def back(quay: Quay) -> str:
-    shop, options = quay.shop(), rollback.Options()
-    return rollback.rollback(shop, rollback.look(shop, options), options).image.id
+    shop, options = quay.shop(), promote_model.RollbackOptions()
+    return rollback.rollback(shop, rollback.preflight(shop, options), options).image.id
 
 
 def end(quay: Quay, instance: str) -> None:
@@ -494,7 +491,7 @@ def test_an_instance_may_end_while_the_volume_is_on_its_way(quay: Quay, name: st
     image, old = quay.image("good"), quay.machine().id
     with Writer(quay) as writer:
         killed(quay, image, name)
-        handover = carrying.find(quay.shop())
+        handover = transfer.load(quay.shop())
         assert handover is not None
         for instance in {"old": [old], "new": [handover.target], "both": [old, handover.target]}[who]:
             end(quay, instance)
@@ -507,10 +504,10 @@ def test_the_new_instance_may_end_when_data_has_moved_to_the_volume_and_another_
     image, shop = quay.image("good"), quay.shop()
     with Writer(quay) as writer:
         killed(quay, image, "PutParameter opened")
-        handover = carrying.find(shop)
+        handover = transfer.load(shop)
         assert handover is not None
         # As a migration writes it down, whose old instance has no volume to take back.
-        carrying.note(shop, replace(handover, by="backup", move=Move("volume", "instance")))
+        transfer.save(shop, replace(handover, by="backup", move=StorageChange("volume", "instance")))
         end(quay, handover.target)
         quay.promote(image)
     quay.serves(image)
@@ -582,20 +579,20 @@ RESTORED = (
 
 def kept(quay: Quay) -> str:
     """A backup of what is there, and some rows since."""
-    made = database.save(quay.shop(), "", "", own=False, why="")
+    made = database_restore.save(quay.shop(), "", "", own=False, why="")
     with Writer(quay) as later:
         eventually(lambda: len(later.acknowledged) > 3)
     return made.id
 
 
-def restore(shop: Shop, identity: str) -> None:
-    database.restore(shop, identity, "", "", replace=True)
+def restore(shop: Context, identity: str) -> None:
+    database_restore.restore(shop, identity, "", "", replace=True)
 
 
 def saved(quay: Quay) -> set[int]:
     """Every row of every backup."""
     shop, s3 = quay.shop(), client(quay.driver.endpoint, "s3")
-    places = [(custody.vault(shop), f"{prefix(shop.name, one.id)}/dump") for one in backup.every(shop)]
+    places = [(agent.backup_bucket(shop), f"{prefix(shop.name, one.id)}/dump") for one in backup.list_backups(shop)]
     return {row for b, key in places for row in json.loads(s3.get_object(Bucket=b, Key=key)["Body"].read())}
 
 
@@ -605,8 +602,8 @@ def test_a_restore_puts_a_backup_in_the_place_of_what_is_there(quay: Quay) -> No
     restore(shop, identity)
     assert [name for name in RESTORED if name not in wire.calls] == [], "each call that a test kills after is one"
     quay.serves(image)
-    (found,) = volumes.find(shop.aws, "guestbook")
-    text = objects.get(shop.aws, custody.vault(shop), f"{prefix('guestbook', identity)}/dump")
+    (found,) = ebs.find(shop.aws, "guestbook")
+    text = aws_s3.get(shop.aws, agent.backup_bucket(shop), f"{prefix('guestbook', identity)}/dump")
     assert quay.driver.kept[found.id] == json.loads(text or "")
 
 
@@ -615,16 +612,16 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(quay: Quay, nam
     identity, image = kept(quay), quay.running()
     with Writer(quay) as writer:
         ended(quay, name, lambda shop: restore(shop, identity))
-        told = status.read(quay.shop()).disagreements
+        told = describe.fleet_status(quay.shop()).disagreements
         assert ("writes are stopped on" in " ".join(told)) == (name != "DeleteParameter pause")
         restore(quay.shop(), identity)
         after = len(writer.acknowledged)
         eventually(lambda: len(writer.acknowledged) > after)
     quay.serves(image)
-    assert pausing.find(quay.shop()) is None
+    assert freeze.load(quay.shop()) is None
     shop = quay.shop()
-    there = set(quay.driver.kept[volumes.find(shop.aws, "guestbook")[0].id])
-    before = objects.get(shop.aws, custody.vault(shop), f"{prefix('guestbook', identity)}/dump")
+    there = set(quay.driver.kept[ebs.find(shop.aws, "guestbook")[0].id])
+    before = aws_s3.get(shop.aws, agent.backup_bucket(shop), f"{prefix('guestbook', identity)}/dump")
     assert set(json.loads(before or "")) <= there
     assert set(writer.acknowledged) <= there | saved(quay), "what it replaces is in a backup"
 
@@ -638,8 +635,8 @@ def test_whoever_comes_after_a_killed_restore_lets_everybody_write_again(quay: Q
         quay.promote(image)
         assert len(writer.acknowledged) > before
     quay.serves(image)
-    assert pausing.find(quay.shop()) is None
-    there = set(quay.driver.kept[volumes.find(quay.shop().aws, "guestbook")[0].id])
+    assert freeze.load(quay.shop()) is None
+    there = set(quay.driver.kept[ebs.find(quay.shop().aws, "guestbook")[0].id])
     assert set(writer.acknowledged) <= there | saved(quay)
 
 

@@ -6,20 +6,15 @@ from typing import Any
 
 import pytest
 
-from goldenami.aws import ebs as volumes
-from goldenami.context import Shop
-from goldenami.database import transfer as carrying
+from goldenami.aws import ebs
+from goldenami.context import Context
+from goldenami.database import transfer
 from goldenami.errors import GateError
-from goldenami.images import catalog as choosing
+from goldenami.images import model as images_model
 from goldenami.promote import deploy
-from goldenami.promote import report as deploy_telling
+from goldenami.promote import report as promote_report
 from tests.e2e.cases import few
-from tests.integration.database.test_volume import (
-    Quay,
-    Told,
-    Writer,
-    quay,  # noqa: F401 - a fixture
-)
+from tests.integration.database.test_volume import Quay, Told, Writer
 from tests.integration.promote.test_promote import Killed
 from tests.integration.promote.test_promote import pytestmark as promotions
 from tests.support.cloud_server import eventually
@@ -28,7 +23,7 @@ pytestmark = promotions
 
 
 @pytest.fixture(scope="module")
-def berth(quay: Quay) -> Quay:  # noqa: F811
+def berth(quay: Quay) -> Quay:
     """The same after somebody has taken its group away: nobody has the volume, until one instance is deployed."""
     quay.town.autoscaling.delete_auto_scaling_group(AutoScalingGroupName="guestbook-asg", ForceDelete=True)
     eventually(lambda: not quay.town.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"], 20)
@@ -38,11 +33,11 @@ def berth(quay: Quay) -> Quay:  # noqa: F811
     return quay
 
 
-def run(quay: Quay, ami: str, shop: Shop | None = None) -> None:  # noqa: F811
-    deploy.deploy(shop or quay.shop(), choosing.Options(ami=ami))
+def run(quay: Quay, ami: str, shop: Context | None = None) -> None:
+    deploy.deploy(shop or quay.shop(), images_model.PromoteOptions(ami=ami))
 
 
-def running(quay: Quay) -> dict[str, str]:  # noqa: F811
+def running(quay: Quay) -> dict[str, str]:
     """The image of each of the service's instances that is not on its way out."""
     ours: Any = [{"Name": "tag:goldenami:fleet", "Values": ["guestbook"]}]
     found = quay.town.ec2.describe_instances(Filters=ours)["Reservations"]
@@ -50,14 +45,14 @@ def running(quay: Quay) -> dict[str, str]:  # noqa: F811
     return {i["InstanceId"]: i["ImageId"] for i in there}
 
 
-def at_rest(quay: Quay, ami: str) -> None:  # noqa: F811
+def at_rest(quay: Quay, ami: str) -> None:
     """One instance of this image has the volume, and nothing is left of a handover."""
     ((only, image),) = running(quay).items()
     assert image == ami
-    (found,) = volumes.find(quay.shop().aws, "guestbook")
+    (found,) = ebs.find(quay.shop().aws, "guestbook")
     assert (found.instance, found.attachment) == (only, "attached")
     assert quay.driver.of(only)[-1].mounted == {found.id}
-    assert carrying.find(quay.shop()) is None
+    assert transfer.load(quay.shop()) is None
 
 
 @pytest.mark.parametrize("name", few(["DetachVolume", "AttachVolume", "SendCommand open"]))
@@ -77,13 +72,13 @@ def test_killed_after_any_call_the_next_deployment_finishes_it(berth: Quay, name
 def test_a_plan_looks_at_the_rows_and_touches_none(berth: Quay) -> None:
     image, shop, asked = berth.image("good"), berth.shop(), len(berth.driver.asked)
     wire = Told(shop.aws)
-    found = deploy.look(shop, choosing.Options(ami=image))
-    text = deploy_telling.page(shop, found, as_json=False)
+    found = deploy.preflight(shop, images_model.PromoteOptions(ami=image))
+    text = promote_report.page(shop, found, as_json=False)
     ((only, _),) = running(berth).items()
     assert f"stop writes on {only}; bring the volume to the new one" in text
     assert found.refusals == ()
     berth.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
-    (reason,) = deploy.look(shop, choosing.Options(ami=image)).refusals
+    (reason,) = deploy.preflight(shop, images_model.PromoteOptions(ami=image)).refusals
     assert "is PostgreSQL 15's and the image has 16" in reason
     assert {told.split()[0] for told in berth.driver.asked[asked:]} == {"look"}
     assert wire.calls == []

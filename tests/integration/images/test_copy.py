@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from goldenami.aws.session import Connection
-from goldenami.context import Shop
+from goldenami.aws import image_copies
+from goldenami.aws.session import AwsSession
+from goldenami.context import Context
 from goldenami.errors import AwsError, GateError, UsageError
-from goldenami.images import copy as flow
-from goldenami.images import copy_telling
-from goldenami.images.catalog import Options
-from goldenami.images.copy_plan import Copy
+from goldenami.images import copy
+from goldenami.images import report as images_report
+from goldenami.images.model import PromoteOptions
+from goldenami.recipe.image import CopyTarget
 from tests.integration.images.test_prune import NAME, bake, shop_of
 from tests.support.cloud_server import client
 
@@ -35,16 +36,16 @@ class Watch:
         self.made: list[tuple[str, str]] = []
         self.doom = 0
         known: set[int] = set()
-        plain = Connection.client
+        plain = AwsSession.client
 
-        def watched(aws: Connection, service: Any) -> Any:
+        def watched(aws: AwsSession, service: Any) -> Any:
             found = plain(aws, service)
             if id(found) not in known:
                 known.add(id(found))
                 found.meta.events.register_first("before-call", lambda model, **_: self.see(aws.region, model.name))
             return found
 
-        patch.setattr(Connection, "client", watched)
+        patch.setattr(AwsSession, "client", watched)
 
     def see(self, region: str, call: str) -> None:
         if call in CHANGES:
@@ -58,9 +59,9 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     return Watch(monkeypatch)  # type: ignore[return-value]
 
 
-def with_copies(shop: Shop, *copies: Copy) -> Shop:
+def with_copies(shop: Context, *copies: CopyTarget) -> Context:
     recipe = shop.recipe.model_copy(update={"copies": copies})
-    return Shop(shop.root, recipe, shop.target, shop.aws, shop.clock, shop.progress)
+    return Context(shop.root, recipe, shop.target, shop.aws, shop.clock, shop.progress)
 
 
 def there(cloud: Any, region: str) -> list[dict[str, Any]]:
@@ -88,13 +89,13 @@ def test_an_image_is_carried_to_each_place_whole(cloud: Any, tmp_path: Path, gol
     key = "1234abcd-12ab-34cd-56ef-1234567890ab"
     shop = with_copies(
         shop_of(cloud, tmp_path),
-        Copy(region="us-east-1", kms_key_id=key, share_with=(FRIEND,)),
-        Copy(region="eu-west-1", publish=False),
+        CopyTarget(region="us-east-1", kms_key_id=key, share_with=(FRIEND,)),
+        CopyTarget(region="eu-west-1", publish=False),
     )
-    planned = flow.look(shop, Options(ami=golden))
-    assert [journey.steps[0] for journey in planned.journeys] == ["copy", "copy"]
+    planned = copy.preflight(shop, PromoteOptions(ami=golden))
+    assert [journey.steps[0] for journey in planned.copies] == ["copy", "copy"]
     assert there(cloud, "us-east-1") == []
-    done = flow.copy(shop, Options(ami=golden))
+    done = copy.copy(shop, PromoteOptions(ami=golden))
     (copied,) = there(cloud, "us-east-1")
     tags = {tag["Key"]: tag["Value"] for tag in copied["Tags"]}
     assert (copied["Name"], copied["SourceImageId"], copied["ImdsSupport"]) == (f"{NAME}-golden-v1.0", golden, "v2.0")
@@ -103,30 +104,30 @@ def test_an_image_is_carried_to_each_place_whole(cloud: Any, tmp_path: Path, gol
     assert copied["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]
     pointer = client(cloud.server.endpoint, "ssm")
     assert pointer.meta.region_name == "ap-northeast-2"
-    told = json.loads(copy_telling.copied(done, plan_only=False, as_json=True))
+    told = json.loads(images_report.copied(done, plan_only=False, as_json=True))
     assert [(one["region"], one["to_do"]) for one in told["copies"]] == [("us-east-1", []), ("eu-west-1", [])]
     source = {tag["Key"]: tag["Value"] for tag in cloud.image(golden)["Tags"]}
     assert source["goldenami:copy-in:us-east-1"] == copied["ImageId"]
-    again = flow.look(shop, Options(ami=golden))
-    assert [journey.steps for journey in again.journeys] == [(), ()]
+    again = copy.preflight(shop, PromoteOptions(ami=golden))
+    assert [journey.steps for journey in again.copies] == [(), ()]
 
 
 def test_killed_before_each_change_the_next_run_finishes_with_one_copy(
     cloud: Any, tmp_path: Path, golden: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = with_copies(shop_of(cloud, tmp_path), Copy(region="us-east-1", share_with=(FRIEND,)))
+    shop = with_copies(shop_of(cloud, tmp_path), CopyTarget(region="us-east-1", share_with=(FRIEND,)))
     # One connection for all: making clients takes longer than the calls.
     far = shop.aws.__class__("us-east-1", endpoint_url=shop.aws.endpoint_url, keys=shop.aws.keys)
-    monkeypatch.setattr(flow.copies, "elsewhere", lambda *_: far)
+    monkeypatch.setattr(image_copies, "elsewhere", lambda *_: far)
     for doom in range(1, 20):
         watch.made, watch.doom = [], doom
         with contextlib.suppress(Killed):
-            flow.copy(shop, Options(ami=golden))
+            copy.copy(shop, PromoteOptions(ami=golden))
         ended = len(watch.made) == doom
         watch.doom = 0
-        flow.copy(shop, Options(ami=golden))
+        copy.copy(shop, PromoteOptions(ami=golden))
         (copied,) = there(cloud, "us-east-1")
-        assert flow.look(shop, Options(ami=golden)).journeys[0].steps == ()
+        assert copy.preflight(shop, PromoteOptions(ami=golden)).copies[0].steps == ()
         if not ended:
             break
         far.client("ec2").deregister_image(ImageId=copied["ImageId"])
@@ -136,18 +137,18 @@ def test_killed_before_each_change_the_next_run_finishes_with_one_copy(
 
 def test_what_is_not_verified_is_not_carried(cloud: Any, tmp_path: Path, golden: str) -> None:
     cloud.ec2.create_tags(Resources=[golden], Tags=[{"Key": "goldenami:retired", "Value": "leaks"}])
-    shop = with_copies(shop_of(cloud, tmp_path), Copy(region="us-east-1"))
+    shop = with_copies(shop_of(cloud, tmp_path), CopyTarget(region="us-east-1"))
     with pytest.raises(GateError, match="retired"):
-        flow.copy(shop, Options(ami=golden))
+        copy.copy(shop, PromoteOptions(ami=golden))
     assert there(cloud, "us-east-1") == []
 
 
 def test_nowhere_to_copy_to_and_a_name_that_is_taken_are_said(cloud: Any, tmp_path: Path, golden: str) -> None:
     shop = shop_of(cloud, tmp_path)
     with pytest.raises(UsageError, match="no place"):
-        flow.copy(shop, Options(ami=golden))
+        copy.copy(shop, PromoteOptions(ami=golden))
     with pytest.raises(UsageError, match="already"):
-        flow.copy(shop, Options(ami=golden), ["ap-northeast-2"])
+        copy.copy(shop, PromoteOptions(ami=golden), ["ap-northeast-2"])
     import boto3
 
     stranger = boto3.client(
@@ -159,4 +160,4 @@ def test_nowhere_to_copy_to_and_a_name_that_is_taken_are_said(cloud: Any, tmp_pa
     )
     stranger.copy_image(Name=f"{NAME}-golden-v1.0", SourceImageId=golden, SourceRegion="ap-northeast-2")
     with pytest.raises(AwsError, match="no copy of"):
-        flow.copy(shop, Options(ami=golden), ["us-east-1"])
+        copy.copy(shop, PromoteOptions(ami=golden), ["us-east-1"])

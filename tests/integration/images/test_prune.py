@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from goldenami.aws.session import Connection
-from goldenami.context import Shop
-from goldenami.images import prune as flow
-from goldenami.model import image as tags
+from goldenami.aws.session import AwsSession
+from goldenami.context import Context
+from goldenami.images import prune
+from goldenami.model import image as model_image
 from goldenami.tools.progress import Progress
 from tests.support.clock import ScriptedClock
 from tests.support.recipes import recipe
@@ -22,11 +22,11 @@ NAME = "guestbook"
 KEEP = {f"keep.{k}": v for k, v in {"verified": 1, "months": 0, "minimum_age_days": 1, "grace_days": 1}.items()}
 
 
-def shop_of(cloud: Any, root: Path) -> Shop:
+def shop_of(cloud: Any, root: Path) -> Context:
     clock = ScriptedClock(datetime.now(UTC) + timedelta(days=30))
-    aws = Connection("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
+    aws = AwsSession("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
     known = recipe(KEEP)
-    return Shop(root, known, known.target("local"), aws, clock, Progress(clock, io.StringIO()))
+    return Context(root, known, known.target("local"), aws, clock, Progress(clock, io.StringIO()))
 
 
 def bake(cloud: Any, version: str) -> str:
@@ -34,9 +34,9 @@ def bake(cloud: Any, version: str) -> str:
     instance = cloud.run()
     cloud.wait(instance, "running")
     told = [
-        {"Key": tags.IMAGE, "Value": NAME},
-        {"Key": tags.LAYER, "Value": "app"},
-        {"Key": tags.VERIFIED, "Value": "x"},
+        {"Key": model_image.IMAGE, "Value": NAME},
+        {"Key": model_image.LAYER, "Value": "app"},
+        {"Key": model_image.VERIFIED, "Value": "x"},
     ]
     kinds = [{"ResourceType": kind, "Tags": told} for kind in ("image", "snapshot")]
     made = cloud.ec2.create_image(InstanceId=instance, Name=f"{NAME}-golden-{version}", TagSpecifications=kinds)
@@ -57,7 +57,7 @@ def test_a_prune_deprecates_then_deletes_what_nothing_names(cloud: Any, tmp_path
     disk = cloud.snapshot(free)
     assert disk.exists()
     shop = shop_of(cloud, tmp_path)
-    first = {v.image.id: (v.action, v.reason) for v in flow.prune(shop).verdicts}
+    first = {v.image.id: (v.action, v.reason) for v in prune.prune(shop).verdicts}
     assert first == {
         newest: ("keep", "launch template web version 2"),
         free: ("deprecate", first[free][1]),
@@ -66,7 +66,7 @@ def test_a_prune_deprecates_then_deletes_what_nothing_names(cloud: Any, tmp_path
         in_template: ("keep", "launch template web version 1"),
     }
     shop.clock.sleep(2 * 86400)
-    result = flow.prune(shop)
+    result = prune.prune(shop)
     assert (result.held, list(result.snapshots.values())) == ({}, [free])
     assert {image["ImageId"] for image in cloud.ec2.describe_images(Owners=["self"])["Images"]} == set(first) - {free}
     assert not disk.exists()
@@ -77,7 +77,7 @@ def test_a_protected_image_is_refused_and_a_used_one_named(cloud: Any, tmp_path:
     cloud.ec2.enable_image_deregistration_protection(ImageId=old)
     with pytest.raises(ClientError, match="OperationNotPermitted"):
         cloud.ec2.deregister_image(ImageId=old)
-    told = {v.image.id: v.reason for v in flow.prune(shop_of(cloud, tmp_path)).verdicts}
+    told = {v.image.id: v.reason for v in prune.prune(shop_of(cloud, tmp_path)).verdicts}
     assert "deregistration protection" in told[old]
     machine = cloud.run(ImageId=newest)
     (found,) = cloud.ec2.describe_image_references(ImageIds=[newest], IncludeAllResourceTypes=True)["ImageReferences"]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from goldenami.images import prune
-from goldenami.images import template_versions as trim
-from goldenami.state import lock as claims
+from goldenami.images import prune, template_versions
+from goldenami.state import lock
 from tests.integration.images.test_prune import NAME, bake, shop_of
 
 
@@ -29,11 +28,11 @@ def test_versions_of_no_use_go_and_no_longer_hold_their_images(cloud: Any, tmp_p
     assert {v.image.id: v.reason for v in prune.prune(shop, plan_only=True).verdicts}[amis[0]] == (
         f"launch template {NAME}-template version 1"
     )
-    with claims.held(shop, "somebody-s", "promote"):
-        held = trim.trim(shop)
+    with lock.acquire(shop, "somebody-s", "promote"):
+        held = template_versions.trim(shop)
     assert "promote" in held.busy
-    planned = trim.trim(shop, plan_only=True)
+    planned = template_versions.trim(shop, plan_only=True)
     assert [judged.version.number for judged in planned.removable] == [1]
-    trim.trim(shop)
-    assert [judged.version.number for judged in trim.trim(shop).versions] == [2, 3]
+    template_versions.trim(shop)
+    assert [judged.version.number for judged in template_versions.trim(shop).versions] == [2, 3]
     assert {v.image.id: v.action for v in prune.prune(shop).verdicts}[amis[0]] == "deprecate"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from goldenami.aws import firewalls
-from goldenami.aws.session import Connection
-from goldenami.context import Shop
-from goldenami.database import rds as server
+from goldenami.aws import security_groups
+from goldenami.aws.session import AwsSession
+from goldenami.context import Context
+from goldenami.database import rds as database_rds
 from goldenami.errors import GateError
-from goldenami.infra import network as ground
+from goldenami.infra import network
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
 from localcloud.rds import postgres
@@ -25,21 +25,21 @@ PASSWORD = "/guestbook/production/db/password"
 
 
 @pytest.fixture
-def shop(cloud: Any, tmp_path: Path) -> Shop:
+def shop(cloud: Any, tmp_path: Path) -> Context:
     found, clock = recipe(RDS | {"targets.local.ssh_cidrs": ["127.0.0.1/32"]}), SystemClock()
     # The server's version is the recipe's, and behind it stands whatever PostgreSQL this machine has.
     major = found.runtime.postgresql.model_copy(update={"version": str(max(postgres.installed()))})
     found = found.model_copy(update={"runtime": found.runtime.model_copy(update={"postgresql": major})})
-    aws = Connection("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
+    aws = AwsSession("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
     aws.client("ssm").put_parameter(Name=PASSWORD, Value="secret-word", Type="SecureString")
-    return Shop(tmp_path, found, found.target("local"), aws, clock, Progress(clock, io.StringIO()))
+    return Context(tmp_path, found, found.target("local"), aws, clock, Progress(clock, io.StringIO()))
 
 
-def test_a_server_is_made_once_and_lets_in_the_fleet_alone(shop: Shop) -> None:
-    place = ground.find(shop)
-    web, _ = ground.ensure_firewalls(shop, place)
-    endpoint = server.ensure(shop)
-    assert server.ensure(shop) == endpoint
+def test_a_server_is_made_once_and_lets_in_the_fleet_alone(shop: Context) -> None:
+    place = network.find_network(shop)
+    web, _ = network.ensure_security_groups(shop, place)
+    endpoint = database_rds.ensure_db_instance(shop)
+    assert database_rds.ensure_db_instance(shop) == endpoint
     rds = client(str(shop.aws.endpoint_url), "rds")
     (made,) = rds.describe_db_instances()["DBInstances"]
     assert f"{made['Endpoint']['Address']}:{made['Endpoint']['Port']}" == endpoint
@@ -50,7 +50,7 @@ def test_a_server_is_made_once_and_lets_in_the_fleet_alone(shop: Shop) -> None:
     assert made["BackupRetentionPeriod"] == 7
     assert {"Key": "goldenami:fleet", "Value": "guestbook"} in made["TagList"]
     assert len(made["DBSubnetGroup"]["Subnets"]) == 2
-    security = firewalls.find(shop.aws, "guestbook-data", place.vpc)
+    security = security_groups.find(shop.aws, "guestbook-data", place.vpc)
     assert [g["VpcSecurityGroupId"] for g in made["VpcSecurityGroups"]] == [security]
     ec2 = shop.aws.client("ec2")
     (rule,) = ec2.describe_security_groups(GroupIds=[str(security)])["SecurityGroups"][0]["IpPermissions"]
@@ -58,14 +58,14 @@ def test_a_server_is_made_once_and_lets_in_the_fleet_alone(shop: Shop) -> None:
     assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [web]
 
     # A fleet that is taken down leaves it, and lets nobody in meanwhile; one that is made again comes in again.
-    ground.ensure_data_firewall(shop, place.vpc, shut=True)
+    network.ensure_database_security_group(shop, place.vpc, shut=True)
     assert not ec2.describe_security_groups(GroupIds=[str(security)])["SecurityGroups"][0]["IpPermissions"]
-    ground.ensure_firewalls(shop, place)
+    network.ensure_security_groups(shop, place)
     assert ec2.describe_security_groups(GroupIds=[str(security)])["SecurityGroups"][0]["IpPermissions"]
 
     rds.modify_db_instance(DBInstanceIdentifier="guestbook-data", PubliclyAccessible=True, ApplyImmediately=True)
     with pytest.raises(GateError, match="guestbook-data is public"):
-        server.ensure(shop)
+        database_rds.ensure_db_instance(shop)
     rds.modify_db_instance(DBInstanceIdentifier="guestbook-data", DeletionProtection=False, ApplyImmediately=True)
     rds.delete_db_instance(DBInstanceIdentifier="guestbook-data", SkipFinalSnapshot=True)
     eventually(lambda: not rds.describe_db_instances()["DBInstances"], 30)

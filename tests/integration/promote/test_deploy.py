@@ -7,19 +7,15 @@ from typing import Any
 
 import pytest
 
-from goldenami.context import Shop
+from goldenami.context import Context
 from goldenami.errors import GateError
-from goldenami.images import catalog as choosing
+from goldenami.images import model as images_model
 from goldenami.promote import deploy
-from goldenami.promote import report as deploy_telling
-from goldenami.state import lock as claims
+from goldenami.promote import model as promote_model
+from goldenami.promote import report as promote_report
+from goldenami.state import lock
 from tests.e2e.cases import few
-from tests.integration.promote.test_promote import (
-    Killed,
-    Wire,
-    Yard,
-    yard,  # noqa: F401 - a fixture
-)
+from tests.integration.promote.test_promote import Killed, Wire, Yard
 from tests.support.cloud_fleet import Visitors
 from tests.support.cloud_server import eventually
 
@@ -27,7 +23,7 @@ pytestmark = pytest.mark.fleet
 
 
 @pytest.fixture(scope="module")
-def lane(yard: Yard) -> Yard:  # noqa: F811
+def lane(yard: Yard) -> Yard:
     """The same town after somebody has taken its group away: one instance behind the balancer."""
     yard.town.autoscaling.delete_auto_scaling_group(AutoScalingGroupName="guestbook-asg", ForceDelete=True)
     there = yard.town.autoscaling.describe_auto_scaling_groups
@@ -36,18 +32,18 @@ def lane(yard: Yard) -> Yard:  # noqa: F811
     return yard
 
 
-def run(yard: Yard, ami: str, shop: Shop | None = None) -> deploy.Deployed:  # noqa: F811
-    return deploy.deploy(shop or yard.shop(), choosing.Options(ami=ami))
+def run(yard: Yard, ami: str, shop: Context | None = None) -> promote_model.DeployResult:
+    return deploy.deploy(shop or yard.shop(), images_model.PromoteOptions(ami=ami))
 
 
-def instances(yard: Yard) -> dict[str, str]:  # noqa: F811
+def instances(yard: Yard) -> dict[str, str]:
     """The image of each of the service's instances that is not on its way out."""
     found = yard.town.ec2.describe_instances(Filters=[{"Name": "tag:goldenami:fleet", "Values": ["guestbook"]}])
     there = [i for r in found["Reservations"] for i in r["Instances"]]
     return {i["InstanceId"]: i["ImageId"] for i in there if i["State"]["Name"] not in ("terminated", "shutting-down")}
 
 
-def at_rest(yard: Yard, ami: str) -> None:  # noqa: F811
+def at_rest(yard: Yard, ami: str) -> None:
     """One instance of this image takes every request, and the pointer names it."""
     ((only, found),) = instances(yard).items()
     scene = yard.scene()
@@ -57,7 +53,7 @@ def at_rest(yard: Yard, ami: str) -> None:  # noqa: F811
         "TargetHealthDescriptions"
     ]
     assert [(one["Target"]["Id"], one["TargetHealth"]["State"]) for one in health] == [(only, "healthy")]
-    assert claims.holder(yard.shop()) is None
+    assert lock.holder(yard.shop()) is None
 
 
 def test_a_good_image_costs_no_request(lane: Yard) -> None:
@@ -71,9 +67,9 @@ def test_a_good_image_costs_no_request(lane: Yard) -> None:
 def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
     image, shop, before = lane.image("good"), lane.shop(), instances(lane)
     wire = Wire(shop.aws)
-    found = deploy.look(shop, choosing.Options(ami=image, watch=90))
-    text = deploy_telling.page(shop, found, as_json=False)
-    told = json.loads(deploy_telling.page(shop, found, as_json=True))
+    found = deploy.preflight(shop, images_model.PromoteOptions(ami=image, watch=90))
+    text = promote_report.page(shop, found, as_json=False)
+    told = json.loads(promote_report.page(shop, found, as_json=True))
     assert wire.calls == []
     (only,) = before
     assert ([one.id for one in found.gone], found.same, found.refusals) == ([only], (), ())
@@ -83,11 +79,11 @@ def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
     assert told["replaced"][0]["id"] == only
     assert told["steps"][-1] == f"point /goldenami/guestbook/production at {image}"
     lane.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "goldenami:retired", "Value": "bad"}])
-    found = deploy.look(shop, choosing.Options(ami=image))
-    assert "was retired (bad)" in deploy_telling.page(shop, found, as_json=False)
+    found = deploy.preflight(shop, images_model.PromoteOptions(ami=image))
+    assert "was retired (bad)" in promote_report.page(shop, found, as_json=False)
     ((_, running),) = before.items()
-    found = deploy.look(shop, choosing.Options(ami=running))
-    assert f"go on with {only}, which runs this image" in deploy_telling.page(shop, found, as_json=False)
+    found = deploy.preflight(shop, images_model.PromoteOptions(ami=running))
+    assert f"go on with {only}, which runs this image" in promote_report.page(shop, found, as_json=False)
     assert wire.calls == []
     assert instances(lane) == before
 

@@ -13,20 +13,21 @@ from typing import Any
 
 import pytest
 
-from goldenami.aws import load_balancers as balancers
-from goldenami.aws.session import Connection
-from goldenami.context import Shop
+from goldenami.aws import load_balancers
+from goldenami.aws.session import AwsSession
+from goldenami.context import Context
 from goldenami.errors import GateError
-from goldenami.fleet import create as fleet
-from goldenami.images import catalog as choosing
-from goldenami.infra import describe as scenery
+from goldenami.fleet import create
+from goldenami.images import model as images_model
+from goldenami.infra import describe
+from goldenami.promote import model as promote_model
 from goldenami.promote import promote, rollback
-from goldenami.promote.rollback_plan import disagreements
+from goldenami.promote.rollback_plan import drift
 from goldenami.recipe.recipe import Recipe
-from goldenami.rollout import instance_refresh as roll
-from goldenami.rollout import monitor as watching
-from goldenami.state import lock as claims
-from goldenami.tools import host as processes
+from goldenami.rollout import monitor
+from goldenami.rollout import plan as rollout_plan
+from goldenami.state import lock
+from goldenami.tools import host
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
 from localcloud.elbv2.targets import Targets
@@ -55,7 +56,7 @@ class Killed(BaseException):
 class Wire:
     """The calls of a connection that change something, and an end after one of them."""
 
-    def __init__(self, aws: Connection) -> None:
+    def __init__(self, aws: AwsSession) -> None:
         self.calls: list[str] = []
         self._end: tuple[str, int] | None = None
         self._dead = False
@@ -87,7 +88,7 @@ class Yard:
     def __init__(self, town: Any, root: Path) -> None:
         self.town, self.root, self.number = town, root, 0
         self.good = self.image("v0")
-        made = fleet.create(self.shop(), self.good)
+        made = create.create(self.shop(), self.good)
         town.address = made.address.removeprefix("http://")
 
     def recipe(self, traffic: tuple[int, ...] = ()) -> Recipe:
@@ -103,11 +104,11 @@ class Yard:
             }
         )
 
-    def shop(self, traffic: tuple[int, ...] = ()) -> Shop:
+    def shop(self, traffic: tuple[int, ...] = ()) -> Context:
         """A shop with a connection of its own, as another process would have."""
         found, clock = self.recipe(traffic), SystemClock()
-        aws = Connection("ap-northeast-2", endpoint_url=self.town.server.endpoint, keys=("test", "test"))
-        return Shop(self.root, found, found.target("local"), aws, clock, Progress(clock, io.StringIO()))
+        aws = AwsSession("ap-northeast-2", endpoint_url=self.town.server.endpoint, keys=("test", "test"))
+        return Context(self.root, found, found.target("local"), aws, clock, Progress(clock, io.StringIO()))
 
     def image(self, serves: str) -> str:
         """A verified golden AMI of machines that serve this."""
@@ -119,26 +120,26 @@ class Yard:
         self.town.ec2.create_tags(Resources=[ami], Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
         return ami
 
-    def promote(self, ami: str, shop: Shop | None = None, **more: Any) -> promote.Result:
-        return promote.promote(shop or self.shop(), choosing.Options(ami=ami, **more))
+    def promote(self, ami: str, shop: Context | None = None, **more: Any) -> promote_model.PromoteResult:
+        return promote.promote(shop or self.shop(), images_model.PromoteOptions(ami=ami, **more))
 
     def at_rest(self, ami: str, size: int = 1) -> None:
         """All parts name this image, all instances run it and serve, and nothing stands beside them."""
         shop = self.shop()
-        scene = scenery.read(shop)
+        scene = describe.describe_fleet(shop)
         assert scene.pointer is not None
         assert scene.group is not None
         assert scene.pointer.ami == ami
         assert [m.image for m in scene.group.members if m.serving] == [ami] * size
-        assert list(disagreements(scene)) == []
+        assert list(drift(scene)) == []
         assert (scene.trial, scene.active) == (None, None)
-        balancer = balancers.get(shop.aws, shop.names.balancer)
+        balancer = load_balancers.get(shop.aws, shop.names.balancer)
         assert balancer is not None
-        assert list(balancers.shares(shop.aws, balancer.arn).values()) == [1]
-        assert claims.holder(shop) is None
+        assert list(load_balancers.weights(shop.aws, balancer.arn).values()) == [1]
+        assert lock.holder(shop) is None
 
     def scene(self) -> Any:
-        return scenery.read(self.shop())
+        return describe.describe_fleet(self.shop())
 
     def running(self) -> str:
         """The image of all instances."""
@@ -163,7 +164,7 @@ class Yard:
     def forget_trial_targets(self) -> None:
         """As before the first promotion that shifted the traffic."""
         shop = self.shop()
-        balancers.delete_target_group(shop.aws, shop.clock, shop.names.trial_targets)
+        load_balancers.delete_target_group(shop.aws, shop.clock, shop.names.trial_targets)
 
 
 @pytest.fixture(scope="module")
@@ -184,10 +185,10 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
         patch.setattr("localcloud.core.periodic.SECONDS", 0.05)
         patch.setenv("GOLDENAMI_REFRESH_PATIENCE", "2")
         patch.setattr(Targets, "due", hurried)
-        patch.setattr(watching, "LOOK", 0.2)
-        patch.setattr(watching, "TICK", 0.1)
-        patch.setattr(roll, "hold", lambda wanted: 30.0)  # its margin is meant for real times
-        patch.setattr(processes, "alive", lambda process: False)  # a killed one is this one
+        patch.setattr(monitor, "POLL_INTERVAL", 0.2)
+        patch.setattr(monitor, "TICK", 0.1)
+        patch.setattr(rollout_plan, "min_healthy_time", lambda wanted: 30.0)  # its margin is meant for real times
+        patch.setattr(host, "is_alive", lambda process: False)  # a killed one is this one
         town = Town(root)
         yield Yard(town, root / "checkout")
         town.server.stop()
@@ -284,8 +285,8 @@ def test_killed_after_a_call_a_rollback_takes_it_back(
     image, before = yard.image("good"), yard.running()
     with Visitors(yard.town.address) as visitors:
         killed(yard, image, traffic, number, name)
-        shop, options = yard.shop(), rollback.Options()
-        result = rollback.rollback(shop, rollback.look(shop, options), options)
+        shop, options = yard.shop(), promote_model.RollbackOptions()
+        result = rollback.rollback(shop, rollback.preflight(shop, options), options)
     assert visitors.failures == []
     assert result.image.id == before
     yard.at_rest(before)
@@ -298,7 +299,7 @@ def test_another_image_is_promoted_over_a_trial_that_was_left(yard: Yard) -> Non
         killed(yard, left, (50, 100), 2, "ModifyListener")
         scene = yard.scene()
         assert scene.trial is not None
-        assert any("takes 50 % of the requests" in told for told in disagreements(scene))
+        assert any("takes 50 % of the requests" in told for told in drift(scene))
         yard.promote(image, yard.shop((50, 100)))
     assert visitors.failures == []
     yard.at_rest(image)

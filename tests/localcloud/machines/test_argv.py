@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.machines import MachineError, Spec
-from localcloud.machines.container import driver as container
+from localcloud.machines.container import driver
 from localcloud.machines.container.driver import nspawn_argv
+from localcloud.machines.errors import MachineError
+from localcloud.machines.interface import Spec
 from localcloud.machines.qemu import kernel
 from localcloud.machines.qemu.driver import qemu_argv
 
@@ -104,6 +105,6 @@ def test_any_version_can_be_compared(versions: list[str]) -> None:
 
 
 def test_a_state_folder_whose_sockets_would_have_too_long_paths_is_refused() -> None:
-    container.check_path(Path("/" + 66 * "s") / "machines")
+    driver.check_path(Path("/" + 66 * "s") / "machines")
     with pytest.raises(MachineError, match="too long for the sockets in it, by 1 bytes"):
-        container.check_path(Path("/" + 67 * "s") / "machines")
+        driver.check_path(Path("/" + 67 * "s") / "machines")

@@ -12,23 +12,23 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.machines import MachineError, errors, reap
-from localcloud.machines import supervised as kept
-from localcloud.machines.container import driver as container
+from localcloud.machines import errors, supervised
+from localcloud.machines.cleanup import reap
+from localcloud.machines.container import driver
+from localcloud.machines.errors import MachineError
 from localcloud.state_dir import default_cache
-from localcloud.storage import base_image as baseimage
-from localcloud.storage import disks
+from localcloud.storage import base_image, disks
 from tests.support.machine_lab import HOST_NAME, INSTANCE, Lab, until
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(container.obstacle() is not None, reason=f"no containers here: {container.obstacle()}"),
+    pytest.mark.skipif(driver.obstacle() is not None, reason=f"no containers here: {driver.obstacle()}"),
 ]
 
 
 @pytest.fixture(scope="module")
 def base() -> Path:
-    return baseimage.ensure(default_cache(), print).path
+    return base_image.ensure(default_cache(), print).path
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def lab(tmp_path: Path, base: Path) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def machine(lab: Lab) -> Iterator[container.ContainerMachine]:
-    machine = container.ContainerDriver().machine(lab.spec)
+def machine(lab: Lab) -> Iterator[driver.ContainerMachine]:
+    machine = driver.ContainerDriver().machine(lab.spec)
     yield machine
     machine.kill()
 
 
-def test_a_machine_lives_as_an_instance_does(lab: Lab, machine: container.ContainerMachine) -> None:
+def test_a_machine_lives_as_an_instance_does(lab: Lab, machine: driver.ContainerMachine) -> None:
     disks.grow(lab.disk, 8 * 1024**3)
     machine.start()
     assert lab.await_ssh(30) < 15
@@ -100,7 +100,7 @@ def test_a_machine_lives_as_an_instance_does(lab: Lab, machine: container.Contai
     machine.kill()
 
 
-def test_ports_open_and_close_while_it_runs(lab: Lab, machine: container.ContainerMachine) -> None:
+def test_ports_open_and_close_while_it_runs(lab: Lab, machine: driver.ContainerMachine) -> None:
     machine.start()
     lab.await_ssh(30)
     machine.open_ports(frozenset())
@@ -112,7 +112,7 @@ def test_ports_open_and_close_while_it_runs(lab: Lab, machine: container.Contain
 
 @pytest.mark.skipif(errors.tool("nft") is None, reason="nftables is not installed")
 def test_a_port_that_the_host_holds_on_all_addresses_answers_all_the_same(
-    lab: Lab, machine: container.ContainerMachine
+    lab: Lab, machine: driver.ContainerMachine
 ) -> None:
     with socket.socket() as everywhere:
         everywhere.bind(("0.0.0.0", 0))
@@ -135,7 +135,7 @@ def test_a_port_that_the_host_holds_on_all_addresses_answers_all_the_same(
     assert INSTANCE not in tables
 
 
-def test_port_80_is_the_machines_own(lab: Lab, machine: container.ContainerMachine) -> None:
+def test_port_80_is_the_machines_own(lab: Lab, machine: driver.ContainerMachine) -> None:
     machine.start()
     lab.await_ssh(30)
     lab.ssh("sudo systemd-run --quiet --unit=web systemd-socket-activate --listen=0.0.0.0:80 cat")
@@ -143,7 +143,7 @@ def test_port_80_is_the_machines_own(lab: Lab, machine: container.ContainerMachi
     assert lab.ssh("systemctl is-active web") == "active"
 
 
-def test_a_copy_of_a_frozen_disk_boots_with_what_was_written(lab: Lab, machine: container.ContainerMachine) -> None:
+def test_a_copy_of_a_frozen_disk_boots_with_what_was_written(lab: Lab, machine: driver.ContainerMachine) -> None:
     machine.start()
     lab.await_ssh(30)
     lab.ssh("echo written | sudo tee /root/written; sudo systemd-run sh -c 'while :; do date >>/root/busy; done'")
@@ -159,7 +159,7 @@ def test_a_copy_of_a_frozen_disk_boots_with_what_was_written(lab: Lab, machine: 
     assert found.stdout == b"written\n"
 
 
-def test_nothing_is_left_when_the_plug_is_pulled(lab: Lab, machine: container.ContainerMachine) -> None:
+def test_nothing_is_left_when_the_plug_is_pulled(lab: Lab, machine: driver.ContainerMachine) -> None:
     machine.start()
     machine.kill()
     assert lab.leftovers() == []
@@ -188,16 +188,16 @@ def test_a_killed_server_leaves_nothing(lab: Lab, tmp_path: Path, state: str) ->
     ) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"started\n"
-        assert len(list(kept.marked(lab.folder))) > 4
+        assert len(list(supervised.marked(lab.folder))) > 4
         server.kill()
     reap(lab.folder.parent)
     assert until(lambda: lab.leftovers() == [])
 
 
-def test_a_disk_in_use_or_missing_is_refused(lab: Lab, machine: container.ContainerMachine) -> None:
+def test_a_disk_in_use_or_missing_is_refused(lab: Lab, machine: driver.ContainerMachine) -> None:
     machine.start()
     with pytest.raises(MachineError, match=r"is in use by /dev/loop"):
-        container.ContainerDriver().machine(lab.spec).start()
+        driver.ContainerDriver().machine(lab.spec).start()
     machine.kill()
     lab.disk.unlink()
     with pytest.raises(MachineError, match=r"its disk .* does not exist"):
@@ -205,18 +205,18 @@ def test_a_disk_in_use_or_missing_is_refused(lab: Lab, machine: container.Contai
     assert lab.leftovers() == []
 
 
-def test_a_disk_that_is_none_is_said(lab: Lab, machine: container.ContainerMachine) -> None:
+def test_a_disk_that_is_none_is_said(lab: Lab, machine: driver.ContainerMachine) -> None:
     lab.disk.write_bytes(os.urandom(1024**2))
     with pytest.raises(MachineError, match=rf"cannot start machine {INSTANCE}: mount: "):
         machine.start()
     assert lab.leftovers() == []
 
 
-def test_two_machines_do_not_meet(lab: Lab, machine: container.ContainerMachine, tmp_path: Path) -> None:
+def test_two_machines_do_not_meet(lab: Lab, machine: driver.ContainerMachine, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = Lab(tmp_path / "other", "127.201.7.10")
     disks.copy(lab.disk, other.disk)
-    second = container.ContainerDriver().machine(other.spec)
+    second = driver.ContainerDriver().machine(other.spec)
     try:
         machine.start()
         second.start()

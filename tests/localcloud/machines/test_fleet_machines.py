@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from localcloud.machines import reap
-from localcloud.machines.container import driver as container
+from localcloud.machines.cleanup import reap
+from localcloud.machines.container import driver
 from localcloud.server.app import Server
 from localcloud.state_dir import Folder, default_cache
-from localcloud.storage import base_image as baseimage
+from localcloud.storage import base_image
 from tests.support.cloud_fleet import PORT, Town, Visitors
 from tests.support.cloud_server import client, eventually
 
 pytestmark = [
     pytest.mark.fleet,
-    pytest.mark.skipif(container.obstacle() is not None, reason=f"no containers here: {container.obstacle()}"),
+    pytest.mark.skipif(driver.obstacle() is not None, reason=f"no containers here: {driver.obstacle()}"),
 ]
 WEB = """#!/bin/sh
 exec systemd-run --quiet --unit=web perl -MIO::Socket::INET -e '
@@ -39,11 +39,11 @@ class RealTown(Town):
     def __init__(self, root: Path) -> None:
         self.folder = Folder(root / "state")
         self.folder.prepare()
-        self.base = baseimage.ensure(default_cache(), print)  # type: ignore[assignment]
+        self.base = base_image.ensure(default_cache(), print)  # type: ignore[assignment]
         self.start()
 
     def start(self) -> None:
-        self.server = Server(self.folder, container.ContainerDriver(), self.base)
+        self.server = Server(self.folder, driver.ContainerDriver(), self.base)
         self.server.start()
         for service in ("ec2", "ssm", "iam", "autoscaling", "elbv2"):
             setattr(self, service, client(self.server.endpoint, service))

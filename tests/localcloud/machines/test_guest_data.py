@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from localcloud.machines import MachineError, choose
-from localcloud.machines.container import driver as container
+from localcloud.machines import choose
+from localcloud.machines.container import driver
+from localcloud.machines.errors import MachineError
 from localcloud.rds import postgres
 from localcloud.state_dir import default_cache
-from localcloud.storage import base_image as baseimage
+from localcloud.storage import base_image
 from tests.support.cloud_server import Harness, client, eventually
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(container.obstacle() is not None, reason=f"no containers here: {container.obstacle()}"),
+    pytest.mark.skipif(driver.obstacle() is not None, reason=f"no containers here: {driver.obstacle()}"),
 ]
 ZONE = "ap-northeast-2a"
 
@@ -40,7 +41,7 @@ class Real(Harness):
     driver_type = staticmethod(lambda: choose("container"))
 
     def __init__(self, root: Path) -> None:
-        self.real_base = baseimage.ensure(default_cache(), print)
+        self.real_base = base_image.ensure(default_cache(), print)
         super().__init__(root)
 
     def start(self) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.machines import MachineError, choose, errors
-from localcloud.machines.container import driver as container
-from localcloud.machines.qemu import kvm as probe
+from localcloud.machines import choose, errors
+from localcloud.machines.container import driver as container_driver
+from localcloud.machines.errors import MachineError
+from localcloud.machines.qemu import kvm
 
 BOOTS = "case $* in *-kernel*) exit 0 ;; *) exit 99 ;; esac"
 ABORTS = "exit 134"
@@ -28,9 +29,9 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
     (folder / "sleep").symlink_to("/bin/sleep")
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr(errors, "_SYSTEM_PATH", "")
-    monkeypatch.setattr(probe, "DEVICE", tmp_path / "kvm")
-    monkeypatch.setattr(probe, "LIMIT", 0.5)
-    monkeypatch.setattr(probe, "system", lambda: "x86_64")
+    monkeypatch.setattr(kvm, "DEVICE", tmp_path / "kvm")
+    monkeypatch.setattr(kvm, "LIMIT", 0.5)
+    monkeypatch.setattr(kvm, "system", lambda: "x86_64")
     (tmp_path / "kvm").touch()
 
     def install(*names: str, qemu: str | None = None) -> Path:
@@ -63,24 +64,24 @@ def binary(tools: Tools, qemu: str) -> str:
     ],
 )
 def test_a_trial_tells(tools: Tools, tmp_path: Path, qemu: str, works: bool, reason: str) -> None:
-    result = probe.trial(binary(tools, qemu), tmp_path / "vmlinuz", limit=0.4)
+    result = kvm.trial(binary(tools, qemu), tmp_path / "vmlinuz", limit=0.4)
     assert result.works is works
     assert reason in result.reason
 
 
 def test_without_a_kernel_the_boot_sector_decides(tools: Tools) -> None:
-    assert probe.trial(binary(tools, KERNEL_HANGS), None, limit=5).works
+    assert kvm.trial(binary(tools, KERNEL_HANGS), None, limit=5).works
 
 
 def test_the_result_is_remembered_until_qemu_changes(tools: Tools, tmp_path: Path) -> None:
     tools(qemu=ABORTS)
     cache, calls = tmp_path / "cache", tmp_path / "calls"
-    first = probe.kvm(cache)
+    first = kvm.kvm(cache)
     assert not first.works
-    assert probe.kvm(cache) == first
+    assert kvm.kvm(cache) == first
     assert calls.read_text() == "called\n"
     tools(qemu=BOOTS + " # a new version")
-    assert probe.kvm(cache).works
+    assert kvm.kvm(cache).works
 
 
 def test_a_damaged_memory_is_no_memory(tools: Tools, tmp_path: Path) -> None:
@@ -88,18 +89,18 @@ def test_a_damaged_memory_is_no_memory(tools: Tools, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
     (cache / "kvm-probe.json").write_text('{"key":')
-    assert probe.kvm(cache).works
+    assert kvm.kvm(cache).works
 
 
 def test_no_device_no_trial(tools: Tools, tmp_path: Path) -> None:
     tools(qemu=BOOTS)
-    probe.DEVICE.unlink()
-    assert "does not exist" in probe.kvm(tmp_path / "cache").reason
+    kvm.DEVICE.unlink()
+    assert "does not exist" in kvm.kvm(tmp_path / "cache").reason
     assert not (tmp_path / "calls").exists()
 
 
 def test_kvm_is_taken_where_it_boots(tools: Tools, tmp_path: Path) -> None:
-    tools(*QEMU_TOOLS, *container.TOOLS, qemu=BOOTS)
+    tools(*QEMU_TOOLS, *container_driver.TOOLS, qemu=BOOTS)
     driver = choose("auto", tmp_path / "cache")
     assert (driver.name, getattr(driver, "accelerator", None)) == ("qemu", "kvm")
 
@@ -107,8 +108,8 @@ def test_kvm_is_taken_where_it_boots(tools: Tools, tmp_path: Path) -> None:
 def test_root_takes_a_container_where_kvm_does_not_boot(
     tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tools(*QEMU_TOOLS, *container.TOOLS, qemu=ABORTS)
-    monkeypatch.setattr(container, "DEVICES", {})
+    tools(*QEMU_TOOLS, *container_driver.TOOLS, qemu=ABORTS)
+    monkeypatch.setattr(container_driver, "DEVICES", {})
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert choose("auto", tmp_path / "cache").name == "container"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -131,7 +132,7 @@ def test_a_forced_driver_is_the_one_or_an_error(tools: Tools, tmp_path: Path, mo
 
 
 def test_a_container_needs_root(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tools(*container.TOOLS)
+    tools(*container_driver.TOOLS)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(MachineError, match=r"containers need root; run the command with sudo"):
         choose("container", tmp_path)

@@ -9,16 +9,15 @@ import pytest
 
 from localcloud.machines import choose
 from localcloud.machines.interface import Machine
-from localcloud.machines.qemu import driver as qemu
+from localcloud.machines.qemu import driver
 from localcloud.state_dir import default_cache
-from localcloud.storage import base_image as baseimage
-from localcloud.storage import disks
+from localcloud.storage import base_image, disks
 from tests.support.machine_lab import HOST_NAME, Lab, until
 
 pytestmark = [
     pytest.mark.qemu,
     pytest.mark.long,  # each time, tests/e2e/test_qemu.py bakes on a virtual machine and boots another
-    pytest.mark.skipif(qemu.obstacle() is not None, reason=f"no virtual machines here: {qemu.obstacle()}"),
+    pytest.mark.skipif(driver.obstacle() is not None, reason=f"no virtual machines here: {driver.obstacle()}"),
 ]
 
 
@@ -28,7 +27,7 @@ BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     lab = Lab(tmp_path, "127.201.8.9")
-    disks.copy(baseimage.ensure(default_cache(), print).path, lab.disk)
+    disks.copy(base_image.ensure(default_cache(), print).path, lab.disk)
     lab.disk.chmod(0o644)
     return lab
 

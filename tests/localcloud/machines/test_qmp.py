@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from localcloud.machines import MachineError, cgroups
+from localcloud.machines import cgroups
 from localcloud.machines.container import slirp
+from localcloud.machines.errors import MachineError
 from localcloud.machines.qemu import qmp
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.machines import MachineError, reap
-from localcloud.machines import supervised as kept
+from localcloud.machines import supervised
+from localcloud.machines.cleanup import reap
+from localcloud.machines.errors import MachineError
 from tests.support.machine_lab import until
 
 SERVER = """
@@ -31,47 +32,49 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_kept_process_runs_in_the_folder_and_is_cut_off(folder: Path) -> None:
-    process = kept.launch(folder, "plain", {"argv": ["sh", "-c", "pwd >where; exec sleep 600"]}, [])
+    process = supervised.launch(folder, "plain", {"argv": ["sh", "-c", "pwd >where; exec sleep 600"]}, [])
     assert until(lambda: (folder / "where").exists() and (folder / "where").read_text() == f"{folder}\n")
-    assert len(list(kept.marked(folder))) == 2
-    kept.cut(process)
-    assert until(lambda: not list(kept.marked(folder)))
+    assert len(list(supervised.marked(folder))) == 2
+    supervised.cut(process)
+    assert until(lambda: not list(supervised.marked(folder)))
 
 
 def test_the_keeper_ends_when_what_it_keeps_ends(folder: Path) -> None:
-    process = kept.launch(folder, "plain", {"argv": ["true"]}, [])
+    process = supervised.launch(folder, "plain", {"argv": ["true"]}, [])
     assert process.wait(5) == 0
-    kept.cut(process)
+    supervised.cut(process)
 
 
 def test_stop_reaches_what_is_kept_as_sigterm(folder: Path) -> None:
     script = "trap 'echo stopped >stopped; exit' TERM; touch ready; while :; do sleep 0.05; done"
-    process = kept.launch(folder, "plain", {"argv": ["sh", "-c", script]}, [])
+    process = supervised.launch(folder, "plain", {"argv": ["sh", "-c", script]}, [])
     assert until((folder / "ready").exists)
-    kept.send(process, "stop")
+    supervised.send(process, "stop")
     assert process.wait(5) == 0
     assert (folder / "stopped").exists()
-    kept.cut(process)
+    supervised.cut(process)
 
 
 def test_a_process_that_cannot_be_run_is_named(folder: Path) -> None:
     with pytest.raises(MachineError, match=r"cannot start machine i-1: .*no-such-program"):
-        kept.launch(folder, "plain", {"argv": ["no-such-program"]}, [])
+        supervised.launch(folder, "plain", {"argv": ["no-such-program"]}, [])
 
 
 def test_a_killed_server_takes_its_processes_with_it(folder: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", SERVER, str(folder)], stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"launched\n"
-        assert len(list(kept.marked(folder.parent))) == 2
+        assert len(list(supervised.marked(folder.parent))) == 2
         server.kill()
-    assert until(lambda: not list(kept.marked(folder.parent)))
+    assert until(lambda: not list(supervised.marked(folder.parent)))
     assert [line for line in reap(folder.parent) if "process" in line] == []
 
 
 def test_reap_ends_what_was_left_here_and_nothing_else(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "machines-of-another"
-    mine, theirs = (subprocess.Popen(["sleep", "600"], env={kept.MARK: str(mark)}) for mark in (folder, other / "i-1"))
+    mine, theirs = (
+        subprocess.Popen(["sleep", "600"], env={supervised.MARK: str(mark)}) for mark in (folder, other / "i-1")
+    )
     try:
         assert f"ended process {mine.pid}" in reap(folder.parent)
         assert mine.wait(5) == -signal.SIGKILL

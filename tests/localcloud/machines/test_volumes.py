@@ -12,25 +12,28 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.machines import MachineError, choose, reap
-from localcloud.machines import loop_devices as loops
-from localcloud.machines.container import driver as container
-from localcloud.machines.errors import tool
+from localcloud.machines import choose, loop_devices
+from localcloud.machines.cleanup import reap
+from localcloud.machines.container import driver as container_driver
+from localcloud.machines.errors import MachineError, tool
 from localcloud.machines.interface import Machine, Plug
-from localcloud.machines.qemu import driver as qemu
+from localcloud.machines.qemu import driver as qemu_driver
 from localcloud.state_dir import default_cache
-from localcloud.storage import base_image as baseimage
-from localcloud.storage import disks
+from localcloud.storage import base_image, disks
 from tests.support.machine_lab import Lab, until
 
 containers = [
     pytest.mark.e2e,
-    pytest.mark.skipif(container.obstacle() is not None, reason=f"no containers here: {container.obstacle()}"),
+    pytest.mark.skipif(
+        container_driver.obstacle() is not None, reason=f"no containers here: {container_driver.obstacle()}"
+    ),
 ]
 virtual_machines = [
     pytest.mark.qemu,
     pytest.mark.long,
-    pytest.mark.skipif(qemu.obstacle() is not None, reason=f"no virtual machines here: {qemu.obstacle()}"),
+    pytest.mark.skipif(
+        qemu_driver.obstacle() is not None, reason=f"no virtual machines here: {qemu_driver.obstacle()}"
+    ),
 ]
 KINDS = [pytest.param("container", marks=containers), pytest.param("qemu", marks=virtual_machines)]
 
@@ -38,7 +41,7 @@ KINDS = [pytest.param("container", marks=containers), pytest.param("qemu", marks
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     lab = Lab(tmp_path, "127.201.9.9")
-    disks.copy(baseimage.ensure(default_cache(), print).path, lab.disk)
+    disks.copy(base_image.ensure(default_cache(), print).path, lab.disk)
     lab.disk.chmod(0o644)
     yield lab
     reap(lab.folder.parent)
@@ -76,7 +79,7 @@ def test_volumes_come_and_go_with_their_data(lab: Lab, kind: str) -> None:
         assert lab.ssh("sudo umount /more && echo released") == "released"
         assert until(lambda: machine.unplug(second.volume_id))
         assert until(lambda: lab.ssh(f"test -e /dev/disk/by-id/{second.link} || echo gone") == "gone")
-        assert loops.of(second.disk) == []
+        assert loop_devices.of(second.disk) == []
         machine.plug(second)
         assert lab.ssh(f"{use(second, '/more', make=False)} && cat /more/row") == "two"
         os.truncate(second.disk, 2 << 30)
@@ -114,7 +117,7 @@ time.sleep(600)
 
 
 @pytest.mark.e2e
-@pytest.mark.skipif(container.obstacle() is not None, reason="no containers here")
+@pytest.mark.skipif(container_driver.obstacle() is not None, reason="no containers here")
 def test_a_killed_server_leaves_no_volume_attached(lab: Lab, tmp_path: Path) -> None:
     data = lab.volume(1)
     (tmp_path / "spec").write_bytes(pickle.dumps(replace(lab.spec, volumes=(data,))))
@@ -124,18 +127,18 @@ def test_a_killed_server_leaves_no_volume_attached(lab: Lab, tmp_path: Path) -> 
         assert server.stdout.readline() == b"started\n"
         lab.await_ssh(30)
         assert lab.ssh(f"{use(data, '/data', make=True)} && echo one | sudo tee /data/row && sync") == "one"
-        assert loops.of(data.disk)
+        assert loop_devices.of(data.disk)
         server.kill()
     reap(lab.folder.parent)
     assert until(lambda: lab.leftovers() == [])
 
 
 @pytest.mark.e2e
-@pytest.mark.skipif(container.obstacle() is not None, reason="no containers here")
+@pytest.mark.skipif(container_driver.obstacle() is not None, reason="no containers here")
 def test_a_volume_that_another_machine_has_is_refused(lab: Lab) -> None:
     data = lab.volume(1)
-    taken = loops.attach(data.disk)
-    machine = container.ContainerDriver().machine(replace(lab.spec, volumes=(data,)))
+    taken = loop_devices.attach(data.disk)
+    machine = container_driver.ContainerDriver().machine(replace(lab.spec, volumes=(data,)))
     with pytest.raises(MachineError, match=r"cannot attach vol-.*: it is in use by /dev/loop"):
         machine.start()
     taken.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import urllib.error
 import urllib.request
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from localcloud import control
-from localcloud.s3 import requests as objects
+from localcloud.s3 import requests
 from tests.support.cloud_server import client
 
 LOCATION = {"LocationConstraint": "ap-northeast-2"}
@@ -51,8 +50,8 @@ def test_checksums_are_compared_and_kept(s3: Any) -> None:
 
 def test_a_payload_that_differs_from_its_signature_s_is_refused() -> None:
     environ = {"REQUEST_METHOD": "PUT", "HTTP_X_AMZ_CONTENT_SHA256": hashlib.sha256(b"sent").hexdigest()}
-    assert objects.refusal(environ, b"sent") is None
-    found = objects.refusal(environ, b"arrived")
+    assert requests.refusal(environ, b"sent") is None
+    found = requests.refusal(environ, b"arrived")
     assert found is not None
     assert found[0] == "XAmzContentSHA256Mismatch"
 

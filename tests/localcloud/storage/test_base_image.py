@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.machines import MachineError
-from localcloud.storage import base_image as baseimage
+from localcloud.machines.errors import MachineError
+from localcloud.storage import base_image
 
 BOOTSTRAP = """#!/bin/sh
 echo "I: unpacking nothing" >&2
@@ -38,8 +38,8 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tools / "mmdebstrap").write_text(BOOTSTRAP)
     (tools / "mmdebstrap").chmod(0o755)
     (tmp_path / "keyring.gpg").touch()
-    monkeypatch.setattr(baseimage, "KEYRING", tmp_path / "keyring.gpg")
-    monkeypatch.setattr(baseimage, "SIZE", 512 * 1024**2)
+    monkeypatch.setattr(base_image, "KEYRING", tmp_path / "keyring.gpg")
+    monkeypatch.setattr(base_image, "SIZE", 512 * 1024**2)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
     monkeypatch.setenv("FAIL", "")
@@ -56,8 +56,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the stand-in builds a
 @needs_root
 def test_it_is_built_once_and_then_read_from_the_cache(calls: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    built = baseimage.ensure(tmp_path / "cache", said.append)
-    again = baseimage.ensure(tmp_path / "cache", said.append)
+    built = base_image.ensure(tmp_path / "cache", said.append)
+    again = base_image.ensure(tmp_path / "cache", said.append)
     assert built == again
     assert calls.read_text() == "called\n"
     assert built.packages == (("base-files", "12.4"),)
@@ -73,7 +73,7 @@ def test_it_is_built_once_and_then_read_from_the_cache(calls: Path, tmp_path: Pa
 
 @needs_root
 def test_many_at_once_build_it_once(calls: Path, tmp_path: Path) -> None:
-    threads = [threading.Thread(target=baseimage.ensure, args=(tmp_path / "cache", quiet)) for _ in range(3)]
+    threads = [threading.Thread(target=base_image.ensure, args=(tmp_path / "cache", quiet)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -87,43 +87,43 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(
 ) -> None:
     monkeypatch.setenv("FAIL", "archive not reachable")
     with pytest.raises(MachineError, match="mmdebstrap ended with 25: E: archive not reachable"):
-        baseimage.ensure(tmp_path / "cache", quiet)
+        base_image.ensure(tmp_path / "cache", quiet)
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["base.lock"]
     monkeypatch.setenv("FAIL", "")
-    assert baseimage.ensure(tmp_path / "cache", quiet).path.is_file()
+    assert base_image.ensure(tmp_path / "cache", quiet).path.is_file()
 
 
 @needs_root
 def test_what_a_killed_build_left_is_removed(calls: Path, tmp_path: Path) -> None:
     dead = tmp_path / "cache" / "base-0123.building"
     (dead / "root").mkdir(parents=True)
-    baseimage.ensure(tmp_path / "cache", quiet)
+    base_image.ensure(tmp_path / "cache", quiet)
     assert not dead.exists()
 
 
 def test_a_missing_keyring_is_named_with_its_package(calls: Path, tmp_path: Path) -> None:
-    baseimage.KEYRING.unlink()
+    base_image.KEYRING.unlink()
     with pytest.raises(MachineError, match="sudo apt-get install --yes debian-archive-keyring"):
-        baseimage.ensure(tmp_path / "cache", quiet)
+        base_image.ensure(tmp_path / "cache", quiet)
 
 
 def test_the_digest_follows_every_file_and_its_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(baseimage.BASE, tmp_path / "base")
-    monkeypatch.setattr(baseimage, "BASE", tmp_path / "base")
-    seen = {baseimage.digest()}
+    shutil.copytree(base_image.BASE, tmp_path / "base")
+    monkeypatch.setattr(base_image, "BASE", tmp_path / "base")
+    seen = {base_image.digest()}
     script = tmp_path / "base/root/usr/lib/ec2-boot/ec2-boot"
     script.write_text(script.read_text() + "# more\n")
-    seen.add(baseimage.digest())
+    seen.add(base_image.digest())
     script.chmod(0o644)
-    seen.add(baseimage.digest())
+    seen.add(base_image.digest())
     script.rename(script.with_name("other"))
-    seen.add(baseimage.digest())
+    seen.add(base_image.digest())
     assert len(seen) == 4
 
 
 def test_the_overlay_belongs_to_root_and_holds_no_folders(tmp_path: Path) -> None:
     target = tmp_path / "overlay.tar"
-    baseimage._pack(baseimage.BASE / "root", target)
+    base_image._pack(base_image.BASE / "root", target)
     with tarfile.open(target) as tar:
         entries = {entry.name: entry for entry in tar}
     assert all(entry.isfile() and (entry.uid, entry.gid) == (0, 0) for entry in entries.values())
@@ -132,7 +132,7 @@ def test_the_overlay_belongs_to_root_and_holds_no_folders(tmp_path: Path) -> Non
 
 
 def test_hook_arguments_survive_the_splitting_that_mmdebstrap_does(tmp_path: Path) -> None:
-    argv = baseimage.bootstrap_argv(tmp_path / "a.tar", tmp_path / "an overlay's.tar", tmp_path / "status")
+    argv = base_image.bootstrap_argv(tmp_path / "a.tar", tmp_path / "an overlay's.tar", tmp_path / "status")
     hook = next(word for word in argv if word.startswith("--essential-hook="))
     split = subprocess.run(
         ["perl", "-MText::ParseWords", "-e", "print join '|', shellwords($ARGV[0])", hook.partition("=")[2]],
@@ -147,13 +147,13 @@ def test_only_installed_packages_are_listed() -> None:
         "Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n"
         "Package: a\nStatus: hold ok installed\nVersion: 0.1\n"
     )
-    assert baseimage.parse_status(status) == [("a", "0.1"), ("b", "1:2~rc1")]
+    assert base_image.parse_status(status) == [("a", "0.1"), ("b", "1:2~rc1")]
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
 def test_the_scripts_of_the_image_are_clean() -> None:
     scripts = [
-        path for path in baseimage.BASE.rglob("*") if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh")
+        path for path in base_image.BASE.rglob("*") if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh")
     ]
     assert len(scripts) == 3
     subprocess.run(["shellcheck", *map(str, scripts)], check=True)

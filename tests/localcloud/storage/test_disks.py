@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.machines import MachineError
-from localcloud.machines.errors import tool
+from localcloud.machines.errors import MachineError, tool
 from localcloud.storage import disks
 
 MIB = 1024**2

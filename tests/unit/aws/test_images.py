@@ -27,7 +27,7 @@ def test_ours_are_found_over_all_pages() -> None:
         wire.answer("ec2", "describe_images", OURS, {"Images": [described("ami-1")], "NextToken": "more"})
         wire.answer("ec2", "describe_images", {**OURS, "NextToken": "more"}, {"Images": [], "NextToken": "yet more"})
         wire.answer("ec2", "describe_images", {**OURS, "NextToken": "yet more"}, {"Images": [described("ami-2")]})
-        assert [image.id for image in images.of_family(wire.aws, "web")] == ["ami-1", "ami-2"]
+        assert [image.id for image in images.list_family(wire.aws, "web")] == ["ami-1", "ami-2"]
 
 
 def test_an_image_is_read_whole() -> None:

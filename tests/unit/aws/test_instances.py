@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from goldenami.aws import instances
-from goldenami.aws import security_groups as networks
+from goldenami.aws import instances, security_groups, vpc
 from goldenami.aws.instances import Launch
 from goldenami.errors import AwsError
 from tests.support.aws_stubs import scripted
@@ -204,12 +203,12 @@ def test_the_vpc_is_the_subnet_s_or_the_default_one() -> None:
     default = {"Filters": [{"Name": "is-default", "Values": ["true"]}]}
     with scripted() as wire:
         wire.answer("ec2", "describe_subnets", {"SubnetIds": ["subnet-1"]}, {"Subnets": [{"VpcId": "vpc-s"}]})
-        assert networks.vpc_of(wire.aws, "subnet-1") == "vpc-s"
+        assert vpc.subnet_vpc(wire.aws, "subnet-1") == "vpc-s"
         wire.answer("ec2", "describe_vpcs", default, {"Vpcs": [{"VpcId": "vpc-d"}]})
-        assert networks.vpc_of(wire.aws, None) == "vpc-d"
+        assert vpc.subnet_vpc(wire.aws, None) == "vpc-d"
         wire.answer("ec2", "describe_vpcs", default, {"Vpcs": []})
         with pytest.raises(AwsError, match="ap-northeast-2 has no default VPC"):
-            networks.vpc_of(wire.aws, None)
+            vpc.subnet_vpc(wire.aws, None)
 
 
 CREATE = {
@@ -240,7 +239,7 @@ NAMED = {
 
 
 def ensure(aws: Any) -> str:
-    return networks.ensure_security_group(
+    return security_groups.ensure_security_group(
         aws, ScriptedClock(), "goldenami-run1-verify", "vpc-1", RULES, {"goldenami:run": "run1"}
     )
 
@@ -268,15 +267,15 @@ def test_a_group_that_an_ending_instance_still_holds_is_tried_again() -> None:
         wire.refuse("ec2", "delete_security_group", GROUP, "DependencyViolation")
         wire.refuse("ec2", "delete_security_group", GROUP, "DependencyViolation")
         wire.answer("ec2", "delete_security_group", GROUP, {})
-        networks.delete_security_group(wire.aws, clock, "sg-1")
+        security_groups.delete_security_group(wire.aws, clock, "sg-1")
     assert clock.sleeps == [0.375, 0.75]
 
 
 def test_a_group_that_is_gone_is_fine_and_one_that_stays_held_is_told() -> None:
     with scripted() as wire:
         wire.refuse("ec2", "delete_security_group", GROUP, "InvalidGroup.NotFound")
-        networks.delete_security_group(wire.aws, ScriptedClock(), "sg-1")
+        security_groups.delete_security_group(wire.aws, ScriptedClock(), "sg-1")
         for _ in range(5):
             wire.refuse("ec2", "delete_security_group", GROUP, "DependencyViolation")
         with pytest.raises(ClientError, match="DependencyViolation"):
-            networks.delete_security_group(wire.aws, ScriptedClock(), "sg-1", timeout=6)
+            security_groups.delete_security_group(wire.aws, ScriptedClock(), "sg-1", timeout=6)

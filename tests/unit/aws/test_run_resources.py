@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from goldenami.aws import run_resources as leftovers
-from goldenami.aws.run_resources import Leftover
+from goldenami.aws import run_resources
+from goldenami.model import resources
+from goldenami.model.resources import OrphanedResource
 from tests.support.aws_stubs import Wire, scripted
 from tests.support.clock import ScriptedClock
 
@@ -46,20 +47,20 @@ def account(wire: Wire) -> None:
 
 def test_everything_with_a_run_s_tag_is_found_in_the_order_of_removal(monkeypatch: pytest.MonkeyPatch) -> None:
     # A script has an order, so the questions are asked one after the other here.
-    monkeypatch.setattr(leftovers, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
+    monkeypatch.setattr(run_resources, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
     with scripted() as wire:
         account(wire)
-        assert leftovers.find(wire.aws) == [
-            Leftover("instance", "i-1", "run2", "stopped"),
-            Leftover("instance", "i-2", "run1", "running"),
-            Leftover("volume", "vol-1", "run1", "8 GiB, available"),
-            Leftover("snapshot", "snap-1", "run1", "8 GiB"),
-            Leftover("key-pair", "key-1", "run1", "packer"),
-            Leftover("security-group", "sg-1", "run1", "goldenami-run1-builder"),
+        assert run_resources.find(wire.aws) == [
+            OrphanedResource("instance", "i-1", "run2", "stopped"),
+            OrphanedResource("instance", "i-2", "run1", "running"),
+            OrphanedResource("volume", "vol-1", "run1", "8 GiB, available"),
+            OrphanedResource("snapshot", "snap-1", "run1", "8 GiB"),
+            OrphanedResource("key-pair", "key-1", "run1", "packer"),
+            OrphanedResource("security-group", "sg-1", "run1", "goldenami-run1-builder"),
         ]
 
 
-CALLS: dict[leftovers.Kind, tuple[str, dict[str, Any], str]] = {
+CALLS: dict[resources.OrphanKind, tuple[str, dict[str, Any], str]] = {
     "instance": ("terminate_instances", {"InstanceIds": ["x-1"]}, "InvalidInstanceID.NotFound"),
     "volume": ("delete_volume", {"VolumeId": "x-1"}, "InvalidVolume.NotFound"),
     "snapshot": ("delete_snapshot", {"SnapshotId": "x-1"}, "InvalidSnapshot.NotFound"),
@@ -69,21 +70,21 @@ CALLS: dict[leftovers.Kind, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", CALLS)
-def test_each_kind_is_removed_by_its_id(kind: leftovers.Kind) -> None:
+def test_each_kind_is_removed_by_its_id(kind: resources.OrphanKind) -> None:
     call, expected, _ = CALLS[kind]
     with scripted() as wire:
         wire.answer("ec2", call, expected, {})
         if kind == "instance":  # waited for: it holds its volumes and its group
             wire.answer("ec2", "describe_instances", {"InstanceIds": ["x-1"]}, {"Reservations": []})
-        leftovers.remove(wire.aws, ScriptedClock(), Leftover(kind, "x-1", "run1"))
+        run_resources.remove(wire.aws, ScriptedClock(), OrphanedResource(kind, "x-1", "run1"))
 
 
 @pytest.mark.parametrize("kind", CALLS)
-def test_what_is_gone_already_is_fine_and_what_is_refused_is_told(kind: leftovers.Kind) -> None:
+def test_what_is_gone_already_is_fine_and_what_is_refused_is_told(kind: resources.OrphanKind) -> None:
     call, expected, gone = CALLS[kind]
     with scripted() as wire:
         wire.refuse("ec2", call, expected, gone)
-        leftovers.remove(wire.aws, ScriptedClock(), Leftover(kind, "x-1", "run1"))
+        run_resources.remove(wire.aws, ScriptedClock(), OrphanedResource(kind, "x-1", "run1"))
         wire.refuse("ec2", call, expected, "UnauthorizedOperation")
         with pytest.raises(ClientError, match="UnauthorizedOperation"):
-            leftovers.remove(wire.aws, ScriptedClock(), Leftover(kind, "x-1", "run1"))
+            run_resources.remove(wire.aws, ScriptedClock(), OrphanedResource(kind, "x-1", "run1"))

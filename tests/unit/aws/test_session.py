@@ -11,12 +11,12 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.aws import dry_run as probes
-from goldenami.aws import iam_roles as roles
+from goldenami.aws import dry_run, iam_roles
 from goldenami.aws.errors import code, explain
-from goldenami.aws.session import Connection
-from goldenami.aws.tags import mapping, on, pairs
+from goldenami.aws.session import AwsSession
+from goldenami.aws.tags import mapping, pairs, tag_specification
 from goldenami.errors import AwsError
+from goldenami.iam import instance_role
 from tests.support.aws_stubs import scripted
 
 REGION = "ap-northeast-2"
@@ -27,7 +27,7 @@ def refusal(name: str, message: str = "said AWS") -> ClientError:
 
 
 def test_a_client_is_made_once_with_patient_retries_for_the_endpoint_it_was_given() -> None:
-    aws = Connection(REGION, endpoint_url="http://127.0.0.1:4566", keys=("test", "test"))
+    aws = AwsSession(REGION, endpoint_url="http://127.0.0.1:4566", keys=("test", "test"))
     client = aws.client("ec2")
     assert aws.client("ec2") is client
     assert client.meta.endpoint_url == "http://127.0.0.1:4566"
@@ -37,18 +37,18 @@ def test_a_client_is_made_once_with_patient_retries_for_the_endpoint_it_was_give
 
 
 def test_keys_are_not_shown() -> None:
-    assert "secret" not in repr(Connection(REGION, keys=("test", "secret")))
+    assert "secret" not in repr(AwsSession(REGION, keys=("test", "secret")))
 
 
 def test_the_endpoint_goes_along_where_there_is_one() -> None:
     """Packer's plugin 1.8.2 sends some calls (ModifyImageAttribute) to AWS itself without this."""
-    here = Connection(REGION, keys=("test", "secret"), endpoint_url="http://127.0.0.1:4566")
+    here = AwsSession(REGION, keys=("test", "secret"), endpoint_url="http://127.0.0.1:4566")
     assert here.environment()["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
-    assert "AWS_ENDPOINT_URL" not in Connection(REGION, keys=("test", "secret")).environment()
+    assert "AWS_ENDPOINT_URL" not in AwsSession(REGION, keys=("test", "secret")).environment()
 
 
 def test_packer_gets_credentials_and_region() -> None:
-    found = Connection(REGION, keys=("test", "secret")).environment()
+    found = AwsSession(REGION, keys=("test", "secret")).environment()
     assert {name: value for name, value in found.items() if value} == {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "secret",
@@ -60,20 +60,20 @@ def test_packer_gets_credentials_and_region() -> None:
 def test_packer_gets_the_session_token_of_temporary_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
         monkeypatch.setenv(f"AWS_{name}", name.lower())
-    assert Connection(REGION).environment()["AWS_SESSION_TOKEN"] == "session_token"
+    assert AwsSession(REGION).environment()["AWS_SESSION_TOKEN"] == "session_token"
 
 
 def test_profiles_are_read_from_the_aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "credentials").write_text("[bakery]\naws_access_key_id = AKIA\naws_secret_access_key = s\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    assert Connection(REGION, profile="bakery").environment()["AWS_ACCESS_KEY_ID"] == "AKIA"
+    assert AwsSession(REGION, profile="bakery").environment()["AWS_ACCESS_KEY_ID"] == "AKIA"
     with pytest.raises(AwsError, match="the AWS profile 'other' is not in"):
-        Connection(REGION, profile="other").environment()
+        AwsSession(REGION, profile="other").environment()
 
 
 def test_no_credentials_at_all_are_told() -> None:
     with pytest.raises(AwsError, match="no AWS credentials were found") as error:
-        Connection(REGION).environment()
+        AwsSession(REGION).environment()
     assert error.value.exit_code == 6
 
 
@@ -107,11 +107,11 @@ def test_errors_of_others_are_not_explained_away() -> None:
 @given(st.dictionaries(st.text(min_size=1), st.text()))
 def test_tags_there_and_back(tags: dict[str, str]) -> None:
     assert mapping(pairs(tags)) == tags
-    assert mapping(on("instance", tags)["Tags"]) == tags
+    assert mapping(tag_specification("instance", tags)["Tags"]) == tags
 
 
 def test_the_policy_reads_these_parameters_and_nothing_else() -> None:
-    made = roles.policy(REGION, "123456789012", ["/web/b", "/web/a"])
+    made = instance_role.builder_policy(REGION, "123456789012", ["/web/b", "/web/a"])
     assert made["Statement"] == [
         {
             "Effect": "Allow",
@@ -119,7 +119,7 @@ def test_the_policy_reads_these_parameters_and_nothing_else() -> None:
             "Resource": [f"arn:aws:ssm:{REGION}:123456789012:parameter/web/{n}" for n in "ab"],
         }
     ]
-    assert roles.policy(REGION, "123456789012", [])["Statement"] == []
+    assert instance_role.builder_policy(REGION, "123456789012", [])["Statement"] == []
 
 
 TRUST = json.dumps(
@@ -147,7 +147,7 @@ def profile(*role_names: str) -> dict[str, object]:
 def test_the_profile_is_made_or_found_and_its_policy_is_always_put_right(there: bool) -> None:
     named = {"InstanceProfileName": "web-bake"}
     role = {**profile("web-bake")["InstanceProfile"]["Roles"][0]}  # type: ignore[index]
-    document = json.dumps(roles.policy(REGION, "123456789012", ["/web/a"]))
+    document = json.dumps(instance_role.builder_policy(REGION, "123456789012", ["/web/a"]))
     with scripted() as wire:
         wire.answer("sts", "get_caller_identity", {}, IDENTITY)
         if there:  # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html: EntityAlreadyExists, 409
@@ -163,7 +163,7 @@ def test_the_profile_is_made_or_found_and_its_policy_is_always_put_right(there: 
             wire.answer("iam", "create_instance_profile", named, profile())
             wire.answer("iam", "get_instance_profile", named, profile())
             wire.answer("iam", "add_role_to_instance_profile", {**named, "RoleName": "web-bake"}, {})
-        assert roles.ensure_profile(wire.aws, "web-bake", ["/web/a"]) == "web-bake"
+        assert iam_roles.ensure_instance_profile(wire.aws, "web-bake", ["/web/a"]) == "web-bake"
 
 
 def test_a_role_without_parameters_keeps_no_old_permission() -> None:
@@ -173,7 +173,7 @@ def test_a_role_without_parameters_keeps_no_old_permission() -> None:
         wire.refuse("iam", "delete_role_policy", {"RoleName": "web-bake", "PolicyName": "parameters"}, "NoSuchEntity")
         wire.refuse("iam", "create_instance_profile", {"InstanceProfileName": "web-bake"}, "EntityAlreadyExists")
         wire.answer("iam", "get_instance_profile", {"InstanceProfileName": "web-bake"}, profile("web-bake"))
-        roles.ensure_profile(wire.aws, "web-bake", [])
+        iam_roles.ensure_instance_profile(wire.aws, "web-bake", [])
 
 
 def test_a_role_that_we_may_not_make_is_told() -> None:
@@ -181,7 +181,7 @@ def test_a_role_that_we_may_not_make_is_told() -> None:
         wire.answer("sts", "get_caller_identity", {}, IDENTITY)
         wire.refuse("iam", "create_role", ROLE, "AccessDenied")
         with pytest.raises(ClientError) as error:
-            roles.ensure_profile(wire.aws, "web-bake", [])
+            iam_roles.ensure_instance_profile(wire.aws, "web-bake", [])
     assert "does not allow CreateRole" in str(explain(error.value))
 
 
@@ -211,4 +211,4 @@ def test_permissions_are_asked_for_without_doing_anything(answers: list[str], re
     with scripted() as wire:
         for (call, expected), answer in zip(calls, answers, strict=True):
             wire.refuse("ec2", call, expected, answer)
-        assert probes.refused(wire.aws, "ami-1", "t3.micro") == [f"ec2:{name}" for name in refused]
+        assert dry_run.denied_actions(wire.aws, "ami-1", "t3.micro") == [f"ec2:{name}" for name in refused]

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from goldenami.bake import bake
-from goldenami.bake import report as telling
-from goldenami.bake.bake import Options, Result
-from goldenami.context import Shop
+from goldenami.bake import report as bake_report
+from goldenami.bake.model import BakeOptions, BakeResult
+from goldenami.context import Context
 from goldenami.errors import AwsError, BuildError, GateError, GoldenError, UsageError
-from goldenami.model import image as tags
+from goldenami.model import image as model_image
 from tests.support.contexts import IMAGE_CHECKS, Works
 from tests.support.fake_account import NEWER, SOURCE, Refused
 from tests.support.http_server import Web
@@ -20,15 +20,15 @@ from tests.support.http_server import Web
 CLAIMS = "/goldenami/guestbook/versions"
 
 
-def shop(at: Works, web: Web, **changes: Any) -> Shop:
+def shop(at: Works, web: Web, **changes: Any) -> Context:
     return at.shop({"app.port": web.port, **{k.replace("__", "."): v for k, v in changes.items()}})
 
 
-def go(at: Works, web: Web, options: Options | None = None, **changes: Any) -> Result:
-    return bake.bake(shop(at, web, **changes), options or Options())
+def go(at: Works, web: Web, options: BakeOptions | None = None, **changes: Any) -> BakeResult:
+    return bake.bake(shop(at, web, **changes), options or BakeOptions())
 
 
-def fails(at: Works, web: Web, expected: type[BaseException], options: Options | None = None) -> Any:
+def fails(at: Works, web: Web, expected: type[BaseException], options: BakeOptions | None = None) -> Any:
     with pytest.raises(expected) as error:
         go(at, web, options)
     return error.value
@@ -49,8 +49,8 @@ def test_from_nothing_to_a_verified_candidate(at: Works, web: Web) -> None:
     assert found["Version"] == "1.0.0"
     assert found["Team"] == "web"
     assert result.base.image is not None
-    assert found[tags.SOURCE_AMI] == result.base.image.id
-    assert result.base.image.tags[tags.SOURCE_AMI] == SOURCE
+    assert found[model_image.SOURCE_AMI] == result.base.image.id
+    assert result.base.image.tags[model_image.SOURCE_AMI] == SOURCE
     assert "Version" not in result.base.image.tags
     assert all(image["ImdsSupport"] == "v2.0" for image in at.account.images().values())
 
@@ -80,8 +80,8 @@ def test_again_launches_nothing(at: Works, web: Web) -> None:
     assert at.packed() == []
     changing = ("Run", "Create", "Put", "Modify", "Delete", "Terminate", "Deregister", "Authorize")
     assert not [name for name, _ in at.account.calls if name.startswith(changing)]
-    assert "unchanged; nothing was launched" in telling.summary(shop(at, web), again)
-    assert telling.facts(shop(at, web), again)["unchanged"] is True
+    assert "unchanged; nothing was launched" in bake_report.summary(shop(at, web), again)
+    assert bake_report.facts(shop(at, web), again)["unchanged"] is True
 
 
 @pytest.mark.usefixtures("_baked")
@@ -106,26 +106,26 @@ def test_a_change_below_the_application_bakes_both(at: Works, web: Web) -> None:
 @pytest.mark.parametrize(
     ("options", "version", "layers"),
     [
-        (Options(bump="major"), "v2.0", ["app"]),
-        (Options(bump="patch"), "v1.0.1", ["app"]),
-        (Options(fresh=True), "v1.1", ["base", "app"]),
-        (Options(version="v3.5"), "v3.5", ["app"]),
+        (BakeOptions(bump="major"), "v2.0", ["app"]),
+        (BakeOptions(bump="patch"), "v1.0.1", ["app"]),
+        (BakeOptions(fresh=True), "v1.1", ["base", "app"]),
+        (BakeOptions(version="v3.5"), "v3.5", ["app"]),
     ],
 )
-def test_new_versions_on_request(at: Works, web: Web, options: Options, version: str, layers: list[str]) -> None:
+def test_new_versions_on_request(at: Works, web: Web, options: BakeOptions, version: str, layers: list[str]) -> None:
     assert str(go(at, web, options).version) == version
     assert at.packed() == layers
 
 
 @pytest.mark.usefixtures("_baked")
 def test_a_version_that_was_asked_for_and_is_there_already_is_reused(at: Works, web: Web) -> None:
-    assert go(at, web, Options(version="1.0")).unchanged
+    assert go(at, web, BakeOptions(version="1.0")).unchanged
 
 
 @pytest.mark.usefixtures("_baked")
 def test_a_version_that_is_taken_is_refused(at: Works, web: Web) -> None:
     edit(at)
-    error = fails(at, web, UsageError, Options(version="v1.0"))
+    error = fails(at, web, UsageError, BakeOptions(version="v1.0"))
     assert error.message == "v1.0 is taken; a version is never used again (the latest is v1.0)"
     assert at.packed() == []
 
@@ -150,12 +150,12 @@ def test_two_at_once_get_two_numbers(at: Works, web: Web) -> None:
 def test_two_who_ask_for_the_same_number_at_once(at: Works, web: Web) -> None:
     others_claim(at, "v2.0")
     edit(at)
-    assert "v2.0 is taken" in fails(at, web, UsageError, Options(version="v2.0")).message
+    assert "v2.0 is taken" in fails(at, web, UsageError, BakeOptions(version="v2.0")).message
 
 
 def test_the_very_first_number_asked_for_by_two_at_once(at: Works, web: Web) -> None:
     others_claim(at, "v1.0")
-    fails(at, web, UsageError, Options(version="v1.0"))
+    fails(at, web, UsageError, BakeOptions(version="v1.0"))
 
 
 def test_a_check_that_fails_inside_makes_no_image(at: Works, web: Web) -> None:
@@ -223,7 +223,7 @@ def test_packer_gave_up_but_the_image_appeared_all_the_same(at: Works, web: Web)
     at.packer.play(base=late, app=late)
     result = go(at, web)
     assert at.golden() == {"v1.0": "verified"}
-    assert result.image.tags[tags.FINGERPRINT] == result.app.fingerprint
+    assert result.image.tags[model_image.FINGERPRINT] == result.app.fingerprint
 
 
 def test_packer_made_the_image_but_its_manifest_is_not_there(at: Works, web: Web) -> None:
@@ -256,7 +256,7 @@ def test_a_fault_on_the_fresh_boot_marks_the_image_and_publishes_nothing(at: Wor
 
 def test_clean_removes_an_image_that_fails(at: Works, web: Web) -> None:
     at.account.checks = "CHECK boot-clean FAIL /root/.ssh/authorized_keys\n"
-    error = fails(at, web, GateError, Options(clean=True))
+    error = fails(at, web, GateError, BakeOptions(clean=True))
     assert "are removed" in error.state
     assert at.golden() == {}
 
@@ -363,14 +363,14 @@ def test_a_secret_is_made_once_and_is_nowhere_but_in_parameter_store(at: Works, 
     for path in [p for p in at.root.rglob("*") if p.is_file()]:
         assert secret.encode() not in path.read_bytes(), path
     assert secret not in at.said.getvalue()
-    go(at, web, Options(fresh=True))
+    go(at, web, BakeOptions(fresh=True))
     assert at.account.parameters["/guestbook/production/db/password"] == [secret]
 
 
 def test_a_parameter_that_nobody_makes_stops_the_bake_before_anything_is_launched(at: Works, web: Web) -> None:
     given = [{"name": "/guestbook/production/db/password", "type": "SecureString"}]
     with pytest.raises(AwsError, match="reads /guestbook/production/db/password") as error:
-        bake.bake(at.shop({"app.port": web.port, "parameters": given}), Options())
+        bake.bake(at.shop({"app.port": web.port, "parameters": given}), BakeOptions())
     assert error.value.next is not None
     assert "aws ssm put-parameter --type SecureString" in error.value.next
     assert at.packed() == []
@@ -383,7 +383,7 @@ def test_a_source_ami_that_is_not_published_here_is_told(at: Works, web: Web) ->
 
 
 def test_a_plan_changes_nothing(at: Works, web: Web) -> None:
-    told = telling.plan(shop(at, web), Options(), as_json=False)
+    told = bake_report.plan_text(shop(at, web), BakeOptions(), as_json=False)
     assert [line.split() for line in told.splitlines()[1:]] == [
         ["base", "build", "there", "is", "none", "yet"],
         ["app", "build", "its", "base", "layer", "is", "built", "anew"],
@@ -394,12 +394,12 @@ def test_a_plan_changes_nothing(at: Works, web: Web) -> None:
 
 @pytest.mark.usefixtures("_baked")
 def test_a_plan_for_scripts(at: Works, web: Web) -> None:
-    planned = json.loads(telling.plan(shop(at, web), Options(), as_json=True))
+    planned = json.loads(bake_report.plan_text(shop(at, web), BakeOptions(), as_json=True))
     assert [layer["action"] for layer in planned.values()] == ["reuse", "reuse"]
 
 
 def test_rendering_launches_nothing_and_leaves_both_folders(at: Works, web: Web) -> None:
-    folder = bake.render_only(shop(at, web), Options())
+    folder = bake.render_only(shop(at, web), BakeOptions())
     assert {"base", "app", "run.json"} <= {path.name for path in folder.iterdir()}
     assert at.packed() == []
     assert len(at.packer.calls("validate")) == 2
@@ -409,7 +409,7 @@ def test_rendering_launches_nothing_and_leaves_both_folders(at: Works, web: Web)
 
 def test_rendering_shows_the_version_that_a_bake_would_take(at: Works, web: Web) -> None:
     at.account.put_image("ami-old", "guestbook-golden-v1.4")
-    folder = bake.render_only(shop(at, web), Options())
+    folder = bake.render_only(shop(at, web), BakeOptions())
     values = json.loads((folder / "app/golden.auto.pkrvars.json").read_text())
     assert values["ami_name"] == "guestbook-golden-v1.5"
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.bake.check_report import CHECKLIST, Check, as_json, checklist, failures, markdown, parse
+from goldenami.bake.check_report import CHECKLIST, Check, as_json, checklist, failed_checks, markdown, parse
 
 names = st.text("abz09_-", min_size=1, max_size=12).filter(lambda text: text[0].isalnum())
 details = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" "), max_size=40).map(
@@ -42,15 +42,15 @@ def test_a_check_that_ran_twice_counts_as_it_came_out_last() -> None:
 
 def test_failures_are_those_that_did_not_pass() -> None:
     good, bad = Check("a", True), Check("b", False)
-    assert failures([good, bad]) == [bad]
-    assert failures([]) == []
+    assert failed_checks([good, bad]) == [bad]
+    assert failed_checks([]) == []
 
 
 @given(checks)
 def test_the_checklist_loses_no_check_and_no_failure(made: list[Check]) -> None:
     lines = checklist(made)
     assert {id(check) for _, _, mine in lines for check in mine} == {id(check) for check in made}
-    assert any(ok is False for _, ok, _ in lines) == bool(failures(made))
+    assert any(ok is False for _, ok, _ in lines) == bool(failed_checks(made))
     for _, ok, mine in lines:
         assert ok == (all(check.ok for check in mine) if mine else None)
 

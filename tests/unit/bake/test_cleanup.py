@@ -8,23 +8,23 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.aws import run_resources as leftovers
-from goldenami.aws.run_resources import Leftover
-from goldenami.bake import cleanup as sweep
-from goldenami.bake import report as telling
-from goldenami.images.template_versions import Trimmed
+from goldenami.bake import cleanup
+from goldenami.images import report as images_report
+from goldenami.images.model import TrimResult
+from goldenami.model import resources
 from goldenami.model.image import RUN
+from goldenami.model.resources import OrphanedResource
 from goldenami.state import runs
 from tests.support.contexts import Works
 
 run_ids = st.sampled_from(["run1", "run2", "other1", ""])
 kinds = st.sampled_from(["instance", "volume", "snapshot", "security-group", "key-pair"])
-found_things = st.lists(st.builds(Leftover, kinds, st.uuids().map(str), run_ids))  # type: ignore[arg-type]
+found_things = st.lists(st.builds(OrphanedResource, kinds, st.uuids().map(str), run_ids))  # type: ignore[arg-type]
 
 
 @given(found_things, st.sets(st.sampled_from(["run1", "run2", "run3"])))
-def test_a_plan_divides_and_loses_nothing(found: list[Leftover], dead: set[str]) -> None:
-    plan = sweep.plan(found, dead)
+def test_a_plan_divides_and_loses_nothing(found: list[OrphanedResource], dead: set[str]) -> None:
+    plan = cleanup.plan(found, dead)
     assert sorted([*plan.removable, *plan.kept], key=lambda left: left.id) == sorted(found, key=lambda left: left.id)
     assert all(left.run_id in dead for left in plan.removable)
     assert not any(left.run_id in dead for left in plan.kept)
@@ -45,36 +45,36 @@ def test_runs_of_this_checkout_are_swept_and_those_of_others_listed(at: Works) -
     ours.record(state="running")
     leave(at, ours.id)
     leave(at, "a-colleague-s")
-    swept = sweep.sweep(shop)
+    swept = cleanup.sweep(shop)
     assert {left.id for left in swept.removable} == {f"vol-{ours.id}", f"sg-{ours.id}"}
     assert at.account.alive() == ["sg-a-colleague-s", "vol-a-colleague-s"]
-    told = json.loads(telling.swept(swept, Trimmed(()), plan_only=False, as_json=True))
+    told = json.loads(images_report.swept(swept, TrimResult(()), plan_only=False, as_json=True))
     assert [(len(told["removed"]), len(told["kept"]))] == [(2, 2)]
 
 
 def test_a_named_run_of_others_is_swept_too(at: Works) -> None:
     leave(at, "a-colleague-s")
-    sweep.sweep(at.shop(), run_ids=frozenset({"a-colleague-s"}))
+    cleanup.sweep(at.shop(), run_ids=frozenset({"a-colleague-s"}))
     assert at.account.alive() == []
 
 
 def test_a_plan_removes_nothing(at: Works) -> None:
     leave(at, "run1")
-    swept = sweep.sweep(at.shop(), run_ids=frozenset({"run1"}), plan_only=True)
+    swept = cleanup.sweep(at.shop(), run_ids=frozenset({"run1"}), plan_only=True)
     assert len(at.account.alive()) == 2
-    assert "would remove" in telling.swept(swept, Trimmed(()), plan_only=True, as_json=False)
+    assert "would remove" in images_report.swept(swept, TrimResult(()), plan_only=True, as_json=False)
 
 
 def test_nothing_left_is_said(at: Works) -> None:
-    swept = sweep.sweep(at.shop())
-    assert telling.swept(swept, Trimmed(()), plan_only=False, as_json=False) == "nothing was left behind"
+    swept = cleanup.sweep(at.shop())
+    assert images_report.swept(swept, TrimResult(()), plan_only=False, as_json=False) == "nothing was left behind"
 
 
 def test_what_is_older_than_any_run_goes_whoever_left_it(at: Works) -> None:
     leave(at, "20260310-092653-abcdef")  # four days before the clock's now
     leave(at, "20260313-092653-abcdef")
     at.account.volumes["vol-20260310-092653-abcdef"]["State"] = "in-use"
-    sweep.sweep(at.shop())
+    cleanup.sweep(at.shop())
     assert sorted(at.account.alive()) == [
         "sg-20260313-092653-abcdef",
         "vol-20260310-092653-abcdef",
@@ -83,10 +83,12 @@ def test_what_is_older_than_any_run_goes_whoever_left_it(at: Works) -> None:
 
 
 @given(kinds, run_ids | st.datetimes().map(lambda t: f"{t:%Y%m%d-%H%M%S}-0123ab"), st.booleans())
-def test_only_a_run_with_a_date_is_ever_outlived_and_no_instance_is(kind: leftovers.Kind, run: str, busy: bool) -> None:
+def test_only_a_run_with_a_date_is_ever_outlived_and_no_instance_is(
+    kind: resources.OrphanKind, run: str, busy: bool
+) -> None:
     now = datetime(2026, 3, 14, tzinfo=UTC)
-    gone = sweep.outlived(Leftover(kind, "x", run, busy=busy), now)
+    gone = cleanup.is_expired(OrphanedResource(kind, "x", run, busy=busy), now)
     if kind == "instance" or busy or len(run) != 22:
         assert not gone
     elif gone:
-        assert run < f"{now - sweep.LIFETIME:%Y%m%d-%H%M%S}"
+        assert run < f"{now - cleanup.LIFETIME:%Y%m%d-%H%M%S}"

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from goldenami.aws import images
-from goldenami.bake import inspect as glimpse
-from goldenami.bake import inventory as knowledge
+from goldenami.bake import inspect, inventory
 from goldenami.errors import AwsError
 from goldenami.images import diff
-from goldenami.model import image as tags
+from goldenami.model import image as model_image
 from goldenami.model.image import Image
 from tests.support.contexts import Works
 from tests.unit.images.test_diff import said
@@ -24,7 +23,12 @@ AMI, OTHER = "ami-0123456789abcdef1", "ami-0123456789abcdef2"
 
 def put(at: Works) -> Image:
     for ami, version in ((AMI, "v1.0"), (OTHER, "v1.1")):
-        told = {tags.IMAGE: "guestbook", tags.LAYER: "app", tags.COMMIT: "abc", tags.VERIFIED: "2026"}
+        told = {
+            model_image.IMAGE: "guestbook",
+            model_image.LAYER: "app",
+            model_image.COMMIT: "abc",
+            model_image.VERIFIED: "2026",
+        }
         at.account.put_image(ami, f"guestbook-golden-{version}", tags=told)
     found = images.get(at.account.aws, AMI)
     assert found is not None
@@ -47,11 +51,11 @@ def console(at: Works, answer: Callable[[str], str]) -> Callable[..., dict[str, 
 def test_what_it_says_is_kept_for_the_team(at: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, image = at.shop(), put(at)
     monkeypatch.setattr(at.account, "GetConsoleOutput", console(at, said))
-    assert knowledge.of(shop, image) is None
-    found = glimpse.look_inside(shop, image)
+    assert inventory.load(shop, image) is None
+    found = inspect.inspect_image(shop, image)
     assert found.single["Go"] == "1.19.8"
     assert at.account.alive() == []
-    assert knowledge.of(shop, image) == found
+    assert inventory.load(shop, image) == found
     both = diff.diff(shop, "v1.0", "v1.1", boot=True)
     assert len(at.account.made("RunInstances")) == 2  # the other one; the first is known now
     assert (both.inside.differences, both.inside.missing) == ((), ())
@@ -61,7 +65,7 @@ def test_one_that_says_nothing_is_ended_and_told(at: Works, monkeypatch: pytest.
     shop, image = at.shop(), put(at)
     monkeypatch.setattr(at.account, "GetConsoleOutput", console(at, lambda _: "kernel panic"))
     with pytest.raises(AwsError, match="did not say what is in it") as error:
-        glimpse.look_inside(shop, image)
+        inspect.inspect_image(shop, image)
     assert at.account.alive() == []
     assert "console.log" in str(error.value)
     assert [path.read_text() for path in shop.build.glob("*/console.log")] == ["kernel panic"]

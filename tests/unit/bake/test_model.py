@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from goldenami.bake.fingerprint import fingerprint
+from goldenami.bake.model import fingerprint
 
 # Few letters and the framing's own bytes, so that concatenations collide as often as they can.
 names = st.text("ab\x00\x01", max_size=4)

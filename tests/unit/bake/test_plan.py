@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.bake.plan import Claim, LayerPlan, plan_app, plan_base
+from goldenami.bake.plan import LayerPlan, VersionReservation, plan_app, plan_base
 from goldenami.model.image import FAILED, FINGERPRINT, LAYER, VERIFIED, Image, base_name
 from goldenami.model.version import Version, ami_name, following
 
@@ -43,7 +43,7 @@ def image_sets(draw: st.DrawFn) -> list[Image]:
 
 
 claim_sets = st.lists(
-    st.builds(Claim, versions, st.sampled_from(["run1", "run2"]), st.sampled_from([WANTED, OTHER])),
+    st.builds(VersionReservation, versions, st.sampled_from(["run1", "run2"]), st.sampled_from([WANTED, OTHER])),
     unique_by=lambda claim: claim.version,
     max_size=4,
 )
@@ -83,7 +83,9 @@ def test_a_base_layer_that_was_planned_and_made_is_reused_the_next_time(images: 
 
 
 @given(image_sets(), claim_sets, st.booleans(), st.none() | versions)
-def test_app_plans_are_sound(images: list[Image], claims: list[Claim], fresh: bool, wanted: Version | None) -> None:
+def test_app_plans_are_sound(
+    images: list[Image], claims: list[VersionReservation], fresh: bool, wanted: Version | None
+) -> None:
     plan = plan_app("web", WANTED, images, claims, fresh=fresh, wanted=wanted)
     sound(plan)
     taken = {image.version("web") for image in images}
@@ -105,7 +107,7 @@ def test_app_plans_are_sound(images: list[Image], claims: list[Claim], fresh: bo
 
 @given(image_sets(), claim_sets, st.booleans(), st.sampled_from(["minor", "major", "patch", "month"]))
 def test_an_app_layer_that_was_planned_and_made_is_reused_and_its_version_was_new(
-    images: list[Image], claims: list[Claim], fresh: bool, policy: str
+    images: list[Image], claims: list[VersionReservation], fresh: bool, policy: str
 ) -> None:
     plan = plan_app("web", WANTED, images, claims, fresh=fresh)
     taken = {v for image in images if (v := image.version("web"))}
@@ -114,7 +116,7 @@ def test_an_app_layer_that_was_planned_and_made_is_reused_and_its_version_was_ne
     else:
         version = plan.claim.version if plan.claim else following(taken | {c.version for c in claims}, policy, NOW)
         assert version not in taken
-        claims = [*claims, Claim(version, "run9", WANTED)] if not plan.claim else claims
+        claims = [*claims, VersionReservation(version, "run9", WANTED)] if not plan.claim else claims
         done = Image("ami-new", ami_name("web", version), "available", "x86_64", "2026-03-14")
     done = replace(done, state="available", tags={**done.tags, FINGERPRINT: WANTED, LAYER: "app", VERIFIED: "now"})
     rest = [image for image in images if image.id != done.id]
@@ -124,7 +126,7 @@ def test_an_app_layer_that_was_planned_and_made_is_reused_and_its_version_was_ne
 
 
 @given(image_sets(), claim_sets, st.randoms())
-def test_two_readers_plan_the_same(images: list[Image], claims: list[Claim], random: object) -> None:
+def test_two_readers_plan_the_same(images: list[Image], claims: list[VersionReservation], random: object) -> None:
     shuffled = list(images)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert plan_app("web", WANTED, shuffled, reversed(claims)) == plan_app("web", WANTED, images, claims)
@@ -138,14 +140,14 @@ def app(version: str, state: str = "available", **tags: str) -> Image:
 
 
 def test_a_killed_run_s_number_is_taken_up_again_for_the_same_content_only() -> None:
-    claim = Claim(Version(1, 3), "dead", WANTED)
+    claim = VersionReservation(Version(1, 3), "dead", WANTED)
     assert plan_app("web", WANTED, [], [claim]).claim == claim
     assert plan_app("web", OTHER, [], [claim]).claim is None
 
 
 def test_an_untagged_image_under_our_claim_is_adopted() -> None:
     late = app("v1.3", state="pending")
-    plan = plan_app("web", WANTED, [late], [Claim(Version(1, 3), "dead", WANTED)])
+    plan = plan_app("web", WANTED, [late], [VersionReservation(Version(1, 3), "dead", WANTED)])
     assert (plan.action, plan.image) == ("adopt", late)
 
 
@@ -160,7 +162,7 @@ def test_a_verified_image_is_preferred_to_a_newer_one_that_has_yet_to_pass() -> 
 
 
 def test_a_failed_image_leads_to_a_new_one_and_its_number_stays_used() -> None:
-    claim = Claim(Version(1, 0), "dead", WANTED)
+    claim = VersionReservation(Version(1, 0), "dead", WANTED)
     plan = plan_app("web", WANTED, [app("v1.0", fingerprint=WANTED, failed="health")], [claim])
     assert (plan.action, plan.claim, plan.reason) == ("build", None, "there is none yet")
 
@@ -175,7 +177,7 @@ def test_reasons_tell_the_first_from_a_change() -> None:
 
 def test_an_image_that_says_it_is_of_other_content_is_not_taken_for_ours() -> None:
     other = app("v1.3", fingerprint=OTHER, verified="now")
-    assert plan_app("web", WANTED, [other], [Claim(Version(1, 3), "dead", WANTED)]).action == "build"
+    assert plan_app("web", WANTED, [other], [VersionReservation(Version(1, 3), "dead", WANTED)]).action == "build"
 
 
 def test_a_generator_of_images_will_do() -> None:

@@ -14,10 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldenami.bake.render import ROOT, Inputs, facts_script, fingerprint_inputs, render, verify_script
+from goldenami.bake import render_checks
+from goldenami.bake.inspect import facts_script
+from goldenami.bake.model import LayerInputs
+from goldenami.bake.render import fingerprint_inputs, packer_variables, render
+from goldenami.bake.verify import verify_script
 from goldenami.errors import RenderError
-from goldenami.recipe.template_vars import packer_values
-from goldenami.tools import hcl, quoting
+from goldenami.tools import quoting
+from goldenami.tools.jinja import ROOT
 from tests.support.recipes import AMAZON_LINUX, UBUNTU_ARM, recipe
 from tests.support.rendering import NEW, OLD, inputs, rendered
 
@@ -114,7 +118,7 @@ def test_values_reach_the_scripts_exactly(tmp_path: Path) -> None:
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]) | st.sampled_from("$%{}\"\\`'"), max_size=60))
 def test_tags_reach_packer_exactly(value: str) -> None:
     each = inputs({"tags": {"Note": value}})
-    written = json.loads(json.dumps(packer_values(each)))["tags"]["Note"]
+    written = json.loads(json.dumps(packer_variables(each)))["tags"]["Note"]
     assert written.replace('{{"{{"}}', "{{") == value
 
 
@@ -129,7 +133,7 @@ def test_whatever_the_recipe_says_the_folder_is_sound(build: str, greeting: str,
     changes = {"app.build": build, "app.environment": {"GREETING": greeting}, "tags": {"Note": tag}}
     with tempfile.TemporaryDirectory() as name:
         folder = rendered(Path(name), inputs(changes))
-        assert hcl.check(folder) == []
+        assert render_checks.check_attributes(folder) == []
         unit = (folder / "files/guestbook.service").read_text(encoding="utf-8").split("\n")
         assert f"Environment={quoting.unit_env(('GREETING', greeting))}" in unit
         script = f'set -euo pipefail; source {folder}/recipe.env; printf %s "$APP_BUILD"'
@@ -188,7 +192,7 @@ def test_a_broken_template_is_told_in_a_sentence(template: str, words: str, tmp_
 # --- the fingerprint --------------------------------------------------------------------------------------------------
 
 
-def _prints(given: Inputs) -> dict[str, bytes]:
+def _prints(given: LayerInputs) -> dict[str, bytes]:
     return fingerprint_inputs(given.recipe, given.layer, given.source_ami, given.app_commit, given.target)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from goldenami.aws import images
-from goldenami.bake import recheck, verify
+from goldenami.bake import verify
 from goldenami.errors import GateError, UsageError
-from goldenami.model import image as tags
+from goldenami.model import image as model_image
 from goldenami.model.image import Image
 from goldenami.state import runs
 from tests.support.contexts import Works
@@ -25,9 +25,9 @@ COMPLETE = {
     "Created": "2026-03-14",
     "Go": "1.19",
     "PostgreSQL": "15",
-    tags.RUN: "run1",
-    tags.LAYER: "app",
-    tags.FINGERPRINT: "f" * 64,
+    model_image.RUN: "run1",
+    model_image.LAYER: "app",
+    model_image.FINGERPRINT: "f" * 64,
 }
 
 
@@ -53,7 +53,7 @@ def test_a_green_image_is_tagged_verified_with_the_time(at: Works) -> None:
     checks, web = look(at, [200])
     assert all(check.ok for check in checks)
     assert {"tags-complete", "imdsv2-required", "image-private", "boot-health-outside"} <= {c.name for c in checks}
-    assert at.account.images()[AMI]["Tags"][tags.VERIFIED].startswith("2026-03-14T09:2")
+    assert at.account.images()[AMI]["Tags"][model_image.VERIFIED].startswith("2026-03-14T09:2")
     assert at.account.alive() == []
     assert set(web.paths) == {"/health"}
 
@@ -89,8 +89,8 @@ def test_a_path_that_stays_red_fails_after_the_grace_period(at: Works, script: l
     assert isinstance(error, GateError)
     assert f"boot-health-outside (HTTP {script[0]} from {web.url}" in error.message
     assert 299 <= at.clock.elapsed <= 900
-    assert at.account.images()[AMI]["Tags"][tags.FAILED] == "boot-health-outside"
-    assert tags.VERIFIED not in at.account.images()[AMI]["Tags"]
+    assert at.account.images()[AMI]["Tags"][model_image.FAILED] == "boot-health-outside"
+    assert model_image.VERIFIED not in at.account.images()[AMI]["Tags"]
     assert at.account.alive() == []
 
 
@@ -180,18 +180,18 @@ def test_what_aws_says_of_the_image_counts(at: Works, changes: dict[str, Any], c
 
 
 def again(at: Works, web: Web, ami: str = AMI) -> Image:
-    return recheck.recheck(at.shop({"app.port": web.port}), ami, clean=False)
+    return verify.recheck(at.shop({"app.port": web.port}), ami, clean=False)
 
 
 def test_an_image_can_be_held_against_the_gate_again(at: Works, web: Web) -> None:
     image(at)
     assert again(at, web).verified
-    (run,) = runs.every(at.root / "build")
+    (run,) = runs.list_runs(at.root / "build")
     assert run.facts()["state"] == "finished"
 
 
 def test_an_image_that_failed_by_bad_luck_can_be_verified_after_all(at: Works, web: Web) -> None:
-    at.account.put_image(AMI, "guestbook-golden-v1.0", tags={**COMPLETE, tags.FAILED: "boot-health-outside"})
+    at.account.put_image(AMI, "guestbook-golden-v1.0", tags={**COMPLETE, model_image.FAILED: "boot-health-outside"})
     images.require_imdsv2(at.account.aws, AMI)
     assert again(at, web).verified
 

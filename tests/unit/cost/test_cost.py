@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from goldenami.aws import price_list as pricelist
-from goldenami.aws.session import Connection
+from goldenami.aws import price_list
+from goldenami.aws.session import AwsSession
 from goldenami.cost import cost
+from goldenami.cost import report as cost_report
 from goldenami.cost.plan import compare, next_size, operations, total
 from goldenami.model import prices
-from goldenami.model.resources import Server
+from goldenami.model.resources import DbInstance
 from goldenami.state import runs
 from tests.support.contexts import Works
 from tests.support.recipes import RDS, VOLUME, recipe
@@ -53,7 +54,7 @@ def test_a_volume_for_the_data_costs_the_same_either_way() -> None:
 
 
 def test_the_server_that_was_made_costs_what_it_is() -> None:
-    made = Server("guestbook-data", "available", kind="db.t4g.micro", storage=30, storage_type="gp3", multi_az=True)
+    made = DbInstance("guestbook-data", "available", kind="db.t4g.micro", storage=30, storage_type="gp3", multi_az=True)
     plain, found = compare(recipe(RDS), SEOUL), compare(recipe(RDS), SEOUL, made)
     assert plain is not None
     assert found is not None
@@ -101,10 +102,10 @@ class List:
     """A price list on the wire: what each service and filter answers."""
 
     def __init__(self) -> None:
-        self.aws = Connection("ap-northeast-2", keys=("test", "test"))
+        self.aws = AwsSession("ap-northeast-2", keys=("test", "test"))
         self.asked: list[dict[str, Any]] = []
         self.missing = ""
-        client = Connection("us-east-1", keys=("test", "test"))
+        client = AwsSession("us-east-1", keys=("test", "test"))
         self.client = client
 
     def answer(self, given: dict[str, Any]) -> list[str]:
@@ -157,12 +158,12 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> List:
 
     client.meta.events.register_first("before-parameter-build", keep)
     client.meta.events.register_first("before-call", reply)
-    monkeypatch.setattr(pricelist, "replace", lambda _, region: there.client)
+    monkeypatch.setattr(price_list, "replace", lambda _, region: there.client)
     return there
 
 
 def test_the_list_is_asked_exactly_and_read_as_it_is(listed: List) -> None:
-    found = pricelist.prices(listed.aws, ["t3.micro", "t3.small"])
+    found = price_list.prices(listed.aws, ["t3.micro", "t3.small"])
     assert found == prices.Prices(
         "ap-northeast-2", {"t3.micro": 0.0131, "t3.small": 0.0262}, 0.092, 0.051, 0.023, 0.006
     )
@@ -172,14 +173,14 @@ def test_the_list_is_asked_exactly_and_read_as_it_is(listed: List) -> None:
 
 
 def test_the_list_knows_the_server_and_may_lack_it(listed: List) -> None:
-    found = pricelist.prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
+    found = price_list.prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
     assert found is not None
     assert (found.databases, found.database_gp3) == ({"db.t4g.micro": 0.025}, 0.131)
     asked = next(asked for asked in listed.asked if asked.get("instanceType") == "db.t4g.micro")
     assert (asked["ServiceCode"], asked["databaseEngine"]) == ("AmazonRDS", "PostgreSQL")
     assert asked["deploymentOption"] == "Single-AZ"
     listed.missing = "db.t4g.micro"
-    found = pricelist.prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
+    found = price_list.prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
     assert found is not None
     assert (found.databases, found.database_gp3) == ({}, 0.131)
 
@@ -187,7 +188,7 @@ def test_the_list_knows_the_server_and_may_lack_it(listed: List) -> None:
 @pytest.mark.parametrize("missing", ["t3.small", "gp3", "Storage Snapshot", "VPCPublicIPv4Address"])
 def test_a_list_with_a_gap_is_not_used(listed: List, missing: str) -> None:
     listed.missing = missing
-    assert pricelist.prices(listed.aws, ["t3.micro", "t3.small"]) is None
+    assert price_list.prices(listed.aws, ["t3.micro", "t3.small"]) is None
 
 
 def test_it_says_where_its_prices_are_from(at: Works, listed: List) -> None:
@@ -197,10 +198,10 @@ def test_it_says_where_its_prices_are_from(at: Works, listed: List) -> None:
     listed.missing = "gp3"
     found = cost.calculate(shop)
     assert "the table of October 2025" in found.source
-    text = cost.tell(found, as_json=False)
+    text = cost_report.text(found, as_json=False)
     assert "golden images save $" in text
     assert "of the instances alone 50 %" in text
-    told = json.loads(cost.tell(found, as_json=True))
+    told = json.loads(cost_report.text(found, as_json=True))
     assert told["saved"] == pytest.approx(told["docker"]["month"] - told["images"]["month"])
 
 
@@ -210,4 +211,4 @@ def test_runs_of_the_checkout_are_counted(at: Works, listed: List) -> None:
     run.record(kind="bake", state="finished", phases={"bake app layer with Packer": 90.0})
     (operation,) = cost.calculate(shop).operations
     assert (operation.kind, operation.times, operation.minutes) == ("bake", 1, 1.5)
-    assert "bake" in cost.tell(cost.calculate(shop), as_json=False)
+    assert "bake" in cost_report.text(cost.calculate(shop), as_json=False)

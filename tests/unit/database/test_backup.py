@@ -8,22 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.database import guard_plan as guarding
-from goldenami.database.backup_model import (
-    Fingerprint,
-    Manifest,
-    bucket_name,
-    differences,
-    is_id,
-    prefix,
-    read,
-    refusals,
-    write,
-)
-from goldenami.database.guard_plan import Kept
-from goldenami.database.switchover_model import Handover, parse
+from goldenami.database import guard_plan
+from goldenami.database.backup_model import Fingerprint, Manifest, differences, is_id, read, restore_blockers, write
+from goldenami.database.guard_plan import InstanceData
+from goldenami.database.switchover_model import Switchover, parse_switchover
 from goldenami.errors import GateError
 from goldenami.model.image import Image
+from goldenami.model.names import prefix
+from goldenami.recipe.recipe import bucket_name
 from tests.support.recipes import RDS, recipe
 
 FINGERPRINT = Fingerprint(
@@ -114,13 +106,15 @@ def test_what_is_no_manifest_is_refused(text: str) -> None:
 
 
 def test_a_foreign_or_newer_backup_is_refused() -> None:
-    assert list(refusals(MANIFEST, recipe(), 15)) == []
-    assert list(refusals(MANIFEST, recipe(), 16)) == []
+    assert list(restore_blockers(MANIFEST, recipe(), 15)) == []
+    assert list(restore_blockers(MANIFEST, recipe(), 16)) == []
     assert "comes from PostgreSQL 15, which a server of version 14 cannot read" in next(
-        refusals(MANIFEST, recipe(), 14)
+        restore_blockers(MANIFEST, recipe(), 14)
     )
-    assert "is a backup of other, not of guestbook" in next(refusals(replace(MANIFEST, service="other"), recipe(), 15))
-    assert "of the database x of" in next(refusals(replace(MANIFEST, database="x"), recipe(), 15))
+    assert "is a backup of other, not of guestbook" in next(
+        restore_blockers(replace(MANIFEST, service="other"), recipe(), 15)
+    )
+    assert "of the database x of" in next(restore_blockers(replace(MANIFEST, database="x"), recipe(), 15))
 
 
 def test_names() -> None:
@@ -134,36 +128,41 @@ def test_names() -> None:
 
 
 GUARDED = [
-    ({}, [Kept("i-1", answers=True, rows=5, major=15)], 15, None),
-    ({}, [Kept("i-1", answers=True, rows=5, major=15)], 16, None),
+    ({}, [InstanceData("i-1", answers=True, rows=5, major=15)], 15, None),
+    ({}, [InstanceData("i-1", answers=True, rows=5, major=15)], 16, None),
     (
         {},
-        [Kept("i-1", answers=True, rows=5, major=16)],
+        [InstanceData("i-1", answers=True, rows=5, major=16)],
         15,
         "i-1 has PostgreSQL 16 and the image 15, which cannot read",
     ),
-    ({}, [Kept("i-1", seen=False)], 15, "nobody can look at the rows of i-1"),
-    ({}, [Kept("i-1", databases=1)], 15, "the database server of i-1 does not answer"),
-    ({}, [Kept("i-1", answers=True), Kept("i-2", answers=True)], 15, "2 instances have a database each"),
-    (RDS, [Kept("i-1"), Kept("i-2")], 15, None),
-    (RDS, [Kept("i-1", seen=False)], 15, None),
-    (RDS, [Kept("i-1", answers=True, rows=7)], 15, 'i-1 keeps 7 row(s) of its own, although mode is "rds"'),
-    (RDS, [Kept("i-1", databases=1)], 15, "i-1 keeps a database whose server does not answer of its own"),
+    ({}, [InstanceData("i-1", seen=False)], 15, "nobody can look at the rows of i-1"),
+    ({}, [InstanceData("i-1", databases=1)], 15, "the database server of i-1 does not answer"),
+    (
+        {},
+        [InstanceData("i-1", answers=True), InstanceData("i-2", answers=True)],
+        15,
+        "2 instances have a database each",
+    ),
+    (RDS, [InstanceData("i-1"), InstanceData("i-2")], 15, None),
+    (RDS, [InstanceData("i-1", seen=False)], 15, None),
+    (RDS, [InstanceData("i-1", answers=True, rows=7)], 15, 'i-1 keeps 7 row(s) of its own, although mode is "rds"'),
+    (RDS, [InstanceData("i-1", databases=1)], 15, "i-1 keeps a database whose server does not answer of its own"),
 ]
 
 
 @pytest.mark.parametrize(("changes", "found", "major", "told"), GUARDED)
 def test_the_guard_believes_the_machine_more_than_the_recipe(
-    changes: dict[str, object], found: list[Kept], major: int, told: str | None
+    changes: dict[str, object], found: list[InstanceData], major: int, told: str | None
 ) -> None:
     image = Image("ami-1", "n", "available", "x86_64", "2026", tags={"PostgreSQL": str(major)})
-    reasons = list(guarding.refusals(recipe(changes), found, image))
+    reasons = list(guard_plan.data_blockers(recipe(changes), found, image))
     assert (reasons == []) if told is None else any(told in reason for reason in reasons), reasons
 
 
 def test_at_every_step_of_a_handover_one_instance_has_the_rows_that_count() -> None:
-    there = Handover("run", "i-old", version=2, max=1, suspended=("AZRebalance",))
-    assert parse(there.text()) == there
+    there = Switchover("run", "i-old", version=2, max=1, suspended=("AZRebalance",))
+    assert parse_switchover(there.text()) == there
     there = there.at("moving", "i-new")
     assert (there.truth, there.done) == ("i-old", False)
     there = there.at("opened")
@@ -174,4 +173,4 @@ def test_at_every_step_of_a_handover_one_instance_has_the_rows_that_count() -> N
     assert back.stayed(2).truth == "i-new"
     assert back.stayed(2).source == "i-old"
     for text in ("", "{}", "null", '{"run": "x"}'):
-        assert parse(text) is None
+        assert parse_switchover(text) is None

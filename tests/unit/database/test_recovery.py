@@ -12,20 +12,19 @@ from moto import mock_aws
 from moto.ec2.models import ec2_backends
 from moto.ec2.utils import filter_dict_attribute_mapping
 
-from goldenami.aws import auto_scaling as groups
-from goldenami.aws import objects, parameters
-from goldenami.aws.session import Connection
-from goldenami.context import Shop
-from goldenami.database import agent as custody
-from goldenami.database import backup, volume
-from goldenami.database import recovery as settling
-from goldenami.database import relocate as moving
-from goldenami.database import transfer as carrying
-from goldenami.database.backup_model import MANIFEST, Manifest, prefix, write
-from goldenami.database.switchover_model import ALONE, Handover, Move
+from goldenami.aws import auto_scaling as aws_auto_scaling
+from goldenami.aws import parameters
+from goldenami.aws import s3 as aws_s3
+from goldenami.aws.session import AwsSession
+from goldenami.context import Context
+from goldenami.database import agent, backup, recovery, relocate, transfer, volume
+from goldenami.database.backup_model import MANIFEST, Manifest, write
+from goldenami.database.switchover_model import StorageChange, Switchover
 from goldenami.errors import GateError, UsageError
-from goldenami.infra import auto_scaling as capacity
-from goldenami.infra.network import Ground
+from goldenami.infra import auto_scaling as infra_auto_scaling
+from goldenami.infra.network import Network
+from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING
+from goldenami.model.names import prefix
 from goldenami.tools.progress import Progress
 from tests.support.clock import ScriptedClock
 from tests.support.recipes import RDS, recipe
@@ -36,16 +35,16 @@ DUMP, ROLES = b"PGDMP and so on", b"CREATE ROLE guestbook;"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(tmp_path: Path) -> Iterator[Context]:
     with mock_aws():
         clock = ScriptedClock()
-        aws = Connection("ap-northeast-2", keys=("test", "test"))
-        yield Shop(tmp_path, recipe(), recipe().target("local"), aws, clock, Progress(clock))
+        aws = AwsSession("ap-northeast-2", keys=("test", "test"))
+        yield Context(tmp_path, recipe(), recipe().target("local"), aws, clock, Progress(clock))
 
 
-def keep(shop: Shop, identity: str = "20251002-030405-0abcde", **changes: str) -> Manifest:
+def keep(shop: Context, identity: str = "20251002-030405-0abcde", **changes: str) -> Manifest:
     """A backup as an instance and `take` leave it."""
-    custody.ensure_vault(shop)
+    agent.ensure_backup_bucket(shop)
     digests = {"dump": hashlib.sha256(DUMP).hexdigest(), "roles": hashlib.sha256(ROLES).hexdigest()}
     manifest = replace(test_backup.MANIFEST, id=identity, sha256=digests, size=len(DUMP), **changes)  # type: ignore[arg-type]
     for name, body in (
@@ -58,9 +57,9 @@ def keep(shop: Shop, identity: str = "20251002-030405-0abcde", **changes: str) -
     return manifest
 
 
-def test_the_bucket_is_private_encrypted_versioned_and_lets_old_backups_go(shop: Shop) -> None:
-    assert custody.ensure_vault(shop) == BUCKET
-    assert custody.ensure_vault(shop) == BUCKET, "once more changes nothing"
+def test_the_bucket_is_private_encrypted_versioned_and_lets_old_backups_go(shop: Context) -> None:
+    assert agent.ensure_backup_bucket(shop) == BUCKET
+    assert agent.ensure_backup_bucket(shop) == BUCKET, "once more changes nothing"
     s3 = shop.aws.client("s3")
     assert all(s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"].values())
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
@@ -72,18 +71,18 @@ def test_the_bucket_is_private_encrypted_versioned_and_lets_old_backups_go(shop:
     assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == "ap-northeast-2"
 
 
-def test_backups_are_found_again_and_one_without_a_manifest_is_none(shop: Shop) -> None:
-    assert backup.every(shop) == []
+def test_backups_are_found_again_and_one_without_a_manifest_is_none(shop: Context) -> None:
+    assert backup.list_backups(shop) == []
     with pytest.raises(UsageError, match="there is no backup in"):
-        backup.get(shop, "")
+        backup.get_backup(shop, "")
     first, second = keep(shop), keep(shop, "20251003-030405-0abcde")
-    objects.put(shop.aws, BUCKET, f"{prefix('guestbook', '20251004-030405-0abcde')}/dump", "half of it")
-    assert backup.every(shop) == [first, second]
-    assert backup.get(shop, "") == second
-    assert backup.get(shop, first.id) == first
+    aws_s3.put(shop.aws, BUCKET, f"{prefix('guestbook', '20251004-030405-0abcde')}/dump", "half of it")
+    assert backup.list_backups(shop) == [first, second]
+    assert backup.get_backup(shop, "") == second
+    assert backup.get_backup(shop, first.id) == first
     for identity in ("20251004-030405-0abcde", "../other", "nothing"):
         with pytest.raises(UsageError, match="there is no backup"):
-            backup.get(shop, identity)
+            backup.get_backup(shop, identity)
 
 
 @pytest.mark.parametrize(
@@ -95,63 +94,63 @@ def test_backups_are_found_again_and_one_without_a_manifest_is_none(shop: Shop) 
         ("dump", None, "dump is missing"),
     ],
 )
-def test_a_damaged_backup_is_noticed(shop: Shop, name: str, body: bytes | None, told: str) -> None:
+def test_a_damaged_backup_is_noticed(shop: Context, name: str, body: bytes | None, told: str) -> None:
     manifest = keep(shop)
-    backup.verify(shop, manifest)
+    backup.verify_backup(shop, manifest)
     key = f"{prefix('guestbook', manifest.id)}/{name}"
     if body is None:
         shop.aws.client("s3").delete_object(Bucket=BUCKET, Key=key)
     else:
         shop.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
     with pytest.raises(GateError, match=told):
-        backup.verify(shop, manifest)
+        backup.verify_backup(shop, manifest)
 
 
-def test_a_folder_holds_a_whole_backup_that_comes_back_into_an_empty_bucket(shop: Shop, tmp_path: Path) -> None:
+def test_a_folder_holds_a_whole_backup_that_comes_back_into_an_empty_bucket(shop: Context, tmp_path: Path) -> None:
     manifest, folder = keep(shop), tmp_path / "kept"
-    backup.fetch(shop, manifest, folder)
+    backup.fetch_archive(shop, manifest, folder)
     assert sorted(path.name for path in folder.iterdir()) == ["dump", "manifest.json", "roles.sql", "seen.json"]
     s3 = shop.aws.client("s3")
     for found in s3.list_objects_v2(Bucket=BUCKET)["Contents"]:
         s3.delete_object(Bucket=BUCKET, Key=found["Key"])
-    assert backup.every(shop) == []
-    assert backup.bring(shop, folder) == manifest
-    assert backup.every(shop) == [manifest]
+    assert backup.list_backups(shop) == []
+    assert backup.download(shop, folder) == manifest
+    assert backup.list_backups(shop) == [manifest]
 
 
-def test_a_folder_is_filled_from_where_it_was_and_damage_is_noticed_there(shop: Shop, tmp_path: Path) -> None:
+def test_a_folder_is_filled_from_where_it_was_and_damage_is_noticed_there(shop: Context, tmp_path: Path) -> None:
     manifest, folder = keep(shop), tmp_path / "kept"
-    backup.fetch(shop, manifest, folder)
+    backup.fetch_archive(shop, manifest, folder)
     (folder / MANIFEST).unlink()
     (folder / "roles.sql").write_bytes(ROLES[:4])
     key = f"{prefix('guestbook', manifest.id)}/dump"
     shop.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"damaged")
-    backup.fetch(shop, manifest, folder)
+    backup.fetch_archive(shop, manifest, folder)
     assert (folder / "roles.sql").read_bytes() == ROLES
     assert (folder / "dump").read_bytes() == DUMP, "it was there, so it is not read again"
     (folder / MANIFEST).unlink()
     (folder / "dump").write_bytes(DUMP[:4])
     with pytest.raises(GateError, match="dump is not what was written"):
-        backup.fetch(shop, manifest, folder)
+        backup.fetch_archive(shop, manifest, folder)
     assert not (folder / MANIFEST).exists()
 
 
-def test_a_folder_with_anything_else_is_refused(shop: Shop, tmp_path: Path) -> None:
+def test_a_folder_with_anything_else_is_refused(shop: Context, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no manifest\.json"):
-        backup.bring(shop, tmp_path)
+        backup.download(shop, tmp_path)
     foreign = tmp_path / "foreign"
-    backup.fetch(shop, keep(shop, service="other"), foreign)
+    backup.fetch_archive(shop, keep(shop, service="other"), foreign)
     with pytest.raises(GateError, match="holds a backup of other"):
-        backup.bring(shop, foreign)
+        backup.download(shop, foreign)
     torn = tmp_path / "torn"
-    backup.fetch(shop, keep(shop, "20251005-030405-0abcde"), torn)
+    backup.fetch_archive(shop, keep(shop, "20251005-030405-0abcde"), torn)
     (torn / "dump").write_bytes(DUMP[:4])
-    objects.put(shop.aws, BUCKET, "untouched", "x")
+    aws_s3.put(shop.aws, BUCKET, "untouched", "x")
     with pytest.raises(GateError, match="is damaged"):
-        backup.bring(shop, torn)
+        backup.download(shop, torn)
 
 
-def fleet(shop: Shop) -> tuple[str, str]:
+def fleet(shop: Context) -> tuple[str, str]:
     """A group of one with its template of two versions, and an instance of the second beside it."""
     ec2, name = shop.aws.client("ec2"), shop.names.group
     image = ec2.describe_images()["Images"][0]["ImageId"]
@@ -159,7 +158,7 @@ def fleet(shop: Shop) -> tuple[str, str]:
     template = ec2.create_launch_template(LaunchTemplateName=shop.names.template, LaunchTemplateData=data)  # type: ignore[arg-type]
     identity = template["LaunchTemplate"]["LaunchTemplateId"]
     ec2.create_launch_template_version(LaunchTemplateId=identity, LaunchTemplateData=data)  # type: ignore[arg-type]
-    groups.create(
+    aws_auto_scaling.create(
         shop.aws,
         {
             "AutoScalingGroupName": name,
@@ -170,132 +169,138 @@ def fleet(shop: Shop) -> tuple[str, str]:
             "LaunchTemplate": {"LaunchTemplateId": identity, "Version": "1"},
         },
     )
-    there = groups.get(shop.aws, name)
+    there = aws_auto_scaling.get(shop.aws, name)
     assert there is not None
     new = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, ClientToken="run-handover")["Instances"][0]
     return there.members[0].id, new["InstanceId"]
 
 
-def state(shop: Shop, instance: str) -> str:
+def state(shop: Context, instance: str) -> str:
     found = shop.aws.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     return str(found["State"]["Name"])
 
 
-def test_once_the_rows_have_arrived_there_is_only_the_way_on_however_often(shop: Shop) -> None:
+def test_once_the_rows_have_arrived_there_is_only_the_way_on_however_often(shop: Context) -> None:
     old, new = fleet(shop)
-    handover = Handover("run", old, new, "opened", version=2, max=1, suspended=("AZRebalance",))
-    carrying.note(shop, handover)
+    handover = Switchover("run", old, new, "opened", version=2, max=1, suspended=("AZRebalance",))
+    transfer.save(shop, handover)
     for _ in range(2):  # killed at its very end, it is done once more
-        settling.finish(shop, handover)
-        there = groups.get(shop.aws, shop.names.group)
+        recovery.complete(shop, handover)
+        there = aws_auto_scaling.get(shop.aws, shop.names.group)
         assert there is not None
         assert [m.id for m in there.members] == [new]
         assert (there.min, there.desired, there.max, there.number) == (1, 1, 1, 2)
         assert (state(shop, old), state(shop, new)) == ("terminated", "running")
-        assert carrying.find(shop) is None
+        assert transfer.load(shop) is None
 
 
-@pytest.mark.parametrize(("suspended", "move"), [((), None), (("ReplaceUnhealthy",), Move("rds", "instance"))])
+@pytest.mark.parametrize(("suspended", "move"), [((), None), (("ReplaceUnhealthy",), StorageChange("rds", "instance"))])
 def test_before_that_there_is_only_the_way_back(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, suspended: tuple[str, ...], move: Move | None
+    shop: Context, monkeypatch: pytest.MonkeyPatch, suspended: tuple[str, ...], move: StorageChange | None
 ) -> None:
     old, new = fleet(shop)
     # moto lacks EC2's filter by client token, and does not keep the token.
     monkeypatch.setitem(filter_dict_attribute_mapping, "client-token", "client_token")
     for one in (i for r in ec2_backends["123456789012"]["ap-northeast-2"].all_reservations() for i in r.instances):
         one.client_token = "run-handover" if one.id == new else None
-    groups.suspend(shop.aws, shop.names.group, ["ReplaceUnhealthy"])
-    handover = Handover("run", old, new, "launching", version=2, max=1, suspended=suspended, move=move)
-    carrying.note(shop, handover)
-    settling.abandon(shop, handover)
-    there = groups.get(shop.aws, shop.names.group)
+    aws_auto_scaling.suspend(shop.aws, shop.names.group, ["ReplaceUnhealthy"])
+    handover = Switchover("run", old, new, "launching", version=2, max=1, suspended=suspended, move=move)
+    transfer.save(shop, handover)
+    recovery.roll_back(shop, handover)
+    there = aws_auto_scaling.get(shop.aws, shop.names.group)
     assert there is not None
     assert [m.id for m in there.members] == [old]
     assert (there.desired, there.max, there.number, there.suspended) == (1, 1, 1, suspended)
     assert (state(shop, old), state(shop, new)) == ("running", "terminated")
-    assert carrying.find(shop) is None
+    assert transfer.load(shop) is None
 
 
-def test_a_smaller_fleet_is_refused_while_each_instance_has_rows_of_its_own(shop: Shop) -> None:
+def test_a_smaller_fleet_is_refused_while_each_instance_has_rows_of_its_own(shop: Context) -> None:
     fleet(shop)
-    groups.update(shop.aws, {"AutoScalingGroupName": shop.names.group, "MaxSize": 3, "DesiredCapacity": 3})
+    aws_auto_scaling.update(shop.aws, {"AutoScalingGroupName": shop.names.group, "MaxSize": 3, "DesiredCapacity": 3})
     with pytest.raises(GateError, match="would end some of them with their rows"):
-        capacity.ensure_group(shop, Ground("vpc-1", ("subnet-1",)), "")
-    there = groups.get(shop.aws, shop.names.group)
+        infra_auto_scaling.ensure_group(shop, Network("vpc-1", ("subnet-1",)), "")
+    there = aws_auto_scaling.get(shop.aws, shop.names.group)
     assert there is not None
     assert (there.desired, there.max) == (3, 3)
 
 
 @pytest.mark.parametrize("former", ["", "old.example"])
-def test_a_move_that_is_abandoned_takes_back_what_it_said_of_the_new_home(shop: Shop, former: str) -> None:
+def test_a_move_that_is_abandoned_takes_back_what_it_said_of_the_new_home(shop: Context, former: str) -> None:
     wanted = recipe(RDS)
     shop = replace(shop, recipe=wanted)
     host = wanted.database.host_parameter
     if former:
         parameters.create(shop.aws, host, former)
-    handover = Handover("run", "i-old", move=Move("rds", "instance", host, "new.example", former))
-    carrying.note(shop, handover)
-    moving.prepare(shop, handover)
+    handover = Switchover("run", "i-old", move=StorageChange("rds", "instance", host, "new.example", former))
+    transfer.save(shop, handover)
+    relocate.prepare(shop, handover)
     found = parameters.get(shop.aws, host)
     assert found is not None
     assert found.value == "new.example"
     policy = shop.aws.client("iam").get_role_policy(RoleName=shop.names.web, PolicyName="parameters")["PolicyDocument"]
     assert host in str(policy), "the new instance may read it"
     for _ in range(2):
-        moving.undo(shop, handover, [])
+        relocate.undo(shop, handover, [])
         found = parameters.get(shop.aws, host)
         assert (found.value if found else "") == former
     parameters.overwrite(shop.aws, host, "of-somebody-else")
-    moving.undo(shop, handover, [])
+    relocate.undo(shop, handover, [])
     found = parameters.get(shop.aws, host)
     assert found is not None
     assert found.value == "of-somebody-else", "what it did not say is not its to take back"
 
 
-def test_a_group_whose_data_has_moved_replaces_its_instances_by_itself_again(shop: Shop) -> None:
+def test_a_group_whose_data_has_moved_replaces_its_instances_by_itself_again(shop: Context) -> None:
     old, new = fleet(shop)
     shop = replace(shop, recipe=recipe(RDS))
-    move = Move("rds", "instance", "", "", "")
-    handover = Handover("run", old, new, "opened", version=2, max=1, suspended=ALONE, move=move)
-    groups.suspend(shop.aws, shop.names.group, ALONE)
-    settling.finish(shop, handover)
-    there = groups.get(shop.aws, shop.names.group)
+    move = StorageChange("rds", "instance", "", "", "")
+    handover = Switchover("run", old, new, "opened", version=2, max=1, suspended=SUSPENDED_WHILE_REPLACING, move=move)
+    aws_auto_scaling.suspend(shop.aws, shop.names.group, SUSPENDED_WHILE_REPLACING)
+    recovery.complete(shop, handover)
+    there = aws_auto_scaling.get(shop.aws, shop.names.group)
     assert there is not None
     assert ([m.id for m in there.members], there.suspended, there.max) == ([new], (), 1)
 
 
-def test_a_group_whose_data_has_moved_home_has_one_instance_and_keeps_it(shop: Shop) -> None:
+def test_a_group_whose_data_has_moved_home_has_one_instance_and_keeps_it(shop: Context) -> None:
     old, new = fleet(shop)
-    groups.update(shop.aws, {"AutoScalingGroupName": shop.names.group, "MaxSize": 3})
-    handover = Handover("run", old, new, "opened", version=2, max=3, move=Move("instance", "rds"))
-    settling.finish(shop, handover)
-    there = groups.get(shop.aws, shop.names.group)
+    aws_auto_scaling.update(shop.aws, {"AutoScalingGroupName": shop.names.group, "MaxSize": 3})
+    handover = Switchover("run", old, new, "opened", version=2, max=3, move=StorageChange("instance", "rds"))
+    recovery.complete(shop, handover)
+    there = aws_auto_scaling.get(shop.aws, shop.names.group)
     assert there is not None
-    assert ([m.id for m in there.members], set(there.suspended), there.max) == ([new], set(ALONE), 1)
+    assert ([m.id for m in there.members], set(there.suspended), there.max) == (
+        [new],
+        set(SUSPENDED_WHILE_REPLACING),
+        1,
+    )
 
 
-def test_a_volume_that_the_rows_have_left_is_nobodys(shop: Shop) -> None:
+def test_a_volume_that_the_rows_have_left_is_nobodys(shop: Context) -> None:
     ec2 = shop.aws.client("ec2")
     made = ec2.create_volume(AvailabilityZone="ap-northeast-2a", Size=1)
     ec2.create_tags(Resources=[made["VolumeId"]], Tags=[{"Key": "goldenami:data", "Value": "guestbook"}])
-    moving.leave(shop, Handover("run", "i-old", "i-new", "opened", move=Move("rds", "instance")))
-    assert volume.find(shop) is not None, "it was on none"
+    relocate.release_source(shop, Switchover("run", "i-old", "i-new", "opened", move=StorageChange("rds", "instance")))
+    assert volume.find_volume(shop) is not None, "it was on none"
     for _ in range(2):
-        moving.leave(shop, Handover("run", "i-old", "i-new", "opened", move=Move("rds", "volume")))
-        assert volume.find(shop) is None
+        relocate.release_source(
+            shop, Switchover("run", "i-old", "i-new", "opened", move=StorageChange("rds", "volume"))
+        )
+        assert volume.find_volume(shop) is None
     assert ec2.describe_volumes(VolumeIds=[made["VolumeId"]])["Volumes"]
 
 
-def test_a_new_instance_that_has_ended_is_replaced_where_a_server_has_its_rows(shop: Shop) -> None:
+def test_a_new_instance_that_has_ended_is_replaced_where_a_server_has_its_rows(shop: Context) -> None:
     old, new = fleet(shop)
-    group = groups.get(shop.aws, shop.names.group)
+    group = aws_auto_scaling.get(shop.aws, shop.names.group)
     assert group is not None
-    handover = Handover("run", old, new, "opened", version=2, max=1, move=Move("rds", "instance"))
-    assert moving.again(shop, handover) == handover, "it stands"
+    handover = Switchover("run", old, new, "opened", version=2, max=1, move=StorageChange("rds", "instance"))
+    assert relocate.relaunch_target(shop, handover) == handover, "it stands"
     shop.aws.client("ec2").terminate_instances(InstanceIds=[new])
-    there = moving.again(shop, handover)
+    there = relocate.relaunch_target(shop, handover)
     assert there.target != new
     assert state(shop, there.target) == "running"
-    assert carrying.find(shop) == there
-    home = replace(handover, move=Move("instance", "rds"))
-    assert moving.again(shop, home) == home, "its rows went with it"
+    assert transfer.load(shop) == there
+    home = replace(handover, move=StorageChange("instance", "rds"))
+    assert relocate.relaunch_target(shop, home) == home, "its rows went with it"

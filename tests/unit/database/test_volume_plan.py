@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.aws import ebs as volumes
-from goldenami.aws.iam_roles import fleet_policy
-from goldenami.database.guard_plan import Kept
-from goldenami.database.guard_plan import refusals as guarded
-from goldenami.database.switchover_model import Move
-from goldenami.database.volume_plan import Snapshot, Volume, expired, refusals, steps
-from goldenami.iam.statements import Place
+from goldenami.aws import ebs
+from goldenami.database.guard_plan import InstanceData
+from goldenami.database.guard_plan import data_blockers as guarded
+from goldenami.database.switchover_model import StorageChange
+from goldenami.database.volume_plan import expired_snapshots, steps, volume_blockers
+from goldenami.iam.instance_role import fleet_policy
+from goldenami.iam.statements import PolicyScope
 from goldenami.iam.task_policies import policy
-from goldenami.model.fleet import Group, Scene, Template, TemplateVersion
-from goldenami.model.image import FAMILY, VERIFIED, Image, System
+from goldenami.model.fleet import AutoScalingGroup, FleetState, LaunchTemplate, LaunchTemplateVersion
+from goldenami.model.image import FAMILY, VERIFIED, Image, Platform
+from goldenami.model.resources import DataVolumeState, Snapshot
 from goldenami.promote.plan import plan
-from goldenami.rollout.request_model import Wish
+from goldenami.rollout.request_model import RolloutRequest
 from tests.support.aws_stubs import scripted
 from tests.support.clock import ScriptedClock
 from tests.support.recipes import VOLUME, recipe
@@ -29,7 +30,7 @@ IMAGE = Image(
     *("ami-1", "guestbook-golden-v2.0", "available", "x86_64", "2026"),
     tags={"PostgreSQL": "15", FAMILY: "debian-12", VERIFIED: "now"},
 )
-THERE = Volume("vol-1", "ap-northeast-2a", 8, "available")
+THERE = DataVolumeState("vol-1", "ap-northeast-2a", 8, "available")
 RUNNING = ("pending", "running", "stopping")
 ENDED = ("", "shutting-down", "terminated")
 
@@ -38,7 +39,7 @@ ENDED = ("", "shutting-down", "terminated")
 class World:
     """EC2 with one volume; a machine that runs may write to it as long as it has it mounted."""
 
-    volume: Volume
+    volume: DataVolumeState
     holder: str
     mounted: bool
     snapshots: int = 0
@@ -106,14 +107,14 @@ def test_a_snapshot_is_taken_once_nobody_uses_it_and_before_it_leaves() -> None:
         ([replace(THERE, encrypted=False)], "vol-1 is not encrypted"),
     ],
 )
-def test_a_volume_that_does_not_fit_is_refused_with_the_way_out(found: list[Volume], told: str) -> None:
-    (reason,) = refusals(recipe(VOLUME), found, "ap-northeast-2a")
+def test_a_volume_that_does_not_fit_is_refused_with_the_way_out(found: list[DataVolumeState], told: str) -> None:
+    (reason,) = volume_blockers(recipe(VOLUME), found, "ap-northeast-2a")
     assert told in reason
 
 
 def test_one_that_fits_or_none_is_fine() -> None:
     for found in ([], [THERE], [replace(THERE, size=7)]):
-        assert list(refusals(recipe(VOLUME), found, "ap-northeast-2a")) == []
+        assert list(volume_blockers(recipe(VOLUME), found, "ap-northeast-2a")) == []
 
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -122,7 +123,7 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 @given(st.lists(st.integers(0, 100), max_size=8), st.integers(1, 50))
 def test_the_newest_snapshot_always_stays(ages: list[int], keep_days: int) -> None:
     found = [Snapshot(f"snap-{number}", NOW - timedelta(days=age)) for number, age in enumerate(ages)]
-    gone = expired(found, NOW, keep_days)
+    gone = expired_snapshots(found, NOW, keep_days)
     assert len(gone) == len(set(gone))
     left = [one for one in found if one.id not in gone]
     assert len(left) >= min(1, len(found))
@@ -130,7 +131,7 @@ def test_the_newest_snapshot_always_stays(ages: list[int], keep_days: int) -> No
     assert sum(NOW - one.started > timedelta(days=keep_days) for one in left) <= 1
 
 
-ON_VOLUME = Kept("i-1", answers=True, rows=9, databases=1, major=15, volume="vol-1")
+ON_VOLUME = InstanceData("i-1", answers=True, rows=9, databases=1, major=15, volume="vol-1")
 
 
 @pytest.mark.parametrize(
@@ -139,16 +140,16 @@ ON_VOLUME = Kept("i-1", answers=True, rows=9, databases=1, major=15, volume="vol
         (replace(ON_VOLUME, major=16), "PostgreSQL 16's and the image has 15"),
         (replace(ON_VOLUME, major=14, answers=False, rows=0), "PostgreSQL 14's and the image has 15"),
         (replace(ON_VOLUME, volume=""), "./invoke db.migrate --to volume"),
-        (Kept("i-1", seen=False, why="no agent"), "nobody can look at the rows of i-1: no agent"),
+        (InstanceData("i-1", seen=False, why="no agent"), "nobody can look at the rows of i-1: no agent"),
     ],
 )
-def test_a_replacement_that_would_not_have_the_rows_is_refused(kept: Kept, told: str) -> None:
+def test_a_replacement_that_would_not_have_the_rows_is_refused(kept: InstanceData, told: str) -> None:
     (reason,) = guarded(recipe(VOLUME), [kept], IMAGE)
     assert told in reason
 
 
 def test_a_volume_that_fits_may_go_on_also_from_a_server_that_does_not_answer() -> None:
-    for kept in (ON_VOLUME, replace(ON_VOLUME, answers=False, rows=0), Kept("i-1")):
+    for kept in (ON_VOLUME, replace(ON_VOLUME, answers=False, rows=0), InstanceData("i-1")):
         assert list(guarded(recipe(VOLUME), [kept], IMAGE)) == []
 
 
@@ -175,11 +176,13 @@ def test_what_another_system_has_written_is_refused_where_it_is_known(
     assert bool(list(guarded(recipe(VOLUME), [kept], unknown))) == (architecture == "arm64"), "an old image has no tag"
     assert list(guarded(recipe(), [replace(kept, volume="")], IMAGE)) == [], "rows are carried as such"
 
-    versions = {1: TemplateVersion(1, {"ImageId": "ami-0"})}
-    scene = Scene(Template("lt-1", "t", 1, 1, versions), Group("g", "lt-1", "1", 1, 1, 1))
-    wish = Wish("ami-1", IMAGE, {"ImageId": "ami-1"}, home="volume", carried=True, written=System(family, architecture))
+    versions = {1: LaunchTemplateVersion(1, {"ImageId": "ami-0"})}
+    scene = FleetState(LaunchTemplate("lt-1", "t", 1, 1, versions), AutoScalingGroup("g", "lt-1", "1", 1, 1, 1))
+    wish = RolloutRequest(
+        "ami-1", IMAGE, {"ImageId": "ami-1"}, home="volume", carried=True, written=Platform(family, architecture)
+    )
     assert any("was written by" in reason for reason in plan(wish, scene).refusals) == refused
-    moving = replace(wish, move=Move("volume", "instance"))
+    moving = replace(wish, move=StorageChange("volume", "instance"))
     for other in (moving, replace(wish, home="instance"), replace(wish, written=None)):
         assert not any("was written by" in reason for reason in plan(other, scene).refusals)
 
@@ -191,8 +194,8 @@ def test_the_calls_are_exact() -> None:
     with scripted() as wire:
         gone = {**told, "VolumeId": "vol-0", "State": "deleting"}
         wire.answer("ec2", "describe_volumes", ours, {"Volumes": [{**told, "Attachments": [at]}, gone]})
-        (found,) = volumes.find(wire.aws, "book")
-        assert found == Volume("vol-1", "ap-northeast-2a", 8, "in-use", "i-1", "attached")
+        (found,) = ebs.find(wire.aws, "book")
+        assert found == DataVolumeState("vol-1", "ap-northeast-2a", 8, "in-use", "i-1", "attached")
         request = {
             "AvailabilityZone": "ap-northeast-2a",
             "Size": 8,
@@ -204,7 +207,7 @@ def test_the_calls_are_exact() -> None:
         }
         wire.answer("ec2", "create_volume", request, {"VolumeId": "vol-1"})
         tags = {"goldenami:data": "book"}
-        made = volumes.create(wire.aws, "ap-northeast-2a", 8, "gp3", "alias/golden", tags, "run-data")
+        made = ebs.create(wire.aws, "ap-northeast-2a", 8, "gp3", "alias/golden", tags, "run-data")
         assert made == "vol-1"
         # The reply to the first request was lost: it is attached where it should be.
         wanted = {"VolumeId": "vol-1", "InstanceId": "i-1", "Device": "/dev/sdf"}
@@ -212,13 +215,15 @@ def test_the_calls_are_exact() -> None:
         for state in ("attaching", "attaching", "attached"):
             answer = {"Volumes": [{**told, "Attachments": [{**at, "State": state}]}]}
             wire.answer("ec2", "describe_volumes", {"VolumeIds": ["vol-1"]}, answer)
-        volumes.attach(wire.aws, ScriptedClock(), "vol-1", "i-1")
+        ebs.attach(wire.aws, ScriptedClock(), "vol-1", "i-1")
         wire.refuse("ec2", "detach_volume", {"VolumeId": "vol-1", "InstanceId": "i-1"}, "IncorrectState")
-        volumes.detach(wire.aws, "vol-1", "i-1")
+        ebs.detach(wire.aws, "vol-1", "i-1")
 
 
 def test_nobody_may_delete_the_volume_and_an_instance_may_only_take_its_own() -> None:
-    place = Place("ap-northeast-2", "123456789012", recipe({**VOLUME, "targets.local.kms_key_id": "alias/golden"}))
+    place = PolicyScope(
+        "ap-northeast-2", "123456789012", recipe({**VOLUME, "targets.local.kms_key_id": "alias/golden"})
+    )
     for task in ("promote", "fleet.create", "fleet.destroy", "deploy", "terminate"):
         found = policy(task, place)["Statement"]
         assert "ec2:DeleteVolume" not in {action for s in found for action in s["Action"]}

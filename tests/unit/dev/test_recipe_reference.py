@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from goldenami.dev import recipe_reference as reference
+from goldenami.dev import recipe_reference
 from goldenami.recipe.problems import section_of, walk
 from goldenami.recipe.recipe import Recipe
 from tests.support.recipes import ROOT
@@ -14,7 +14,7 @@ KEYS = [(place, field) for place, field in walk(Recipe) if section_of(field) is 
 
 def test_the_page_does_not_drift() -> None:
     written = (ROOT / "docs/recipe.md").read_text(encoding="utf-8")
-    assert written == reference.page(), "run ./invoke docs"
+    assert written == recipe_reference.page(), "run ./invoke docs"
 
 
 @pytest.mark.parametrize(("place", "field"), KEYS, ids=[".".join(map(str, place)) for place, _ in KEYS])
@@ -22,4 +22,4 @@ def test_every_key_has_its_meaning_rule_and_example(place: tuple[str, ...], fiel
     assert field.description.endswith(".")  # type: ignore[attr-defined]
     assert field.examples  # type: ignore[attr-defined]
     assert field.json_schema_extra  # type: ignore[attr-defined]
-    assert f"| `{place[-1]}` |" in reference.page()
+    assert f"| `{place[-1]}` |" in recipe_reference.page()

@@ -6,16 +6,16 @@ import json
 
 import pytest
 
-from goldenami.aws.iam_roles import fleet_policy
 from goldenami.errors import UsageError
-from goldenami.iam.statements import Place
-from goldenami.iam.task_policies import policy, tasks
+from goldenami.iam.instance_role import fleet_policy
+from goldenami.iam.statements import PolicyScope
+from goldenami.iam.task_policies import policy, task_names
 from tests.support.recipes import RDS, recipe
 
-PLACE = Place("ap-northeast-2", "123456789012", recipe())
+PLACE = PolicyScope("ap-northeast-2", "123456789012", recipe())
 
 
-@pytest.mark.parametrize("task", tasks())
+@pytest.mark.parametrize("task", task_names())
 def test_a_policy_is_whole_and_narrow(task: str) -> None:
     found = policy(task, PLACE)
     assert found["Version"] == "2012-10-17"
@@ -40,7 +40,7 @@ def test_looking_changes_nothing() -> None:
 
 
 def test_promotion_may_not_touch_the_group_itself_nor_terminate() -> None:
-    place = Place("ap-northeast-2", "123456789012", recipe(RDS))
+    place = PolicyScope("ap-northeast-2", "123456789012", recipe(RDS))
     actions = {a for s in policy("promote", place)["Statement"] for a in s["Action"]}
     assert "autoscaling:StartInstanceRefresh" in actions
     assert not any(a.startswith("s3:") for a in actions)
@@ -48,18 +48,20 @@ def test_promotion_may_not_touch_the_group_itself_nor_terminate() -> None:
 
 
 def test_a_promotion_that_shifts_the_traffic_may_touch_the_trial_and_the_weights_alone() -> None:
-    place = Place(
+    place = PolicyScope(
         "ap-northeast-2", "123456789012", recipe({**RDS, "promote.traffic": [10, 100], "promote.alarms": ["5xx"]})
     )
     found = {s["Sid"]: s for s in policy("promote", place)["Statement"]}
-    plain = {s["Sid"] for s in policy("promote", Place("ap-northeast-2", "123456789012", recipe(RDS)))["Statement"]}
+    plain = {
+        s["Sid"] for s in policy("promote", PolicyScope("ap-northeast-2", "123456789012", recipe(RDS)))["Statement"]
+    }
     assert set(found) - plain == {"Trial", "TrialTargets", "Weights", "LookAround", "Alarms"}
     assert found["Trial"]["Resource"].endswith("autoScalingGroupName/guestbook-asg-trial")
     assert found["Weights"]["Action"] == ["elasticloadbalancing:ModifyListener"]
 
 
 def test_a_migration_may_say_where_the_new_home_is() -> None:
-    place = Place("ap-northeast-2", "123456789012", recipe(RDS))
+    place = PolicyScope("ap-northeast-2", "123456789012", recipe(RDS))
     found = {s["Sid"]: s for s in policy("db.migrate", place)["Statement"]}
     assert found["Home"]["Resource"].endswith(":parameter/guestbook/production/db/host")
     assert {"Exchange", "Handover", "Vault", "Role"} <= set(found)

@@ -6,23 +6,24 @@ import json
 
 import pytest
 
-from goldenami.aws.session import Connection
-from goldenami.bake import report as telling
-from goldenami.bake.bake import Options
-from goldenami.context import Shop
+from goldenami.aws.session import AwsSession
+from goldenami.bake import report as bake_report
+from goldenami.bake.model import BakeOptions
+from goldenami.context import Context
 from goldenami.dev import doctor
 from goldenami.errors import UsageError
-from goldenami.images import catalogue
-from goldenami.model import image as tags
+from goldenami.images import catalog
+from goldenami.images import report as images_report
+from goldenami.model import image
 from tests.support.contexts import Works
 from tests.support.fake_account import Refused
 
 
-def fill(at: Works) -> Shop:
-    base = {tags.LAYER: "base"}
+def fill(at: Works) -> Context:
+    base = {image.LAYER: "base"}
     at.account.put_image("ami-1", "guestbook-base-0123456789ab-run", tags=base)
-    at.account.put_image("ami-2", "guestbook-golden-v1.2", tags={tags.VERIFIED: "now"})
-    at.account.put_image("ami-3", "guestbook-golden-v1.10", tags={tags.FAILED: "health"})
+    at.account.put_image("ami-2", "guestbook-golden-v1.2", tags={image.VERIFIED: "now"})
+    at.account.put_image("ami-3", "guestbook-golden-v1.10", tags={image.FAILED: "health"})
     at.account.put_image("ami-4", "guestbook-golden-v1.11", state="pending")
     at.account.put_image("ami-5", "guestbook-golden-v1.9")
     at.account.parameters["/goldenami/guestbook/candidate"] = ["ami-2"]
@@ -30,7 +31,7 @@ def fill(at: Works) -> Shop:
 
 
 def test_newest_version_first_with_what_each_is_to_us(at: Works) -> None:
-    found = catalogue.catalogue(fill(at))
+    found = catalog.list_images(fill(at))
     assert [(str(e.version or "-"), e.status, e.candidate) for e in found] == [
         ("v1.11", "pending", False),
         ("v1.10", "failed", False),
@@ -38,10 +39,10 @@ def test_newest_version_first_with_what_each_is_to_us(at: Works) -> None:
         ("v1.2", "verified", True),
         ("-", "base", False),
     ]
-    lines = telling.images(found, as_json=False).splitlines()
+    lines = images_report.images(found, as_json=False).splitlines()
     assert lines[0].split() == ["VERSION", "ID", "STATUS", "CREATED", "SIZE", "NAME"]
     assert "verified (candidate)" in lines[4]
-    told = json.loads(telling.images(found, as_json=True))
+    told = json.loads(images_report.images(found, as_json=True))
     assert [(row["id"], row["version"], row["status"]) for row in told][:2] == [
         ("ami-4", "v1.11", "pending"),
         ("ami-3", "v1.10", "failed"),
@@ -49,34 +50,41 @@ def test_newest_version_first_with_what_each_is_to_us(at: Works) -> None:
 
 
 def test_no_images_yet_says_how_to_make_one(at: Works) -> None:
-    assert telling.images(catalogue.catalogue(at.shop()), as_json=False) == "no images yet; ./invoke bake makes one"
+    assert (
+        images_report.images(catalog.list_images(at.shop()), as_json=False) == "no images yet; ./invoke bake makes one"
+    )
 
 
 def test_images_of_another_recipe_whose_name_begins_like_ours_are_not_ours(at: Works) -> None:
     at.account.put_image("ami-9", "guestbook-admin-golden-v1.0")
-    assert catalogue.catalogue(at.shop()) == []
+    assert catalog.list_images(at.shop()) == []
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (Options(bump="huge"), "--bump huge is unknown; expected minor, major or patch"),
-        (Options(version="latest"), "'latest' is not a version"),
-        (Options(version="v1.0", bump="minor"), "exclude each other"),
+        (BakeOptions(bump="huge"), "--bump huge is unknown; expected minor, major or patch"),
+        (BakeOptions(version="latest"), "'latest' is not a version"),
+        (BakeOptions(version="v1.0", bump="minor"), "exclude each other"),
     ],
 )
-def test_options_that_cannot_be_meant_are_refused(options: Options, told: str) -> None:
+def test_options_that_cannot_be_meant_are_refused(options: BakeOptions, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        telling.check_options(options)
+        bake_report.check_options(options)
 
 
 def test_options_that_can_be_meant_are_fine() -> None:
-    for options in (Options(), Options(bump="major"), Options(version="2.0"), Options(fresh=True, version="v2.0")):
-        telling.check_options(options)
+    for options in (
+        BakeOptions(),
+        BakeOptions(bump="major"),
+        BakeOptions(version="2.0"),
+        BakeOptions(fresh=True, version="v2.0"),
+    ):
+        bake_report.check_options(options)
 
 
-def findings(shop: Shop) -> dict[str, doctor.Finding]:
-    return {finding.name: finding for finding in doctor.examine(shop)}
+def findings(shop: Context) -> dict[str, doctor.Finding]:
+    return {finding.name: finding for finding in doctor.run_checks(shop)}
 
 
 def test_the_doctor_looks_at_everything_and_changes_nothing(at: Works) -> None:
@@ -98,12 +106,12 @@ def test_the_doctor_names_an_old_packer_and_permissions_that_lack(at: Works) -> 
     found = findings(at.shop())
     assert found["packer"].detail == "1.6.5 is too old"
     assert found["permissions"].detail == "refused: ec2:CreateTags"
-    assert "fail" in telling.findings(list(found.values()), as_json=False)
+    assert "fail" in doctor.findings(list(found.values()), as_json=False)
 
 
 def test_the_doctor_says_that_there_are_no_credentials(at: Works) -> None:
     shop = at.shop()
-    broke = Shop(shop.root, shop.recipe, shop.target, Connection("ap-northeast-2"), shop.clock, shop.progress)
+    broke = Context(shop.root, shop.recipe, shop.target, AwsSession("ap-northeast-2"), shop.clock, shop.progress)
     found = findings(broke)
     assert found["credentials"].result == "fail"
     assert found["credentials"].mend.startswith("aws configure")

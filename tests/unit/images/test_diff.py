@@ -16,15 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldenami.aws import images
-from goldenami.bake import inventory as knowledge
+from goldenami.bake import inventory
 from goldenami.errors import ToolError, UsageError
-from goldenami.images import diff as flow
-from goldenami.images import diff_report as diff_telling
-from goldenami.images import prune
-from goldenami.images.diff_plan import compare, weigh
+from goldenami.images import diff, diff_report, prune
+from goldenami.images.diff_plan import compare, match_vulnerabilities
 from goldenami.images.vulnerability_plan import Advisory, read, vulnerable
-from goldenami.model.inventory import PART, Facts, Package, heard, pack, parse, unpack
-from goldenami.tools import package_versions as ordering
+from goldenami.model.inventory import PARAMETER_PART, ImageInventory, Package, pack, parse, parse_console, unpack
+from goldenami.tools import package_versions
 from tests.support.image_references import CANDIDATE, PRODUCTION
 from tests.support.large_account import NAME, Estate, ami
 from tests.unit.images.test_prune import live, shop_of
@@ -50,7 +48,7 @@ rows = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(["1", "2"
 groups = st.lists(st.sampled_from(["a.service", "b.service", "c.service"]), unique=True)
 
 
-def facts(packages: list[Any], **machine: Any) -> Facts:
+def facts(packages: list[Any], **machine: Any) -> ImageInventory:
     return parse({**MACHINE, **machine}, packages)
 
 
@@ -62,7 +60,7 @@ def test_what_is_packed_comes_out_the_same_in_parts_that_a_parameter_holds(
     machine: dict[str, str], packages: list[list[str]]
 ) -> None:
     parts = pack({"os": json.dumps(machine)}, packages)
-    assert all(0 < len(part) <= PART for part in parts)
+    assert all(0 < len(part) <= PARAMETER_PART for part in parts)
     assert unpack(parts) == parse({"os": json.dumps(machine)}, packages)
     assert unpack(parts[:-1]) is None
 
@@ -151,7 +149,7 @@ def test_advisories_of_other_systems_and_withdrawn_ones_do_not_count() -> None:
 
 def test_a_package_is_found_by_its_source() -> None:
     known = list(read(OSV, "debian-12"))
-    order: Callable[[str, str], int] = ordering.comparing("apt")
+    order: Callable[[str, str], int] = package_versions.version_comparison("apt")
     packages = [Package(*row) for row in ROWS]
     assert vulnerable(packages, known, order) == {"DSA-1": ("openssl 3.0.15-1", "libssl3 3.0.15-1")}
     fixed = [Package("openssl", "3.0.16-1~deb12u1", "amd64", "openssl", "3.0.16-1~deb12u1")]
@@ -159,14 +157,14 @@ def test_a_package_is_found_by_its_source() -> None:
 
 
 def test_what_is_fixed_and_what_is_new() -> None:
-    found, both = weigh({"A": ("p 1",), "B": ("q 1",)}, {"B": ("q 1",), "C": ("r 2",)}, {"C": "bad"})
+    found, both = match_vulnerabilities({"A": ("p 1",), "B": ("q 1",)}, {"B": ("q 1",), "C": ("r 2",)}, {"C": "bad"})
     assert [(v.id, v.what, v.summary) for v in found] == [("C", "new", "bad"), ("A", "fixed", "")]
     assert both == 1
 
 
 def test_debian_versions_are_ordered_as_dpkg_does() -> None:
     known = ["1.0~rc1", "1.0", "1.0-1", "1.0-1+deb12u1", "1.0-10", "1:0.1"]
-    order = ordering.comparing("apt")
+    order = package_versions.version_comparison("apt")
     assert all(order(a, b) < 0 < order(b, a) for a, b in pairwise(known))
     assert order(known[0], known[0]) == 0
 
@@ -174,7 +172,7 @@ def test_debian_versions_are_ordered_as_dpkg_does() -> None:
 @pytest.mark.skipif(shutil.which("rpm") is None, reason="rpm is not on this machine")
 def test_rpm_versions_are_ordered_as_rpm_does() -> None:
     known = ["1.0~rc1-1", "1.0-1", "1.0-2.amzn2023", "1.0-10.amzn2023", "1.0.1-1", "1:0.1-1"]
-    order = ordering.comparing("dnf")
+    order = package_versions.version_comparison("dnf")
     assert all(order(a, b) < 0 < order(b, a) for a, b in pairwise(known))
     assert order(known[0], known[0]) == 0
 
@@ -182,7 +180,7 @@ def test_rpm_versions_are_ordered_as_rpm_does() -> None:
 def test_without_the_distribution_s_tool_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match="rpm is needed"):
-        ordering.comparing("dnf")
+        package_versions.version_comparison("dnf")
 
 
 def said(nonce: str = "abc", cut: int = 0) -> str:
@@ -193,16 +191,16 @@ def said(nonce: str = "abc", cut: int = 0) -> str:
 
 
 def test_what_an_instance_says_is_heard_once_it_is_whole() -> None:
-    assert heard(said(), "abc") == (MACHINE, ROWS)
-    assert heard("login: \x1b[m" + said(cut=40) + "noise" + said(), "abc") == (MACHINE, ROWS)
-    assert heard(said(), "of-another-boot") is None
-    assert heard(said().partition("END")[0][:-20], "abc") is None
+    assert parse_console(said(), "abc") == (MACHINE, ROWS)
+    assert parse_console("login: \x1b[m" + said(cut=40) + "noise" + said(), "abc") == (MACHINE, ROWS)
+    assert parse_console(said(), "of-another-boot") is None
+    assert parse_console(said().partition("END")[0][:-20], "abc") is None
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_a_garbled_report_is_never_heard_wrongly(at: int, length: int) -> None:
     text = said()
-    assert heard(text[:at] + text[at + length :], "abc") in (None, (MACHINE, ROWS))
+    assert parse_console(text[:at] + text[at + length :], "abc") in (None, (MACHINE, ROWS))
 
 
 # --- the flow
@@ -221,7 +219,7 @@ def estate() -> Estate:
 def write_down(shop: Any, number: int, rows: list[list[str]], **machine: Any) -> None:
     image = images.get(shop.aws, ami(number))
     assert image is not None
-    knowledge.publish(shop, image, {**MACHINE, **machine}, [Package(*row) for row in rows])
+    inventory.save(shop, image, {**MACHINE, **machine}, [Package(*row) for row in rows])
 
 
 def test_two_images_of_other_checkouts_are_compared(estate: Estate, tmp_path: Path) -> None:
@@ -232,8 +230,8 @@ def test_two_images_of_other_checkouts_are_compared(estate: Estate, tmp_path: Pa
     folder = tmp_path / "osv"
     folder.mkdir()
     (folder / "DSA-1.json").write_text(json.dumps(OSV))
-    found = flow.diff(shop, "running", "candidate", advisories=folder)
-    told = diff_telling.page(shop, found)
+    found = diff.diff(shop, "running", "candidate", advisories=folder)
+    told = diff_report.page(shop, found)
     assert told.startswith(f"v1.1 ({ami(1)}) → v1.2 ({ami(2)})\nversion: 1.1.0 → 1.2.0\n")
     for line in (
         "~  image          Go                            1.19.8    1.23.0",
@@ -242,16 +240,16 @@ def test_two_images_of_other_checkouts_are_compared(estate: Estate, tmp_path: Pa
     ):
         assert line.split() in [row.split() for row in told.splitlines()] or line in told
     assert "0 fixed, 0 new, 1 in both" in told  # libssl3 still has it
-    page = diff_telling.markdown(shop, found)
+    page = diff_report.markdown(shop, found)
     assert "| ~ | package | openssl | 3.0.15-1 | 3.0.16-1~deb12u1 |" in page
-    facts = json.loads(diff_telling.facts(shop, found))
+    facts = json.loads(diff_report.facts(shop, found))
     assert (facts["before"]["version"], facts["after"]["version"], facts["remaining"]) == ("v1.1", "v1.2", 1)
 
 
 def test_an_image_of_which_nothing_is_known_is_said(estate: Estate, tmp_path: Path) -> None:
     shop = shop_of(estate, tmp_path)
     write_down(shop, 1, ROWS)
-    told = diff_telling.page(shop, flow.diff(shop, "v1.1", "v1.3"))
+    told = diff_report.page(shop, diff.diff(shop, "v1.1", "v1.3"))
     assert f"what is in {NAME}-golden-v1.3 ({ami(3)}) was not written down" in told
     assert "no differences" not in told
 
@@ -261,7 +259,7 @@ def test_parts_that_are_not_all_there_count_as_unknown(estate: Estate, tmp_path:
     estate.parameter(f"/goldenami/{NAME}/facts/{ami(1)}/1-of-2", pack(MACHINE, ROWS)[0])
     image = images.get(shop.aws, ami(1))
     assert image is not None
-    assert knowledge.of(shop, image) is None
+    assert inventory.load(shop, image) is None
 
 
 def test_what_cannot_be_compared_is_refused(estate: Estate, tmp_path: Path) -> None:
@@ -269,9 +267,9 @@ def test_what_cannot_be_compared_is_refused(estate: Estate, tmp_path: Path) -> N
     del estate.parameters[PRODUCTION]
     for first, second in (("running", "v1.1"), ("v9.9", "v1.1"), (ami(99), "v1.1")):
         with pytest.raises(UsageError):
-            flow.diff(shop, first, second)
+            diff.diff(shop, first, second)
     with pytest.raises(UsageError, match="no folder"):
-        flow.diff(shop, "v1.1", "v1.2", advisories=tmp_path / "nothing")
+        diff.diff(shop, "v1.1", "v1.2", advisories=tmp_path / "nothing")
 
 
 def test_facts_go_with_their_image_and_are_no_reference_to_it(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from goldenami.context import Shop
-from goldenami.images import prune as flow
-from goldenami.images import report as image_telling
-from goldenami.model import image as tags
+from goldenami.context import Context
+from goldenami.images import prune
+from goldenami.images import report as images_report
+from goldenami.model import image as model_image
 from goldenami.recipe.parse import parse
 from goldenami.tools.progress import Progress
 from tests.support import recipes
@@ -31,17 +31,17 @@ STRICT = {"verified": 1, "months": 0, "rollbacks": 1, "minimum_age_days": 0, "gr
 DAY = 86400.0
 
 
-def shop_of(estate: Estate, root: Path, keep: Mapping[str, int] | None = None) -> Shop:
+def shop_of(estate: Estate, root: Path, keep: Mapping[str, int] | None = None) -> Context:
     text = recipes.text({f"keep.{name}": value for name, value in {**STRICT, **(keep or {})}.items()})
     recipe = parse(text, root / "golden.toml")
     clock = ScriptedClock(START)
-    return Shop(root, recipe, recipe.target("local"), estate.aws, clock, Progress(clock, io.StringIO()))
+    return Context(root, recipe, recipe.target("local"), estate.aws, clock, Progress(clock, io.StringIO()))
 
 
-def live(shop: Shop, runs: int = 3) -> None:
+def live(shop: Context, runs: int = 3) -> None:
     """Some runs, two days apart."""
     for _ in range(runs):
-        flow.prune(shop)
+        prune.prune(shop)
         shop.clock.sleep(2 * DAY)
 
 
@@ -65,7 +65,7 @@ def test_what_is_named_stays_and_says_by_whom(estate: Estate, tmp_path: Path, wa
     live(shop)
     assert ami(1) in estate.images
     assert ami(2) not in estate.images  # nothing named this one
-    verdict = next(v for v in flow.prune(shop, plan_only=True).verdicts if v.image.id == ami(1))
+    verdict = next(v for v in prune.prune(shop, plan_only=True).verdicts if v.image.id == ami(1))
     assert verdict.action == "keep"
     assert verdict.reason
     assert verdict.by or way == "keep-tag"
@@ -86,7 +86,7 @@ def test_what_is_named_at_the_last_moment_stays(tmp_path: Path, way: str) -> Non
             name_it(estate, way, ami(2))
 
     estate.before = meanwhile
-    result = flow.prune(shop)
+    result = prune.prune(shop)
     assert ami(1) not in estate.images
     assert ami(2) in estate.images
     assert list(result.held) == [ami(2)]
@@ -96,14 +96,14 @@ def test_an_image_is_deprecated_first_and_goes_after_its_grace_with_its_snapshot
     estate: Estate, tmp_path: Path
 ) -> None:
     estate.image(1, days=99.5, snapshots=[101, 102])
-    estate.snapshots[snap(500)] = {tags.RUN: "run1"}
+    estate.snapshots[snap(500)] = {model_image.RUN: "run1"}
     shop = shop_of(estate, tmp_path, {"grace_days": 14})
-    first = flow.prune(shop)
+    first = prune.prune(shop)
     assert [v.action for v in first.verdicts] == ["keep", "deprecate", "deprecate"]
     assert "DeprecationTime" in estate.images[ami(1)]
-    assert [v.action for v in flow.prune(shop).verdicts] == ["keep", "wait", "wait"]
+    assert [v.action for v in prune.prune(shop).verdicts] == ["keep", "wait", "wait"]
     shop.clock.sleep(15 * DAY)
-    last = flow.prune(shop)
+    last = prune.prune(shop)
     assert list(estate.images) == [ami(3)]
     assert {snap(101), snap(102), snap(2 * 16)} == set(last.snapshots)
     assert set(estate.snapshots) == {snap(16), snap(48), snap(500)}  # only what belonged to those two
@@ -119,7 +119,7 @@ def test_a_snapshot_that_another_image_uses_stays_until_its_last_image_goes(tmp_
     assert set(estate.images) == {ami(2), ami(3)}
     assert {snap(8), snap(9)} <= set(estate.snapshots)
     assert snap(7) not in estate.snapshots
-    assert all(tags.ORPHANED not in told for told in estate.snapshots.values())
+    assert all(model_image.ORPHANED not in told for told in estate.snapshots.values())
 
 
 def test_two_images_of_ours_that_share_a_snapshot_leave_none_behind(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_policy_keeps_the_newest_one_a_month_and_the_young(tmp_path: Path) -
         estate.image(number, days=number * 14)
     estate.image(20, days=3, verified=False)
     keep = {"verified": 2, "months": 4, "minimum_age_days": 7}
-    verdicts = flow.prune(shop_of(estate, tmp_path, keep), plan_only=True).verdicts
+    verdicts = prune.prune(shop_of(estate, tmp_path, keep), plan_only=True).verdicts
     kept = {v.image.id: v.reason for v in verdicts if v.action == "keep"}
     assert kept == {
         ami(20): "younger than 7 days",
@@ -153,11 +153,11 @@ def test_the_policy_keeps_the_newest_one_a_month_and_the_young(tmp_path: Path) -
 def test_a_base_layer_goes_only_after_its_last_child(tmp_path: Path) -> None:
     estate = Estate()
     estate.image(1, layer="base", verified=False)
-    estate.image(2, days=99, extra={tags.SOURCE_AMI: ami(1)})
+    estate.image(2, days=99, extra={model_image.SOURCE_AMI: ami(1)})
     estate.image(3, days=50, layer="base", verified=False)
-    estate.image(4, days=49, extra={tags.SOURCE_AMI: ami(3)})
+    estate.image(4, days=49, extra={model_image.SOURCE_AMI: ami(3)})
     shop = shop_of(estate, tmp_path)
-    told = {v.image.id: v.reason for v in flow.prune(shop, plan_only=True).verdicts}
+    told = {v.image.id: v.reason for v in prune.prune(shop, plan_only=True).verdicts}
     assert told[ami(1)] == f"guestbook-golden-v1.2 ({ami(2)}) was made from it"
     live(shop, 5)
     assert set(estate.images) == {ami(3), ami(4)}
@@ -166,20 +166,20 @@ def test_a_base_layer_goes_only_after_its_last_child(tmp_path: Path) -> None:
 
 def test_what_is_wanted_again_is_no_longer_deprecated(estate: Estate, tmp_path: Path) -> None:
     shop = shop_of(estate, tmp_path)
-    flow.prune(shop)
+    prune.prune(shop)
     assert "DeprecationTime" in estate.images[ami(1)]
     name_it(estate, "production", ami(1))
-    assert [v.action for v in flow.prune(shop).verdicts][-1] == "restore"
+    assert [v.action for v in prune.prune(shop).verdicts][-1] == "restore"
     assert "DeprecationTime" not in estate.images[ami(1)]
-    assert tags.PRUNED not in estate.images[ami(1)]["Tags"]
-    assert [v.action for v in flow.prune(shop).verdicts][-1] == "keep"
+    assert model_image.PRUNED not in estate.images[ami(1)]["Tags"]
+    assert [v.action for v in prune.prune(shop).verdicts][-1] == "keep"
 
 
 def test_a_run_is_capped(tmp_path: Path) -> None:
     estate = Estate()
     for number in range(1, 31):
         estate.image(number, days=200 - number, **(past_deprecation() if number <= 15 else {}))
-    result = flow.prune(shop_of(estate, tmp_path, {"per_run": 4}))
+    result = prune.prune(shop_of(estate, tmp_path, {"per_run": 4}))
     assert estate.gone == [ami(1), ami(2), ami(3), ami(4)]  # the oldest first
     assert estate.calls["EnableImageDeprecation"] == 4
     assert [v.action for v in result.verdicts].count("later") == 21
@@ -188,18 +188,18 @@ def test_a_run_is_capped(tmp_path: Path) -> None:
 def test_what_others_made_under_our_name_is_not_ours(tmp_path: Path) -> None:
     estate = Estate()
     estate.image(1, verified=False)
-    del estate.images[ami(1)]["Tags"][tags.IMAGE]
+    del estate.images[ami(1)]["Tags"][model_image.IMAGE]
     estate.image(2, name=f"{NAME}-like-but-another")
     estate.image(3, days=1)
     shop = shop_of(estate, tmp_path)
     live(shop)
     assert estate.gone == []
-    assert [v.reason for v in flow.prune(shop).verdicts][-1].endswith("not made by us")
+    assert [v.reason for v in prune.prune(shop).verdicts][-1].endswith("not made by us")
 
 
 def test_good_images_that_failed_or_were_retired_are_no_rollback_targets(estate: Estate, tmp_path: Path) -> None:
     estate.parameter(PRODUCTION, ami(1), ami(2), ami(3))
-    estate.images[ami(2)]["Tags"][tags.FAILED] = "health"
+    estate.images[ami(2)]["Tags"][model_image.FAILED] = "health"
     live(shop_of(estate, tmp_path))
     assert set(estate.images) == {ami(1), ami(3)}  # a rollback would pass over the second
 
@@ -218,7 +218,7 @@ def test_the_calls_of_a_quiet_run_are_the_pages_that_must_be_read(tmp_path: Path
         estate.template(ami(1), ami(2))
     for number in range(25):
         estate.parameter(f"/p/{number}", "text")
-    flow.prune(shop_of(estate, tmp_path))
+    prune.prune(shop_of(estate, tmp_path))
     assert estate.calls == {
         "DescribeImages": 1,
         "DescribeInstances": 1,
@@ -235,15 +235,15 @@ def test_the_calls_of_a_quiet_run_are_the_pages_that_must_be_read(tmp_path: Path
 def test_the_words_for_people_and_for_scripts(estate: Estate, tmp_path: Path) -> None:
     shop = shop_of(estate, tmp_path)
     name_it(estate, "stopped", ami(1))
-    result = flow.prune(shop, plan_only=True)
-    told = image_telling.pruned(shop, result, plan_only=True, as_json=False)
+    result = prune.prune(shop, plan_only=True)
+    told = images_report.pruned(shop, result, plan_only=True, as_json=False)
     assert "would deprecate" in told
     assert "(stopped)" in told
-    facts = json.loads(image_telling.pruned(shop, result, plan_only=True, as_json=True))
+    facts = json.loads(images_report.pruned(shop, result, plan_only=True, as_json=True))
     assert [one["action"] for one in facts["images"]] == ["keep", "deprecate", "keep"]
     assert facts["images"][-1]["named_by"][0]["kind"] == "instance"
     assert estate.calls["EnableImageDeprecation"] == 0
-    assert "2 keep, 1 deprecate" in image_telling.summary(result)
+    assert "2 keep, 1 deprecate" in images_report.summary(result)
 
 
 # --- any account, any policy, killed anywhere
@@ -262,7 +262,11 @@ def accounts(draw: st.DrawFn) -> tuple[Estate, dict[str, int]]:
             facts["name"] = f"of-somebody-{number}"
         behind = [number * 16, *draw(st.lists(st.sampled_from(shared), max_size=2, unique=True))]
         state = draw(st.sampled_from(["available"] * 6 + ["pending", "failed", "disabled"]))
-        parent = {tags.SOURCE_AMI: ami(draw(st.integers(1, number - 1)))} if number > 1 and draw(st.booleans()) else {}
+        parent = (
+            {model_image.SOURCE_AMI: ami(draw(st.integers(1, number - 1)))}
+            if number > 1 and draw(st.booleans())
+            else {}
+        )
         estate.image(
             number,
             days=draw(st.integers(0, 400)),
@@ -276,7 +280,7 @@ def accounts(draw: st.DrawFn) -> tuple[Estate, dict[str, int]]:
     ways = st.sampled_from(sorted(WAYS))
     for way in draw(st.lists(ways, max_size=5, unique_by=lambda one: PARAMETER.get(one, one))):
         image = draw(st.sampled_from([ami(number) for number in range(1, size + 1)]))
-        good = estate.images[image]["State"] == "available" and tags.VERIFIED in estate.images[image]["Tags"]
+        good = estate.images[image]["State"] == "available" and model_image.VERIFIED in estate.images[image]["Tags"]
         ours = estate.images[image]["Name"].startswith(f"{NAME}-golden-")
         if way != "rollback" or (good and ours):  # what is not good is no target of a rollback
             name_it(estate, way, image)
@@ -291,11 +295,11 @@ def accounts(draw: st.DrawFn) -> tuple[Estate, dict[str, int]]:
     return estate, policy
 
 
-def settled(estate: Estate, shop: Shop) -> None:
+def settled(estate: Estate, shop: Context) -> None:
     """Run until nothing changes any more. Each image goes within its grace and a run of its own."""
     for _ in range(60):
         before = (len(estate.images), len(estate.snapshots))
-        verdicts = flow.prune(shop).verdicts
+        verdicts = prune.prune(shop).verdicts
         shop.clock.sleep(25 * DAY)
         quiet = all(v.action == "keep" for v in verdicts)
         if quiet and before == (len(estate.images), len(estate.snapshots)):
@@ -333,7 +337,7 @@ def test_nothing_that_is_named_ever_goes_and_nothing_is_left_behind(
     # Exactly the snapshots of what went are gone, but for those that an image still uses.
     behind = {m["Ebs"]["SnapshotId"] for one in gone for m in before[one]["BlockDeviceMappings"]}
     assert known - set(estate.snapshots) == behind - estate.used()
-    assert not any(tags.ORPHANED in told for told in estate.snapshots.values())
+    assert not any(model_image.ORPHANED in told for told in estate.snapshots.values())
 
 
 def test_killed_at_each_call_in_turn_the_next_run_makes_it_whole(tmp_path: Path) -> None:
@@ -345,7 +349,7 @@ def test_killed_at_each_call_in_turn_the_next_run_makes_it_whole(tmp_path: Path)
         return made
 
     quiet = account()
-    flow.prune(shop_of(quiet, tmp_path))
+    prune.prune(shop_of(quiet, tmp_path))
     calls = sum(quiet.calls.values())
     assert set(quiet.snapshots) == {snap(48)}
     for doom in range(1, calls + 1):
@@ -357,8 +361,8 @@ def test_killed_at_each_call_in_turn_the_next_run_makes_it_whole(tmp_path: Path)
 
         estate.before = killed
         with pytest.raises(Killed):
-            flow.prune(shop_of(estate, tmp_path))
-        flow.prune(shop_of(estate, tmp_path))
+            prune.prune(shop_of(estate, tmp_path))
+        prune.prune(shop_of(estate, tmp_path))
         assert (set(estate.images), estate.snapshots) == (set(quiet.images), quiet.snapshots), doom
 
 
@@ -367,7 +371,7 @@ def test_a_grown_account_is_pruned_without_a_false_delete(tmp_path: Path) -> Non
     estate = grown(1000, 4000, 30, 20, deprecated=past_deprecation())
     shop = shop_of(estate, tmp_path, {"per_run": 60, "rollbacks": 3})
     before = len(estate.images)
-    result = flow.prune(shop)
+    result = prune.prune(shop)
     assert len(estate.gone) == 60
     assert before - len(estate.images) == 60
     assert result.held == {}
@@ -382,5 +386,5 @@ def test_of_two_images_of_one_second_the_higher_version_is_the_newer(tmp_path: P
     estate = Estate()
     for number in (9, 10, 8):
         estate.image(number)
-    told = {v.image.id: v.action for v in flow.prune(shop_of(estate, tmp_path), plan_only=True).verdicts}
+    told = {v.image.id: v.action for v in prune.prune(shop_of(estate, tmp_path), plan_only=True).verdicts}
     assert told == {ami(10): "keep", ami(9): "deprecate", ami(8): "deprecate"}

@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 
 from goldenami.bake.plan import plan_app, plan_base
 from goldenami.errors import UsageError
-from goldenami.images import catalogue
-from goldenami.images import report as image_telling
-from goldenami.images import retire as flow
+from goldenami.images import catalog, retire
+from goldenami.images import report as images_report
 from goldenami.images.retire_plan import family, plan
-from goldenami.model import image as tags
-from goldenami.model.fleet import Pointer
+from goldenami.model import image as model_image
+from goldenami.model.fleet import ReleasePointer
 from goldenami.model.image import Image
 from goldenami.promote.plan import plan as promotion
-from goldenami.promote.rollback_plan import choose
+from goldenami.promote.rollback_plan import choose_target
 from tests.support.fleet_states import NEW, OLD, group, image, scene, template, wish
 from tests.support.image_references import CANDIDATE, PRODUCTION
 from tests.support.large_account import NAME, Estate, Killed, ami
@@ -31,7 +30,7 @@ def estate() -> Estate:
     """A base layer, its child and grandchild; and a good image of another base."""
     made = Estate()
     made.image(1, layer="base", verified=False)
-    made.image(2, days=50, extra={tags.SOURCE_AMI: ami(1)})
+    made.image(2, days=50, extra={model_image.SOURCE_AMI: ami(1)})
     made.image(3, days=40, SourceImageId=ami(2))
     made.image(4, days=45)
     made.parameter(CANDIDATE, ami(4), ami(3))
@@ -39,36 +38,36 @@ def estate() -> Estate:
 
 
 def marked(estate: Estate) -> set[str]:
-    return {one for one, image in estate.images.items() if tags.RETIRED in image["Tags"]}
+    return {one for one, image in estate.images.items() if model_image.RETIRED in image["Tags"]}
 
 
 def test_an_image_is_retired_with_all_that_was_made_from_it(estate: Estate, tmp_path: Path) -> None:
     shop = shop_of(estate, tmp_path)
-    planned = flow.retire(shop, ami(1), "", plan_only=True)
-    assert "would retire" in image_telling.retired(planned, plan_only=True, as_json=False)
+    planned = retire.retire(shop, ami(1), "", plan_only=True)
+    assert "would retire" in images_report.retired(planned, plan_only=True, as_json=False)
     assert marked(estate) == set()
-    done = flow.retire(shop, ami(1), "its OpenSSL is broken")
+    done = retire.retire(shop, ami(1), "its OpenSSL is broken")
     assert marked(estate) == {ami(1), ami(2), ami(3)}
-    assert estate.images[ami(3)]["Tags"][tags.RETIRED].endswith(f"made from {ami(1)}: its OpenSSL is broken")
+    assert estate.images[ami(3)]["Tags"][model_image.RETIRED].endswith(f"made from {ami(1)}: its OpenSSL is broken")
     assert estate.parameters[CANDIDATE][-1]["Value"] == ami(4)  # the newest good one
-    assert {e.image.id: e.status for e in catalogue.catalogue(shop) if e.status == "retired"}.keys() == marked(estate)
-    told = json.loads(image_telling.retired(done, plan_only=False, as_json=True))
+    assert {e.image.id: e.status for e in catalog.list_images(shop) if e.status == "retired"}.keys() == marked(estate)
+    told = json.loads(images_report.retired(done, plan_only=False, as_json=True))
     assert (len(told["retired"]), told["candidate"]) == (3, ami(4))
-    again = flow.retire(shop, ami(1), "again")
+    again = retire.retire(shop, ami(1), "again")
     assert again.done.images == ()
-    assert "retired already" in image_telling.retired(again, plan_only=False, as_json=False)
+    assert "retired already" in images_report.retired(again, plan_only=False, as_json=False)
 
 
 def test_what_serves_is_warned_about(estate: Estate, tmp_path: Path) -> None:
     estate.parameter(PRODUCTION, ami(3))
     del estate.images[ami(4)]
-    done = flow.retire(shop_of(estate, tmp_path), ami(2), "slow").done
+    done = retire.retire(shop_of(estate, tmp_path), ami(2), "slow").done
     assert [warning.partition(" ")[0] for warning in done.warnings] == [ami(3), "the"]
 
 
 def test_its_copies_elsewhere_are_told(estate: Estate, tmp_path: Path) -> None:
-    estate.images[ami(2)]["Tags"][f"{tags.COPY_IN}us-east-1"] = ami(55)
-    done = flow.retire(shop_of(estate, tmp_path), ami(1), "slow").done
+    estate.images[ami(2)]["Tags"][f"{model_image.COPY_IN}us-east-1"] = ami(55)
+    done = retire.retire(shop_of(estate, tmp_path), ami(1), "slow").done
     assert f"{ami(55)} is a copy of {ami(2)} in us-east-1: retire it there as well" in done.warnings
 
 
@@ -80,9 +79,9 @@ def test_killed_at_any_mark_the_next_run_marks_the_rest(estate: Estate, tmp_path
     estate.before = once
     shop = shop_of(estate, tmp_path)
     with pytest.raises(Killed):
-        flow.retire(shop, ami(1), "bad")
+        retire.retire(shop, ami(1), "bad")
     assert ami(1) not in marked(estate)  # the parent is marked last
-    flow.retire(shop, ami(1), "bad")
+    retire.retire(shop, ami(1), "bad")
     assert marked(estate) == {ami(1), ami(2), ami(3)}
 
 
@@ -90,7 +89,7 @@ def test_what_is_not_ours_is_refused(estate: Estate, tmp_path: Path) -> None:
     estate.image(9, name="of-somebody-else")
     for wrong in (ami(9), ami(77)):
         with pytest.raises(UsageError, match=NAME):
-            flow.retire(shop_of(estate, tmp_path), wrong, "bad")
+            retire.retire(shop_of(estate, tmp_path), wrong, "bad")
 
 
 @given(st.lists(st.integers(0, 8), max_size=8))
@@ -105,7 +104,7 @@ def test_a_family_is_closed_under_descent_whatever_the_ancestry(parents: list[in
     assert len(plan(root, owned, NAME, candidate="", production="").images) == len(ids)
 
 
-BAD = {tags.VERIFIED: "2026", tags.RETIRED: "2026-03-14 leaks"}
+BAD = {model_image.VERIFIED: "2026", model_image.RETIRED: "2026-03-14 leaks"}
 
 
 def test_no_promotion_carries_it_not_even_unverified() -> None:
@@ -117,14 +116,16 @@ def test_no_promotion_carries_it_not_even_unverified() -> None:
 
 def test_no_rollback_chooses_it() -> None:
     known = {OLD: image(OLD, tags=BAD), NEW: image(NEW)}
-    fleet = scene(template=template(OLD, NEW, default=2), group=group(2), history=(Pointer(OLD, 1), Pointer(NEW, 2)))
-    assert choose(fleet, known) is None
-    assert choose(fleet, {**known, OLD: image(OLD)}) is not None
+    fleet = scene(
+        template=template(OLD, NEW, default=2), group=group(2), history=(ReleasePointer(OLD, 1), ReleasePointer(NEW, 2))
+    )
+    assert choose_target(fleet, known) is None
+    assert choose_target(fleet, {**known, OLD: image(OLD)}) is not None
 
 
 def test_no_bake_reuses_or_adopts_it() -> None:
-    told = {**BAD, tags.FINGERPRINT: "f" * 64, tags.LAYER: "base"}
+    told = {**BAD, model_image.FINGERPRINT: "f" * 64, model_image.LAYER: "base"}
     base = Image(ami(1), f"{NAME}-base-{'f' * 12}-run", "available", "", "2026", tags=told)
-    app = Image(ami(2), f"{NAME}-golden-v1.0", "available", "", "2026", tags={**told, tags.LAYER: "app"})
+    app = Image(ami(2), f"{NAME}-golden-v1.0", "available", "", "2026", tags={**told, model_image.LAYER: "app"})
     assert plan_base(NAME, "f" * 64, [base], fresh=False).action == "build"
     assert plan_app(NAME, "f" * 64, [app], []).action == "build"

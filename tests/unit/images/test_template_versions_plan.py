@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.images.template_versions_plan import judge
-from goldenami.model.fleet import Pointer, Scene, Template, TemplateVersion
+from goldenami.images.template_versions_plan import decide
+from goldenami.model.fleet import FleetState, LaunchTemplate, LaunchTemplateVersion, ReleasePointer
 from goldenami.model.references import Reference
 from tests.support.fleet_states import NEW, OLD, OTHER, group, scene, scenes
 
@@ -16,15 +16,15 @@ OURS = [{"ResourceType": "instance", "Tags": [{"Key": "goldenami:ami", "Value": 
 numbers = st.lists(st.sampled_from(["1", "2", "3", "$Latest", "$Default", ""]), max_size=3)
 
 
-def made(*amis: str, default: int = 1, first: int = 1) -> Template:
+def made(*amis: str, default: int = 1, first: int = 1) -> LaunchTemplate:
     versions = {
-        number: TemplateVersion(number, {"ImageId": ami, "TagSpecifications": OURS})
+        number: LaunchTemplateVersion(number, {"ImageId": ami, "TagSpecifications": OURS})
         for number, ami in enumerate(amis, first)
     }
-    return Template("lt-1", "guestbook-template", default, first + len(amis) - 1, versions)
+    return LaunchTemplate("lt-1", "guestbook-template", default, first + len(amis) - 1, versions)
 
 
-def mark(found: Scene) -> Scene:
+def mark(found: FleetState) -> FleetState:
     """The fleet with all versions of our making."""
     if found.template is None:
         return found
@@ -33,10 +33,10 @@ def mark(found: Scene) -> Scene:
 
 
 @given(scenes(), numbers, st.sets(st.sampled_from([OLD, NEW, OTHER])))
-def test_whatever_the_fleet_nothing_of_use_goes(found: Scene, launched: list[str], targets: set[str]) -> None:
+def test_whatever_the_fleet_nothing_of_use_goes(found: FleetState, launched: list[str], targets: set[str]) -> None:
     found = mark(found)
     references = [Reference(f"lt-1:{number}", "group", "a group") for number in launched]
-    judged = judge(found, references, sorted(targets))
+    judged = decide(found, references, sorted(targets))
     gone = {one.version.number for one in judged if not one.reason}
     template = found.template
     if template is None:
@@ -54,8 +54,8 @@ def test_whatever_the_fleet_nothing_of_use_goes(found: Scene, launched: list[str
 
 def test_what_is_of_no_use_goes_and_each_other_says_why() -> None:
     template = made(OTHER, OLD, OLD, NEW, OTHER, NEW, default=6)
-    fleet = scene(template=template, group=group(6), history=(Pointer(OLD, 1), Pointer(NEW, 2)))
-    told = {one.version.number: one.reason for one in judge(fleet, [], [OLD])}
+    fleet = scene(template=template, group=group(6), history=(ReleasePointer(OLD, 1), ReleasePointer(NEW, 2)))
+    told = {one.version.number: one.reason for one in decide(fleet, [], [OLD])}
     assert told == {
         1: "",
         2: "",
@@ -68,7 +68,7 @@ def test_what_is_of_no_use_goes_and_each_other_says_why() -> None:
 
 def test_a_version_that_somebody_else_made_stays() -> None:
     template = replace(made(OTHER, OTHER, NEW), default=3)
-    theirs = TemplateVersion(1, {"ImageId": OTHER})
+    theirs = LaunchTemplateVersion(1, {"ImageId": OTHER})
     template = replace(template, versions={**template.versions, 1: theirs})
-    told = {one.version.number: one.reason for one in judge(scene(template=template, group=None, history=()), [], [])}
+    told = {one.version.number: one.reason for one in decide(scene(template=template, group=None, history=()), [], [])}
     assert told == {1: "it was not made by us", 2: "", 3: "it is the default"}

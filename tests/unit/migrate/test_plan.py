@@ -8,31 +8,49 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.database.guard_plan import Kept
-from goldenami.database.switchover_model import ALONE, Handover, Move, parse
-from goldenami.migrate import plan as migration
-from goldenami.migrate.plan import Homes, Survey
-from goldenami.model import image as tags
-from goldenami.model.fleet import Group, Scene, Template, TemplateVersion
+from goldenami.database.guard_plan import InstanceData
+from goldenami.database.switchover_model import StorageChange, Switchover, parse_switchover
+from goldenami.migrate import plan as migrate_plan
+from goldenami.migrate.plan import DatabaseSurvey, MigrationSurvey
+from goldenami.model import image as model_image
+from goldenami.model.fleet import (
+    SUSPENDED_WHILE_REPLACING,
+    AutoScalingGroup,
+    FleetState,
+    LaunchTemplate,
+    LaunchTemplateVersion,
+)
 from goldenami.model.image import Image
-from goldenami.promote.blockers_plan import refusals
+from goldenami.promote.blockers_plan import blockers
 from goldenami.promote.plan import plan
-from goldenami.rollout.request_model import Wish
+from goldenami.rollout.request_model import RolloutRequest
 from tests.support.recipes import RDS, recipe
 
 IMAGE = Image(
-    "ami-1", "guestbook-golden-v2.0", "available", "x86_64", "2026-01-01", tags={"PostgreSQL": "15", tags.HOME: "rds"}
+    "ami-1",
+    "guestbook-golden-v2.0",
+    "available",
+    "x86_64",
+    "2026-01-01",
+    tags={"PostgreSQL": "15", model_image.STORAGE_MODE: "rds"},
 )
-SOURCE = Survey(40, 8_000_000, 15, "guestbook", extensions=("pgcrypto", "plpgsql"), roles=("guestbook",))
-TARGET = Survey(0, 7_000_000, 15, "guestbook", available=("pgcrypto", "plpgsql"), roles=("guestbook", "master"))
-HOMES = Homes("rds", (Kept("i-1", answers=True, rows=40, major=15, home="instance"),), SOURCE, TARGET, "db.example")
+SOURCE = DatabaseSurvey(40, 8_000_000, 15, "guestbook", extensions=("pgcrypto", "plpgsql"), roles=("guestbook",))
+TARGET = DatabaseSurvey(0, 7_000_000, 15, "guestbook", available=("pgcrypto", "plpgsql"), roles=("guestbook", "master"))
+HOMES = MigrationSurvey(
+    "rds", (InstanceData("i-1", answers=True, rows=40, major=15, home="instance"),), SOURCE, TARGET, "db.example"
+)
 
 REFUSED = [
     ({}, HOMES, IMAGE, 'the recipe says mode = "instance": set mode = "rds" under [database]'),
     (RDS | {"fleet.run_command": False}, HOMES, IMAGE, "set run_command = true under [fleet]"),
     (RDS, replace(HOMES, kept=()), IMAGE, "no instance serves"),
-    (RDS, replace(HOMES, kept=(Kept("i-1"), Kept("i-2"))), IMAGE, "2 instances serve (i-1, i-2): set the group's size to 1"),
-    (RDS, replace(HOMES, kept=(Kept("i-1", seen=False, why="asleep"),)), IMAGE, "nobody can look at i-1: asleep"),
+    (
+        RDS,
+        replace(HOMES, kept=(InstanceData("i-1"), InstanceData("i-2"))),
+        IMAGE,
+        "2 instances serve (i-1, i-2): set the group's size to 1",
+    ),
+    (RDS, replace(HOMES, kept=(InstanceData("i-1", seen=False, why="asleep"),)), IMAGE, "nobody can look at i-1: asleep"),
     (RDS, replace(HOMES, source=replace(SOURCE, major=16)), IMAGE, "the image has 15, which cannot read them"),
     (RDS, replace(HOMES, source=replace(SOURCE, major=16)), IMAGE, "the server is 15, which cannot take them"),
     (RDS, replace(HOMES, target=replace(TARGET, major=17)), IMAGE, "there would be no backups (set version = 17"),
@@ -49,26 +67,26 @@ REFUSED = [
 
 @pytest.mark.parametrize(("changes", "homes", "image", "told"), REFUSED)
 def test_what_could_not_arrive_whole_is_refused(
-    changes: dict[str, object], homes: Homes, image: Image, told: str
+    changes: dict[str, object], homes: MigrationSurvey, image: Image, told: str
 ) -> None:
-    found = list(migration.refusals(recipe(changes), image, homes, replace=False))
+    found = list(migrate_plan.blockers(recipe(changes), image, homes, replace=False))
     assert any(told in reason for reason in found), found
 
 
 def test_what_can_arrive_is_not() -> None:
     wanted = recipe(RDS)
-    assert list(migration.refusals(wanted, IMAGE, HOMES, replace=False)) == []
+    assert list(migrate_plan.blockers(wanted, IMAGE, HOMES, replace=False)) == []
     full = replace(HOMES, target=replace(TARGET, rows=3))
-    assert list(migration.refusals(wanted, IMAGE, full, replace=True)) == []
+    assert list(migrate_plan.blockers(wanted, IMAGE, full, replace=True)) == []
     void = replace(HOMES, target=replace(TARGET, rows=3, void="guestbook/backups/b"))
-    assert list(migration.refusals(wanted, IMAGE, void, replace=False)) == []
-    assert "rows that do not count" in next(migration.notes(IMAGE, void, replace=False))
-    back = Homes("instance", (Kept("i-1", home="rds"),), TARGET)
-    assert list(migration.refusals(recipe(), IMAGE, back, replace=False)) == []
+    assert list(migrate_plan.blockers(wanted, IMAGE, void, replace=False)) == []
+    assert "rows that do not count" in next(migrate_plan.warnings(IMAGE, void, replace=False))
+    back = MigrationSurvey("instance", (InstanceData("i-1", home="rds"),), TARGET)
+    assert list(migrate_plan.blockers(recipe(), IMAGE, back, replace=False)) == []
 
 
 surveys = st.builds(
-    Survey,
+    DatabaseSurvey,
     rows=st.integers(0, 3),
     bytes=st.integers(0, 10**9),
     major=st.integers(14, 16),
@@ -79,11 +97,11 @@ surveys = st.builds(
 
 @given(surveys, surveys, st.booleans(), st.sampled_from(["", "db.example", "other"]))
 def test_rows_that_count_are_replaced_only_where_that_was_asked_for(
-    source: Survey, target: Survey, asked: bool, former: str
+    source: DatabaseSurvey, target: DatabaseSurvey, asked: bool, former: str
 ) -> None:
     homes = replace(HOMES, source=source, target=target)
-    step = migration.move(homes, "/host", former, replace=asked)
-    against = list(migration.refusals(recipe(RDS), IMAGE, homes, replace=asked))
+    step = migrate_plan.storage_change(homes, "/host", former, replace=asked)
+    against = list(migrate_plan.blockers(recipe(RDS), IMAGE, homes, replace=asked))
     if target.rows and not target.void:
         assert asked or against
         assert step.replace == asked
@@ -92,44 +110,46 @@ def test_rows_that_count_are_replaced_only_where_that_was_asked_for(
     assert (step.parameter, step.host) == (("", "") if former == homes.host else ("/host", homes.host))
     if source.major > target.major or target.owner != "guestbook":
         assert against
-    assert migration.window(source.bytes) >= 15
+    assert migrate_plan.estimate_downtime(source.bytes) >= 15
 
 
 def test_a_home_is_known_by_the_machines() -> None:
     assert not HOMES.there
     assert HOMES.left == "instance"
-    assert replace(HOMES, kept=(Kept("i-1", home="rds"), Kept("i-2", home="rds"))).there
-    assert not Homes("rds", ()).there
+    assert replace(HOMES, kept=(InstanceData("i-1", home="rds"), InstanceData("i-2", home="rds"))).there
+    assert not MigrationSurvey("rds", ()).there
 
 
-MOVE = Move("rds", "instance", "/host", "new", "old")
+MOVE = StorageChange("rds", "instance", "/host", "new", "old")
 
 
 def test_the_journal_knows_where_the_rows_are_and_what_to_undo() -> None:
-    there = Handover("run", "i-old", version=2, suspended=ALONE, move=MOVE)
-    assert parse(there.text()) == there
+    there = Switchover("run", "i-old", version=2, suspended=SUSPENDED_WHILE_REPLACING, move=MOVE)
+    assert parse_switchover(there.text()) == there
     assert not there.replaces, "rows in the new home are somebody's"
     assert replace(there, move=replace(MOVE, replace=True)).replaces
-    assert Handover("run", "i-old").replaces
+    assert Switchover("run", "i-old").replaces
     back = there.at("opened", "i-new").returning(1)
     assert back.replaces, "what the instance before holds is out of date"
     assert back.move == MOVE
 
 
 def test_a_group_replaces_its_instances_by_itself_where_they_hold_nothing() -> None:
-    there = Handover("run", "i-old", suspended=("AlarmNotification", *ALONE), move=MOVE)
+    there = Switchover("run", "i-old", suspended=("AlarmNotification", *SUSPENDED_WHILE_REPLACING), move=MOVE)
     assert there.alone == ("AlarmNotification",)
-    assert there.at("opened", "i-new").returning(1).alone == ("AlarmNotification", *ALONE), "back, it is as it was"
-    home = Handover("run", "i-old", suspended=("AlarmNotification",), move=Move("instance", "rds"))
-    assert home.alone == ("AlarmNotification", *ALONE)
-    assert Handover("run", "i-old", suspended=ALONE).alone == ALONE
+    assert there.at("opened", "i-new").returning(1).alone == ("AlarmNotification", *SUSPENDED_WHILE_REPLACING), (
+        "back, it is as it was"
+    )
+    home = Switchover("run", "i-old", suspended=("AlarmNotification",), move=StorageChange("instance", "rds"))
+    assert home.alone == ("AlarmNotification", *SUSPENDED_WHILE_REPLACING)
+    assert Switchover("run", "i-old", suspended=SUSPENDED_WHILE_REPLACING).alone == SUSPENDED_WHILE_REPLACING
 
 
 def test_an_image_of_another_home_is_not_promoted() -> None:
-    versions = {1: TemplateVersion(1, {"ImageId": "ami-0", "InstanceType": "t3.micro"})}
-    scene = Scene(Template("lt-1", "t", 1, 1, versions), Group("g", "lt-1", "1", 1, 2, 1))
-    verified = replace(IMAGE, tags={**IMAGE.tags, tags.VERIFIED: "now"})
-    wish = Wish("ami-1", verified, {"ImageId": "ami-1"}, home="instance", carried=True)
+    versions = {1: LaunchTemplateVersion(1, {"ImageId": "ami-0", "InstanceType": "t3.micro"})}
+    scene = FleetState(LaunchTemplate("lt-1", "t", 1, 1, versions), AutoScalingGroup("g", "lt-1", "1", 1, 2, 1))
+    verified = replace(IMAGE, tags={**IMAGE.tags, model_image.VERIFIED: "now"})
+    wish = RolloutRequest("ami-1", verified, {"ImageId": "ami-1"}, home="instance", carried=True)
     (told,) = [reason for reason in plan(wish, scene).refusals if "mode" in reason]
     assert 'the recipe says "instance": bake again, or set mode = "rds"' in told
     (told,) = plan(replace(wish, home="rds", former="instance", carried=False), scene).refusals
@@ -137,6 +157,6 @@ def test_an_image_of_another_home_is_not_promoted() -> None:
     moving = replace(wish, home="rds", former="instance", move=MOVE)
     assert plan(moving, scene).refusals == ()
     assert not [r for r in plan(replace(wish, home="rds"), scene).refusals if "mode" in r]
-    old = replace(verified, tags={tags.VERIFIED: "now"})
+    old = replace(verified, tags={model_image.VERIFIED: "now"})
     assert not [r for r in plan(replace(wish, image=old), scene).refusals if "mode" in r]
-    assert list(refusals(wish, scene, 1, None)) == [], "one that is there already is not asked"
+    assert list(blockers(wish, scene, 1, None)) == [], "one that is there already is not asked"

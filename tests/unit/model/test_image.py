@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from goldenami.model import image as images
+from goldenami.model import image as model_image
 from goldenami.model.image import Image, base_name, is_base_of
 from goldenami.model.version import Version
 
@@ -18,9 +18,9 @@ def image(**facts: object) -> Image:
     ("tags", "verified", "failed"),
     [
         ({}, False, False),
-        ({images.VERIFIED: "2026-03-14"}, True, False),
-        ({images.FAILED: "health"}, False, True),
-        ({images.VERIFIED: "2026-03-14", images.FAILED: "health"}, False, True),
+        ({model_image.VERIFIED: "2026-03-14"}, True, False),
+        ({model_image.FAILED: "health"}, False, True),
+        ({model_image.VERIFIED: "2026-03-14", model_image.FAILED: "health"}, False, True),
         ({"verified": "true"}, False, False),
     ],
 )

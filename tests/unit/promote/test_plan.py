@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from goldenami.model.fleet import Pointer, Refresh, Scene, TemplateVersion, Trial
+from goldenami.model.fleet import CanaryGroup, FleetState, InstanceRefresh, LaunchTemplateVersion, ReleasePointer
 from goldenami.model.image import Image
 from goldenami.promote.plan import plan
-from goldenami.rollout.plan import canaries, hold, preferences
+from goldenami.rollout.plan import canary_count, min_healthy_time, preferences
 from tests.support.fleet_states import (
     NEW,
     OLD,
@@ -41,19 +41,19 @@ def test_no_healthy_instance_leaves_before_a_new_one_stands(desired: int, canary
     assert list(found.checkpoints) == sorted(set(found.checkpoints))
     if found.checkpoints:
         assert found.checkpoints[-1] == 100, "all of them in the end"
-        part = canaries(desired, found)
+        part = canary_count(desired, found)
         assert 1 <= part < desired, "a canary is neither none nor all"
         assert math.floor(100 * part / desired) >= found.checkpoints[0], "the canary alone reaches the checkpoint"
     if desired == 1:
         assert found.warmup >= watch, "the old one stays as long as the new one is watched"
-    assert 0 < hold(found) < found.warmup + found.delay
+    assert 0 < min_healthy_time(found) < found.warmup + found.delay
 
 
 TRAFFIC = st.sampled_from([(), (100,), (10, 50, 100)])
 
 
 @given(scenes(), st.booleans(), TRAFFIC)
-def test_whatever_the_fleet_the_plan_is_sound(found: Scene, verified: bool, traffic: tuple[int, ...]) -> None:
+def test_whatever_the_fleet_the_plan_is_sound(found: FleetState, verified: bool, traffic: tuple[int, ...]) -> None:
     wished = wish(image=image(tags={"goldenami:verified": "x"} if verified else {}), traffic=traffic)
     decided = plan(wished, found)
     assert decided == plan(wished, found)
@@ -82,7 +82,9 @@ def test_whatever_the_fleet_the_plan_is_sound(found: Scene, verified: bool, traf
 
 
 @given(scenes(calm=True), st.integers(0, 5), TRAFFIC)
-def test_killed_after_any_step_the_next_plan_is_the_rest(found: Scene, upto: int, traffic: tuple[int, ...]) -> None:
+def test_killed_after_any_step_the_next_plan_is_the_rest(
+    found: FleetState, upto: int, traffic: tuple[int, ...]
+) -> None:
     wished = wish(traffic=traffic)
     decided = plan(wished, found)
     assume(not decided.refusals and found.template is not None)
@@ -132,21 +134,21 @@ def test_a_group_that_is_half_renewed_goes_on_without_a_way_back() -> None:
 
 def test_other_data_makes_another_version() -> None:
     other = template(OLD, NEW)
-    changed = TemplateVersion(2, data(NEW, InstanceType="t3.large"))
+    changed = LaunchTemplateVersion(2, data(NEW, InstanceType="t3.large"))
     found = scene(template=replace(other, versions={**other.versions, 2: changed}))
     assert plan(wish(), found).version is None
 
 
 def test_defaults_that_ec2_fills_in_do_not_make_another_version() -> None:
     options = {"HttpTokens": "required"}
-    told = TemplateVersion(2, data(NEW, MetadataOptions={**options, "HttpEndpoint": "enabled"}))
+    told = LaunchTemplateVersion(2, data(NEW, MetadataOptions={**options, "HttpEndpoint": "enabled"}))
     other = template(OLD, NEW)
     found = scene(template=replace(other, versions={**other.versions, 2: told}))
     wished = wish(overrides={"ImageId": NEW, "InstanceType": "t3.micro", "MetadataOptions": options})
     assert plan(wished, found).version == 2
 
 
-REFUSED: list[tuple[Scene, Image | None, str]] = [
+REFUSED: list[tuple[FleetState, Image | None, str]] = [
     (scene(), None, "there is no AMI"),
     (scene(), image(state="pending") if False else replace(image(), state="pending"), "is pending"),
     (scene(), replace(image(), tags={}), "has not passed its gates"),
@@ -157,14 +159,18 @@ REFUSED: list[tuple[Scene, Image | None, str]] = [
     (scene(template=template("resolve:ssm:/a")), image(), "not a literal AMI"),
     (scene(group=group(desired=5)), image(), "no room to launch before it terminates"),
     (scene(group=group(suspended=("Launch",))), image(), "Launch of guestbook-asg is suspended"),
-    (scene(template=template(OLD, OTHER), refreshes=(Refresh("r", "InProgress", 2),)), image(), "under way (r, 0 %)"),
-    (scene(refreshes=(Refresh("r", "InProgress"),)), image(), "another configuration"),
-    (scene(refreshes=(Refresh("r", "RollbackInProgress", 7),)), image(), "on its way back"),
+    (
+        scene(template=template(OLD, OTHER), refreshes=(InstanceRefresh("r", "InProgress", 2),)),
+        image(),
+        "under way (r, 0 %)",
+    ),
+    (scene(refreshes=(InstanceRefresh("r", "InProgress"),)), image(), "another configuration"),
+    (scene(refreshes=(InstanceRefresh("r", "RollbackInProgress", 7),)), image(), "on its way back"),
 ]
 
 
 @pytest.mark.parametrize(("found", "wanted", "told"), REFUSED)
-def test_what_the_preflight_refuses(found: Scene, wanted: Image | None, told: str) -> None:
+def test_what_the_preflight_refuses(found: FleetState, wanted: Image | None, told: str) -> None:
     refusals = plan(wish(image=wanted), found).refusals
     assert any(told in refusal for refusal in refusals), refusals
 
@@ -172,7 +178,7 @@ def test_what_the_preflight_refuses(found: Scene, wanted: Image | None, told: st
 def test_a_root_volume_that_is_too_small_is_refused() -> None:
     small = {"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 4}}]}
     other = template(OLD)
-    found = scene(template=replace(other, versions={1: TemplateVersion(1, data(OLD, **small))}))
+    found = scene(template=replace(other, versions={1: LaunchTemplateVersion(1, data(OLD, **small))}))
     assert any("root volume of 8 GiB" in refusal for refusal in plan(wish(), found).refusals)
 
 
@@ -183,13 +189,15 @@ def test_unverified_is_loud() -> None:
 
 
 def test_a_trial_that_was_left_is_something_to_do() -> None:
-    left = Trial(group(2, 1, name="guestbook-asg-trial"), 100)
-    history = (Pointer(OLD, 1), Pointer(NEW, 2))
+    left = CanaryGroup(group(2, 1, name="guestbook-asg-trial"), 100)
+    history = (ReleasePointer(OLD, 1), ReleasePointer(NEW, 2))
     found = scene(template=template(OLD, NEW, default=2), group=group(2), history=history, trial=left)
     decided = plan(wish(), found)
     assert (decided.roll, decided.trial, decided.unchanged) == (None, True, False)
 
 
 def test_nothing_to_do_is_said() -> None:
-    found = scene(template=template(OLD, NEW, default=2), group=group(2), history=(Pointer(OLD, 1), Pointer(NEW, 2)))
+    found = scene(
+        template=template(OLD, NEW, default=2), group=group(2), history=(ReleasePointer(OLD, 1), ReleasePointer(NEW, 2))
+    )
     assert plan(wish(), found).unchanged

@@ -5,14 +5,9 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from goldenami.aws import cloudwatch as alarms
-from goldenami.aws import instance_refreshes as refreshes
-from goldenami.aws import launch_templates as templates
-from goldenami.aws import load_balancers as balancers
-from goldenami.aws import parameters
-from goldenami.aws import run_command as commands
-from goldenami.infra.launch_template_plan import overrides, token
-from goldenami.rollout.plan import Preferences
+from goldenami.aws import cloudwatch, instance_refreshes, launch_templates, load_balancers, parameters, run_command
+from goldenami.infra.launch_template_plan import client_token, version_overrides
+from goldenami.model.fleet import RefreshPreferences
 from goldenami.tools.clock import SystemClock
 from tests.support.aws_stubs import scripted
 from tests.support.fleet_states import NEW, image
@@ -38,33 +33,33 @@ START = {
         "AlarmSpecification": {"Alarms": ["guestbook-5xx"]},
     },
 }
-WANTED = Preferences(100, 200, 30, checkpoints=(33, 100), delay=300, bake=60, alarms=("guestbook-5xx",))
+WANTED = RefreshPreferences(100, 200, 30, checkpoints=(33, 100), delay=300, bake=60, alarms=("guestbook-5xx",))
 
 
 def test_a_refresh_brings_a_numbered_version_as_the_desired_configuration() -> None:
     with scripted() as wire:
         wire.answer("autoscaling", "start_instance_refresh", START, {"InstanceRefreshId": REFRESH})
-        assert refreshes.start(wire.aws, GROUP, "lt-1", 7, WANTED) == REFRESH
+        assert instance_refreshes.start(wire.aws, GROUP, "lt-1", 7, WANTED) == REFRESH
 
 
 def test_of_two_refreshes_the_second_is_none() -> None:
     with scripted() as wire:
         wire.refuse("autoscaling", "start_instance_refresh", START, "InstanceRefreshInProgress")
-        assert refreshes.start(wire.aws, GROUP, "lt-1", 7, WANTED) is None
+        assert instance_refreshes.start(wire.aws, GROUP, "lt-1", 7, WANTED) is None
 
 
 def test_other_refusals_are_not_swallowed() -> None:
     with scripted() as wire:
         wire.refuse("autoscaling", "start_instance_refresh", START, "LimitExceeded")
         with pytest.raises(ClientError):
-            refreshes.start(wire.aws, GROUP, "lt-1", 7, WANTED)
+            instance_refreshes.start(wire.aws, GROUP, "lt-1", 7, WANTED)
 
 
 @pytest.mark.parametrize("code", ["ActiveInstanceRefreshNotFound", "IrreversibleInstanceRefresh"])
 def test_nothing_to_take_back_is_none(code: str) -> None:
     with scripted() as wire:
         wire.refuse("autoscaling", "rollback_instance_refresh", {"AutoScalingGroupName": GROUP}, code)
-        assert refreshes.roll_back(wire.aws, GROUP) is None
+        assert instance_refreshes.roll_back(wire.aws, GROUP) is None
 
 
 def test_a_refresh_as_aws_describes_it() -> None:
@@ -80,7 +75,7 @@ def test_a_refresh_as_aws_describes_it() -> None:
     with scripted() as wire:
         asked = {"AutoScalingGroupName": GROUP, "InstanceRefreshIds": [REFRESH]}
         wire.answer("autoscaling", "describe_instance_refreshes", asked, {"InstanceRefreshes": [told]})
-        found = refreshes.get(wire.aws, GROUP, REFRESH)
+        found = instance_refreshes.get(wire.aws, GROUP, REFRESH)
     assert (found.version, found.percent, found.to_update, found.rolling) == (7, 33, 2, True)
 
 
@@ -91,18 +86,20 @@ def test_a_version_is_made_from_its_source_with_a_token() -> None:
         "SourceVersion": "3",
         "VersionDescription": "guestbook-golden-v1.1",
         "LaunchTemplateData": data,
-        "ClientToken": token("lt-1", 3, data, 4),
+        "ClientToken": client_token("lt-1", 3, data, 4),
     }
     with scripted() as wire:
         answer = {"LaunchTemplateVersion": {"LaunchTemplateId": "lt-1", "VersionNumber": 5}}
         wire.answer("ec2", "create_launch_template_version", asked, answer)
-        made = templates.add_version(wire.aws, "lt-1", 3, data, "guestbook-golden-v1.1", token("lt-1", 3, data, 4))
+        made = launch_templates.add_version(
+            wire.aws, "lt-1", 3, data, "guestbook-golden-v1.1", client_token("lt-1", 3, data, 4)
+        )
     assert made == 5
 
 
 def test_what_a_version_says_over_its_source() -> None:
-    found = overrides(recipe(), image(tags={"Version": "1.1.0", "goldenami:run": "20260101-000000-abcdef"}))
-    assert found == overrides(recipe(), image(tags={"Version": "1.1.0"})), "nothing of the run"
+    found = version_overrides(recipe(), image(tags={"Version": "1.1.0", "goldenami:run": "20260101-000000-abcdef"}))
+    assert found == version_overrides(recipe(), image(tags={"Version": "1.1.0"})), "nothing of the run"
     assert found["ImageId"] == NEW
     assert found["MetadataOptions"]["HttpTokens"] == "required"
     assert {spec["ResourceType"] for spec in found["TagSpecifications"]} == {"instance", "volume"}
@@ -150,15 +147,15 @@ def test_a_script_runs_and_its_exit_code_comes_back() -> None:
         wire.answer("ssm", "get_command_invocation", asked, told)
         beats: list[int] = []
         given = ("i-0123456789abcdef0", "true\nexit 3\n")
-        found = commands.run(wire.aws, SystemClock(), *given, beat=lambda: beats.append(1))
-    assert found == commands.Ran(3, "out", "err", "Failed")
+        found = run_command.run(wire.aws, SystemClock(), *given, beat=lambda: beats.append(1))
+    assert found == run_command.CommandResult(3, "out", "err", "Failed")
     assert len(beats) == 3, "each time it looks"
 
 
 def test_an_instance_that_ssm_does_not_manage_is_none() -> None:
     with scripted() as wire:
         wire.refuse("ssm", "send_command", SENT, "InvalidInstanceId")
-        assert commands.run(wire.aws, SystemClock(), "i-0123456789abcdef0", "true\nexit 3\n") is None
+        assert run_command.run(wire.aws, SystemClock(), "i-0123456789abcdef0", "true\nexit 3\n") is None
 
 
 LISTENER = "arn:aws:elasticloadbalancing:ap-northeast-2:123456789012:listener/app/guestbook-alb/1/2"
@@ -172,10 +169,10 @@ def test_weights_are_shares_of_the_listeners_forward_action_without_stickiness()
     with scripted() as wire:
         asked = {"ListenerArn": LISTENER, "DefaultActions": [{"Type": "forward", "ForwardConfig": forward}]}
         wire.answer("elbv2", "modify_listener", asked, {})
-        balancers.weigh(wire.aws, LISTENER, {"arn:own": 90, "arn:trial": 10})
+        load_balancers.set_weights(wire.aws, LISTENER, {"arn:own": 90, "arn:trial": 10})
         alone = {"ListenerArn": LISTENER, "DefaultActions": [{"Type": "forward", "TargetGroupArn": "arn:own"}]}
         wire.answer("elbv2", "modify_listener", alone, {})
-        balancers.weigh(wire.aws, LISTENER, {"arn:own": 1})
+        load_balancers.set_weights(wire.aws, LISTENER, {"arn:own": 1})
 
 
 def test_the_shares_of_a_balancer_as_aws_describes_them() -> None:
@@ -185,7 +182,7 @@ def test_the_shares_of_a_balancer_as_aws_describes_them() -> None:
     told = [{"Port": 443, "DefaultActions": actions}, {"Port": 80, "DefaultActions": away}]
     with scripted() as wire:
         wire.answer("elbv2", "describe_listeners", {"LoadBalancerArn": "arn:alb"}, {"Listeners": told})
-        assert balancers.shares(wire.aws, "arn:alb") == {"arn:own": 50, "arn:trial": 0}
+        assert load_balancers.weights(wire.aws, "arn:alb") == {"arn:own": 50, "arn:trial": 0}
 
 
 def test_alarms_that_go_off_are_named_and_none_are_not_asked_for() -> None:
@@ -193,5 +190,5 @@ def test_alarms_that_go_off_are_named_and_none_are_not_asked_for() -> None:
     told = {"MetricAlarms": [{"AlarmName": "slow"}], "CompositeAlarms": []}
     with scripted() as wire:
         wire.answer("cloudwatch", "describe_alarms", asked, told)
-        assert alarms.firing(wire.aws, ["5xx", "slow"]) == ["slow"]
-        assert alarms.firing(wire.aws, []) == []
+        assert cloudwatch.firing(wire.aws, ["5xx", "slow"]) == ["slow"]
+        assert cloudwatch.firing(wire.aws, []) == []

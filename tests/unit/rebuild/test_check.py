@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goldenami.rebuild.pending import _ASK
+from goldenami.rebuild.check import _COMMANDS
 
 APT = """#!/bin/sh
 case "$*" in *Dir::State::Lists=/*) ;; *) exit 9 ;; esac
@@ -37,7 +37,7 @@ def ask(kind: str, fake: str, folder: Path) -> subprocess.CompletedProcess[str]:
     program.chmod(0o755)
     (folder / "tmp").mkdir()
     env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "TMPDIR": str(folder / "tmp")}
-    done = subprocess.run(["sh", "-c", _ASK[kind]], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(["sh", "-c", _COMMANDS[kind]], env=env, capture_output=True, text=True, check=False)
     assert list((folder / "tmp").iterdir()) == []
     return done
 
@@ -60,9 +60,9 @@ def test_a_package_manager_that_fails_is_no_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
-@pytest.mark.parametrize("kind", sorted(_ASK))
+@pytest.mark.parametrize("kind", sorted(_COMMANDS))
 def test_the_scripts_are_clean(kind: str) -> None:
     done = subprocess.run(
-        ["shellcheck", "--shell=sh", "-"], input=_ASK[kind], capture_output=True, text=True, check=False
+        ["shellcheck", "--shell=sh", "-"], input=_COMMANDS[kind], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.rebuild.notice_model import Notice, clean
+from goldenami.rebuild.notice_model import Notice, redact
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,13 @@ from goldenami.rebuild.notice_model import Notice, clean
 )
 def test_what_looks_like_a_secret_is_taken_out(text: str, secret: str) -> None:
     notice = Notice("failure", text, [("error", text)], [text])
-    for told in (clean(text), notice.subject, notice.text, json.dumps(notice.payload(), ensure_ascii=False)):
+    for told in (redact(text), notice.subject, notice.text, json.dumps(notice.payload(), ensure_ascii=False)):
         assert secret not in told
 
 
 def test_plain_words_stay() -> None:
     text = "guestbook v1.202603: https://example.com/health answers 503; see ./invoke status"
-    assert clean(text) == text
+    assert redact(text) == text
 
 
 @given(st.text(max_size=300))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.model.image import COMMIT, SOURCE_AMI, Image
-from goldenami.rebuild.plan import Pending, Stock, about_packages, age_days, reasons, short
+from goldenami.model.image import COMMIT, SOURCE_AMI, Image, short_commit
+from goldenami.rebuild.plan import PendingUpdates, RebuildInputs, age_days, package_reasons, rebuild_reasons
 
 NOW = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ def image(ami: str, age: timedelta = timedelta(0), **tags: str) -> Image:
     return Image(ami, "guestbook-golden-v1.0", "available", "x86_64", made, tags=tags)
 
 
-def stock(age: timedelta = timedelta(0), **more: Any) -> Stock:
+def stock(age: timedelta = timedelta(0), **more: Any) -> RebuildInputs:
     given: dict[str, Any] = {
         "candidate": image("ami-app", **{COMMIT: "c0ffee", SOURCE_AMI: "ami-base"}),
         "base": image("ami-base", age, **{SOURCE_AMI: "ami-vendor"}),
@@ -28,11 +28,11 @@ def stock(age: timedelta = timedelta(0), **more: Any) -> Stock:
         "commit": "c0ffee",
         "recipe": {"base": False, "app": False},
     }
-    return Stock(**(given | more))
+    return RebuildInputs(**(given | more))
 
 
-def kinds(found: Stock, limit: int = 30) -> list[str]:
-    return [reason.kind for reason in reasons(found, limit, NOW)]
+def kinds(found: RebuildInputs, limit: int = 30) -> list[str]:
+    return [reason.kind for reason in rebuild_reasons(found, limit, NOW)]
 
 
 def test_nothing_has_changed() -> None:
@@ -48,11 +48,11 @@ def test_nothing_has_changed() -> None:
         ({"recipe": {"base": True, "app": False}}, "recipe", "base layer"),
         ({"recipe": {"base": False, "app": True}}, "recipe", "app layer"),
         ({"commit": "0ddba11"}, "application", "0ddba11"),
-        ({"pending": Pending("i-1", ("openssl", "libc6"))}, "packages", "i-1: openssl, libc6"),
+        ({"pending": PendingUpdates("i-1", ("openssl", "libc6"))}, "packages", "i-1: openssl, libc6"),
     ],
 )
 def test_each_reason_by_itself(more: dict[str, Any], kind: str, told: str) -> None:
-    found = reasons(stock(**more), 30, NOW)
+    found = rebuild_reasons(stock(**more), 30, NOW)
     assert [reason.kind for reason in found] == [kind]
     assert told in found[0].text
     assert found[0].seen
@@ -60,17 +60,17 @@ def test_each_reason_by_itself(more: dict[str, Any], kind: str, told: str) -> No
 
 def test_age_is_assumed_and_says_so() -> None:
     old = stock(timedelta(days=31))
-    (reason,) = reasons(old, 30, NOW)
+    (reason,) = rebuild_reasons(old, 30, NOW)
     assert (reason.kind, reason.seen) == ("age", False)
     assert kinds(old, 0) == []
     assert kinds(stock(timedelta(days=29, hours=23)), 30) == []
 
 
 def test_what_is_known_about_packages_is_told_with_how() -> None:
-    assert "not known" in about_packages(stock(timedelta(days=3)), NOW)
-    assert "3 day(s) ago" in about_packages(stock(timedelta(days=3)), NOW)
-    assert about_packages(stock(pending=Pending("i-1", ())), NOW).startswith("no update(s) waiting, as i-1")
-    assert about_packages(stock(candidate=None), NOW) == "there is no image yet"
+    assert "not known" in package_reasons(stock(timedelta(days=3)), NOW)
+    assert "3 day(s) ago" in package_reasons(stock(timedelta(days=3)), NOW)
+    assert package_reasons(stock(pending=PendingUpdates("i-1", ())), NOW).startswith("no update(s) waiting, as i-1")
+    assert package_reasons(stock(candidate=None), NOW) == "there is no image yet"
 
 
 @given(
@@ -89,7 +89,7 @@ def test_a_rebuild_is_due_exactly_when_something_is_different(
         source_ami="ami-newer" if newer else "ami-vendor",
         commit="0ddba11" if moved else "c0ffee",
         recipe={"app": recipe},
-        pending=None if pending is None else Pending("i-1", tuple(pending)),
+        pending=None if pending is None else PendingUpdates("i-1", tuple(pending)),
     )
     due = {
         "source-ami": newer,
@@ -104,6 +104,6 @@ def test_a_rebuild_is_due_exactly_when_something_is_different(
 def test_ages_and_commits_are_short() -> None:
     assert age_days(image("ami-1", timedelta(days=2, hours=5)), NOW) == 2
     assert age_days(image("ami-1", -timedelta(days=2)), NOW) == 0
-    assert short("0123456789abcdef0123456789abcdef01234567") == "0123456789ab"
-    assert short("dir-0123456789abcdef0123") == "dir-0123456789ab"
-    assert short("") == "no known commit"
+    assert short_commit("0123456789abcdef0123456789abcdef01234567") == "0123456789ab"
+    assert short_commit("dir-0123456789abcdef0123") == "dir-0123456789ab"
+    assert short_commit("") == "no known commit"

@@ -12,34 +12,33 @@ from typing import Any
 import pytest
 
 from goldenami.aws import parameters
-from goldenami.context import Shop
+from goldenami.context import Context
 from goldenami.errors import BusyError, GateError
-from goldenami.rebuild import check as due
-from goldenami.rebuild import rebuild
+from goldenami.model.names import ResourceNames
+from goldenami.rebuild import check, notify, rebuild
 from goldenami.rebuild import report as rebuild_report
-from goldenami.rebuild.rebuilt import Outcome
-from goldenami.rebuild.record_model import Names, Record, parse
-from goldenami.state.lock_model import Claim
+from goldenami.rebuild.record_model import RebuildRecord, RebuildResult, parse
+from goldenami.state.lock_model import LockRecord
 from tests.support.contexts import Works
 from tests.support.fake_account import NEWER, Refused
 from tests.support.http_server import Web
 
 DEBIAN = "/aws/service/debian/release/12/latest/amd64"
-NAMES = Names("guestbook")
+NAMES = ResourceNames("guestbook")
 TOPIC = "arn:aws:sns:ap-northeast-2:123456789012:golden-images"
 
 
-def shop(at: Works, web: Web, **changes: Any) -> Shop:
+def shop(at: Works, web: Web, **changes: Any) -> Context:
     given = {"app.port": web.port, "notify.sns_topic_arn": TOPIC}
     return at.shop({**given, **{k.replace("__", "."): v for k, v in changes.items()}})
 
 
-def go(at: Works, web: Web, *, if_needed: bool = False, **changes: Any) -> Outcome:
+def go(at: Works, web: Web, *, if_needed: bool = False, **changes: Any) -> RebuildResult:
     return rebuild.rebuild(shop(at, web, **changes), if_needed=if_needed)
 
 
-def record(at: Works) -> Record:
-    found = parse(at.account.parameters[NAMES.record][-1])
+def record(at: Works) -> RebuildRecord:
+    found = parse(at.account.parameters[NAMES.rebuild_record][-1])
     assert found is not None
     return found
 
@@ -65,7 +64,7 @@ def test_without_news_nothing_is_baked_and_that_is_recorded(at: Works, web: Web)
     assert at.packed() == []
     assert record(at).state == "unchanged"
     assert at.account.published == []
-    assert NAMES.claim.name not in at.account.parameters
+    assert NAMES.rebuild_lock not in at.account.parameters
     assert "nothing has changed" in (outcome.run.folder / "rebuild.md").read_text()
     assert "not known" in outcome.found.packages
 
@@ -111,12 +110,12 @@ def test_the_plan_changes_nothing(at: Works, web: Web) -> None:
     age(at, 40)
     there = shop(at, web)
     calls = len(at.account.calls)
-    page = rebuild_report.page(there, due.look(there), if_needed=True, as_json=False)
+    page = rebuild_report.page(there, check.check(there), if_needed=True, as_json=False)
     assert "the packages were last updated 40 days ago (the limit is 30) (assumed, not seen)" in page
     assert "v1.1" in page
     assert "leave the promotion to you" in page
     assert all(name.startswith(("Describe", "Get")) for name, _ in at.account.calls[calls:])
-    told = json.loads(rebuild_report.page(there, due.look(there), if_needed=True, as_json=True))
+    told = json.loads(rebuild_report.page(there, check.check(there), if_needed=True, as_json=True))
     assert told["reasons"][0]["kind"] == "age"
 
 
@@ -124,7 +123,7 @@ class KilledError(BaseException):
     """What no code can catch: the process is gone."""
 
 
-OURS = (NAMES.record, NAMES.claim.name)
+OURS = (NAMES.rebuild_record, NAMES.rebuild_lock)
 
 
 def die_at(at: Works, number: int) -> Callable[[], None]:
@@ -159,7 +158,7 @@ def die_at(at: Works, number: int) -> Callable[[], None]:
 def test_killed_after_any_step_the_next_one_finishes_it_once(
     at: Works, web: Web, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    monkeypatch.setattr("goldenami.tools.host.alive", lambda _: False)
+    monkeypatch.setattr("goldenami.tools.host.is_alive", lambda _: False)
     age(at, 40)
     revive = die_at(at, number)
     with pytest.raises(KilledError):
@@ -172,7 +171,7 @@ def test_killed_after_any_step_the_next_one_finishes_it_once(
     assert len(at.account.images()) == 4
     assert at.candidate() == "guestbook-golden-v1.1"
     assert at.account.alive() == []
-    assert NAMES.claim.name not in at.account.parameters
+    assert NAMES.rebuild_lock not in at.account.parameters
     # Told once; twice where it died between telling and writing that down.
     assert len(at.account.published) == (2 if number == 5 else 1)
 
@@ -180,15 +179,15 @@ def test_killed_after_any_step_the_next_one_finishes_it_once(
 @pytest.mark.usefixtures("_baked")
 def test_two_at_once_the_second_is_told_who_is_at_it(at: Works, web: Web) -> None:
     now = at.clock.now()
-    other = Claim("their-run", "rebuild", "kim@ci-7", "", now.isoformat(), now.isoformat())
+    other = LockRecord("their-run", "rebuild", "kim@ci-7", "", now.isoformat(), now.isoformat())
     there = shop(at, web)
-    parameters.create(there.aws, NAMES.claim.name, other.text())
+    parameters.create(there.aws, NAMES.rebuild_lock, other.text())
     at.clock.sleep(60 * 60)  # a bake gives no sign of life for long
     with pytest.raises(BusyError, match="kim@ci-7 is rebuilding this image") as error:
         rebuild.rebuild(there)
     assert error.value.code == 7
     assert at.packed() == []
-    assert NAMES.record not in at.account.parameters
+    assert NAMES.rebuild_record not in at.account.parameters
     at.clock.sleep(3 * 60 * 60)  # but not for ever
     assert rebuild.rebuild(there).record.state == "finished"
 
@@ -249,13 +248,13 @@ def test_the_schedules_unit_says_nothing_that_was_told_already(at: Works, web: W
     there = shop(at, web)
     rebuild.rebuild(there)
     assert len(at.account.published) == 1
-    assert rebuild_report.tell(there, "failed", failure=True, unless_told="abc").places == ()
-    assert rebuild_report.tell(there, "failed", failure=True, unless_told="def").places == (f"the topic {TOPIC}",)
+    assert notify.notify_result(there, "failed", failure=True, unless_told="abc").places == ()
+    assert notify.notify_result(there, "failed", failure=True, unless_told="def").places == (f"the topic {TOPIC}",)
     assert len(at.account.published) == 2
 
 
 def test_a_record_survives_the_parameters_room_and_strangers() -> None:
-    long = Record("run", "2026-03-14T09:26:53", "kim@ci", error="하" * 5000, reasons=("x" * 3000,) * 6)
+    long = RebuildRecord("run", "2026-03-14T09:26:53", "kim@ci", error="하" * 5000, reasons=("x" * 3000,) * 6)
     assert len(long.text().encode()) <= 4096
     assert parse(long.text()) is not None
     for text in ("", "[]", "{}", '{"run": 1}', "ami-1"):

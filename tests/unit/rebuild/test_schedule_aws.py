@@ -11,16 +11,16 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from goldenami.aws import scheduler as schedules
-from goldenami.aws.session import Connection
-from goldenami.context import Shop
+from goldenami.aws import scheduler
+from goldenami.aws.session import AwsSession
+from goldenami.context import Context
 from goldenami.errors import UsageError
-from goldenami.iam.statements import Place
+from goldenami.iam.statements import PolicyScope
 from goldenami.iam.task_policies import policy
 from goldenami.rebuild import schedule_aws
-from goldenami.rebuild.schedule_aws_plan import Part, differs, parts
+from goldenami.rebuild.schedule_aws_plan import ScheduleResource, differs, schedule_resources
 from goldenami.tools.progress import Progress
-from localcloud import codebuild as builds
+from localcloud import codebuild
 from tests.support.clock import ScriptedClock
 from tests.support.recipes import recipe
 
@@ -30,18 +30,18 @@ GIVEN = {
     "schedule.hour": 4,
     "notify.sns_topic_arn": "arn:aws:sns:ap-northeast-2:123456789012:golden-images",
 }
-PLACE = Place("ap-northeast-2", "123456789012", recipe(GIVEN))
+PLACE = PolicyScope("ap-northeast-2", "123456789012", recipe(GIVEN))
 
 
-def shop_of(changes: dict[str, Any]) -> Shop:
+def shop_of(changes: dict[str, Any]) -> Context:
     clock, read = ScriptedClock(), recipe(changes)
-    aws = Connection("ap-northeast-2", keys=("test", "test"))
-    return Shop(read.path.parent, read, read.target("aws"), aws, clock, Progress(clock))
+    aws = AwsSession("ap-northeast-2", keys=("test", "test"))
+    return Context(read.path.parent, read, read.target("aws"), aws, clock, Progress(clock))
 
 
 @pytest.fixture
-def shop() -> Iterator[Shop]:
-    builds.install()
+def shop() -> Iterator[Context]:
+    codebuild.install()
     with mock_aws():
         yield shop_of(GIVEN)
 
@@ -56,63 +56,63 @@ def grants(statements: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
     }
 
 
-def by_kind(found: tuple[Part, ...]) -> dict[str, Part]:
+def by_kind(found: tuple[ScheduleResource, ...]) -> dict[str, ScheduleResource]:
     return {part.kind: part for part in found}
 
 
-def test_made_once_and_taken_away(shop: Shop) -> None:
-    assert [seen.word for seen in schedule_aws.look(shop)] == ["missing"] * 4
+def test_made_once_and_taken_away(shop: Context) -> None:
+    assert [seen.word for seen in schedule_aws.preflight(shop)] == ["missing"] * 4
     schedule_aws.apply(shop)
-    assert [seen.word for seen in schedule_aws.look(shop)] == ["there"] * 4
+    assert [seen.word for seen in schedule_aws.preflight(shop)] == ["there"] * 4
     assert [seen.word for seen in schedule_aws.apply(shop)] == ["there"] * 4
-    found = schedules.schedule(shop.aws, "guestbook-rebuild")
+    found = scheduler.schedule(shop.aws, "guestbook-rebuild")
     assert found is not None
     assert (found["ScheduleExpression"], found["ScheduleExpressionTimezone"]) == ("cron(0 4 1 * ? *)", "Asia/Seoul")
-    project = schedules.project(shop.aws, "guestbook-rebuild")
+    project = scheduler.project(shop.aws, "guestbook-rebuild")
     assert project is not None
     assert "./invoke rebuild --if-needed --target=aws --recipe=golden.toml" in project["source"]["buildspec"]
     assert len(schedule_aws.remove(shop)) == 4
-    assert [seen.word for seen in schedule_aws.look(shop)] == ["missing"] * 4
+    assert [seen.word for seen in schedule_aws.preflight(shop)] == ["missing"] * 4
     assert schedule_aws.remove(shop) == []
 
 
-def test_a_changed_hour_changes_the_schedule_alone(shop: Shop) -> None:
+def test_a_changed_hour_changes_the_schedule_alone(shop: Context) -> None:
     schedule_aws.apply(shop)
     later = shop_of({**GIVEN, "schedule.hour": 5})
     assert [seen.word for seen in schedule_aws.apply(later)] == ["there", "there", "there", "differs"]
-    assert [seen.word for seen in schedule_aws.look(later)] == ["there"] * 4
+    assert [seen.word for seen in schedule_aws.preflight(later)] == ["there"] * 4
 
 
-def test_another_repository_changes_the_project_alone(shop: Shop) -> None:
+def test_another_repository_changes_the_project_alone(shop: Context) -> None:
     schedule_aws.apply(shop)
     moved = shop_of({**GIVEN, "schedule.repository": "https://github.com/you/others.git"})
     assert [seen.word for seen in schedule_aws.apply(moved)] == ["there", "differs", "there", "there"]
-    assert [seen.word for seen in schedule_aws.look(moved)] == ["there"] * 4
+    assert [seen.word for seen in schedule_aws.preflight(moved)] == ["there"] * 4
 
 
-def test_a_role_that_somebody_widened_is_corrected(shop: Shop) -> None:
+def test_a_role_that_somebody_widened_is_corrected(shop: Context) -> None:
     schedule_aws.apply(shop)
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     shop.aws.client("iam").put_role_policy(
         RoleName="guestbook-rebuild-schedule", PolicyName="goldenami", PolicyDocument=json.dumps(everything)
     )
     assert [seen.word for seen in schedule_aws.apply(shop)] == ["there", "there", "differs", "there"]
-    assert [seen.word for seen in schedule_aws.look(shop)] == ["there"] * 4
+    assert [seen.word for seen in schedule_aws.preflight(shop)] == ["there"] * 4
 
 
-def test_killed_between_two_parts_it_goes_on(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_two_parts_it_goes_on(shop: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(schedules, "put_schedule", die)
+        patch.setattr(scheduler, "put_schedule", die)
         with pytest.raises(KeyboardInterrupt):
             schedule_aws.apply(shop)
     assert [seen.word for seen in schedule_aws.apply(shop)] == ["there", "there", "there", "missing"]
 
 
 def test_each_role_may_do_its_one_thing() -> None:
-    found = by_kind(parts(PLACE, ""))
+    found = by_kind(schedule_resources(PLACE, ""))
     start = found["scheduler role"].wanted["policy"]["Statement"]
     assert start == [
         {
@@ -144,8 +144,8 @@ def test_each_role_may_do_its_one_thing() -> None:
     ],
 )
 def test_repositories(url: str, kind: str) -> None:
-    place = Place("ap-northeast-2", "123456789012", recipe({**GIVEN, "schedule.repository": url}))
-    found = by_kind(parts(place, ""))
+    place = PolicyScope("ap-northeast-2", "123456789012", recipe({**GIVEN, "schedule.repository": url}))
+    found = by_kind(schedule_resources(place, ""))
     assert found["project"].wanted["source"]["type"] == kind
     sids = [s["Sid"] for s in found["build role"].wanted["policy"]["Statement"]]
     assert ("CheckOut" in sids) == (kind == "CODECOMMIT")
@@ -153,9 +153,9 @@ def test_repositories(url: str, kind: str) -> None:
 
 @pytest.mark.parametrize("url", ["", "https://example.com/images.git"])
 def test_a_place_that_codebuild_cannot_check_out_is_refused(url: str) -> None:
-    place = Place("ap-northeast-2", "123456789012", recipe({**GIVEN, "schedule.repository": url}))
+    place = PolicyScope("ap-northeast-2", "123456789012", recipe({**GIVEN, "schedule.repository": url}))
     with pytest.raises(UsageError, match="CodeBuild cannot check out"):
-        parts(place, "")
+        schedule_resources(place, "")
 
 
 def test_a_role_that_is_not_known_yet_is_waited_for() -> None:
@@ -167,7 +167,7 @@ def test_a_role_that_is_not_known_yet_is_waited_for() -> None:
             told = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
             raise ClientError({"Error": {"Code": "ValidationException", "Message": told}}, "CreateSchedule")
 
-    schedules._until_the_role_is_known(clock, lambda: create())
+    scheduler._retry_until_role_exists(clock, lambda: create())
     assert len(calls) == 3
     assert len(clock.sleeps) == 2
 
@@ -175,7 +175,7 @@ def test_a_role_that_is_not_known_yet_is_waited_for() -> None:
         raise ClientError({"Error": {"Code": "ValidationException", "Message": "bad cron"}}, "CreateSchedule")
 
     with pytest.raises(ClientError, match="bad cron"):
-        schedules._until_the_role_is_known(clock, never)
+        scheduler._retry_until_role_exists(clock, never)
 
 
 def test_what_aws_adds_does_not_count() -> None:
@@ -192,6 +192,6 @@ def test_the_recipe_must_be_in_the_repository(tmp_path: Path) -> None:
     with mock_aws():
         shop = shop_of(GIVEN)
         away = parse(recipes.text(GIVEN), tmp_path / "golden.toml")
-        moved = Shop(shop.root, away, away.target("aws"), shop.aws, shop.clock, shop.progress)
+        moved = Context(shop.root, away, away.target("aws"), shop.aws, shop.clock, shop.progress)
         with pytest.raises(UsageError, match="is not in the repository"):
-            schedule_aws.look(moved)
+            schedule_aws.preflight(moved)

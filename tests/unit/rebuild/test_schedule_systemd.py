@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from goldenami.context import Shop
+from goldenami.context import Context
 from goldenami.errors import ToolError, UsageError
-from goldenami.rebuild import schedule_report as schedule_telling
-from goldenami.rebuild import schedule_systemd as schedule
-from goldenami.rebuild.schedule_systemd import Place
-from goldenami.tools import host as processes
+from goldenami.rebuild import schedule_report, schedule_systemd
+from goldenami.rebuild.schedule_model import ScheduleLocation
+from goldenami.tools import host
 from tests.support.contexts import Works
 from tests.support.recipes import recipe
 
@@ -28,12 +27,16 @@ exit {code}
 
 
 @pytest.fixture
-def there(at: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Shop, Place, Path]:
+def there(at: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Context, ScheduleLocation, Path]:
     """A shop, a place for units, and the log of a systemctl that says yes."""
     log = tmp_path / "systemctl.log"
     systemctl(tmp_path, 0)
-    monkeypatch.setattr(processes, "is_root", lambda: True)
-    return at.shop({"schedule.timezone": "Asia/Seoul", "schedule.hour": 4}), Place(tmp_path / "units", "daemon"), log
+    monkeypatch.setattr(host, "is_root", lambda: True)
+    return (
+        at.shop({"schedule.timezone": "Asia/Seoul", "schedule.hour": 4}),
+        ScheduleLocation(tmp_path / "units", "daemon"),
+        log,
+    )
 
 
 def systemctl(folder: Path, code: int) -> None:
@@ -46,9 +49,9 @@ def every(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_installed_once_told_and_removed_without_a_trace(there: tuple[Shop, Place, Path]) -> None:
+def test_installed_once_told_and_removed_without_a_trace(there: tuple[Context, ScheduleLocation, Path]) -> None:
     shop, where, log = there
-    found = schedule.install(shop, where)
+    found = schedule_systemd.install(shop, where)
     assert sorted(every(where.folder)) == [
         "goldenami-rebuild-failed@.service",
         "goldenami-rebuild-failed@guestbook.service.d/checkout.conf",
@@ -61,62 +64,66 @@ def test_installed_once_told_and_removed_without_a_trace(there: tuple[Shop, Plac
     assert asked == ["daemon-reload", "enable --now goldenami-rebuild@guestbook.timer"]
     assert found.active
     assert (found.stale, found.missing) == ((), ())
-    told = schedule_telling.state(found, as_json=False)
+    told = schedule_report.status(found, as_json=False)
     assert "2026-12-01 03:12:00" in told
     assert "exit-code (exit code 5)" in told
     before = {p: p.stat().st_mtime_ns for p in where.folder.rglob("*")}
-    schedule.install(shop, where)
+    schedule_systemd.install(shop, where)
     assert {p: p.stat().st_mtime_ns for p in where.folder.rglob("*")} == before
-    assert len(schedule.remove(shop, where)) == 6
+    assert len(schedule_systemd.remove(shop, where)) == 6
     assert every(where.folder) == {}
     assert "disable --now goldenami-rebuild@guestbook.timer" in log.read_text()
-    assert schedule.remove(shop, where) == ()
+    assert schedule_systemd.remove(shop, where) == ()
 
 
-def test_the_units_stay_for_another_image_of_the_machine(there: tuple[Shop, Place, Path], at: Works) -> None:
+def test_the_units_stay_for_another_image_of_the_machine(
+    there: tuple[Context, ScheduleLocation, Path], at: Works
+) -> None:
     shop, where, _ = there
     other = at.shop({"image.name": "wiki"})
-    schedule.install(shop, where)
-    schedule.install(other, where)
-    schedule.remove(shop, where)
+    schedule_systemd.install(shop, where)
+    schedule_systemd.install(other, where)
+    schedule_systemd.remove(shop, where)
     assert (where.folder / "goldenami-rebuild@.service").exists()
-    assert schedule.status(other, where).missing == ()
+    assert schedule_systemd.status(other, where).missing == ()
 
 
-def test_a_changed_recipe_shows_until_it_is_installed(there: tuple[Shop, Place, Path], at: Works) -> None:
+def test_a_changed_recipe_shows_until_it_is_installed(there: tuple[Context, ScheduleLocation, Path], at: Works) -> None:
     shop, where, _ = there
-    schedule.install(shop, where)
+    schedule_systemd.install(shop, where)
     later = at.shop({"schedule.day": 15})
-    (stale,) = schedule.status(later, where).stale
+    (stale,) = schedule_systemd.status(later, where).stale
     assert stale.endswith("goldenami-rebuild@guestbook.timer.d/checkout.conf")
-    assert "is not current" in schedule_telling.state(schedule.status(later, where), as_json=False)
-    assert schedule.install(later, where).stale == ()
+    assert "is not current" in schedule_report.status(schedule_systemd.status(later, where), as_json=False)
+    assert schedule_systemd.install(later, where).stale == ()
 
 
-def test_what_systemd_refuses_is_said(there: tuple[Shop, Place, Path], tmp_path: Path) -> None:
+def test_what_systemd_refuses_is_said(there: tuple[Context, ScheduleLocation, Path], tmp_path: Path) -> None:
     shop, where, _ = there
     systemctl(tmp_path, 1)
     with pytest.raises(ToolError, match="systemctl show"):
-        schedule.install(shop, where)
+        schedule_systemd.install(shop, where)
     assert not where.folder.exists()
 
 
 def test_the_system_s_folder_needs_root(at: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "is_root", lambda: False)
+    monkeypatch.setattr(host, "is_root", lambda: False)
     with pytest.raises(UsageError, match="belongs to root"):
-        schedule.install(at.shop(), Place(tmp_path / "units", "daemon"))
+        schedule_systemd.install(at.shop(), ScheduleLocation(tmp_path / "units", "daemon"))
     assert not (tmp_path / "units").exists()
 
 
 def test_the_user_s_own_manager(at: Works, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    where = schedule.place(user=True)
+    where = schedule_systemd.location(user=True)
     assert where.folder == tmp_path / "config/systemd/user"
-    drop_in = schedule.files(at.shop(), where)[where.folder / "goldenami-rebuild@guestbook.service.d/checkout.conf"]
+    drop_in = schedule_systemd.files(at.shop(), where)[
+        where.folder / "goldenami-rebuild@guestbook.service.d/checkout.conf"
+    ]
     assert "User=" not in drop_in
     assert "CapabilityBoundingSet=~" in drop_in
     with pytest.raises(UsageError):
-        schedule.place(user=True, run_as="daemon")
+        schedule_systemd.location(user=True, run_as="daemon")
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
@@ -127,7 +134,9 @@ def test_systemd_accepts_the_units_and_finds_the_service_well_confined(at: Works
     (at.root / "invoke").write_text("#!/bin/sh\n")
     (at.root / "invoke").chmod(0o755)
     folder = tmp_path / "units"
-    for path, text in schedule.files(at.shop({"schedule.timezone": "Asia/Seoul"}), Place(folder, user)).items():
+    for path, text in schedule_systemd.files(
+        at.shop({"schedule.timezone": "Asia/Seoul"}), ScheduleLocation(folder, user)
+    ).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         # Only with its drop-in does the template name programs that are here.
         path.write_text(text.replace("/opt/goldenami", str(at.root)))

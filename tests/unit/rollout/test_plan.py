@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldenami.aws import quotas
-from goldenami.model.fleet import Refresh, Trial
+from goldenami.model.fleet import CanaryGroup, InstanceRefresh
+from goldenami.model.resources import VcpuQuota
 from goldenami.promote.plan import plan
-from goldenami.rollout.plan import preferences
-from goldenami.rollout.room import Room, surge
+from goldenami.rollout.plan import preferences, surge_capacity
 from tests.support.aws_stubs import scripted
 from tests.support.fleet_states import NEW, OLD, group, scene, template, wish
 
@@ -23,7 +23,7 @@ def test_a_surge_is_what_aws_may_launch_and_a_trial_as_large_as_the_fleet(
     desired: int, steps: tuple[int, ...], watch: int
 ) -> None:
     roll = preferences(desired, wish(canary=100, watch=0))
-    needs = surge(desired, roll, steps, watch)
+    needs = surge_capacity(desired, roll, steps, watch)
     assert needs.most >= 1 + (desired if steps else 0)
     assert needs.most <= desired * 2
     assert needs.hours > 0
@@ -33,23 +33,23 @@ def test_a_surge_is_what_aws_may_launch_and_a_trial_as_large_as_the_fleet(
 
 
 def test_without_room_for_the_surge_it_is_refused() -> None:
-    assert plan(wish(), scene(), Room(quota=4, used=2, each=2)).refusals == ()
-    (refusal,) = plan(wish(), scene(), Room(quota=3, used=2, each=2)).refusals
+    assert plan(wish(), scene(), VcpuQuota(quota=4, used=2, each=2)).refusals == ()
+    (refusal,) = plan(wish(), scene(), VcpuQuota(quota=3, used=2, each=2)).refusals
     assert "no room for 1 more instance(s) with 2 vCPUs" in refusal
     weighed = scene(group=group(target_groups=("arn:tg",)))
-    assert plan(wish(traffic=(10, 100)), weighed, Room(quota=5, used=2, each=2)).refusals
-    assert plan(wish(traffic=(10, 100)), weighed, Room(quota=6, used=2, each=2)).refusals == ()
+    assert plan(wish(traffic=(10, 100)), weighed, VcpuQuota(quota=5, used=2, each=2)).refusals
+    assert plan(wish(traffic=(10, 100)), weighed, VcpuQuota(quota=6, used=2, each=2)).refusals == ()
 
 
 def test_what_is_under_way_has_taken_its_room_already() -> None:
-    full = Room(quota=4, used=4, each=2)
-    rolling = scene(template=template(OLD, NEW), refreshes=(Refresh("r", "InProgress", 2),))
+    full = VcpuQuota(quota=4, used=4, each=2)
+    rolling = scene(template=template(OLD, NEW), refreshes=(InstanceRefresh("r", "InProgress", 2),))
     assert plan(wish(), rolling, full).refusals == ()
-    assert plan(wish(), scene(trial=Trial(group(), 50)), full).refusals == ()
+    assert plan(wish(), scene(trial=CanaryGroup(group(), 50)), full).refusals == ()
 
 
 def test_a_quota_that_cannot_be_read_is_noted() -> None:
-    decided = plan(wish(), scene(), Room(quota=None, used=2, each=2))
+    decided = plan(wish(), scene(), VcpuQuota(quota=None, used=2, each=2))
     assert decided.refusals == ()
     assert any("cannot be read" in note for note in decided.notes)
 
@@ -70,7 +70,7 @@ def test_the_room_is_the_quota_against_what_runs_on_demand() -> None:
         asked = {"InstanceTypes": ["m7i.xlarge", "t3.micro"]}
         wire.answer("ec2", "describe_instance_types", asked, {"InstanceTypes": sizes})
         wire.answer("service-quotas", "get_service_quota", ASKED, {"Quota": {"Value": 32.0}})
-        assert quotas.room(wire.aws, "t3.micro") == Room(quota=32, used=6, each=2)
+        assert quotas.vcpu_quota(wire.aws, "t3.micro") == VcpuQuota(quota=32, used=6, each=2)
 
 
 def test_credentials_that_may_not_read_the_quota_are_no_obstacle() -> None:
@@ -79,4 +79,4 @@ def test_credentials_that_may_not_read_the_quota_are_no_obstacle() -> None:
         wire.answer("ec2", "describe_instances", STATES, {"Reservations": []})
         wire.answer("ec2", "describe_instance_types", {"InstanceTypes": ["t3.micro"]}, {"InstanceTypes": sizes})
         wire.refuse("service-quotas", "get_service_quota", ASKED, "AccessDeniedException")
-        assert quotas.room(wire.aws, "t3.micro") == Room(quota=None, used=0, each=2)
+        assert quotas.vcpu_quota(wire.aws, "t3.micro") == VcpuQuota(quota=None, used=0, each=2)

@@ -11,12 +11,12 @@ import pytest
 from moto import mock_aws
 
 from goldenami.aws import parameters
-from goldenami.aws.session import Connection
-from goldenami.context import Shop
+from goldenami.aws.session import AwsSession
+from goldenami.context import Context
 from goldenami.errors import AwsError, BusyError
-from goldenami.state import lock as claims
-from goldenami.state.lock_model import BEAT, PATIENCE, Claim, parse
-from goldenami.tools import host as processes
+from goldenami.state import lock
+from goldenami.state.lock_model import HEARTBEAT_INTERVAL, STALE_AFTER, LockRecord, parse
+from goldenami.tools import host
 from goldenami.tools.progress import Progress
 from tests.support.recipes import recipe
 
@@ -40,91 +40,91 @@ class Hands:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(tmp_path: Path) -> Iterator[Context]:
     with mock_aws():
         clock = Hands()
-        aws = Connection("ap-northeast-2", keys=("test", "test"))
-        yield Shop(tmp_path, recipe(), recipe().target("local"), aws, clock, Progress(clock))
+        aws = AwsSession("ap-northeast-2", keys=("test", "test"))
+        yield Context(tmp_path, recipe(), recipe().target("local"), aws, clock, Progress(clock))
 
 
-def theirs(shop: Shop, **more: str) -> Claim:
+def theirs(shop: Context, **more: str) -> LockRecord:
     now = shop.clock.now().isoformat()
-    return replace(Claim("their-run", "promote ami-1", "kim@laptop", "", now, now), **more)
+    return replace(LockRecord("their-run", "promote ami-1", "kim@laptop", "", now, now), **more)
 
 
-def left_by(shop: Shop, claim: Claim) -> None:
+def left_by(shop: Context, claim: LockRecord) -> None:
     assert parameters.create(shop.aws, NAME, claim.text())
 
 
-def test_it_is_given_back_at_the_end_and_after_an_error(shop: Shop) -> None:
-    with claims.held(shop, "run-1", "promote"):
-        found = claims.holder(shop)
+def test_it_is_given_back_at_the_end_and_after_an_error(shop: Context) -> None:
+    with lock.acquire(shop, "run-1", "promote"):
+        found = lock.holder(shop)
         assert found is not None
         assert (found.run, found.what) == ("run-1", "promote")
-    assert claims.holder(shop) is None
-    with pytest.raises(RuntimeError), claims.held(shop, "run-2", "promote"):
+    assert lock.holder(shop) is None
+    with pytest.raises(RuntimeError), lock.acquire(shop, "run-2", "promote"):
         raise RuntimeError
-    assert claims.holder(shop) is None
+    assert lock.holder(shop) is None
 
 
-def test_the_second_is_told_who_holds_it(shop: Shop) -> None:
+def test_the_second_is_told_who_holds_it(shop: Context) -> None:
     left_by(shop, theirs(shop))
     with pytest.raises(BusyError, match=r"kim@laptop is changing the fleet: promote ami-1") as told:
-        claims.held(shop, "run-1", "promote").__enter__()
+        lock.acquire(shop, "run-1", "promote").__enter__()
     assert told.value.exit_code == 7
-    found = claims.holder(shop)
+    found = lock.holder(shop)
     assert found is not None
     assert found.run == "their-run"
 
 
-def test_a_holder_elsewhere_that_gives_no_sign_of_life_is_replaced(shop: Shop) -> None:
+def test_a_holder_elsewhere_that_gives_no_sign_of_life_is_replaced(shop: Context) -> None:
     left_by(shop, theirs(shop))
-    shop.clock.sleep(PATIENCE.total_seconds() + 1)
-    with claims.held(shop, "run-1", "promote"):
-        found = claims.holder(shop)
+    shop.clock.sleep(STALE_AFTER.total_seconds() + 1)
+    with lock.acquire(shop, "run-1", "promote"):
+        found = lock.holder(shop)
         assert found is not None
         assert found.run == "run-1"
     assert parameters.children(shop.aws, "/goldenami/guestbook") == []
 
 
-def test_a_dead_process_of_this_machine_is_replaced_at_once(shop: Shop) -> None:
-    left_by(shop, theirs(shop, who=f"kim@{processes.machine()}", process="999999999:1"))
-    with claims.held(shop, "run-1", "promote"):
+def test_a_dead_process_of_this_machine_is_replaced_at_once(shop: Context) -> None:
+    left_by(shop, theirs(shop, who=f"kim@{host.machine()}", process="999999999:1"))
+    with lock.acquire(shop, "run-1", "promote"):
         pass
 
 
-def test_a_live_process_of_this_machine_is_not_replaced_however_quiet(shop: Shop) -> None:
-    left_by(shop, theirs(shop, who=f"kim@{processes.machine()}", process=processes.ours()))
-    shop.clock.sleep(10 * PATIENCE.total_seconds())
+def test_a_live_process_of_this_machine_is_not_replaced_however_quiet(shop: Context) -> None:
+    left_by(shop, theirs(shop, who=f"kim@{host.machine()}", process=host.is_own_process()))
+    shop.clock.sleep(10 * STALE_AFTER.total_seconds())
     with pytest.raises(BusyError):
-        claims.held(shop, "run-1", "promote").__enter__()
+        lock.acquire(shop, "run-1", "promote").__enter__()
 
 
-def test_of_two_who_take_over_one_wins(shop: Shop) -> None:
+def test_of_two_who_take_over_one_wins(shop: Context) -> None:
     left_by(shop, theirs(shop))
-    shop.clock.sleep(PATIENCE.total_seconds() + 1)
+    shop.clock.sleep(STALE_AFTER.total_seconds() + 1)
     rival = theirs(shop, run="rival-run", who="lee@laptop")
     assert parameters.create(shop.aws, f"{NAME}-after-their-run", rival.text())
     with pytest.raises(BusyError, match="lee@laptop"):
-        claims.held(shop, "run-1", "promote").__enter__()
+        lock.acquire(shop, "run-1", "promote").__enter__()
 
 
-def test_a_beat_shows_life_and_notices_that_it_was_taken(shop: Shop) -> None:
-    with claims.held(shop, "run-1", "promote") as held:
-        first = claims.holder(shop)
-        shop.clock.sleep(BEAT.total_seconds() + 1)
+def test_a_beat_shows_life_and_notices_that_it_was_taken(shop: Context) -> None:
+    with lock.acquire(shop, "run-1", "promote") as held:
+        first = lock.holder(shop)
+        shop.clock.sleep(HEARTBEAT_INTERVAL.total_seconds() + 1)
         held.beat()
-        second = claims.holder(shop)
+        second = lock.holder(shop)
         assert first is not None
         assert second is not None
         assert second.beat > first.beat
         parameters.overwrite(shop.aws, NAME, theirs(shop).text())
-        shop.clock.sleep(BEAT.total_seconds() + 1)
+        shop.clock.sleep(HEARTBEAT_INTERVAL.total_seconds() + 1)
         with pytest.raises(AwsError, match="kim@laptop"):
             held.beat()
         with pytest.raises(AwsError, match="kim@laptop"):
             held.confirm()
-    found = claims.holder(shop)
+    found = lock.holder(shop)
     assert found is not None
     assert found.run == "their-run", "what is not ours is not given back"
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from goldenami.bake import cleanup as sweep
-from goldenami.state import logbook, runs
+from goldenami.bake import cleanup
+from goldenami.state import runs
 from goldenami.state.runs import Run
 from tests.support.contexts import Works
 
 
 def test_a_run_is_running_and_then_finished(at: Works) -> None:
     shop, told = at.shop(), []
-    with logbook.opened(
+    with runs.record_run(
         shop, "promotion", ended=lambda run, failure: told.append((run.id, failure)), ami="ami-1"
     ) as run:
         assert run.facts()["state"] == "running"
@@ -27,7 +27,7 @@ def test_a_failure_is_recorded_after_what_is_to_be_done_at_the_end(at: Works) ->
     states = []
     with (
         pytest.raises(KeyboardInterrupt),
-        logbook.opened(at.shop(), "bake", ended=lambda run, _: states.append(run.facts()["state"])) as run,
+        runs.record_run(at.shop(), "bake", ended=lambda run, _: states.append(run.facts()["state"])) as run,
     ):
         raise KeyboardInterrupt
     assert states == ["running"]
@@ -41,15 +41,15 @@ def test_interrupted_at_its_end_too_it_stays_open_for_the_next_bake(at: Works) -
     def interrupted(_: Run, failure: str) -> None:
         raise KeyboardInterrupt(failure)
 
-    with pytest.raises(KeyboardInterrupt, match="no room"), logbook.opened(shop, "bake", ended=interrupted):
+    with pytest.raises(KeyboardInterrupt, match="no room"), runs.record_run(shop, "bake", ended=interrupted):
         raise OSError("no room")
-    assert [run.facts()["state"] for run in runs.every(shop.build)] == ["running"]
-    sweep.after_dead_runs(shop)
-    assert [run.facts()["state"] for run in runs.every(shop.build)] == ["interrupted"]
+    assert [run.facts()["state"] for run in runs.list_runs(shop.build)] == ["running"]
+    cleanup.after_crashed_runs(shop)
+    assert [run.facts()["state"] for run in runs.list_runs(shop.build)] == ["interrupted"]
 
 
 def test_a_bake_takes_no_promotion_under_way_for_dead(at: Works) -> None:
     shop = at.shop()
-    with logbook.opened(shop, "promotion") as run:
-        sweep.after_dead_runs(shop)
+    with runs.record_run(shop, "promotion") as run:
+        cleanup.after_crashed_runs(shop)
         assert run.facts()["state"] == "running"

@@ -39,10 +39,10 @@ def test_records_add_up_and_runs_are_found_again_in_order(tmp_path: Path) -> Non
         run.record(state="running", 이름="값")
         run.record(state="finished")
     runs.new(tmp_path, NOW)  # killed before it wrote anything: made nothing
-    assert runs.every(tmp_path) == [first, later]
+    assert runs.list_runs(tmp_path) == [first, later]
     assert first.facts() == {"state": "finished", "이름": "값"}
     assert "값" in (first.folder / "run.json").read_text(encoding="utf-8")
-    assert runs.every(tmp_path / "nothing-here") == []
+    assert runs.list_runs(tmp_path / "nothing-here") == []
 
 
 @pytest.mark.parametrize("left", [None, "", '{"state": "run'])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.tools.clock import SystemClock, attempts
+from goldenami.tools.clock import SystemClock, poll
 from tests.support.clock import ScriptedClock
 
 
@@ -16,14 +16,14 @@ from tests.support.clock import ScriptedClock
 )
 def test_attempts(timeout: float, every: float, times: list[float]) -> None:
     clock = ScriptedClock()
-    assert list(attempts(clock, timeout, every)) == times
+    assert list(poll(clock, timeout, every)) == times
     assert clock.elapsed <= max(timeout, 0)
 
 
 @given(st.integers(0, 100), st.integers(1, 10), st.integers(0, 20))
 def test_time_that_an_attempt_itself_takes_counts(timeout: int, every: int, took: int) -> None:
     clock = ScriptedClock()
-    for elapsed in attempts(clock, timeout, every):
+    for elapsed in poll(clock, timeout, every):
         assert elapsed <= timeout
         clock.elapsed += took
     assert clock.elapsed <= timeout + took
@@ -31,7 +31,7 @@ def test_time_that_an_attempt_itself_takes_counts(timeout: int, every: int, took
 
 def test_no_pause_follows_an_attempt_that_succeeded() -> None:
     clock = ScriptedClock()
-    for _ in attempts(clock, 10, 1):
+    for _ in poll(clock, 10, 1):
         break
     assert clock.sleeps == []
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from goldenami.bake import render_checks
 from goldenami.bake.render import PLUGINS
 from goldenami.errors import RenderError
-from goldenami.tools import hcl
-from goldenami.tools import packer_schema as schema
-from goldenami.tools.blocks import Expression
+from goldenami.tools import hcl, packer_schema
+from goldenami.tools.hcl import Expression
 from tests.support.recipes import AMAZON_LINUX, UBUNTU_ARM
 from tests.support.rendering import NEW, OLD, inputs, rendered
 
@@ -61,7 +61,7 @@ def test_everything_we_render_passes(
     changes: dict[str, object], layer: str, version: tuple[int, int, int], tmp_path: Path
 ) -> None:
     folder = rendered(tmp_path, inputs(changes, layer, version))  # type: ignore[arg-type]
-    assert hcl.check(folder) == []
+    assert render_checks.check_attributes(folder) == []
     if PACKER:
         formatted = _packer("fmt", "-check", "-diff", ".", cwd=folder)
         assert formatted.returncode == 0, formatted.stdout
@@ -101,7 +101,7 @@ def test_packer_validates_it_without_a_cloud(changes: dict[str, object], layer: 
 @needs_packer
 def test_packer_agrees_with_our_table(tmp_path: Path) -> None:
     """Packer names each attribute that it does not know: 1.6 exactly those that the table gives to 1.7 only, 1.7 none."""
-    old, new = schema.accepted("builder", "1.6"), schema.accepted("builder", "1.7")
+    old, new = packer_schema.accepted_attributes("builder", "1.6"), packer_schema.accepted_attributes("builder", "1.7")
     lines = [f"  {name} = null" for name, kind in new.items() if not kind.startswith("block")]
     lines += [f"  {name} {{}}" for name, kind in new.items() if kind.startswith("block")]
     lines += ["  made_up = null"]  # so that we see it look
@@ -123,7 +123,7 @@ def _changed(folder: Path, old: str, new: str, name: str = "golden.pkr.hcl") -> 
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
-    return hcl.check(folder)
+    return render_checks.check_attributes(folder)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_values_are_checked_too(change: dict[str, object], words: str, tmp_path:
     folder = rendered(tmp_path, inputs())
     path = folder / "golden.auto.pkrvars.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change))
-    assert any(words in problem for problem in hcl.check(folder))
+    assert any(words in problem for problem in render_checks.check_attributes(folder))
 
 
 @pytest.mark.parametrize(
@@ -200,13 +200,13 @@ def test_a_secret_is_found_wherever_it_was_rendered_and_not_told(
     folder = rendered(tmp_path, inputs())
     with (folder / name).open("a", encoding="utf-8") as file:
         file.write(f"# {text}\n")
-    assert hcl.check(folder) == [f"{name} seems to hold {what}"]
+    assert render_checks.check_attributes(folder) == [f"{name} seems to hold {what}"]
 
 
 def test_the_key_of_the_run_is_no_leak(tmp_path: Path) -> None:
     folder = rendered(tmp_path, inputs())
     (folder / "ssh_key").write_text("-----BEGIN OPENSSH " + "PRIVATE KEY-----")
-    assert hcl.check(folder) == []
+    assert render_checks.check_attributes(folder) == []
 
 
 def test_what_is_no_hcl_is_told_with_its_line(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_what_is_no_hcl_is_told_with_its_line(tmp_path: Path) -> None:
     folder = rendered(tmp_path, inputs())
     (folder / "golden.pkr.hcl").write_text("source {")
     with pytest.raises(RenderError, match=r"golden\.pkr\.hcl: not valid HCL"):
-        hcl.check(folder)
+        render_checks.check_attributes(folder)
 
 
 def test_expressions_are_no_literals() -> None:
@@ -241,5 +241,5 @@ def test_the_table_has_only_kinds_that_are_known() -> None:
         "file",
         "manifest",
     ):
-        for kind in schema.accepted(block, "1.7").values():
+        for kind in packer_schema.accepted_attributes(block, "1.7").values():
             assert re.fullmatch(r"string|bool|number|blocks?|(list|map)\((string|number|list\(string\))\)", kind), kind

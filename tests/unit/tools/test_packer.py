@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from goldenami.errors import BuildError, ToolError
 from goldenami.tools import packer
-from goldenami.tools.packer import Event
+from goldenami.tools.packer import PackerEvent
 from tests.support.fake_packer import FakePacker, eventually
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -117,14 +117,14 @@ def test_what_packer_says_is_read_back(text: str, kind: str) -> None:
     # As packer's machine-readable UI writes it: commas, carriage returns and newlines are escaped.
     written = text.replace(",", "%!(PACKER_COMMA)").replace("\r", "\\r").replace("\n", "\\n")
     if "\\" not in text and "PACKER_COMMA" not in text:
-        assert packer.parse_event(f"1700000000,,ui,{kind},{written}") == Event(kind, text)
+        assert packer.parse_event(f"1700000000,,ui,{kind},{written}") == PackerEvent(kind, text)
 
 
 @pytest.mark.parametrize(
     ("line", "event"),
     [
-        ("1700000000,amazon-ebs.golden,error,it broke%!(PACKER_COMMA) badly", Event("error", "it broke, badly")),
-        ("1700000000,,ui,say,==> a\\n==> b", Event("say", "==> a\n==> b")),
+        ("1700000000,amazon-ebs.golden,error,it broke%!(PACKER_COMMA) badly", PackerEvent("error", "it broke, badly")),
+        ("1700000000,,ui,say,==> a\\n==> b", PackerEvent("say", "==> a\n==> b")),
         ("1700000000,amazon-ebs.golden,artifact,0,id,ap-northeast-2:ami-1", None),
         ("1700000000,,version,1.6.6", None),
         ("panic: runtime error", None),
@@ -132,7 +132,7 @@ def test_what_packer_says_is_read_back(text: str, kind: str) -> None:
         ("", None),
     ],
 )
-def test_events(line: str, event: Event | None) -> None:
+def test_events(line: str, event: PackerEvent | None) -> None:
     assert packer.parse_event(line) == event
 
 
@@ -144,10 +144,10 @@ def test_a_build_tells_what_happened_and_keeps_its_log(fake: FakePacker, folder:
         "not an event",
     ]
     fake.play(lines=lines, code=1)
-    seen: list[Event] = []
+    seen: list[PackerEvent] = []
     given_ = {"AWS_ACCESS_KEY_ID": "test"}
     outcome = packer.build(folder, seen.append, env=given_, variables={"groups": ["sg-1"], "region": "a b"})
-    assert outcome == packer.Outcome(
+    assert outcome == packer.BuildOutcome(
         1,
         ("Script exited: 1",),
         ("==> amazon-ebs.golden: Launching", "    amazon-ebs.golden: CHECK health FAIL HTTP 503", "Script exited: 1"),
@@ -183,7 +183,7 @@ def test_since_packer_1_13_what_the_guest_writes_is_told_apart(fake: FakePacker,
     ]
     lines = [f"1,,ui,say,{PREFIX}{text}" for _, text in build]
     fake.play(lines=["1,,ui,say,amazon-ebs.golden: output will be in this color.", *lines])
-    seen: list[Event] = []
+    seen: list[PackerEvent] = []
     outcome = packer.build(folder, seen.append, env={})
     assert [(event.kind, event.text.removeprefix(PREFIX)) for event in seen[1:]] == [
         ("message" if detail else "say", text) for detail, text in build
@@ -201,7 +201,7 @@ def test_an_older_packer_tells_them_apart_itself(fake: FakePacker, folder: Path)
             f"1,,ui,error,{PREFIX}W: a warning",
         ]
     )
-    seen: list[Event] = []
+    seen: list[PackerEvent] = []
     packer.build(folder, seen.append, env={})
     assert [event.kind for event in seen] == ["message", "say", "message", "say", "error"]
 
@@ -308,12 +308,12 @@ def test_packer_cleans_up_even_when_we_are_killed_and_keeps_the_next_run_waiting
 def test_credentials_of_others_in_the_environment_do_not_reach_packer(
     fake: FakePacker, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from goldenami.aws.session import Connection
+    from goldenami.aws.session import AwsSession
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIAOTHER")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of the other key")
-    aws = Connection("ap-northeast-2", keys=("test", "secret"))
+    aws = AwsSession("ap-northeast-2", keys=("test", "secret"))
     packer.build(folder, lambda event: None, env=aws.environment())
     seen = fake.calls()[0]["env"]
     assert (seen["AWS_ACCESS_KEY_ID"], seen["AWS_SECRET_ACCESS_KEY"]) == ("test", "secret")

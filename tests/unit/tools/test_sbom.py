@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
+from goldenami.model.inventory import Package
 from goldenami.tools import sbom
-from goldenami.tools.sbom import Package
 
 word = st.text("abz019+.:~-", min_size=1, max_size=8).filter(lambda text: text[0].isalnum())
 

@@ -1,0 +1,40 @@
+"""Subnets, zones and VPCs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from goldenami.aws.session import AwsSession
+from goldenami.errors import AwsError
+
+
+def zone_of(aws: AwsSession, subnet: str) -> str:
+    """The availability zone of a subnet."""
+    return aws.client("ec2").describe_subnets(SubnetIds=[subnet])["Subnets"][0]["AvailabilityZone"]
+
+
+def subnet_vpc(aws: AwsSession, subnet: str | None) -> str:
+    """The VPC of a subnet, or the region's default VPC.
+
+    Raises:
+        AwsError: No subnet is given and the region has no default VPC.
+    """
+    ec2 = aws.client("ec2")
+    if subnet:
+        return ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["VpcId"]
+    found = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    if not found:
+        raise AwsError(f"{aws.region} has no default VPC", next="set subnet_id under [targets.aws] in golden.toml")
+    return found[0]["VpcId"]
+
+
+def default_subnets(aws: AwsSession, zones: Sequence[str]) -> list[tuple[str, str]]:
+    """The default subnets in these zones: ids with their VPCs."""
+    found = aws.client("ec2").describe_subnets(
+        Filters=[
+            {"Name": "default-for-az", "Values": ["true"]},
+            {"Name": "availability-zone", "Values": list(zones)},
+        ]
+    )["Subnets"]
+    by_zone = {one["AvailabilityZone"]: (one["SubnetId"], one["VpcId"]) for one in found}
+    return [by_zone[zone] for zone in zones if zone in by_zone]
