@@ -72,8 +72,8 @@ def promoted(service: Service, image: str, *more: str) -> tuple[dict[str, float]
     argv = ["./invoke", "promote", "--ami", image, *more]
     with subprocess.Popen(
         argv,
-        cwd=service.shop.root,
-        env=service.shop.environment(),
+        cwd=service.ctx.root,
+        env=service.ctx.environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -88,23 +88,23 @@ def promoted(service: Service, image: str, *more: str) -> tuple[dict[str, float]
 
 def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="goldenami-bench-"))
-    shop = workspace.Workspace(workspace.checkout(scratch / "tree"), scratch / "state")
-    workspace.use_tiny_app(shop, "bench")
+    ctx = workspace.Workspace(workspace.checkout(scratch / "tree"), scratch / "state")
+    workspace.use_tiny_app(ctx, "bench")
     for old, new in QUICK.items():
-        shop.edit("golden.toml", old, new)
+        ctx.edit("golden.toml", old, new)
     good = True
     try:
-        shop.ok("bake")
-        service = Service(shop, "", shop.ok("fleet.create").strip().removeprefix("http://"))
+        ctx.ok("bake")
+        service = Service(ctx, "", ctx.ok("fleet.create").strip().removeprefix("http://"))
         service.good = service.pointer()
-        info = shop.cloud()
+        info = ctx.cloud()
         with Relay(info["endpoint"]) as relay:
-            shop.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
-            shop.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
+            ctx.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
+            ctx.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
             good &= boots(service, relay)
             good &= turns(service)
     finally:
-        shop.invoke("local.reset", "--yes")
+        ctx.invoke("local.reset", "--yes")
         shutil.rmtree(scratch, ignore_errors=True)
     sys.exit(0 if good else 1)
 
@@ -142,7 +142,7 @@ def turns(service: Service) -> bool:
     back = service.refreshes()[0]["RollbackDetails"]["RollbackStartTime"]
     red = (back - begin).total_seconds() - said["RED:"]
     begin = datetime.now().astimezone()
-    service.shop.ok("rollback")
+    service.ctx.ok("rollback")
     rollback = (service.refreshes()[0]["StartTime"] - begin).total_seconds()
     print(
         f"red gate to rollback under way {red:.1f} s; `rollback` to its refresh {rollback:.1f} s (at most {TURN:.0f})"

@@ -90,17 +90,17 @@ def ours(asked: argparse.Namespace) -> dict[str, Any]:
     wrong: list[str] = []
     estate = account(asked, wrong)
     keep = {"verified": 5, "months": 6, "rollbacks": 3, "minimum_age_days": 60, "per_run": asked.deletes}
-    recipe = parse(recipes.text({f"keep.{name}": value for name, value in keep.items()}), ROOT / "golden.toml")
+    recipe = parse(recipes.text({f"retention.{name}": value for name, value in keep.items()}), ROOT / "golden.toml")
     clock = ScriptedClock(START)
     with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(Path(folder), recipe, recipe.target("local"), estate.aws, clock, Progress(clock, io.StringIO()))
+        ctx = Shop(Path(folder), recipe, recipe.target("local"), estate.aws, clock, Progress(clock, io.StringIO()))
         for service in ("ec2", "autoscaling", "ssm"):
-            shop.aws.client(service)  # type: ignore[call-overload]
+            ctx.aws.client(service)  # type: ignore[call-overload]
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.monotonic()
-        prune.prune(shop, plan_only=True)
+        prune.prune(ctx, plan_only=True)
         planned, calls = time.monotonic() - start, sum(estate.calls.values())
-        prune.prune(shop)
+        prune.prune(ctx)
     found = figures(estate, wrong, time.monotonic() - start - planned, before)
     return {"plan_seconds": round(planned, 1), "plan_calls": calls, **found, "calls": found["calls"] - calls}
 

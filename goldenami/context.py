@@ -57,6 +57,6 @@ class Context:
         return f"/goldenami/{self.name}/candidate"
 
     @property
-    def claims(self) -> str:
+    def reservations_path(self) -> str:
         """The path under which version numbers are claimed."""
         return f"/goldenami/{self.name}/versions"

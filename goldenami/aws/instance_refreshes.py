@@ -48,8 +48,8 @@ def start(aws: AwsSession, group: str, template: str, version: int, wanted: Refr
     }
     if wanted.checkpoints:
         preferences |= {"CheckpointPercentages": list(wanted.checkpoints), "CheckpointDelay": wanted.delay}
-    if wanted.bake:
-        preferences["BakeTime"] = wanted.bake
+    if wanted.bake_time:
+        preferences["BakeTime"] = wanted.bake_time
     if wanted.alarms:
         preferences["AlarmSpecification"] = {"Alarms": list(wanted.alarms)}
     try:

@@ -105,7 +105,7 @@ def history(aws: AwsSession, name: str) -> list[ReleasePointer]:
             ami=p["Value"],
             version=p["Version"],
             modified=f"{p['LastModifiedDate']:%Y-%m-%dT%H:%M:%SZ}" if "LastModifiedDate" in p else "",
-            by=p.get("LastModifiedUser", ""),
+            modified_by=p.get("LastModifiedUser", ""),
             note=p.get("Description", ""),
             labels=tuple(p.get("Labels", [])),
         )

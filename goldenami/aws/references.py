@@ -87,7 +87,7 @@ def _templates(aws: AwsSession, before: Mapping[str, TemplateReferences]) -> dic
     for template in (template for page in pages for template in page["LaunchTemplates"]):
         identity, latest = template["LaunchTemplateId"], template["LatestVersionNumber"]
         known = before.get(identity)
-        named = dict(known.named) if known else {}
+        named = dict(known.resource_ids) if known else {}
         if known is None or known.latest != latest:
             named |= _versions(aws, identity, known.latest if known else 0)
         found[identity] = TemplateReferences(

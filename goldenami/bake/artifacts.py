@@ -20,7 +20,7 @@ from goldenami.tools import sbom
 
 
 def write_manifest(
-    shop: Context,
+    ctx: Context,
     run: Run,
     image: Image,
     version: Version,
@@ -33,7 +33,7 @@ def write_manifest(
     facts = _facts(run)
     manifest: dict[str, Any] = {
         "run": run.id,
-        "recipe": str(shop.recipe.path.name),
+        "recipe": str(ctx.recipe.path.name),
         "image": {"id": image.id, "name": image.name, "version": str(version), "created": image.created},
         "base": {"id": base.id, "name": base.name, "fingerprint": base.fingerprint},
         "layers": {p.layer: {"action": p.action, "reason": p.reason, "fingerprint": p.fingerprint} for p in plans},
@@ -42,11 +42,11 @@ def write_manifest(
         "tags": dict(image.tags),
         "machine": facts,
         "packages": [asdict(package) for package in packages],
-        "phases_seconds": shop.progress.phases,
-        "region": shop.aws.region,
+        "phases_seconds": ctx.progress.phases,
+        "region": ctx.aws.region,
     }
     write_json(run.folder / "manifest.json", manifest)
-    inventory.save(shop, image, facts, packages)
+    inventory.save(ctx, image, facts, packages)
     told = "manifest.json" + (
         f", sbom.cdx.json ({len(packages)} packages)" if packages else "; packages not listed again"
     )
@@ -62,21 +62,21 @@ def write_manifest(
     write_json(run.folder / "report.json", as_json(summary, complete, passed=True))
 
 
-def write_sbom(shop: Context, run: Run, name: str, version: Version) -> None:
+def write_sbom(ctx: Context, run: Run, name: str, version: Version) -> None:
     """Write sbom.cdx.json, the bill of materials of the AMI of this name."""
     if packages := _packages(run):
-        bill = sbom.render(name, version.tag, shop.recipe.image.family, packages)
+        bill = sbom.render(name, version.tag, ctx.recipe.image.family, packages)
         write_text(run.folder / "sbom.cdx.json", bill + "\n")
 
 
-def write_run(shop: Context, run: Run, failure: str) -> None:
+def write_run(ctx: Context, run: Run, failure: str) -> None:
     """End a run: where it did not come through, say so in its report; remove what it made and that is no part of an AMI.
 
     Interrupted here once more, the run stays marked as running, and the next bake removes the rest.
     """
     if failure:
-        write_failure(run, shop.name, failure.splitlines()[0])
-    cleanup.after_run(shop, run.id)
+        write_failure(run, ctx.name, failure.splitlines()[0])
+    cleanup.after_run(ctx, run.id)
 
 
 def write_failure(run: Run, title: str, reason: str) -> None:

@@ -25,7 +25,7 @@ from goldenami.state.runs import Run
 from goldenami.tools import packer
 
 
-def bake(shop: Context, options: BakeOptions) -> BakeResult:
+def bake(ctx: Context, options: BakeOptions) -> BakeResult:
     """Bring the recipe's golden AMI about.
 
     Raises:
@@ -35,83 +35,83 @@ def bake(shop: Context, options: BakeOptions) -> BakeResult:
         AwsError: AWS refused.
     """
     waiting = "another bake is running here (or its Packer is still cleaning up); waiting for it"
-    with runs.lock(shop.build / "bake.lock", waiting, shop.progress.say) as lock:
-        known = preflight.preflight(shop)
-        base, app = preflight.plan_layers(shop, known, options)
-        cleanup.after_crashed_runs(shop)
+    with runs.lock(ctx.build / "bake.lock", waiting, ctx.progress.info) as lock:
+        known = preflight.preflight(ctx)
+        base, app = preflight.plan_layers(ctx, known, options)
+        cleanup.after_crashed_runs(ctx)
         if app and app.action == "reuse" and app.image:
-            publish(shop, app.image)
-            return BakeResult(app.image, preflight.image_version(shop, app.image), base, app, run=None)
-        closing = partial(artifacts.write_run, shop)
-        with runs.record_run(shop, "bake", ended=closing, recipe=str(shop.recipe.path)) as run:
-            return _run(shop, run, known, base, options, lock)
+            publish(ctx, app.image)
+            return BakeResult(app.image, preflight.image_version(ctx, app.image), base, app, run=None)
+        closing = partial(artifacts.write_run, ctx)
+        with runs.record_run(ctx, "bake", ended=closing, recipe=str(ctx.recipe.path)) as run:
+            return _run(ctx, run, known, base, options, lock)
 
 
-def publish(shop: Context, image: Image) -> int:
+def publish(ctx: Context, image: Image) -> int:
     """Make the AMI the candidate for promotion; returns the parameter's version."""
-    return parameters.publish_ami(shop.aws, shop.clock, shop.candidate, image.id)
+    return parameters.publish_ami(ctx.aws, ctx.clock, ctx.candidate, image.id)
 
 
-def _run(shop: Context, run: Run, known: BakeInputs, base: LayerPlan, options: BakeOptions, lock: int) -> BakeResult:
-    role.ensure_parameters(shop)
-    profile = environment.ensure_profile(shop)
-    base_image, checks = _base_layer(shop, run, known, base, profile, lock)
-    app = preflight.plan_app_layer(shop, known, base_image.id, options)
-    version = preflight.reserve_version(shop, run, known, app, options)
-    inputs = _inputs(shop, run, known, app, base_image.id, profile, ami_name(shop.name, version), version)
-    baked = _build(shop, run, inputs, known.source, lock) if app.image is None else _adopt(shop, app, inputs)
+def _run(ctx: Context, run: Run, known: BakeInputs, base: LayerPlan, options: BakeOptions, lock: int) -> BakeResult:
+    role.ensure_parameters(ctx)
+    profile = environment.ensure_profile(ctx)
+    base_image, checks = _base_layer(ctx, run, known, base, profile, lock)
+    app = preflight.plan_app_layer(ctx, known, base_image.id, options)
+    version = preflight.reserve_version(ctx, run, known, app, options)
+    inputs = _inputs(ctx, run, known, app, base_image.id, profile, ami_name(ctx.name, version), version)
+    baked = _build(ctx, run, inputs, known.source, lock) if app.image is None else _adopt(ctx, app, inputs)
     checks += baked.checks
     with ThreadPoolExecutor() as pool:  # while the boot gate waits for its machine
-        bill = pool.submit(artifacts.write_sbom, shop, run, baked.image.name, version)
-        checks += verify.verify(shop, run, baked.image, profile=profile, clean=options.clean)
+        bill = pool.submit(artifacts.write_sbom, ctx, run, baked.image.name, version)
+        checks += verify.verify(ctx, run, baked.image, profile=profile, clean=options.clean)
         bill.result()
-    publish(shop, baked.image)
-    image = images.get(shop.aws, baked.image.id) or baked.image
-    artifacts.write_manifest(shop, run, image, version, base_image, (base, app), checks)
+    publish(ctx, baked.image)
+    image = images.get(ctx.aws, baked.image.id) or baked.image
+    artifacts.write_manifest(ctx, run, image, version, base_image, (base, app), checks)
     return BakeResult(image, version, replace(base, image=base_image), app, run)
 
 
 def _base_layer(
-    shop: Context, run: Run, known: BakeInputs, base: LayerPlan, profile: str, lock: int
+    ctx: Context, run: Run, known: BakeInputs, base: LayerPlan, profile: str, lock: int
 ) -> tuple[Image, list[Check]]:
-    name = base.image.name if base.image else base_name(shop.name, base.fingerprint, run.id)
-    inputs = _inputs(shop, run, known, base, known.source_ami, profile, name, None)
+    name = base.image.name if base.image else base_name(ctx.name, base.fingerprint, run.id)
+    inputs = _inputs(ctx, run, known, base, known.source_ami, profile, name, None)
     if base.image is None:
-        baked = _build(shop, run, inputs, known.source, lock)
+        baked = _build(ctx, run, inputs, known.source, lock)
     elif base.action == "adopt":
-        baked = _adopt(shop, base, inputs)
+        baked = _adopt(ctx, base, inputs)
     else:
-        shop.progress.say(f"base layer unchanged: {base.image.name} ({base.image.id})")
-        baked = bake_layer.BakedLayer(base.image, _reuse_render_checks(shop, base))
+        ctx.progress.info(f"base layer unchanged: {base.image.name} ({base.image.id})")
+        baked = bake_layer.BakedLayer(base.image, _reuse_render_checks(ctx, base))
     return baked.image, list(baked.checks)
 
 
-def _build(shop: Context, run: Run, inputs: LayerInputs, source: Source, lock: int) -> bake_layer.BakedLayer:
+def _build(ctx: Context, run: Run, inputs: LayerInputs, source: Source, lock: int) -> bake_layer.BakedLayer:
     folder = run.folder / inputs.layer
-    bake_layer.prepare(shop, inputs, source, folder)
-    groups = environment.ensure_builder_group(shop, run)
+    bake_layer.prepare(ctx, inputs, source, folder)
+    groups = environment.ensure_builder_group(ctx, run)
     try:
-        return bake_layer.bake(shop, inputs, folder, groups, shop.aws.environment(), lock)
+        return bake_layer.bake(ctx, inputs, folder, groups, ctx.aws.environment(), lock)
     finally:
         bake_layer.delete_ssh_key(folder)
 
 
-def _adopt(shop: Context, layer: LayerPlan, inputs: LayerInputs) -> bake_layer.BakedLayer:
+def _adopt(ctx: Context, layer: LayerPlan, inputs: LayerInputs) -> bake_layer.BakedLayer:
     """Take over the AMI of an interrupted run."""
     assert layer.image is not None
-    shop.progress.say(f"adopting {layer.image.name} ({layer.image.id}): {layer.reason}")
-    image = bake_layer.finalize(shop, layer.image.id, inputs.tags)
-    return bake_layer.BakedLayer(image, _reuse_render_checks(shop, layer))
+    ctx.progress.info(f"adopting {layer.image.name} ({layer.image.id}): {layer.reason}")
+    image = bake_layer.finalize(ctx, layer.image.id, inputs.tags)
+    return bake_layer.BakedLayer(image, _reuse_render_checks(ctx, layer))
 
 
-def _reuse_render_checks(shop: Context, layer: LayerPlan) -> tuple[Check, ...]:
+def _reuse_render_checks(ctx: Context, layer: LayerPlan) -> tuple[Check, ...]:
     """The checks that a layer's AMI passed inside when it was baked, where that was in this checkout."""
-    run_id = layer.run_id(shop.name)
-    return tuple(bake_layer.load_checks(Run(run_id, shop.build / run_id), layer.layer)) if run_id else ()
+    run_id = layer.run_id(ctx.name)
+    return tuple(bake_layer.load_checks(Run(run_id, ctx.build / run_id), layer.layer)) if run_id else ()
 
 
 def _inputs(
-    shop: Context,
+    ctx: Context,
     run: Run,
     known: BakeInputs,
     layer: LayerPlan,
@@ -120,16 +120,16 @@ def _inputs(
     name: str,
     version: Version | None,
 ) -> LayerInputs:
-    recipe, commit = shop.recipe, known.source.commit
+    recipe, commit = ctx.recipe, known.source.commit
     given = {
         **recipe.tags,
         "Name": name,
         "Environment": recipe.image.environment,
-        "Created": f"{shop.clock.now():%Y-%m-%d}",
+        "Created": f"{ctx.clock.now():%Y-%m-%d}",
         "Go": recipe.runtime.go.version,
         "PostgreSQL": str(recipe.runtime.postgresql.version),
         model_image.RUN: run.id,
-        model_image.IMAGE: shop.name,
+        model_image.IMAGE: ctx.name,
         model_image.LAYER: layer.layer,
         model_image.FAMILY: recipe.image.family,
         model_image.FINGERPRINT: layer.fingerprint,
@@ -139,7 +139,7 @@ def _inputs(
         given |= {"Version": version.tag, model_image.COMMIT: commit, model_image.STORAGE_MODE: recipe.database.mode}
     return LayerInputs(
         recipe=recipe,
-        target=shop.target,
+        target=ctx.target,
         layer=layer.layer,
         packer_version=known.packer_version,
         source_ami=source_ami,
@@ -148,33 +148,33 @@ def _inputs(
         version=str(version) if version else "",
         run_id=run.id,
         tags=given,
-        region=shop.aws.region,
-        endpoint_url=shop.aws.endpoint_url,
+        region=ctx.aws.region,
+        endpoint_url=ctx.aws.endpoint_url,
         instance_profile=profile,
         fingerprint=layer.fingerprint,
     )
 
 
-def render_only(shop: Context, options: BakeOptions) -> Path:
+def render_only(ctx: Context, options: BakeOptions) -> Path:
     """`invoke render`: write and check both layers' folders as a bake would, and launch nothing.
 
     Returns:
         The run's folder.
     """
-    known = preflight.preflight(shop)
-    base = preflight.plan_base_layer(shop, known, options)
-    run = runs.new(shop.build, shop.clock.now())
-    profile = shop.target.iam_instance_profile or f"{shop.name}-bake"
+    known = preflight.preflight(ctx)
+    base = preflight.plan_base_layer(ctx, known, options)
+    run = runs.new(ctx.build, ctx.clock.now())
+    profile = ctx.target.iam_instance_profile or f"{ctx.name}-bake"
     # Where the base AMI is still to be made, its id is not known yet.
     base_ami = base.image.id if base.image else "ami-00000000000000000"
-    app = preflight.plan_app_layer(shop, known, base_ami, options)
-    version = preflight.next_version(shop, known, options)
-    title = base_name(shop.name, base.fingerprint, run.id)
+    app = preflight.plan_app_layer(ctx, known, base_ami, options)
+    version = preflight.next_version(ctx, known, options)
+    title = base_name(ctx.name, base.fingerprint, run.id)
     for inputs in (
-        _inputs(shop, run, known, base, known.source_ami, profile, title, None),
-        _inputs(shop, run, known, app, base_ami, profile, ami_name(shop.name, version), version),
+        _inputs(ctx, run, known, base, known.source_ami, profile, title, None),
+        _inputs(ctx, run, known, app, base_ami, profile, ami_name(ctx.name, version), version),
     ):
-        bake_layer.prepare(shop, inputs, known.source, run.folder / inputs.layer)
-        packer.validate(run.folder / inputs.layer, known.packer_version, shop.aws.environment())
+        bake_layer.prepare(ctx, inputs, known.source, run.folder / inputs.layer)
+        packer.validate(run.folder / inputs.layer, known.packer_version, ctx.aws.environment())
     run.record(state="rendered")
     return run.folder

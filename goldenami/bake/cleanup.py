@@ -18,7 +18,7 @@ LIFETIME = timedelta(days=3)
 _BUILDING = ("bake", "verify", "diff")  # the kinds of runs that hold the bake lock
 
 
-def sweep(shop: Context, *, run_ids: frozenset[str] = frozenset(), plan_only: bool = False) -> SweepResult:
+def sweep(ctx: Context, *, run_ids: frozenset[str] = frozenset(), plan_only: bool = False) -> SweepResult:
     """Remove what runs of this checkout left when they died, what the named runs left, and what is older than any run.
 
     A run is known to be dead when it is one of this checkout and the bake lock is free. Runs of other checkouts and
@@ -30,13 +30,13 @@ def sweep(shop: Context, *, run_ids: frozenset[str] = frozenset(), plan_only: bo
         run_ids: Runs to clean up after as well, whoever started them.
         plan_only: Only look.
     """
-    with runs.lock(shop.build / "bake.lock", "a bake is running here; waiting for it to finish", shop.progress.say):
-        dead = {run.id for run in runs.list_runs(shop.build)} | run_ids
-        left = run_resources.find(shop.aws)
-        aged = {one for one in left if one.run_id not in dead and is_expired(one, shop.clock.now())}
-        found = plan(left, dead, aged - _named(shop, aged))
+    with runs.lock(ctx.build / "bake.lock", "a bake is running here; waiting for it to finish", ctx.progress.info):
+        dead = {run.id for run in runs.list_runs(ctx.build)} | run_ids
+        left = run_resources.find(ctx.aws)
+        aged = {one for one in left if one.run_id not in dead and is_expired(one, ctx.clock.now())}
+        found = plan(left, dead, aged - _named(ctx, aged))
         if not plan_only:
-            remove(shop, found.removable)
+            remove(ctx, found.removable)
         return found
 
 
@@ -56,24 +56,24 @@ def is_expired(left: OrphanedResource, now: datetime) -> bool:
     return now - datetime.strptime(began[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) > LIFETIME
 
 
-def _named(shop: Context, aged: Set[OrphanedResource]) -> set[OrphanedResource]:
+def _named(ctx: Context, aged: Set[OrphanedResource]) -> set[OrphanedResource]:
     """Snapshots that something in the account names, a launch template of others, say."""
     if not any(left.kind == "snapshot" for left in aged):
         return set()
-    ours = Pointers(shop.names.production, shop.candidate, f"/goldenami/{shop.name}")
-    named = find_references(references.read_references(shop.aws, ours), ours)
+    ours = Pointers(ctx.names.production, ctx.candidate, f"/goldenami/{ctx.name}")
+    named = find_references(references.read_references(ctx.aws, ours), ours)
     return {left for left in aged if left.id in named}
 
 
-def after_crashed_runs(shop: Context) -> None:
+def after_crashed_runs(ctx: Context) -> None:
     """At the start of a bake (which holds the lock): clean up after every run of this checkout that did not finish."""
-    dead = {run.id: run for run in runs.list_runs(shop.build) if _open(run)}
+    dead = {run.id: run for run in runs.list_runs(ctx.build) if _open(run)}
     if not dead:
         return
-    found = plan(run_resources.find(shop.aws), set(dead))
+    found = plan(run_resources.find(ctx.aws), set(dead))
     if found.removable:
-        shop.progress.say(f"an earlier run was interrupted ({', '.join(sorted(dead))}); removing what it left")
-        remove(shop, found.removable)
+        ctx.progress.info(f"an earlier run was interrupted ({', '.join(sorted(dead))}); removing what it left")
+        remove(ctx, found.removable)
     for run in dead.values():
         run.record(state="interrupted")
 
@@ -84,14 +84,14 @@ def _open(run: Run) -> bool:
     return facts.get("state") == "running" and facts.get("kind", "bake") in _BUILDING
 
 
-def after_run(shop: Context, run_id: str) -> None:
+def after_run(ctx: Context, run_id: str) -> None:
     """At the end of a run, however it ended: remove all that it made and that is not part of an AMI."""
-    remove(shop, plan(run_resources.find(shop.aws), {run_id}).removable)
+    remove(ctx, plan(run_resources.find(ctx.aws), {run_id}).removable)
 
 
-def remove(shop: Context, found: tuple[OrphanedResource, ...]) -> None:
+def remove(ctx: Context, found: tuple[OrphanedResource, ...]) -> None:
     """Remove leftovers one after the other, in an order in which that works."""
     for left in found:
         # A terminated instance takes its volumes with it, so a volume may be gone by the time it is its turn.
-        run_resources.remove(shop.aws, shop.clock, left)
-        shop.progress.detail(f"removed {left.kind} {left.id} of run {left.run_id}")
+        run_resources.remove(ctx.aws, ctx.clock, left)
+        ctx.progress.detail(f"removed {left.kind} {left.id} of run {left.run_id}")

@@ -10,33 +10,33 @@ from goldenami.model import image
 from goldenami.state.runs import Run
 
 
-def ensure_profile(shop: Context) -> str:
+def ensure_profile(ctx: Context) -> str:
     """The instance profile of our machines: the recipe's, else a narrow one of our own, `NAME-bake`."""
-    if shop.target.iam_instance_profile:
-        return shop.target.iam_instance_profile
-    return iam_roles.ensure_instance_profile(shop.aws, f"{shop.name}-bake", [p.name for p in shop.recipe.parameters])
+    if ctx.target.iam_instance_profile:
+        return ctx.target.iam_instance_profile
+    return iam_roles.ensure_instance_profile(ctx.aws, f"{ctx.name}-bake", [p.name for p in ctx.recipe.parameters])
 
 
-def ensure_builder_group(shop: Context, run: Run) -> list[str]:
+def ensure_builder_group(ctx: Context, run: Run) -> list[str]:
     """The builder's security groups: the recipe's, else one of the run's own that lets in SSH.
 
     Packer could make a temporary one, but older versions do not tag it, so that a killed run would leave a group that
     nobody can tell from anybody else's.
     """
-    if shop.target.security_group_ids:
-        return list(shop.target.security_group_ids)
+    if ctx.target.security_group_ids:
+        return list(ctx.target.security_group_ids)
     group = security_groups.ensure_security_group(
-        shop.aws,
-        shop.clock,
+        ctx.aws,
+        ctx.clock,
         f"goldenami-{run.id}-builder",
-        vpc.subnet_vpc(shop.aws, shop.target.subnet_id or None),
-        {22: allowed_networks(shop.target)},
-        {image.RUN: run.id, image.IMAGE: shop.name},
+        vpc.subnet_vpc(ctx.aws, ctx.target.subnet_id or None),
+        {22: allowed_networks(ctx.target)},
+        {image.RUN: run.id, image.IMAGE: ctx.name},
     )
     return [group]
 
 
-def source_ami(shop: Context) -> str:
+def source_ami(ctx: Context) -> str:
     """The AMI that the base layer starts from: the recipe's, else the newest of the family's vendor.
 
     The vendor's public parameter is resolved here, once, so that Packer gets a literal id and two readers of one
@@ -45,13 +45,13 @@ def source_ami(shop: Context) -> str:
     Raises:
         AwsError: The vendor's parameter is not in this region.
     """
-    if shop.recipe.image.source_ami:
-        return shop.recipe.image.source_ami
-    name = shop.family.ami_parameter(shop.recipe.image.architecture)
-    found = parameters.get(shop.aws, name)
+    if ctx.recipe.image.source_ami:
+        return ctx.recipe.image.source_ami
+    name = ctx.family.ami_parameter(ctx.recipe.image.architecture)
+    found = parameters.get(ctx.aws, name)
     if found is None:
         raise AwsError(
-            f"{shop.recipe.image.family} on {shop.recipe.image.architecture} is not published in {shop.aws.region}"
+            f"{ctx.recipe.image.family} on {ctx.recipe.image.architecture} is not published in {ctx.aws.region}"
             f" (no parameter {name})",
             next="set source_ami or another family under [image] in golden.toml",
         )

@@ -24,28 +24,28 @@ from goldenami.tools.jinja import ROOT, render_text
 _TIMEOUT = 900.0  # seconds; EC2 may take minutes to show a console
 
 
-def inspect_image(shop: Context, image: Image) -> ImageInventory:
+def inspect_image(ctx: Context, image: Image) -> ImageInventory:
     """Launch the image, and keep what it says of itself for the team.
 
     Raises:
         AwsError: It did not come up, or did not say it in time; its console is kept.
     """
     with (
-        runs.lock(shop.build / "bake.lock", "a bake is running here; waiting for it", shop.progress.say),
-        runs.record_run(shop, "diff", ended=partial(artifacts.write_run, shop), ami=image.id) as run,
-        shop.progress.phase(f"look into {image.name}"),
+        runs.lock(ctx.build / "bake.lock", "a bake is running here; waiting for it", ctx.progress.info),
+        runs.record_run(ctx, "diff", ended=partial(artifacts.write_run, ctx), ami=image.id) as run,
+        ctx.progress.phase(f"look into {image.name}"),
     ):
-        machine, rows = _run_script(shop, run, image)
-        inventory.save(shop, image, machine, [Package(*row[:5]) for row in rows])
+        machine, rows = _run_script(ctx, run, image)
+        inventory.save(ctx, image, machine, [Package(*row[:5]) for row in rows])
         return parse(machine, rows)
 
 
-def _run_script(shop: Context, run: Run, image: Image) -> tuple[dict[str, object], list[list[str]]]:
-    recipe, target, nonce = shop.recipe, shop.target, secrets.token_hex(8)
-    told = {model_image.RUN: run.id, model_image.IMAGE: shop.name}
-    vpc = aws_vpc.subnet_vpc(shop.aws, target.subnet_id or None)
+def _run_script(ctx: Context, run: Run, image: Image) -> tuple[dict[str, object], list[list[str]]]:
+    recipe, target, nonce = ctx.recipe, ctx.target, secrets.token_hex(8)
+    told = {model_image.RUN: run.id, model_image.IMAGE: ctx.name}
+    vpc = aws_vpc.subnet_vpc(ctx.aws, target.subnet_id or None)
     # Nobody needs to reach it: what it says is read from its console.
-    group = security_groups.ensure_security_group(shop.aws, shop.clock, f"goldenami-{run.id}-look", vpc, {}, told)
+    group = security_groups.ensure_security_group(ctx.aws, ctx.clock, f"goldenami-{run.id}-look", vpc, {}, told)
     wanted = Launch(
         image=image.id,
         type=recipe.instance_type(target),
@@ -54,14 +54,14 @@ def _run_script(shop: Context, run: Run, image: Image) -> tuple[dict[str, object
         tags={"Name": f"{image.name}-look", **told},
         token=f"{run.id}-look-{image.id}"[:64],
         subnet=target.subnet_id or None,
-        profile=environment.ensure_profile(shop),
+        profile=environment.ensure_profile(ctx),
     )
-    machine = instances.launch(shop.aws, shop.clock, wanted)
+    machine = instances.launch(ctx.aws, ctx.clock, wanted)
     try:
-        instances.wait_running(shop.aws, shop.clock, machine.id)
+        instances.wait_running(ctx.aws, ctx.clock, machine.id)
         console = ""
-        for _ in poll(shop.clock, timeout=_TIMEOUT, every=2):
-            console = instances.console(shop.aws, machine.id)
+        for _ in poll(ctx.clock, timeout=_TIMEOUT, every=2):
+            console = instances.console(ctx.aws, machine.id)
             if found := parse_console(console, nonce):
                 return found
         write_text(run.folder / "console.log", console)
@@ -71,8 +71,8 @@ def _run_script(shop: Context, run: Run, image: Image) -> tuple[dict[str, object
             next=f"less {run.folder / 'console.log'}",
         )
     finally:
-        instances.terminate(shop.aws, shop.clock, machine.id)
-        security_groups.delete_security_group(shop.aws, shop.clock, group)
+        instances.terminate(ctx.aws, ctx.clock, machine.id)
+        security_groups.delete_security_group(ctx.aws, ctx.clock, group)
 
 
 def facts_script(recipe: Recipe, nonce: str, layer: str, commit: str, root: Path = ROOT) -> str:

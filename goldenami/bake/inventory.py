@@ -18,23 +18,23 @@ from goldenami.model.inventory import ImageInventory, Package, pack, parse, unpa
 from goldenami.state import runs
 
 
-def save(shop: Context, image: Image, machine: Mapping[str, Any], packages: Sequence[Package]) -> None:
+def save(ctx: Context, image: Image, machine: Mapping[str, Any], packages: Sequence[Package]) -> None:
     """Keep an image's facts for the team; nothing where the run has none (it took over another one's AMI)."""
     if machine and packages:
-        parameters.put_parts(shop.aws, _parameter(shop, image.id), pack(machine, map(astuple, packages)))
+        parameters.put_parts(ctx.aws, _parameter(ctx, image.id), pack(machine, map(astuple, packages)))
 
 
-def load(shop: Context, image: Image) -> ImageInventory | None:
+def load(ctx: Context, image: Image) -> ImageInventory | None:
     """What is known of an image: from this checkout's runs, else from the team's; None where nobody wrote it down."""
-    for run in reversed(runs.list_runs(shop.build)):
+    for run in reversed(runs.list_runs(ctx.build)):
         manifest = _manifest(run)
         if manifest.get("image", {}).get("id") == image.id and manifest.get("machine") and manifest.get("packages"):
             return parse(manifest["machine"], (tuple(one.values()) for one in map(_ordered, manifest["packages"])))
-    parts = parameters.get_parts(shop.aws, _parameter(shop, image.id))
+    parts = parameters.get_parts(ctx.aws, _parameter(ctx, image.id))
     return unpack(parts) if parts else None
 
 
-def delete_orphaned(shop: Context, known: Iterable[str], owned: Iterable[Image]) -> None:
+def delete_orphaned(ctx: Context, known: Iterable[str], owned: Iterable[Image]) -> None:
     """Delete what is kept about images that are gone.
 
     Args:
@@ -42,13 +42,13 @@ def delete_orphaned(shop: Context, known: Iterable[str], owned: Iterable[Image])
         known: Names of parameters that were there before `owned` was read.
         owned: The images there are.
     """
-    start, existing = _parameter(shop, ""), {image.id for image in owned}
+    start, existing = _parameter(ctx, ""), {image.id for image in owned}
     stale = [n for n in known if n.startswith(start) and n.removeprefix(start).partition("/")[0] not in existing]
-    parameters.delete_all(shop.aws, stale)
+    parameters.delete_all(ctx.aws, stale)
 
 
-def _parameter(shop: Context, ami: str) -> str:
-    return f"/goldenami/{shop.name}/facts/{ami}"
+def _parameter(ctx: Context, ami: str) -> str:
+    return f"/goldenami/{ctx.name}/facts/{ami}"
 
 
 def _manifest(run: runs.Run) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class BakedLayer:
     checks: tuple[Check, ...] = ()
 
 
-def prepare(shop: Context, inputs: LayerInputs, source: Source, folder: Path) -> None:
+def prepare(ctx: Context, inputs: LayerInputs, source: Source, folder: Path) -> None:
     """Write a layer's folder, hold it against our checks, and have Packer's plugins at hand; nothing is launched.
 
     Raises:
@@ -47,8 +47,8 @@ def prepare(shop: Context, inputs: LayerInputs, source: Source, folder: Path) ->
     create_ssh_key(folder)
     render.render(inputs, folder)
     with ThreadPoolExecutor() as pool:  # none of the three needs another, and each takes a while
-        plugins = pool.submit(packer.init, folder, inputs.packer_version, shop.aws.environment())
-        lint = pool.submit(_lint, folder, shop.build / "linted")
+        plugins = pool.submit(packer.init, folder, inputs.packer_version, ctx.aws.environment())
+        lint = pool.submit(_lint, folder, ctx.build / "linted")
         problems = render_checks.check_attributes(folder) + lint.result()
         if problems:
             raise RenderError(
@@ -100,7 +100,7 @@ def delete_ssh_key(folder: Path) -> None:
 
 
 def bake(
-    shop: Context,
+    ctx: Context,
     inputs: LayerInputs,
     folder: Path,
     groups: list[str],
@@ -122,10 +122,10 @@ def bake(
         BuildError: Anything else failed; there is no AMI.
     """
     layer = inputs.layer
-    with shop.progress.phase(f"bake {layer} layer with Packer"):
+    with ctx.progress.phase(f"bake {layer} layer with Packer"):
         outcome = packer.build(
             folder,
-            lambda event: _show_event(shop, event),
+            lambda event: _show_event(ctx, event),
             env=environment,
             variables={"security_group_ids": groups},
             keep_open=[lock],
@@ -133,34 +133,34 @@ def bake(
     delete_ssh_key(folder)
     checks = parse(outcome.output, GATES[layer])
     # The AMI may be there although Packer failed (its wait ran out, a reply was lost) or could not write its manifest.
-    made = packer.artifact(folder) or _find_by_name(shop, inputs.ami_name)
+    made = packer.artifact(folder) or _find_by_name(ctx, inputs.ami_name)
     if made and failed_checks(checks):
-        images.tag(shop.aws, [made], {FAILED: ",".join(c.name for c in failed_checks(checks))[:255]})
+        images.tag(ctx.aws, [made], {FAILED: ",".join(c.name for c in failed_checks(checks))[:255]})
     if failed_checks(checks) or made is None:
         raise _failed(inputs, folder, outcome, checks, made)
-    return BakedLayer(finalize(shop, made, inputs.tags), tuple(checks))
+    return BakedLayer(finalize(ctx, made, inputs.tags), tuple(checks))
 
 
-def finalize(shop: Context, ami: str, tags: Mapping[str, str]) -> Image:
+def finalize(ctx: Context, ami: str, tags: Mapping[str, str]) -> Image:
     """See an AMI through: wait for it, complete its tags and its snapshots', and require IMDSv2.
 
     Safe to repeat, and the same for an AMI that an interrupted run left: Packer 1.6 tags only after the wait, and
     cannot say that an AMI requires IMDSv2, so both are made sure of here.
     """
-    image = images.wait_available(shop.aws, shop.clock, ami)
-    images.tag(shop.aws, [image.id, *image.snapshots], tags)
+    image = images.wait_available(ctx.aws, ctx.clock, ami)
+    images.tag(ctx.aws, [image.id, *image.snapshots], tags)
     if image.imds != "v2.0":
-        images.require_imdsv2(shop.aws, image.id)
-    for _ in poll(shop.clock, timeout=30, every=2):  # EC2 shows a change only after a while
-        image = images.get(shop.aws, ami) or image
+        images.require_imdsv2(ctx.aws, image.id)
+    for _ in poll(ctx.clock, timeout=30, every=2):  # EC2 shows a change only after a while
+        image = images.get(ctx.aws, ami) or image
         if image.imds == "v2.0" and all(image.tags.get(key) == value for key, value in tags.items()):
             break
     return image
 
 
-def _find_by_name(shop: Context, name: str) -> str | None:
+def _find_by_name(ctx: Context, name: str) -> str | None:
     """An AMI of this name that exists, whatever Packer said."""
-    found = [i for i in images.list_family(shop.aws, shop.name) if i.name == name and i.alive]
+    found = [i for i in images.list_family(ctx.aws, ctx.name) if i.name == name and i.alive]
     return found[0].id if found else None
 
 
@@ -191,11 +191,11 @@ def _build_error(outcome: BuildOutcome) -> str:
     return "; ".join(dict.fromkeys(words))[-800:]
 
 
-def _show_event(shop: Context, event: PackerEvent) -> None:
+def _show_event(ctx: Context, event: PackerEvent) -> None:
     """What Packer and the guest are doing: their headlines on the screen, everything in the log."""
     for line in event.text.splitlines():
         text = line.removeprefix("==> ").replace(_BUILDER.rstrip(), "", 1).strip()
         if text and (event.kind in ("say", "error") or text.startswith(("==>", "CHECK "))):
-            shop.progress.detail(text)
+            ctx.progress.detail(text)
         elif text:
-            shop.progress.record(text)
+            ctx.progress.record(text)

@@ -33,7 +33,7 @@ class LayerPlan:
     action: LayerAction
     reason: str
     image: Image | None = None
-    claim: VersionReservation | None = None
+    reservation: VersionReservation | None = None
 
     def run_id(self, image_name: str) -> str:
         """The run that made the AMI, from its tag, else from the claim of its version or its name; or empty."""
@@ -42,7 +42,7 @@ class LayerPlan:
         named = self.image.name.removeprefix(base_name(image_name, self.fingerprint, ""))
         return (
             self.image.tags.get(RUN)
-            or (self.claim.run_id if self.claim else "")
+            or (self.reservation.run_id if self.reservation else "")
             or (named if named != self.image.name else "")
         )
 
@@ -116,7 +116,7 @@ def plan_app(
     open_claims = [claim for version, claim in claimed.items() if version not in by_version]
     claim = max(open_claims, key=lambda c: c.version, default=None)
     why = "it is baked afresh" if since else _why("app", images)
-    return LayerPlan("app", fingerprint, "build", why, claim=claim)
+    return LayerPlan("app", fingerprint, "build", why, reservation=claim)
 
 
 def _newest(images: Iterable[Image]) -> Image:

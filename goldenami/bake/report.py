@@ -36,7 +36,7 @@ def plan_text(base: LayerPlan, app: LayerPlan | None, *, as_json: bool) -> str:
     return table(["LAYER", "ACTION", "WHY", "IMAGE"], rows)
 
 
-def summary(shop: Context, result: BakeResult) -> str:
+def summary(ctx: Context, result: BakeResult) -> str:
     """The end of a bake: what there is now, where to look, and what to do next."""
     image = result.image
     facts = {
@@ -46,10 +46,10 @@ def summary(shop: Context, result: BakeResult) -> str:
         "base layer": _layer_summary(result.base),
         "app layer": _layer_summary(result.app),
         "size": f"{image.size_gib} GiB root volume",
-        "candidate": shop.candidate,
+        "candidate": ctx.candidate,
     }
     if result.run is not None:
-        facts["phases"] = ", ".join(f"{name} {seconds(took)}" for name, took in shop.progress.phases.items())
+        facts["phases"] = ", ".join(f"{name} {seconds(took)}" for name, took in ctx.progress.phases.items())
         facts["report"] = str(result.run.folder / "report.md")
         facts["logs"] = str(result.run.folder)
     facts["next"] = "./invoke images"
@@ -57,7 +57,7 @@ def summary(shop: Context, result: BakeResult) -> str:
     return f"\n{title}\n{pairs(facts)}\n"
 
 
-def facts(shop: Context, result: BakeResult) -> dict[str, Any]:
+def facts(ctx: Context, result: BakeResult) -> dict[str, Any]:
     """The result of a bake for scripts."""
     return {
         "ami": result.image.id,
@@ -67,7 +67,7 @@ def facts(shop: Context, result: BakeResult) -> dict[str, Any]:
         "layers": {layer.layer: _layer(layer) for layer in (result.base, result.app)},
         "run": result.run.id if result.run else None,
         "folder": str(result.run.folder) if result.run else None,
-        "phases_seconds": shop.progress.phases,
+        "phases_seconds": ctx.progress.phases,
     }
 
 

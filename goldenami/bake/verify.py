@@ -28,7 +28,7 @@ _POLL_INTERVAL = 0.5  # seconds between two looks
 _BOOT_TIMEOUT = 600.0  # seconds; EC2 may take minutes to show a console
 
 
-def verify(shop: Context, run: Run, image: Image, *, profile: str, clean: bool = False) -> list[Check]:
+def verify(ctx: Context, run: Run, image: Image, *, profile: str, clean: bool = False) -> list[Check]:
     """Boot an AMI and hold it against its gate.
 
     Args:
@@ -44,23 +44,23 @@ def verify(shop: Context, run: Run, image: Image, *, profile: str, clean: bool =
     Raises:
         GateError: A check failed; the AMI is marked failed (or removed), and its console is kept.
     """
-    checks = account_checks(shop.recipe, image)
-    with shop.progress.phase(f"verify {image.name}"):
-        checks += _boot_checks(shop, run, image, profile)
+    checks = account_checks(ctx.recipe, image)
+    with ctx.progress.phase(f"verify {image.name}"):
+        checks += _boot_checks(ctx, run, image, profile)
     bad = failed_checks(checks)
     run.record(boot_checks=[c.__dict__ for c in checks])
     if bad:
-        state = _reject(shop, image, bad, clean=clean)
+        state = _reject(ctx, image, bad, clean=clean)
         raise GateError(
             f"{image.name} ({image.id}) did not pass the boot gate: "
             + "; ".join(f"{c.name} ({c.detail})" for c in bad),
             state=state,
             next=f"less {run.folder / 'console.log'}",
         )
-    when = shop.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    images.tag(shop.aws, [image.id], {model_image.VERIFIED: when})
+    when = ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    images.tag(ctx.aws, [image.id], {model_image.VERIFIED: when})
     if image.failed:
-        images.untag(shop.aws, [image.id], [model_image.FAILED])
+        images.untag(ctx.aws, [image.id], [model_image.FAILED])
     return checks
 
 
@@ -87,70 +87,70 @@ def account_checks(recipe: Recipe, image: Image) -> list[Check]:
     ]
 
 
-def _boot_checks(shop: Context, run: Run, image: Image, profile: str) -> list[Check]:
+def _boot_checks(ctx: Context, run: Run, image: Image, profile: str) -> list[Check]:
     """Launch, watch, keep the console, and end the instance whatever happens."""
-    recipe, target = shop.recipe, shop.target
+    recipe, target = ctx.recipe, ctx.target
     nonce = secrets.token_hex(8)
     group = security_groups.ensure_security_group(
-        shop.aws,
-        shop.clock,
+        ctx.aws,
+        ctx.clock,
         f"goldenami-{run.id}-verify",
-        vpc.subnet_vpc(shop.aws, target.subnet_id or None),
+        vpc.subnet_vpc(ctx.aws, target.subnet_id or None),
         {recipe.app.port: network.allowed_networks(target)},
-        {model_image.RUN: run.id, model_image.IMAGE: shop.name},
+        {model_image.RUN: run.id, model_image.IMAGE: ctx.name},
     )
     wanted = Launch(
         image=image.id,
         type=recipe.instance_type(target),
         user_data=verify_script(recipe, nonce),
         security_groups=[group, *target.security_group_ids],
-        tags={"Name": f"{image.name}-verify", model_image.RUN: run.id, model_image.IMAGE: shop.name},
+        tags={"Name": f"{image.name}-verify", model_image.RUN: run.id, model_image.IMAGE: ctx.name},
         token=f"{run.id}-verify-{image.id}"[:64],
         subnet=target.subnet_id or None,
         profile=profile,
     )
     machine: Instance | None = None
     try:
-        machine = instances.launch(shop.aws, shop.clock, wanted)
-        shop.progress.detail(f"launched {machine.id}")
+        machine = instances.launch(ctx.aws, ctx.clock, wanted)
+        ctx.progress.detail(f"launched {machine.id}")
         try:
-            machine = instances.wait_running(shop.aws, shop.clock, machine.id)
+            machine = instances.wait_running(ctx.aws, ctx.clock, machine.id)
         except AwsError as error:
             return [Check("boot", False, error.message, "boot")]
-        return _wait_until_healthy(shop, machine, nonce)
+        return _wait_until_healthy(ctx, machine, nonce)
     finally:
         if machine:
-            _end(shop, run, machine)
-        security_groups.delete_security_group(shop.aws, shop.clock, group)
+            _end(ctx, run, machine)
+        security_groups.delete_security_group(ctx.aws, ctx.clock, group)
 
 
-def _end(shop: Context, run: Run, machine: Instance) -> None:
+def _end(ctx: Context, run: Run, machine: Instance) -> None:
     """Keep the console, and terminate the instance even if there is none to keep."""
     try:
-        write_text(run.folder / "console.log", instances.console(shop.aws, machine.id))
+        write_text(run.folder / "console.log", instances.console(ctx.aws, machine.id))
     finally:
-        instances.terminate(shop.aws, shop.clock, machine.id)
+        instances.terminate(ctx.aws, ctx.clock, machine.id)
 
 
-def _wait_until_healthy(shop: Context, machine: Instance, nonce: str) -> list[Check]:
+def _wait_until_healthy(ctx: Context, machine: Instance, nonce: str) -> list[Check]:
     """Probe the health path from outside, and read the instance's own checks from its console, until both have spoken.
 
     An instance that finds a fault in itself has failed: there is no need to wait for its health as well. One that finds
     none has to be healthy within the time that the fleet would give it. EC2 refreshes the console of a running instance
     only now and then, so it is read again until the end mark is there.
     """
-    app, grace = shop.recipe.app, shop.recipe.fleet.health_check_grace_period
+    app, grace = ctx.recipe.app, ctx.recipe.fleet.health_check_grace_period
     url = f"http://{machine.address}:{app.port}{app.health}"
-    shop.progress.detail(f"probing {url}")
+    ctx.progress.detail(f"probing {url}")
     green, outside = 0, Check("boot-health-outside", False, f"no answer from {url}", "boot")
     inside: list[Check] = []
-    for elapsed in poll(shop.clock, timeout=_BOOT_TIMEOUT, every=_POLL_INTERVAL):
+    for elapsed in poll(ctx.clock, timeout=_BOOT_TIMEOUT, every=_POLL_INTERVAL):
         if green < _CONSECUTIVE_HEALTHY:
             seen = http.probe(url)
             green = green + 1 if seen.ok else 0
             told = f"{seen.detail} after {elapsed:.0f} s"
             outside = Check("boot-health-outside", green == _CONSECUTIVE_HEALTHY, told, "boot")
-        inside = inside or _own_checks(instances.console(shop.aws, machine.id), nonce)
+        inside = inside or _own_checks(instances.console(ctx.aws, machine.id), nonce)
         if inside and (outside.ok or failed_checks(inside) or elapsed >= grace):
             return [outside, *inside]
     return [outside, *(inside or [Check("boot-report", False, "its own checks did not appear on its console", "boot")])]
@@ -166,12 +166,12 @@ def _own_checks(console: str, nonce: str) -> list[Check]:
     return parse(report.splitlines(), "boot") if begun and ended else []
 
 
-def _reject(shop: Context, image: Image, bad: list[Check], *, clean: bool) -> str:
+def _reject(ctx: Context, image: Image, bad: list[Check], *, clean: bool) -> str:
     """Make sure that nothing launches from an image that failed; say what state that leaves."""
     if clean:
-        images.remove(shop.aws, image)
+        images.remove(ctx.aws, image)
         return f"{image.id} and its snapshots are removed; the candidate is unchanged."
-    images.tag(shop.aws, [image.id], {model_image.FAILED: ",".join(c.name for c in bad)[:255]})
+    images.tag(ctx.aws, [image.id], {model_image.FAILED: ",".join(c.name for c in bad)[:255]})
     return f"{image.id} is kept and marked failed; promote refuses it; the candidate is unchanged."
 
 
@@ -180,21 +180,21 @@ def verify_script(recipe: Recipe, nonce: str, root: Path = ROOT) -> str:
     return render_text("verify.sh.j2", {"recipe": recipe, "nonce": nonce}, root)
 
 
-def recheck(shop: Context, ami: str, *, clean: bool) -> Image:
+def recheck(ctx: Context, ami: str, *, clean: bool) -> Image:
     """Boot the AMI and look at it; it is tagged verified or marked failed.
 
     Raises:
         UsageError: There is no such AMI, or it is not a golden AMI of this recipe.
         GateError: It did not pass.
     """
-    image = images.get(shop.aws, ami)
+    image = images.get(ctx.aws, ami)
     if image is None:
-        raise UsageError(f"there is no AMI {ami} in {shop.aws.region}", next="./invoke images")
-    if image.version(shop.name) is None:
-        raise UsageError(f"{ami} ({image.name}) is not a golden AMI of {shop.name}", next="./invoke images")
+        raise UsageError(f"there is no AMI {ami} in {ctx.aws.region}", next="./invoke images")
+    if image.version(ctx.name) is None:
+        raise UsageError(f"{ami} ({image.name}) is not a golden AMI of {ctx.name}", next="./invoke images")
     with (
-        runs.lock(shop.build / "bake.lock", "a bake is running here; waiting for it", shop.progress.say),
-        runs.record_run(shop, "verify", ended=partial(artifacts.write_run, shop), ami=ami) as run,
+        runs.lock(ctx.build / "bake.lock", "a bake is running here; waiting for it", ctx.progress.info),
+        runs.record_run(ctx, "verify", ended=partial(artifacts.write_run, ctx), ami=ami) as run,
     ):
-        verify(shop, run, image, profile=environment.ensure_profile(shop), clean=clean)
-    return images.get(shop.aws, ami) or image
+        verify(ctx, run, image, profile=environment.ensure_profile(ctx), clean=clean)
+    return images.get(ctx.aws, ami) or image

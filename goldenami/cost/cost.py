@@ -14,50 +14,50 @@ from goldenami.model.resources import DbInstance
 from goldenami.state import runs
 
 
-def calculate(shop: Context) -> Cost:
+def calculate(ctx: Context) -> Cost:
     """Calculate; nothing is changed.
 
     Raises:
         UsageError: There is no price for an instance type, or for the region.
     """
-    kind, builder = shop.recipe.instance.type, shop.recipe.instance_type(shop.target)
+    kind, builder = ctx.recipe.instance.type, ctx.recipe.instance_type(ctx.target)
     wanted = {kind, next_size(kind), builder}
-    made, unseen = _db_instance(shop)
-    found, source = _prices(shop, wanted, {made.kind} if made else set())
-    comparison = compare(shop.recipe, found, made) if found else None
+    made, unseen = _db_instance(ctx)
+    found, source = _prices(ctx, wanted, {made.kind} if made else set())
+    comparison = compare(ctx.recipe, found, made) if found else None
     if found is None or comparison is None:
         raise UsageError(
-            f"there is no price for {' and '.join(sorted(wanted))} in {shop.aws.region}: {source}",
+            f"there is no price for {' and '.join(sorted(wanted))} in {ctx.aws.region}: {source}",
             next="credentials that allow pricing:GetProducts (./invoke iam.policy cost)",
         )
-    records = [run.facts() for run in runs.list_runs(shop.build)]
-    ran = tuple(operations(records, shop.recipe, found, builder))
-    return Cost(shop.aws.region, source, comparison, ran, unseen)
+    records = [run.facts() for run in runs.list_runs(ctx.build)]
+    ran = tuple(operations(records, ctx.recipe, found, builder))
+    return Cost(ctx.aws.region, source, comparison, ran, unseen)
 
 
-def _db_instance(shop: Context) -> tuple[DbInstance | None, str]:
+def _db_instance(ctx: Context) -> tuple[DbInstance | None, str]:
     """The server that db.migrate has made, if there is one; or why nobody can say."""
-    if shop.recipe.database.mode != "rds":
+    if ctx.recipe.database.mode != "rds":
         return None, ""
     try:
-        return rds.find_db_instance(shop), ""
+        return rds.find_db_instance(ctx), ""
     except Exception as error:  # a calculation needs no credentials, and is told without
         return (
             None,
-            f"RDS cannot be asked for {shop.names.data} ({_without_section(error)}), so no database server is counted",
+            f"RDS cannot be asked for {ctx.names.database} ({_without_section(error)}), so no database server is counted",
         )
 
 
-def _prices(shop: Context, kinds: set[str], databases: set[str]) -> tuple[Prices | None, str]:
+def _prices(ctx: Context, kinds: set[str], databases: set[str]) -> tuple[Prices | None, str]:
     """Today's prices where the list may be asked, else the table's; and which."""
     try:
-        found = price_list.prices(shop.aws, kinds, databases)
+        found = price_list.prices(ctx.aws, kinds, databases)
         why = "the AWS Price List does not hold every part"
     except Exception as error:  # no access, no network, no such service behind an endpoint: the table will do
         found, why = None, f"the AWS Price List cannot be asked ({_without_section(error)})"
     if found:
-        return found, f"the AWS Price List of today ({shop.clock.now():%Y-%m-%d})"
-    return prices.table(shop.aws.region), f"the table of {prices.AS_OF:%B %Y} in goldenami/values/prices.py, as {why}"
+        return found, f"the AWS Price List of today ({ctx.clock.now():%Y-%m-%d})"
+    return prices.table(ctx.aws.region), f"the table of {prices.AS_OF:%B %Y} in goldenami/values/prices.py, as {why}"
 
 
 def _without_section(error: Exception) -> str:

@@ -101,13 +101,15 @@ def compare(recipe: Recipe, prices: Prices, server: DbInstance | None = None) ->
     if server is not None:
         common += _database(server, prices)
     addresses = fleet.desired
-    if fleet.balancer:
+    if fleet.load_balancer:
         common.append(
-            CostItem("Application Load Balancer", 1, HOURS * prices.balancer, "without its traffic's capacity units")
+            CostItem(
+                "Application Load Balancer", 1, HOURS * prices.load_balancer, "without its traffic's capacity units"
+            )
         )
         addresses += zones
     common.append(CostItem("public IPv4 address", addresses, HOURS * prices.address))
-    kept = recipe.keep.verified + 1
+    kept = recipe.retention.verified + 1
     snapshots = CostItem(
         "snapshot of an image kept",
         kept,

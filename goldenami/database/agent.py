@@ -22,33 +22,33 @@ _TIMEOUT = 3600.0  # seconds; a transfer that takes longer has died
 _AGENT = 180.0  # seconds until the agent of a new instance has called
 
 
-def backup_bucket(shop: Context) -> str:
+def backup_bucket(ctx: Context) -> str:
     """The bucket of the backups."""
-    return bucket_name(shop.recipe, session.caller(shop.aws)[0], shop.aws.region)
+    return bucket_name(ctx.recipe, session.caller(ctx.aws)[0], ctx.aws.region)
 
 
-def ensure_backup_bucket(shop: Context) -> str:
+def ensure_backup_bucket(ctx: Context) -> str:
     """The bucket of the backups; made, or set right."""
-    bucket = backup_bucket(shop)
-    if s3.ensure_bucket(shop.aws, bucket, shop.recipe.backup.keep_days, dict(shop.recipe.tags)):
-        shop.progress.say(f"made the bucket {bucket} (private, encrypted, versioned)")
+    bucket = backup_bucket(ctx)
+    if s3.ensure_bucket(ctx.aws, bucket, ctx.recipe.backup.keep_days, dict(ctx.recipe.tags)):
+        ctx.progress.info(f"made the bucket {bucket} (private, encrypted, versioned)")
     return bucket
 
 
-def inspect(shop: Context, instance: str) -> InstanceData:
+def inspect(ctx: Context, instance: str) -> InstanceData:
     """What an instance keeps; `seen` is false where nobody can look, also because it does not answer any more."""
-    script = data_script(shop.recipe, shop.aws.region, "look", {})
-    said = run_command.run(shop.aws, shop.clock, instance, script, timeout=60)
+    script = data_script(ctx.recipe, ctx.aws.region, "look", {})
+    said = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=60)
     if said is None:
-        return InstanceData(instance, seen=False, why="it is not managed by Systems Manager")
+        return InstanceData(instance, reachable=False, reason="it is not managed by Systems Manager")
     try:
         return InstanceData(instance, **_output(instance, "look", said))
     except GateError as error:
-        return InstanceData(instance, seen=False, why=error.message)
+        return InstanceData(instance, reachable=False, reason=error.message)
 
 
 def run(
-    shop: Context,
+    ctx: Context,
     instance: str,
     action: str,
     *,
@@ -77,16 +77,16 @@ def run(
         AwsError: The instance cannot be reached.
     """
     values: dict[str, object] = {
-        "bucket": backup_bucket(shop) if backup else "",
-        "prefix": prefix(shop.name, backup) if backup else "",
+        "bucket": backup_bucket(ctx) if backup else "",
+        "prefix": prefix(ctx.name, backup) if backup else "",
         "result": result,
         "replace": "yes" if replace else "no",
         "home": home,
         "host": host,
     }
-    script = data_script(shop.recipe, shop.aws.region, action, values)
-    for _ in poll(shop.clock, timeout=_AGENT, every=2):
-        said = run_command.run(shop.aws, shop.clock, instance, script, timeout=_TIMEOUT, beat=beat)
+    script = data_script(ctx.recipe, ctx.aws.region, action, values)
+    for _ in poll(ctx.clock, timeout=_AGENT, every=2):
+        said = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, beat=beat)
         if said is not None:
             return _output(instance, action, said)
     raise AwsError(

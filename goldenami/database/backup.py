@@ -19,7 +19,7 @@ PARTS = ("dump", "roles.sql", "seen.json")  # as the instance writes them
 
 
 def take_backup(
-    shop: Context,
+    ctx: Context,
     instance: str,
     identity: str,
     why: str,
@@ -42,16 +42,16 @@ def take_backup(
     Raises:
         GateError: It did not work; there is no backup of this id then.
     """
-    bucket, place = agent.backup_bucket(shop), prefix(shop.name, identity)
-    began = shop.clock.monotonic()
+    bucket, place = agent.backup_bucket(ctx), prefix(ctx.name, identity)
+    began = ctx.clock.monotonic()
     try:
-        agent.run(shop, instance, "backup", backup=identity, home="instance" if own else "", beat=beat)
+        agent.run(ctx, instance, "backup", backup=identity, home="instance" if own else "", beat=beat)
     except GoldenError:
         # One that was killed there has not done so itself.
-        s3.abort_unfinished(shop.aws, bucket, f"{place}/dump")
+        s3.abort_unfinished(ctx.aws, bucket, f"{place}/dump")
         raise
-    seen = json.loads(s3.get(shop.aws, bucket, f"{place}/seen.json") or "{}")
-    size = s3.size(shop.aws, bucket, f"{place}/dump")
+    seen = json.loads(s3.get(ctx.aws, bucket, f"{place}/seen.json") or "{}")
+    size = s3.size(ctx.aws, bucket, f"{place}/dump")
     if not seen or size != seen["size"]:
         raise GateError(
             f"the backup {identity} is not whole: {size or 0} bytes of {seen.get('size', 'unknown')}",
@@ -64,7 +64,7 @@ def take_backup(
         database=seen["database"],
         owner=seen["owner"],
         major=seen["major"],
-        created=shop.clock.now().isoformat(timespec="seconds"),
+        created=ctx.clock.now().isoformat(timespec="seconds"),
         instance=instance,
         mode=seen["mode"],
         commit=seen["commit"],
@@ -74,26 +74,26 @@ def take_backup(
         quiet=seen["quiet"],
         why=why,
     )
-    s3.put(shop.aws, bucket, f"{place}/{MANIFEST}", backup_model.write(manifest))
-    spent = seconds(shop.clock.monotonic() - began)
-    shop.progress.say(
+    s3.put(ctx.aws, bucket, f"{place}/{MANIFEST}", backup_model.write(manifest))
+    spent = seconds(ctx.clock.monotonic() - began)
+    ctx.progress.info(
         f"backup {identity}: {manifest.fingerprint.rows} row(s) of {instance}, {manifest.size} bytes, {spent}"
     )
     return manifest
 
 
-def list_backups(shop: Context) -> list[Manifest]:
+def list_backups(ctx: Context) -> list[Manifest]:
     """All backups, the oldest first."""
-    bucket = agent.backup_bucket(shop)
+    bucket = agent.backup_bucket(ctx)
     found = []
-    for identity in s3.folders(shop.aws, bucket, prefix(shop.name, "")):
-        text = s3.get(shop.aws, bucket, f"{prefix(shop.name, identity)}/{MANIFEST}")
+    for identity in s3.folders(ctx.aws, bucket, prefix(ctx.name, "")):
+        text = s3.get(ctx.aws, bucket, f"{prefix(ctx.name, identity)}/{MANIFEST}")
         if text is not None:
             found.append(backup_model.read(text, identity))
     return found
 
 
-def get_backup(shop: Context, identity: str) -> Manifest:
+def get_backup(ctx: Context, identity: str) -> Manifest:
     """A backup by its id; the newest when that is empty.
 
     Raises:
@@ -101,58 +101,58 @@ def get_backup(shop: Context, identity: str) -> Manifest:
         GateError: Its manifest is damaged.
     """
     if not identity:
-        there = list_backups(shop)
+        there = list_backups(ctx)
         if not there:
-            raise UsageError(f"there is no backup in {agent.backup_bucket(shop)}", next="./invoke db.backup")
+            raise UsageError(f"there is no backup in {agent.backup_bucket(ctx)}", next="./invoke db.backup")
         return there[-1]
-    found = find_backup(shop, identity) if backup_model.is_id(identity) else None
+    found = find_backup(ctx, identity) if backup_model.is_id(identity) else None
     if found is None:
-        raise UsageError(f"there is no backup {identity} in {agent.backup_bucket(shop)}", next="./invoke db.list")
+        raise UsageError(f"there is no backup {identity} in {agent.backup_bucket(ctx)}", next="./invoke db.list")
     return found
 
 
-def find_backup(shop: Context, identity: str) -> Manifest | None:
+def find_backup(ctx: Context, identity: str) -> Manifest | None:
     """A backup by its id; None where there is none, or only a part of one."""
-    text = s3.get(shop.aws, agent.backup_bucket(shop), f"{prefix(shop.name, identity)}/{MANIFEST}")
+    text = s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix(ctx.name, identity)}/{MANIFEST}")
     return backup_model.read(text, identity) if text is not None else None
 
 
-def verify_backup(shop: Context, manifest: Manifest) -> None:
+def verify_backup(ctx: Context, manifest: Manifest) -> None:
     """Read a backup whole and hold it against its manifest.
 
     Raises:
         GateError: It is damaged.
     """
-    bucket, place = agent.backup_bucket(shop), prefix(shop.name, manifest.id)
+    bucket, place = agent.backup_bucket(ctx), prefix(ctx.name, manifest.id)
     for part, name in (("dump", "dump"), ("roles", "roles.sql")):
-        size = s3.size(shop.aws, bucket, f"{place}/{name}")
+        size = s3.size(ctx.aws, bucket, f"{place}/{name}")
         if size is None:
             raise _damaged(manifest, f"{name} is missing")
         if part == "dump" and size != manifest.size:
             raise _damaged(manifest, f"{name} has {size} bytes of {manifest.size}")
-        if s3.digest(shop.aws, bucket, f"{place}/{name}") != manifest.sha256[part]:
+        if s3.digest(ctx.aws, bucket, f"{place}/{name}") != manifest.sha256[part]:
             raise _damaged(manifest, f"{name} is not what was written")
 
 
-def fetch_archive(shop: Context, manifest: Manifest, folder: Path) -> None:
+def fetch_archive(ctx: Context, manifest: Manifest, folder: Path) -> None:
     """Write a backup to a folder, its manifest last: for another place, or pg_restore by hand.
 
     Raises:
         GateError: It is damaged; there is no manifest in the folder then.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    place = prefix(shop.name, manifest.id)
+    place = prefix(ctx.name, manifest.id)
     for part in PARTS:
         wanted = manifest.sha256.get(part.removesuffix(".sql"))
         if wanted is not None and _digest(folder / part) == wanted:
             continue  # an earlier try has brought it
-        s3.download(shop.aws, agent.backup_bucket(shop), f"{place}/{part}", folder / part)
+        s3.download(ctx.aws, agent.backup_bucket(ctx), f"{place}/{part}", folder / part)
         if wanted is not None and _digest(folder / part) != wanted:
             raise _damaged(manifest, f"{part} is not what was written")
-    s3.download(shop.aws, agent.backup_bucket(shop), f"{place}/{MANIFEST}", folder / MANIFEST)
+    s3.download(ctx.aws, agent.backup_bucket(ctx), f"{place}/{MANIFEST}", folder / MANIFEST)
 
 
-def download(shop: Context, folder: Path) -> Manifest:
+def download(ctx: Context, folder: Path) -> Manifest:
     """Put a backup of a folder into the bucket, where instances find it; its manifest last.
 
     Raises:
@@ -163,19 +163,19 @@ def download(shop: Context, folder: Path) -> Manifest:
         raise UsageError(f"{folder} holds no {MANIFEST}, so no backup", next="./invoke db.list")
     text = (folder / MANIFEST).read_text(encoding="utf-8")
     manifest = backup_model.read(text, str(folder / MANIFEST))
-    if manifest.service != shop.name or not backup_model.is_id(manifest.id):
+    if manifest.service != ctx.name or not backup_model.is_id(manifest.id):
         raise GateError(
-            f"{folder} holds a backup of {manifest.service}, not of {shop.name}",
+            f"{folder} holds a backup of {manifest.service}, not of {ctx.name}",
             state="Nothing was touched.",
             next="./invoke db.list",
         )
-    bucket, place = agent.ensure_backup_bucket(shop), prefix(shop.name, manifest.id)
+    bucket, place = agent.ensure_backup_bucket(ctx), prefix(ctx.name, manifest.id)
     for part in PARTS:
         if not (folder / part).is_file():
             raise _damaged(manifest, f"{part} is missing")
-        s3.upload(shop.aws, bucket, f"{place}/{part}", folder / part)
-    verify_backup(shop, manifest)
-    s3.put(shop.aws, bucket, f"{place}/{MANIFEST}", text)
+        s3.upload(ctx.aws, bucket, f"{place}/{part}", folder / part)
+    verify_backup(ctx, manifest)
+    s3.put(ctx.aws, bucket, f"{place}/{MANIFEST}", text)
     return manifest
 
 

@@ -12,33 +12,33 @@ from goldenami.model.image import Image
 from goldenami.state.lock import HeldLock
 
 
-def inspect_instances(shop: Context, instances: Sequence[str]) -> list[InstanceData]:
+def inspect_instances(ctx: Context, instances: Sequence[str]) -> list[InstanceData]:
     """What each of these instances keeps."""
-    return [agent.inspect(shop, instance) for instance in instances]
+    return [agent.inspect(ctx, instance) for instance in instances]
 
 
-def raise_if_data_would_be_lost(shop: Context, instances: Sequence[str], image: Image) -> None:
+def raise_if_data_would_be_lost(ctx: Context, instances: Sequence[str], image: Image) -> None:
     """Stop here when these instances must not be replaced by ones of this image.
 
     Raises:
         GateError: With every reason.
     """
-    if found := blockers(shop, instances, image):
+    if found := blockers(ctx, instances, image):
         raise GateError("; ".join(found), state="Nothing was changed.", next="./invoke instances")
 
 
-def blockers(shop: Context, instances: Sequence[str], image: Image) -> list[str]:
+def blockers(ctx: Context, instances: Sequence[str], image: Image) -> list[str]:
     """Why these instances must not be replaced by ones of this image; empty when they may. Nothing is changed."""
-    with shop.progress.phase(f"looking for rows on {len(instances)} instance(s)"):
-        found = inspect_instances(shop, instances)
+    with ctx.progress.phase(f"looking for rows on {len(instances)} instance(s)"):
+        found = inspect_instances(ctx, instances)
     for one in found:
-        if not one.seen:
-            shop.progress.say(f"nobody could look at {one.instance}: {one.why}")
-    return list(data_blockers(shop.recipe, found, image))
+        if not one.reachable:
+            ctx.progress.info(f"nobody could look at {one.instance}: {one.reason}")
+    return list(data_blockers(ctx.recipe, found, image))
 
 
 def backup_before_termination(
-    shop: Context, claim: HeldLock, run: str, instances: Sequence[str], why: str, *, lose: bool = False
+    ctx: Context, held_lock: HeldLock, run: str, instances: Sequence[str], why: str, *, lose: bool = False
 ) -> list[str]:
     """Before instances are ended for good: stop the writes of those that hold rows, and back them up; within a pause, which lets
     them serve again should it fail (flows/pausing.py).
@@ -58,25 +58,25 @@ def backup_before_termination(
         GateError: Rows are there that could not be saved; their instance serves on.
     """
     made = []
-    for number, one in enumerate(inspect_instances(shop, instances)):
+    for number, one in enumerate(inspect_instances(ctx, instances)):
         if one.volume or (
-            not one.seen and shop.recipe.database.on_volume and volume.is_attached_to(shop, one.instance)
+            not one.reachable and ctx.recipe.database.on_volume and volume.is_attached_to(ctx, one.instance)
         ):
-            made += _back_up_and_unmount(shop, claim, one, f"{run}-{'abcdefghij'[number]}", why, lose=lose)
+            made += _back_up_and_unmount(ctx, held_lock, one, f"{run}-{'abcdefghij'[number]}", why, lose=lose)
             continue
-        unsure = not one.seen and shop.recipe.database.on_instance
-        if not one.holds and not unsure:
+        unsure = not one.reachable and ctx.recipe.database.on_instance
+        if not one.has_data and not unsure:
             continue
         if lose:
-            shop.progress.say(f"LOSING the rows of {one.instance}, because --lose-data says so")
+            ctx.progress.info(f"LOSING the rows of {one.instance}, because --lose-data says so")
             continue
         identity = f"{run}-{'abcdefghij'[number]}"
         try:
             if unsure:
-                raise GateError(f"nobody can look at them: {one.why}")
-            agent.ensure_backup_bucket(shop)
-            agent.run(shop, one.instance, "fence", backup=identity)
-            backup.take_backup(shop, one.instance, identity, why, beat=claim.beat)
+                raise GateError(f"nobody can look at them: {one.reason}")
+            agent.ensure_backup_bucket(ctx)
+            agent.run(ctx, one.instance, "fence", backup=identity)
+            backup.take_backup(ctx, one.instance, identity, why, beat=held_lock.heartbeat)
         except GoldenError as error:
             raise GateError(
                 f"the rows of {one.instance} could not be saved: {error.message}",
@@ -84,12 +84,12 @@ def backup_before_termination(
                 next="mend that; or the same command with --lose-data, which really loses them",
             ) from None
         made.append(identity)
-        shop.progress.say(f"every row of {one.instance} is in the backup {identity} (./invoke db.restore)")
+        ctx.progress.info(f"every row of {one.instance} is in the backup {identity} (./invoke db.restore)")
     return made
 
 
 def _back_up_and_unmount(
-    shop: Context, claim: HeldLock, one: InstanceData, identity: str, why: str, *, lose: bool
+    ctx: Context, held_lock: HeldLock, one: InstanceData, identity: str, why: str, *, lose: bool
 ) -> list[str]:
     """What is on a volume outlives its instance: a last backup, and a clean end; without, where nobody can ask for them.
 
@@ -97,11 +97,11 @@ def _back_up_and_unmount(
         GateError: The backup did not work; the instance serves on.
     """
     made = []
-    if one.seen and one.answers and not lose:
+    if one.reachable and one.server_running and not lose:
         try:
-            agent.ensure_backup_bucket(shop)
-            agent.run(shop, one.instance, "fence", backup=identity)
-            backup.take_backup(shop, one.instance, identity, why, beat=claim.beat)
+            agent.ensure_backup_bucket(ctx)
+            agent.run(ctx, one.instance, "fence", backup=identity)
+            backup.take_backup(ctx, one.instance, identity, why, beat=held_lock.heartbeat)
         except GoldenError as error:
             raise GateError(
                 f"the last backup of {one.instance} failed: {error.message}",
@@ -109,7 +109,7 @@ def _back_up_and_unmount(
                 next="mend that; or the same command with --lose-data, which goes on without (the volume stays)",
             ) from None
         made.append(identity)
-    if one.seen:
-        volume.unmount(shop, one.instance)
-    shop.progress.say(f"every row of {one.instance} stays on {one.volume or 'its volume'}")
+    if one.reachable:
+        volume.unmount(ctx, one.instance)
+    ctx.progress.info(f"every row of {one.instance} stays on {one.volume or 'its volume'}")
     return made

@@ -29,23 +29,23 @@ class InstanceData:
     """
 
     instance: str
-    seen: bool = True
-    why: str = ""
-    answers: bool = False
+    reachable: bool = True
+    reason: str = ""
+    server_running: bool = False
     rows: int = 0
     bytes: int = 0
     major: int = 0
     databases: int = 0
-    fenced: str = ""
+    fenced_by: str = ""
     volume: str = ""
-    home: str = ""
+    storage_mode: str = ""
     family: str = ""
     architecture: str = ""
 
     @property
-    def holds(self) -> bool:
+    def has_data(self) -> bool:
         """Whether rows would go with it: some were counted, or there is a database that nobody can look into."""
-        return self.rows > 0 or (self.databases > 0 and not self.answers)
+        return self.rows > 0 or (self.databases > 0 and not self.server_running)
 
 
 def data_blockers(recipe: Recipe, found: Sequence[InstanceData], image: Image | None = None) -> Iterator[str]:
@@ -63,8 +63,8 @@ def data_blockers(recipe: Recipe, found: Sequence[InstanceData], image: Image | 
             yield other
         if recipe.database.on_instance:
             yield from _instance(one, major, volume=recipe.database.on_volume)
-        elif one.holds:
-            what = f"{one.rows} row(s)" if one.answers else "a database whose server does not answer"
+        elif one.has_data:
+            what = f"{one.rows} row(s)" if one.server_running else "a database whose server does not answer"
             yield (
                 f'{one.instance} keeps {what} of its own, although mode is "{recipe.database.mode}": they would be lost'
                 f" (./invoke db.migrate --to {recipe.database.mode} carries them over)"
@@ -81,17 +81,17 @@ def _unsupported(one: InstanceData, image: Image | None) -> str:
 
 
 def _instance(one: InstanceData, major: int, *, volume: bool) -> Iterator[str]:
-    if one.home == "rds":
+    if one.storage_mode == "rds":
         yield (
             f"{one.instance} keeps its data on a server elsewhere, which one with a database of its own would not see"
             " (./invoke db.migrate --to instance carries every row over)"
         )
-    elif not one.seen:
+    elif not one.reachable:
         yield (
-            f"nobody can look at the rows of {one.instance}: {one.why or 'it does not answer'}"
+            f"nobody can look at the rows of {one.instance}: {one.reason or 'it does not answer'}"
             " (it needs run_command = true under [fleet], ./invoke fleet.create, and its agent)"
         )
-    elif volume and not one.volume and (one.answers or one.holds):
+    elif volume and not one.volume and (one.server_running or one.has_data):
         yield (
             f'{one.instance} keeps its database on its root disk, although mode is "volume": it would be lost'
             " (./invoke db.migrate --to volume carries them over)"
@@ -104,7 +104,7 @@ def _instance(one: InstanceData, major: int, *, volume: bool) -> Iterator[str]:
         )
     elif volume and one.volume:
         return
-    elif not one.answers and one.databases:
+    elif not one.server_running and one.databases:
         yield f"the database server of {one.instance} does not answer, so its rows cannot be carried over"
     elif major and one.major > major:
         yield (

@@ -21,7 +21,7 @@ def db_instance_request(recipe: Recipe, names: ResourceNames, security: str, key
     """
     database, server = recipe.database, recipe.database.server
     return {
-        "DBInstanceIdentifier": names.data,
+        "DBInstanceIdentifier": names.database,
         "DBInstanceClass": server.instance_class,
         "Engine": "postgres",
         "EngineVersion": str(recipe.runtime.postgresql.version),  # RDS takes its newest of that major version
@@ -33,7 +33,7 @@ def db_instance_request(recipe: Recipe, names: ResourceNames, security: str, key
         "DBName": database.name,
         "Port": database.port,
         "VpcSecurityGroupIds": [security],
-        "DBSubnetGroupName": names.data,
+        "DBSubnetGroupName": names.database,
         "MultiAZ": server.multi_az,
         "PubliclyAccessible": False,
         "BackupRetentionPeriod": server.backup_days,

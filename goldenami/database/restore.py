@@ -15,26 +15,26 @@ from goldenami.state import lock, runs
 from goldenami.text import seconds
 
 
-def save(shop: Context, instance: str, folder: str, *, own: bool, why: str) -> Manifest:
+def save(ctx: Context, instance: str, folder: str, *, own: bool, why: str) -> Manifest:
     """Back the database up, while it serves.
 
     Raises:
         UsageError: It is not clear which instance is meant.
         GateError: It did not work; then there is no backup.
     """
-    with runs.record_run(shop, "backup", why=why) as run:
-        agent.ensure_backup_bucket(shop)
-        with shop.progress.phase("backing up"):
+    with runs.record_run(ctx, "backup", why=why) as run:
+        agent.ensure_backup_bucket(ctx)
+        with ctx.progress.phase("backing up"):
             made = backup.take_backup(
-                shop, _instance_with_database(shop, instance), f"{run.id}", why or "db.backup", own=own
+                ctx, _instance_with_database(ctx, instance), f"{run.id}", why or "db.backup", own=own
             )
         if folder:
-            backup.fetch_archive(shop, made, Path(folder))
-            shop.progress.say(f"also in {folder}")
+            backup.fetch_archive(ctx, made, Path(folder))
+            ctx.progress.info(f"also in {folder}")
     return made
 
 
-def restore(shop: Context, identity: str, folder: str, instance: str, *, replace: bool) -> Manifest:
+def restore(ctx: Context, identity: str, folder: str, instance: str, *, replace: bool) -> Manifest:
     """Put a backup in the place of what the database holds.
 
     Everything that can be known beforehand is checked before anything is touched; what is there is backed up before it is
@@ -47,69 +47,71 @@ def restore(shop: Context, identity: str, folder: str, instance: str, *, replace
     """
     if identity and folder:
         raise UsageError("name a backup or a folder, not both", next="./invoke db.list")
-    manifest = backup.download(shop, Path(folder)) if folder else backup.get_backup(shop, identity)
-    with runs.record_run(shop, "restore", backup=manifest.id) as run:
-        with shop.progress.phase(f"reading {manifest.id} whole"):
-            backup.verify_backup(shop, manifest)
-        with lock.acquire(shop, run.id, f"db.restore {manifest.id}") as claim:
-            arrived = freeze.end_stale_freeze(shop)
-            recovery.recover(shop)
+    manifest = backup.download(ctx, Path(folder)) if folder else backup.get_backup(ctx, identity)
+    with runs.record_run(ctx, "restore", backup=manifest.id) as run:
+        with ctx.progress.phase(f"reading {manifest.id} whole"):
+            backup.verify_backup(ctx, manifest)
+        with lock.acquire(ctx, run.id, f"db.restore {manifest.id}") as held_lock:
+            arrived = freeze.end_stale_freeze(ctx)
+            recovery.recover(ctx)
             if arrived == manifest.id:  # nobody could write since
-                shop.progress.say(f"{manifest.fingerprint.rows} row(s) of {manifest.id} are in their place")
+                ctx.progress.info(f"{manifest.fingerprint.rows} row(s) of {manifest.id} are in their place")
                 return manifest
-            target = _instance_with_database(shop, instance)
-            found = agent.inspect(shop, target)
+            target = _instance_with_database(ctx, instance)
+            found = agent.inspect(ctx, target)
             # A server elsewhere is asked by the instance itself, when it restores.
-            major = found.major if shop.recipe.database.on_instance else manifest.major
-            reasons = list(restore_blockers(manifest, shop.recipe, major))
-            if found.home and found.home != shop.recipe.database.mode:
+            major = found.major if ctx.recipe.database.on_instance else manifest.major
+            reasons = list(restore_blockers(manifest, ctx.recipe, major))
+            if found.storage_mode and found.storage_mode != ctx.recipe.database.mode:
                 reasons.append(
-                    f'{target} keeps its data in mode "{found.home}", and the recipe says "{shop.recipe.database.mode}"'
-                    f" (./invoke db.migrate --to {shop.recipe.database.mode} moves it)"
+                    f'{target} keeps its data in mode "{found.storage_mode}", and the recipe says "{ctx.recipe.database.mode}"'
+                    f" (./invoke db.migrate --to {ctx.recipe.database.mode} moves it)"
                 )
-            if shop.recipe.database.on_instance and found.rows and not replace:
+            if ctx.recipe.database.on_instance and found.rows and not replace:
                 reasons.append(
                     f"the database of {target} holds {found.rows} row(s); --replace puts the backup in their place,"
                     " after a fresh backup of them"
                 )
             if reasons:
                 raise GateError("; ".join(reasons), state="Nothing was touched.", next="./invoke db.list")
-            _replace(shop, claim, run.id, target, manifest, before=replace)
+            _replace(ctx, held_lock, run.id, target, manifest, before=replace)
     return manifest
 
 
-def _replace(shop: Context, claim: lock.HeldLock, run: str, target: str, manifest: Manifest, *, before: bool) -> None:
+def _replace(
+    ctx: Context, held_lock: lock.HeldLock, run: str, target: str, manifest: Manifest, *, before: bool
+) -> None:
     stopped = [target]
-    if not shop.recipe.database.on_instance:  # everybody who writes to the one server
-        stopped += [m.id for m in describe.list_instances(shop) if m.state == "running" and m.id != target]
-    began = shop.clock.monotonic()
+    if not ctx.recipe.database.on_instance:  # everybody who writes to the one server
+        stopped += [m.id for m in describe.list_instances(ctx) if m.state == "running" and m.id != target]
+    began = ctx.clock.monotonic()
     pause = WriteFreeze(run, f"db.restore {manifest.id}", tuple(stopped), backup=manifest.id)
-    with freeze.frozen(shop, pause) as pause:
-        with shop.progress.phase(f"restoring {manifest.id} on {target}"):
+    with freeze.frozen(ctx, pause) as pause:
+        with ctx.progress.phase(f"restoring {manifest.id} on {target}"):
             for one in stopped:
-                agent.run(shop, one, "fence", backup=manifest.id)
+                agent.run(ctx, one, "fence", backup=manifest.id)
             if before:
                 why = f"before the restore of {manifest.id}"
-                former = backup.take_backup(shop, target, f"{run}-before", why, beat=claim.beat)
-                shop.progress.say(f"what was there is in {former.id}")
-            claim.confirm()  # on a server elsewhere what it holds is replaced in here
-            transfer.restore(shop, target, manifest, replace=before, beat=claim.beat)
-            claim.confirm()
-            freeze.save(shop, dataclasses.replace(pause, arriving=True))
-            agent.run(shop, target, "adopt", backup=manifest.id)
+                former = backup.take_backup(ctx, target, f"{run}-before", why, beat=held_lock.heartbeat)
+                ctx.progress.info(f"what was there is in {former.id}")
+            held_lock.verify_held()  # on a server elsewhere what it holds is replaced in here
+            transfer.restore(ctx, target, manifest, replace=before, beat=held_lock.heartbeat)
+            held_lock.verify_held()
+            freeze.save(ctx, dataclasses.replace(pause, restoring_to=True))
+            agent.run(ctx, target, "adopt", backup=manifest.id)
         for one in stopped:
-            transfer.resume_service(shop, one)
-    shop.progress.say(
+            transfer.resume_service(ctx, one)
+    ctx.progress.info(
         f"{manifest.fingerprint.rows} row(s) restored and compared; nobody could write for"
-        f" {seconds(shop.clock.monotonic() - began)}"
+        f" {seconds(ctx.clock.monotonic() - began)}"
     )
 
 
-def _instance_with_database(shop: Context, instance: str) -> str:
+def _instance_with_database(ctx: Context, instance: str) -> str:
     """The instance that does the work: the one with the database, or any that reaches the server."""
-    if instance or shop.recipe.database.on_instance:
-        return describe.resolve_instance(shop, instance).id
-    running = [m.id for m in describe.list_instances(shop) if m.state == "running"]
+    if instance or ctx.recipe.database.on_instance:
+        return describe.resolve_instance(ctx, instance).id
+    running = [m.id for m in describe.list_instances(ctx) if m.state == "running"]
     if not running:
-        raise UsageError(f"{shop.name} has no running instance to ask", next="./invoke instances")
+        raise UsageError(f"{ctx.name} has no running instance to ask", next="./invoke instances")
     return running[0]

@@ -29,11 +29,11 @@ class StorageChange:
         replace: Whether rows that the new home holds may be replaced.
     """
 
-    to: str
+    mode: str
     left: str
     parameter: str = ""
     host: str = ""
-    former: str = ""
+    previous_host: str = ""
     replace: bool = False
 
 
@@ -59,74 +59,80 @@ class Switchover:
     target: str = ""
     step: SwitchoverStep = "launching"
     version: int = 0
-    back: bool = False
-    max: int = 0
+    is_reversal: bool = False
+    max_size: int = 0
     suspended: tuple[str, ...] = ()
-    by: TransferMethod = "backup"
-    move: StorageChange | None = None
-    had: bool = True
+    method: TransferMethod = "backup"
+    storage_change: StorageChange | None = None
+    source_had_volume: bool = True
 
     def text(self) -> str:
         """As the parameter holds it."""
         return json.dumps(asdict(self))
 
-    def at(self, step: SwitchoverStep, target: str = "") -> Switchover:
+    def advance(self, step: SwitchoverStep, target: str = "") -> Switchover:
         """The same one step on."""
         return replace(self, step=step, target=target or self.target)
 
     @property
-    def truth(self) -> str:
+    def primary(self) -> str:
         """The instance whose rows count."""
         return self.target if self.step == "opened" else self.source
 
     @property
-    def home(self) -> str:
+    def storage_mode(self) -> str:
         """Where the rows that count are: a `volume` and a server (`rds`) outlive it, a disk of its own (`instance`) does not."""
-        if self.by == "volume":
+        if self.method == "volume":
             return "volume"
-        if self.move is None:
+        if self.storage_change is None:
             return "instance"
-        return self.move.to if self.done != self.back else self.move.left
+        return self.storage_change.mode if self.data_arrived != self.is_reversal else self.storage_change.left
 
     @property
-    def alone(self) -> tuple[str, ...]:
+    def suspended_after(self) -> tuple[str, ...]:
         """What the group must not do by itself once it is over."""
-        if self.move is None or self.back:
+        if self.storage_change is None or self.is_reversal:
             return self.suspended
         others = tuple(process for process in self.suspended if process not in SUSPENDED_WHILE_REPLACING)
-        return others if self.move.to != "instance" else (*others, *SUSPENDED_WHILE_REPLACING)
+        return others if self.storage_change.mode != "instance" else (*others, *SUSPENDED_WHILE_REPLACING)
 
     @property
     def replaces(self) -> bool:
         """Whether rows of the target may be replaced: always those of an instance that was launched, or left, for it."""
-        return self.move is None or self.back or self.move.replace
+        return self.storage_change is None or self.is_reversal or self.storage_change.replace
 
     @property
-    def done(self) -> bool:
+    def data_arrived(self) -> bool:
         """Whether the rows have arrived: then there is only one way, and it leads on."""
         return self.step == "opened"
 
-    def returning(self, version: int) -> Switchover:
+    def reversed(self, version: int) -> Switchover:
         """The way back for rows that have arrived: from the target to the source, which still stands there."""
         return replace(
-            self, source=self.target, target=self.source, step="moving", version=version, back=True, had=True
+            self,
+            source=self.target,
+            target=self.source,
+            step="moving",
+            version=version,
+            is_reversal=True,
+            source_had_volume=True,
         )
 
-    def outlived(self, version: int) -> Switchover:
+    def failed_over(self, version: int) -> Switchover:
         """The target has ended with its work undone, and the volume with every row has come back to the source."""
-        return replace(self, source=self.target, target=self.source, step="opened", version=version, back=True)
+        return replace(self, source=self.target, target=self.source, step="opened", version=version, is_reversal=True)
 
-    def stayed(self, version: int) -> Switchover:
+    def reverted(self, version: int) -> Switchover:
         """What is true when that way back fails: the rows are where they were."""
-        return replace(self, source=self.target, target=self.source, step="opened", version=version, back=False)
+        return replace(self, source=self.target, target=self.source, step="opened", version=version, is_reversal=False)
 
 
 def parse_switchover(text: str) -> Switchover | None:
     """A handover from its parameter; None when that holds anything else."""
     try:
         found = json.loads(text)
-        move = StorageChange(**found["move"]) if found.get("move") else None
-        return Switchover(**{**found, "suspended": tuple(found["suspended"]), "move": move})
+        move = StorageChange(**found["storage_change"]) if found.get("storage_change") else None
+        return Switchover(**{**found, "suspended": tuple(found["suspended"]), "storage_change": move})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -145,11 +151,11 @@ class WriteFreeze:
     """
 
     run: str
-    what: str
+    operation: str
     instances: tuple[str, ...]
     suspended: tuple[str, ...] = ()
     backup: str = ""
-    arriving: bool = False
+    restoring_to: bool = False
 
     def text(self) -> str:
         """As the parameter holds it."""

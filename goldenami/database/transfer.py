@@ -24,43 +24,43 @@ from goldenami.text import seconds
 class TransferResult:
     """Rows that have arrived, and since when nobody could write (the clock's seconds)."""
 
-    handover: Switchover
-    began: float
+    switchover: Switchover
+    frozen_since: float
 
 
-def parameter(shop: Context) -> str:
+def parameter(ctx: Context) -> str:
     """The parameter that says where the rows are while they go from one instance to another."""
-    return f"/goldenami/{shop.name}/handover"
+    return f"/goldenami/{ctx.name}/handover"
 
 
-def load(shop: Context) -> Switchover | None:
+def load(ctx: Context) -> Switchover | None:
     """The handover that is under way, or was when somebody died."""
-    found = parameters.get(shop.aws, parameter(shop))
+    found = parameters.get(ctx.aws, parameter(ctx))
     return parse_switchover(found.value) if found else None
 
 
-def save(shop: Context, handover: Switchover) -> Switchover:
+def save(ctx: Context, switchover: Switchover) -> Switchover:
     """Write down where it stands."""
-    parameters.overwrite(shop.aws, parameter(shop), handover.text())
-    return handover
+    parameters.overwrite(ctx.aws, parameter(ctx), switchover.text())
+    return switchover
 
 
-def clear(shop: Context) -> None:
+def clear(ctx: Context) -> None:
     """It is over."""
-    parameters.delete(shop.aws, parameter(shop))
+    parameters.delete(ctx.aws, parameter(ctx))
 
 
-def transfer_method(shop: Context) -> TransferMethod:
+def transfer_method(ctx: Context) -> TransferMethod:
     """How rows go from one instance to another."""
-    return "volume" if shop.recipe.database.on_volume else "backup"
+    return "volume" if ctx.recipe.database.on_volume else "backup"
 
 
-def source_has_data(shop: Context, instance: str) -> bool:
+def source_has_data(ctx: Context, instance: str) -> bool:
     """Whether an instance has what it is to hand over: a volume may not have come to it, its own disk always has."""
-    return transfer_method(shop) != "volume" or volume.is_attached_to(shop, instance)
+    return transfer_method(ctx) != "volume" or volume.is_attached_to(ctx, instance)
 
 
-def transfer(shop: Context, claim: HeldLock, handover: Switchover) -> TransferResult:
+def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> TransferResult:
     """Carry the rows from the source to the target, which is up and has never served.
 
     When it fails, the source is open again and serves, with all its rows.
@@ -68,53 +68,53 @@ def transfer(shop: Context, claim: HeldLock, handover: Switchover) -> TransferRe
     Raises:
         GateError: It did not work; the rows are still where they were.
     """
-    if handover.by == "backup":
-        agent.ensure_backup_bucket(shop)
-    handover = save(shop, handover.at("moving"))
-    source, target = handover.source, handover.target
-    began = shop.clock.monotonic()
-    shop.progress.say(f"writes stop on {source}")
+    if switchover.method == "backup":
+        agent.ensure_backup_bucket(ctx)
+    switchover = save(ctx, switchover.advance("moving"))
+    source, target = switchover.source, switchover.target
+    began = ctx.clock.monotonic()
+    ctx.progress.info(f"writes stop on {source}")
     try:
-        if handover.by == "volume":
-            volume.attach_and_mount(shop, target, why=f"before {handover.run} brought it to {target}")
+        if switchover.method == "volume":
+            volume.attach_and_mount(ctx, target, why=f"before {switchover.run} brought it to {target}")
             told = f"every row is on {target}, with its volume"
         else:
-            identity = backup_id(handover)
-            agent.run(shop, source, "fence", backup=identity)
-            manifest = backup.take_backup(shop, source, identity, f"handover to {target}", beat=claim.beat)
-            restore_and_swap_in(shop, target, manifest, replace=handover.replaces, beat=claim.beat)
+            identity = backup_id(switchover)
+            agent.run(ctx, source, "fence", backup=identity)
+            manifest = backup.take_backup(ctx, source, identity, f"handover to {target}", beat=held_lock.heartbeat)
+            restore_and_swap_in(ctx, target, manifest, replace=switchover.replaces, beat=held_lock.heartbeat)
             told = f"{manifest.fingerprint.rows} row(s) are on {target}, compared table by table"
-        claim.confirm()
-        agent.run(shop, target, "open")
+        held_lock.verify_held()
+        agent.run(ctx, target, "open")
     except BaseException as error:
-        abort(shop, handover)
+        abort(ctx, switchover)
         if not isinstance(error, GoldenError):
             raise
         raise GateError(
             f"the rows of {source} could not be carried to {target}: {error.message}",
             state=f"{source} takes writes again, with all its rows; they were stopped for"
-            f" {seconds(shop.clock.monotonic() - began)}.",
+            f" {seconds(ctx.clock.monotonic() - began)}.",
             next=error.next,
         ) from None
-    handover = save(shop, handover.at("opened"))
-    shop.progress.say(told)
-    return TransferResult(handover, began)
+    switchover = save(ctx, switchover.advance("opened"))
+    ctx.progress.info(told)
+    return TransferResult(switchover, began)
 
 
 def restore_and_swap_in(
-    shop: Context, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
+    ctx: Context, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
 ) -> None:
     """Restore a backup beside what an instance has, compare it with its manifest, and only then put it in its place.
 
     Raises:
         GateError: It differs, or does not work; what the instance had is still there.
     """
-    restore(shop, instance, manifest, replace=replace, beat=beat)
-    agent.run(shop, instance, "adopt", backup=manifest.id, replace=replace)
+    restore(ctx, instance, manifest, replace=replace, beat=beat)
+    agent.run(ctx, instance, "adopt", backup=manifest.id, replace=replace)
 
 
 def restore(
-    shop: Context, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
+    ctx: Context, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
 ) -> None:
     """The first half of that: it is restored and compared, and counts for nothing yet.
 
@@ -122,8 +122,8 @@ def restore(
         GateError: It differs, or does not work; what the instance had is still there.
     """
     result = f"restored-{instance}.json"
-    agent.run(shop, instance, "restore", backup=manifest.id, result=result, replace=replace, beat=beat)
-    text = s3.get(shop.aws, agent.backup_bucket(shop), f"{prefix(shop.name, manifest.id)}/{result}")
+    agent.run(ctx, instance, "restore", backup=manifest.id, result=result, replace=replace, beat=beat)
+    text = s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix(ctx.name, manifest.id)}/{result}")
     wrong = differences(manifest, fingerprint(json.loads(text))) if text else ["it was not compared"]
     if wrong:
         raise GateError(
@@ -133,34 +133,34 @@ def restore(
         )
 
 
-def abort(shop: Context, handover: Switchover) -> None:
+def abort(ctx: Context, switchover: Switchover) -> None:
     """Before the rows have arrived: the source serves again, with all of them. Safe to repeat.
 
     Raises:
         GateError: It does not; the rows are there.
     """
-    if handover.by == "volume":
-        if not handover.had:
+    if switchover.method == "volume":
+        if not switchover.source_had_volume:
             return
         try:
-            volume.attach_and_mount(shop, handover.source, stop=True)
+            volume.attach_and_mount(ctx, switchover.source, stop=True)
         except GoldenError as error:
             raise GateError(
-                f"the volume with every row does not come back to {handover.source}: {error.message}",
+                f"the volume with every row does not come back to {switchover.source}: {error.message}",
                 state=error.state or "Nobody is served; the rows are on the volume.",
                 next=error.next or "./invoke rollback tries again",
             ) from None
-    resume_service(shop, handover.source)
+    resume_service(ctx, switchover.source)
 
 
-def resume_service(shop: Context, instance: str) -> None:
+def resume_service(ctx: Context, instance: str) -> None:
     """Let an instance whose writes were stopped serve again.
 
     Raises:
         GateError: It does not; its rows are there.
     """
     try:
-        agent.run(shop, instance, "open")
+        agent.run(ctx, instance, "open")
     except GoldenError as error:
         raise GateError(
             f"{instance} has all its rows, but does not serve again: {error.message}",
@@ -169,6 +169,6 @@ def resume_service(shop: Context, instance: str) -> None:
         ) from None
 
 
-def backup_id(handover: Switchover) -> str:
+def backup_id(switchover: Switchover) -> str:
     """The backup of a handover: one for each direction."""
-    return f"{handover.run}-back" if handover.back else f"{handover.run}-carry"
+    return f"{switchover.run}-back" if switchover.is_reversal else f"{switchover.run}-carry"

@@ -78,10 +78,10 @@ def unsupported_reason(volume: str, written: Platform, image: Image) -> str:
         written: What has written it.
         image: What would take it.
     """
-    if image.system.suits(written):
+    if image.platform.is_compatible(written):
         return ""
     return (
-        f"the data on {volume} was written by {written}, which {image.system} ({image.name}) must not take over as it is:"
+        f"the data on {volume} was written by {written}, which {image.platform} ({image.name}) must not take over as it is:"
         " bake an image of the former, or carry the rows over: ./invoke db.migrate --to instance with an image of the other,"
         " then --to volume"
     )

@@ -37,21 +37,21 @@ class Finding:
     name: str
     result: Literal["ok", "warn", "fail"]
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
-def run_checks(shop: Context) -> list[Finding]:
+def run_checks(ctx: Context) -> list[Finding]:
     """Look at this machine and at the account; nothing is changed and nothing is launched."""
     looks: list[tuple[str, Callable[[], Finding]]] = [
         ("packer", _packer),
         *((tool, partial(_tool, tool, mend)) for tool, mend in _TOOLS.items()),
-        ("disk", lambda: _disk(shop.root)),
+        ("disk", lambda: _disk(ctx.root)),
         ("kvm", _kvm),
         ("ssh port", _port),
-        ("credentials", lambda: _credentials(shop)),
-        ("network", lambda: _network(shop)),
-        ("source AMI", lambda: _source_ami(shop)),
-        ("permissions", lambda: _permissions(shop)),
+        ("credentials", lambda: _credentials(ctx)),
+        ("network", lambda: _network(ctx)),
+        ("source AMI", lambda: _source_ami(ctx)),
+        ("permissions", lambda: _permissions(ctx)),
     ]
     return [_run_check(name, look) for name, look in looks]
 
@@ -110,24 +110,24 @@ def _port() -> Finding:
     return Finding("ssh port", "ok", "local machines can answer on port 22")
 
 
-def _credentials(shop: Context) -> Finding:
-    account, arn = session.caller(shop.aws)
-    return Finding("credentials", "ok", f"{arn} in account {account}, {shop.aws.region}")
+def _credentials(ctx: Context) -> Finding:
+    account, arn = session.caller(ctx.aws)
+    return Finding("credentials", "ok", f"{arn} in account {account}, {ctx.aws.region}")
 
 
-def _network(shop: Context) -> Finding:
-    vpc = aws_vpc.subnet_vpc(shop.aws, shop.target.subnet_id or None)
+def _network(ctx: Context) -> Finding:
+    vpc = aws_vpc.subnet_vpc(ctx.aws, ctx.target.subnet_id or None)
     return Finding(
-        "network", "ok", f"{vpc}; machines are reached from {', '.join(network.allowed_networks(shop.target))}"
+        "network", "ok", f"{vpc}; machines are reached from {', '.join(network.allowed_networks(ctx.target))}"
     )
 
 
-def _source_ami(shop: Context) -> Finding:
-    return Finding("source AMI", "ok", f"{environment.source_ami(shop)} ({shop.recipe.image.family})")
+def _source_ami(ctx: Context) -> Finding:
+    return Finding("source AMI", "ok", f"{environment.source_ami(ctx)} ({ctx.recipe.image.family})")
 
 
-def _permissions(shop: Context) -> Finding:
-    refused = dry_run.denied_actions(shop.aws, environment.source_ami(shop), shop.recipe.instance_type(shop.target))
+def _permissions(ctx: Context) -> Finding:
+    refused = dry_run.denied_actions(ctx.aws, environment.source_ami(ctx), ctx.recipe.instance_type(ctx.target))
     if refused:
         return Finding("permissions", "fail", f"refused: {', '.join(refused)}", "docs/aws.md lists the policy")
     return Finding("permissions", "ok", "may launch, image, tag and terminate (dry runs)")
@@ -137,5 +137,5 @@ def findings(found: list[Finding], *, as_json: bool) -> str:
     """What the doctor found."""
     if as_json:
         return json.dumps([asdict(finding) for finding in found], ensure_ascii=False)
-    rows = [[f.result, f.name, f.detail + (f" -> {f.mend}" if f.mend else "")] for f in found]
+    rows = [[f.result, f.name, f.detail + (f" -> {f.fix}" if f.fix else "")] for f in found]
     return table(["", "WHAT", "SEEN"], rows)

@@ -15,7 +15,7 @@ from goldenami.promote import history, request
 from goldenami.state import lock, runs
 
 
-def create(shop: Context, ami: str = "") -> FleetResult:
+def create(ctx: Context, ami: str = "") -> FleetResult:
     """Bring the fleet about: make what is missing, correct what differs, wait until it serves.
 
     Without a production parameter the first image becomes production once the fleet serves it. A fleet that exists
@@ -30,55 +30,55 @@ def create(shop: Context, ami: str = "") -> FleetResult:
         GateError: The new fleet does not become healthy.
         BusyError: Somebody else is changing the fleet.
     """
-    image = resolve_first_image(shop, ami)
-    request.check_storage_mode(shop, image)
-    with runs.record_run(shop, "fleet", ami=image.id) as run, lock.acquire(shop, run.id, "fleet.create") as claim:
-        freeze.end_stale_freeze(shop)
-        role.ensure_parameters(shop)
-        if shop.recipe.database.on_instance:
-            agent.ensure_backup_bucket(shop)
-        with shop.progress.phase("network, role and balancer"):
-            place = network.find_network(shop)
-            role.ensure_role(shop)
-            security, entry = network.ensure_security_groups(shop, place)
-            target_group = load_balancer.ensure(shop, place, entry) if shop.recipe.fleet.balancer else ""
-            if shop.recipe.database.on_volume:
-                volume.ensure_volume(shop, place, run.id)
-        with shop.progress.phase("launch template and group"):
-            auto_scaling.ensure_launch_template(shop, image, security)
-            auto_scaling.ensure_group(shop, place, target_group, instances_with_data(shop))
-        with shop.progress.phase("instances"):
-            scene = wait.wait_until_serving(shop, claim)
-        assert scene.group is not None
-        assert scene.template is not None
-        if scene.pointer is None:
-            claim.confirm()
-            number = scene.group.number or scene.template.default
-            image = images.get(shop.aws, scene.template.versions[number].image) or image
-            history.commit(shop, run.id, scene, number, image, "the first fleet")
-    found = load_balancers.get(shop.aws, shop.names.balancer) if shop.recipe.fleet.balancer else None
-    where = wait.address(shop, found) if found else wait.direct_address(shop, scene.group)
-    return FleetResult(scene, scene.group, where, image, run.id)
+    image = resolve_first_image(ctx, ami)
+    request.check_storage_mode(ctx, image)
+    with runs.record_run(ctx, "fleet", ami=image.id) as run, lock.acquire(ctx, run.id, "fleet.create") as held_lock:
+        freeze.end_stale_freeze(ctx)
+        role.ensure_parameters(ctx)
+        if ctx.recipe.database.on_instance:
+            agent.ensure_backup_bucket(ctx)
+        with ctx.progress.phase("network, role and balancer"):
+            place = network.find_network(ctx)
+            role.ensure_role(ctx)
+            security, entry = network.ensure_security_groups(ctx, place)
+            target_group = load_balancer.ensure(ctx, place, entry) if ctx.recipe.fleet.load_balancer else ""
+            if ctx.recipe.database.on_volume:
+                volume.ensure_volume(ctx, place, run.id)
+        with ctx.progress.phase("launch template and group"):
+            auto_scaling.ensure_launch_template(ctx, image, security)
+            auto_scaling.ensure_group(ctx, place, target_group, instances_with_data(ctx))
+        with ctx.progress.phase("instances"):
+            fleet_state = wait.wait_until_serving(ctx, held_lock)
+        assert fleet_state.group is not None
+        assert fleet_state.template is not None
+        if fleet_state.pointer is None:
+            held_lock.verify_held()
+            number = fleet_state.group.number or fleet_state.template.default
+            image = images.get(ctx.aws, fleet_state.template.versions[number].image) or image
+            history.commit(ctx, run.id, fleet_state, number, image, "the first fleet")
+    found = load_balancers.get(ctx.aws, ctx.names.load_balancer) if ctx.recipe.fleet.load_balancer else None
+    where = wait.address(ctx, found) if found else wait.direct_address(ctx, fleet_state.group)
+    return FleetResult(fleet_state, fleet_state.group, where, image, run.id)
 
 
-def resolve_first_image(shop: Context, ami: str) -> Image:
+def resolve_first_image(ctx: Context, ami: str) -> Image:
     """The image to launch a new fleet from.
 
     Raises:
         UsageError: There is none, it has not passed its gates, or production is another one.
     """
-    production = parameters.get(shop.aws, shop.names.production)
+    production = parameters.get(ctx.aws, ctx.names.production)
     if ami and production is not None and production.value != ami:
         raise UsageError(
             f"{production.value} is in production; a new fleet launches that",
             state="Nothing was changed.",
             next=f"./invoke fleet.create && ./invoke promote --ami {ami}",
         )
-    candidate = parameters.get(shop.aws, shop.candidate)
+    candidate = parameters.get(ctx.aws, ctx.candidate)
     wanted = ami or (production.value if production else "") or (candidate.value if candidate else "")
     if not wanted:
         raise UsageError("there is no image to launch the fleet from", next="./invoke bake")
-    image = images.get(shop.aws, wanted)
+    image = images.get(ctx.aws, wanted)
     if image is None or image.state != "available":
         raise UsageError(f"{wanted} is not an AMI to launch from", next="./invoke images")
     if image.retired:
@@ -93,15 +93,15 @@ def resolve_first_image(shop: Context, ami: str) -> Image:
     return image
 
 
-def instances_with_data(shop: Context) -> list[str]:
+def instances_with_data(ctx: Context) -> list[str]:
     """The instances that may hold rows on their own disk although the recipe has data elsewhere: they are yet to be moved."""
-    database = shop.recipe.database
-    group = groups.get(shop.aws, shop.names.group)
+    database = ctx.recipe.database
+    group = groups.get(ctx.aws, ctx.names.group)
     if (
         group is None
         or (database.on_instance and not database.on_volume)
         or not set(REPLACING_PROCESSES) & set(group.suspended)
     ):
         return []
-    found = guard.inspect_instances(shop, [m.id for m in group.members])
-    return [one.instance for one in found if (one.holds and not one.volume) or not one.seen]
+    found = guard.inspect_instances(ctx, [m.id for m in group.members])
+    return [one.instance for one in found if (one.has_data and not one.volume) or not one.reachable]

@@ -19,91 +19,91 @@ from goldenami.promote.rollback_plan import drift
 from goldenami.state import lock
 
 
-def fleet_status(shop: Context) -> FleetStatus:
+def fleet_status(ctx: Context) -> FleetStatus:
     """Read it all; nothing is changed."""
-    scene = describe.describe_fleet(shop)
-    claim = lock.holder(shop)
-    balancer = load_balancers.get(shop.aws, shop.names.balancer)
+    fleet_state = describe.describe_fleet(ctx)
+    held_lock = lock.holder(ctx)
+    balancer = load_balancers.get(ctx.aws, ctx.names.load_balancer)
     return FleetStatus(
-        scene=scene,
-        disagreements=(*drift(scene), *_unfinished(shop)),
-        claim=claim,
-        claim_dead=claim is not None and lock.is_stale(shop, claim),
+        fleet_state=fleet_state,
+        drift=(*drift(fleet_state), *_unfinished(ctx)),
+        lock=held_lock,
+        lock_is_stale=held_lock is not None and lock.is_stale(ctx, held_lock),
         address=f"http://{balancer.address}/" if balancer else "",
-        names={image.id: image.name for image in images.list_family(shop.aws, shop.name)},
-        data=data_storage(shop),
-        refused=tuple(line for line in _lines(shop) if line.get("result") != "promoted")[-PROMOTIONS_SHOWN:],
+        names={image.id: image.name for image in images.list_family(ctx.aws, ctx.name)},
+        data=data_storage(ctx),
+        refused=tuple(line for line in _lines(ctx) if line.get("result") != "promoted")[-PROMOTIONS_SHOWN:],
     )
 
 
-def _unfinished(shop: Context) -> list[str]:
+def _unfinished(ctx: Context) -> list[str]:
     """A handover or a pause that nobody goes on with."""
-    found, pause = transfer.load(shop), freeze.load(shop)
+    found, pause = transfer.load(ctx), freeze.load(ctx)
     told = []
     if found is not None:
         way = f"from {found.source} to {found.target or 'a new instance'}"
-        told.append(f"rows are on their way {way}; those that count are on {found.truth}")
+        told.append(f"rows are on their way {way}; those that count are on {found.primary}")
     if pause is not None:
         told.append(
-            f"writes are stopped on {', '.join(pause.instances)} for {pause.what} (the same command goes on with it once"
+            f"writes are stopped on {', '.join(pause.instances)} for {pause.operation} (the same command goes on with it once"
             " its run has ended; any other that changes the fleet lets everybody write again)"
         )
     return told
 
 
-def _lines(shop: Context) -> list[dict[str, Any]]:
-    path = history.path(shop)
+def _lines(ctx: Context) -> list[dict[str, Any]]:
+    path = history.path(ctx)
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def list_resources(shop: Context) -> list[FleetResource]:
+def list_resources(ctx: Context) -> list[FleetResource]:
     """Every part of the fleet, whether it is there or not; nothing is changed."""
-    names, fleet = shop.names, shop.recipe.fleet
-    vpc = aws_vpc.subnet_vpc(shop.aws, fleet.subnet_ids[0] if fleet.subnet_ids else None)
-    scene = describe.describe_fleet(shop)
-    group, template = scene.group, scene.template
-    balancer = load_balancers.get(shop.aws, names.balancer)
+    names, fleet = ctx.names, ctx.recipe.fleet
+    vpc = aws_vpc.subnet_vpc(ctx.aws, fleet.subnet_ids[0] if fleet.subnet_ids else None)
+    fleet_state = describe.describe_fleet(ctx)
+    group, template = fleet_state.group, fleet_state.template
+    balancer = load_balancers.get(ctx.aws, names.load_balancer)
     grouped = f"min {group.min}, max {group.max}, desired {group.desired}, version {group.version}" if group else ""
-    targets = load_balancers.get_target_group(shop.aws, names.target_group)
+    targets = load_balancers.get_target_group(ctx.aws, names.target_group)
     parts = [
-        FleetResource("role and instance profile", names.web, iam_roles.exists(shop.aws, names.web)),
-        FleetResource("security group", names.web, security_groups.find(shop.aws, names.web, vpc) is not None),
+        FleetResource("role and instance profile", names.web, iam_roles.exists(ctx.aws, names.web)),
+        FleetResource("security group", names.web, security_groups.find(ctx.aws, names.web, vpc) is not None),
     ]
-    trials = load_balancers.get_target_group(shop.aws, names.trial_targets)
-    if fleet.balancer or balancer or targets:
-        there = security_groups.find(shop.aws, names.balancer_security, vpc) is not None
+    trials = load_balancers.get_target_group(ctx.aws, names.canary_target_group)
+    if fleet.load_balancer or balancer or targets:
+        there = security_groups.find(ctx.aws, names.load_balancer_security_group, vpc) is not None
         parts += [
-            FleetResource("security group", names.balancer_security, there),
+            FleetResource("security group", names.load_balancer_security_group, there),
             FleetResource("target group", names.target_group, targets is not None),
             FleetResource(
-                "balancer", names.balancer, balancer is not None, wait.address(shop, balancer) if balancer else ""
+                "balancer", names.load_balancer, balancer is not None, wait.address(ctx, balancer) if balancer else ""
             ),
         ]
     told = f"default {template.default}, latest {template.latest}" if template else ""
     parts += [
-        FleetResource("launch template", names.template, template is not None, told),
+        FleetResource("launch template", names.launch_template, template is not None, told),
         FleetResource("Auto Scaling group", names.group, group is not None, grouped),
     ]
-    if kept := data_storage(shop):
-        parts.append(FleetResource(kept.kind, kept.name, kept.there, kept.detail, stays=True))
-    if shop.recipe.promote.traffic or trials:  # made by the first promotion that shifts the traffic
-        parts.append(FleetResource("trial's target group", names.trial_targets, trials is not None))
-    if scene.trial is not None:
-        told = f"version {scene.trial.group.version}, {scene.trial.weight} % of the requests"
-        parts.append(FleetResource("trial's Auto Scaling group", names.trial, True, told))
+    if kept := data_storage(ctx):
+        parts.append(FleetResource(kept.kind, kept.name, kept.exists, kept.detail, kept=True))
+    if ctx.recipe.promote.traffic or trials:  # made by the first promotion that shifts the traffic
+        parts.append(FleetResource("trial's target group", names.canary_target_group, trials is not None))
+    if fleet_state.canary is not None:
+        told = f"version {fleet_state.canary.group.version}, {fleet_state.canary.weight} % of the requests"
+        parts.append(FleetResource("trial's Auto Scaling group", names.canary_group, True, told))
     return parts
 
 
-def data_storage(shop: Context) -> DataStorage | None:
+def data_storage(ctx: Context) -> DataStorage | None:
     """The home of the data; None where it is the instance, or a server that is not ours."""
-    if shop.recipe.database.on_volume:
-        found = ebs.find(shop.aws, shop.name)
-        name = ", ".join(one.id for one in found) or f"{shop.name}-data"
+    if ctx.recipe.database.on_volume:
+        found = ebs.find(ctx.aws, ctx.name)
+        name = ", ".join(one.id for one in found) or f"{ctx.name}-data"
         facts = asdict(found[0]) if len(found) == 1 else {}
         return DataStorage("data volume", name, bool(found), _volume(found), facts)
-    there = rds.find_db_instance(shop) if shop.recipe.database.mode == "rds" else None
+    there = rds.find_db_instance(ctx) if ctx.recipe.database.mode == "rds" else None
     return DataStorage("database server", there.name, True, there.detail, asdict(there)) if there else None
 
 

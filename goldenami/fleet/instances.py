@@ -17,24 +17,24 @@ from goldenami.tools import process
 from goldenami.tools.clock import poll
 
 
-def console(shop: Context, instance: str) -> str:
+def console(ctx: Context, instance: str) -> str:
     """What an instance printed on its console, also for a while after it has gone."""
-    machine = instance if instance.startswith("i-") else resolve_instance(shop, instance).id
-    return instances.console(shop.aws, machine)
+    machine = instance if instance.startswith("i-") else resolve_instance(ctx, instance).id
+    return instances.console(ctx.aws, machine)
 
 
-def logs(shop: Context, instance: str, lines: int, *, follow: bool, show: Callable[[str], None], key: str = "") -> None:
+def logs(ctx: Context, instance: str, lines: int, *, follow: bool, show: Callable[[str], None], key: str = "") -> None:
     """The service's journal, through Run Command or SSH; with `follow`, what comes, until interrupted.
 
     Raises:
         AwsError: The instance cannot be reached.
     """
-    machine = resolve_instance(shop, instance)
+    machine = resolve_instance(ctx, instance)
     cursor = ""
-    for _ in poll(shop.clock, timeout=float("inf") if follow else 0, every=2):
+    for _ in poll(ctx.clock, timeout=float("inf") if follow else 0, every=2):
         since = f"--after-cursor='{cursor}'" if cursor else f"--lines={lines}"
-        script = f"journalctl --unit={shop.name} --no-pager --show-cursor {since}"
-        said = remote.run_on_instance(shop, machine, script, key=key)
+        script = f"journalctl --unit={ctx.name} --no-pager --show-cursor {since}"
+        said = remote.run_on_instance(ctx, machine, script, key=key)
         if said.code != 0:
             raise AwsError(f"the journal of {machine.id} cannot be read: {said.stderr.strip() or said.status}")
         text, mark, found = said.stdout.rpartition("-- cursor: ")
@@ -43,22 +43,22 @@ def logs(shop: Context, instance: str, lines: int, *, follow: bool, show: Callab
             show(text)
 
 
-def ssh(shop: Context, instance: str, key: str, command: str) -> int:
+def ssh(ctx: Context, instance: str, key: str, command: str) -> int:
     """Log in to an instance; its exit code comes back.
 
     Raises:
         UsageError: The recipe opens no SSH.
     """
-    if not shop.recipe.fleet.key_name:
+    if not ctx.recipe.fleet.key_name:
         raise UsageError(
             "the fleet lets nobody in by SSH",
             next="set key_name under [fleet] in golden.toml, ./invoke fleet.create, then promote; or ./invoke logs",
         )
-    machine = resolve_instance(shop, instance)
-    return process.foreground([*remote.ssh_command(shop, machine, key), *([command] if command else [])])
+    machine = resolve_instance(ctx, instance)
+    return process.foreground([*remote.ssh_command(ctx, machine, key), *([command] if command else [])])
 
 
-def terminate(shop: Context, instance: str, *, decrement: bool, force: bool, lose_data: bool = False) -> FleetInstance:
+def terminate(ctx: Context, instance: str, *, decrement: bool, force: bool, lose_data: bool = False) -> FleetInstance:
     """Terminate an instance; the group replaces it unless its size goes down with it.
 
     Rows that it holds are backed up first, once its writes are stopped; what replaces it has none of them.
@@ -67,25 +67,25 @@ def terminate(shop: Context, instance: str, *, decrement: bool, force: bool, los
         GateError: It is the last one that serves, and `force` is not given; or its rows cannot be saved.
         BusyError: Somebody is changing the fleet.
     """
-    machine = resolve_instance(shop, instance)
+    machine = resolve_instance(ctx, instance)
     with (
-        runs.record_run(shop, "terminate", instance=machine.id) as run,
-        lock.acquire(shop, run.id, f"terminate {machine.id}") as claim,
+        runs.record_run(ctx, "terminate", instance=machine.id) as run,
+        lock.acquire(ctx, run.id, f"terminate {machine.id}") as held_lock,
     ):
-        freeze.end_stale_freeze(shop)
-        group = describe.describe_fleet(shop).group
-        if not force and _last_lines(machine, group, list_instances(shop)):
+        freeze.end_stale_freeze(ctx)
+        group = describe.describe_fleet(ctx).group
+        if not force and _last_lines(machine, group, list_instances(ctx)):
             raise GateError(
                 f"{machine.id} is the last instance that serves", state="It runs on.", next="the same with --force"
             )
-        with freeze.frozen(shop, WriteFreeze(run.id, f"terminate {machine.id}", (machine.id,)), ending=True):
+        with freeze.frozen(ctx, WriteFreeze(run.id, f"terminate {machine.id}", (machine.id,)), ending=True):
             guard.backup_before_termination(
-                shop, claim, run.id, [machine.id], f"before terminate {machine.id}", lose=lose_data
+                ctx, held_lock, run.id, [machine.id], f"before terminate {machine.id}", lose=lose_data
             )
             if machine.grouped:
-                auto_scaling.terminate(shop.aws, machine.id, decrement=decrement)
+                auto_scaling.terminate(ctx.aws, machine.id, decrement=decrement)
             else:
-                instances.terminate(shop.aws, shop.clock, machine.id)
+                instances.terminate(ctx.aws, ctx.clock, machine.id)
     return machine
 
 

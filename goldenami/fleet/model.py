@@ -19,16 +19,16 @@ class FleetResource:
 
     kind: str
     name: str
-    there: bool
+    exists: bool
     detail: str = ""
-    stays: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True)
 class FleetResult:
     """A fleet that stands: its group, and where it answers."""
 
-    scene: FleetState
+    fleet_state: FleetState
     group: AutoScalingGroup
     address: str
     image: Image
@@ -42,10 +42,10 @@ PROMOTIONS_SHOWN = 8  # promotions
 class FleetStatus:
     """What there is to say; `names` tells what an AMI is called."""
 
-    scene: FleetState
-    disagreements: tuple[str, ...]
-    claim: LockRecord | None
-    claim_dead: bool
+    fleet_state: FleetState
+    drift: tuple[str, ...]
+    lock: LockRecord | None
+    lock_is_stale: bool
     address: str
     names: dict[str, str]
     refused: tuple[dict[str, Any], ...]
@@ -56,7 +56,7 @@ class FleetStatus:
 class UpdateResult:
     """An instance that was updated: from which commit to which."""
 
-    machine: FleetInstance
+    instance: FleetInstance
     before: str
     after: str
 
@@ -67,6 +67,6 @@ class DataStorage:
 
     kind: str
     name: str
-    there: bool
+    exists: bool
     detail: str
     facts: Mapping[str, object]

@@ -24,19 +24,19 @@ def resources(found: Sequence[FleetResource], doing: Literal["create", "show", "
         "destroy": {True: "remove", False: "-"},
     }[doing]
     rows = [
-        ["keep" if p.stays and p.there and doing == "destroy" else words[p.there], p.kind, p.name, p.detail]
+        ["keep" if p.kept and p.exists and doing == "destroy" else words[p.exists], p.kind, p.name, p.detail]
         for p in found
     ]
     return table(["", "KIND", "NAME", "DETAIL"], rows)
 
 
-def created(shop: Context, made: FleetResult) -> str:
+def created(ctx: Context, made: FleetResult) -> str:
     """The end of `fleet.create`."""
     group = made.group
     facts = {
         "serves at": f"{made.address}/",
         "image": f"{made.image.name} ({made.image.id})",
-        "template": f"{shop.names.template} version {group.version}",
+        "template": f"{ctx.names.launch_template} version {group.version}",
         "group": f"{group.name}: min {group.min}, max {group.max}, desired {group.desired}",
         "instances": ", ".join(f"{m.id} ({m.zone}, {m.address})" for m in group.members),
         "next": "./invoke status",
@@ -44,12 +44,12 @@ def created(shop: Context, made: FleetResult) -> str:
     return f"\nthe fleet serves\n{pairs(facts)}\n"
 
 
-def facts(shop: Context, made: FleetResult) -> str:
+def facts(ctx: Context, made: FleetResult) -> str:
     """The same for scripts."""
     told = {
         "address": made.address,
         "group": made.group.name,
-        "template": shop.names.template,
+        "template": ctx.names.launch_template,
         "version": made.group.number,
         "ami": made.image.id,
         "instances": [asdict(member) for member in made.group.members],
@@ -65,9 +65,9 @@ def destroyed(gone: Sequence[str], *, as_json: bool) -> str:
     return "removed " + ", ".join(gone) if gone else "there was nothing to remove"
 
 
-def status(shop: Context, found: FleetStatus, *, as_json: bool) -> str:
+def status(ctx: Context, found: FleetStatus, *, as_json: bool) -> str:
     """One screen, or JSON."""
-    scene = found.scene
+    fleet_state = found.fleet_state
     history: list[dict[str, Any]] = [
         {
             "version": pointer.version,
@@ -77,38 +77,38 @@ def status(shop: Context, found: FleetStatus, *, as_json: bool) -> str:
             "labels": list(pointer.labels),
             **{key: _note(pointer.note).get(key, "") for key in ("by", "why", "refresh", "run")},
         }
-        for pointer in reversed(scene.history)
+        for pointer in reversed(fleet_state.history)
     ][:PROMOTIONS_SHOWN]
     if as_json:
         return json.dumps(
             {
-                "now": preflight_report.current_state(shop, scene),
+                "now": preflight_report.current_state(ctx, fleet_state),
                 "address": found.address,
-                "instances": [asdict(m) for m in scene.group.members] if scene.group else [],
-                "disagreements": list(found.disagreements),
+                "instances": [asdict(m) for m in fleet_state.group.members] if fleet_state.group else [],
+                "disagreements": list(found.drift),
                 "data": {**found.data.facts, "home": found.data.kind, "name": found.data.name} if found.data else None,
-                "claim": asdict(found.claim) | {"dead": found.claim_dead} if found.claim else None,
+                "claim": asdict(found.lock) | {"dead": found.lock_is_stale} if found.lock else None,
                 "promotions": history,
                 "refused": list(found.refused),
             },
             ensure_ascii=False,
             default=dict,
         )
-    facts = preflight_report.current_state(shop, scene)
-    if scene.pointer is not None:
-        facts["pointer"] += f" ({found.names.get(scene.pointer.ami, 'not there any more!')})"
+    facts = preflight_report.current_state(ctx, fleet_state)
+    if fleet_state.pointer is not None:
+        facts["pointer"] += f" ({found.names.get(fleet_state.pointer.ami, 'not there any more!')})"
     if found.address:
         facts["serves at"] = found.address
     if found.data is not None:
         facts[found.data.kind] = f"{found.data.name}: {found.data.detail or 'none yet'}"
-    if found.claim is not None:
-        word = "DEAD: the next promote or rollback takes over" if found.claim_dead else "alive"
-        facts["in progress"] = f"{found.claim.what}, by {found.claim.who} since {found.claim.since} ({word})"
+    if found.lock is not None:
+        word = "DEAD: the next promote or rollback takes over" if found.lock_is_stale else "alive"
+        facts["in progress"] = f"{found.lock.what}, by {found.lock.who} since {found.lock.since} ({word})"
     parts = [pairs(facts)]
-    if scene.group is not None:
-        parts += ["", preflight_report.members(scene)]
-    parts += ["", "all parts agree" if not found.disagreements else "PARTS DO NOT AGREE (./invoke rollback repairs)"]
-    parts += [f"  - {text}" for text in found.disagreements]
+    if fleet_state.group is not None:
+        parts += ["", preflight_report.members(fleet_state)]
+    parts += ["", "all parts agree" if not found.drift else "PARTS DO NOT AGREE (./invoke rollback repairs)"]
+    parts += [f"  - {text}" for text in found.drift]
     if history:
         rows = [
             [
@@ -166,5 +166,5 @@ def instances(found: list[FleetInstance], *, as_json: bool) -> str:
 
 def updated(done: Sequence[UpdateResult]) -> str:
     """The end of `update`."""
-    rows = [[one.machine.id, one.before[:12], one.after[:12]] for one in done]
+    rows = [[one.instance.id, one.before[:12], one.after[:12]] for one in done]
     return table(["INSTANCE", "FROM", "TO"], rows)

@@ -20,7 +20,7 @@ from goldenami.tools.jinja import ROOT, render_text
 _TIMEOUT = 900.0  # seconds for fetch, build and health on one instance
 
 
-def update(shop: Context, ref: str, instance: str = "", key: str = "") -> list[UpdateResult]:
+def update(ctx: Context, ref: str, instance: str = "", key: str = "") -> list[UpdateResult]:
     """Update the instances one after the other; the first that fails ends it.
 
     An updated instance is no longer what its image says: it is tagged so, and `status` shows it. A new instance of the group
@@ -38,7 +38,7 @@ def update(shop: Context, ref: str, instance: str = "", key: str = "") -> list[U
         AwsError: An instance cannot be reached.
         BusyError: Somebody else is changing the fleet.
     """
-    app = shop.recipe.app
+    app = ctx.recipe.app
     if not app.is_git:
         raise UsageError(
             f"the application's source is the directory {app.source}, which has no refs to update to",
@@ -49,49 +49,49 @@ def update(shop: Context, ref: str, instance: str = "", key: str = "") -> list[U
     if not re.fullmatch(r"(?!-)[A-Za-z0-9._/+-]+", wanted):
         raise UsageError(f"'{wanted}' is not a git ref")
     found = (
-        [describe.resolve_instance(shop, instance)]
+        [describe.resolve_instance(ctx, instance)]
         if instance
-        else [m for m in describe.list_instances(shop) if m.state == "running"]
+        else [m for m in describe.list_instances(ctx) if m.state == "running"]
     )
     if not found:
-        raise UsageError(f"{shop.name} has no running instance", next="./invoke instances")
+        raise UsageError(f"{ctx.name} has no running instance", next="./invoke instances")
     done: list[UpdateResult] = []
-    script = update_script(shop.recipe, shop.aws.region, wanted)
+    script = update_script(ctx.recipe, ctx.aws.region, wanted)
     with (
-        runs.record_run(shop, "update", ref=wanted) as run,
-        lock.acquire(shop, run.id, f"update to {wanted}") as claim,
+        runs.record_run(ctx, "update", ref=wanted) as run,
+        lock.acquire(ctx, run.id, f"update to {wanted}") as held_lock,
     ):
         write_text(run.folder / "update.sh", script)
         for machine in found:
-            claim.beat()
-            with shop.progress.phase(f"updating {machine.id} to {wanted}"):
-                done.append(_one(shop, machine, script, wanted, key, len(done)))
+            held_lock.heartbeat()
+            with ctx.progress.phase(f"updating {machine.id} to {wanted}"):
+                done.append(_one(ctx, machine, script, wanted, key, len(done)))
     return done
 
 
-def _one(shop: Context, machine: FleetInstance, script: str, ref: str, key: str, before: int) -> UpdateResult:
+def _one(ctx: Context, machine: FleetInstance, script: str, ref: str, key: str, before: int) -> UpdateResult:
     # Marked first: an update that is killed half-way has changed the instance, too.
-    now = shop.clock.now().strftime("%Y-%m-%dT%H:%MZ")
-    images.tag(shop.aws, [machine.id], {auto_scaling.SETTING_NAMES: f"being updated to {ref}, {now}"[:255]})
+    now = ctx.clock.now().strftime("%Y-%m-%dT%H:%MZ")
+    images.tag(ctx.aws, [machine.id], {auto_scaling.SETTING_NAMES: f"being updated to {ref}, {now}"[:255]})
     try:
-        said = remote.run_on_instance(shop, machine, script, key=key, timeout=_TIMEOUT)
+        said = remote.run_on_instance(ctx, machine, script, key=key, timeout=_TIMEOUT)
     except AwsError:  # it was not reached
-        images.untag(shop.aws, [machine.id], [auto_scaling.SETTING_NAMES])
+        images.untag(ctx.aws, [machine.id], [auto_scaling.SETTING_NAMES])
         raise
     for line in said.stdout.splitlines() + said.stderr.splitlines():
-        shop.progress.record(line)
+        ctx.progress.record(line)
     found = re.search(r"^UPDATED ([0-9a-f]+) ([0-9a-f]+)$", said.stdout, re.MULTILINE)
     if said.code == 0 and found:
         images.tag(
-            shop.aws, [machine.id], {auto_scaling.SETTING_NAMES: f"updated to {ref} ({found[2][:12]}), {now}"[:255]}
+            ctx.aws, [machine.id], {auto_scaling.SETTING_NAMES: f"updated to {ref} ({found[2][:12]}), {now}"[:255]}
         )
         return UpdateResult(machine, found[1], found[2])
     red = re.search(r"^RED (.*)$", said.stderr, re.MULTILINE)
     back = re.search(r"^RESTORED (\w+)$", said.stderr, re.MULTILINE)
     if back and not machine.drifted:
-        images.untag(shop.aws, [machine.id], [auto_scaling.SETTING_NAMES])
+        images.untag(ctx.aws, [machine.id], [auto_scaling.SETTING_NAMES])
     elif back:
-        images.tag(shop.aws, [machine.id], {auto_scaling.SETTING_NAMES: machine.drifted})
+        images.tag(ctx.aws, [machine.id], {auto_scaling.SETTING_NAMES: machine.drifted})
     why = red[1] if red else (said.stderr.strip().splitlines() or [said.status])[-1]
     state = f"It is back at {back[1][:12]} and healthy." if back else "It may not be well: look at it, or terminate it."
     earlier = f" {before} instance(s) were updated before it." if before else ""

@@ -56,7 +56,7 @@ def migrate(place: PolicyScope) -> list[Statement]:
 
 def _server(place: PolicyScope) -> list[Statement]:
     """Make the server elsewhere (--create); never change or delete it."""
-    name, password = place.names.data, place.recipe.database.password_parameter
+    name, password = place.names.database, place.recipe.database.password_parameter
     made = [place.arn("rds", f"{kind}:{name}") for kind in ("db", "subgrp")]
     security = ("AuthorizeSecurityGroupIngress", "CreateSecurityGroup", "CreateTags", "RevokeSecurityGroupIngress")
     linked = {"StringEquals": {"iam:AWSServiceName": "rds.amazonaws.com"}}
@@ -97,7 +97,7 @@ def _exchange(place: PolicyScope) -> list[Statement]:
 
 def describe_storage(place: PolicyScope) -> list[Statement]:
     """See what has the data: which instance has the volume, or what the server is; nothing where that is the instance."""
-    server = place.arn("rds", f"db:{place.names.data}")
+    server = place.arn("rds", f"db:{place.names.database}")
     elsewhere = place.recipe.database.mode == "rds"
     return [*_volumes(place), *([allow("ServerThere", ["rds:DescribeDBInstances"], server)] if elsewhere else [])]
 

@@ -10,16 +10,16 @@ def create_resources(place: PolicyScope) -> list[Statement]:
     names = place.names
     group = [
         place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}")
-        for name in (names.group, names.trial)
+        for name in (names.group, names.canary_group)
     ]
     web = [place.arn("iam", f"{kind}/{names.web}", region=False) for kind in ("role", "instance-profile")]
     balancer = [
         place.arn("elasticloadbalancing", what)
         for what in (
-            f"loadbalancer/app/{names.balancer}/*",
+            f"loadbalancer/app/{names.load_balancer}/*",
             f"targetgroup/{names.target_group}/*",
-            f"targetgroup/{names.trial_targets}/*",
-            f"listener/app/{names.balancer}/*",
+            f"targetgroup/{names.canary_target_group}/*",
+            f"listener/app/{names.load_balancer}/*",
         )
     ]
     elb = (
@@ -69,11 +69,11 @@ def traffic_shift(place: PolicyScope) -> list[Statement]:
     names = place.names
     if not place.recipe.promote.traffic:
         return []
-    trial = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{names.trial}")
+    trial = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{names.canary_group}")
     groups = ("CreateAutoScalingGroup", "UpdateAutoScalingGroup", "DeleteAutoScalingGroup", "CreateOrUpdateTags")
-    targets = place.arn("elasticloadbalancing", f"targetgroup/{names.trial_targets}/*")
+    targets = place.arn("elasticloadbalancing", f"targetgroup/{names.canary_target_group}/*")
     verbs = ("AddTags", "CreateTargetGroup", "ModifyTargetGroup", "ModifyTargetGroupAttributes")
-    listener = place.arn("elasticloadbalancing", f"listener/app/{names.balancer}/*")
+    listener = place.arn("elasticloadbalancing", f"listener/app/{names.load_balancer}/*")
     around = ("ec2:DescribeSubnets", "ec2:DescribeVpcs")
     return [
         allow("Trial", [f"autoscaling:{verb}" for verb in groups], trial),

@@ -69,8 +69,8 @@ def lock(place: PolicyScope) -> list[Statement]:
             "Claim",
             ["ssm:PutParameter", "ssm:DeleteParameter"],
             [
-                place.arn("ssm", f"parameter{place.names.claim}"),
-                place.arn("ssm", f"parameter{place.names.claim}-after-*"),
+                place.arn("ssm", f"parameter{place.names.lock}"),
+                place.arn("ssm", f"parameter{place.names.lock}-after-*"),
             ],
         )
     ]

@@ -12,7 +12,7 @@ from goldenami.model.image import Image, image_status
 from goldenami.model.version import Version, ami_name, parse
 
 
-def resolve_ami(shop: Context, options: PromoteOptions) -> str:
+def resolve_ami(ctx: Context, options: PromoteOptions) -> str:
     """The id of the AMI that the command line means.
 
     Raises:
@@ -26,31 +26,31 @@ def resolve_ami(shop: Context, options: PromoteOptions) -> str:
             raise UsageError(f"'{options.ami}' is not an AMI id", next="./invoke images")
         return options.ami
     if options.version:
-        return resolve_version(shop, options.version).id
-    pointer = parameters.get(shop.aws, shop.candidate)
+        return resolve_version(ctx, options.version).id
+    pointer = parameters.get(ctx.aws, ctx.candidate)
     if pointer is None:
         raise UsageError("there is no candidate", next="./invoke bake")
     return pointer.value
 
 
-def resolve_version(shop: Context, version: str) -> Image:
+def resolve_version(ctx: Context, version: str) -> Image:
     """The golden AMI of a version.
 
     Raises:
         UsageError: There is none.
     """
-    name = ami_name(shop.name, parse(version))
-    found = [image for image in images.list_family(shop.aws, shop.name) if image.name == name]
+    name = ami_name(ctx.name, parse(version))
+    found = [image for image in images.list_family(ctx.aws, ctx.name) if image.name == name]
     if not found:
         raise UsageError(f"there is no {name}", next="./invoke images")
     return found[0]
 
 
-def list_images(shop: Context) -> list[CatalogEntry]:
+def list_images(ctx: Context) -> list[CatalogEntry]:
     """Every AMI of this recipe's name, golden ones first, newest first."""
-    pointer = parameters.get(shop.aws, shop.candidate)
+    pointer = parameters.get(ctx.aws, ctx.candidate)
     entries = [
-        CatalogEntry(image, image.version(shop.name), image_status(image), bool(pointer and pointer.value == image.id))
-        for image in images.list_family(shop.aws, shop.name)
+        CatalogEntry(image, image.version(ctx.name), image_status(image), bool(pointer and pointer.value == image.id))
+        for image in images.list_family(ctx.aws, ctx.name)
     ]
     return sorted(entries, key=lambda e: (e.version or Version(-1, 0), e.image.created), reverse=True)

@@ -29,7 +29,7 @@ class CopyState:
     shared: frozenset[str] = field(default_factory=frozenset)
     candidate: str = ""
     allowed: bool = True
-    noted: str = ""
+    recorded: str = ""
 
 
 def destination_name(copy: CopyTarget) -> str:
@@ -71,7 +71,7 @@ def remaining_steps(source: Image, copy: CopyTarget, seen: CopyState) -> tuple[s
         steps.append("tag")
     if copy.publish and (found is None or seen.candidate != found.id):
         steps.append("publish")
-    if found is None or seen.noted != found.id:
+    if found is None or seen.recorded != found.id:
         steps.append("note")
     return tuple(steps)
 

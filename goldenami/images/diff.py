@@ -20,7 +20,7 @@ from goldenami.model.inventory import ImageInventory
 from goldenami.tools import package_versions
 
 
-def diff(shop: Context, first: str, second: str, *, advisories: Path | None = None, boot: bool = False) -> DiffResult:
+def diff(ctx: Context, first: str, second: str, *, advisories: Path | None = None, boot: bool = False) -> DiffResult:
     """Compare two images.
 
     Args:
@@ -34,12 +34,12 @@ def diff(shop: Context, first: str, second: str, *, advisories: Path | None = No
         UsageError: There is no such image, or no such folder.
         ToolError: The versions cannot be compared on this machine.
     """
-    before, after = _find(shop, first), _find(shop, second)
+    before, after = _find(ctx, first), _find(ctx, second)
     if advisories is not None and not advisories.is_dir():
         raise UsageError(f"{advisories} is no folder of advisories", next="unpack an OSV database into it")
-    told = {image.id: inventory.load(shop, image) for image in (before, after)}
+    told = {image.id: inventory.load(ctx, image) for image in (before, after)}
     for image in (before, after) if boot else ():
-        told[image.id] = told[image.id] or inspect.inspect_image(shop, image)
+        told[image.id] = told[image.id] or inspect.inspect_image(ctx, image)
     missing = tuple(
         f"what is in {image.name} ({image.id}) was not written down by its bake; --boot launches it and looks"
         for image in (before, after)
@@ -50,40 +50,40 @@ def diff(shop: Context, first: str, second: str, *, advisories: Path | None = No
     if was and now:
         inside = compare(was, now)
         if advisories is not None:
-            inside = _with_vulnerabilities(shop, inside, was, now, list(_advisories(shop, advisories)))
+            inside = _with_vulnerabilities(ctx, inside, was, now, list(_advisories(ctx, advisories)))
     return DiffResult(before, after, tuple(changes(before, after, None, None)), inside)
 
 
-def _find(shop: Context, wanted: str) -> Image:
+def _find(ctx: Context, wanted: str) -> Image:
     if wanted in ("running", "production", "candidate"):
-        name = shop.candidate if wanted == "candidate" else shop.names.production
-        pointer = parameters.get(shop.aws, name)
+        name = ctx.candidate if wanted == "candidate" else ctx.names.production
+        pointer = parameters.get(ctx.aws, name)
         if pointer is None:
             what = "no candidate" if wanted == "candidate" else "nothing in production"
             raise UsageError(f"there is {what}", next="./invoke images")
         wanted = pointer.value
     if not wanted.startswith("ami-"):
-        return catalog.resolve_version(shop, wanted)
-    image = images.get(shop.aws, wanted)
+        return catalog.resolve_version(ctx, wanted)
+    image = images.get(ctx.aws, wanted)
     if image is None:
-        raise UsageError(f"there is no AMI {wanted} in {shop.aws.region}", next="./invoke images")
+        raise UsageError(f"there is no AMI {wanted} in {ctx.aws.region}", next="./invoke images")
     return image
 
 
-def _advisories(shop: Context, folder: Path) -> Iterator[Advisory]:
+def _advisories(ctx: Context, folder: Path) -> Iterator[Advisory]:
     for path in sorted(folder.rglob("*.json")):
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             raise UsageError(f"{path} is not JSON", next="see https://ossf.github.io/osv-schema/") from None
         if isinstance(told, dict):
-            yield from read(told, shop.recipe.image.family)
+            yield from read(told, ctx.recipe.image.family)
 
 
 def _with_vulnerabilities(
-    shop: Context, inside: ImageDiff, was: ImageInventory, now: ImageInventory, known: list[Advisory]
+    ctx: Context, inside: ImageDiff, was: ImageInventory, now: ImageInventory, known: list[Advisory]
 ) -> ImageDiff:
-    order = package_versions.version_comparison(shop.family.packages)
+    order = package_versions.version_comparison(ctx.family.packages)
     summaries = {advisory.id: advisory.summary for advisory in known}
     before, after = (vulnerable(facts.packages.values(), known, order) for facts in (was, now))
     found, remaining = match_vulnerabilities(before, after, summaries)

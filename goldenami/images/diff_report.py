@@ -14,23 +14,23 @@ from goldenami.text import table
 _SIGN = {"added": "+", "removed": "-", "changed": "~", "new": "!", "fixed": "✓"}
 
 
-def facts(shop: Context, found: DiffResult) -> str:
+def facts(ctx: Context, found: DiffResult) -> str:
     """For scripts."""
     return json.dumps(
         {
-            "before": _facts(shop, found.before),
-            "after": _facts(shop, found.after),
+            "before": _facts(ctx, found.before),
+            "after": _facts(ctx, found.after),
             "tags": [asdict(change) for change in found.tags],
-            **found.inside.facts(),
+            **found.contents.facts(),
         },
         ensure_ascii=False,
     )
 
 
-def page(shop: Context, found: DiffResult) -> str:
+def page(ctx: Context, found: DiffResult) -> str:
     """For people at a terminal."""
     lines = [
-        f"{_vulnerability(shop, found.before)} → {_vulnerability(shop, found.after)}",
+        f"{_vulnerability(ctx, found.before)} → {_vulnerability(ctx, found.after)}",
         *(c.line() for c in found.tags),
     ]
     rows = _rows(found)
@@ -39,9 +39,9 @@ def page(shop: Context, found: DiffResult) -> str:
     return "\n".join([*lines, "", *_end(found)])
 
 
-def markdown(shop: Context, found: DiffResult) -> str:
+def markdown(ctx: Context, found: DiffResult) -> str:
     """For a pull request, a ticket or a wiki."""
-    lines = [f"# {_vulnerability(shop, found.before)} → {_vulnerability(shop, found.after)}", ""]
+    lines = [f"# {_vulnerability(ctx, found.before)} → {_vulnerability(ctx, found.after)}", ""]
     lines += [f"- {change.line()}" for change in found.tags]
     rows = _rows(found)
     if rows:
@@ -51,27 +51,27 @@ def markdown(shop: Context, found: DiffResult) -> str:
 
 
 def _rows(found: DiffResult) -> list[list[str]]:
-    rows = [[_SIGN[d.what], d.kind, d.name, d.before, d.after] for d in found.inside.differences]
+    rows = [[_SIGN[d.what], d.kind, d.name, d.before, d.after] for d in found.contents.differences]
     rows += [
         [_SIGN[v.what], "vulnerability", v.id, f"{'fixed' if v.what == 'fixed' else ''}", f"{', '.join(v.packages)}"]
-        for v in found.inside.vulnerabilities
+        for v in found.contents.vulnerabilities
     ]
     return rows
 
 
 def _end(found: DiffResult) -> list[str]:
-    number = Counter(difference.kind for difference in found.inside.differences)
+    number = Counter(difference.kind for difference in found.contents.differences)
     told = ", ".join(f"{count} {kind}(s)" for kind, count in number.items())
-    weak = Counter(vulnerability.what for vulnerability in found.inside.vulnerabilities)
-    ends = [told or ("no differences inside" if not found.inside.missing else "")]
-    if weak or found.inside.remaining:
-        ends.append(f"vulnerabilities: {weak['fixed']} fixed, {weak['new']} new, {found.inside.remaining} in both")
-    return [line for line in [*ends, *(f"note: {missing}" for missing in found.inside.missing)] if line]
+    weak = Counter(vulnerability.what for vulnerability in found.contents.vulnerabilities)
+    ends = [told or ("no differences inside" if not found.contents.missing else "")]
+    if weak or found.contents.remaining:
+        ends.append(f"vulnerabilities: {weak['fixed']} fixed, {weak['new']} new, {found.contents.remaining} in both")
+    return [line for line in [*ends, *(f"note: {missing}" for missing in found.contents.missing)] if line]
 
 
-def _vulnerability(shop: Context, image: Image) -> str:
-    return f"{image.version(shop.name) or image.name} ({image.id})"
+def _vulnerability(ctx: Context, image: Image) -> str:
+    return f"{image.version(ctx.name) or image.name} ({image.id})"
 
 
-def _facts(shop: Context, image: Image) -> dict[str, str]:
-    return {"id": image.id, "name": image.name, "version": str(image.version(shop.name) or "")}
+def _facts(ctx: Context, image: Image) -> dict[str, str]:
+    return {"id": image.id, "name": image.name, "version": str(image.version(ctx.name) or "")}

@@ -39,7 +39,7 @@ class CopyStatus:
 
     copy: CopyTarget
     account: str
-    seen: CopyState
+    state: CopyState
     steps: tuple[str, ...]
 
 
@@ -58,7 +58,7 @@ class DiffResult:
     before: Image
     after: Image
     tags: tuple[Change, ...]
-    inside: ImageDiff
+    contents: ImageDiff
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class PruneResult:
         held: Images that were to go and stayed, because something changed in the meantime; with what.
     """
 
-    verdicts: tuple[RetentionDecision, ...]
+    decisions: tuple[RetentionDecision, ...]
     snapshots: Mapping[str, str]
-    held: Mapping[str, str]
+    kept: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class RetireResult:
     """What was marked (or would be)."""
 
     image: Image
-    done: RetirementPlan
+    plan: RetirementPlan
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class AccountSnapshot:
     """
 
     owned: tuple[Image, ...]
-    census: ReferenceIndex
+    references: ReferenceIndex
     shares: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hints: tuple[Reference, ...] = ()
 
@@ -49,7 +49,7 @@ class RetentionDecision:
     image: Image
     action: RetentionAction
     reason: str
-    by: tuple[Reference, ...] = ()
+    referenced_by: tuple[Reference, ...] = ()
 
 
 def plan(
@@ -65,12 +65,12 @@ def plan(
         now: The time.
     """
     family = [image for image in account.owned if is_managed(image.name, name)]
-    named = find_references(account.census, ours)
+    named = find_references(account.references, ours)
     good = {image.id: image for image in family if image.verified and image.state == "available"}
-    for ami in rollback_targets(account.census, ours.production, good, keep.rollbacks):
+    for ami in rollback_targets(account.references, ours.production, good, keep.rollbacks):
         named.setdefault(ami, []).append(Reference(ami, "rollback", "a rollback may go back to it"))
     for reference in [*parent_references(account.owned), *account.hints]:
-        named.setdefault(reference.thing, []).append(reference)
+        named.setdefault(reference.resource_id, []).append(reference)
     wanted = _desired_action(family, keep, name, now)
     verdicts = []
     for image in sorted(family, key=lambda i: i.age(name), reverse=True):

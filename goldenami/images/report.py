@@ -16,65 +16,65 @@ from goldenami.text import table
 _ACTIONS = {"deprecate": "deprecated", "deregister": "deregistered", "restore": "kept again", "keep": "kept"}
 
 
-def pruned(shop: Context, result: PruneResult, *, plan_only: bool, as_json: bool) -> str:
+def pruned(ctx: Context, result: PruneResult, *, plan_only: bool, as_json: bool) -> str:
     """Every image with what was (or would be) done about it, and why."""
     if as_json:
         return json.dumps(
             {
                 "plan_only": plan_only,
-                "images": [_facts(shop, verdict, result) for verdict in result.verdicts],
+                "images": [_facts(ctx, verdict, result) for verdict in result.decisions],
                 "deleted_snapshots": dict(result.snapshots),
             },
             ensure_ascii=False,
         )
-    if not result.verdicts:
+    if not result.decisions:
         return "no images yet; ./invoke bake makes one"
     rows = [
         [
             _action(verdict, result, plan_only=plan_only),
-            str(verdict.image.version(shop.name) or "-"),
+            str(verdict.image.version(ctx.name) or "-"),
             verdict.image.id,
             verdict.image.created[:10],
-            result.held.get(verdict.image.id) or verdict.reason,
+            result.kept.get(verdict.image.id) or verdict.reason,
         ]
-        for verdict in result.verdicts
+        for verdict in result.decisions
     ]
     return table(["", "VERSION", "ID", "CREATED", "WHY"], rows)
 
 
 def summary(result: PruneResult) -> str:
     """One line for the end."""
-    told = ", ".join(f"{number} {action}" for action, number in counts(result.verdicts))
+    told = ", ".join(f"{number} {action}" for action, number in counts(result.decisions))
     gone = f"; {len(result.snapshots)} snapshot(s) deleted" if result.snapshots else ""
-    held = f"; {len(result.held)} stayed after all" if result.held else ""
+    held = f"; {len(result.kept)} stayed after all" if result.kept else ""
     return f"\n{told or 'no images'}{gone}{held}"
 
 
 def _action(verdict: RetentionDecision, result: PruneResult, *, plan_only: bool) -> str:
-    if verdict.image.id in result.held:
+    if verdict.image.id in result.kept:
         return "kept after all"
     if plan_only and verdict.action in ("deprecate", "deregister"):
         return f"would {verdict.action}"
     return _ACTIONS.get(verdict.action, verdict.action)
 
 
-def _facts(shop: Context, verdict: RetentionDecision, result: PruneResult) -> dict[str, Any]:
+def _facts(ctx: Context, verdict: RetentionDecision, result: PruneResult) -> dict[str, Any]:
     image = verdict.image
     return {
         "id": image.id,
         "name": image.name,
-        "version": str(image.version(shop.name) or ""),
+        "version": str(image.version(ctx.name) or ""),
         "created": image.created,
-        "action": "keep" if image.id in result.held else verdict.action,
-        "reason": result.held.get(image.id) or verdict.reason,
-        "named_by": [{"kind": reference.kind, "by": reference.by} for reference in verdict.by],
+        "action": "keep" if image.id in result.kept else verdict.action,
+        "reason": result.kept.get(image.id) or verdict.reason,
+        "named_by": [{"kind": reference.kind, "by": reference.by} for reference in verdict.referenced_by],
         "snapshots": list(image.snapshots),
     }
 
 
 def retired(result: RetireResult, *, plan_only: bool, as_json: bool) -> str:
     """What was (or would be) marked as bad."""
-    done = result.done
+    done = result.plan
     if as_json:
         candidate = done.candidate.id if done.candidate else None
         marked = [{"id": one.id, "name": one.name} for one in done.images]
@@ -145,7 +145,7 @@ def copied(found: CopyResult, *, plan_only: bool, as_json: bool) -> str:
                     {
                         "region": journey.copy.region,
                         "profile": journey.copy.profile,
-                        "ami": journey.seen.image.id if journey.seen.image else None,
+                        "ami": journey.state.image.id if journey.state.image else None,
                         "to_do": list(journey.steps),
                     }
                     for journey in found.copies
@@ -156,7 +156,7 @@ def copied(found: CopyResult, *, plan_only: bool, as_json: bool) -> str:
     rows = [
         [
             destination_name(journey.copy),
-            journey.seen.image.id if journey.seen.image else "-",
+            journey.state.image.id if journey.state.image else "-",
             ("to do: " + ", ".join(journey.steps)) if journey.steps else "done",
         ]
         for journey in found.copies

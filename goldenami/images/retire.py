@@ -10,7 +10,7 @@ from goldenami.images.retire_plan import plan
 from goldenami.model.image import RETIRED, is_managed
 
 
-def retire(shop: Context, ami: str, why: str, *, plan_only: bool = False) -> RetireResult:
+def retire(ctx: Context, ami: str, why: str, *, plan_only: bool = False) -> RetireResult:
     """Mark an image as bad for ever. Instances that run it go on; `rollback` takes them off it.
 
     Args:
@@ -22,16 +22,16 @@ def retire(shop: Context, ami: str, why: str, *, plan_only: bool = False) -> Ret
     Raises:
         UsageError: There is no such image of this recipe.
     """
-    owned = images.list_owned(shop.aws)
+    owned = images.list_owned(ctx.aws)
     image = next((one for one in owned if one.id == ami), None)
-    if image is None or not is_managed(image.name, shop.name):
-        raise UsageError(f"there is no AMI {ami} of {shop.name} in {shop.aws.region}", next="./invoke images")
-    candidate = parameters.get(shop.aws, shop.candidate)
-    production = parameters.get(shop.aws, shop.names.production)
+    if image is None or not is_managed(image.name, ctx.name):
+        raise UsageError(f"there is no AMI {ami} of {ctx.name} in {ctx.aws.region}", next="./invoke images")
+    candidate = parameters.get(ctx.aws, ctx.candidate)
+    production = parameters.get(ctx.aws, ctx.names.production)
     decided = plan(
         image,
         owned,
-        shop.name,
+        ctx.name,
         candidate=candidate.value if candidate else "",
         production=production.value if production else "",
     )
@@ -39,8 +39,8 @@ def retire(shop: Context, ami: str, why: str, *, plan_only: bool = False) -> Ret
         return RetireResult(image, decided)
     for bad in decided.images:
         told = why if bad.id == ami else f"made from {ami}: {why}"
-        images.tag(shop.aws, [bad.id], {RETIRED: f"{shop.clock.now():%Y-%m-%d} {told}"[:255]})
-        shop.progress.detail(f"retired {bad.name} ({bad.id})")
+        images.tag(ctx.aws, [bad.id], {RETIRED: f"{ctx.clock.now():%Y-%m-%d} {told}"[:255]})
+        ctx.progress.detail(f"retired {bad.name} ({bad.id})")
     if decided.candidate is not None:
-        parameters.publish_ami(shop.aws, shop.clock, shop.candidate, decided.candidate.id, f"{ami} was retired: {why}")
+        parameters.publish_ami(ctx.aws, ctx.clock, ctx.candidate, decided.candidate.id, f"{ami} was retired: {why}")
     return RetireResult(image, decided)

@@ -31,7 +31,7 @@ def family(image: Image, owned: Sequence[Image]) -> tuple[Image, ...]:
     known = {one.id: one for one in (*owned, image)}
     for one in owned:
         for parent in parent_references([one]):
-            children.setdefault(parent.thing, []).append(one.id)
+            children.setdefault(parent.resource_id, []).append(one.id)
     found, waiting = {image.id: image}, [image.id]
     while waiting:
         for child in children.get(waiting.pop(), []):

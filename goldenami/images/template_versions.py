@@ -14,29 +14,29 @@ from goldenami.model.references import rollback_targets
 from goldenami.state import lock, runs
 
 
-def trim(shop: Context, *, plan_only: bool = False) -> TrimResult:
+def trim(ctx: Context, *, plan_only: bool = False) -> TrimResult:
     """Look at every version, and delete those that nothing needs; while nobody else changes the fleet."""
-    found = preflight(shop)
+    found = preflight(ctx)
     if plan_only or not found.removable:
         return found
     try:
-        with runs.record_run(shop, "trim") as run, lock.acquire(shop, run.id, "trim the launch template"):
-            found = preflight(shop)
+        with runs.record_run(ctx, "trim") as run, lock.acquire(ctx, run.id, "trim the launch template"):
+            found = preflight(ctx)
             launch_templates.delete_versions(
-                shop.aws, found.template, [judged.version.number for judged in found.removable]
+                ctx.aws, found.template, [judged.version.number for judged in found.removable]
             )
     except BusyError as error:
         return replace(found, busy=error.message)
     return found
 
 
-def preflight(shop: Context) -> TrimResult:
+def preflight(ctx: Context) -> TrimResult:
     """Judge the versions as things are now."""
-    scene = describe.describe_fleet(shop)
-    if scene.template is None:
+    fleet_state = describe.describe_fleet(ctx)
+    if fleet_state.template is None:
         return TrimResult(())
-    ours = describe.release_pointers(shop)
-    census = references.read_references(shop.aws, ours)
-    good = {image.id: image for image in images.list_family(shop.aws, shop.name) if image.verified}
-    targets = rollback_targets(census, ours.production, good, shop.recipe.keep.rollbacks)
-    return TrimResult(decide(scene, census.references, targets), scene.template.id)
+    ours = describe.release_pointers(ctx)
+    census = references.read_references(ctx.aws, ours)
+    good = {image.id: image for image in images.list_family(ctx.aws, ctx.name) if image.verified}
+    targets = rollback_targets(census, ours.production, good, ctx.recipe.retention.rollbacks)
+    return TrimResult(decide(fleet_state, census.references, targets), fleet_state.template.id)

@@ -18,7 +18,9 @@ class VersionDecision:
     reason: str
 
 
-def decide(scene: FleetState, references: Sequence[Reference], targets: Sequence[str]) -> tuple[VersionDecision, ...]:
+def decide(
+    fleet_state: FleetState, references: Sequence[Reference], targets: Sequence[str]
+) -> tuple[VersionDecision, ...]:
     """A word about every version of the template, oldest first.
 
     What stays: the default and the latest version, what any group launches or any refresh brings, what an instance of the
@@ -30,21 +32,21 @@ def decide(scene: FleetState, references: Sequence[Reference], targets: Sequence
         references: What groups and refreshes of the whole account launch, as `lt-…:3`.
         targets: The images that a rollback may go back to.
     """
-    template = scene.template
+    template = fleet_state.template
     if template is None:
         return ()
     reasons: dict[int, str] = {}
     wanted = dict.fromkeys(targets, "a rollback may go back to it")
-    if scene.pointer is not None:
-        wanted[scene.pointer.ami] = "it is in production"
+    if fleet_state.pointer is not None:
+        wanted[fleet_state.pointer.ami] = "it is in production"
     for image, why in wanted.items():
         numbers = [v.number for v in template.versions.values() if v.image == image]
         if numbers:
             reasons[max(numbers)] = f"{image}: {why}"
-    for member in scene.group.members if scene.group else ():
+    for member in fleet_state.group.members if fleet_state.group else ():
         reasons[member.version] = f"{member.id} was launched from it"
     for reference in references:
-        identity, _, number = reference.thing.partition(":")
+        identity, _, number = reference.resource_id.partition(":")
         if identity == template.id:
             named = {"$Latest": template.latest, "$Default": template.default, "": template.default}.get(number)
             reasons[int(number) if named is None else named] = reference.by

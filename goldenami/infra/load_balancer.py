@@ -18,45 +18,45 @@ class TrafficRouting:
 
     listener: str
     own: str
-    trial: str
+    canary: str
 
 
-def ensure(shop: Context, place: Network, entry: str) -> str:
+def ensure(ctx: Context, place: Network, entry: str) -> str:
     """Target group, balancer and listener; returns the target group's ARN."""
-    names = shop.names
-    target_group = _ensure_target_group(shop, names.target_group, place)
-    balancer = load_balancers.ensure(shop.aws, names.balancer, place.subnets, entry, network.resource_tags(shop))
+    names = ctx.names
+    target_group = _ensure_target_group(ctx, names.target_group, place)
+    balancer = load_balancers.ensure(ctx.aws, names.load_balancer, place.subnets, entry, network.resource_tags(ctx))
     forward = {"Type": "forward", "TargetGroupArn": target_group}
-    for request in _listeners(shop.recipe.fleet.certificate_arn, forward):
-        load_balancers.ensure_listener(shop.aws, balancer.arn, request)
-    load_balancers.wait_active(shop.aws, shop.clock, names.balancer)
+    for request in _listeners(ctx.recipe.fleet.certificate_arn, forward):
+        load_balancers.ensure_listener(ctx.aws, balancer.arn, request)
+    load_balancers.wait_active(ctx.aws, ctx.clock, names.load_balancer)
     return target_group
 
 
-def traffic_routing(shop: Context, place: Network) -> TrafficRouting:
+def traffic_routing(ctx: Context, place: Network) -> TrafficRouting:
     """Where the requests go; the trial's target group is made where it is missing.
 
     Raises:
         AwsError: The fleet's own parts are not there.
     """
-    names = shop.names
-    balancer = load_balancers.get(shop.aws, names.balancer)
-    port = 443 if shop.recipe.fleet.certificate_arn else 80
-    listener = load_balancers.listener(shop.aws, balancer.arn, port) if balancer else None
-    own = load_balancers.get_target_group(shop.aws, names.target_group)
+    names = ctx.names
+    balancer = load_balancers.get(ctx.aws, names.load_balancer)
+    port = 443 if ctx.recipe.fleet.certificate_arn else 80
+    listener = load_balancers.listener(ctx.aws, balancer.arn, port) if balancer else None
+    own = load_balancers.get_target_group(ctx.aws, names.target_group)
     if listener is None or own is None:
         raise AwsError(
-            f"{names.balancer} has no listener on port {port} for {names.target_group}, so no traffic can be shifted",
+            f"{names.load_balancer} has no listener on port {port} for {names.target_group}, so no traffic can be shifted",
             state="Nothing was changed.",
             next="./invoke fleet.create",
         )
-    return TrafficRouting(listener, own, _ensure_target_group(shop, names.trial_targets, place))
+    return TrafficRouting(listener, own, _ensure_target_group(ctx, names.canary_target_group, place))
 
 
-def _ensure_target_group(shop: Context, name: str, place: Network) -> str:
-    fleet, app = shop.recipe.fleet, shop.recipe.app
+def _ensure_target_group(ctx: Context, name: str, place: Network) -> str:
+    fleet, app = ctx.recipe.fleet, ctx.recipe.app
     return load_balancers.ensure_target_group(
-        shop.aws,
+        ctx.aws,
         name,
         {
             "Protocol": "HTTP",
@@ -72,7 +72,7 @@ def _ensure_target_group(shop: Context, name: str, place: Network) -> str:
             "Matcher": {"HttpCode": "200-299"},
         },
         {"deregistration_delay.timeout_seconds": str(fleet.deregistration_delay)},
-        network.resource_tags(shop),
+        network.resource_tags(ctx),
     )
 
 

@@ -11,22 +11,22 @@ from goldenami.iam import instance_role
 from goldenami.recipe.recipe import bucket_name
 
 
-def ensure_parameters(shop: Context) -> None:
+def ensure_parameters(ctx: Context) -> None:
     """Make the parameters that the recipe says how to make; the application cannot start without them.
 
     Raises:
         AwsError: A parameter is missing that the recipe does not say how to make.
     """
     missing = []
-    for wanted in shop.recipe.parameters:
-        if parameters.get(shop.aws, wanted.name):
+    for wanted in ctx.recipe.parameters:
+        if parameters.get(ctx.aws, wanted.name):
             continue
         if wanted.generate:
-            parameters.create(shop.aws, wanted.name, secrets.token_urlsafe(32), "SecureString")
-            shop.progress.say(f"made {wanted.name} in Parameter Store (SecureString, random)")
+            parameters.create(ctx.aws, wanted.name, secrets.token_urlsafe(32), "SecureString")
+            ctx.progress.info(f"made {wanted.name} in Parameter Store (SecureString, random)")
         elif wanted.value is not None:
-            parameters.create(shop.aws, wanted.name, wanted.value, wanted.type)
-            shop.progress.say(f"made {wanted.name} in Parameter Store")
+            parameters.create(ctx.aws, wanted.name, wanted.value, wanted.type)
+            ctx.progress.info(f"made {wanted.name} in Parameter Store")
         else:
             missing.append(wanted)
     if missing:
@@ -37,22 +37,22 @@ def ensure_parameters(shop: Context) -> None:
         )
 
 
-def ensure_role(shop: Context) -> None:
+def ensure_role(ctx: Context) -> None:
     """The instances' role and profile, with the least that they need."""
-    account, _ = session.caller(shop.aws)
-    names = [p.name for p in shop.recipe.parameters]
+    account, _ = session.caller(ctx.aws)
+    names = [p.name for p in ctx.recipe.parameters]
     # Without Run Command nobody could ask an instance for a backup.
-    run_command = shop.recipe.fleet.run_command
-    bucket = bucket_name(shop.recipe, account, shop.aws.region) if run_command else ""
-    volume = shop.recipe.database.on_volume
+    run_command = ctx.recipe.fleet.run_command
+    bucket = bucket_name(ctx.recipe, account, ctx.aws.region) if run_command else ""
+    volume = ctx.recipe.database.on_volume
     wanted = instance_role.fleet_policy(
-        shop.aws.region,
+        ctx.aws.region,
         account,
-        shop.name,
+        ctx.name,
         names,
         run_command=run_command,
         bucket=bucket,
         volume=volume,
-        key=shop.target.kms_key_id if volume else "",
+        key=ctx.target.kms_key_id if volume else "",
     )
-    iam_roles.ensure(shop.aws, shop.names.web, wanted, "goldenami: instances that serve read their parameters")
+    iam_roles.ensure(ctx.aws, ctx.names.web, wanted, "goldenami: instances that serve read their parameters")

@@ -23,7 +23,7 @@ from goldenami.state import lock, runs
 MODES = ("rds", "volume", "instance")
 
 
-def preflight(shop: Context, options: MigrateOptions) -> MigrationPreflight:
+def preflight(ctx: Context, options: MigrateOptions) -> MigrationPreflight:
     """Look at both homes and decide; nothing is changed.
 
     Raises:
@@ -31,30 +31,30 @@ def preflight(shop: Context, options: MigrateOptions) -> MigrationPreflight:
     """
     if options.to not in MODES:
         raise UsageError(f"'{options.to}' is no home for data; expected one of {', '.join(MODES)}", next="docs/data.md")
-    wanted = replace(request.build_request(shop, options.image), carried=True, traffic=(), canary=100)
-    if transfer.load(shop) is not None:
+    wanted = replace(request.build_request(ctx, options.image), transfers_data=True, traffic=(), canary=100)
+    if transfer.load(ctx) is not None:
         return MigrationPreflight(
-            promote.decide(shop, wanted, describe.describe_fleet(shop)),
+            promote.decide(ctx, wanted, describe.describe_fleet(ctx)),
             MigrationSurvey(options.to, ()),
             unfinished=True,
         )
-    image, scene = wanted.image, describe.describe_fleet(shop)
-    group = scene.group
+    image, fleet_state = wanted.image, describe.describe_fleet(ctx)
+    group = fleet_state.group
     assert image is not None
     members = [m.id for m in group.members if not m.lifecycle.startswith(("Terminat", "Detach"))] if group else []
-    homes = _survey(shop, options, members)
+    homes = _survey(ctx, options, members)
     if homes.there:
-        found = promote.decide(shop, wanted, scene)
-        return MigrationPreflight(found, homes, found.plan.refusals, found.plan.notes)
-    parameter = shop.recipe.database.host_parameter
-    step = migrate_plan.storage_change(homes, parameter, _survey_instance(shop, parameter), replace=options.replace)
-    found = promote.decide(shop, replace(wanted, move=step), scene)
-    against = [*found.plan.refusals, *migrate_plan.blockers(shop.recipe, image, homes, replace=options.replace)]
-    told = [*found.plan.notes, *migrate_plan.warnings(image, homes, replace=options.replace)]
+        found = promote.decide(ctx, wanted, fleet_state)
+        return MigrationPreflight(found, homes, found.plan.blockers, found.plan.warnings)
+    parameter = ctx.recipe.database.host_parameter
+    step = migrate_plan.storage_change(homes, parameter, _survey_instance(ctx, parameter), replace=options.replace)
+    found = promote.decide(ctx, replace(wanted, storage_change=step), fleet_state)
+    against = [*found.plan.blockers, *migrate_plan.blockers(ctx.recipe, image, homes, replace=options.replace)]
+    told = [*found.plan.warnings, *migrate_plan.warnings(image, homes, replace=options.replace)]
     return MigrationPreflight(found, homes, tuple(against), tuple(told))
 
 
-def migrate(shop: Context, options: MigrateOptions) -> PromoteResult:
+def migrate(ctx: Context, options: MigrateOptions) -> PromoteResult:
     """Move the data, and the fleet to the image that looks for it there.
 
     Raises:
@@ -64,22 +64,22 @@ def migrate(shop: Context, options: MigrateOptions) -> PromoteResult:
         AwsError: AWS refused.
     """
     why = options.image.why or f"db.migrate --to {options.to}"
-    if recovery.has_unfinished(shop):
-        with runs.record_run(shop, "migration", why=why) as run, lock.acquire(shop, run.id, why):
-            recovery.recover(shop)
-    found = preflight(shop, options)
-    if found.homes.there:
-        return _commit(shop, found, why)
+    if recovery.has_unfinished(ctx):
+        with runs.record_run(ctx, "migration", why=why) as run, lock.acquire(ctx, run.id, why):
+            recovery.recover(ctx)
+    found = preflight(ctx, options)
+    if found.survey.there:
+        return _commit(ctx, found, why)
     raise_if_blocked(found)
     if options.create:
-        options = replace(options, host=rds.ensure_db_instance(shop), create=False)
-        found = preflight(shop, options)
+        options = replace(options, host=rds.ensure_db_instance(ctx), create=False)
+        found = preflight(ctx, options)
         raise_if_blocked(found)
 
-    def again(shop: Context, _instances: Sequence[str], _image: Image) -> None:
-        raise_if_blocked(preflight(shop, options))  # what was true before the claim was ours may not be any more
+    def again(ctx: Context, _instances: Sequence[str], _image: Image) -> None:
+        raise_if_blocked(preflight(ctx, options))  # what was true before the claim was ours may not be any more
 
-    return promote.run(shop, found.preflight, why, again)
+    return promote.run(ctx, found.preflight, why, again)
 
 
 def raise_if_blocked(found: MigrationPreflight) -> None:
@@ -88,50 +88,52 @@ def raise_if_blocked(found: MigrationPreflight) -> None:
     Raises:
         GateError: With every reason.
     """
-    if found.refusals:
-        reasons = "; ".join(found.refusals)
-        raise GateError(reasons, state="Nothing was changed.", next=f"./invoke db.migrate --to {found.homes.to} --plan")
+    if found.blockers:
+        reasons = "; ".join(found.blockers)
+        raise GateError(
+            reasons, state="Nothing was changed.", next=f"./invoke db.migrate --to {found.survey.mode} --plan"
+        )
 
 
-def _commit(shop: Context, found: MigrationPreflight, why: str) -> PromoteResult:
+def _commit(ctx: Context, found: MigrationPreflight, why: str) -> PromoteResult:
     """The rows are there. What one that died has left to be committed is; another image is a promotion's matter."""
-    if found.preflight.plan.roll is not None:
+    if found.preflight.plan.refresh_preferences is not None:
         raise UsageError(
-            f"the data lives in {found.homes.to} already",
+            f"the data lives in {found.survey.mode} already",
             state="Nothing was changed.",
             next="./invoke promote --candidate",
         )
-    return promote.run(shop, found.preflight, why)
+    return promote.run(ctx, found.preflight, why)
 
 
-def _survey(shop: Context, options: MigrateOptions, members: Sequence[str]) -> MigrationSurvey:
+def _survey(ctx: Context, options: MigrateOptions, members: Sequence[str]) -> MigrationSurvey:
     """Both homes, as the instance that serves sees them: a server elsewhere lets in nobody else."""
-    with shop.progress.phase("looking at both homes"):
-        kept = tuple(guard.inspect_instances(shop, members))
+    with ctx.progress.phase("looking at both homes"):
+        kept = tuple(guard.inspect_instances(ctx, members))
         homes = MigrationSurvey(options.to, kept)
-        if homes.there or len(kept) != 1 or not kept[0].seen:
+        if homes.there or len(kept) != 1 or not kept[0].reachable:
             return homes
         one = kept[0].instance
-        source = migrate_plan.survey(agent.run(shop, one, "survey"))
-        if options.to != "rds" or shop.recipe.database.mode != "rds":
+        source = migrate_plan.survey(agent.run(ctx, one, "survey"))
+        if options.to != "rds" or ctx.recipe.database.mode != "rds":
             return replace(homes, source=source)
-        there = rds.find_db_instance(shop) if options.create else None
+        there = rds.find_db_instance(ctx) if options.create else None
         if options.create and (there is None or there.status != "available"):
-            return replace(homes, source=source, made=shop.names.data)
+            return replace(homes, source=source, created=ctx.names.database)
         host = (
             options.host
             or (there.endpoint if there else "")
-            or _survey_instance(shop, shop.recipe.database.host_parameter)
+            or _survey_instance(ctx, ctx.recipe.database.host_parameter)
         )
         homes = replace(homes, source=source, host=host)
         if not host:
             return homes
         try:
-            return replace(homes, target=migrate_plan.survey(agent.run(shop, one, "survey", home="rds", host=host)))
+            return replace(homes, target=migrate_plan.survey(agent.run(ctx, one, "survey", home="rds", host=host)))
         except GoldenError as error:
             return replace(homes, closed=error.message)
 
 
-def _survey_instance(shop: Context, parameter: str) -> str:
-    found = parameters.get(shop.aws, parameter) if parameter else None
+def _survey_instance(ctx: Context, parameter: str) -> str:
+    found = parameters.get(ctx.aws, parameter) if parameter else None
     return found.value if found else ""

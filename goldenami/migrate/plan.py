@@ -10,7 +10,7 @@ from goldenami.database.guard_plan import InstanceData
 from goldenami.database.switchover_model import StorageChange
 from goldenami.images import model as images_model
 from goldenami.model.image import Image
-from goldenami.promote.plan import Preflight
+from goldenami.promote.plan import PromotionPreflight
 from goldenami.recipe.recipe import Recipe
 
 # What a window is made of: the service's stop and start, and each byte dumped, sent, fetched, restored and compared twice.
@@ -42,7 +42,7 @@ class DatabaseSurvey:
     available: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
-    void: str = ""
+    stale: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,23 @@ class MigrationSurvey:
         made: The server that is to be made, or waited for, first; it is looked at afterwards.
     """
 
-    to: str
-    kept: tuple[InstanceData, ...]
+    mode: str
+    instances: tuple[InstanceData, ...]
     source: DatabaseSurvey | None = None
     target: DatabaseSurvey | None = None
     host: str = ""
     closed: str = ""
-    made: str = ""
+    created: str = ""
 
     @property
     def there(self) -> bool:
         """Whether the data lives in the new home already."""
-        return bool(self.kept) and all(one.home == self.to for one in self.kept)
+        return bool(self.instances) and all(one.storage_mode == self.mode for one in self.instances)
 
     @property
     def left(self) -> str:
         """The home that the data leaves."""
-        return self.kept[0].home if self.kept else ""
+        return self.instances[0].storage_mode if self.instances else ""
 
 
 def survey(told: Mapping[str, Any]) -> DatabaseSurvey:
@@ -91,20 +91,20 @@ def estimate_downtime(size: int) -> float:
 
 def blockers(recipe: Recipe, image: Image, homes: MigrationSurvey, *, replace: bool) -> Iterator[str]:
     """Every reason why the data must not move."""
-    to, mode = homes.to, recipe.database.mode
+    to, mode = homes.mode, recipe.database.mode
     if mode != to:
         yield f'the recipe says mode = "{mode}": set mode = "{to}" under [database] in golden.toml, and ./invoke bake'
         return
     if not recipe.fleet.run_command:
         yield "rows are carried through Run Command: set run_command = true under [fleet] in golden.toml"
-    if not homes.kept:
+    if not homes.instances:
         yield "no instance serves, so no row is there to be moved (./invoke fleet.create launches one)"
-    elif len(homes.kept) > 1:
-        told = ", ".join(one.instance for one in homes.kept)
-        yield f"{len(homes.kept)} instances serve ({told}): set the group's size to 1 first, so that writes stop on all"
-    for one in homes.kept:
-        if not one.seen:
-            yield f"nobody can look at {one.instance}: {one.why or 'it does not answer'}"
+    elif len(homes.instances) > 1:
+        told = ", ".join(one.instance for one in homes.instances)
+        yield f"{len(homes.instances)} instances serve ({told}): set the group's size to 1 first, so that writes stop on all"
+    for one in homes.instances:
+        if not one.reachable:
+            yield f"nobody can look at {one.instance}: {one.reason or 'it does not answer'}"
     major = image.tags.get("PostgreSQL", "")
     yield from _versions(homes, int(major) if major.isdigit() else 0)
     if to == "rds":
@@ -129,7 +129,7 @@ def _versions(homes: MigrationSurvey, image: int) -> Iterator[str]:
 
 def _server(recipe: Recipe, homes: MigrationSurvey, *, replace: bool) -> Iterator[str]:
     database, target, source = recipe.database, homes.target, homes.source
-    if not homes.host and not homes.made:
+    if not homes.host and not homes.created:
         yield f"nobody says where the server is: --host NAME, or a value for {database.host_parameter}"
     elif homes.closed:
         yield f"the new home cannot be used: {homes.closed}"
@@ -142,7 +142,7 @@ def _server(recipe: Recipe, homes: MigrationSurvey, *, replace: bool) -> Iterato
         )
     if target.foreign:
         yield f"tables of others are in {database.name} on {homes.host}: {_some(target.foreign)}"
-    if target.rows and not target.void and not replace:
+    if target.rows and not target.stale and not replace:
         yield (
             f"{database.name} on {homes.host} holds {target.rows} row(s) already; --replace puts these rows in their place,"
             " after a backup of them"
@@ -160,10 +160,10 @@ def _server(recipe: Recipe, homes: MigrationSurvey, *, replace: bool) -> Iterato
 def warnings(image: Image, homes: MigrationSurvey, *, replace: bool) -> Iterator[str]:
     """What is worth knowing beforehand."""
     source, target = homes.source, homes.target
-    if not image.home:
+    if not image.storage_mode:
         yield f"{image.name} does not say where it keeps data; it is asked once it runs, before any write stops"
-    if target and target.void:
-        yield f"the new home holds rows that do not count ({target.void}, of a migration that went back); they are replaced"
+    if target and target.stale:
+        yield f"the new home holds rows that do not count ({target.stale}, of a migration that went back); they are replaced"
     elif target and target.rows and replace:
         yield f"the new home holds {target.rows} row(s), which are backed up and replaced, because --replace says so"
     if source and target and target.major > source.major:
@@ -172,17 +172,17 @@ def warnings(image: Image, homes: MigrationSurvey, *, replace: bool) -> Iterator
             " while it is watched is kept, and so are they"
         )
     others = sorted({*source.roles} - {source.owner}) if source else []
-    if others and homes.to == "rds":
+    if others and homes.mode == "rds":
         yield f"what other roles may do in the database is not carried: {_some(others)}"
 
 
 def storage_change(homes: MigrationSurvey, parameter: str, former: str, *, replace: bool) -> StorageChange:
     """What is written down of it before it begins."""
-    changed = homes.to == "rds" and homes.host not in ("", former)
-    named = {"parameter": parameter, "host": homes.host, "former": former} if changed else {}
-    held = bool(homes.target and homes.target.rows and not homes.target.void)
+    changed = homes.mode == "rds" and homes.host not in ("", former)
+    named = {"parameter": parameter, "host": homes.host, "previous_host": former} if changed else {}
+    held = bool(homes.target and homes.target.rows and not homes.target.stale)
     # What a volume holds is known only when the new instance has it.
-    return StorageChange(homes.to, homes.left, replace=replace and (held or homes.to == "volume"), **named)
+    return StorageChange(homes.mode, homes.left, replace=replace and (held or homes.mode == "volume"), **named)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -208,8 +208,8 @@ class MigrationPreflight:
         unfinished: Whether one was left half-way, which is seen to its end first.
     """
 
-    preflight: Preflight
-    homes: MigrationSurvey
-    refusals: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    preflight: PromotionPreflight
+    survey: MigrationSurvey
+    blockers: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     unfinished: bool = False

@@ -16,13 +16,13 @@ from goldenami.text import pairs, seconds
 _STORAGE = {"rds": "a server elsewhere", "volume": "a volume of its own", "instance": "the instance's own disk"}
 
 
-def page(shop: Context, found: MigrationPreflight, *, as_json: bool) -> str:
+def page(ctx: Context, found: MigrationPreflight, *, as_json: bool) -> str:
     """What is where, what will be done, and what forbids it."""
-    homes, image = found.homes, found.preflight.wish.image
+    homes, image = found.survey, found.preflight.request.image
     assert image is not None
     if as_json:
         told = {
-            "to": homes.to,
+            "to": homes.mode,
             "there": homes.there,
             "unfinished": found.unfinished,
             "image": image.id,
@@ -30,59 +30,59 @@ def page(shop: Context, found: MigrationPreflight, *, as_json: bool) -> str:
             "target": asdict(homes.target) if homes.target else None,
             "host": homes.host,
             "window_seconds": round(migrate_plan.estimate_downtime(homes.source.bytes)) if homes.source else None,
-            "steps": list(steps(shop, found)),
-            "notes": list(found.notes),
-            "refusals": list(found.refusals),
+            "steps": list(steps(ctx, found)),
+            "notes": list(found.warnings),
+            "refusals": list(found.blockers),
         }
         return json.dumps(told, ensure_ascii=False)
-    parts = [f"MIGRATE the data of {shop.name} to {homes.to}, with {image.name} ({image.id})\n", "now"]
-    for one in homes.kept:
-        parts.append(f"  {one.instance}: {_STORAGE.get(one.home, one.why or 'unknown')}")
+    parts = [f"MIGRATE the data of {ctx.name} to {homes.mode}, with {image.name} ({image.id})\n", "now"]
+    for one in homes.instances:
+        parts.append(f"  {one.instance}: {_STORAGE.get(one.storage_mode, one.reason or 'unknown')}")
     if homes.source:
         parts.append(pairs(_facts(homes.source)))
     if homes.target:
         parts += [f"\nthe new home: {homes.host}", pairs(_facts(homes.target))]
     parts.append("\nwhat will be done")
-    parts += [f"  {number}. {step}" for number, step in enumerate(steps(shop, found), 1)]
+    parts += [f"  {number}. {step}" for number, step in enumerate(steps(ctx, found), 1)]
     if homes.source and not homes.there:
         window = seconds(migrate_plan.estimate_downtime(homes.source.bytes))
         parts += ["\nmeanwhile", pairs({"nobody can write for": f"about {window}, by the size of the database"})]
-    if found.notes:
-        parts += ["\nnotes", *(f"  - {text}" for text in found.notes)]
-    if found.refusals:
-        parts += ["\nREFUSED", *(f"  - {text}" for text in found.refusals)]
+    if found.warnings:
+        parts += ["\nnotes", *(f"  - {text}" for text in found.warnings)]
+    if found.blockers:
+        parts += ["\nREFUSED", *(f"  - {text}" for text in found.blockers)]
     return "\n".join(parts)
 
 
-def steps(shop: Context, found: MigrationPreflight) -> Iterator[str]:
+def steps(ctx: Context, found: MigrationPreflight) -> Iterator[str]:
     """What a migration does, in order."""
-    homes, move = found.homes, found.preflight.wish.move
+    homes, move = found.survey, found.preflight.request.storage_change
     if found.unfinished:
         yield "one that was left half-way is seen to its end: on, once its rows have arrived, else back; then look again"
         return
     if homes.there:
-        yield f"the data lives there already: what was promoted with it is committed ({shop.names.production})"
+        yield f"the data lives there already: what was promoted with it is committed ({ctx.names.production})"
         return
-    if homes.made:
-        made = shop.recipe.database.server
+    if homes.created:
+        made = ctx.recipe.database.server
         yield (
-            f"the DB instance {homes.made} is made where it is missing: {made.instance_class}, {made.storage_gib} GiB, encrypted,"
-            " private, protected from deletion, open to the fleet alone; its endpoint goes into the parameter"
+            f"the DB instance {homes.created} is made where it is missing: {made.instance_class}, {made.storage_gib} GiB,"
+            " encrypted, private, protected from deletion, open to the fleet alone; its endpoint goes into the parameter"
         )
     if move is not None and move.parameter:
-        yield f"{move.parameter} says {move.host} (now {move.former or 'nothing'}); nobody who serves reads it yet"
-    yield f"a new instance is launched beside {shop.names.group}, and has to be healthy against the empty new home"
+        yield f"{move.parameter} says {move.host} (now {move.previous_host or 'nothing'}); nobody who serves reads it yet"
+    yield f"a new instance is launched beside {ctx.names.group}, and has to be healthy against the empty new home"
     yield "writes stop; one backup goes to the bucket; it is restored in the new home, and every table compared"
     yield "the new instance is opened, joins the group, takes the traffic, and is watched beside the old one"
     yield "the old one goes; template and production parameter name the new image; the backup stays"
 
 
-def summary(shop: Context, result: PromoteResult) -> str:
+def summary(ctx: Context, result: PromoteResult) -> str:
     """The end of a migration."""
-    told = promote_report.summary(shop, result)
+    told = promote_report.summary(ctx, result)
     rows = next((e.text for e in result.timeline.events if e.kind == "canary"), "")
     grown = (
-        "" if shop.recipe.database.on_instance else "./invoke fleet.create lets the group have [fleet] max instances\n"
+        "" if ctx.recipe.database.on_instance else "./invoke fleet.create lets the group have [fleet] max instances\n"
     )
     return "\n".join(filter(None, (told.rstrip("\n"), pairs({"window": rows}) if rows else "", grown)))
 

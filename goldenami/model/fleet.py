@@ -129,12 +129,12 @@ class InstanceRefresh:
     ended: str = ""
 
     @property
-    def rolling(self) -> bool:
+    def is_running(self) -> bool:
         """Whether it can still change the fleet forward, and be rolled back."""
         return self.status in REFRESH_RUNNING
 
     @property
-    def ending(self) -> bool:
+    def is_ending(self) -> bool:
         """Whether it is on its way back."""
         return self.status in REFRESH_ENDING
 
@@ -146,7 +146,7 @@ class ReleasePointer:
     ami: str
     version: int
     modified: str = ""
-    by: str = ""
+    modified_by: str = ""
     note: str = ""
     labels: tuple[str, ...] = ()
 
@@ -173,14 +173,14 @@ class FleetState:
     group: AutoScalingGroup | None = None
     refreshes: tuple[InstanceRefresh, ...] = ()
     history: tuple[ReleasePointer, ...] = field(default=())
-    trial: CanaryGroup | None = None
+    canary: CanaryGroup | None = None
 
     @property
     def pointer(self) -> ReleasePointer | None:
         """The production parameter as it is now."""
         return self.history[-1] if self.history else None
 
-    def named_before(self, ami: str) -> ReleasePointer | None:
+    def was_released(self, ami: str) -> ReleasePointer | None:
         """The newest version of the pointer that is, or was before it named this AMI, another one."""
         versions = list(self.history)
         while versions and versions[-1].ami == ami:
@@ -188,12 +188,12 @@ class FleetState:
         return versions[-1] if versions else None
 
     @property
-    def active(self) -> InstanceRefresh | None:
+    def active_refresh(self) -> InstanceRefresh | None:
         """The instance refresh that is under way."""
-        return next((r for r in self.refreshes if r.rolling or r.ending), None)
+        return next((r for r in self.refreshes if r.is_running or r.is_ending), None)
 
     @property
-    def source(self) -> LaunchTemplateVersion | None:
+    def source_version(self) -> LaunchTemplateVersion | None:
         """The template version that a new one is made from: what the group runs, else the default."""
         if self.template is None:
             return None
@@ -218,7 +218,7 @@ class RefreshPreferences:
     warmup: int
     checkpoints: tuple[int, ...] = ()
     delay: int = 0
-    bake: int = 0
+    bake_time: int = 0
     auto_rollback: bool = True
     alarms: tuple[str, ...] = ()
 

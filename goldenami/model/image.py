@@ -46,7 +46,7 @@ class Platform:
     def __str__(self) -> str:
         return f"{self.family or 'an unknown distribution'} on {self.architecture or 'an unknown processor'}"
 
-    def suits(self, other: Platform) -> bool:
+    def is_compatible(self, other: Platform) -> bool:
         """Whether one may use the other's data directory as it is, as far as both are known."""
         pairs = ((self.family, other.family), (self.architecture, other.architecture))
         return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
@@ -94,12 +94,12 @@ class Image:
         return self.tags.get(FINGERPRINT, "")
 
     @property
-    def home(self) -> str:
+    def storage_mode(self) -> str:
         """Where its instances keep their data: the recipe's `[database] mode` when it was baked; empty where nobody wrote it."""
         return self.tags.get(STORAGE_MODE, "")
 
     @property
-    def system(self) -> Platform:
+    def platform(self) -> Platform:
         """What a data directory that it has written may only be used by."""
         return Platform(self.tags.get(FAMILY, ""), self.architecture)
 

@@ -13,7 +13,7 @@ class ResourceNames:
     image: str
 
     @property
-    def template(self) -> str:
+    def launch_template(self) -> str:
         """The launch template."""
         return f"{self.image}-template"
 
@@ -23,12 +23,12 @@ class ResourceNames:
         return f"{self.image}-asg"
 
     @property
-    def trial(self) -> str:
+    def canary_group(self) -> str:
         """The Auto Scaling group that stands beside the fleet's own while the traffic is shifted by weight."""
         return f"{self.image}-asg-trial"
 
     @property
-    def trial_targets(self) -> str:
+    def canary_target_group(self) -> str:
         """The trial's target group."""
         return _short(self.image, "-tg-trial")
 
@@ -38,12 +38,12 @@ class ResourceNames:
         return _short(self.image, "-tg")
 
     @property
-    def balancer(self) -> str:
+    def load_balancer(self) -> str:
         """The Application Load Balancer."""
         return _short(self.image, "-alb")
 
     @property
-    def balancer_security(self) -> str:
+    def load_balancer_security_group(self) -> str:
         """The balancer's security group."""
         return f"{self.image}-alb"
 
@@ -53,7 +53,7 @@ class ResourceNames:
         return f"{self.image}-web"
 
     @property
-    def data(self) -> str:
+    def database(self) -> str:
         """The database server of the fleet's own, its subnet group and its security group."""
         return f"{self.image}-data"
 
@@ -73,7 +73,7 @@ class ResourceNames:
         return f"/goldenami/{self.image}/rebuild-lock"
 
     @property
-    def claim(self) -> str:
+    def lock(self) -> str:
         """The parameter that says who is changing the fleet."""
         return f"/goldenami/{self.image}/promotion"
 

@@ -34,7 +34,7 @@ class Prices:
     instances: Mapping[str, float]
     gp3: float
     snapshot: float
-    balancer: float
+    load_balancer: float
     address: float
     databases: Mapping[str, float] = field(default_factory=dict)
     database_gp3: float = 0.0
@@ -61,7 +61,7 @@ TABLE: Mapping[str, Prices] = {
             },
             gp3=0.0912,
             snapshot=0.05,
-            balancer=0.0225,
+            load_balancer=0.0225,
             address=0.005,
             databases={"db.t4g.micro": 0.025},
             database_gp3=0.131,
@@ -80,7 +80,7 @@ TABLE: Mapping[str, Prices] = {
             },
             gp3=0.08,
             snapshot=0.05,
-            balancer=0.0225,
+            load_balancer=0.0225,
             address=0.005,
             databases={
                 "db.t4g.micro": 0.016,

@@ -38,7 +38,7 @@ class Reference:
         by: Who names it, in words.
     """
 
-    thing: str
+    resource_id: str
     kind: ReferenceKind
     by: str
 
@@ -50,7 +50,7 @@ class TemplateReferences:
     name: str
     default: int
     latest: int
-    named: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    resource_ids: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ParameterVersion:
     """A version of a parameter that names AMIs or snapshots."""
 
     version: int
-    things: tuple[str, ...]
+    resource_ids: tuple[str, ...]
     labels: tuple[str, ...] = ()
 
 
@@ -73,7 +73,7 @@ class ParameterHistory:
 
     version: int
     modified: str
-    said: tuple[ParameterVersion, ...] = ()
+    versions: tuple[ParameterVersion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def find_references(census: ReferenceIndex, ours: Pointers) -> dict[str, list[Re
     """
     found: dict[str, dict[Reference, None]] = {}
     for reference in [*census.references, *_of_templates(census), *_of_parameters(census, ours)]:
-        for thing in _meant(census, reference.thing):
+        for thing in _meant(census, reference.resource_id):
             found.setdefault(thing, {})[Reference(thing, reference.kind, reference.by)] = None
     return {thing: list(by) for thing, by in found.items()}
 
@@ -129,7 +129,7 @@ def rollback_targets(census: ReferenceIndex, production: str, good: Mapping[str,
     setting = census.parameters.get(production)
     if setting is None:
         return ()
-    named = [(said.version, ami) for said in setting.said for ami in said.things]
+    named = [(said.version, ami) for said in setting.versions for ami in said.resource_ids]
     current = {ami for version, ami in named if version == setting.version}
     earlier = [ami for ami in dict.fromkeys(ami for _, ami in reversed(named)) if ami not in current and ami in good]
     return tuple(earlier[:most])
@@ -154,20 +154,20 @@ def protection_references(image: Image, shares: Sequence[str]) -> Iterator[Refer
 
 def _of_templates(census: ReferenceIndex) -> Iterator[Reference]:
     for identity, template in census.templates.items():
-        for number in template.named:
+        for number in template.resource_ids:
             yield Reference(f"{identity}:{number}", "template", f"launch template {template.name} version {number}")
 
 
 def _of_parameters(census: ReferenceIndex, ours: Pointers) -> Iterator[Reference]:
     for name, setting in census.parameters.items():
         pointer = {ours.production: "production", ours.candidate: "candidate"}.get(name)
-        for said in setting.said:
+        for said in setting.versions:
             current = said.version == setting.version
             if name.startswith(f"{ours.path}/") and not current and not said.labels:
                 continue
             which = "" if current else f" version {said.version}"
             told = f"it is the {pointer} ({name})" if pointer and current else f"parameter {name}{which}{_labels(said)}"
-            for thing in said.things:
+            for thing in said.resource_ids:
                 yield Reference(thing, "pointer" if pointer else "parameter", told)
 
 
@@ -185,7 +185,7 @@ def _meant(census: ReferenceIndex, thing: str) -> tuple[str, ...]:
         if template is None:
             return ()
         which = {"$Default": template.default, "": template.default, "$Latest": template.latest}.get(number)
-        found = template.named.get(int(number) if which is None else which, ())
+        found = template.resource_ids.get(int(number) if which is None else which, ())
         return tuple(dict.fromkeys(meant for one in found for meant in _meant(census, one)))
     return (thing,)
 
@@ -199,4 +199,6 @@ def _resolved(census: ReferenceIndex, asked: str) -> tuple[str, ...]:
     if setting is None:
         return ()
     wanted = which or str(setting.version)
-    return tuple(t for said in setting.said if wanted in (str(said.version), *said.labels) for t in said.things)
+    return tuple(
+        t for said in setting.versions if wanted in (str(said.version), *said.labels) for t in said.resource_ids
+    )

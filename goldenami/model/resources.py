@@ -113,4 +113,4 @@ class VcpuQuota:
 
     quota: int | None
     used: int
-    each: int
+    vcpus_per_instance: int

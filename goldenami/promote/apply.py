@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from goldenami.context import Context
 from goldenami.promote import history
-from goldenami.promote.plan import Preflight
+from goldenami.promote.plan import PromotionPreflight
 from goldenami.rollout import traffic_shift
 from goldenami.rollout.instance_refresh import InstanceRefreshRollout, restore_group
 from goldenami.rollout.monitor import RolloutMonitor
@@ -16,7 +16,7 @@ from goldenami.state.runs import Run
 
 
 def roll_out(
-    shop: Context, run: Run, claim: HeldLock, found: Preflight, version: int, timeline: Timeline, why: str
+    ctx: Context, run: Run, held_lock: HeldLock, found: PromotionPreflight, version: int, timeline: Timeline, why: str
 ) -> str:
     """Bring every instance of the group to a template version.
 
@@ -26,37 +26,46 @@ def roll_out(
     Raises:
         GateError: The gate was red; the fleet is back on what it ran before.
     """
-    scene, group, decided, wanted = found.scene, found.scene.group, found.plan, found.wish
+    fleet_state, group, decided, wanted = found.fleet_state, found.fleet_state.group, found.plan, found.request
     assert group is not None
-    if wanted.carried:
-        return replace_single_instance(shop, run, claim, found, version, timeline, why)
-    assert decided.roll is not None
-    assert scene.template is not None
-    began = _now(shop)
-    watch = RolloutMonitor(shop, run, version, timeline, began=began, old=tuple(m.id for m in group.members))
+    if wanted.transfers_data:
+        return replace_single_instance(ctx, run, held_lock, found, version, timeline, why)
+    assert decided.refresh_preferences is not None
+    assert fleet_state.template is not None
+    began = _now(ctx)
+    watch = RolloutMonitor(ctx, run, version, timeline, began=began, old=tuple(m.id for m in group.members))
     shift = TrafficShift(
-        shop, claim, watch, timeline, group.desired, version, decided.traffic, wanted.watch, wanted.alarms
+        ctx, held_lock, watch, timeline, group.desired, version, decided.traffic, wanted.watch, wanted.alarms
     )
     roll = InstanceRefreshRollout(
-        shop, claim, watch, timeline, group.name, scene.template.id, group.number, version, decided.roll, decided.adopt
+        ctx,
+        held_lock,
+        watch,
+        timeline,
+        group.name,
+        fleet_state.template.id,
+        group.number,
+        version,
+        decided.refresh_preferences,
+        decided.adopt,
     )
-    reason = shift.forward() if decided.traffic else ""
+    reason = shift.run() if decided.traffic else ""
     if not reason:
-        watch.beside = shop.names.trial if decided.traffic or scene.trial else ""
+        watch.beside = ctx.names.canary_group if decided.traffic or fleet_state.canary else ""
         if decided.adopt:
-            shop.progress.say(f"going on with the instance refresh {decided.adopt} that was begun before")
-        with shop.progress.phase(f"renewing {group.desired} instance(s) of {group.name}"):
-            reason = roll.forward()
+            ctx.progress.info(f"going on with the instance refresh {decided.adopt} that was begun before")
+        with ctx.progress.phase(f"renewing {group.desired} instance(s) of {group.name}"):
+            reason = roll.run()
     if reason:
-        _roll_back(shop, run, claim, found, shift, roll, reason, why)
+        _roll_back(ctx, run, held_lock, found, shift, roll, reason, why)
     return roll.refresh
 
 
 def _roll_back(
-    shop: Context,
+    ctx: Context,
     run: Run,
-    claim: HeldLock,
-    found: Preflight,
+    held_lock: HeldLock,
+    found: PromotionPreflight,
     shift: TrafficShift,
     roll: InstanceRefreshRollout,
     reason: str,
@@ -67,45 +76,47 @@ def _roll_back(
     Raises:
         GateError: Always.
     """
-    scene, image, timeline = found.scene, found.wish.image, roll.timeline
+    fleet_state, image, timeline = found.fleet_state, found.request.image, roll.timeline
     assert image is not None
-    timeline.add(Event(_now(shop), "red", reason))
-    shop.progress.say(f"RED: {reason}")
+    timeline.add(Event(_now(ctx), "red", reason))
+    ctx.progress.info(f"RED: {reason}")
     if found.plan.traffic:
-        shift.back()
+        shift.roll_back()
     if roll.refresh:
-        roll.back()
-    kept = roll.watch.keep_evidence()
+        roll.roll_back()
+    kept = roll.monitor.keep_evidence()
     state = "The production parameter and the template's default version are untouched."
     if roll.old is not None and roll.old != roll.new:
-        with shop.progress.phase(f"back to version {roll.old}"):
-            restore_group(shop, claim, roll.group, roll.template, roll.old)
-        timeline.add(Event(_now(shop), "restored", f"the whole fleet serves version {roll.old} again"))
+        with ctx.progress.phase(f"back to version {roll.old}"):
+            restore_group(ctx, held_lock, roll.group, roll.template, roll.old)
+        timeline.add(Event(_now(ctx), "restored", f"the whole fleet serves version {roll.old} again"))
         state = f"The fleet is back on version {roll.old} and healthy. {state}"
-    traffic_shift.end(shop, claim)
+    traffic_shift.end(ctx, held_lock)
     raise history.record_rollback(
-        shop, run, scene, image, roll.new, f"{why}: {reason}", state=state, kept=kept, refresh=roll.refresh
+        ctx, run, fleet_state, image, roll.new, f"{why}: {reason}", state=state, kept=kept, refresh=roll.refresh
     )
 
 
 def replace_single_instance(
-    shop: Context, run: Run, claim: HeldLock, found: Preflight, version: int, timeline: Timeline, why: str
+    ctx: Context, run: Run, held_lock: HeldLock, found: PromotionPreflight, version: int, timeline: Timeline, why: str
 ) -> str:
     """Replace the one instance by another that gets its rows; there is no instance refresh."""
-    group, image = found.scene.group, found.wish.image
+    group, image = found.fleet_state.group, found.request.image
     assert group is not None
     assert image is not None
-    watch = RolloutMonitor(shop, run, version, timeline, began=_now(shop), old=tuple(m.id for m in group.members))
-    with shop.progress.phase(f"replacing the instance of {group.name}, with its rows"):
-        exchange = InstanceReplacement(shop, claim, watch, timeline, group, version, found.wish.watch, found.wish.move)
-        reason = exchange.forward()
+    watch = RolloutMonitor(ctx, run, version, timeline, began=_now(ctx), old=tuple(m.id for m in group.members))
+    with ctx.progress.phase(f"replacing the instance of {group.name}, with its rows"):
+        exchange = InstanceReplacement(
+            ctx, held_lock, watch, timeline, group, version, found.request.watch, found.request.storage_change
+        )
+        reason = exchange.run()
     if not reason:
         return ""
     state = "The instance before it serves, with every row. The production parameter is untouched."
     raise history.record_rollback(
-        shop, run, found.scene, image, version, f"{why}: {reason}", state=state, kept=watch.keep_evidence()
+        ctx, run, found.fleet_state, image, version, f"{why}: {reason}", state=state, kept=watch.keep_evidence()
     )
 
 
-def _now(shop: Context) -> str:
-    return shop.clock.now().isoformat(timespec="seconds")
+def _now(ctx: Context) -> str:
+    return ctx.clock.now().isoformat(timespec="seconds")

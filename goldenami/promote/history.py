@@ -12,7 +12,7 @@ from goldenami.context import Context
 from goldenami.errors import GateError
 from goldenami.model.fleet import FleetState
 from goldenami.model.image import PREFIX, Image
-from goldenami.promote.plan import Preflight
+from goldenami.promote.plan import PromotionPreflight
 from goldenami.rollout.timeline_model import Timeline, as_json, checklist, markdown, seconds_between
 from goldenami.state.runs import Run, write_json, write_text
 from goldenami.text import seconds
@@ -38,8 +38,8 @@ class HistoryEntry:
     run: str
     by: str
     arn: str
-    came_from: str
-    went_to: str
+    from_ami: str
+    to_ami: str
     version: int
     refresh: str
     why: str
@@ -47,16 +47,16 @@ class HistoryEntry:
 
 
 def history_entry(
-    shop: Context, run: str, scene: FleetState, ami: str, version: int, refresh: str, why: str, result: str
+    ctx: Context, run: str, fleet_state: FleetState, ami: str, version: int, refresh: str, why: str, result: str
 ) -> HistoryEntry:
     """Today's line."""
     return HistoryEntry(
-        when=shop.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        when=ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         run=run,
         by=f"{host.user()}@{host.machine()}",
-        arn=session.caller(shop.aws)[1],
-        came_from=scene.pointer.ami if scene.pointer else "",
-        went_to=ami,
+        arn=session.caller(ctx.aws)[1],
+        from_ami=fleet_state.pointer.ami if fleet_state.pointer else "",
+        to_ami=ami,
         version=version,
         refresh=refresh,
         why=why,
@@ -65,31 +65,31 @@ def history_entry(
 
 
 def commit(
-    shop: Context, run: str, scene: FleetState, version: int, image: Image, why: str, refresh: str = ""
+    ctx: Context, run: str, fleet_state: FleetState, version: int, image: Image, why: str, refresh: str = ""
 ) -> HistoryEntry:
     """The commit point: the template's default version, then the production parameter, last and checked.
 
     Safe to repeat: what is as it should be is left alone.
     """
-    line = history_entry(shop, run, scene, image.id, version, refresh, why, "promoted")
-    assert scene.template is not None
-    if scene.template.default != version:
-        launch_templates.set_default(shop.aws, scene.template.id, version)
+    line = history_entry(ctx, run, fleet_state, image.id, version, refresh, why, "promoted")
+    assert fleet_state.template is not None
+    if fleet_state.template.default != version:
+        launch_templates.set_default(ctx.aws, fleet_state.template.id, version)
     note = json.dumps({**asdict(line), "name": image.name}, ensure_ascii=False)
-    name = shop.names.production
-    parameters.publish_ami(shop.aws, shop.clock, name, image.id, note)
-    former = scene.named_before(image.id)
+    name = ctx.names.production
+    parameters.publish_ami(ctx.aws, ctx.clock, name, image.id, note)
+    former = fleet_state.was_released(image.id)
     if former is not None and PREVIOUS not in former.labels:
-        parameters.label(shop.aws, name, former.version, PREVIOUS)
-    images.tag(shop.aws, [image.id], {PROMOTED: line.when})
-    append(shop, line)
+        parameters.label(ctx.aws, name, former.version, PREVIOUS)
+    images.tag(ctx.aws, [image.id], {PROMOTED: line.when})
+    append(ctx, line)
     return line
 
 
 def record_rollback(
-    shop: Context,
+    ctx: Context,
     run: Run,
-    scene: FleetState,
+    fleet_state: FleetState,
     image: Image,
     version: int,
     why: str,
@@ -106,9 +106,9 @@ def record_rollback(
         kept: The files that show it.
     """
     reason = why.partition(": ")[2]
-    now = shop.clock.now().isoformat(timespec="seconds")
-    images.tag(shop.aws, [image.id], {ROLLED_BACK: f"{now} {reason}"[:255]})
-    append(shop, history_entry(shop, run.id, scene, image.id, version, refresh, why, "rolled back"))
+    now = ctx.clock.now().isoformat(timespec="seconds")
+    images.tag(ctx.aws, [image.id], {ROLLED_BACK: f"{now} {reason}"[:255]})
+    append(ctx, history_entry(ctx, run.id, fleet_state, image.id, version, refresh, why, "rolled back"))
     return GateError(
         f"{image.name} ({image.id}) was not well: {reason}",
         state=state,
@@ -116,19 +116,19 @@ def record_rollback(
     )
 
 
-def append(shop: Context, line: HistoryEntry) -> None:
+def append(ctx: Context, line: HistoryEntry) -> None:
     """Append a line to build/promotions.jsonl."""
-    shop.build.mkdir(parents=True, exist_ok=True)
-    with path(shop).open("a", encoding="utf-8") as file:
+    ctx.build.mkdir(parents=True, exist_ok=True)
+    with path(ctx).open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
 
 
-def path(shop: Context) -> Path:
+def path(ctx: Context) -> Path:
     """Where this checkout's lines are."""
-    return shop.build / "promotions.jsonl"
+    return ctx.build / "promotions.jsonl"
 
 
-def write_report(found: Preflight, timeline: Timeline, run: Run, failure: str) -> None:
+def write_report(found: PromotionPreflight, timeline: Timeline, run: Run, failure: str) -> None:
     """Write promotion.md, promotion.json and promotion.html into the run's folder.
 
     Args:
@@ -138,12 +138,12 @@ def write_report(found: Preflight, timeline: Timeline, run: Run, failure: str) -
         failure: Why it failed; empty when it did not.
     """
     failure = failure.partition("\n")[0]
-    image, running = found.wish.image, found.running
-    name = image.name if image else found.wish.ami
+    image, running = found.request.image, found.running
+    name = image.name if image else found.request.ami
     title = f"{name}: {'rolled back' if timeline.first('restored') else 'failed' if failure else 'promoted'}"
     took = seconds_between(timeline.events[0].at, timeline.events[-1].at) if timeline.events else 0.0
     facts = [
-        ("Image", f"{name} ({found.wish.ami})"),
+        ("Image", f"{name} ({found.request.ami})"),
         ("Before", f"{running.name} ({running.id})" if running else "nothing"),
         ("Result", failure or "in production"),
         ("Took", seconds(took)),

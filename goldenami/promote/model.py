@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from goldenami.model.image import Image
 from goldenami.model.resources import Instance
-from goldenami.promote.plan import Preflight
+from goldenami.promote.plan import PromotionPreflight
 from goldenami.promote.rollback_plan import RollbackTarget
 from goldenami.rollout.timeline_model import Timeline
 from goldenami.state.run_model import RunFolder
@@ -16,7 +16,7 @@ from goldenami.state.run_model import RunFolder
 class DeployResult:
     """The instance that serves now, and those that it has replaced."""
 
-    machine: Instance
+    instance: Instance
     image: Image
     replaced: tuple[str, ...]
     run: RunFolder
@@ -32,18 +32,18 @@ class DeployPreflight:
         guarded: Those whose rows are looked at first.
     """
 
-    preflight: Preflight
-    same: tuple[Instance, ...]
-    gone: tuple[Instance, ...]
-    guarded: tuple[str, ...]
-    refusals: tuple[str, ...] = ()
+    preflight: PromotionPreflight
+    existing: tuple[Instance, ...]
+    replaced: tuple[Instance, ...]
+    inspected: tuple[str, ...]
+    blockers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class PromoteResult:
     """How a promotion ended well: what is in production now."""
 
-    preflight: Preflight
+    preflight: PromotionPreflight
     image: Image
     version: int
     run: RunFolder | None
@@ -70,6 +70,6 @@ class RollbackPreflight:
         disagreements: What the pointer, the template and the group say differently.
     """
 
-    preflight: Preflight
-    choice: RollbackTarget
-    disagreements: tuple[str, ...]
+    preflight: PromotionPreflight
+    target: RollbackTarget
+    drift: tuple[str, ...]

@@ -16,7 +16,7 @@ from goldenami.rollout.request_model import RolloutRequest
 
 
 @dataclass(frozen=True)
-class Plan:
+class PromotionPlan:
     """What is left to do, in this order: version, traffic, roll, trial, default, pointer.
 
     Attributes:
@@ -34,34 +34,34 @@ class Plan:
 
     version: int | None
     source: int | None
-    roll: RefreshPreferences | None = None
+    refresh_preferences: RefreshPreferences | None = None
     adopt: str = ""
     traffic: tuple[int, ...] = ()
     trial: bool = False
     default: bool = True
     publish: bool = True
-    refusals: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    blockers: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def unchanged(self) -> bool:
         """Whether everything is as asked for."""
-        left = self.version is None or self.roll or self.trial or self.default or self.publish
-        return not (self.refusals or left)
+        left = self.version is None or self.refresh_preferences or self.trial or self.default or self.publish
+        return not (self.blockers or left)
 
 
 @dataclass(frozen=True)
-class Preflight:
+class PromotionPreflight:
     """Everything that was read and decided; nothing was changed."""
 
-    wish: RolloutRequest
-    scene: FleetState
-    plan: Plan
+    request: RolloutRequest
+    fleet_state: FleetState
+    plan: PromotionPlan
     running: Image | None
-    room: VcpuQuota | None = None
+    quota: VcpuQuota | None = None
 
 
-def plan(wish: RolloutRequest, scene: FleetState, account: VcpuQuota | None = None) -> Plan:
+def plan_promotion(request: RolloutRequest, fleet_state: FleetState, account: VcpuQuota | None = None) -> PromotionPlan:
     """Plan a promotion; also after one that was killed at any step, whose effects are part of the scene.
 
     Args:
@@ -69,44 +69,44 @@ def plan(wish: RolloutRequest, scene: FleetState, account: VcpuQuota | None = No
         scene: The fleet as it is.
         account: The account's room for more instances, where that is to be looked at.
     """
-    version = matching(wish.overrides, scene)
-    group, active, source = scene.group, scene.active, scene.source
+    version = matching(request.overrides, fleet_state)
+    group, active, source = fleet_state.group, fleet_state.active_refresh, fleet_state.source_version
     roll: RefreshPreferences | None = None
     adopt = ""
     traffic: tuple[int, ...] = ()
     if group is not None and not _settled(group, version):
-        weighed = bool(wish.traffic and group.desired and group.target_groups)
+        weighed = bool(request.traffic and group.desired and group.target_groups)
         # After a shift of the traffic nothing is left to find out by a canary: the group is renewed all at once.
-        how = replace(wish, canary=100, watch=0) if weighed else wish
+        how = replace(request, canary=100, watch=0) if weighed else request
         roll = preferences(group.desired, how, can_return=version is None or group.number != version)
         # One that is on its way back already is seen through to its end, and told as such.
         if active is not None and version is not None and active.version == version:
             adopt = active.id
-        traffic = wish.traffic if weighed and not adopt else ()
-    against, told = [*blockers(wish, scene, version, roll)], [*warnings(wish, scene, roll)]
+        traffic = request.traffic if weighed and not adopt else ()
+    against, told = [*blockers(request, fleet_state, version, roll)], [*warnings(request, fleet_state, roll)]
     # What is under way has taken its room already.
-    if account is not None and group is not None and roll is not None and not adopt and scene.trial is None:
+    if account is not None and group is not None and roll is not None and not adopt and fleet_state.canary is None:
         against += rollout_plan.quota_blockers(
-            account, rollout_plan.surge_capacity(group.desired, roll, traffic, wish.watch)
+            account, rollout_plan.surge_capacity(group.desired, roll, traffic, request.watch)
         )
         told += rollout_plan.quota_warnings(account)
-    return Plan(
+    return PromotionPlan(
         version=version,
         source=source.number if source else None,
-        roll=roll,
+        refresh_preferences=roll,
         adopt=adopt,
         traffic=traffic,
-        trial=scene.trial is not None,
-        default=scene.template is None or version is None or scene.template.default != version,
-        publish=scene.pointer is None or scene.pointer.ami != wish.ami,
-        refusals=tuple(against),
-        notes=tuple(told),
+        trial=fleet_state.canary is not None,
+        default=fleet_state.template is None or version is None or fleet_state.template.default != version,
+        publish=fleet_state.pointer is None or fleet_state.pointer.ami != request.ami,
+        blockers=tuple(against),
+        warnings=tuple(told),
     )
 
 
-def matching(overrides: Mapping[str, Any], scene: FleetState) -> int | None:
+def matching(overrides: Mapping[str, Any], fleet_state: FleetState) -> int | None:
     """The number of the template version that already says all that is wanted; the newest of them."""
-    source, template = scene.source, scene.template
+    source, template = fleet_state.source_version, fleet_state.template
     if template is None or source is None:
         return None
     wanted = {**source.data, **overrides}

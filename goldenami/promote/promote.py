@@ -17,7 +17,7 @@ from goldenami.model.image import Image
 from goldenami.model.resources import VcpuQuota
 from goldenami.promote import apply, history, request
 from goldenami.promote.model import PromoteResult
-from goldenami.promote.plan import Plan, Preflight, plan
+from goldenami.promote.plan import PromotionPlan, PromotionPreflight, plan_promotion
 from goldenami.rollout import traffic_shift
 from goldenami.rollout.request_model import RolloutRequest
 from goldenami.rollout.timeline_model import Event, Timeline
@@ -26,37 +26,37 @@ from goldenami.state.lock import HeldLock
 from goldenami.state.runs import Run
 
 
-def preflight(shop: Context, options: PromoteOptions) -> Preflight:
+def preflight(ctx: Context, options: PromoteOptions) -> PromotionPreflight:
     """Read and decide; nothing is changed.
 
     Raises:
         UsageError: The command line does not name an image.
     """
-    return decide(shop, request.build_request(shop, options), describe.describe_fleet(shop))
+    return decide(ctx, request.build_request(ctx, options), describe.describe_fleet(ctx))
 
 
-def decide(shop: Context, wanted: RolloutRequest, scene: FleetState) -> Preflight:
+def decide(ctx: Context, wanted: RolloutRequest, fleet_state: FleetState) -> PromotionPreflight:
     """Plan for a wish, with the fleet as it was read just now."""
-    source = scene.source
-    running = images.get(shop.aws, source.image) if source and source.image.startswith("ami-") else None
-    room = quotas.vcpu_quota(shop.aws, shop.recipe.instance.type) if scene.group else None
+    source = fleet_state.source_version
+    running = images.get(ctx.aws, source.image) if source and source.image.startswith("ami-") else None
+    room = quotas.vcpu_quota(ctx.aws, ctx.recipe.instance.type) if fleet_state.group else None
     if running is not None:
-        wanted = replace(wanted, former=running.home, written=running.system)
-    return _plan(shop, wanted, scene, running, room)
+        wanted = replace(wanted, current_storage_mode=running.storage_mode, current_platform=running.platform)
+    return _plan(ctx, wanted, fleet_state, running, room)
 
 
 def _plan(
-    shop: Context, wanted: RolloutRequest, scene: FleetState, running: Image | None, room: VcpuQuota | None
-) -> Preflight:
-    decided = plan(wanted, scene, room)
-    if decided.refusals and recovery.has_unfinished(shop):
+    ctx: Context, wanted: RolloutRequest, fleet_state: FleetState, running: Image | None, room: VcpuQuota | None
+) -> PromotionPreflight:
+    decided = plan_promotion(wanted, fleet_state, room)
+    if decided.blockers and recovery.has_unfinished(ctx):
         # What a handover looks like half-way is no reason against going on with it; once it is settled, all is read again.
         told = "a handover or a restore was left half-way: it is seen to its end before anything else"
-        decided = replace(decided, refusals=(), notes=(*decided.notes, told))
-    return Preflight(wanted, scene, decided, running, room)
+        decided = replace(decided, blockers=(), warnings=(*decided.warnings, told))
+    return PromotionPreflight(wanted, fleet_state, decided, running, room)
 
 
-def promote(shop: Context, options: PromoteOptions) -> PromoteResult:
+def promote(ctx: Context, options: PromoteOptions) -> PromoteResult:
     """Carry an image to the fleet.
 
     Raises:
@@ -65,12 +65,12 @@ def promote(shop: Context, options: PromoteOptions) -> PromoteResult:
         BusyError: Somebody else is changing the fleet.
         AwsError: AWS refused.
     """
-    return run(shop, preflight(shop, options), options.why or "promote")
+    return run(ctx, preflight(ctx, options), options.why or "promote")
 
 
 def run(
-    shop: Context,
-    found: Preflight,
+    ctx: Context,
+    found: PromotionPreflight,
     why: str,
     guarded: Callable[[Context, Sequence[str], Image], None] = guard.raise_if_data_would_be_lost,
 ) -> PromoteResult:
@@ -83,12 +83,12 @@ def run(
         guarded: What looks at the instances that are to be replaced, and stops here where they must not be.
     """
     raise_if_blocked(found.plan)
-    wanted = found.wish
-    left = recovery.has_unfinished(shop)
+    wanted = found.request
+    left = recovery.has_unfinished(ctx)
     image = wanted.image
     assert image is not None
     # With a claim left behind, a promotion died in its commit: what may be missing is made good, and the claim given back.
-    if found.plan.unchanged and not left and lock.holder(shop) is None:
+    if found.plan.unchanged and not left and lock.holder(ctx) is None:
         assert found.plan.version is not None
         return PromoteResult(found, image, found.plan.version, None, Timeline())
     timeline = Timeline()
@@ -96,33 +96,33 @@ def run(
     closing = partial(history.write_report, found, timeline)
     try:
         with (
-            runs.record_run(shop, "promotion", ended=closing, ami=image.id, why=why) as run,
-            lock.acquire(shop, run.id, what) as claim,
+            runs.record_run(ctx, "promotion", ended=closing, ami=image.id, why=why) as run,
+            lock.acquire(ctx, run.id, what) as held_lock,
         ):
-            timeline.add(Event(shop.clock.now().isoformat(timespec="seconds"), "began", what))
-            settled = recovery.recover(shop)
+            timeline.add(Event(ctx.clock.now().isoformat(timespec="seconds"), "began", what))
+            settled = recovery.recover(ctx)
             # What was true of the fleet before the claim was ours may not be any more.
-            now = describe.describe_fleet(shop)
-            found = decide(shop, wanted, now) if settled else _plan(shop, wanted, now, found.running, found.room)
+            now = describe.describe_fleet(ctx)
+            found = decide(ctx, wanted, now) if settled else _plan(ctx, wanted, now, found.running, found.quota)
             raise_if_blocked(found.plan)
-            if found.plan.roll is not None and found.scene.group is not None:
-                guarded(shop, [m.id for m in found.scene.group.members], image)
-            shop.progress.say(what)
-            result = _apply(shop, run, claim, found, image, timeline, why)
+            if found.plan.refresh_preferences is not None and found.fleet_state.group is not None:
+                guarded(ctx, [m.id for m in found.fleet_state.group.members], image)
+            ctx.progress.info(what)
+            result = _apply(ctx, run, held_lock, found, image, timeline, why)
             run.record(refresh=result.refresh, version=result.version)
             return result
     except KeyboardInterrupt:
-        if wanted.carried and transfer.load(shop) is not None:
+        if wanted.transfers_data and transfer.load(ctx) is not None:
             raise _interrupted_switchover(wanted, image) from None
-        if timeline.first("started") and not wanted.carried:
+        if timeline.first("started") and not wanted.transfers_data:
             raise _interrupted(image) from None
         raise
 
 
 def _interrupted_switchover(wanted: RolloutRequest, image: Image) -> GoldenError:
     again = f"./invoke promote --ami {image.id} goes on; ./invoke rollback carries today's rows back"
-    if wanted.move is not None:
-        again = f"./invoke db.migrate --to {wanted.move.to} goes on"
+    if wanted.storage_change is not None:
+        again = f"./invoke db.migrate --to {wanted.storage_change.mode} goes on"
     return GoldenError(
         "interrupted while the new instance was watched",
         state="It serves, with every row; the one before it stands beside it with its writes stopped.",
@@ -141,61 +141,61 @@ def _interrupted(image: Image) -> GoldenError:
 
 
 def _apply(
-    shop: Context, run: Run, claim: HeldLock, found: Preflight, image: Image, timeline: Timeline, why: str
+    ctx: Context, run: Run, held_lock: HeldLock, found: PromotionPreflight, image: Image, timeline: Timeline, why: str
 ) -> PromoteResult:
-    scene, decided = found.scene, found.plan
-    version = ensure_version(shop, run, found, image)
-    if scene.template is None:
-        scene = describe.describe_fleet(shop)
+    fleet_state, decided = found.fleet_state, found.plan
+    version = ensure_version(ctx, run, found, image)
+    if fleet_state.template is None:
+        fleet_state = describe.describe_fleet(ctx)
     refresh = ""
-    if scene.group is not None and decided.roll is not None:
-        refresh = apply.roll_out(shop, run, claim, found, version, timeline, why)
-    elif scene.group is not None:
-        with shop.progress.phase("the fleet runs it already"):
-            wait.wait_until_serving(shop, claim)
-    traffic_shift.end(shop, claim)
-    claim.confirm()
-    with shop.progress.phase("commit: default version, then the parameter"):
-        history.commit(shop, run.id, scene, version, image, why, refresh)
-    now = shop.clock.now().isoformat(timespec="seconds")
-    timeline.add(Event(now, "committed", f"{shop.names.production} names {image.id}"))
+    if fleet_state.group is not None and decided.refresh_preferences is not None:
+        refresh = apply.roll_out(ctx, run, held_lock, found, version, timeline, why)
+    elif fleet_state.group is not None:
+        with ctx.progress.phase("the fleet runs it already"):
+            wait.wait_until_serving(ctx, held_lock)
+    traffic_shift.end(ctx, held_lock)
+    held_lock.verify_held()
+    with ctx.progress.phase("commit: default version, then the parameter"):
+        history.commit(ctx, run.id, fleet_state, version, image, why, refresh)
+    now = ctx.clock.now().isoformat(timespec="seconds")
+    timeline.add(Event(now, "committed", f"{ctx.names.production} names {image.id}"))
     return PromoteResult(found, image, version, run, timeline, refresh)
 
 
-def ensure_version(shop: Context, run: Run, found: Preflight, image: Image) -> int:
+def ensure_version(ctx: Context, run: Run, found: PromotionPreflight, image: Image) -> int:
     """The number of the template version for an image; it, or the whole template, is made when there is none."""
-    if found.scene.template is None:
-        auto_scaling.ensure_first_version(shop, image)
-        made = launch_templates.get(shop.aws, shop.names.template)
+    if found.fleet_state.template is None:
+        auto_scaling.ensure_first_version(ctx, image)
+        made = launch_templates.get(ctx.aws, ctx.names.launch_template)
         assert made is not None
         number = made.default
     else:
-        number = found.plan.version or _create_version(shop, run, found.scene, found.wish, image)
+        number = found.plan.version or _create_version(ctx, run, found.fleet_state, found.request, image)
     run.record(version=number)
     return number
 
 
-def _create_version(shop: Context, run: Run, scene: FleetState, wanted: RolloutRequest, image: Image) -> int:
-    template, source = scene.template, scene.source
+def _create_version(ctx: Context, run: Run, fleet_state: FleetState, wanted: RolloutRequest, image: Image) -> int:
+    template, source = fleet_state.template, fleet_state.source_version
     assert template is not None
     assert source is not None
     number = launch_templates.add_version(
-        shop.aws,
+        ctx.aws,
         template.id,
         source.number,
         wanted.overrides,
         f"{image.name} ({image.id}), run {run.id}",
         launch_template_plan.client_token(template.id, source.number, wanted.overrides, template.latest),
     )
-    shop.progress.say(f"{template.name} version {number}: version {source.number} with {image.id}")
+    ctx.progress.info(f"{template.name} version {number}: version {source.number} with {image.id}")
     return number
 
 
-def raise_if_blocked(decided: Plan) -> None:
+def raise_if_blocked(decided: PromotionPlan) -> None:
     """Stop here when the preflight refuses.
 
     Raises:
         GateError: With every reason.
     """
-    if decided.refusals:
-        raise GateError("; ".join(decided.refusals), state="Nothing was changed.", next="./invoke status")
+    if decided.blockers:
+        raise GateError("; ".join(decided.blockers), state="Nothing was changed.", next="./invoke status")

@@ -13,43 +13,43 @@ from goldenami.images import catalog
 from goldenami.images.model import PromoteOptions
 from goldenami.promote import promote
 from goldenami.promote.model import PromoteResult
-from goldenami.promote.plan import Preflight
+from goldenami.promote.plan import PromotionPreflight
 
 
 @dataclass(frozen=True)
 class RegionStep:
     """A region on the way, with what is promoted there: the image of the same version."""
 
-    shop: Context
+    ctx: Context
     options: PromoteOptions
 
     @property
     def region(self) -> str:
         """The region's name."""
-        return self.shop.aws.region
+        return self.ctx.aws.region
 
 
-def plan_regions(shop: Context, options: PromoteOptions, regions: Sequence[str]) -> tuple[RegionStep, ...]:
+def plan_regions(ctx: Context, options: PromoteOptions, regions: Sequence[str]) -> tuple[RegionStep, ...]:
     """The home region and those asked for, in order; in each the image of the version that is meant at home.
 
     Raises:
         UsageError: The image at home has no version, or a region is named twice.
     """
     if not regions:
-        return (RegionStep(shop, options),)
-    route = (shop.aws.region, *regions)
+        return (RegionStep(ctx, options),)
+    route = (ctx.aws.region, *regions)
     if len(set(route)) != len(route):
         raise UsageError(f"each region once, please: {', '.join(route)}")
-    image = images.get(shop.aws, catalog.resolve_ami(shop, options))
-    version = image.version(shop.name) if image else None
+    image = images.get(ctx.aws, catalog.resolve_ami(ctx, options))
+    version = image.version(ctx.name) if image else None
     if version is None:
-        raise UsageError(f"that is no golden AMI of {shop.name} with a version", next="./invoke images")
+        raise UsageError(f"that is no golden AMI of {ctx.name} with a version", next="./invoke images")
     there = replace(options, ami="", candidate=False, version=str(version))
-    shops = [replace(shop, aws=image_copies.in_region(shop.aws, region, "")) for region in regions]
-    return (RegionStep(shop, options), *(RegionStep(far, there) for far in shops))
+    shops = [replace(ctx, aws=image_copies.in_region(ctx.aws, region, "")) for region in regions]
+    return (RegionStep(ctx, options), *(RegionStep(far, there) for far in shops))
 
 
-def preflights(route: Sequence[RegionStep]) -> Iterator[tuple[RegionStep, Preflight]]:
+def preflights(route: Sequence[RegionStep]) -> Iterator[tuple[RegionStep, PromotionPreflight]]:
     """What would be done in each region. Nothing is changed.
 
     Raises:
@@ -57,11 +57,13 @@ def preflights(route: Sequence[RegionStep]) -> Iterator[tuple[RegionStep, Prefli
     """
     for stop in route:
         with _summary(stop, route, "Nothing was changed.", next="./invoke copy carries the image there"):
-            found = promote.preflight(stop.shop, stop.options)
+            found = promote.preflight(stop.ctx, stop.options)
         yield stop, found
 
 
-def promote_regions(seen: Sequence[tuple[RegionStep, Preflight]]) -> Iterator[tuple[RegionStep, PromoteResult]]:
+def promote_regions(
+    seen: Sequence[tuple[RegionStep, PromotionPreflight]],
+) -> Iterator[tuple[RegionStep, PromoteResult]]:
     """Promote in each region, one after the other, and stop at the first that is red.
 
     Args:
@@ -80,8 +82,8 @@ def promote_regions(seen: Sequence[tuple[RegionStep, Preflight]]) -> Iterator[tu
         state = f"Promoted before: {', '.join(done) or 'none'}. Not begun: {', '.join(rest) or 'none'}."
         with _summary(stop, route, state):
             # Those before may have taken an hour: what was seen then is looked at again.
-            fresh = promote.preflight(stop.shop, stop.options) if number else found
-            result = promote.run(stop.shop, fresh, stop.options.why or "promote")
+            fresh = promote.preflight(stop.ctx, stop.options) if number else found
+            result = promote.run(stop.ctx, fresh, stop.options.why or "promote")
         done.append(stop.region)
         yield stop, result
 

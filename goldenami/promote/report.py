@@ -12,34 +12,34 @@ from goldenami.promote.model import DeployPreflight, DeployResult, PromoteResult
 from goldenami.text import pairs, seconds
 
 
-def page(shop: Context, found: DeployPreflight, *, as_json: bool) -> str:
+def page(ctx: Context, found: DeployPreflight, *, as_json: bool) -> str:
     """What is, what differs, what would be done, and what forbids it."""
-    done = list(steps(shop, found))
+    done = list(steps(ctx, found))
     if as_json:
-        told = preflight_report.facts(shop, found.preflight)
-        told |= {"steps": done, "refusals": list(found.refusals)}
-        told |= {"replaced": [asdict(one) for one in found.gone], "there": [asdict(one) for one in found.same]}
+        told = preflight_report.facts(ctx, found.preflight)
+        told |= {"steps": done, "refusals": list(found.blockers)}
+        told |= {"replaced": [asdict(one) for one in found.replaced], "there": [asdict(one) for one in found.existing]}
         return json.dumps(told, ensure_ascii=False, default=dict)
-    parts = [*preflight_report.about(shop, found.preflight), "\nwhat will be done"]
+    parts = [*preflight_report.about(ctx, found.preflight), "\nwhat will be done"]
     parts += [f"  {number}. {step}" for number, step in enumerate(done, 1)]
-    notes = [note for note in found.preflight.plan.notes if "no Auto Scaling group" not in note]
-    return "\n".join([*parts, *preflight_report.verdict(notes, found.refusals)])
+    notes = [note for note in found.preflight.plan.warnings if "no Auto Scaling group" not in note]
+    return "\n".join([*parts, *preflight_report.verdict(notes, found.blockers)])
 
 
-def steps(shop: Context, found: DeployPreflight) -> Iterator[str]:
+def steps(ctx: Context, found: DeployPreflight) -> Iterator[str]:
     """What will be done, in its order."""
-    decided, wanted, names, data = found.preflight.plan, found.preflight.wish, shop.names, shop.recipe.database
+    decided, wanted, names, data = found.preflight.plan, found.preflight.request, ctx.names, ctx.recipe.database
     version = f"version {decided.version}" if decided.version else "the new version"
-    if found.preflight.scene.template is None:
-        yield f"make {names.template} with {wanted.ami} as version 1"
+    if found.preflight.fleet_state.template is None:
+        yield f"make {names.launch_template} with {wanted.ami} as version 1"
     elif decided.version is None:
-        yield f"make a version of {names.template} from version {decided.source}, with {wanted.ami}"
-    old = ", ".join(one.id for one in found.gone)
-    if found.same:
-        yield f"go on with {found.same[0].id}, which runs this image: it has to be healthy"
+        yield f"make a version of {names.launch_template} from version {decided.source}, with {wanted.ami}"
+    old = ", ".join(one.id for one in found.replaced)
+    if found.existing:
+        yield f"go on with {found.existing[0].id}, which runs this image: it has to be healthy"
     else:
         beside = f" beside {old}" if old else ""
-        yield f"launch one {shop.recipe.instance.type} from {version}{beside}; it has to be healthy, else it goes again"
+        yield f"launch one {ctx.recipe.instance.type} from {version}{beside}; it has to be healthy, else it goes again"
     if wanted.watch:
         yield f"watch it for {seconds(wanted.watch)}"
     if data.on_instance and old:
@@ -48,14 +48,14 @@ def steps(shop: Context, found: DeployPreflight) -> Iterator[str]:
             if data.on_volume
             else "back its rows up, restore and compare them on the new one"
         )
-        yield f"stop writes on {found.gone[0].id}; {how}; if that fails, it serves on with all of them"
+        yield f"stop writes on {found.replaced[0].id}; {how}; if that fails, it serves on with all of them"
     elif data.on_volume:
         yield "bring the volume to it"
     yield f"put it behind the balancer, where {names.target_group} is there"
     if old:
         yield f"terminate {old}"
     if decided.default:
-        yield f"make {version} the default of {names.template}"
+        yield f"make {version} the default of {names.launch_template}"
     if decided.publish:
         yield f"point {names.production} at {wanted.ami}"
 
@@ -63,7 +63,7 @@ def steps(shop: Context, found: DeployPreflight) -> Iterator[str]:
 def deployed(done: DeployResult) -> str:
     """The end of `deploy`."""
     told = {
-        "instance": f"{done.machine.id} ({done.machine.address})",
+        "instance": f"{done.instance.id} ({done.instance.address})",
         "image": f"{done.image.name} ({done.image.id})",
         "replaced": ", ".join(done.replaced) or "nothing",
         "logs": str(done.run.folder),
@@ -76,8 +76,8 @@ def deployed_facts(done: DeployResult) -> str:
     """The same for scripts."""
     return json.dumps(
         {
-            "instance": done.machine.id,
-            "address": done.machine.address,
+            "instance": done.instance.id,
+            "address": done.instance.address,
             "ami": done.image.id,
             "replaced": list(done.replaced),
             "run": done.run.id,
@@ -85,21 +85,21 @@ def deployed_facts(done: DeployResult) -> str:
     )
 
 
-def summary(shop: Context, result: PromoteResult) -> str:
+def summary(ctx: Context, result: PromoteResult) -> str:
     """The end of a promotion."""
     facts = {
         "image": f"{result.image.name} ({result.image.id})",
-        "template": f"{shop.names.template} version {result.version} (default)",
-        "pointer": shop.names.production,
+        "template": f"{ctx.names.launch_template} version {result.version} (default)",
+        "pointer": ctx.names.production,
     }
     if result.run is not None:
-        facts["phases"] = ", ".join(f"{name} {seconds(took)}" for name, took in shop.progress.phases.items())
+        facts["phases"] = ", ".join(f"{name} {seconds(took)}" for name, took in ctx.progress.phases.items())
         facts["report"] = str(result.run.folder / "promotion.html")
     facts["next"] = "./invoke status"
     return f"\n{'promoted' if result.run else 'unchanged: it is in production already'}\n{pairs(facts)}\n"
 
 
-def facts(shop: Context, result: PromoteResult) -> str:
+def facts(ctx: Context, result: PromoteResult) -> str:
     """The same for scripts."""
     told = {
         "ami": result.image.id,
@@ -109,7 +109,7 @@ def facts(shop: Context, result: PromoteResult) -> str:
         "unchanged": result.run is None,
         "run": result.run.id if result.run else None,
         "folder": str(result.run.folder) if result.run else None,
-        "phases_seconds": shop.progress.phases,
+        "phases_seconds": ctx.progress.phases,
         "timeline": [asdict(event) for event in result.timeline.events],
     }
     return json.dumps(told, ensure_ascii=False)

@@ -12,17 +12,17 @@ from goldenami.model.image import Image
 from goldenami.rollout.request_model import RolloutRequest
 
 
-def build_request(shop: Context, options: PromoteOptions) -> RolloutRequest:
+def build_request(ctx: Context, options: PromoteOptions) -> RolloutRequest:
     """What the command line asks for, with the recipe's own for what it leaves out.
 
     Raises:
         UsageError: It names no image, more than one, or one that is not there.
     """
-    recipe = shop.recipe
-    ami = resolve_ami(shop, options)
-    image = images.get(shop.aws, ami)
+    recipe = ctx.recipe
+    ami = resolve_ami(ctx, options)
+    image = images.get(ctx.aws, ami)
     if image is None:
-        raise UsageError(f"there is no AMI {ami} in {shop.aws.region}", next="./invoke images")
+        raise UsageError(f"there is no AMI {ami} in {ctx.aws.region}", next="./invoke images")
     return RolloutRequest(
         ami=ami,
         image=image,
@@ -34,22 +34,22 @@ def build_request(shop: Context, options: PromoteOptions) -> RolloutRequest:
         alarms=recipe.promote.alarms,
         # A canary that is asked for by its size is a part of the fleet, not a share of the requests.
         traffic=recipe.promote.traffic if options.canary is None and not recipe.database.on_instance else (),
-        carried=recipe.database.on_instance,
-        home=recipe.database.mode,
+        transfers_data=recipe.database.on_instance,
+        storage_mode=recipe.database.mode,
     )
 
 
-def check_storage_mode(shop: Context, image: Image) -> None:
+def check_storage_mode(ctx: Context, image: Image) -> None:
     """A new fleet must find its data where the recipe says; one that exists is moved by db.migrate.
 
     Raises:
         UsageError: The image looks for it elsewhere.
     """
-    mode = shop.recipe.database.mode
-    if image.home in ("", mode) or auto_scaling.get(shop.aws, shop.names.group) is not None:
+    mode = ctx.recipe.database.mode
+    if image.storage_mode in ("", mode) or auto_scaling.get(ctx.aws, ctx.names.group) is not None:
         return
     raise UsageError(
-        f'{image.name} ({image.id}) keeps its data in mode "{image.home}", and the recipe says "{mode}"',
+        f'{image.name} ({image.id}) keeps its data in mode "{image.storage_mode}", and the recipe says "{mode}"',
         state="Nothing was changed.",
-        next=f'set mode = "{image.home}" under [database] in golden.toml, then ./invoke fleet.create',
+        next=f'set mode = "{image.storage_mode}" under [database] in golden.toml, then ./invoke fleet.create',
     )

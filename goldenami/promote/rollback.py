@@ -20,19 +20,19 @@ from goldenami.rollout.request_model import RolloutRequest
 from goldenami.state import lock, runs
 
 
-def preflight(shop: Context, options: RollbackOptions) -> RollbackPreflight:
+def preflight(ctx: Context, options: RollbackOptions) -> RollbackPreflight:
     """Read and decide; nothing is changed.
 
     Raises:
         UsageError: There is nothing to go back to.
     """
-    scene = describe.describe_fleet(shop)
-    choice = _choose_target(shop, scene, options)
-    found = promote.decide(shop, _build_request(shop, scene, choice, options), scene)
-    return RollbackPreflight(found, choice, tuple(drift(scene)))
+    fleet_state = describe.describe_fleet(ctx)
+    choice = _choose_target(ctx, fleet_state, options)
+    found = promote.decide(ctx, _build_request(ctx, fleet_state, choice, options), fleet_state)
+    return RollbackPreflight(found, choice, tuple(drift(fleet_state)))
 
 
-def rollback(shop: Context, found: RollbackPreflight, options: RollbackOptions) -> PromoteResult:
+def rollback(ctx: Context, found: RollbackPreflight, options: RollbackOptions) -> PromoteResult:
     """Go back to what was just found.
 
     A refresh that is under way is taken back first, also one whose promotion has died.
@@ -42,62 +42,67 @@ def rollback(shop: Context, found: RollbackPreflight, options: RollbackOptions) 
         BusyError: Somebody else is changing the fleet.
     """
     going = found.preflight
-    if _end_refresh(shop, going.scene):
-        scene = describe.describe_fleet(shop)
-        going = promote.decide(shop, _build_request(shop, scene, found.choice, options), scene)
-    return promote.run(shop, going, options.why or f"rollback ({found.choice.reason})")
+    if _end_refresh(ctx, going.fleet_state):
+        fleet_state = describe.describe_fleet(ctx)
+        going = promote.decide(ctx, _build_request(ctx, fleet_state, found.target, options), fleet_state)
+    return promote.run(ctx, going, options.why or f"rollback ({found.target.reason})")
 
 
-def _end_refresh(shop: Context, scene: FleetState) -> bool:
+def _end_refresh(ctx: Context, fleet_state: FleetState) -> bool:
     """Take a refresh back that is still under way, and wait until the fleet is as it was before it; whether there was one."""
-    if scene.active is None or scene.group is None or scene.template is None or scene.group.number is None:
+    if (
+        fleet_state.active_refresh is None
+        or fleet_state.group is None
+        or fleet_state.template is None
+        or fleet_state.group.number is None
+    ):
         return False
     with (
-        runs.record_run(shop, "rollback", refresh=scene.active.id) as run,
-        lock.acquire(shop, run.id, f"rollback of the refresh {scene.active.id}") as claim,
-        shop.progress.phase(f"taking the instance refresh {scene.active.id} back"),
+        runs.record_run(ctx, "rollback", refresh=fleet_state.active_refresh.id) as run,
+        lock.acquire(ctx, run.id, f"rollback of the refresh {fleet_state.active_refresh.id}") as held_lock,
+        ctx.progress.phase(f"taking the instance refresh {fleet_state.active_refresh.id} back"),
     ):
-        restore_group(shop, claim, scene.group.name, scene.template.id, scene.group.number)
+        restore_group(ctx, held_lock, fleet_state.group.name, fleet_state.template.id, fleet_state.group.number)
     return True
 
 
-def _choose_target(shop: Context, scene: FleetState, options: RollbackOptions) -> RollbackTarget:
-    known = {image.id: image for image in images.list_family(shop.aws, shop.name)}
+def _choose_target(ctx: Context, fleet_state: FleetState, options: RollbackOptions) -> RollbackTarget:
+    known = {image.id: image for image in images.list_family(ctx.aws, ctx.name)}
     if options.ami or options.to:
-        image = catalog.resolve_version(shop, options.to) if options.to else known.get(options.ami)
+        image = catalog.resolve_version(ctx, options.to) if options.to else known.get(options.ami)
         if image is None:
-            raise UsageError(f"there is no AMI {options.ami} of {shop.name}", next="./invoke images")
+            raise UsageError(f"there is no AMI {options.ami} of {ctx.name}", next="./invoke images")
         return RollbackTarget(image, "as asked for")
     # A promotion that carried rows and died: what production names is what was before it.
-    if scene.pointer is not None and scene.pointer.ami in known and transfer.load(shop) is not None:
-        return RollbackTarget(known[scene.pointer.ami], "a promotion was left half-way")
-    found = choose_target(scene, known)
+    if fleet_state.pointer is not None and fleet_state.pointer.ami in known and transfer.load(ctx) is not None:
+        return RollbackTarget(known[fleet_state.pointer.ami], "a promotion was left half-way")
+    found = choose_target(fleet_state, known)
     if found is None:
         raise UsageError(
-            f"{shop.names.production} names no earlier image that is still there and verified",
+            f"{ctx.names.production} names no earlier image that is still there and verified",
             next="./invoke images, then ./invoke rollback --to v1.0",
         )
     return found
 
 
 def _build_request(
-    shop: Context, scene: FleetState, choice: RollbackTarget, options: RollbackOptions
+    ctx: Context, fleet_state: FleetState, choice: RollbackTarget, options: RollbackOptions
 ) -> RolloutRequest:
     """A promotion of the earlier image, all at once: what is known to be good needs no canary."""
     image: Image = choice.image
-    versions = scene.template.versions.values() if scene.template else ()
+    versions = fleet_state.template.versions.values() if fleet_state.template else ()
     # The version that it ran as before, with the instance type of then; made anew only where that is gone.
     former = max((v for v in versions if v.image == image.id), key=lambda v: v.number, default=None)
-    fresh = images.get(shop.aws, image.id) or image
+    fresh = images.get(ctx.aws, image.id) or image
     return RolloutRequest(
         ami=image.id,
         image=replace(fresh),
-        overrides=dict(former.data) if former else launch_template_plan.version_overrides(shop.recipe, image),
+        overrides=dict(former.data) if former else launch_template_plan.version_overrides(ctx.recipe, image),
         canary=100,
         watch=options.watch if options.watch is not None else 0,
-        warmup=shop.recipe.fleet.warmup,
+        warmup=ctx.recipe.fleet.warmup,
         unverified=False,
-        alarms=shop.recipe.promote.alarms,
-        carried=shop.recipe.database.on_instance,
-        home=shop.recipe.database.mode,
+        alarms=ctx.recipe.promote.alarms,
+        transfers_data=ctx.recipe.database.on_instance,
+        storage_mode=ctx.recipe.database.mode,
     )

@@ -17,7 +17,7 @@ class RollbackTarget:
     reason: str
 
 
-def choose_target(scene: FleetState, known: Mapping[str, Image]) -> RollbackTarget | None:
+def choose_target(fleet_state: FleetState, known: Mapping[str, Image]) -> RollbackTarget | None:
     """The known-good image to go back to.
 
     When the fleet runs (or is being brought to) another image than the pointer names, a promotion has not come to its end:
@@ -30,13 +30,13 @@ def choose_target(scene: FleetState, known: Mapping[str, Image]) -> RollbackTarg
     Returns:
         None when there is none.
     """
-    pointer = scene.pointer
+    pointer = fleet_state.pointer
     if pointer is None:
         return None
-    ahead = sorted(set(_running(scene)) - {pointer.ami})
+    ahead = sorted(set(_running(fleet_state)) - {pointer.ami})
     if ahead and _good(known.get(pointer.ami)):
         return RollbackTarget(known[pointer.ami], f"the pointer names it, while the fleet has {', '.join(ahead)}")
-    for earlier in reversed(scene.history[:-1]):
+    for earlier in reversed(fleet_state.history[:-1]):
         if earlier.ami != pointer.ami and _good(known.get(earlier.ami)):
             return RollbackTarget(
                 known[earlier.ami], f"production before {pointer.ami}, until {pointer.modified or 'then'}"
@@ -44,9 +44,14 @@ def choose_target(scene: FleetState, known: Mapping[str, Image]) -> RollbackTarg
     return None
 
 
-def drift(scene: FleetState) -> Iterator[str]:
+def drift(fleet_state: FleetState) -> Iterator[str]:
     """What the parts of the fleet say differently."""
-    pointer, template, group, source = scene.pointer, scene.template, scene.group, scene.source
+    pointer, template, group, source = (
+        fleet_state.pointer,
+        fleet_state.template,
+        fleet_state.group,
+        fleet_state.source_version,
+    )
     if template is not None and pointer is not None:
         default = template.versions.get(template.default)
         if default is not None and default.image != pointer.ami:
@@ -61,8 +66,9 @@ def drift(scene: FleetState) -> Iterator[str]:
         yield f"the group launches version {group.number} with {source.image}, the pointer names {pointer.ami}"
     if template is not None and group.number is not None and group.number != template.default:
         yield f"the group launches version {group.number}, the template's default is {template.default}"
-    if scene.trial is not None:
-        yield f"{scene.trial.group.name} of version {scene.trial.group.version} takes {scene.trial.weight} % of the requests"
+    if fleet_state.canary is not None:
+        canary = fleet_state.canary
+        yield f"{canary.group.name} of version {canary.group.version} takes {canary.weight} % of the requests"
     stray = [m for m in group.members if m.version != group.number and not m.lifecycle.startswith("Terminat")]
     if stray:
         told = ", ".join(f"{m.id} (version {m.version})" for m in stray)
@@ -72,19 +78,19 @@ def drift(scene: FleetState) -> Iterator[str]:
             yield f"{member.id} was changed in place: {member.drifted}"
 
 
-def _running(scene: FleetState) -> Iterator[str]:
-    if scene.group is None:
-        if scene.template is not None:
-            yield scene.template.versions[scene.template.default].image
+def _running(fleet_state: FleetState) -> Iterator[str]:
+    if fleet_state.group is None:
+        if fleet_state.template is not None:
+            yield fleet_state.template.versions[fleet_state.template.default].image
         return
-    if scene.source is not None:
-        yield scene.source.image
-    active = scene.active
-    if active is not None and active.rolling and active.version is not None and scene.template is not None:
-        version = scene.template.versions.get(active.version)
+    if fleet_state.source_version is not None:
+        yield fleet_state.source_version.image
+    active = fleet_state.active_refresh
+    if active is not None and active.is_running and active.version is not None and fleet_state.template is not None:
+        version = fleet_state.template.versions.get(active.version)
         if version is not None:
             yield version.image
-    members = [*scene.group.members, *(scene.trial.group.members if scene.trial else ())]
+    members = [*fleet_state.group.members, *(fleet_state.canary.group.members if fleet_state.canary else ())]
     yield from (m.image for m in members if m.image and not m.lifecycle.startswith("Terminat"))
 
 

@@ -15,45 +15,45 @@ from goldenami.rebuild.plan import PendingUpdates, RebuildInputs, package_reason
 from goldenami.rebuild.record_model import RebuildCheck, RebuildRecord, parse
 
 
-def check(shop: Context) -> RebuildCheck:
+def check(ctx: Context) -> RebuildCheck:
     """Read and decide; nothing is changed."""
-    known = preflight.preflight(shop)
-    candidate = _production_image(shop, known.images, shop.candidate)
-    stock = _inputs(shop, candidate, known)
-    now = shop.clock.now()
-    latest = last_rebuild(shop)
+    known = preflight.preflight(ctx)
+    candidate = _production_image(ctx, known.images, ctx.candidate)
+    stock = _inputs(ctx, candidate, known)
+    now = ctx.clock.now()
+    latest = last_rebuild(ctx)
     return RebuildCheck(
-        stock=stock,
-        reasons=rebuild_reasons(stock, shop.recipe.rebuild.max_age_days, now),
+        inputs=stock,
+        reasons=rebuild_reasons(stock, ctx.recipe.rebuild.max_age_days, now),
         packages=package_reasons(stock, now),
-        before=_production_image(shop, known.images, shop.names.production) or candidate,
-        version=preflight.next_version(shop, known, bake_model.BakeOptions()),
+        current=_production_image(ctx, known.images, ctx.names.production) or candidate,
+        version=preflight.next_version(ctx, known, bake_model.BakeOptions()),
         unfinished=latest if latest and latest.state == "running" else None,
     )
 
 
-def last_rebuild(shop: Context) -> RebuildRecord | None:
+def last_rebuild(ctx: Context) -> RebuildRecord | None:
     """How the latest rebuild went, wherever it ran."""
-    found = parameters.get(shop.aws, shop.names.rebuild_record)
+    found = parameters.get(ctx.aws, ctx.names.rebuild_record)
     return parse(found.value) if found else None
 
 
-def _production_image(shop: Context, known: tuple[Image, ...], parameter: str) -> Image | None:
+def _production_image(ctx: Context, known: tuple[Image, ...], parameter: str) -> Image | None:
     """The image that a pointer names, where it is still there and good."""
-    pointer = parameters.get(shop.aws, parameter)
+    pointer = parameters.get(ctx.aws, parameter)
     found = [image for image in known if pointer and image.id == pointer.value]
     return found[0] if found and found[0].state == "available" and not found[0].bad else None
 
 
-def _inputs(shop: Context, candidate: Image | None, known: preflight.BakeInputs) -> RebuildInputs:
+def _inputs(ctx: Context, candidate: Image | None, known: preflight.BakeInputs) -> RebuildInputs:
     base = next((i for i in known.images if candidate and i.id == candidate.tags.get(model_image.SOURCE_AMI)), None)
     differs = {}
     if candidate and base:
         # On what each was made from: a new source AMI or commit is a reason of its own.
-        before = preflight.layer_fingerprint(shop, "base", base.tags.get(model_image.SOURCE_AMI, ""), known.source)
+        before = preflight.layer_fingerprint(ctx, "base", base.tags.get(model_image.SOURCE_AMI, ""), known.source)
         differs["base"] = before != base.fingerprint
         app = replace(known.source, commit=candidate.tags.get(model_image.COMMIT, ""))
-        before = preflight.layer_fingerprint(shop, "app", base.id, app)
+        before = preflight.layer_fingerprint(ctx, "app", base.id, app)
         differs["app"] = before != candidate.fingerprint
     return RebuildInputs(
         candidate=candidate,
@@ -61,7 +61,7 @@ def _inputs(shop: Context, candidate: Image | None, known: preflight.BakeInputs)
         source_ami=known.source_ami,
         commit=known.source.commit,
         recipe=differs,
-        pending=pending_updates(shop, candidate) if candidate else None,
+        pending=pending_updates(ctx, candidate) if candidate else None,
     )
 
 
@@ -87,19 +87,19 @@ awk 'NF == 3 && $1 ~ /\\./ { print $1 }' "$cache/updates"
 }
 
 
-def pending_updates(shop: Context, image: Image) -> PendingUpdates | None:
+def pending_updates(ctx: Context, image: Image) -> PendingUpdates | None:
     """Ask a serving instance of this image through Run Command.
 
     Returns:
         What it says; None where there is no such instance, Run Command is not wanted by the recipe, or the answer is none.
     """
-    if not shop.recipe.fleet.run_command:
+    if not ctx.recipe.fleet.run_command:
         return None
-    group = describe.describe_fleet(shop).group
+    group = describe.describe_fleet(ctx).group
     serving = [m for m in group.members if m.serving and m.image == image.id] if group else []
     for member in serving[:1]:
-        ran = run_command.run(shop.aws, shop.clock, member.id, _COMMANDS[shop.family.packages], timeout=120)
+        ran = run_command.run(ctx.aws, ctx.clock, member.id, _COMMANDS[ctx.family.packages], timeout=120)
         if ran is not None and ran.code == 0:
             return PendingUpdates(member.id, tuple(ran.stdout.split()))
-        shop.progress.say(f"{member.id} could not say which updates are waiting")
+        ctx.progress.info(f"{member.id} could not say which updates are waiting")
     return None

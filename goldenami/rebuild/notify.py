@@ -19,47 +19,47 @@ from goldenami.tools import http, process
 class Delivery:
     """Which places were told, and which could not be, with the reason."""
 
-    places: tuple[str, ...] = ()
+    notified: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
 
 
-def send(shop: Context, notice: Notice) -> Delivery:
+def send(ctx: Context, notice: Notice) -> Delivery:
     """Send a notice everywhere. It never raises for a place that does not take it: that is said, and returned."""
     told, failed = [], []
-    for place, send in _destinations(shop, notice):
+    for place, send in _destinations(ctx, notice):
         try:
             send()
         except Exception as error:  # whatever it is, the rebuild went as it went
             known = explain(error) or error
             failed.append(f"{place}: {redact(str(known).splitlines()[0] if str(known) else type(error).__name__)}")
-            shop.progress.say(f"could not tell {failed[-1]}")
+            ctx.progress.info(f"could not tell {failed[-1]}")
         else:
             told.append(place)
-            shop.progress.detail(f"told {place}")
+            ctx.progress.detail(f"told {place}")
     return Delivery(tuple(told), tuple(failed))
 
 
-def _destinations(shop: Context, notice: Notice) -> list[tuple[str, Callable[[], None]]]:
-    wanted = shop.recipe.notify
+def _destinations(ctx: Context, notice: Notice) -> list[tuple[str, Callable[[], None]]]:
+    wanted = ctx.recipe.notify
     senders: list[Callable[[], None]] = []
     if wanted.sns_topic_arn:
-        senders.append(lambda: sns.publish(shop.aws, wanted.sns_topic_arn, notice.subject, notice.text))
+        senders.append(lambda: sns.publish(ctx.aws, wanted.sns_topic_arn, notice.subject, notice.text))
     if name := wanted.webhook_parameter:
-        senders.append(lambda: http.post(parameters.secret(shop.aws, name), notice.payload()))
+        senders.append(lambda: http.post(parameters.secret(ctx.aws, name), notice.payload()))
     if wanted.command:
-        senders.append(lambda: _run(shop, notice))
+        senders.append(lambda: _run(ctx, notice))
     return list(zip(wanted.places, senders, strict=True))
 
 
-def _run(shop: Context, notice: Notice) -> None:
-    argv = list(shop.recipe.notify.command)
-    done = process.run(argv, cwd=shop.root, stdin=json.dumps(notice.payload(), ensure_ascii=False), timeout=60)
+def _run(ctx: Context, notice: Notice) -> None:
+    argv = list(ctx.recipe.notify.command)
+    done = process.run(argv, cwd=ctx.root, stdin=json.dumps(notice.payload(), ensure_ascii=False), timeout=60)
     if done.code:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise ToolError(f"exited with {done.code}" + (f": {said[-1]}" if said else ""))
 
 
-def notify_result(shop: Context, text: str, *, failure: bool, unless_told: str) -> Delivery:
+def notify_result(ctx: Context, text: str, *, failure: bool, unless_told: str) -> Delivery:
     """Tell the team something.
 
     Args:
@@ -70,12 +70,12 @@ def notify_result(shop: Context, text: str, *, failure: bool, unless_told: str) 
     """
     told = [
         run
-        for run in runs.list_runs(shop.build)
+        for run in runs.list_runs(ctx.build)
         if run.facts().get("invocation") == unless_told and run.facts().get("told")
     ]
     if unless_told and told:
-        shop.progress.say(f"the rebuild {told[-1].id} has told it itself")
+        ctx.progress.info(f"the rebuild {told[-1].id} has told it itself")
         return Delivery()
-    if not shop.recipe.notify.places:
-        shop.progress.say(f"nobody is told: [notify] in {shop.recipe.path.name} names no place")
-    return send(shop, Notice("failure" if failure else "success", f"{shop.name}: {text}"))
+    if not ctx.recipe.notify.places:
+        ctx.progress.info(f"nobody is told: [notify] in {ctx.recipe.path.name} names no place")
+    return send(ctx, Notice("failure" if failure else "success", f"{ctx.name}: {text}"))

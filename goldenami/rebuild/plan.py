@@ -21,7 +21,7 @@ class PendingUpdates:
         packages: Their names.
     """
 
-    machine: str
+    instance: str
     packages: tuple[str, ...]
 
 
@@ -93,7 +93,7 @@ def rebuild_reasons(stock: RebuildInputs, max_age_days: int, now: datetime) -> t
         told = ", ".join(stock.pending.packages[:5]) + (", …" if len(stock.pending.packages) > 5 else "")
         count = len(stock.pending.packages)
         found.append(
-            RebuildReason("packages", f"{count} package update(s) are waiting, says {stock.pending.machine}: {told}")
+            RebuildReason("packages", f"{count} package update(s) are waiting, says {stock.pending.instance}: {told}")
         )
     age = age_days(base or candidate, now)
     if max_age_days and age >= max_age_days:
@@ -113,7 +113,7 @@ def package_reasons(stock: RebuildInputs, now: datetime) -> str:
             " when its base was baked"
         )
     count = len(stock.pending.packages)
-    return f"{count or 'no'} update(s) waiting, as {stock.pending.machine} says, which runs this image"
+    return f"{count or 'no'} update(s) waiting, as {stock.pending.instance} says, which runs this image"
 
 
 def age_days(image: Image, now: datetime) -> int:

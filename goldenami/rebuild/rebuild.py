@@ -25,7 +25,7 @@ from goldenami.state.runs import Run, write_json, write_text
 from goldenami.tools import host
 
 
-def rebuild(shop: Context, *, if_needed: bool = False) -> RebuildResult:
+def rebuild(ctx: Context, *, if_needed: bool = False) -> RebuildResult:
     """Rebuild the image; with `if_needed`, only for a reason.
 
     Raises:
@@ -35,129 +35,129 @@ def rebuild(shop: Context, *, if_needed: bool = False) -> RebuildResult:
         AwsError: AWS refused.
     """
     with (
-        runs.record_run(shop, "rebuild", invocation=host.invocation()) as run,
-        lock.acquire(shop, run.id, "rebuild", lock_spec(shop.names)) as claim,
+        runs.record_run(ctx, "rebuild", invocation=host.invocation()) as run,
+        lock.acquire(ctx, run.id, "rebuild", lock_spec(ctx.names)) as held_lock,
     ):
-        record = RebuildRecord(run.id, f"{shop.clock.now():%Y-%m-%dT%H:%M:%S}", _rebuilder())
+        record = RebuildRecord(run.id, f"{ctx.clock.now():%Y-%m-%dT%H:%M:%S}", _rebuilder())
         try:
-            found = check.check(shop)
+            found = check.check(ctx)
             if found.unfinished:
                 dead = found.unfinished
-                shop.progress.say(f"going on with the rebuild {dead.run}, which ended at: {dead.step}")
+                ctx.progress.info(f"going on with the rebuild {dead.run}, which ended at: {dead.step}")
                 record = replace(dead, by=record.by)
             elif if_needed and not found.reasons:
-                return _unchanged(shop, run, record, found)
+                return _unchanged(ctx, run, record, found)
             else:
                 told = tuple(reason.text for reason in found.reasons) or ("it was asked for",)
-                record = replace(record, reasons=told, before=found.before.id if found.before else "")
+                record = replace(record, reasons=told, previous_ami=found.current.id if found.current else "")
             for reason in record.reasons:
-                shop.progress.say(f"because {reason}")
-            return _rebuild(shop, run, claim, record, found)
+                ctx.progress.info(f"because {reason}")
+            return _rebuild(ctx, run, held_lock, record, found)
         except Exception as error:
-            _failed(shop, run, error)
+            _failed(ctx, run, error)
             raise
 
 
-def _rebuild(shop: Context, run: Run, claim: HeldLock, record: RebuildRecord, found: RebuildCheck) -> RebuildResult:
-    record = _keep(shop, run, claim, record.at("bake"))
-    baked = bake.bake(shop, bake_model.BakeOptions(since=record.since))
-    record = _keep(shop, run, claim, record.at("compare", ami=baked.image.id, version=str(baked.version)))
-    differences, inside = _compared(shop, record, baked.image)
-    if shop.recipe.rebuild.auto_promote and not record.promoted:
-        record = _keep(shop, run, claim, record.at("promote"))
-        promote.promote(shop, images_model.PromoteOptions(ami=baked.image.id, why="rebuild"))
-        record = record.at("promote", promoted=True)
-    record = _keep(shop, run, claim, record.at("tidy up"))
-    removed = clean_up(shop)
-    record = _keep(shop, run, claim, record.at("report"))
-    ended = record.at("done", state="finished", ended=_now(shop))
+def _rebuild(ctx: Context, run: Run, held_lock: HeldLock, record: RebuildRecord, found: RebuildCheck) -> RebuildResult:
+    record = _keep(ctx, run, held_lock, record.advance("bake"))
+    baked = bake.bake(ctx, bake_model.BakeOptions(since=record.since))
+    record = _keep(ctx, run, held_lock, record.advance("compare", ami=baked.image.id, version=str(baked.version)))
+    differences, inside = _compared(ctx, record, baked.image)
+    if ctx.recipe.rebuild.auto_promote and not record.promoted:
+        record = _keep(ctx, run, held_lock, record.advance("promote"))
+        promote.promote(ctx, images_model.PromoteOptions(ami=baked.image.id, why="rebuild"))
+        record = record.advance("promote", promoted=True)
+    record = _keep(ctx, run, held_lock, record.advance("tidy up"))
+    removed = clean_up(ctx)
+    record = _keep(ctx, run, held_lock, record.advance("report"))
+    ended = record.advance("done", state="finished", ended=_now(ctx))
     outcome = RebuildResult(ended, found, baked.image, run, differences, inside, removed)
-    return _close(shop, run, outcome)
+    return _close(ctx, run, outcome)
 
 
-def _unchanged(shop: Context, run: Run, record: RebuildRecord, found: RebuildCheck) -> RebuildResult:
+def _unchanged(ctx: Context, run: Run, record: RebuildRecord, found: RebuildCheck) -> RebuildResult:
     """Nobody is told about a month without news; it stands in the record and in the report."""
-    record = record.at("done", state="unchanged", ended=_now(shop), before=found.before.id if found.before else "")
-    outcome = RebuildResult(record, found, found.stock.candidate, run)
-    write_report(shop, outcome)
-    _write(shop, run, record)
+    record = record.advance(
+        "done", state="unchanged", ended=_now(ctx), previous_ami=found.current.id if found.current else ""
+    )
+    outcome = RebuildResult(record, found, found.inputs.candidate, run)
+    write_report(ctx, outcome)
+    _write(ctx, run, record)
     return outcome
 
 
-def _close(shop: Context, run: Run, outcome: RebuildResult) -> RebuildResult:
-    write_report(shop, outcome)
-    told = notify.send(shop, rebuild_report.success(shop, outcome))
-    outcome = replace(outcome, record=replace(outcome.record, told=told.places), untold=told.failed)
-    write_report(shop, outcome)
+def _close(ctx: Context, run: Run, outcome: RebuildResult) -> RebuildResult:
+    write_report(ctx, outcome)
+    told = notify.send(ctx, rebuild_report.success(ctx, outcome))
+    outcome = replace(outcome, record=replace(outcome.record, notified=told.notified), notify_failed=told.failed)
+    write_report(ctx, outcome)
     # Written last: one that dies just before it tells twice, and none ends untold.
-    _write(shop, run, outcome.record)
+    _write(ctx, run, outcome.record)
     return outcome
 
 
-def _failed(shop: Context, run: Run, error: Exception) -> None:
+def _failed(ctx: Context, run: Run, error: Exception) -> None:
     """Write down and tell why it failed. What cannot be written (AWS may be what failed) must not hide the reason."""
     known = explain(error) or error
     reason = str(known) or type(error).__name__
     facts = run.facts().get("record", {})
     latest = parse(facts) if isinstance(facts, str) else None
-    record = latest or RebuildRecord(run.id, f"{shop.clock.now():%Y-%m-%dT%H:%M:%S}", _rebuilder())
-    record = replace(record, state="failed", error=reason, ended=_now(shop))
-    write_failure_report(run, shop.name, record)
-    told = notify.send(shop, rebuild_report.failure(shop, run, record))
-    record = replace(record, told=told.places)
+    record = latest or RebuildRecord(run.id, f"{ctx.clock.now():%Y-%m-%dT%H:%M:%S}", _rebuilder())
+    record = replace(record, state="failed", error=reason, ended=_now(ctx))
+    write_failure_report(run, ctx.name, record)
+    told = notify.send(ctx, rebuild_report.failure(ctx, run, record))
+    record = replace(record, notified=told.notified)
     try:
-        _write(shop, run, record)
+        _write(ctx, run, record)
     except Exception as second:
-        run.record(told=list(told.places))
-        shop.progress.say(
-            f"the record in {shop.names.rebuild_record} could not be written: {explain(second) or second}"
-        )
+        run.record(told=list(told.notified))
+        ctx.progress.info(f"the record in {ctx.names.rebuild_record} could not be written: {explain(second) or second}")
 
 
-def _keep(shop: Context, run: Run, claim: HeldLock, record: RebuildRecord) -> RebuildRecord:
+def _keep(ctx: Context, run: Run, held_lock: HeldLock, record: RebuildRecord) -> RebuildRecord:
     """Write down how far it is, before it goes on: whoever comes after goes on from here."""
-    claim.confirm()
-    claim.beat()
-    _write(shop, run, record)
+    held_lock.verify_held()
+    held_lock.heartbeat()
+    _write(ctx, run, record)
     return record
 
 
-def _write(shop: Context, run: Run, record: RebuildRecord) -> None:
-    parameters.overwrite(shop.aws, shop.names.rebuild_record, record.text())
-    run.record(step=record.step, record=record.text(), told=list(record.told))
+def _write(ctx: Context, run: Run, record: RebuildRecord) -> None:
+    parameters.overwrite(ctx.aws, ctx.names.rebuild_record, record.text())
+    run.record(step=record.step, record=record.text(), told=list(record.notified))
 
 
-def _compared(shop: Context, record: RebuildRecord, image: Image) -> tuple[tuple[Change, ...], ImageDiff | None]:
+def _compared(ctx: Context, record: RebuildRecord, image: Image) -> tuple[tuple[Change, ...], ImageDiff | None]:
     """What the new image has differently from the one that was there: by their tags, and by what their bakes wrote down."""
-    before = images.get(shop.aws, record.before) if record.before else None
-    told = tuple(changes(before, image, _base(shop, before), _base(shop, image)))
-    return told, diff.diff(shop, before.id, image.id).inside if before else None
+    before = images.get(ctx.aws, record.previous_ami) if record.previous_ami else None
+    told = tuple(changes(before, image, _base(ctx, before), _base(ctx, image)))
+    return told, diff.diff(ctx, before.id, image.id).contents if before else None
 
 
-def _base(shop: Context, image: Image | None) -> Image | None:
+def _base(ctx: Context, image: Image | None) -> Image | None:
     ami = image.tags.get(model_image.SOURCE_AMI, "") if image else ""
-    return images.get(shop.aws, ami) if ami else None
+    return images.get(ctx.aws, ami) if ami else None
 
 
 def _rebuilder() -> str:
     return f"{host.user()}@{host.machine()}"
 
 
-def _now(shop: Context) -> str:
-    return shop.clock.now().isoformat(timespec="seconds")
+def _now(ctx: Context) -> str:
+    return ctx.clock.now().isoformat(timespec="seconds")
 
 
-def write_report(shop: Context, outcome: RebuildResult) -> None:
+def write_report(ctx: Context, outcome: RebuildResult) -> None:
     """Write rebuild.md and rebuild.json into the run's folder."""
     record = outcome.record
-    lines = [f"# {shop.name}: {'nothing has changed' if outcome.unchanged else 'rebuilt as ' + record.version}", ""]
+    lines = [f"# {ctx.name}: {'nothing has changed' if outcome.unchanged else 'rebuilt as ' + record.version}", ""]
     told = [
         ("Image", file_name(outcome.image)),
-        ("Before", file_name(outcome.found.before)),
+        ("Before", file_name(outcome.check.current)),
         ("Production", "carried to the fleet" if record.promoted else "untouched"),
-        ("Package updates before", outcome.found.packages),
-        ("Told", ", ".join(record.told) or "nobody"),
-        *([("Not told", "; ".join(outcome.untold))] if outcome.untold else []),
+        ("Package updates before", outcome.check.packages),
+        ("Told", ", ".join(record.notified) or "nobody"),
+        *([("Not told", "; ".join(outcome.notify_failed))] if outcome.notify_failed else []),
         ("Began, ended", f"{record.since} UTC, {record.ended}"),
         ("By", record.by),
         ("Run", record.run),
@@ -170,10 +170,10 @@ def write_report(shop: Context, outcome: RebuildResult) -> None:
         lines += [
             f"| {d.kind} {d.name} | {d.before or NONE[d.what]} | {d.after or d.what} |" for d in diff_lines(outcome)
         ]
-        lines += ["", *(f"Not known: {missing}." for missing in outcome.inside.missing)] if outcome.inside else []
+        lines += ["", *(f"Not known: {missing}." for missing in outcome.diff.missing)] if outcome.diff else []
         lines += ["", "## Tidied up", "", *([f"- {what}" for what in outcome.removed] or ["- nothing"])]
     write_text(outcome.run.folder / "rebuild.md", "\n".join(lines) + "\n")
-    write_json(outcome.run.folder / "rebuild.json", record_facts(shop, outcome))
+    write_json(outcome.run.folder / "rebuild.json", record_facts(ctx, outcome))
 
 
 def write_failure_report(run: Run, name: str, record: RebuildRecord) -> None:
@@ -185,21 +185,21 @@ def write_failure_report(run: Run, name: str, record: RebuildRecord) -> None:
     write_json(run.folder / "rebuild.json", asdict(record))
 
 
-def clean_up(shop: Context) -> tuple[str, ...]:
-    """Let old images go by the policy under [keep], and remove what dead runs left; says what went."""
-    trimmed = template_versions.trim(shop)
-    pruned = prune.prune(shop)
+def clean_up(ctx: Context) -> tuple[str, ...]:
+    """Let old images go by the policy under [retention], and remove what dead runs left; says what went."""
+    trimmed = template_versions.trim(ctx)
+    pruned = prune.prune(ctx)
     done = {"deprecate": "deprecated", "deregister": "deregistered"}
     gone = [
         f"{done[v.action]} {v.image.name} ({v.image.id}): {v.reason}"
-        for v in pruned.verdicts
-        if v.action in done and v.image.id not in pruned.held
+        for v in pruned.decisions
+        if v.action in done and v.image.id not in pruned.kept
     ]
-    with shop.progress.phase("remove what dead runs left"):
-        swept = cleanup.sweep(shop)
+    with ctx.progress.phase("remove what dead runs left"):
+        swept = cleanup.sweep(ctx)
     versions = () if trimmed.busy else trimmed.removable
     return (
-        *(f"deleted version {judged.version.number} of {shop.names.template}" for judged in versions),
+        *(f"deleted version {judged.version.number} of {ctx.names.launch_template}" for judged in versions),
         *gone,
         *(f"removed {left.kind} {left.id} of run {left.run_id}" for left in swept.removable),
     )

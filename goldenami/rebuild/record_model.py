@@ -31,7 +31,7 @@ def lock_spec(names: ResourceNames) -> LockSpec:
         names.rebuild_lock,
         called="the rebuild",
         doing="is rebuilding this image",
-        patience=timedelta(hours=3),
+        stale_after=timedelta(hours=3),
     )
 
 
@@ -47,7 +47,7 @@ class RebuildRecord:
         before: The AMI that was in production, or the candidate, when it began; empty for none.
         ami: The AMI that it baked; empty as long as there is none.
         promoted: Whether it carried the AMI to the fleet.
-        told: The places that were told how it ended.
+        notified: The places that were told how it ended.
     """
 
     run: str
@@ -56,30 +56,30 @@ class RebuildRecord:
     state: RebuildState = "running"
     step: str = "begin"
     reasons: tuple[str, ...] = ()
-    before: str = ""
+    previous_ami: str = ""
     ami: str = ""
     version: str = ""
     promoted: bool = False
     ended: str = ""
     error: str = ""
-    told: tuple[str, ...] = ()
+    notified: tuple[str, ...] = ()
 
-    def at(self, step: str, **facts: Any) -> RebuildRecord:
+    def advance(self, step: str, **facts: Any) -> RebuildRecord:
         """Further on."""
         return replace(self, step=step, **facts)
 
     def text(self) -> str:
         """As the parameter holds it; long texts are cut to its size."""
         cut = 500
-        while len(told := json.dumps(self._cut(cut), ensure_ascii=False).encode()) > ROOM:
+        while len(text := json.dumps(self._cut(cut), ensure_ascii=False).encode()) > ROOM:
             cut //= 2
-        return told.decode()
+        return text.decode()
 
     def _cut(self, to: int) -> dict[str, Any]:
         facts = asdict(self)
         facts["error"] = facts["error"][:to]
         facts["reasons"] = [reason[:to] for reason in facts["reasons"]]
-        facts["told"] = [place[:to] for place in facts["told"]]
+        facts["notified"] = [place[:to] for place in facts["notified"]]
         return facts
 
 
@@ -88,7 +88,7 @@ def parse(text: str) -> RebuildRecord | None:
     try:
         found = json.loads(text)
         known = {name: found[name] for name in RebuildRecord.__dataclass_fields__ if name in found}
-        for name in ("reasons", "told"):
+        for name in ("reasons", "notified"):
             known[name] = tuple(known.get(name, ()))
         record = RebuildRecord(**known)
         datetime.fromisoformat(record.since)
@@ -108,10 +108,10 @@ class RebuildCheck:
         unfinished: A rebuild that ended before it was done, which the next one goes on with.
     """
 
-    stock: RebuildInputs
+    inputs: RebuildInputs
     reasons: tuple[RebuildReason, ...]
     packages: str
-    before: Image | None
+    current: Image | None
     version: Version
     unfinished: RebuildRecord | None
 
@@ -124,17 +124,17 @@ class RebuildResult:
         changes: What the tags of the two images and their bases say differently.
         inside: What is in them differently; None where there was no image before.
         removed: What was tidied up.
-        untold: The places that could not be told, with the reason.
+        notify_failed: The places that could not be told, with the reason.
     """
 
     record: RebuildRecord
-    found: RebuildCheck
+    check: RebuildCheck
     image: Image | None
     run: RunFolder
     changes: tuple[Change, ...] = ()
-    inside: ImageDiff | None = None
+    diff: ImageDiff | None = None
     removed: tuple[str, ...] = ()
-    untold: tuple[str, ...] = ()
+    notify_failed: tuple[str, ...] = ()
 
     @property
     def unchanged(self) -> bool:

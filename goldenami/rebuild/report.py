@@ -23,40 +23,40 @@ FEW = 20
 NONE = {"added": "none", "removed": "there", "changed": "none"}
 
 
-def page(shop: Context, found: RebuildCheck, *, if_needed: bool, as_json: bool) -> str:
+def page(ctx: Context, found: RebuildCheck, *, if_needed: bool, as_json: bool) -> str:
     """What a rebuild would do, and why."""
     if as_json:
         return json.dumps(
-            {**_findings(shop, found), "steps": steps(shop, found, if_needed=if_needed)}, ensure_ascii=False
+            {**_findings(ctx, found), "steps": steps(ctx, found, if_needed=if_needed)}, ensure_ascii=False
         )
     facts = {
-        "candidate": file_name(found.stock.candidate),
-        "production or candidate": file_name(found.before),
+        "candidate": file_name(found.inputs.candidate),
+        "production or candidate": file_name(found.current),
         "package updates": found.packages,
-        "tells": ", ".join(shop.recipe.notify.places) or "nobody ([notify] names no place)",
+        "tells": ", ".join(ctx.recipe.notify.places) or "nobody ([notify] names no place)",
     }
     why = [f"  - {reason.text}{'' if reason.seen else ' (assumed, not seen)'}" for reason in found.reasons]
-    does = [f"  {number}. {step}" for number, step in enumerate(steps(shop, found, if_needed=if_needed), 1)]
+    does = [f"  {number}. {step}" for number, step in enumerate(steps(ctx, found, if_needed=if_needed), 1)]
     return "\n".join([pairs(facts), "", "reasons", *(why or ["  - none"]), "", "what it does", *does])
 
 
-def steps(shop: Context, found: RebuildCheck, *, if_needed: bool) -> list[str]:
+def steps(ctx: Context, found: RebuildCheck, *, if_needed: bool) -> list[str]:
     """The steps, in words."""
     if found.unfinished:
         return [f"go on with the rebuild {found.unfinished.run}, which ended at: {found.unfinished.step}"]
     if if_needed and not found.reasons:
         return ["record that nothing has changed"]
-    canary = shop.recipe.promote.canary
+    canary = ctx.recipe.promote.canary
     promotion = (
         f"promote it, {canary} % first"
-        if shop.recipe.rebuild.auto_promote
+        if ctx.recipe.rebuild.auto_promote
         else "leave the promotion to you (auto_promote)"
     )
     return [
-        f"bake both layers afresh as {found.version}, with both gates, and publish it as {shop.candidate}",
-        f"compare it with {found.before.name if found.before else 'nothing'}",
+        f"bake both layers afresh as {found.version}, with both gates, and publish it as {ctx.candidate}",
+        f"compare it with {found.current.name if found.current else 'nothing'}",
         promotion,
-        "let old images go, by the policy under [keep], and remove what dead runs left",
+        "let old images go, by the policy under [retention], and remove what dead runs left",
         "write the report and tell the team",
     ]
 
@@ -64,7 +64,7 @@ def steps(shop: Context, found: RebuildCheck, *, if_needed: bool) -> list[str]:
 def summary(outcome: RebuildResult) -> str:
     """The end of a rebuild."""
     if outcome.unchanged:
-        told = {"image": file_name(outcome.image), "package updates": outcome.found.packages}
+        told = {"image": file_name(outcome.image), "package updates": outcome.check.packages}
         return f"\nnothing has changed; nothing was baked\n{pairs({**told, 'report': _report(outcome.run)})}\n"
     record = outcome.record
     facts = {
@@ -72,20 +72,20 @@ def summary(outcome: RebuildResult) -> str:
         "because": "; ".join(record.reasons),
         "changed": "; ".join([*(change.line() for change in outcome.changes), *_counts(outcome)]) or "nothing",
         "production": "carried to the fleet" if record.promoted else "untouched",
-        "told": ", ".join(record.told) or "nobody",
-        **({"not told": "; ".join(outcome.untold)} if outcome.untold else {}),
+        "told": ", ".join(record.notified) or "nobody",
+        **({"not told": "; ".join(outcome.notify_failed)} if outcome.notify_failed else {}),
         "report": _report(outcome.run),
         "next": _next(record),
     }
     return f"\nrebuilt\n{pairs(facts)}\n"
 
 
-def facts(shop: Context, outcome: RebuildResult) -> str:
+def facts(ctx: Context, outcome: RebuildResult) -> str:
     """The same for scripts."""
-    return json.dumps(record_facts(shop, outcome), ensure_ascii=False)
+    return json.dumps(record_facts(ctx, outcome), ensure_ascii=False)
 
 
-def success(shop: Context, outcome: RebuildResult) -> Notice:
+def success(ctx: Context, outcome: RebuildResult) -> Notice:
     """The notice of a rebuild that went well, with what is different."""
     record = outcome.record
     told = [
@@ -101,13 +101,13 @@ def success(shop: Context, outcome: RebuildResult) -> Notice:
     tidied = ["", "tidied up", *(f"  {what}" for what in outcome.removed)] if outcome.removed else []
     return Notice(
         "success",
-        f"{shop.name} {record.version} is baked and verified" + (" and in production" if record.promoted else ""),
+        f"{ctx.name} {record.version} is baked and verified" + (" and in production" if record.promoted else ""),
         told,
         ["what changed", *(lines or ["  nothing"]), *tidied],
     )
 
 
-def failure(shop: Context, run: RunFolder, record: RebuildRecord) -> Notice:
+def failure(ctx: Context, run: RunFolder, record: RebuildRecord) -> Notice:
     """The notice of a rebuild that failed, with the reason."""
     first, *rest = record.error.splitlines() or ["for no reason that it told"]
     told = [
@@ -116,37 +116,37 @@ def failure(shop: Context, run: RunFolder, record: RebuildRecord) -> Notice:
         ("production", "carried to the fleet" if record.promoted else "as it was"),
         ("report", f"{_report(run)} on {record.by.partition('@')[2]}"),
     ]
-    return Notice("failure", f"{shop.name}: the rebuild failed: {first}", told, rest)
+    return Notice("failure", f"{ctx.name}: the rebuild failed: {first}", told, rest)
 
 
-def _findings(shop: Context, found: RebuildCheck) -> dict[str, Any]:
+def _findings(ctx: Context, found: RebuildCheck) -> dict[str, Any]:
     return {
         "reasons": [asdict(reason) for reason in found.reasons],
         "package_updates": found.packages,
-        "candidate": found.stock.candidate.id if found.stock.candidate else None,
-        "before": found.before.id if found.before else None,
+        "candidate": found.inputs.candidate.id if found.inputs.candidate else None,
+        "before": found.current.id if found.current else None,
         "next_version": str(found.version),
         "unfinished": found.unfinished.run if found.unfinished else None,
-        "tells": list(shop.recipe.notify.places),
+        "tells": list(ctx.recipe.notify.places),
     }
 
 
-def record_facts(shop: Context, outcome: RebuildResult) -> dict[str, Any]:
+def record_facts(ctx: Context, outcome: RebuildResult) -> dict[str, Any]:
     return {
         **asdict(outcome.record),
         "unchanged": outcome.unchanged,
         "image": outcome.image.id if outcome.image else None,
         "changes": [asdict(change) for change in outcome.changes],
-        "inside": outcome.inside.facts() if outcome.inside else None,
+        "inside": outcome.diff.facts() if outcome.diff else None,
         "removed": list(outcome.removed),
-        "not_told": list(outcome.untold),
+        "not_told": list(outcome.notify_failed),
         "folder": str(outcome.run.folder),
-        "found": _findings(shop, outcome.found),
+        "found": _findings(ctx, outcome.check),
     }
 
 
 def diff_lines(outcome: RebuildResult) -> tuple[Difference, ...]:
-    return outcome.inside.differences if outcome.inside else ()
+    return outcome.diff.differences if outcome.diff else ()
 
 
 def _counts(outcome: RebuildResult) -> list[str]:

@@ -14,74 +14,74 @@ from goldenami.rebuild.schedule_model import ResourceDiff
 from goldenami.tools import jinja
 
 
-def preflight(shop: Context) -> list[ResourceDiff]:
+def preflight(ctx: Context) -> list[ResourceDiff]:
     """Read and compare; nothing is changed.
 
     Raises:
         UsageError: The recipe names no repository that CodeBuild can check out.
     """
-    return [_compare(shop, part) for part in _desired(shop)]
+    return [_compare(ctx, part) for part in _desired(ctx)]
 
 
-def apply(shop: Context) -> list[ResourceDiff]:
+def apply(ctx: Context) -> list[ResourceDiff]:
     """Make what is missing and correct what differs, in their order; repeated, it changes nothing.
 
     Returns:
         The parts as they were found.
     """
     before = []
-    for part in _desired(shop):
-        seen = _compare(shop, part)
+    for part in _desired(ctx):
+        seen = _compare(ctx, part)
         before.append(seen)
-        if seen.word == "there":
+        if seen.change == "there":
             continue
-        shop.progress.say(f"{'making' if seen.word == 'missing' else 'correcting'} the {part.kind} {part.name}")
-        there = seen.word == "differs"
+        ctx.progress.info(f"{'making' if seen.change == 'missing' else 'correcting'} the {part.kind} {part.name}")
+        there = seen.change == "differs"
         if part.kind == "project":
-            scheduler.put_project(shop.aws, shop.clock, part.name, part.wanted, there=there)
+            scheduler.put_project(ctx.aws, ctx.clock, part.name, part.desired, there=there)
         elif part.kind == "schedule":
-            scheduler.put_schedule(shop.aws, shop.clock, part.name, part.wanted, there=there)
+            scheduler.put_schedule(ctx.aws, ctx.clock, part.name, part.desired, there=there)
         else:
-            iam_roles.put_service_role(shop.aws, part.name, part.wanted)
+            iam_roles.put_service_role(ctx.aws, part.name, part.desired)
     return before
 
 
-def remove(shop: Context) -> list[str]:
+def remove(ctx: Context) -> list[str]:
     """Take everything away, the schedule first; returns what was there."""
     gone = []
     removers = {"project": scheduler.remove_project, "schedule": scheduler.remove_schedule}
-    for part in reversed(_desired(shop)):
-        if removers.get(part.kind, iam_roles.remove_service_role)(shop.aws, part.name):
+    for part in reversed(_desired(ctx)):
+        if removers.get(part.kind, iam_roles.remove_service_role)(ctx.aws, part.name):
             gone.append(f"{part.kind} {part.name}")
     return gone
 
 
-def _desired(shop: Context) -> tuple[ScheduleResource, ...]:
-    account, _ = session.caller(shop.aws)
-    target = next(name for name in ("aws", "local") if shop.recipe.target(name) == shop.target)
-    values = {"target": target, "recipe": _source_in_repository(shop)}
+def _desired(ctx: Context) -> tuple[ScheduleResource, ...]:
+    account, _ = session.caller(ctx.aws)
+    target = next(name for name in ("aws", "local") if ctx.recipe.target(name) == ctx.target)
+    values = {"target": target, "recipe": _source_in_repository(ctx)}
     return schedule_resources(
-        PolicyScope(shop.aws.region, account, shop.recipe), jinja.render_template("buildspec.yml.j2", values)
+        PolicyScope(ctx.aws.region, account, ctx.recipe), jinja.render_template("buildspec.yml.j2", values)
     )
 
 
-def _source_in_repository(shop: Context) -> str:
+def _source_in_repository(ctx: Context) -> str:
     """The recipe as seen from the checkout, which CodeBuild has its own of."""
-    path = shop.recipe.path.resolve()
-    if not path.is_relative_to(shop.root):
-        raise UsageError(f"{path} is not in the repository that CodeBuild checks out", next=f"move it into {shop.root}")
-    return str(path.relative_to(shop.root))
+    path = ctx.recipe.path.resolve()
+    if not path.is_relative_to(ctx.root):
+        raise UsageError(f"{path} is not in the repository that CodeBuild checks out", next=f"move it into {ctx.root}")
+    return str(path.relative_to(ctx.root))
 
 
-def _compare(shop: Context, part: ScheduleResource) -> ResourceDiff:
+def _compare(ctx: Context, part: ScheduleResource) -> ResourceDiff:
     found: Mapping[str, Any] | None
     if part.kind == "project":
-        found = scheduler.project(shop.aws, part.name)
+        found = scheduler.project(ctx.aws, part.name)
     elif part.kind == "schedule":
-        found = scheduler.schedule(shop.aws, part.name)
+        found = scheduler.schedule(ctx.aws, part.name)
     else:
-        found = iam_roles.get_service_role(shop.aws, part.name)
+        found = iam_roles.get_service_role(ctx.aws, part.name)
     if found is None:
         return ResourceDiff(part, "missing")
-    wanted = {key: value for key, value in part.wanted.items() if key != "why"}
+    wanted = {key: value for key, value in part.desired.items() if key != "why"}
     return ResourceDiff(part, "differs" if differs(wanted, found) else "there")

@@ -30,7 +30,7 @@ class ScheduleResource:
 
     kind: ScheduleKind
     name: str
-    wanted: Mapping[str, Any]
+    desired: Mapping[str, Any]
 
 
 def schedule_resources(place: PolicyScope, buildspec: str) -> tuple[ScheduleResource, ...]:

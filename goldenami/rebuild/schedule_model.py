@@ -51,8 +51,8 @@ AppliedResource = Literal["missing", "differs", "there"]
 class ResourceDiff:
     """A part, and whether it is there as it should be."""
 
-    part: ScheduleResource
-    word: AppliedResource
+    resource: ScheduleResource
+    change: AppliedResource
 
 
 @dataclass(frozen=True)

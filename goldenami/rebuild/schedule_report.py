@@ -51,9 +51,15 @@ def removed(gone: Sequence[str], *, as_json: bool) -> str:
 def applied(seen: Sequence[ResourceDiff], *, as_json: bool) -> str:
     """The parts, and with JSON each document whole."""
     if as_json:
-        told = [{"kind": s.part.kind, "name": s.part.name, "is": s.word, "wanted": s.part.wanted} for s in seen]
+        told = [
+            {"kind": s.resource.kind, "name": s.resource.name, "is": s.change, "wanted": s.resource.desired}
+            for s in seen
+        ]
         return json.dumps(told, ensure_ascii=False)
     documents = [
-        f"# {s.part.kind} {s.part.name}\n{json.dumps(s.part.wanted, indent=2, ensure_ascii=False)}" for s in seen
+        f"# {s.resource.kind} {s.resource.name}\n{json.dumps(s.resource.desired, indent=2, ensure_ascii=False)}"
+        for s in seen
     ]
-    return "\n\n".join([table(["PART", "NAME", ""], [[s.part.kind, s.part.name, s.word] for s in seen]), *documents])
+    return "\n\n".join(
+        [table(["PART", "NAME", ""], [[s.resource.kind, s.resource.name, s.change] for s in seen]), *documents]
+    )

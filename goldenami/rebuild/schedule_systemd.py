@@ -32,10 +32,10 @@ def location(*, user: bool, run_as: str = "", root: Path | None = None) -> Sched
     return ScheduleLocation(SYSTEM, run_as or (root or Path.cwd()).owner())
 
 
-def files(shop: Context, where: ScheduleLocation) -> dict[Path, str]:
+def files(ctx: Context, where: ScheduleLocation) -> dict[Path, str]:
     """Every file as it should be, by where it goes."""
-    units = _units(shop, where)
-    root, recipe = _simple(shop.root), _simple(shop.recipe.path.resolve())
+    units = _units(ctx, where)
+    root, recipe = _simple(ctx.root), _simple(ctx.recipe.path.resolve())
     found = {Path(units.unit(file)): unit_file(file) for file in UNITS}
     common = {"root": root, "user": where.user, "kind": "service"}
     told = "--failure --unless-told=${MONITOR_INVOCATION_ID}"
@@ -47,12 +47,12 @@ def files(shop: Context, where: ScheduleLocation) -> dict[Path, str]:
     }
     for file, command in commands.items():
         found[Path(units.drop_in(file))] = jinja.render_template("schedule.conf.j2", {**common, "command": command})
-    when = {"kind": "timer", "on_calendar": shop.recipe.schedule.on_calendar}
+    when = {"kind": "timer", "on_calendar": ctx.recipe.schedule.on_calendar}
     found[Path(units.drop_in(TIMER))] = jinja.render_template("schedule.conf.j2", {**common, **when})
     return found
 
 
-def install(shop: Context, where: ScheduleLocation) -> ScheduleStatus:
+def install(ctx: Context, where: ScheduleLocation) -> ScheduleStatus:
     """Put the units in place and start the timer; repeated, it writes only what is different.
 
     Raises:
@@ -61,21 +61,21 @@ def install(shop: Context, where: ScheduleLocation) -> ScheduleStatus:
     """
     _may_write(where, "install")
     _systemctl(where, "show", "--property=Version")  # before anything is written: whether systemd answers at all
-    for path, text in files(shop, where).items():
+    for path, text in files(ctx, where).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             runs.write_text(path, text)
             path.chmod(0o644)
-            shop.progress.detail(f"wrote {path}")
+            ctx.progress.detail(f"wrote {path}")
     _systemctl(where, "daemon-reload")
-    _systemctl(where, "enable", "--now", _units(shop, where).timer)
-    return status(shop, where)
+    _systemctl(where, "enable", "--now", _units(ctx, where).timer)
+    return status(ctx, where)
 
 
-def status(shop: Context, where: ScheduleLocation) -> ScheduleStatus:
+def status(ctx: Context, where: ScheduleLocation) -> ScheduleStatus:
     """What there is; nothing is changed."""
-    units = _units(shop, where)
-    wanted = files(shop, where)
+    units = _units(ctx, where)
+    wanted = files(ctx, where)
     missing = [str(path) for path in wanted if not path.exists()]
     stale = [str(path) for path, text in wanted.items() if path.exists() and path.read_text(encoding="utf-8") != text]
     timer = _properties(where, units.timer, "ActiveState", "NextElapseUSecRealtime", "LastTriggerUSec")
@@ -92,14 +92,14 @@ def status(shop: Context, where: ScheduleLocation) -> ScheduleStatus:
     )
 
 
-def remove(shop: Context, where: ScheduleLocation) -> tuple[str, ...]:
+def remove(ctx: Context, where: ScheduleLocation) -> tuple[str, ...]:
     """Stop the timer and take the units away; unit files stay as long as another image of this machine has them.
 
     Returns:
         What was removed.
     """
     _may_write(where, "remove")
-    units = _units(shop, where)
+    units = _units(ctx, where)
     if Path(units.unit(TIMER)).exists():
         _systemctl(where, "disable", "--now", units.timer)
     drop_ins = [Path(units.drop_in(file)) for file in UNITS]
@@ -121,8 +121,8 @@ def _simple(path: Path) -> str:
     return str(path)
 
 
-def _units(shop: Context, where: ScheduleLocation) -> Units:
-    return Units(shop.name, PurePosixPath(where.folder))
+def _units(ctx: Context, where: ScheduleLocation) -> Units:
+    return Units(ctx.name, PurePosixPath(where.folder))
 
 
 def _may_write(where: ScheduleLocation, task: str) -> None:

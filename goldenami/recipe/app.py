@@ -26,13 +26,13 @@ class Dependencies(Section):
     """
 
     files: Annotated[tuple[InnerPath, ...], Frozen] = field(
-        means="The files of the source that say what it depends on; a change of one bakes the base layer anew.",
+        description="The files of the source that say what it depends on; a change of one bakes the base layer anew.",
         expected="a list of paths within the source",
         example=["go.mod", "go.sum"],
         min_length=1,
     )
     build: Text = field(
-        means="The command that fetches and compiles them, run by bash as `user` in a folder that holds these files alone.",
+        description="The command that fetches and compiles them, run by bash as `user` in a folder that holds these files alone.",
         expected="a shell command",
         example="go mod download && go build github.com/lib/pq",
         min_length=1,
@@ -43,53 +43,56 @@ class App(Section):
     """The application, built in the image and run there as a service."""
 
     source: Text = field(
-        means="Where its source is: a directory, seen from the recipe, or a git URL without credentials.",
+        description="Where its source is: a directory, seen from the recipe, or a git URL without credentials.",
         expected="a directory or a git URL (https://, ssh://, git@host:path)",
         example="examples/guestbook",
         min_length=1,
     )
     ref: Ref = field(
         "main",
-        means="The branch, tag or commit of a git source.",
+        description="The branch, tag or commit of a git source.",
         expected="a git branch, tag or commit",
         example="v1.4.2",
     )
     build: Text = field(
-        means="The command that builds it, run by bash in `directory` as `user`.",
+        description="The command that builds it, run by bash in `directory` as `user`.",
         expected="a shell command",
         example="go build -o guestbook ./cmd/server",
         min_length=1,
     )
     dependencies: Dependencies | None = field(
         None,
-        means="What it is built on, for the base layer to compile; left out, the app layer compiles all.",
+        description="What it is built on, for the base layer to compile; left out, the app layer compiles all.",
         expected="an [app.dependencies] section",
         example={},
     )
     user: UserName = field(
         "app",
-        means="The user it runs as; made if missing.",
+        description="The user it runs as; made if missing.",
         expected="a Linux user name",
         example="app",
     )
     directory: Directory = field(
-        means="Where it is installed.", expected="an absolute path such as /opt/guestbook", example="/opt/guestbook"
+        description="Where it is installed.",
+        expected="an absolute path such as /opt/guestbook",
+        example="/opt/guestbook",
     )
     exec: Command = field(
-        means="What the service runs, with its arguments (systemd's ExecStart=: it fills in ${NAME}, and a % stands for itself).",
+        description="What the service runs, with its arguments (systemd's ExecStart=: it fills in ${NAME}, and a"
+        " % stands for itself).",
         expected="a command on one line that begins with an absolute path",
         example="/opt/guestbook/guestbook",
     )
     schema_file: InnerPath = field(
         "",
         alias="schema",
-        means="The SQL or shell script within the source that initialises the database; empty for none.",
+        description="The SQL or shell script within the source that initialises the database; empty for none.",
         expected="a path within the source",
         example="schema.sql",
     )
     port: int = field(
         8080,
-        means="The TCP port that it answers on.",
+        description="The TCP port that it answers on.",
         expected="a number from 1 to 65535",
         example=8080,
         ge=1,
@@ -97,13 +100,13 @@ class App(Section):
     )
     health: HealthPath = field(
         "/health",
-        means="The path that answers 200 when it is well.",
+        description="The path that answers 200 when it is well.",
         expected='a URL path that begins with "/"',
         example="/health",
     )
     environment: dict[VariableName, Text] = field(
         {},
-        means="Environment variables of the service. No secrets: those are parameters.",
+        description="Environment variables of the service. No secrets: those are parameters.",
         expected="variables (letters, digits and _) with strings as values",
         example={"USE_AWS_PARAMS": "true"},
     )
@@ -118,25 +121,25 @@ class Parameter(Section):
     """A parameter of Parameter Store that the application reads. Secrets never stand in the recipe."""
 
     name: ParameterName = field(
-        means="Its name.",
+        description="Its name.",
         expected='a parameter name such as "/guestbook/production/db/password"',
         example="/guestbook/production/db/password",
     )
     type: Literal["String", "StringList", "SecureString"] = field(
         "String",
-        means="Its type; a SecureString is encrypted.",
+        description="Its type; a SecureString is encrypted.",
         expected='"String", "StringList" or "SecureString"',
         example="SecureString",
     )
     generate: bool = field(
         False,
-        means="Make it once, at random, when it is missing (SecureString only).",
+        description="Make it once, at random, when it is missing (SecureString only).",
         expected="true or false",
         example=True,
     )
     value: str | None = field(
         None,
-        means="Its value when it is missing (not for a SecureString). Without `value` and `generate` it must exist.",
+        description="Its value when it is missing (not for a SecureString). Without `value` and `generate` it must exist.",
         expected="a string of 1 to 4096 characters",
         example="guestbook.example.com",
         min_length=1,

@@ -22,13 +22,13 @@ class DataVolume(Section):
 
     size_gib: int = field(
         20,
-        means="Its size. A larger number makes it grow with the next `fleet.create`; it never shrinks.",
+        description="Its size. A larger number makes it grow with the next `fleet.create`; it never shrinks.",
         expected="a number of GiB from 1 to 16384",
         example=20,
         ge=1,
         le=16384,
     )
-    type: Literal["gp3", "gp2"] = field("gp3", means="Its EBS type.", expected='"gp3" or "gp2"', example="gp3")
+    type: Literal["gp3", "gp2"] = field("gp3", description="Its EBS type.", expected='"gp3" or "gp2"', example="gp3")
 
 
 class DatabaseServer(Section):
@@ -36,13 +36,13 @@ class DatabaseServer(Section):
 
     instance_class: DatabaseClass = field(
         "db.t4g.micro",
-        means="Its instance class.",
+        description="Its instance class.",
         expected='an RDS instance class such as "db.t4g.micro"',
         example="db.t4g.small",
     )
     storage_gib: int = field(
         20,
-        means="Its storage (gp3).",
+        description="Its storage (gp3).",
         expected="a number of GiB from 20 to 65536",
         example=20,
         ge=20,
@@ -50,13 +50,13 @@ class DatabaseServer(Section):
     )
     multi_az: bool = field(
         False,
-        means="Whether a second server in another zone stands by, at twice the price.",
+        description="Whether a second server in another zone stands by, at twice the price.",
         expected="true or false",
         example=True,
     )
     backup_days: int = field(
         7,
-        means="Days that RDS keeps its own backups, from which it goes back to any second of them.",
+        description="Days that RDS keeps its own backups, from which it goes back to any second of them.",
         expected="a number of days from 1 to 35",
         example=7,
         ge=1,
@@ -73,30 +73,30 @@ class Database(Section):
 
     mode: Literal["rds", "volume", "instance"] = field(
         "instance",
-        means="Where data lives: `rds` outside the instances, so that there may be many; `volume` on an EBS volume of its own,"
-        " which goes from the one instance to the next; `instance` on the root disk of the one instance, whose rows are"
+        description="Where data lives: `rds` outside the instances, so that there may be many; `volume` on an EBS volume of its"
+        " own, which goes from the one instance to the next; `instance` on the root disk of the one instance, whose rows are"
         " carried over whenever it is replaced.",
         expected='"rds", "volume" or "instance"',
         example="instance",
     )
-    name: DatabaseName = field(means="Its name.", expected="a lower-case PostgreSQL name", example="guestbook")
+    name: DatabaseName = field(description="Its name.", expected="a lower-case PostgreSQL name", example="guestbook")
     user: DatabaseName = field(
-        means="The role that owns it.", expected="a lower-case PostgreSQL name", example="guestbook"
+        description="The role that owns it.", expected="a lower-case PostgreSQL name", example="guestbook"
     )
     password_parameter: ParameterName = field(
-        means="The parameter that holds the role's password, one of `[[parameters]]`.",
+        description="The parameter that holds the role's password, one of `[[parameters]]`.",
         expected='a parameter name such as "/guestbook/production/db/password"',
         example="/guestbook/production/db/password",
     )
     host_parameter: ParameterNameOrNone = field(
         "",
-        means="The parameter that holds the server's host name, one of `[[parameters]]` (`rds` only).",
+        description="The parameter that holds the server's host name, one of `[[parameters]]` (`rds` only).",
         expected='a parameter name such as "/guestbook/production/db/host"',
         example="/guestbook/production/db/host",
     )
     port: int = field(
         5432,
-        means="The server's TCP port.",
+        description="The server's TCP port.",
         expected="a number from 1 to 65535",
         example=5432,
         ge=1,
@@ -104,20 +104,20 @@ class Database(Section):
     )
     tls: Literal["require", "disable"] = field(
         "require",
-        means="Whether the connection to the server is encrypted (`rds` only; the application finds it as DB_SSLMODE).",
+        description="Whether the connection to the server is encrypted (`rds` only; the application finds it as DB_SSLMODE).",
         expected='"require" or "disable"',
         example="require",
     )
     seeded: Annotated[tuple[TableName, ...], Frozen] = field(
         (),
-        means="Tables that the schema itself fills. Any other table with rows in it fails the image.",
+        description="Tables that the schema itself fills. Any other table with rows in it fails the image.",
         expected='a list of table names such as "countries" or "app.countries"',
         example=["countries"],
     )
 
-    volume: DataVolume = field(DataVolume(), means="The volume that holds the data (`volume` only).", example={})
+    volume: DataVolume = field(DataVolume(), description="The volume that holds the data (`volume` only).", example={})
     server: DatabaseServer = field(
-        DatabaseServer(), means="The server that db.migrate can make (`rds` only).", example={}
+        DatabaseServer(), description="The server that db.migrate can make (`rds` only).", example={}
     )
 
     @property
@@ -136,13 +136,13 @@ class Backup(Section):
 
     bucket: BucketName = field(
         "",
-        means="The bucket; empty takes `goldenami-NAME-ACCOUNT-REGION`, which is made when it is missing.",
+        description="The bucket; empty takes `goldenami-NAME-ACCOUNT-REGION`, which is made when it is missing.",
         expected="a bucket name of 3 to 63 lower-case letters, digits, dots and hyphens",
         example="guestbook-backups",
     )
     keep_days: int = field(
         35,
-        means="Days after which a backup is removed.",
+        description="Days after which a backup is removed.",
         expected="a number of days from 1 to 3650",
         example=35,
         ge=1,

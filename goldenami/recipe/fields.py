@@ -24,7 +24,7 @@ class Section(BaseModel):
 def field(
     default: object = ...,
     *,
-    means: str,
+    description: str,
     example: object,
     expected: str | None = None,
     **constraints: Any,
@@ -40,7 +40,7 @@ def field(
     """
     return Field(
         cast(Any, default),
-        description=means,
+        description=description,
         examples=[example],
         json_schema_extra={"expected": expected} if expected else None,
         **constraints,

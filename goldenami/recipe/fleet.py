@@ -15,7 +15,7 @@ class Health(Section):
 
     interval: int = field(
         10,
-        means="Seconds between two probes of the balancer.",
+        description="Seconds between two probes of the balancer.",
         expected="a number of seconds from 5 to 300",
         example=10,
         ge=5,
@@ -23,7 +23,7 @@ class Health(Section):
     )
     timeout: int = field(
         4,
-        means="Seconds that a probe waits for its answer; less than `interval`.",
+        description="Seconds that a probe waits for its answer; less than `interval`.",
         expected="a number of seconds from 2 to 120",
         example=4,
         ge=2,
@@ -31,7 +31,7 @@ class Health(Section):
     )
     healthy: int = field(
         2,
-        means="Good answers in a row that make an instance healthy.",
+        description="Good answers in a row that make an instance healthy.",
         expected="a number from 2 to 10",
         example=2,
         ge=2,
@@ -39,7 +39,7 @@ class Health(Section):
     )
     unhealthy: int = field(
         2,
-        means="Bad answers in a row that make it unhealthy.",
+        description="Bad answers in a row that make it unhealthy.",
         expected="a number from 2 to 10",
         example=2,
         ge=2,
@@ -50,10 +50,10 @@ class Health(Section):
 class Fleet(Section):
     """The Auto Scaling group that serves users, and its balancer."""
 
-    min: int = field(1, means="The fewest instances.", expected="a number from 0 to 100", example=1, ge=0, le=100)
+    min: int = field(1, description="The fewest instances.", expected="a number from 0 to 100", example=1, ge=0, le=100)
     max: int = field(
         5,
-        means="The most instances; a promotion launches before it terminates, so leave room.",
+        description="The most instances; a promotion launches before it terminates, so leave room.",
         expected="a number from 1 to 200",
         example=5,
         ge=1,
@@ -61,7 +61,7 @@ class Fleet(Section):
     )
     desired: int = field(
         1,
-        means="Instances when the fleet is made; afterwards the group's own number stays.",
+        description="Instances when the fleet is made; afterwards the group's own number stays.",
         expected="a number from 0 to 100",
         example=1,
         ge=0,
@@ -69,20 +69,20 @@ class Fleet(Section):
     )
     zones: Annotated[tuple[Zone, ...], Frozen] = field(
         ("a", "c"),
-        means="Availability zones, by their letter; a balancer needs two.",
+        description="Availability zones, by their letter; a balancer needs two.",
         expected='a list of zone letters such as ["a", "c"]',
         example=["a", "c"],
         min_length=1,
     )
     subnet_ids: Annotated[tuple[SubnetId, ...], Frozen] = field(
         (),
-        means="Subnets of your own, one a zone; empty takes the default VPC's in `zones`.",
+        description="Subnets of your own, one a zone; empty takes the default VPC's in `zones`.",
         expected="a list of subnet ids such as subnet-0123456789abcdef0",
         example=["subnet-0123456789abcdef0", "subnet-0fedcba9876543210"],
     )
     health_check_grace_period: int = field(
         300,
-        means="Seconds that a new instance has to become healthy before the group gives it up.",
+        description="Seconds that a new instance has to become healthy before the group gives it up.",
         expected="a number of seconds from 10 to 7200",
         example=300,
         ge=10,
@@ -90,40 +90,40 @@ class Fleet(Section):
     )
     warmup: int = field(
         60,
-        means="Seconds that a new instance is in service before it counts and an old one may go: longer than it takes to"
+        description="Seconds that a new instance is in service before it counts and an old one may go: longer than it takes to"
         " become healthy, or a promotion turns back.",
         expected="a number of seconds from 10 to 3600",
         example=60,
         ge=10,
         le=3600,
     )
-    balancer: bool = field(
+    load_balancer: bool = field(
         True,
-        means="Whether an Application Load Balancer stands before the fleet.",
+        description="Whether an Application Load Balancer stands before the fleet.",
         expected="true or false",
         example=True,
     )
     certificate_arn: Arn = field(
         "",
-        means="The ACM certificate of the balancer: serves HTTPS and redirects HTTP to it; empty serves HTTP.",
+        description="The ACM certificate of the balancer: serves HTTPS and redirects HTTP to it; empty serves HTTP.",
         expected="the ARN of a certificate",
         example="arn:aws:acm:ap-northeast-2:123456789012:certificate/12345678-1234-1234-1234-123456789012",
     )
     client_cidrs: Annotated[tuple[Network, ...], Frozen] = field(
         ("0.0.0.0/0",),
-        means="Networks that may reach the service: the balancer, or the instances where there is none.",
+        description="Networks that may reach the service: the balancer, or the instances where there is none.",
         expected="a list of networks such as 203.0.113.0/24",
         example=["203.0.113.0/24"],
     )
     key_name: KeyName = field(
         "",
-        means="An EC2 key pair for SSH from the target's `ssh_cidrs`; empty leaves port 22 closed.",
+        description="An EC2 key pair for SSH from the target's `ssh_cidrs`; empty leaves port 22 closed.",
         expected="the name of a key pair",
         example="your-key",
     )
     deregistration_delay: int = field(
         30,
-        means="Seconds that an instance which leaves the balancer may finish its requests.",
+        description="Seconds that an instance which leaves the balancer may finish its requests.",
         expected="a number of seconds from 0 to 3600",
         example=30,
         ge=0,
@@ -131,12 +131,12 @@ class Fleet(Section):
     )
     run_command: bool = field(
         False,
-        means="Whether the instances' role also lets the SSM agent in, for `update`, `logs` and the gate on the service's"
+        description="Whether the instances' role also lets the SSM agent in, for `update`, `logs` and the gate on the service's"
         " journal. Without it the role has the application's parameters and its logs, nothing else.",
         expected="true or false",
         example=True,
     )
-    health: Health = field(Health(), means="How the balancer probes an instance.", example={})
+    health: Health = field(Health(), description="How the balancer probes an instance.", example={})
 
     def zone_names(self, region: str) -> Sequence[str]:
         """The zones' full names in a region: `ap-northeast-2a`."""
@@ -148,7 +148,7 @@ class Promote(Section):
 
     canary: int = field(
         25,
-        means="Percent of the instances that are renewed first and watched; 0 or 100 renews all at once.",
+        description="Percent of the instances that are renewed first and watched; 0 or 100 renews all at once.",
         expected="a number from 0 to 100",
         example=25,
         ge=0,
@@ -156,7 +156,7 @@ class Promote(Section):
     )
     watch_seconds: int = field(
         300,
-        means="Seconds that the canary, and then the renewed fleet, is watched.",
+        description="Seconds that the canary, and then the renewed fleet, is watched.",
         expected="a number of seconds from 0 to 86400",
         example=300,
         ge=0,
@@ -164,7 +164,7 @@ class Promote(Section):
     )
     traffic: Annotated[tuple[Weight, ...], Frozen] = field(
         (),
-        means="Percent of the requests that a second set of instances, with the new image, takes step by step before the"
+        description="Percent of the requests that a second set of instances, with the new image, takes step by step before the"
         " fleet's own are renewed; each step is watched. Empty: no such set, the canary is a part of the fleet. Needs data"
         ' outside the instances ([database] mode = "rds").',
         expected="a list of rising numbers from 1 to 100, the last one 100",
@@ -172,7 +172,7 @@ class Promote(Section):
     )
     errors: int = field(
         0,
-        means="Errors (lines at journald's level `err` or worse) that the service of a new instance may log while it is"
+        description="Errors (lines at journald's level `err` or worse) that the service of a new instance may log while it is"
         " watched; looked at where `run_command` lets the agent in.",
         expected="a number from 0 to 1000",
         example=0,
@@ -181,7 +181,7 @@ class Promote(Section):
     )
     alarms: Annotated[tuple[AlarmName, ...], Frozen] = field(
         (),
-        means="CloudWatch alarms that end and roll back a promotion when one goes off.",
+        description="CloudWatch alarms that end and roll back a promotion when one goes off.",
         expected="a list of at most 10 names of alarms",
         example=["guestbook-5xx"],
         max_length=10,

@@ -29,16 +29,16 @@ class RootVolume(Section):
 
     size_gib: int = field(
         8,
-        means="Its size; not less than the source AMI's own (8 for the vendors' AMIs).",
+        description="Its size; not less than the source AMI's own (8 for the vendors' AMIs).",
         expected="a number of GiB from 2 to 16384",
         example=8,
         ge=2,
         le=16384,
     )
-    type: Literal["gp3", "gp2"] = field("gp3", means="Its EBS type.", expected='"gp3" or "gp2"', example="gp3")
+    type: Literal["gp3", "gp2"] = field("gp3", description="Its EBS type.", expected='"gp3" or "gp2"', example="gp3")
     iops: int = field(
         3000,
-        means="Operations a second (gp3 only; 3000 are included in its price).",
+        description="Operations a second (gp3 only; 3000 are included in its price).",
         expected="a number from 3000 to 16000",
         example=3000,
         ge=3000,
@@ -46,51 +46,51 @@ class RootVolume(Section):
     )
     throughput: int = field(
         125,
-        means="MiB a second (gp3 only; 125 are included in its price).",
+        description="MiB a second (gp3 only; 125 are included in its price).",
         expected="a number from 125 to 1000",
         example=125,
         ge=125,
         le=1000,
     )
-    encrypted: bool = field(True, means="Whether the image is encrypted.", expected="true or false", example=True)
+    encrypted: bool = field(True, description="Whether the image is encrypted.", expected="true or false", example=True)
 
 
 class Image(Section):
     """What is baked."""
 
     name: ImageName = field(
-        means="The name of the image, of its service and of its AMIs (`NAME-golden-v1.0`).",
+        description="The name of the image, of its service and of its AMIs (`NAME-golden-v1.0`).",
         expected="a lower-case name of 1 to 40 letters, digits and hyphens, beginning with a letter",
         example="guestbook",
     )
     family: FamilyName = field(
         "debian-12",
-        means="The operating system it builds on.",
+        description="The operating system it builds on.",
         expected='"amazon-linux-2023", "debian-12" or "ubuntu-24.04"',
         example="debian-12",
     )
     architecture: Architecture = field(
-        "x86_64", means="The processor it runs on.", expected='"x86_64" or "arm64"', example="x86_64"
+        "x86_64", description="The processor it runs on.", expected='"x86_64" or "arm64"', example="x86_64"
     )
     environment: Environment = field(
         "production",
-        means="The environment it is for; becomes a tag.",
+        description="The environment it is for; becomes a tag.",
         expected="a word of at most 32 letters, digits and hyphens",
         example="production",
     )
     version_policy: Literal["minor", "major", "patch", "month"] = field(
         "minor",
-        means="Which part of the version a bake raises: v1.0 to v1.1, v2.0 or v1.0.1; `month` counts as v1.202510.",
+        description="Which part of the version a bake raises: v1.0 to v1.1, v2.0 or v1.0.1; `month` counts as v1.202510.",
         expected='"minor", "major", "patch" or "month"',
         example="minor",
     )
     source_ami: AmiId = field(
         "",
-        means="The AMI to start from; empty takes the newest that the family's vendor publishes.",
+        description="The AMI to start from; empty takes the newest that the family's vendor publishes.",
         expected="an AMI id such as ami-0123456789abcdef0",
         example="ami-0123456789abcdef0",
     )
-    root_volume: RootVolume = field(RootVolume(), means="The root volume.", example={})
+    root_volume: RootVolume = field(RootVolume(), description="The root volume.", example={})
 
     @property
     def os(self) -> Family:
@@ -102,25 +102,25 @@ class Go(Section):
     """The Go toolchain that builds the application."""
 
     version: GoVersion = field(
-        means="Its version: MAJOR.MINOR from the distribution, all of it from go.dev.",
+        description="Its version: MAJOR.MINOR from the distribution, all of it from go.dev.",
         expected="a Go version such as 1.19 or 1.23.0",
         example="1.19",
     )
     source: Literal["distribution", "go.dev"] = field(
         "distribution",
-        means="Where it comes from: the distribution's package, or the tarball of go.dev.",
+        description="Where it comes from: the distribution's package, or the tarball of go.dev.",
         expected='"distribution" or "go.dev"',
         example="distribution",
     )
     sha256: Sha256 = field(
         "",
-        means="The tarball's SHA-256 (go.dev only), as https://go.dev/dl/ lists it.",
+        description="The tarball's SHA-256 (go.dev only), as https://go.dev/dl/ lists it.",
         expected="64 lower-case hexadecimal digits",
         example="905a297f19ead44780548933e0ff1a1b86e8327bb459e92f9c0012569f76f5e3",
     )
     url: HttpsUrl = field(
         "",
-        means="Another place of the tarball (go.dev only), such as a mirror of your own.",
+        description="Another place of the tarball (go.dev only), such as a mirror of your own.",
         expected="an https URL",
         example="https://mirror.example/go1.23.0.linux-amd64.tar.gz",
     )
@@ -130,18 +130,21 @@ class PostgreSQL(Section):
     """The database server in the image."""
 
     version: int = field(
-        means="Its major version, one that the family has.", expected="a major version such as 15", example=15, ge=9
+        description="Its major version, one that the family has.",
+        expected="a major version such as 15",
+        example=15,
+        ge=9,
     )
 
 
 class Runtime(Section):
     """What the application needs to be built and run."""
 
-    go: Go = field(means="The Go toolchain.", example={})
-    postgresql: PostgreSQL = field(means="The database server.", example={})
+    go: Go = field(description="The Go toolchain.", example={})
+    postgresql: PostgreSQL = field(description="The database server.", example={})
     packages: Annotated[tuple[PackageName, ...], Frozen] = field(
         (),
-        means="Further packages of the distribution.",
+        description="Further packages of the distribution.",
         expected="a list of package names",
         example=["golang-github-lib-pq-dev"],
     )
@@ -152,7 +155,7 @@ class Instance(Section):
 
     type: InstanceType = field(
         "t3.micro",
-        means="The instance type of the fleet, and of the builder unless its target says otherwise.",
+        description="The instance type of the fleet, and of the builder unless its target says otherwise.",
         expected="an instance type such as t3.micro",
         example="t3.micro",
     )
@@ -161,28 +164,28 @@ class Instance(Section):
 class CopyTarget(Section):
     """A region, of this account or another one, that images are copied to."""
 
-    region: Region = field(means="The region.", expected="a region such as us-east-1", example="us-east-1")
+    region: Region = field(description="The region.", expected="a region such as us-east-1", example="us-east-1")
     profile: Profile = field(
         "",
-        means="A profile of ~/.aws/config for another account, which then owns the copy; empty stays in this one.",
+        description="A profile of ~/.aws/config for another account, which then owns the copy; empty stays in this one.",
         expected="the name of a profile",
         example="production",
     )
     kms_key_id: KmsKey = field(
         "",
-        means="The KMS key of that region that encrypts the copy; empty takes that account's default key for EBS.",
+        description="The KMS key of that region that encrypts the copy; empty takes that account's default key for EBS.",
         expected="a KMS key id, alias/NAME or ARN",
         example="alias/golden",
     )
     share_with: Annotated[tuple[AccountId, ...], Frozen] = field(
         (),
-        means="Accounts that may launch the copy; an encrypted one needs `kms_key_id`, whose policy lets them use it.",
+        description="Accounts that may launch the copy; an encrypted one needs `kms_key_id`, whose policy lets them use it.",
         expected="a list of account ids of 12 digits",
         example=["210987654321"],
     )
     publish: bool = field(
         True,
-        means="Whether the copy becomes the candidate there: the parameter that `promote --candidate` reads.",
+        description="Whether the copy becomes the candidate there: the parameter that `promote --candidate` reads.",
         expected="true or false",
         example=True,
     )

@@ -25,8 +25,8 @@ class Rebuild(Section):
 
     max_age_days: int = field(
         30,
-        means="Days after which the base layer is baked anew even when nothing else has changed: its packages were updated when"
-        " it was baked, and not since. 0 leaves age out.",
+        description="Days after which the base layer is baked anew even when nothing else has changed: its packages were updated"
+        " when it was baked, and not since. 0 leaves age out.",
         expected="a number of days from 0 to 365",
         example=30,
         ge=0,
@@ -34,8 +34,8 @@ class Rebuild(Section):
     )
     auto_promote: bool = field(
         False,
-        means="Whether `./invoke rebuild` also carries the new image to the fleet, by the rules of `[promote]`. Without it the"
-        " image is published as the candidate, and a person promotes it.",
+        description="Whether `./invoke rebuild` also carries the new image to the fleet, by the rules of `[promote]`. Without it"
+        " the image is published as the candidate, and a person promotes it.",
         expected="true or false",
         example=True,
     )
@@ -46,20 +46,20 @@ class Notify(Section):
 
     sns_topic_arn: TopicArn = field(
         "",
-        means="The SNS topic that is told.",
+        description="The SNS topic that is told.",
         expected="the ARN of an SNS topic",
         example="arn:aws:sns:ap-northeast-2:123456789012:golden-images",
     )
     webhook_parameter: ParameterName | None = field(
         None,
-        means="The parameter that holds the URL of a webhook (Slack, Mattermost, …), which is told with a POST of JSON. The URL"
-        " is a secret, so it does not stand in the recipe.",
+        description="The parameter that holds the URL of a webhook (Slack, Mattermost, …), which is told with a POST of JSON. The"
+        " URL is a secret, so it does not stand in the recipe.",
         expected='a parameter name such as "/guestbook/production/webhook"',
         example="/guestbook/production/webhook",
     )
     command: Annotated[tuple[Text, ...], Frozen] = field(
         (),
-        means="A program and its arguments, run without a shell; it gets the message as JSON on its standard input.",
+        description="A program and its arguments, run without a shell; it gets the message as JSON on its standard input.",
         expected="a list: the program, then its arguments",
         example=["/usr/local/bin/tell-the-team", "--channel", "ops"],
     )
@@ -82,27 +82,29 @@ class Schedule(Section):
 
     day: int = field(
         1,
-        means="The day of the month.",
+        description="The day of the month.",
         expected="a number from 1 to 28",
         example=1,
         ge=1,
         le=28,
     )
-    hour: int = field(3, means="The hour, in `timezone`.", expected="a number from 0 to 23", example=3, ge=0, le=23)
+    hour: int = field(
+        3, description="The hour, in `timezone`.", expected="a number from 0 to 23", example=3, ge=0, le=23
+    )
     timezone: TimeZone = field(
         "UTC",
-        means="The time zone, by its IANA name.",
+        description="The time zone, by its IANA name.",
         expected="a time zone such as Asia/Seoul",
         example="Asia/Seoul",
     )
     repository: Repository = field(
         "",
-        means="On AWS: the git URL of the repository with your golden.toml and this tool, which CodeBuild checks out"
+        description="On AWS: the git URL of the repository with your golden.toml and this tool, which CodeBuild checks out"
         " (`./invoke schedule.aws`).",
         expected="an https URL of GitHub, GitLab, Bitbucket or CodeCommit",
         example="https://github.com/you/images.git",
     )
-    ref: Ref = field("main", means="On AWS: its branch or tag.", expected="a git branch or tag", example="main")
+    ref: Ref = field("main", description="On AWS: its branch or tag.", expected="a git branch or tag", example="main")
 
     @property
     def on_calendar(self) -> str:

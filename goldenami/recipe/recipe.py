@@ -26,40 +26,40 @@ class Recipe(Section):
     selected: TargetName = field(
         "local",
         alias="target",
-        means="Where to bake unless the command line says otherwise.",
+        description="Where to bake unless the command line says otherwise.",
         expected='"local" or "aws"',
         example="local",
     )
-    image: Image = field(means="What is baked.", example={})
-    runtime: Runtime = field(means="What it needs.", example={})
-    app: App = field(means="The application.", example={})
-    database: Database = field(means="Its database.", example={})
-    backup: Backup = field(Backup(), means="Where the database's backups go.", example={})
+    image: Image = field(description="What is baked.", example={})
+    runtime: Runtime = field(description="What it needs.", example={})
+    app: App = field(description="The application.", example={})
+    database: Database = field(description="Its database.", example={})
+    backup: Backup = field(Backup(), description="Where the database's backups go.", example={})
     parameters: Annotated[tuple[Parameter, ...], Frozen] = field(
-        (), means="What it reads from Parameter Store.", expected="[[parameters]] sections", example=[]
+        (), description="What it reads from Parameter Store.", expected="[[parameters]] sections", example=[]
     )
-    instance: Instance = field(Instance(), means="What it runs on.", example={})
-    fleet: Fleet = field(Fleet(), means="The instances that serve users, and their balancer.", example={})
-    promote: Promote = field(Promote(), means="How a new image is carried to the fleet.", example={})
-    rebuild: Rebuild = field(Rebuild(), means="The monthly rebuild.", example={})
-    notify: Notify = field(Notify(), means="Who is told how a rebuild ended.", example={})
-    schedule: Schedule = field(Schedule(), means="When the rebuild runs.", example={})
+    instance: Instance = field(Instance(), description="What it runs on.", example={})
+    fleet: Fleet = field(Fleet(), description="The instances that serve users, and their balancer.", example={})
+    promote: Promote = field(Promote(), description="How a new image is carried to the fleet.", example={})
+    rebuild: Rebuild = field(Rebuild(), description="The monthly rebuild.", example={})
+    notify: Notify = field(Notify(), description="Who is told how a rebuild ended.", example={})
+    schedule: Schedule = field(Schedule(), description="When the rebuild runs.", example={})
     copies: Annotated[tuple[CopyTarget, ...], Frozen] = field(
         (),
-        means="Other regions and accounts that `copy` carries images to.",
+        description="Other regions and accounts that `copy` carries images to.",
         expected="[[copies]] sections",
         example=[],
     )
-    keep: Retention = field(
-        Retention(), means="Which images `prune` keeps; what is in use is kept in any case.", example={}
+    retention: Retention = field(
+        Retention(), description="Which images `prune` keeps; what is in use is kept in any case.", example={}
     )
     tags: dict[str, Text] = field(
         {},
-        means="Further tags of all that is made.",
+        description="Further tags of all that is made.",
         expected="tags with strings as values",
         example={"Team": "web"},
     )
-    targets: Targets = field(Targets(), means="Where it is baked.", example={})
+    targets: Targets = field(Targets(), description="Where it is baked.", example={})
 
     @property
     def path(self) -> Path:

@@ -10,7 +10,7 @@ class Retention(Section):
 
     verified: int = field(
         5,
-        means="How many of the newest verified images are kept.",
+        description="How many of the newest verified images are kept.",
         expected="a number from 1 to 1000",
         example=5,
         ge=1,
@@ -18,7 +18,7 @@ class Retention(Section):
     )
     months: int = field(
         6,
-        means="For how many of the latest months that have verified images the newest one of the month is kept.",
+        description="For how many of the latest months that have verified images the newest one of the month is kept.",
         expected="a number from 0 to 120",
         example=6,
         ge=0,
@@ -26,7 +26,7 @@ class Retention(Section):
     )
     rollbacks: int = field(
         3,
-        means="How many of the good images that were in production before are kept, so that `rollback` finds them.",
+        description="How many of the good images that were in production before are kept, so that `rollback` finds them.",
         expected="a number from 1 to 100",
         example=3,
         ge=1,
@@ -34,7 +34,7 @@ class Retention(Section):
     )
     minimum_age_days: int = field(
         7,
-        means="No image goes that is younger than so many days.",
+        description="No image goes that is younger than so many days.",
         expected="a number of days from 0 to 3650",
         example=7,
         ge=0,
@@ -42,7 +42,7 @@ class Retention(Section):
     )
     grace_days: int = field(
         14,
-        means="Days between an image's deprecation, which warns whoever still uses it, and its deregistration.",
+        description="Days between an image's deprecation, which warns whoever still uses it, and its deregistration.",
         expected="a number of days from 0 to 365",
         example=14,
         ge=0,
@@ -50,7 +50,7 @@ class Retention(Section):
     )
     per_run: int = field(
         20,
-        means="How many images one run deprecates, and how many it deregisters, at most.",
+        description="How many images one run deprecates, and how many it deregisters, at most.",
         expected="a number from 1 to 1000",
         example=20,
         ge=1,

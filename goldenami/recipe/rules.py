@@ -170,15 +170,15 @@ def _fleet(recipe: Recipe) -> Iterator[Problem]:
             yield Problem((*at, name), "each once", "one of them twice")
     # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
     places = ("subnet_ids", fleet.subnet_ids) if fleet.subnet_ids else ("zones", fleet.zones)
-    if fleet.balancer and len(places[1]) < 2:
-        got = f"{len(places[1])}; add one, or set balancer = false"
-        yield Problem((*at, places[0]), "two or more, which a balancer needs", got, ((*at, "balancer"),))
-    if fleet.certificate_arn and not fleet.balancer:
-        yield Problem((*at, "certificate_arn"), "none with balancer = false", "one", ((*at, "balancer"),))
+    if fleet.load_balancer and len(places[1]) < 2:
+        got = f"{len(places[1])}; add one, or set load_balancer = false"
+        yield Problem((*at, places[0]), "two or more, which a balancer needs", got, ((*at, "load_balancer"),))
+    if fleet.certificate_arn and not fleet.load_balancer:
+        yield Problem((*at, "certificate_arn"), "none with load_balancer = false", "one", ((*at, "load_balancer"),))
     least = fleet.health.interval * fleet.health.healthy
-    if fleet.balancer and fleet.warmup <= least:
+    if fleet.load_balancer and fleet.warmup <= least:
         got = f"{fleet.warmup}, while the balancer takes {least} to find an instance healthy"
-        looks_at: tuple[Place, ...] = ((*at, "health", "interval"), (*at, "health", "healthy"), (*at, "balancer"))
+        looks_at: tuple[Place, ...] = ((*at, "health", "interval"), (*at, "health", "healthy"), (*at, "load_balancer"))
         yield Problem((*at, "warmup"), f"more than {least}", got, looks_at)
     if fleet.health.timeout >= fleet.health.interval:
         got = f"{fleet.health.timeout}, with an interval of {fleet.health.interval}"
@@ -189,8 +189,10 @@ def _promote(recipe: Recipe) -> Iterator[Problem]:
     steps, at = recipe.promote.traffic, ("promote", "traffic")
     if steps and (list(steps) != sorted(set(steps)) or steps[-1] != 100):
         yield Problem(at, "rising numbers, the last one 100", str(list(steps)))
-    if steps and not recipe.fleet.balancer:
-        yield Problem(at, "none with balancer = false: weights are the balancer's", "some", (("fleet", "balancer"),))
+    if steps and not recipe.fleet.load_balancer:
+        yield Problem(
+            at, "none with load_balancer = false: weights are the balancer's", "some", (("fleet", "load_balancer"),)
+        )
     if steps and recipe.database.on_instance:
         got = "some: the second set of instances would have databases of its own"
         yield Problem(at, f'none with [database] mode = "{recipe.database.mode}"', got, (("database", "mode"),))

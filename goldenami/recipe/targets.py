@@ -27,69 +27,69 @@ class Target(Section):
 
     region: Region = field(
         "ap-northeast-2",
-        means="The AWS region.",
+        description="The AWS region.",
         expected="a region such as ap-northeast-2",
         example="ap-northeast-2",
     )
     profile: Profile = field(
         "",
-        means="A profile of ~/.aws/config; empty follows the ordinary credential chain.",
+        description="A profile of ~/.aws/config; empty follows the ordinary credential chain.",
         expected="the name of a profile",
         example="bakery",
     )
     instance_type: InstanceTypeOrNone = field(
         "",
-        means="The instance type that builds; empty takes `[instance] type`.",
+        description="The instance type that builds; empty takes `[instance] type`.",
         expected="an instance type such as t3.small",
         example="t3.small",
     )
     subnet_id: SubnetId = field(
         "",
-        means="The subnet of the builder; empty takes the default VPC.",
+        description="The subnet of the builder; empty takes the default VPC.",
         expected="a subnet id such as subnet-0123456789abcdef0",
         example="subnet-0123456789abcdef0",
     )
     security_group_ids: Annotated[tuple[SecurityGroupId, ...], Frozen] = field(
         (),
-        means="Security groups of the builder; empty makes a temporary one that lets SSH in.",
+        description="Security groups of the builder; empty makes a temporary one that lets SSH in.",
         expected="a list of security group ids such as sg-0123456789abcdef0",
         example=["sg-0123456789abcdef0"],
     )
     ssh_cidrs: Annotated[tuple[Network, ...], Frozen] = field(
         (),
-        means="Networks from which SSH may reach the builder through the temporary security group;"
+        description="Networks from which SSH may reach the builder through the temporary security group;"
         " empty means this machine's public address (found by Packer 1.7 and newer).",
         expected="a list of networks such as 203.0.113.7/32",
         example=["203.0.113.7/32"],
     )
     allow_open_ssh: bool = field(
         False,
-        means="Allow a network in ssh_cidrs that is the whole internet.",
+        description="Allow a network in ssh_cidrs that is the whole internet.",
         expected="true or false",
         example=True,
     )
     public_ip: bool | None = field(
         None,
-        means="Whether the builder gets a public address in `subnet_id`; left out, the subnet decides.",
+        description="Whether the builder gets a public address in `subnet_id`; left out, the subnet decides.",
         expected="true or false",
         example=True,
     )
     iam_instance_profile: InstanceProfile = field(
         "",
-        means="The instance profile whose role reads the application's parameters while it is built;"
+        description="The instance profile whose role reads the application's parameters while it is built;"
         " empty lets goldenami make a narrow one.",
         expected="the name of an instance profile",
         example="guestbook-builder",
     )
     kms_key_id: KmsKey = field(
         "",
-        means="The KMS key that encrypts the image; empty takes the account's default key for EBS.",
+        description="The KMS key that encrypts the image; empty takes the account's default key for EBS.",
         expected="a KMS key id, alias/NAME or ARN",
         example="alias/golden",
     )
     endpoint_url: Url = field(
         "",
-        means="Another address of the AWS API: a private endpoint or an emulator.",
+        description="Another address of the AWS API: a private endpoint or an emulator.",
         expected="an http or https URL",
         example="https://ec2.internal.example:8443",
     )
@@ -100,7 +100,7 @@ class LocalTarget(Target):
 
     ssh_cidrs: Annotated[tuple[Network, ...], Frozen] = field(
         ("127.0.0.0/8",),
-        means="Networks from which SSH may reach the builder; only this machine itself unless said otherwise.",
+        description="Networks from which SSH may reach the builder; only this machine itself unless said otherwise.",
         expected="a list of networks such as 127.0.0.0/8",
         example=["127.0.0.0/8"],
     )
@@ -109,5 +109,5 @@ class LocalTarget(Target):
 class Targets(Section):
     """The targets that the recipe may name."""
 
-    local: LocalTarget = field(LocalTarget(), means="The embedded cloud on this machine.", example={})
-    aws: Target = field(Target(), means="Your AWS account.", example={})
+    local: LocalTarget = field(LocalTarget(), description="The embedded cloud on this machine.", example={})
+    aws: Target = field(Target(), description="Your AWS account.", example={})

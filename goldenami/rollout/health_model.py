@@ -33,7 +33,7 @@ class HealthSample:
     errors: int | None = None
 
     @property
-    def gone(self) -> bool:
+    def is_terminated(self) -> bool:
         """Whether the group has taken it out, or is about to."""
         return not self.lifecycle or self.lifecycle.startswith(_TERMINATING)
 
@@ -53,8 +53,8 @@ class InstanceHealth:
     id: str
     since: float
     service: float | None = None
-    green: float | None = None
-    strikes: int = 0
+    is_healthy: float | None = None
+    consecutive_failures: int = 0
     good: int = 0
     bad: int = 0
     last: HealthSample = HealthSample("Pending")
@@ -74,17 +74,17 @@ def add_sample(record: InstanceHealth, look: HealthSample, now: float) -> Instan
     if record.service is None and look.lifecycle == "InService":
         record = replace(record, service=now)
     well = look.lifecycle == "InService" and look.healthy and look.target in ("", "healthy") and look.probe is True
-    if record.green is None:
-        return replace(record, last=merged, green=now if well else None, ended=look.gone)
+    if record.is_healthy is None:
+        return replace(record, last=merged, is_healthy=now if well else None, ended=look.is_terminated)
     if look.probe is None:
-        return replace(record, last=merged, ended=look.gone)
+        return replace(record, last=merged, ended=look.is_terminated)
     return replace(
         record,
         last=merged,
-        strikes=0 if look.probe else record.strikes + 1,
+        consecutive_failures=0 if look.probe else record.consecutive_failures + 1,
         good=record.good + look.probe,
         bad=record.bad + (not look.probe),
-        ended=look.gone,
+        ended=look.is_terminated,
     )
 
 
@@ -103,8 +103,8 @@ def failure_reason(
     last, age = record.last, now - record.since
     served = 0.0 if record.service is None else now - record.service
     seen = f" ({last.detail})" if last.detail else ""
-    if record.green is None:
-        if last.gone:
+    if record.is_healthy is None:
+        if last.is_terminated:
             return f"{record.id} was taken out of service after {age:.0f} s and was never healthy{seen}"
         if not last.healthy:
             return f"{record.id} is unhealthy to the group, and never was healthy{seen}"
@@ -113,19 +113,17 @@ def failure_reason(
             return f"{record.id} is not healthy after {served:.0f} s in service, {limit}{seen}"
         if record.service is None and age > grace + _LAUNCH_TIMEOUT:
             return f"{record.id} did not come into service within {age:.0f} s"
-    elif last.gone:
-        if record.strikes or not last.healthy:
+    elif last.is_terminated:
+        if record.consecutive_failures or not last.healthy:
             return f"{record.id} was healthy, failed, and was taken out of service{seen}"
     elif not last.healthy:
-        return f"{record.id} became unhealthy {now - record.green:.0f} s after it had been healthy{seen}"
+        return f"{record.id} became unhealthy {now - record.is_healthy:.0f} s after it had been healthy{seen}"
     elif last.target == "unhealthy":
-        return (
-            f"{record.id} fails the balancer's health check, {now - record.green:.0f} s after it had been healthy{seen}"
-        )
-    elif record.strikes >= _CONSECUTIVE_FAILURES:
-        return f"{record.id} stopped answering {now - record.green:.0f} s after it had been healthy{seen}"
-    if last.restarts and not last.gone:
+        return f"{record.id} fails the balancer's health check, {now - record.is_healthy:.0f} s after it had been healthy{seen}"
+    elif record.consecutive_failures >= _CONSECUTIVE_FAILURES:
+        return f"{record.id} stopped answering {now - record.is_healthy:.0f} s after it had been healthy{seen}"
+    if last.restarts and not last.is_terminated:
         return f"the service of {record.id} was restarted {last.restarts} time(s) since it booted"
-    if errors is not None and (last.errors or 0) > errors and not last.gone:
+    if errors is not None and (last.errors or 0) > errors and not last.is_terminated:
         return f"the service of {record.id} logged {last.errors} error(s) since it booted; [promote] errors allows {errors}"
     return ""

@@ -15,23 +15,29 @@ from goldenami.rollout.request_model import RolloutRequest
 _SMALL_FLEET = 5  # up to so many instances, the fleet may double while it is renewed
 
 
-def preferences(desired: int, wish: RolloutRequest, *, can_return: bool = True) -> RefreshPreferences:
+def preferences(desired: int, request: RolloutRequest, *, can_return: bool = True) -> RefreshPreferences:
     """How to renew a group of this size so that no healthy instance leaves before a new one has taken its place.
 
     The minimum is always all of them, so each replacement is launched first. A fleet of one has no part that could be a
     canary; there, the warm-up lasts as long as the watch, during which the old instance stays beside the new one.
     """
     most = 200 if desired <= _SMALL_FLEET else 125
-    rest: dict[str, Any] = {"auto_rollback": can_return, "alarms": wish.alarms}
+    rest: dict[str, Any] = {"auto_rollback": can_return, "alarms": request.alarms}
     if desired <= 1:
-        return RefreshPreferences(100, most, max(wish.warmup, wish.watch), **rest)
-    if wish.canary in (0, 100):
-        return RefreshPreferences(100, most, wish.warmup, bake=wish.watch, **rest)
-    count = min(desired - 1, max(1, math.ceil(desired * wish.canary / 100)))
+        return RefreshPreferences(100, most, max(request.warmup, request.watch), **rest)
+    if request.canary in (0, 100):
+        return RefreshPreferences(100, most, request.warmup, bake_time=request.watch, **rest)
+    count = min(desired - 1, max(1, math.ceil(desired * request.canary / 100)))
     # Rounded down, so that the checkpoint is reached by the canary itself and not by one instance more.
     first = max(1, 100 * count // desired)
     return RefreshPreferences(
-        100, most, wish.warmup, checkpoints=(first, 100), delay=wish.watch, bake=min(wish.watch, 60), **rest
+        100,
+        most,
+        request.warmup,
+        checkpoints=(first, 100),
+        delay=request.watch,
+        bake_time=min(request.watch, 60),
+        **rest,
     )
 
 
@@ -53,7 +59,7 @@ def estimate_traffic_shift(steps: int, watch: int, boot: float = 30) -> float:
 def estimate_refresh(desired: int, roll: RefreshPreferences, boot: float = 30) -> float:
     """About how many seconds the roll takes, with so many for an instance to boot."""
     rounds = 2 if roll.checkpoints else 1
-    return (rounds * (boot + roll.warmup) + rounds * roll.delay + roll.bake) if desired else 0.0
+    return (rounds * (boot + roll.warmup) + rounds * roll.delay + roll.bake_time) if desired else 0.0
 
 
 def canary_count(desired: int, roll: RefreshPreferences) -> int:
@@ -93,7 +99,7 @@ def surge_capacity(desired: int, roll: RefreshPreferences, traffic: tuple[int, .
 
 def quota_blockers(room: VcpuQuota, needed: SurgeCapacity) -> Iterator[str]:
     """Why the account has no room for it."""
-    more = needed.most * room.each
+    more = needed.most * room.vcpus_per_instance
     if room.quota is not None and room.used + more > room.quota:
         yield (
             f"the account may run {room.quota} vCPUs of on-demand standard instances (quota L-1216C47A) and runs"

@@ -39,8 +39,8 @@ class RolloutRequest:
     unverified: bool = False
     alarms: tuple[str, ...] = ()
     traffic: tuple[int, ...] = ()
-    carried: bool = False
-    home: str = ""
-    former: str = ""
-    written: Platform | None = None
-    move: StorageChange | None = None
+    transfers_data: bool = False
+    storage_mode: str = ""
+    current_storage_mode: str = ""
+    current_platform: Platform | None = None
+    storage_change: StorageChange | None = None

@@ -42,124 +42,128 @@ class TrafficShift:
         alarms: CloudWatch alarms that turn it back.
     """
 
-    shop: Context
-    claim: HeldLock
-    watch: RolloutMonitor
+    ctx: Context
+    held_lock: HeldLock
+    monitor: RolloutMonitor
     timeline: Timeline
     size: int
     version: int
     steps: tuple[int, ...]
     watched: float
     alarms: tuple[str, ...] = ()
-    _doors: TrafficRouting = field(init=False)
+    _routing: TrafficRouting = field(init=False)
 
-    def forward(self) -> str:
+    def run(self) -> str:
         """Launch the trial and let it take the requests, step by step.
 
         Returns:
             Why to turn back; empty when it carries them all and is well.
         """
-        shop = self.shop
-        with shop.progress.phase(f"launching {self.size} instance(s) beside the fleet ({shop.names.trial})"):
+        ctx = self.ctx
+        with ctx.progress.phase(f"launching {self.size} instance(s) beside the fleet ({ctx.names.canary_group})"):
             self._launch()
             reason = self._pass(lambda group, _: self._stands(group))
         for step in self.steps:
             if reason:
                 return reason
-            with shop.progress.phase(f"{step} % of the requests to version {self.version}"):
-                self._weigh(step)
+            with ctx.progress.phase(f"{step} % of the requests to version {self.version}"):
+                self._set_weights(step)
                 reason = self._pass(lambda _, passed: passed >= self.watched)
             if not reason and step == self.steps[0]:
-                self._tell("watched", f"{seconds(self.watched)} at {step} %: no restart, no failed probe in a row")
+                self._record("watched", f"{seconds(self.watched)} at {step} %: no restart, no failed probe in a row")
         return reason
 
-    def back(self) -> None:
+    def roll_back(self) -> None:
         """All requests to the fleet's own instances again, at once."""
-        load_balancers.set_weights(self.shop.aws, self._doors.listener, {self._doors.own: 100, self._doors.trial: 0})
-        self._tell("back", "all requests go to the fleet's own instances again")
+        load_balancers.set_weights(
+            self.ctx.aws, self._routing.listener, {self._routing.own: 100, self._routing.canary: 0}
+        )
+        self._record("back", "all requests go to the fleet's own instances again")
 
     def _launch(self) -> None:
-        shop, place = self.shop, network.find_network(self.shop)
-        there = aws_auto_scaling.get(shop.aws, shop.names.trial)
+        ctx, place = self.ctx, network.find_network(self.ctx)
+        there = aws_auto_scaling.get(ctx.aws, ctx.names.canary_group)
         if there is not None and (there.number != self.version or there.desired != self.size):
-            end(shop, self.claim)
-        self._doors = load_balancer.traffic_routing(shop, place)
+            end(ctx, self.held_lock)
+        self._routing = load_balancer.traffic_routing(ctx, place)
         # Before its first request: a balancer probes the targets only of what it forwards to.
-        load_balancers.set_weights(shop.aws, self._doors.listener, {self._doors.own: 100, self._doors.trial: 0})
-        self._tell("started", f"{self.size} instance(s) of version {self.version} launch beside the fleet")
-        infra_auto_scaling.ensure_canary_group(shop, place, self.version, self.size, self._doors.trial)
+        load_balancers.set_weights(ctx.aws, self._routing.listener, {self._routing.own: 100, self._routing.canary: 0})
+        self._record("started", f"{self.size} instance(s) of version {self.version} launch beside the fleet")
+        infra_auto_scaling.ensure_canary_group(ctx, place, self.version, self.size, self._routing.canary)
 
-    def _weigh(self, step: int) -> None:
-        shares = {self._doors.own: 100 - step, self._doors.trial: step}
-        load_balancers.set_weights(self.shop.aws, self._doors.listener, shares)
+    def _set_weights(self, step: int) -> None:
+        shares = {self._routing.own: 100 - step, self._routing.canary: step}
+        load_balancers.set_weights(self.ctx.aws, self._routing.listener, shares)
         kind = "shifted" if step == 100 else "canary" if step == self.steps[0] else "weighed"
-        self._tell(kind, f"{step} % of the requests go to {self.size} instance(s) of version {self.version}")
+        self._record(kind, f"{step} % of the requests go to {self.size} instance(s) of version {self.version}")
 
     def _stands(self, group: AutoScalingGroup) -> bool:
-        return sum(m.serving for m in group.members) >= self.size and self.watch.green >= self.size
+        return sum(m.serving for m in group.members) >= self.size and self.monitor.healthy_count >= self.size
 
     def _pass(self, done: Callable[[AutoScalingGroup, float], bool]) -> str:
         """Watch the trial until it is done (given the group and the seconds so far); returns why to turn back, or nothing."""
-        shop, began, looked = self.shop, self.shop.clock.monotonic(), -math.inf
+        ctx, began, looked = self.ctx, self.ctx.clock.monotonic(), -math.inf
         group = self._group()
         while True:
-            now = shop.clock.monotonic()
-            if self.watch.due(now - looked, now - began):
+            now = ctx.clock.monotonic()
+            if self.monitor.should_poll(now - looked, now - began):
                 looked = now
-                self.claim.beat()
+                self.held_lock.heartbeat()
                 group = self._group()
-                self.watch.look(group)
+                self.monitor.poll(group)
                 told = f"{sum(m.serving for m in group.members)} of {self.size} on trial serve"
-                shop.progress.detail(f"{told}, {seconds(now - began)}")
-                if loud := cloudwatch.firing(shop.aws, self.alarms):
+                ctx.progress.detail(f"{told}, {seconds(now - began)}")
+                if loud := cloudwatch.firing(ctx.aws, self.alarms):
                     return f"the alarm {', '.join(loud)} went off"
             else:
-                self.watch.probe()
-            if reason := self.watch.red(group.grace, math.inf):
+                self.monitor.probe()
+            if reason := self.monitor.failure_reason(group.grace, math.inf):
                 return reason
             if done(group, now - began):
                 return ""
             if now - began > self.watched + group.grace + _LAUNCH:
                 return f"the instances on trial do not come up within {seconds(now - began)}"
-            shop.clock.sleep(self.watch.rest(now - began))
+            ctx.clock.sleep(self.monitor.poll_interval(now - began))
 
     def _group(self) -> AutoScalingGroup:
-        found = aws_auto_scaling.get(self.shop.aws, self.shop.names.trial)
+        found = aws_auto_scaling.get(self.ctx.aws, self.ctx.names.canary_group)
         if found is None:
-            raise AwsError(f"{self.shop.names.trial} is gone", next="./invoke status")
+            raise AwsError(f"{self.ctx.names.canary_group} is gone", next="./invoke status")
         return found
 
-    def _tell(self, kind: str, text: str) -> None:
-        self.timeline.add(Event(self.shop.clock.now().isoformat(timespec="seconds"), kind, text))
-        self.shop.progress.say(text)
+    def _record(self, kind: str, text: str) -> None:
+        self.timeline.add(Event(self.ctx.clock.now().isoformat(timespec="seconds"), kind, text))
+        self.ctx.progress.info(text)
 
 
-def end(shop: Context, claim: HeldLock) -> None:
+def end(ctx: Context, held_lock: HeldLock) -> None:
     """All requests to the fleet's own instances, and the trial away without a request cut off; safe to repeat.
 
     Raises:
         GateError: None of the fleet's own instances serves: then the trial, which does, stays.
     """
-    names = shop.names
-    trial, own = aws_auto_scaling.get(shop.aws, names.trial), aws_auto_scaling.get(shop.aws, names.group)
+    names = ctx.names
+    trial, own = aws_auto_scaling.get(ctx.aws, names.canary_group), aws_auto_scaling.get(ctx.aws, names.group)
     if trial is None:
         return
     if own is None or not any(member.serving for member in own.members):
         raise GateError(
-            f"no instance of {names.group} serves, so {names.trial} keeps the requests",
+            f"no instance of {names.group} serves, so {names.canary_group} keeps the requests",
             state="The production parameter and the template's default version are untouched.",
             next="./invoke status; ./invoke rollback goes on",
         )
-    doors = load_balancer.traffic_routing(shop, network.find_network(shop))
-    with shop.progress.phase(f"all requests to {names.group}; taking {names.trial} away"):
+    doors = load_balancer.traffic_routing(ctx, network.find_network(ctx))
+    with ctx.progress.phase(f"all requests to {names.group}; taking {names.canary_group} away"):
         # Still a target group of the listener, so that what it has in flight is finished before its instances go.
-        load_balancers.set_weights(shop.aws, doors.listener, {doors.own: 100, doors.trial: 0})
-        aws_auto_scaling.update(shop.aws, {"AutoScalingGroupName": names.trial, "MinSize": 0, "DesiredCapacity": 0})
-        for _ in poll(shop.clock, timeout=shop.recipe.fleet.deregistration_delay + _LAUNCH, every=2):
-            claim.beat()
-            left = aws_auto_scaling.get(shop.aws, names.trial)
+        load_balancers.set_weights(ctx.aws, doors.listener, {doors.own: 100, doors.canary: 0})
+        aws_auto_scaling.update(
+            ctx.aws, {"AutoScalingGroupName": names.canary_group, "MinSize": 0, "DesiredCapacity": 0}
+        )
+        for _ in poll(ctx.clock, timeout=ctx.recipe.fleet.deregistration_delay + _LAUNCH, every=2):
+            held_lock.heartbeat()
+            left = aws_auto_scaling.get(ctx.aws, names.canary_group)
             if left is None or not left.members:
                 break
         # The group goes last: as long as it is there, whoever comes next knows that something is left to do.
-        load_balancers.set_weights(shop.aws, doors.listener, {doors.own: 1})
-        aws_auto_scaling.delete(shop.aws, shop.clock, names.trial)
+        load_balancers.set_weights(ctx.aws, doors.listener, {doors.own: 1})
+        aws_auto_scaling.delete(ctx.aws, ctx.clock, names.canary_group)

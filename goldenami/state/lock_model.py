@@ -25,7 +25,7 @@ class LockSpec:
     name: str
     called: str = "the fleet"
     doing: str = "is changing the fleet"
-    patience: timedelta = STALE_AFTER
+    stale_after: timedelta = STALE_AFTER
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,17 @@ class LockRecord:
     who: str
     process: str
     since: str
-    beat: str
+    last_heartbeat: str
 
     def text(self) -> str:
         """As the parameter holds it."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
-    def beating(self, now: datetime) -> LockRecord:
+    def with_heartbeat(self, now: datetime) -> LockRecord:
         """With a sign of life of now."""
-        return replace(self, beat=now.isoformat(timespec="seconds"))
+        return replace(self, last_heartbeat=now.isoformat(timespec="seconds"))
 
-    def dead(self, now: datetime, *, here: str, alive: bool, patience: timedelta = STALE_AFTER) -> bool:
+    def is_stale(self, now: datetime, *, here: str, alive: bool, patience: timedelta = STALE_AFTER) -> bool:
         """Whether its holder has ended without giving it back.
 
         Args:
@@ -67,15 +67,15 @@ class LockRecord:
         """
         if self.process and self.who.endswith(f"@{here}"):
             return not alive
-        return now - datetime.fromisoformat(self.beat) > patience
+        return now - datetime.fromisoformat(self.last_heartbeat) > patience
 
 
 def parse(text: str) -> LockRecord | None:
     """A claim from its parameter; None when that holds anything else."""
     try:
         found = json.loads(text)
-        claim = LockRecord(**{name: str(found[name]) for name in LockRecord.__dataclass_fields__})
-        datetime.fromisoformat(claim.beat)
+        held_lock = LockRecord(**{name: str(found[name]) for name in LockRecord.__dataclass_fields__})
+        datetime.fromisoformat(held_lock.last_heartbeat)
     except (ValueError, KeyError, TypeError):
         return None
-    return claim
+    return held_lock

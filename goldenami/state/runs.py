@@ -94,7 +94,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def record_run(
-    shop: Context, kind: str, *, ended: Callable[[Run, str], None] | None = None, **facts: Any
+    ctx: Context, kind: str, *, ended: Callable[[Run, str], None] | None = None, **facts: Any
 ) -> Iterator[Run]:
     """Open a run and close it as finished or failed; killed, it stays marked as running.
 
@@ -105,9 +105,9 @@ def record_run(
             not come through, the run stays marked as running, so that the next one knows that something may be left.
         facts: What else its record says from the beginning.
     """
-    run = new(shop.build, shop.clock.now())
-    run.record(state="running", kind=kind, started=shop.clock.now().isoformat(timespec="seconds"), **facts)
-    with shop.progress.log_to(run.folder / f"{kind}.log"):
+    run = new(ctx.build, ctx.clock.now())
+    run.record(state="running", kind=kind, started=ctx.clock.now().isoformat(timespec="seconds"), **facts)
+    with ctx.progress.log_to(run.folder / f"{kind}.log"):
         try:
             yield run
         except BaseException as error:
@@ -118,4 +118,4 @@ def record_run(
             raise
         if ended:
             ended(run, "")
-        run.record(state="finished", phases=shop.progress.phases)
+        run.record(state="finished", phases=ctx.progress.phases)

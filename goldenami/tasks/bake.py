@@ -42,14 +42,14 @@ def bake(
 
     options = BakeOptions(bump=bump, version=version, fresh=fresh, clean=clean)
     bake_report.check_options(options)
-    shop = opened()
+    ctx = opened()
     if plan:
-        base, app = preflight.plan_layers(shop, preflight.preflight(shop), options)
+        base, app = preflight.plan_layers(ctx, preflight.preflight(ctx), options)
         print(bake_report.plan_text(base, app, as_json=json))
         return
-    result = bake_bake.bake(shop, options)
-    print_status(bake_report.summary(shop, result))
-    print(jsonlib.dumps(bake_report.facts(shop, result), ensure_ascii=False) if json else result.image.id)
+    result = bake_bake.bake(ctx, options)
+    print_status(bake_report.summary(ctx, result))
+    print(jsonlib.dumps(bake_report.facts(ctx, result), ensure_ascii=False) if json else result.image.id)
 
 
 @recipe_task()
@@ -99,13 +99,13 @@ def rebuild(opened: ContextFactory, if_needed: bool = False, plan: bool = False,
     from goldenami.rebuild import rebuild as rebuild_rebuild
     from goldenami.rebuild import report as rebuild_report
 
-    shop = opened()
+    ctx = opened()
     if plan:
-        print(rebuild_report.page(shop, check.check(shop), if_needed=if_needed, as_json=json))
+        print(rebuild_report.page(ctx, check.check(ctx), if_needed=if_needed, as_json=json))
         return
-    outcome = rebuild_rebuild.rebuild(shop, if_needed=if_needed)
+    outcome = rebuild_rebuild.rebuild(ctx, if_needed=if_needed)
     print_status(rebuild_report.summary(outcome))
-    print(rebuild_report.facts(shop, outcome) if json else outcome.image.id if outcome.image else "")
+    print(rebuild_report.facts(ctx, outcome) if json else outcome.image.id if outcome.image else "")
 
 
 @recipe_task(
@@ -122,7 +122,9 @@ def notify(opened: ContextFactory, text: str, failure: bool = False, unless_told
 
     told = rebuild_notify.notify_result(opened(), text, failure=failure, unless_told=unless_told)
     print(
-        jsonlib.dumps({"told": told.places, "failed": told.failed}) if json else "\n".join(told.places) or "told nobody"
+        jsonlib.dumps({"told": told.notified, "failed": told.failed})
+        if json
+        else "\n".join(told.notified) or "told nobody"
     )
     if told.failed:
         raise Exit(code=1)

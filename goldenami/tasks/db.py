@@ -41,9 +41,9 @@ def verify(opened: ContextFactory, backup: str = "") -> None:
     """Read a backup whole and hold it against its manifest; prints its id."""
     from goldenami.database import backup as database_backup
 
-    shop = opened()
-    found = database_backup.get_backup(shop, backup)
-    database_backup.verify_backup(shop, found)
+    ctx = opened()
+    found = database_backup.get_backup(ctx, backup)
+    database_backup.verify_backup(ctx, found)
     print_status(f"{found.id} is whole: {found.fingerprint.rows} row(s), {found.size} bytes")
     print(found.id)
 
@@ -115,12 +115,12 @@ def migrate(
     wanted = PromoteOptions(
         ami=ami, version=version, candidate=not (ami or version), watch=parse_seconds(watch) if watch else None, why=why
     )
-    options, shop = migrate_plan.MigrateOptions(to, wanted, host, replace, create), opened()
+    options, ctx = migrate_plan.MigrateOptions(to, wanted, host, replace, create), opened()
     (print if plan else print_status)(
-        migrate_report.page(shop, migrate_migrate.preflight(shop, options), as_json=json and plan)
+        migrate_report.page(ctx, migrate_migrate.preflight(ctx, options), as_json=json and plan)
     )
     if plan:
         return
-    result = migrate_migrate.migrate(shop, options)
-    print_status(migrate_report.summary(shop, result))
-    print(promote_report.facts(shop, result) if json else result.image.id)
+    result = migrate_migrate.migrate(ctx, options)
+    print_status(migrate_report.summary(ctx, result))
+    print(promote_report.facts(ctx, result) if json else result.image.id)

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from invoke import Exit
 
-from goldenami.aws import session
-from goldenami.context import Context
-from goldenami.iam import task_policies
-from goldenami.iam.statements import PolicyScope
 from goldenami.tasks.runner import ContextFactory, print_status, recipe_task
 
 
@@ -27,13 +21,13 @@ def create(opened: ContextFactory, ami: str = "", plan: bool = False, json: bool
     from goldenami.fleet import describe
     from goldenami.fleet import report as fleet_report
 
-    shop = opened()
+    ctx = opened()
     if plan:
-        print(fleet_report.resources(describe.list_resources(shop), "create", as_json=json))
+        print(fleet_report.resources(describe.list_resources(ctx), "create", as_json=json))
         return
-    made = fleet_create.create(shop, ami)
-    print_status(fleet_report.created(shop, made))
-    print(fleet_report.facts(shop, made) if json else made.address)
+    made = fleet_create.create(ctx, ami)
+    print_status(fleet_report.created(ctx, made))
+    print(fleet_report.facts(ctx, made) if json else made.address)
 
 
 @recipe_task()
@@ -61,13 +55,13 @@ def destroy(
     from goldenami.fleet import destroy as fleet_destroy
     from goldenami.fleet import report as fleet_report
 
-    shop = opened()
+    ctx = opened()
     if plan or not yes:
-        print(fleet_report.resources(describe.list_resources(shop), "destroy", as_json=json))
+        print(fleet_report.resources(describe.list_resources(ctx), "destroy", as_json=json))
         if not plan:
             raise Exit("error: this ends the service\nNext: ./invoke fleet.destroy --yes", 2)
         return
-    print(fleet_report.destroyed(fleet_destroy.destroy(shop, lose_data=lose_data), as_json=json))
+    print(fleet_report.destroyed(fleet_destroy.destroy(ctx, lose_data=lose_data), as_json=json))
 
 
 @recipe_task(
@@ -75,13 +69,12 @@ def destroy(
 )
 def policy(opened: ContextFactory, task: str) -> None:
     """Print the least-privilege IAM policy of a task, as JSON."""
-    pass
+    import json
 
-    print(policy_text(opened(), task))
+    from goldenami.aws import session
+    from goldenami.iam import task_policies
+    from goldenami.iam.statements import PolicyScope
 
-
-def policy_text(shop: Context, task: str) -> str:
-    """The policy of a task, as JSON to paste."""
-    account, _ = session.caller(shop.aws)
-    found = task_policies.policy(task, PolicyScope(shop.aws.region, account, shop.recipe))
-    return json.dumps(found, indent=2)
+    ctx = opened()
+    account, _ = session.caller(ctx.aws)
+    print(json.dumps(task_policies.policy(task, PolicyScope(ctx.aws.region, account, ctx.recipe)), indent=2))

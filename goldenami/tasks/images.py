@@ -39,9 +39,9 @@ def diff(
     from goldenami.images import diff as images_diff
     from goldenami.images import diff_report
 
-    shop = opened()
-    found = images_diff.diff(shop, a, b, advisories=Path(advisories) if advisories else None, boot=boot)
-    print((diff_report.facts if json else diff_report.markdown if markdown else diff_report.page)(shop, found))
+    ctx = opened()
+    found = images_diff.diff(ctx, a, b, advisories=Path(advisories) if advisories else None, boot=boot)
+    print((diff_report.facts if json else diff_report.markdown if markdown else diff_report.page)(ctx, found))
 
 
 @recipe_task(
@@ -69,10 +69,10 @@ def copy(
     from goldenami.images import report as images_report
     from goldenami.images.model import PromoteOptions
 
-    shop = opened()
+    ctx = opened()
     options = PromoteOptions(ami=ami, version=version, candidate=candidate)
     regions = [region.strip() for region in to.split(",") if region.strip()]
-    found = images_copy.preflight(shop, options, regions) if plan else images_copy.copy(shop, options, regions)
+    found = images_copy.preflight(ctx, options, regions) if plan else images_copy.copy(ctx, options, regions)
     print(images_report.copied(found, plan_only=plan, as_json=json))
 
 
@@ -80,16 +80,16 @@ def copy(
 def prune(opened: ContextFactory, plan: bool = False, json: bool = False) -> None:
     """Let old images go: deprecate, after the grace deregister and delete their snapshots; each only if nothing names it.
 
-    The policy is [keep] in the recipe. An image stays in any case while an instance, a launch template, a group, a refresh,
+    The policy is [retention] in the recipe. An image stays in any case while an instance, a launch template, a group, a refresh,
     a parameter, another image or another account has it, or a rollback may need it; each keep and each delete says why. All
     of that is looked at again right before each delete.
     """
     from goldenami.images import prune as images_prune
     from goldenami.images import report as images_report
 
-    shop = opened()
-    result = images_prune.prune(shop, plan_only=plan)
-    print(images_report.pruned(shop, result, plan_only=plan, as_json=json))
+    ctx = opened()
+    result = images_prune.prune(ctx, plan_only=plan)
+    print(images_report.pruned(ctx, result, plan_only=plan, as_json=json))
     print_status(images_report.summary(result))
 
 
@@ -123,6 +123,6 @@ def sweep(opened: ContextFactory, run: str = "", plan: bool = False, json: bool 
     from goldenami.images import report as images_report
     from goldenami.images import template_versions
 
-    shop = opened()
-    found = cleanup.sweep(shop, run_ids=frozenset({run} - {""}), plan_only=plan)
-    print(images_report.swept(found, template_versions.trim(shop, plan_only=plan), plan_only=plan, as_json=json))
+    ctx = opened()
+    found = cleanup.sweep(ctx, run_ids=frozenset({run} - {""}), plan_only=plan)
+    print(images_report.swept(found, template_versions.trim(ctx, plan_only=plan), plan_only=plan, as_json=json))

@@ -63,13 +63,13 @@ def promote(
     )
     seen = []
     for stop, found in promote_regions.preflights(route):
-        (print if plan else print_status)(preflight_report.page(stop.shop, found, as_json=json and plan))
+        (print if plan else print_status)(preflight_report.page(stop.ctx, found, as_json=json and plan))
         seen.append((stop, found))
     if plan:
         return
     for stop, result in promote_regions.promote_regions(seen):
-        print_status(promote_report.summary(stop.shop, result))
-        print(promote_report.facts(stop.shop, result) if json else result.image.id)
+        print_status(promote_report.summary(stop.ctx, result))
+        print(promote_report.facts(stop.ctx, result) if json else result.image.id)
 
 
 @recipe_task(
@@ -100,14 +100,14 @@ def rollback(
     from goldenami.text import parse_seconds
 
     options = promote_model.RollbackOptions(to=to, ami=ami, watch=parse_seconds(watch) if watch else None, why=why)
-    shop = opened()
-    found = promote_rollback.preflight(shop, options)
-    (print if plan else print_status)(preflight_report.rollback_plan(shop, found, as_json=json and plan))
+    ctx = opened()
+    found = promote_rollback.preflight(ctx, options)
+    (print if plan else print_status)(preflight_report.rollback_plan(ctx, found, as_json=json and plan))
     if plan:
         return
-    result = promote_rollback.rollback(shop, found, options)
-    print_status(promote_report.summary(shop, result))
-    print(promote_report.facts(shop, result) if json else result.image.id)
+    result = promote_rollback.rollback(ctx, found, options)
+    print_status(promote_report.summary(ctx, result))
+    print(promote_report.facts(ctx, result) if json else result.image.id)
 
 
 @recipe_task()
@@ -116,8 +116,8 @@ def status(opened: ContextFactory, json: bool = False) -> None:
     from goldenami.fleet import describe
     from goldenami.fleet import report as fleet_report
 
-    shop = opened()
-    print(fleet_report.status(shop, describe.fleet_status(shop), as_json=json))
+    ctx = opened()
+    print(fleet_report.status(ctx, describe.fleet_status(ctx), as_json=json))
 
 
 @recipe_task(
@@ -144,13 +144,13 @@ def deploy(
     from goldenami.text import parse_seconds
 
     options = PromoteOptions(ami=ami, version=version, candidate=candidate, watch=parse_seconds(watch) if watch else 0)
-    shop = opened()
+    ctx = opened()
     if plan:
-        print(promote_report.page(shop, promote_deploy.preflight(shop, options), as_json=json))
+        print(promote_report.page(ctx, promote_deploy.preflight(ctx, options), as_json=json))
         return
-    done = promote_deploy.deploy(shop, options)
+    done = promote_deploy.deploy(ctx, options)
     print_status(promote_report.deployed(done))
-    print(promote_report.deployed_facts(done) if json else done.machine.id)
+    print(promote_report.deployed_facts(done) if json else done.instance.id)
 
 
 @recipe_task(

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context, Exit, task
+from invoke import Context as InvokeContext
+from invoke import Exit, task
 
 if TYPE_CHECKING:
     from goldenami.context import Context
@@ -93,7 +94,7 @@ def cloud_errors() -> Iterator[None]:
         raise AwsError(f"the local cloud: {error}", next="./invoke local.status") from None
 
 
-ContextFactory = Callable[[], Context]  # opens the recipe and its target
+ContextFactory = Callable[[], "Context"]  # opens the recipe and its target
 
 
 def print_status(text: str) -> None:
@@ -117,7 +118,7 @@ def recipe_task(name: str | None = None, **options: str) -> Callable[[Callable[.
 
     def declare(body: Callable[..., None]) -> Any:
         @functools.wraps(body)
-        def run(_: Context, recipe: str = "", target: str = "", **given: Any) -> None:
+        def run(_: InvokeContext, recipe: str = "", target: str = "", **given: Any) -> None:
             body(functools.partial(open_context, recipe, target), **given)
 
         own = list(inspect.signature(body).parameters.values())[1:]

@@ -23,12 +23,12 @@ def install(
     """
     from goldenami.rebuild import schedule_report, schedule_systemd
 
-    shop = opened()
+    ctx = opened()
     where = schedule_systemd.location(user=user, run_as=run_as, root=ROOT)
     if plan:
-        print(schedule_report.installed(schedule_systemd.files(shop, where), as_json=json))
+        print(schedule_report.installed(schedule_systemd.files(ctx, where), as_json=json))
         return
-    print(schedule_report.status(schedule_systemd.install(shop, where), as_json=json))
+    print(schedule_report.status(schedule_systemd.install(ctx, where), as_json=json))
 
 
 @recipe_task(user=_MANAGER["user"])
@@ -70,10 +70,8 @@ def aws(
 
     if sum((plan, apply, remove)) > 1:
         raise Exit("error: --plan, --apply and --remove exclude each other", 2)
-    shop = opened()
+    ctx = opened()
     if remove:
-        print(schedule_report.removed(schedule_aws.remove(shop), as_json=json))
+        print(schedule_report.removed(schedule_aws.remove(ctx), as_json=json))
     else:
-        print(
-            schedule_report.applied(schedule_aws.apply(shop) if apply else schedule_aws.preflight(shop), as_json=json)
-        )
+        print(schedule_report.applied(schedule_aws.apply(ctx) if apply else schedule_aws.preflight(ctx), as_json=json))

@@ -120,7 +120,7 @@ def build(
     listener = OutputParser()
 
     def line(text: str) -> None:
-        event = listener.hear(text)
+        event = listener.parse_line(text)
         if event is None:
             return
         if event.kind == "error":
@@ -158,7 +158,7 @@ class OutputParser:
         self._tells_apart = False
         self._script = False
 
-    def hear(self, line: str) -> PackerEvent | None:
+    def parse_line(self, line: str) -> PackerEvent | None:
         """The event of a line, as `parse_event` has it, but a guest's line is always a `message`."""
         event = parse_event(line)
         if event is None or event.kind not in ("say", "message"):

@@ -44,7 +44,7 @@ class Progress:
             finally:
                 self._log = before
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Tell something that should stay on the screen."""
         self._write(text)
         self._console.print(Text.assemble((self._elapsed(), "dim"), f" {text}"))
@@ -65,7 +65,7 @@ class Progress:
     def phase(self, name: str) -> Iterator[None]:
         """Announce a phase and, at its end, say how long it took."""
         begin = self.clock.monotonic()
-        self.say(f"{name} …")
+        self.info(f"{name} …")
         if self._console.is_terminal and self._status is None:
             self._status = self._console.status(Text(name))
             self._status.start()
@@ -78,7 +78,7 @@ class Progress:
             took = self.clock.monotonic() - begin
             self.phases[name] = round(self.phases.get(name, 0) + took, 1)
             word = "stopped" if sys.exc_info()[0] else "done"
-            self.say(f"{name}: {word} ({took:.1f} s)")
+            self.info(f"{name}: {word} ({took:.1f} s)")
 
     def _elapsed(self) -> str:
         seconds = int(self.clock.monotonic() - self._start)

@@ -27,35 +27,35 @@ def cloud_state() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def shop(cloud_state: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def ctx(cloud_state: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A clean copy whose state folder is empty at first."""
     return Workspace(workspace.checkout(tmp_path_factory.mktemp("shop")), cloud_state)
 
 
 @pytest.fixture(scope="session")
-def baked(shop: Workspace) -> str:
+def baked(ctx: Workspace) -> str:
     """The AMI of the session's first bake: the recipe as it stands, from nothing."""
-    printed = shop.ok("bake")
+    printed = ctx.ok("bake")
     return printed.strip()
 
 
 @pytest.fixture
-def tiny(shop: Workspace, baked: str, tmp_path: Path) -> Iterator[Workspace]:
+def tiny(ctx: Workspace, baked: str, tmp_path: Path) -> Iterator[Workspace]:
     """Another checkout on the same cloud, with an application that builds in a second; its base layer is there."""
-    other = workspace.colleague(shop, tmp_path / "tiny")
+    other = workspace.colleague(ctx, tmp_path / "tiny")
     # A source of its own for each test, so that no test finds the image of another.
     workspace.use_tiny_app(other, str(tmp_path))
-    kept = {image["id"] for image in shop.images()}
+    kept = {image["id"] for image in ctx.images()}
     yield other
-    for image in shop.images():  # each is more than a gigabyte; asked of `shop`, as a test may have broken its recipe
+    for image in ctx.images():  # each is more than a gigabyte; asked of `shop`, as a test may have broken its recipe
         if image["id"] not in kept:
-            shop.client("ec2").deregister_image(ImageId=image["id"], DeleteAssociatedSnapshots=True)
+            ctx.client("ec2").deregister_image(ImageId=image["id"], DeleteAssociatedSnapshots=True)
 
 
 @pytest.fixture(scope="module")
-def service(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A fleet of one that serves the tiny application through its balancer."""
-    other = workspace.colleague(shop, tmp_path_factory.mktemp("service") / "tiny")
+    other = workspace.colleague(ctx, tmp_path_factory.mktemp("service") / "tiny")
     workspace.use_tiny_app(other, "promote")
     for old, new in QUICK.items():
         other.edit("golden.toml", old, new)

@@ -40,7 +40,7 @@ ILL = {
 class Service:
     """A workspace with a fleet."""
 
-    shop: Workspace
+    ctx: Workspace
     good: str
     address: str
     clients: dict[str, Any] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Service:
 
     def client(self, name: str) -> Any:
         if name not in self.clients:
-            self.clients[name] = self.shop.client(name)
+            self.clients[name] = self.ctx.client(name)
         return self.clients[name]
 
     def image(self, kind: str, *, verified: bool = True) -> str:
@@ -130,7 +130,7 @@ class Service:
         return [i["image"] for i in found]
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.shop.ok("status", "--json"))
+        found: dict[str, Any] = json.loads(self.ctx.ok("status", "--json"))
         return found
 
     def resize(self, desired: int) -> None:

@@ -22,12 +22,12 @@ PHASES = {
 }
 
 
-def finish(shop: Workspace, before: set[str]) -> None:
+def finish(ctx: Workspace, before: set[str]) -> None:
     """The next bake succeeds, one AMI is there more than before, and nothing is left over."""
-    ami = shop.ok("bake").strip()
-    assert shop.golden_ids() == before | {ami}
-    assert shop.candidate() == ami
-    assert shop.leftovers() == []
+    ami = ctx.ok("bake").strip()
+    assert ctx.golden_ids() == before | {ami}
+    assert ctx.candidate() == ami
+    assert ctx.leftovers() == []
 
 
 @pytest.mark.parametrize("phase", few(PHASES, "building", "waiting", "verifying"))

@@ -12,9 +12,9 @@ from tests.e2e.workspace import Workspace
 pytestmark = pytest.mark.e2e
 
 
-def fault(shop: Workspace, kind: str, action: str, times: int = 1, seconds: float = 0) -> None:
+def fault(ctx: Workspace, kind: str, action: str, times: int = 1, seconds: float = 0) -> None:
     order = {"kind": kind, "action": action, "times": times, "seconds": seconds}
-    control.request(shop.cloud()["endpoint"], "POST", "faults", order)
+    control.request(ctx.cloud()["endpoint"], "POST", "faults", order)
 
 
 def test_throttled_calls_are_asked_again(tiny: Workspace) -> None:

@@ -32,7 +32,7 @@ def git(folder: Path, *args: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def repository(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def repository(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The tiny application in a git repository that guests can reach, with versions that do not build or are not well."""
     folder = tmp_path_factory.mktemp("git") / "app"
     folder.mkdir()
@@ -49,7 +49,7 @@ def repository(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFac
         git(folder, "tag", tag)
     git(folder, "reset", "--quiet", "--hard", "v1.0")
     # An address of the cloud's own loopback range, which its guests reach, too.
-    address = f"{shop.cloud()['range'].rpartition('.')[0]}.250"
+    address = f"{ctx.cloud()['range'].rpartition('.')[0]}.250"
     with socket.socket() as free:
         free.bind((address, 0))
         port = free.getsockname()[1]
@@ -72,9 +72,9 @@ def repository(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def alone(shop: Workspace, baked: str, repository: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def alone(ctx: Workspace, baked: str, repository: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service of one instance, without group or balancer, built from git."""
-    other = workspace.colleague(shop, tmp_path_factory.mktemp("alone") / "tiny")
+    other = workspace.colleague(ctx, tmp_path_factory.mktemp("alone") / "tiny")
     workspace.use_tiny_app(other, "alone")
     for old, new in QUICK.items():
         other.edit("golden.toml", old, new)
@@ -91,8 +91,8 @@ def alone(shop: Workspace, baked: str, repository: str, tmp_path_factory: pytest
     assert other.leftovers() == []
 
 
-def machines(shop: Workspace) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(shop.ok("instances", "--json"))
+def machines(ctx: Workspace) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(ctx.ok("instances", "--json"))
     return found
 
 
@@ -101,48 +101,48 @@ def answer(machine: dict[str, Any]) -> str:
 
 
 def test_a_deployment_replaces_the_instance(alone: Service) -> None:
-    (before,) = machines(alone.shop)
+    (before,) = machines(alone.ctx)
     assert (before["image"], answer(before), alone.pointer()) == (alone.good, "ok", alone.good)
     image = alone.image("well")
-    told = json.loads(alone.shop.ok("deploy", "--ami", image, "--json"))
-    (after,) = machines(alone.shop)
+    told = json.loads(alone.ctx.ok("deploy", "--ami", image, "--json"))
+    (after,) = machines(alone.ctx)
     assert told["replaced"] == [before["id"]]
     assert (after["id"], after["image"], answer(after)) == (told["instance"], image, "ok")
     assert alone.pointer() == image
 
 
 def test_a_bad_deployment_leaves_the_old_instance(alone: Service) -> None:
-    before, pointer = machines(alone.shop), alone.pointer()
-    done = alone.shop.invoke("deploy", "--ami", alone.image("health 503"))
+    before, pointer = machines(alone.ctx), alone.pointer()
+    done = alone.ctx.invoke("deploy", "--ami", alone.image("health 503"))
     assert done.returncode == 5
     assert "serves on" in done.stderr
-    assert (machines(alone.shop), alone.pointer()) == (before, pointer)
+    assert (machines(alone.ctx), alone.pointer()) == (before, pointer)
 
 
 def test_the_only_instance_is_not_terminated_by_slip(alone: Service) -> None:
-    (machine,) = machines(alone.shop)
-    done = alone.shop.invoke("terminate", "--instance", machine["id"])
+    (machine,) = machines(alone.ctx)
+    done = alone.ctx.invoke("terminate", "--instance", machine["id"])
     assert done.returncode == 5
     assert "last instance that serves" in done.stderr
 
 
 def test_logs_and_console_are_reached(alone: Service) -> None:
-    assert "Started" in alone.shop.ok("logs", "--lines", "50")
-    assert alone.shop.ok("console").strip()
+    assert "Started" in alone.ctx.ok("logs", "--lines", "50")
+    assert alone.ctx.ok("console").strip()
 
 
 def test_an_update_in_place_goes_forward_and_back_and_marks_the_drift(alone: Service) -> None:
-    shop = alone.shop
-    shop.ok("update", "--ref", "v2.0")
-    (machine,) = machines(shop)
+    ctx = alone.ctx
+    ctx.ok("update", "--ref", "v2.0")
+    (machine,) = machines(ctx)
     assert answer(machine) == "two"
     assert "v2.0" in machine["drifted"]
     for bad in ("v3.0", "v4.0", "v9.9"):
-        done = shop.invoke("update", "--ref", bad)
+        done = ctx.invoke("update", "--ref", bad)
         assert done.returncode == 5, done.stderr
         assert "It is back at" in done.stderr
-        (after,) = machines(shop)
+        (after,) = machines(ctx)
         assert (answer(after), after["drifted"]) == ("two", machine["drifted"])
-    shop.ok("update", "--ref", "v1.0")
-    (machine,) = machines(shop)
+    ctx.ok("update", "--ref", "v1.0")
+    (machine,) = machines(ctx)
     assert answer(machine) == "ok"

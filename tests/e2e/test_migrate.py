@@ -65,7 +65,7 @@ class Homes:
         """The rows go home, where they are not: to the instance's own disk."""
         if self.here.status()["instances"] and self.there.pointer() != self.here.good:
             self.there.resize(1)
-            self.here.shop.ok("db.migrate", "--to", "instance", "--ami", self.here.good)
+            self.here.ctx.ok("db.migrate", "--to", "instance", "--ami", self.here.good)
 
 
 def available(rds: Any) -> str:
@@ -80,12 +80,12 @@ def available(rds: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def homes(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homes]:
+def homes(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homes]:
     folder = tmp_path_factory.mktemp("migrate")
-    here = colleague(shop, folder / "here")
+    here = colleague(ctx, folder / "here")
     for old, new in QUICK.items():
         here.edit("golden.toml", old, new)
-    ssm, rds = shop.client("ssm"), shop.client("rds")
+    ssm, rds = ctx.client("ssm"), ctx.client("rds")
     password = ssm.get_parameter(Name=PASSWORD, WithDecryption=True)["Parameter"]["Value"]
     rds.create_db_instance(
         DBInstanceIdentifier="elsewhere", DBInstanceClass="db.t4g.micro", Engine="postgres", AllocatedStorage=20,
@@ -102,10 +102,10 @@ def homes(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory)
     found.back()
     here.ok("fleet.destroy", "--yes")
     found.there.forget()
-    shop.client("ec2").deregister_image(ImageId=image, DeleteAssociatedSnapshots=True)
+    ctx.client("ec2").deregister_image(ImageId=image, DeleteAssociatedSnapshots=True)
     rds.delete_db_instance(DBInstanceIdentifier="elsewhere", SkipFinalSnapshot=True)
     ssm.delete_parameter(Name=HOST)
-    ec2 = shop.client("ec2")
+    ec2 = ctx.client("ec2")
     ours = [{"Name": "group-name", "Values": ["guestbook-data"]}]  # of a server that outlives the fleet
     for group in ec2.describe_security_groups(Filters=ours)["SecurityGroups"]:
         ec2.delete_security_group(GroupId=group["GroupId"])
@@ -141,29 +141,29 @@ def settled(homes: Homes, image: str, size: int = 1) -> None:
 def test_rows_move_to_a_server_elsewhere_where_a_fleet_may_grow(at_home: Homes) -> None:
     homes, there = at_home, at_home.there
     migrate = ("db.migrate", "--to", "rds", "--host", homes.host)
-    refused = homes.here.shop.invoke(*migrate)
+    refused = homes.here.ctx.invoke(*migrate)
     assert refused.returncode == 5
     assert 'set mode = "rds" under [database]' in refused.stderr
-    refused = there.shop.invoke("promote", "--ami", there.good)
+    refused = there.ctx.invoke("promote", "--ami", there.good)
     assert refused.returncode == 5
     assert "./invoke db.migrate --to rds carries every row over" in refused.stderr
     homes.set_password("of-somebody-else")
-    refused = there.shop.invoke(*migrate)
+    refused = there.ctx.invoke(*migrate)
     assert refused.returncode == 5
     assert "the new home cannot be used" in refused.stderr
     assert "password authentication failed" in refused.stderr
     homes.set_password(homes.password)
     homes.sql("CREATE TABLE theirs (n int); INSERT INTO theirs VALUES (1)")
-    refused = there.shop.invoke(*migrate)
+    refused = there.ctx.invoke(*migrate)
     assert "holds 1 row(s) already; --replace" in refused.stderr
     homes.sql("DROP TABLE theirs")
     test_rows.settled(homes.here, homes.here.good)
     assert homes.parameter() != homes.host, "nothing was touched"
 
     with Writer(there.address) as writer:
-        told = json.loads(there.shop.ok(*migrate, "--plan", "--json"))
+        told = json.loads(there.ctx.ok(*migrate, "--plan", "--json"))
         assert (told["refusals"], told["host"], told["target"]["rows"]) == ([], homes.host, 0)
-        assert there.shop.ok(*migrate).strip() == there.good
+        assert there.ctx.ok(*migrate).strip() == there.good
         after = len(writer.acknowledged)
         settled_by = time.monotonic() + 30
         while len(writer.acknowledged) <= after:
@@ -172,18 +172,18 @@ def test_rows_move_to_a_server_elsewhere_where_a_fleet_may_grow(at_home: Homes) 
     settled(homes, there.good)
     writer.check()
     print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
-    again = there.shop.invoke(*migrate, "--ami", there.good)
+    again = there.ctx.invoke(*migrate, "--ami", there.good)
     assert again.returncode == 0, again.stderr
     assert "unchanged" in again.stderr
 
     # Now the fleet may grow, and is renewed by instance refreshes while everybody writes.
-    there.shop.ok("fleet.create")
+    there.ctx.ok("fleet.create")
     there.resize(2)
     image = there.image("well")
     with Writer(there.address) as writer:
-        there.shop.ok("promote", "--ami", image)
+        there.ctx.ok("promote", "--ami", image)
         settled(homes, image, 2)
-        assert there.shop.ok("rollback").strip() == there.good
+        assert there.ctx.ok("rollback").strip() == there.good
     settled(homes, there.good, 2)
     writer.check()
     assert writer.refused == []
@@ -194,14 +194,14 @@ def test_a_server_is_made_and_the_way_back_is_a_migration_as_well(homes: Homes) 
     homes.back()
     migrate = ("db.migrate", "--to", "rds", "--create", "--ami", homes.there.good)
     with Writer(homes.there.address) as writer:
-        assert "is made where it is missing" in homes.there.shop.ok(*migrate, "--plan")
-        homes.there.shop.ok(*migrate)
+        assert "is made where it is missing" in homes.there.ctx.ok(*migrate, "--plan")
+        homes.there.ctx.ok(*migrate)
         settled(replace(homes, host=homes.parameter()), homes.there.good)
-        shown = {part["name"]: part for part in json.loads(homes.there.shop.ok("fleet.show", "--json"))}
+        shown = {part["name"]: part for part in json.loads(homes.there.ctx.ok("fleet.show", "--json"))}
         assert f"available, {homes.parameter()}" in shown["guestbook-data"]["detail"]
         data = homes.there.status()["data"]
         assert (data["home"], data["endpoint"], data["storage"]) == ("database server", homes.parameter(), 20)
-        cost = json.loads(homes.there.shop.ok("cost", "--json"))
+        cost = json.loads(homes.there.ctx.ok("cost", "--json"))
         assert "db.t4g.micro RDS server" in [item["what"] for item in cost["images"]["items"]]
         homes.back()
     test_rows.settled(homes.here, homes.here.good)
@@ -219,7 +219,7 @@ def test_an_image_that_is_bad_in_the_new_home_costs_no_row(at_home: Homes, kind:
     homes, before = at_home, at_home.parameter()
     image = homes.there.image(kind)
     with Writer(homes.there.address) as writer:
-        done = homes.there.shop.invoke(*homes.migrate, "--ami", image, "--watch", "40s")
+        done = homes.there.ctx.invoke(*homes.migrate, "--ami", image, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
         assert "The instance before it serves, with every row" in done.stderr
     test_rows.settled(homes.here, homes.here.good)
@@ -242,7 +242,7 @@ CALLS: dict[str, Callable[[str, str], bool]] = {
 @pytest.fixture
 def relayed(homes: Homes, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """Another checkout whose calls all go through a relay."""
-    with relayed_through(homes.there.shop, tmp_path / "relayed") as both:
+    with relayed_through(homes.there.ctx, tmp_path / "relayed") as both:
         yield both
 
 
@@ -250,11 +250,11 @@ def relayed(homes: Homes, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
 def test_killed_at_any_step_the_same_command_finishes_it(
     at_home: Homes, relayed: tuple[Workspace, Relay], call: str
 ) -> None:
-    homes, (shop, relay) = at_home, relayed
+    homes, (ctx, relay) = at_home, relayed
     migrate = (*homes.migrate, "--ami", homes.there.good)
     with Writer(homes.there.address) as writer:
-        killed(shop, relay, CALLS[call], *migrate)
-        shop.ok(*migrate)
+        killed(ctx, relay, CALLS[call], *migrate)
+        ctx.ok(*migrate)
     settled(homes, homes.there.good)
     writer.check()
 
@@ -266,8 +266,8 @@ def test_a_restore_onto_the_server_that_was_killed_is_finished_by_the_same_again
 ) -> None:
     there = homes.there
     if there.pointer() != there.good:
-        there.shop.ok(*homes.migrate, "--ami", there.good)
-    there.shop.ok("fleet.create")
+        there.ctx.ok(*homes.migrate, "--ami", there.good)
+    there.ctx.ok("fleet.create")
     there.resize(2)
     test_rows.finished(there, *relayed, call)
     settled(homes, there.good, 2)
@@ -278,10 +278,10 @@ def test_a_restore_onto_the_server_that_was_killed_is_finished_by_the_same_again
 def test_killed_before_the_rows_have_arrived_a_rollback_takes_it_back(
     at_home: Homes, relayed: tuple[Workspace, Relay], call: str
 ) -> None:
-    homes, (shop, relay), before = at_home, relayed, at_home.parameter()
+    homes, (ctx, relay), before = at_home, relayed, at_home.parameter()
     with Writer(homes.there.address) as writer:
-        killed(shop, relay, CALLS[call], *homes.migrate, "--ami", homes.there.good)
-        assert shop.ok("rollback").strip() == homes.here.good
+        killed(ctx, relay, CALLS[call], *homes.migrate, "--ami", homes.there.good)
+        assert ctx.ok("rollback").strip() == homes.here.good
     test_rows.settled(homes.here, homes.here.good)
     assert homes.parameter() == before
     writer.check()

@@ -28,10 +28,10 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def moved(homes: Homes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A checkout whose data is to live on a volume, with an image of that kind."""
-    shop = colleague(homes.here.shop, tmp_path_factory.mktemp("volume") / "moved")
-    shop.edit("golden.toml", 'mode = "instance"', 'mode = "volume"')
-    shop.edit("golden.toml", "[[parameters]]", "[database.volume]\nsize_gib = 1\n\n[[parameters]]")
-    service = Service(shop, shop.ok("bake").strip(), homes.here.address)
+    ctx = colleague(homes.here.ctx, tmp_path_factory.mktemp("volume") / "moved")
+    ctx.edit("golden.toml", 'mode = "instance"', 'mode = "volume"')
+    ctx.edit("golden.toml", "[[parameters]]", "[database.volume]\nsize_gib = 1\n\n[[parameters]]")
+    service = Service(ctx, ctx.ok("bake").strip(), homes.here.address)
     yield service
     homes.there.made += [*service.made, service.good]
     homes.there.machines |= {f"with a volume: {kind}": machine for kind, machine in service.machines.items()}
@@ -72,21 +72,21 @@ def at_home(homes: Homes, moved: Service) -> Homes:
 @pytest.fixture
 def elsewhere(at_home: Homes) -> Homes:
     """The rows are on the server."""
-    at_home.there.shop.ok(*at_home.migrate, "--ami", at_home.there.good)
+    at_home.there.ctx.ok(*at_home.migrate, "--ami", at_home.there.good)
     settled(at_home, at_home.there.good)
     return at_home
 
 
 def test_rows_move_to_a_volume_and_from_it(at_home: Homes, moved: Service) -> None:
-    homes, shop, ill = at_home, moved.shop, moved.image("dies later")
+    homes, ctx, ill = at_home, moved.ctx, moved.image("dies later")
     with Writer(moved.address) as writer:
-        done = shop.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
+        done = ctx.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
         test_rows.settled(homes.here, homes.here.good)
         assert [v["State"] for v in volumes(moved)] == ["available"], "it stays, with nothing on it that counts"
-        shop.ok("db.migrate", "--to", "volume", "--ami", moved.good)
+        ctx.ok("db.migrate", "--to", "volume", "--ami", moved.good)
         volume = on_volume(moved)
-        homes.here.shop.ok("db.migrate", "--to", "instance", "--ami", homes.here.good)
+        homes.here.ctx.ok("db.migrate", "--to", "instance", "--ami", homes.here.good)
     test_rows.settled(homes.here, homes.here.good)
     writer.check()
     print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
@@ -94,20 +94,20 @@ def test_rows_move_to_a_volume_and_from_it(at_home: Homes, moved: Service) -> No
 
 
 def test_rows_move_from_a_server_to_a_volume_and_back_to_it(elsewhere: Homes, moved: Service) -> None:
-    homes, shop = elsewhere, moved.shop
+    homes, ctx = elsewhere, moved.ctx
     ill, bad = moved.image("dies later"), homes.there.image("dies later")
     with Writer(moved.address) as writer:
-        done = shop.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
+        done = ctx.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
         assert "The instance before it serves, with every row" in done.stderr
         settled(homes, homes.there.good)
-        shop.ok("db.migrate", "--to", "volume", "--ami", moved.good)
+        ctx.ok("db.migrate", "--to", "volume", "--ami", moved.good)
         volume = on_volume(moved)
-        done = homes.there.shop.invoke(*homes.migrate, "--ami", bad, "--watch", "40s")
+        done = homes.there.ctx.invoke(*homes.migrate, "--ami", bad, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
         assert "The instance before it serves, with every row" in done.stderr
         assert on_volume(moved) == volume
-        homes.there.shop.ok(*homes.migrate, "--ami", homes.there.good)
+        homes.there.ctx.ok(*homes.migrate, "--ami", homes.there.good)
     settled(homes, homes.there.good)
     writer.check()
     print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
@@ -124,7 +124,7 @@ WAYS: dict[str, Callable[[str, str], bool]] = {
 @pytest.fixture
 def relayed(moved: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """Another checkout whose calls all go through a relay."""
-    with relayed_through(moved.shop, tmp_path / "relayed") as both:
+    with relayed_through(moved.ctx, tmp_path / "relayed") as both:
         yield both
 
 
@@ -138,7 +138,7 @@ def test_killed_on_the_way_to_a_volume_the_same_command_finishes_it(
         killed(other, relay, WAYS[call], *migrate)
         other.ok(*migrate)
         volume = on_volume(moved)
-        homes.here.shop.ok("db.migrate", "--to", "instance", "--ami", homes.here.good)
+        homes.here.ctx.ok("db.migrate", "--to", "instance", "--ami", homes.here.good)
     test_rows.settled(homes.here, homes.here.good)
     writer.check()
     print(f"{call}: {len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
@@ -158,7 +158,7 @@ def test_killed_between_a_server_and_a_volume_the_same_command_finishes_it(
     homes, (other, relay) = elsewhere, relayed
     there = ("db.migrate", "--to", "volume", "--ami", moved.good)
     back = (*homes.migrate, "--ami", homes.there.good)
-    with Writer(moved.address) as writer, relayed_through(homes.there.shop, tmp_path / "there") as (elder, wire):
+    with Writer(moved.address) as writer, relayed_through(homes.there.ctx, tmp_path / "there") as (elder, wire):
         if call == "untagged":  # there is no volume yet that could be left
             other.ok(*there)
         else:

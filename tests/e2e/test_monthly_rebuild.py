@@ -24,11 +24,11 @@ def ready(tiny: Workspace) -> Workspace:
     return tiny
 
 
-def told(shop: Workspace) -> list[dict[str, Any]]:
+def told(ctx: Workspace) -> list[dict[str, Any]]:
     """What the command was told, oldest first."""
     found, text, decoder = [], "", json.JSONDecoder()
-    if (shop.root / "told.json").exists():
-        text = (shop.root / "told.json").read_text()
+    if (ctx.root / "told.json").exists():
+        text = (ctx.root / "told.json").read_text()
     while text.strip():
         one, end = decoder.raw_decode(text.lstrip())
         found.append(one["goldenami"])
@@ -36,14 +36,14 @@ def told(shop: Workspace) -> list[dict[str, Any]]:
     return found
 
 
-def record(shop: Workspace) -> dict[str, Any]:
-    value = shop.client("ssm").get_parameter(Name="/goldenami/guestbook/rebuild")["Parameter"]["Value"]
+def record(ctx: Workspace) -> dict[str, Any]:
+    value = ctx.client("ssm").get_parameter(Name="/goldenami/guestbook/rebuild")["Parameter"]["Value"]
     found: dict[str, Any] = json.loads(value)
     return found
 
 
-def change(shop: Workspace) -> None:
-    (shop.root / "tests/e2e/tiny/who.txt").write_text(f"changed at {time.monotonic_ns()}")
+def change(ctx: Workspace) -> None:
+    (ctx.root / "tests/e2e/tiny/who.txt").write_text(f"changed at {time.monotonic_ns()}")
 
 
 def test_without_news_and_then_with_a_changed_application(ready: Workspace) -> None:
@@ -96,8 +96,8 @@ def test_kill_9_then_rebuild_again(ready: Workspace, phase: str) -> None:
     assert [notice["result"] for notice in told(ready)] == ["success"]
 
 
-def bases_of(shop: Workspace) -> set[str]:
-    return {image["id"] for image in shop.images() if not image["version"]}
+def bases_of(ctx: Workspace) -> set[str]:
+    return {image["id"] for image in ctx.images() if not image["version"]}
 
 
 def test_two_at_once(ready: Workspace, tmp_path: Path) -> None:

@@ -27,21 +27,21 @@ def fleet_of_three(service: Service) -> Service:
 
 def run_of(service: Service) -> Path:
     """The folder of the latest promotion."""
-    return max(path.parent for path in (service.shop.root / "build").glob("*/promotion.json"))
+    return max(path.parent for path in (service.ctx.root / "build").glob("*/promotion.json"))
 
 
 def test_the_fleet_serves_and_is_found_again(service: Service) -> None:
     assert service.pointer() == service.good
-    before = json.loads(service.shop.ok("fleet.show", "--json"))
+    before = json.loads(service.ctx.ok("fleet.show", "--json"))
     assert all(part["there"] for part in before)
-    service.shop.ok("fleet.create")
-    assert json.loads(service.shop.ok("fleet.show", "--json")) == before
+    service.ctx.ok("fleet.create")
+    assert json.loads(service.ctx.ok("fleet.show", "--json")) == before
     assert service.versions() == [service.good]
 
 
 def test_a_plan_changes_nothing(service: Service) -> None:
     image = service.image("well")
-    told = json.loads(service.shop.ok("promote", "--ami", image, "--plan", "--json"))
+    told = json.loads(service.ctx.ok("promote", "--ami", image, "--plan", "--json"))
     assert told["refusals"] == []
     assert len(told["steps"]) >= 4
     assert service.versions() == [service.good]
@@ -54,7 +54,7 @@ def test_a_good_image_costs_no_request(service: Service, size: int) -> None:
     image = service.image("well")
     versions, refreshes = service.versions(), service.refreshes()
     with Client(service.address) as client:
-        result = json.loads(service.shop.ok("promote", "--ami", image, "--json"))
+        result = json.loads(service.ctx.ok("promote", "--ami", image, "--json"))
     assert client.per_second >= 20
     assert client.failures == []
     assert service.pointer() == image
@@ -68,7 +68,7 @@ def test_a_good_image_costs_no_request(service: Service, size: int) -> None:
     assert all(item["ok"] for item in report["checklist"]), report["checklist"]
     assert "<h1>" in (run_of(service) / "promotion.html").read_text()
 
-    again = json.loads(service.shop.ok("promote", "--ami", image, "--json"))
+    again = json.loads(service.ctx.ok("promote", "--ami", image, "--json"))
     assert again["unchanged"]
     assert service.versions() == [*versions, image]
     assert len(service.refreshes()) == len(refreshes) + 1
@@ -86,7 +86,7 @@ def test_a_bad_image_is_taken_back(fleet_of_one: Service, kind: str) -> None:
     bad = service.image(kind)
     pointer, default, before = service.pointer(), service.template()["DefaultVersionNumber"], service.running()
     with Client(service.address) as client:
-        done = service.shop.invoke("promote", "--ami", bad, "--watch", WATCH.get(kind, "5s"))
+        done = service.ctx.invoke("promote", "--ami", bad, "--watch", WATCH.get(kind, "5s"))
     assert done.returncode == 5, done.stderr[-3000:]
     assert "was not well" in done.stderr
     assert "The fleet is back" in done.stderr
@@ -103,7 +103,7 @@ def test_a_bad_image_is_taken_back(fleet_of_one: Service, kind: str) -> None:
 def test_an_image_without_its_gates_is_refused(service: Service) -> None:
     image = service.image("well", verified=False)
     versions = service.versions()
-    done = service.shop.invoke("promote", "--ami", image)
+    done = service.ctx.invoke("promote", "--ami", image)
     assert done.returncode == 5
     assert "has not passed its gates" in done.stderr
     assert service.versions() == versions
@@ -112,10 +112,10 @@ def test_an_image_without_its_gates_is_refused(service: Service) -> None:
 def test_rollback_goes_to_what_was_before(fleet_of_one: Service) -> None:
     service = fleet_of_one
     before, image = service.pointer(), service.image("well")
-    service.shop.ok("promote", "--ami", image)
+    service.ctx.ok("promote", "--ami", image)
     versions = service.versions()
     with Client(service.address) as client:
-        assert service.shop.ok("rollback").strip() == before
+        assert service.ctx.ok("rollback").strip() == before
     assert client.failures == []
     assert service.pointer() == before
     assert service.running() == [before]

@@ -34,14 +34,14 @@ CALLS: dict[str, Callable[[str, str], bool]] = {
 def relayed(service: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """Another checkout whose calls all go through a relay."""
     service.resize(1)
-    with relayed_through(service.shop, tmp_path / "relayed") as both:
+    with relayed_through(service.ctx, tmp_path / "relayed") as both:
         yield both
 
 
 def killed(
-    shop: Workspace, relay: Relay, wanted: Callable[[str, str], bool], *args: str, patience: float = 180
+    ctx: Workspace, relay: Relay, wanted: Callable[[str, str], bool], *args: str, patience: float = 180
 ) -> Running:
-    with shop.running(*args) as going:
+    with ctx.running(*args) as going:
         relay.kill_after(wanted, lambda: going.process.pid)
         deadline = time.monotonic() + patience
         while not relay.killed.wait(0.1):
@@ -56,12 +56,12 @@ def killed(
 def test_killed_after_a_call_the_next_promotion_finishes_it(
     service: Service, relayed: tuple[Workspace, Relay], call: str
 ) -> None:
-    shop, relay = relayed
+    ctx, relay = relayed
     image, versions, refreshes = service.image("well"), service.versions(), len(service.refreshes())
     with Client(service.address) as client:
-        killed(shop, relay, CALLS[call], "promote", "--ami", image)
+        killed(ctx, relay, CALLS[call], "promote", "--ami", image)
         relay.calls.clear()
-        result = json.loads(shop.ok("promote", "--ami", image, "--json"))
+        result = json.loads(ctx.ok("promote", "--ami", image, "--json"))
     assert client.failures == []
     assert result["ami"] == image
     assert service.versions() == [*versions, image], "one version"
@@ -75,11 +75,11 @@ def test_killed_after_a_call_the_next_promotion_finishes_it(
 def test_killed_after_a_call_a_rollback_takes_it_back(
     service: Service, relayed: tuple[Workspace, Relay], call: str
 ) -> None:
-    shop, relay = relayed
+    ctx, relay = relayed
     before, image = service.pointer(), service.image("well")
     with Client(service.address) as client:
-        killed(shop, relay, CALLS[call], "promote", "--ami", image)
-        assert shop.ok("rollback").strip() == before
+        killed(ctx, relay, CALLS[call], "promote", "--ami", image)
+        assert ctx.ok("rollback").strip() == before
     assert client.failures == []
     assert (service.pointer(), service.running()) == (before, [before])
     status = service.status()
@@ -89,9 +89,9 @@ def test_killed_after_a_call_a_rollback_takes_it_back(
 def test_the_second_of_two_promotions_is_told_who_holds_the_fleet(service: Service, tmp_path: Path) -> None:
     service.resize(1)
     image = service.image("well")
-    with service.shop.running("promote", "--ami", image) as first:
+    with service.ctx.running("promote", "--ami", image) as first:
         first.wait_for("began")
-        second = service.shop.invoke("promote", "--ami", service.good)
+        second = service.ctx.invoke("promote", "--ami", service.good)
         assert second.returncode in (5, 7), second.stderr
         assert "is changing the fleet" in second.stderr or "is under way" in second.stderr
         assert first.process.wait(300) == 0
@@ -99,7 +99,7 @@ def test_the_second_of_two_promotions_is_told_who_holds_the_fleet(service: Servi
 
 
 def test_the_calls_of_a_promotion_are_few(service: Service, relayed: tuple[Workspace, Relay]) -> None:
-    shop, relay = relayed
+    ctx, relay = relayed
     image = service.image("well")
-    shop.ok("promote", "--ami", image)
+    ctx.ok("promote", "--ami", image)
     assert len(relay.calls) <= 16, relay.calls

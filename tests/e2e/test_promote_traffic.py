@@ -25,9 +25,9 @@ TRIAL = "guestbook-asg-trial"
 def weighed(service: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """Another checkout whose recipe shifts the traffic, and whose calls all go through a relay."""
     service.resize(1)
-    info = service.shop.cloud()
+    info = service.ctx.cloud()
     with Relay(info["endpoint"]) as relay:
-        other = colleague(service.shop, tmp_path / "weighed")
+        other = colleague(service.ctx, tmp_path / "weighed")
         other.edit("golden.toml", "[promote]", "[promote]\ntraffic = [10, 50, 100]")
         other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
         other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
@@ -64,31 +64,31 @@ def weights(relay: Relay) -> list[str]:
 def test_a_good_image_takes_the_requests_step_by_step_and_none_is_lost(
     service: Service, weighed: tuple[Workspace, Relay]
 ) -> None:
-    shop, _ = weighed
+    ctx, _ = weighed
     image, versions = service.image("well"), service.versions()
-    planned = json.loads(shop.ok("promote", "--ami", image, "--plan", "--json"))
+    planned = json.loads(ctx.ok("promote", "--ami", image, "--plan", "--json"))
     assert planned["plan"]["traffic"] == [10, 50, 100]
     assert (service.versions(), forward(service)) == (versions, {"guestbook-tg": 1})
     with Client(service.address) as client:
-        told = json.loads(shop.ok("promote", "--ami", image, "--json"))
+        told = json.loads(ctx.ok("promote", "--ami", image, "--json"))
     assert client.per_second >= 20
     assert client.failures == []
     at_rest(service, image)
     assert service.versions() == [*versions, image]
     texts = [event["text"] for event in told["timeline"]]
     assert [text[:4].strip() for text in texts if "of the requests go to" in text] == ["10 %", "50 %", "100"]
-    report = max((shop.root / "build").glob("*/promotion.json"))
+    report = max((ctx.root / "build").glob("*/promotion.json"))
     assert all(item["ok"] for item in json.loads(report.read_text())["checklist"])
 
 
 def test_a_bad_image_gets_no_requests_any_more_and_the_fleet_was_never_touched(
     service: Service, weighed: tuple[Workspace, Relay]
 ) -> None:
-    shop, _ = weighed
+    ctx, _ = weighed
     bad, before, refreshes = service.image("crashes"), service.pointer(), len(service.refreshes())
     members = [one["id"] for one in service.status()["instances"]]
     with Client(service.address) as client:
-        done = shop.invoke("promote", "--ami", bad, "--watch", "40s")
+        done = ctx.invoke("promote", "--ami", bad, "--watch", "40s")
     assert done.returncode == 5, done.stderr[-3000:]
     assert "10 % of the requests" in done.stderr
     assert "50 % of the requests" not in done.stderr
@@ -102,7 +102,7 @@ def test_a_bad_image_gets_no_requests_any_more_and_the_fleet_was_never_touched(
 @pytest.mark.parametrize("case", few(("2 promote", "4 promote", "3 rollback"), "4 promote"))
 def test_killed_while_the_traffic_is_shifted(service: Service, weighed: tuple[Workspace, Relay], case: str) -> None:
     number, goes_on = int(case[0]), case[2:]
-    shop, relay = weighed
+    ctx, relay = weighed
     image, before, versions = service.image("well"), service.pointer(), service.versions()
 
     def nth(name: str, _: str) -> bool:
@@ -110,11 +110,11 @@ def test_killed_while_the_traffic_is_shifted(service: Service, weighed: tuple[Wo
 
     relay.calls.clear()
     with Client(service.address) as client:
-        killed(shop, relay, nth, "promote", "--ami", image)
+        killed(ctx, relay, nth, "promote", "--ami", image)
         if goes_on == "promote":
-            shop.ok("promote", "--ami", image)
+            ctx.ok("promote", "--ami", image)
         else:
-            assert shop.ok("rollback").strip() == before
+            assert ctx.ok("rollback").strip() == before
     assert client.failures == []
     at_rest(service, image if goes_on == "promote" else before)
     assert service.versions() == [*versions, image], "one version"

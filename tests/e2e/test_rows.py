@@ -25,9 +25,9 @@ ILL["dies later"] = _unit("RuntimeMaxSec=25s")
 
 
 @pytest.fixture(scope="module")
-def kept(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def kept(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A fleet of one that serves the guestbook and keeps its rows itself, as the recipe has it."""
-    other = workspace.colleague(shop, tmp_path_factory.mktemp("rows") / "kept")
+    other = workspace.colleague(ctx, tmp_path_factory.mktemp("rows") / "kept")
     for old, new in QUICK.items():
         other.edit("golden.toml", old, new)
     address = other.ok("fleet.create", "--ami", baked).strip()
@@ -63,10 +63,10 @@ def settled(service: Service, image: str, suspended: Collection[str] = SUSPENDED
 def test_a_promotion_and_a_rollback_carry_every_row(kept: Service) -> None:
     before, image = kept.pointer(), kept.image("well")
     with Writer(kept.address) as writer:
-        kept.shop.ok("promote", "--ami", image)
+        kept.ctx.ok("promote", "--ami", image)
         settled(kept, image)
         after = len(writer.acknowledged)
-        assert kept.shop.ok("rollback").strip() == before
+        assert kept.ctx.ok("rollback").strip() == before
         assert len(writer.acknowledged) > after, "it went on between the two"
     settled(kept, before)
     writer.check()
@@ -77,7 +77,7 @@ def test_a_promotion_and_a_rollback_carry_every_row(kept: Service) -> None:
 def test_a_bad_image_costs_no_row(kept: Service, kind: str) -> None:
     before, image = kept.pointer(), kept.image(kind)
     with Writer(kept.address) as writer:
-        done = kept.shop.invoke("promote", "--ami", image, "--watch", "40s")
+        done = kept.ctx.invoke("promote", "--ami", image, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
         assert "The instance before it serves, with every row" in done.stderr
     settled(kept, before)
@@ -91,11 +91,11 @@ def test_backups_prove_themselves_and_restores_touch_nothing_that_they_should_no
     kept: Service, tmp_path: Path
 ) -> None:
     with Writer(kept.address) as writer:
-        made = kept.shop.ok("db.backup", "--folder", str(tmp_path / "kept")).strip()
-    kept.shop.ok("db.verify", "--backup", made)
-    assert made in [found["id"] for found in json.loads(kept.shop.ok("db.list", "--json"))]
+        made = kept.ctx.ok("db.backup", "--folder", str(tmp_path / "kept")).strip()
+    kept.ctx.ok("db.verify", "--backup", made)
+    assert made in [found["id"] for found in json.loads(kept.ctx.ok("db.list", "--json"))]
     before = entries(kept.address)
-    refused = kept.shop.invoke("db.restore", "--backup", made)
+    refused = kept.ctx.invoke("db.restore", "--backup", made)
     assert refused.returncode == 5
     assert "--replace puts the backup in their place" in refused.stderr
     s3, bucket = kept.client("s3"), BUCKET
@@ -103,21 +103,21 @@ def test_backups_prove_themselves_and_restores_touch_nothing_that_they_should_no
     whole = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     for damaged in (whole[: len(whole) // 2], whole[:-1] + bytes([whole[-1] ^ 1])):
         s3.put_object(Bucket=bucket, Key=key, Body=damaged)
-        refused = kept.shop.invoke("db.restore", "--backup", made, "--replace")
+        refused = kept.ctx.invoke("db.restore", "--backup", made, "--replace")
         assert refused.returncode == 5
         assert "is damaged" in refused.stderr
         assert "Nothing was touched" in refused.stderr
     assert entries(kept.address) == before
     with Writer(kept.address) as later:
         pass
-    restored = kept.shop.invoke("db.restore", "--folder", str(tmp_path / "kept"), "--replace")
+    restored = kept.ctx.invoke("db.restore", "--folder", str(tmp_path / "kept"), "--replace")
     assert restored.returncode == 0, restored.stderr[-3000:]
     found = entries(kept.address)
     assert set(found) <= set(before)
     assert not set(found) & set(later.acknowledged)
-    former = json.loads(kept.shop.ok("db.list", "--json"))[-1]["id"]
+    former = json.loads(kept.ctx.ok("db.list", "--json"))[-1]["id"]
     assert former.endswith("-before")
-    kept.shop.ok("db.restore", "--backup", former, "--replace")
+    kept.ctx.ok("db.restore", "--backup", former, "--replace")
     writer.check()
     later.check()
 
@@ -144,7 +144,7 @@ CALLS: dict[str, Callable[[str, str], bool]] = {
 @pytest.fixture
 def relayed(kept: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """Another checkout whose calls all go through a relay."""
-    with relayed_through(kept.shop, tmp_path / "relayed") as both:
+    with relayed_through(kept.ctx, tmp_path / "relayed") as both:
         yield both
 
 
@@ -158,11 +158,11 @@ def pair(kept: Service) -> tuple[str, str]:
 def test_killed_at_any_step_the_next_promotion_finishes_it(
     kept: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
 ) -> None:
-    shop, relay = relayed
+    ctx, relay = relayed
     image = pair[1] if kept.pointer() == pair[0] else pair[0]
     with Writer(kept.address) as writer:
-        killed(shop, relay, CALLS[call], "promote", "--ami", image)
-        result = json.loads(shop.ok("promote", "--ami", image, "--json"))
+        killed(ctx, relay, CALLS[call], "promote", "--ami", image)
+        result = json.loads(ctx.ok("promote", "--ami", image, "--json"))
     assert result["ami"] == image
     settled(kept, image)
     writer.check()
@@ -173,12 +173,12 @@ def test_killed_at_any_step_the_next_promotion_finishes_it(
 def test_killed_at_a_step_a_rollback_takes_it_back(
     kept: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
 ) -> None:
-    shop, relay = relayed
+    ctx, relay = relayed
     before = kept.pointer()
     image = pair[1] if before == pair[0] else pair[0]
     with Writer(kept.address) as writer:
-        killed(shop, relay, CALLS[call], "promote", "--ami", image)
-        assert shop.ok("rollback").strip() == before
+        killed(ctx, relay, CALLS[call], "promote", "--ami", image)
+        assert ctx.ok("rollback").strip() == before
     settled(kept, before)
     writer.check()
 
@@ -197,18 +197,18 @@ RESTORE: dict[str, Callable[[str, str], bool]] = {
 }
 
 
-def finished(service: Service, shop: Workspace, relay: Relay, call: str) -> None:
+def finished(service: Service, ctx: Workspace, relay: Relay, call: str) -> None:
     """A restore that is killed after a call: the same again finishes it, and what it has replaced is in a backup."""
     with Writer(service.address) as first:
         time.sleep(1)
-    made = service.shop.ok("db.backup").strip()
+    made = service.ctx.ok("db.backup").strip()
     again = ("db.restore", "--backup", made, "--replace")
     with Writer(service.address) as writer:
         time.sleep(1)
-        killed(shop, relay, RESTORE[call], *again)
+        killed(ctx, relay, RESTORE[call], *again)
         left = service.status()["disagreements"]
         assert any("writes are stopped on" in told for told in left) == (call != "ended"), left
-        shop.ok(*again)
+        ctx.ok(*again)
         after = len(writer.acknowledged)
         deadline = time.monotonic() + 20
         while len(writer.acknowledged) == after:
@@ -216,9 +216,9 @@ def finished(service: Service, shop: Workspace, relay: Relay, call: str) -> None
             time.sleep(0.1)
     first.check()
     there = set(entries(service.address))
-    kept = [one["id"] for one in json.loads(service.shop.ok("db.list", "--json"))]
+    kept = [one["id"] for one in json.loads(service.ctx.ok("db.list", "--json"))]
     for former in kept[kept.index(made) + 1 :]:
-        service.shop.ok("db.restore", "--backup", former, "--replace")
+        service.ctx.ok("db.restore", "--backup", former, "--replace")
         there |= set(entries(service.address))
         first.check()
     assert set(writer.acknowledged) <= there
@@ -240,14 +240,14 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(
 def test_a_promotion_after_a_killed_restore_lets_everybody_write_again(
     kept: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
 ) -> None:
-    shop, relay = relayed
+    ctx, relay = relayed
     image = pair[1] if kept.pointer() == pair[0] else pair[0]
-    made = kept.shop.ok("db.backup").strip()
+    made = kept.ctx.ok("db.backup").strip()
     with Writer(kept.address) as writer:
         time.sleep(1)
-        killed(shop, relay, RESTORE[call], "db.restore", "--backup", made, "--replace")
+        killed(ctx, relay, RESTORE[call], "db.restore", "--backup", made, "--replace")
         before = len(writer.acknowledged)
-        shop.ok("promote", "--ami", image)
+        ctx.ok("promote", "--ami", image)
         assert len(writer.acknowledged) > before
     settled(kept, image)
     if call != "adopted":  # what was there serves on

@@ -24,9 +24,9 @@ WAYS = {**{step: CALLS[step] for step in STEPS}, "registered": lambda name, _: n
 
 
 @pytest.fixture(scope="module")
-def kept(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def kept(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One instance behind a balancer and without a group, which keeps its rows itself."""
-    other = workspace.colleague(shop, tmp_path_factory.mktemp("rows") / "alone")
+    other = workspace.colleague(ctx, tmp_path_factory.mktemp("rows") / "alone")
     for old, new in QUICK.items():
         other.edit("golden.toml", old, new)
     address = other.ok("fleet.create", "--ami", baked).strip()
@@ -85,11 +85,11 @@ def test_killed_at_any_step_the_next_deployment_finishes_it(
     pair: tuple[str, str],
     call: str,
 ) -> None:
-    shop, relay = relayed
+    ctx, relay = relayed
     image = pair[1] if kept.pointer() == pair[0] else pair[0]
     with Writer(kept.address) as writer:
-        killed(shop, relay, WAYS[call], "deploy", "--ami", image)
-        shop.ok("deploy", "--ami", image)
+        killed(ctx, relay, WAYS[call], "deploy", "--ami", image)
+        ctx.ok("deploy", "--ami", image)
         after = len(writer.acknowledged)
         deadline = time.monotonic() + 30
         while len(writer.acknowledged) == after:
@@ -105,11 +105,11 @@ def test_a_deployment_and_the_way_back_carry_every_row(kept: Service, pair: tupl
         for image in (pair[0], pair[1], pair[0]):
             if kept.pointer() != image:
                 before = instances(kept)
-                plan = json.loads(kept.shop.ok("deploy", "--ami", image, "--plan", "--json"))
+                plan = json.loads(kept.ctx.ok("deploy", "--ami", image, "--plan", "--json"))
                 assert ([one["id"] for one in plan["replaced"]], plan["refusals"]) == (list(before), [])
                 assert any("back its rows up, restore and compare them" in step for step in plan["steps"])
                 assert instances(kept) == before
-                told = kept.shop.invoke("deploy", "--ami", image)
+                told = kept.ctx.invoke("deploy", "--ami", image)
                 assert told.returncode == 0, told.stderr[-3000:]
                 assert "nobody could write for" in told.stderr
                 settled(kept, image)
@@ -122,7 +122,7 @@ def test_a_deployment_and_the_way_back_carry_every_row(kept: Service, pair: tupl
 def test_a_bad_image_costs_no_row(kept: Service, kind: str) -> None:
     before = kept.pointer()
     with Writer(kept.address) as writer:
-        done = kept.shop.invoke("deploy", "--ami", kept.image(kind))
+        done = kept.ctx.invoke("deploy", "--ami", kept.image(kind))
         assert done.returncode == 5, done.stderr[-3000:]
         assert "serves on" in done.stderr
     settled(kept, before)
@@ -137,11 +137,11 @@ def test_an_instance_that_is_ill_is_no_reason_to_end_it(kept: Service) -> None:
         pass
     before = instances(kept)
     command(kept, next(iter(before)), "systemctl stop guestbook")
-    done = kept.shop.invoke("deploy", "--ami", image)
+    done = kept.ctx.invoke("deploy", "--ami", image)
     assert done.returncode == 5
     assert "is as it was before" in done.stderr
     assert instances(kept) == before
     command(kept, next(iter(before)), "systemctl start guestbook")
-    kept.shop.ok("deploy", "--ami", image)
+    kept.ctx.ok("deploy", "--ami", image)
     settled(kept, image)
     writer.check()

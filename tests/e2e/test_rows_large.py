@@ -61,11 +61,11 @@ def until(what: Callable[[], Any], timeout: float = 120) -> Any:
 def test_a_large_dump_is_whole_or_none_whoever_is_killed_in_its_middle(kept: Service) -> None:
     s3 = kept.client("s3")
     sql(kept, BALLAST)
-    counted, before = sql(kept, COUNTED), json.loads(kept.shop.ok("db.list", "--json"))
+    counted, before = sql(kept, COUNTED), json.loads(kept.ctx.ok("db.list", "--json"))
     (member,) = kept.status()["instances"]
     with Writer(kept.address, pause=0.2) as writer:
         # The machine's own work is killed with one part sent: nothing of it stays.
-        with kept.shop.running("db.backup") as going:
+        with kept.ctx.running("db.backup") as going:
             (begun,) = until(lambda: [one for one in uploads(kept) if one["Parts"]])
             command(kept, member["id"], KILL)
             assert going.process.wait(120) == 5, going.log.read_text()[-3000:]
@@ -73,7 +73,7 @@ def test_a_large_dump_is_whole_or_none_whoever_is_killed_in_its_middle(kept: Ser
         with pytest.raises(ClientError, match="404"):
             s3.head_object(Bucket=BUCKET, Key=begun["Key"])
         # Both are killed: its parts wait for the bucket's lifecycle, and are no object.
-        with kept.shop.running("db.backup") as going:
+        with kept.ctx.running("db.backup") as going:
             (begun,) = until(lambda: [one for one in uploads(kept) if one["Parts"]])
             going.stop(signal.SIGKILL)
             command(kept, member["id"], KILL)
@@ -81,12 +81,12 @@ def test_a_large_dump_is_whole_or_none_whoever_is_killed_in_its_middle(kept: Ser
         with pytest.raises(ClientError, match="404"):
             s3.head_object(Bucket=BUCKET, Key=begun["Key"])
         # We are killed: the machine finishes its part, which is no backup; the same command makes one.
-        with kept.shop.running("db.backup") as going:
+        with kept.ctx.running("db.backup") as going:
             until(lambda: [one for one in uploads(kept) if one["Parts"] and one["Key"] != begun["Key"]])
             going.stop(signal.SIGKILL)
-        assert json.loads(kept.shop.ok("db.list", "--json")) == before
-        made = kept.shop.ok("db.backup").strip()
-    kept.shop.ok("db.verify", "--backup", made)
+        assert json.loads(kept.ctx.ok("db.list", "--json")) == before
+        made = kept.ctx.ok("db.backup").strip()
+    kept.ctx.ok("db.verify", "--backup", made)
     assert s3.head_object(Bucket=BUCKET, Key=f"guestbook/backups/{made}/dump")["ContentLength"] > 2 * (32 << 20)
     life = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
     assert [rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] for rule in life] == [1]
@@ -95,7 +95,7 @@ def test_a_large_dump_is_whole_or_none_whoever_is_killed_in_its_middle(kept: Ser
     restore = ("db.restore", "--backup", made, "--replace")
     sql(kept, "DELETE FROM ballast WHERE n > 10")
     incoming = "SELECT 1 FROM pg_stat_activity WHERE datname = 'goldenami_incoming' AND query ~ '^COPY'"
-    with kept.shop.running(*restore) as going:
+    with kept.ctx.running(*restore) as going:
         until(lambda: sql(kept, incoming))
         command(kept, member["id"], KILL)
         assert going.process.wait(180) == 5, going.log.read_text()[-3000:]
@@ -103,15 +103,15 @@ def test_a_large_dump_is_whole_or_none_whoever_is_killed_in_its_middle(kept: Ser
     assert sql(kept, "SELECT count(*) FROM ballast") == "10"
     assert set(entries(kept.address)) >= set(writer.acknowledged)
     for both in (False, True):
-        with kept.shop.running(*restore) as going:
+        with kept.ctx.running(*restore) as going:
             until(lambda: sql(kept, incoming))
             going.stop(signal.SIGKILL)
             if both:
                 command(kept, member["id"], KILL)
-        kept.shop.ok(*restore)
+        kept.ctx.ok(*restore)
         assert sql(kept, COUNTED) == counted
         sql(kept, "DELETE FROM ballast WHERE n > 10")
-    kept.shop.ok(*restore)
+    kept.ctx.ok(*restore)
     assert sql(kept, COUNTED) == counted
     sql(kept, "DROP TABLE ballast")
     settled(kept, kept.pointer())

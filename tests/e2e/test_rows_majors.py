@@ -37,14 +37,14 @@ def test_rows_go_to_a_newer_server_and_never_to_an_older_one(kept: Service) -> N
     kept.client("ec2").create_tags(Resources=[newer], Tags=[{"Key": "PostgreSQL", "Value": "17"}])
     assert major(kept) == "15"
     with Writer(kept.address) as writer:
-        kept.shop.ok("promote", "--ami", newer)
+        kept.ctx.ok("promote", "--ami", newer)
     settled(kept, newer)
     writer.check()
     assert major(kept) == "17"
 
     with Writer(kept.address) as later:
         for asked in (("promote", "--ami", older), ("rollback",)):
-            done = kept.shop.invoke(*asked)
+            done = kept.ctx.invoke(*asked)
             assert done.returncode == 5, done.stderr[-3000:]
             assert "has PostgreSQL 17 and the image 15, which cannot read its rows" in done.stderr
             assert "Nothing was changed" in done.stderr

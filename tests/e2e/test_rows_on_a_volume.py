@@ -24,10 +24,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.data]
 
 
 @pytest.fixture(scope="module")
-def moved(shop: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def moved(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A fleet of one that serves the guestbook and keeps its rows on a volume."""
     assert baked  # its base layer is ours as well
-    other = workspace.colleague(shop, tmp_path_factory.mktemp("volume") / "moved")
+    other = workspace.colleague(ctx, tmp_path_factory.mktemp("volume") / "moved")
     for old, new in QUICK.items():
         other.edit("golden.toml", old, new)
     other.edit("golden.toml", 'mode = "instance"', 'mode = "volume"')
@@ -75,10 +75,10 @@ def test_a_promotion_and_a_rollback_take_every_row_along(moved: Service) -> None
     before, image = moved.pointer(), moved.image("well")
     kept = volume(moved)["VolumeId"]
     with Writer(moved.address) as writer:
-        moved.shop.ok("promote", "--ami", image)
+        moved.ctx.ok("promote", "--ami", image)
         settled(moved, image)
         after = len(writer.acknowledged)
-        assert moved.shop.ok("rollback").strip() == before
+        assert moved.ctx.ok("rollback").strip() == before
         assert len(writer.acknowledged) > after, "it went on between the two"
     settled(moved, before)
     writer.check()
@@ -116,15 +116,15 @@ def test_an_instance_that_dies_is_replaced_by_its_group_with_every_row(moved: Se
 def test_an_instance_that_is_terminated_leaves_every_row_to_the_next(moved: Service) -> None:
     image, kept = moved.pointer(), volume(moved)["VolumeId"]
     (member,) = moved.status()["instances"]
-    refused = moved.shop.invoke("terminate", "--instance", member["id"])
+    refused = moved.ctx.invoke("terminate", "--instance", member["id"])
     assert refused.returncode == 5
     assert "is the last instance that serves" in refused.stderr
     with Writer(moved.address) as writer:
         time.sleep(1)
-        done = moved.shop.invoke("terminate", "--instance", member["id"], "--force")
+        done = moved.ctx.invoke("terminate", "--instance", member["id"], "--force")
         assert done.returncode == 0, done.stderr[-3000:]
         assert f"every row of {member['id']} stays on {kept}" in done.stderr
-        last = json.loads(moved.shop.ok("db.list", "--json"))[-1]
+        last = json.loads(moved.ctx.ok("db.list", "--json"))[-1]
         assert last["quiet"], "nobody could write when it was taken"
         another_serves(moved, member["id"])
         after = len(writer.acknowledged)
@@ -140,7 +140,7 @@ def test_an_instance_that_is_terminated_leaves_every_row_to_the_next(moved: Serv
 def test_a_bad_image_costs_no_row(moved: Service, kind: str) -> None:
     before, image = moved.pointer(), moved.image(kind)
     with Writer(moved.address) as writer:
-        done = moved.shop.invoke("promote", "--ami", image, "--watch", "40s")
+        done = moved.ctx.invoke("promote", "--ami", image, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
         assert "The instance before it serves, with every row" in done.stderr
     settled(moved, before)
@@ -164,7 +164,7 @@ def test_what_cannot_use_its_files_is_refused_before_anything_is_touched(
     assert tags["goldenami:family"] == "debian-12"
     ec2.create_tags(Resources=[image], Tags=[{"Key": key, "Value": value}])
     with Writer(moved.address) as writer:
-        done = moved.shop.invoke("promote", "--ami", image)
+        done = moved.ctx.invoke("promote", "--ami", image)
     assert done.returncode == 5
     assert told in done.stderr
     assert (writer.refused, writer.unsure) == ([], [])
@@ -193,7 +193,7 @@ CALLS: dict[str, Callable[[str, str], bool]] = {
 @pytest.fixture
 def relayed(moved: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """Another checkout whose calls all go through a relay."""
-    with relayed_through(moved.shop, tmp_path / "relayed") as both:
+    with relayed_through(moved.ctx, tmp_path / "relayed") as both:
         yield both
 
 
@@ -207,11 +207,11 @@ def pair(moved: Service) -> tuple[str, str]:
 def test_killed_at_any_step_the_next_promotion_finishes_it(
     moved: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
 ) -> None:
-    shop, relay = relayed
+    ctx, relay = relayed
     image = pair[1] if moved.pointer() == pair[0] else pair[0]
     with Writer(moved.address) as writer:
-        killed(shop, relay, CALLS[call], "promote", "--ami", image)
-        result = json.loads(shop.ok("promote", "--ami", image, "--json"))
+        killed(ctx, relay, CALLS[call], "promote", "--ami", image)
+        result = json.loads(ctx.ok("promote", "--ami", image, "--json"))
     assert result["ami"] == image
     settled(moved, image)
     writer.check()
@@ -222,12 +222,12 @@ def test_killed_at_any_step_the_next_promotion_finishes_it(
 def test_killed_at_a_step_a_rollback_takes_it_back(
     moved: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
 ) -> None:
-    shop, relay = relayed
+    ctx, relay = relayed
     before = moved.pointer()
     image = pair[1] if before == pair[0] else pair[0]
     with Writer(moved.address) as writer:
-        killed(shop, relay, CALLS[call], "promote", "--ami", image)
-        assert shop.ok("rollback").strip() == before
+        killed(ctx, relay, CALLS[call], "promote", "--ami", image)
+        assert ctx.ok("rollback").strip() == before
     settled(moved, before)
     writer.check()
 
@@ -245,16 +245,16 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(
 def test_the_source_may_die_while_the_volume_is_on_its_way(
     moved: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str]
 ) -> None:
-    shop, relay = relayed
+    ctx, relay = relayed
     image = pair[1] if moved.pointer() == pair[0] else pair[0]
     (member,) = moved.status()["instances"]
     with Writer(moved.address) as writer:
         time.sleep(1)
-        killed(shop, relay, CALLS["detached"], "promote", "--ami", image)
+        killed(ctx, relay, CALLS["detached"], "promote", "--ami", image)
         ec2 = moved.client("ec2")
         ec2.terminate_instances(InstanceIds=[member["id"]])
         ec2.get_waiter("instance_terminated").wait(InstanceIds=[member["id"]], WaiterConfig={"Delay": 1})
-        shop.ok("promote", "--ami", image)
+        ctx.ok("promote", "--ami", image)
     settled(moved, image)
     writer.check()
 
@@ -264,8 +264,8 @@ def test_a_fleet_that_was_taken_down_comes_back_with_its_rows(moved: Service) ->
     image = moved.pointer()
     with Writer(moved.address) as writer:
         time.sleep(1)
-    moved.shop.ok("fleet.destroy", "--yes")
+    moved.ctx.ok("fleet.destroy", "--yes")
     assert volume(moved)["State"] == "available"
-    moved.address = moved.shop.ok("fleet.create").strip().removeprefix("http://")
+    moved.address = moved.ctx.ok("fleet.create").strip().removeprefix("http://")
     settled(moved, image)
     writer.check(moved.address)

@@ -22,18 +22,18 @@ pytestmark = [pytest.mark.e2e, pytest.mark.data, pytest.mark.long]
 @pytest.fixture
 def monthly(kept: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """A checkout that promotes what it rebuilds, with a change of the application; its calls go through a relay."""
-    info = kept.shop.cloud()
+    info = kept.ctx.cloud()
     with Relay(info["endpoint"]) as relay:
-        other = colleague(kept.shop, tmp_path / "monthly")
+        other = colleague(kept.ctx, tmp_path / "monthly")
         other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
-        other.edit("golden.toml", "[keep]", "[rebuild]\nauto_promote = true\n\n[keep]")
+        other.edit("golden.toml", "[retention]", "[rebuild]\nauto_promote = true\n\n[retention]")
         other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
         other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}
         (other.root / "examples/guestbook/changed.txt").write_text(str(time.monotonic_ns()))
-        before = {image["id"] for image in kept.shop.images()}
+        before = {image["id"] for image in kept.ctx.images()}
         yield other, relay
         serving = kept.pointer()
-        kept.made += [image["id"] for image in kept.shop.images() if image["id"] not in before]
+        kept.made += [image["id"] for image in kept.ctx.images() if image["id"] not in before]
         assert serving in kept.made
 
 
@@ -43,11 +43,11 @@ def test_every_row_is_there_after_a_month(
     monthly: tuple[Workspace, Relay],
     call: str,
 ) -> None:
-    shop, relay = monthly
+    ctx, relay = monthly
     with Writer(kept.address) as writer:
         if call:
-            killed(shop, relay, CALLS[call], "rebuild", "--if-needed", patience=480)
-        done = json.loads(shop.ok("rebuild", "--if-needed", "--json"))
+            killed(ctx, relay, CALLS[call], "rebuild", "--if-needed", patience=480)
+        done = json.loads(ctx.ok("rebuild", "--if-needed", "--json"))
     assert (done["state"], done["ami"]) == ("finished", kept.pointer())
     settled(kept, done["ami"])
     writer.check()

@@ -33,8 +33,8 @@ def follow(service: Service, name: str, **known: str) -> str:
         assert count == 1, variable
     done = subprocess.run(
         ["bash", "-euxo", "pipefail", "-c", script],
-        cwd=service.shop.root,
-        env=service.shop.environment(),
+        cwd=service.ctx.root,
+        env=service.ctx.environment(),
         capture_output=True,
         text=True,
         timeout=900,
@@ -64,11 +64,11 @@ def test_an_instance_is_looked_into_and_replaced(service: Service) -> None:
 def test_a_deployment_is_taken_back_and_its_image_retired(service: Service) -> None:
     service.resize(1)
     bad = service.image("well")
-    service.shop.ok("promote", "--ami", bad)
+    service.ctx.ok("promote", "--ami", bad)
     follow(service, "deployment", BAD=bad)
     assert service.pointer() == service.good
     assert service.running() == [service.good]
-    assert service.shop.invoke("promote", "--ami", bad).returncode == 5
+    assert service.ctx.invoke("promote", "--ami", bad).returncode == 5
 
 
 def test_a_build_s_leftovers_are_swept(service: Service) -> None:
@@ -81,24 +81,24 @@ def test_a_serving_instance_says_which_updates_wait(service: Service) -> None:
     """What `rebuild` knows of package updates, and how."""
     service.resize(1)
     (machine,) = [member["id"] for member in service.status()["instances"]]
-    planned = json.loads(service.shop.ok("rebuild", "--if-needed", "--plan", "--json"))
+    planned = json.loads(service.ctx.ok("rebuild", "--if-needed", "--plan", "--json"))
     assert f"as {machine} says" in planned["package_updates"]
     assert [reason["kind"] for reason in planned["reasons"]] in ([], ["packages"])
 
 
 def test_a_rebuild_promotes_only_where_the_recipe_says_so(service: Service) -> None:
     service.resize(1)
-    shop, before = service.shop, service.pointer()
-    (shop.root / "tests/e2e/tiny/who.txt").write_text("rebuilt")
-    plan = shop.ok("rebuild", "--if-needed", "--plan")
+    ctx, before = service.ctx, service.pointer()
+    (ctx.root / "tests/e2e/tiny/who.txt").write_text("rebuilt")
+    plan = ctx.ok("rebuild", "--if-needed", "--plan")
     assert "leave the promotion to you" in plan
-    shop.edit("golden.toml", "[promote]", "[rebuild]\nauto_promote = true\n\n[promote]")
+    ctx.edit("golden.toml", "[promote]", "[rebuild]\nauto_promote = true\n\n[promote]")
     with Client(service.address) as client:
-        done = json.loads(shop.ok("rebuild", "--if-needed", "--json"))
+        done = json.loads(ctx.ok("rebuild", "--if-needed", "--json"))
     service.made.append(done["ami"])
     assert (done["state"], done["promoted"], done["before"]) == ("finished", True, before)
     assert service.pointer() == done["ami"]
     assert service.running() == [done["ami"]]
     assert client.failures == []
     assert {"version", "application"} <= {change["what"] for change in done["changes"]}
-    assert json.loads(shop.ok("rebuild", "--if-needed", "--json"))["state"] == "unchanged"
+    assert json.loads(ctx.ok("rebuild", "--if-needed", "--json"))["state"] == "unchanged"

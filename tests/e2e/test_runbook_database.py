@@ -18,7 +18,7 @@ def test_the_database_goes_back_to_a_backup(kept: Service) -> None:
     with Writer(kept.address) as writer:
         while len(writer.acknowledged) < 20:
             writer._end.wait(0.1)
-    good = kept.shop.ok("db.backup").strip()
+    good = kept.ctx.ok("db.backup").strip()
     before = sorted(entries(kept.address))
     with Writer(kept.address) as later:
         while len(later.acknowledged) < 5:

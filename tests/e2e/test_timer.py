@@ -75,9 +75,9 @@ done
 """
 
 
-def archive(shop: Workspace) -> str:
+def archive(ctx: Workspace) -> str:
     """The checkout with the stand-in, and the units just as schedule.install would put them into place."""
-    recipe = load(shop.root / "golden.toml").model_copy()
+    recipe = load(ctx.root / "golden.toml").model_copy()
     recipe.read_from(Path("/opt/goldenami/golden.toml"))
     clock = SystemClock()
     there = Context(
@@ -97,14 +97,14 @@ def archive(shop: Workspace) -> str:
     return base64.encodebytes(packed.getvalue()).decode()
 
 
-def test_the_timer_goes_off_and_the_job_runs(shop: Workspace, baked: str) -> None:
-    ec2 = shop.client("ec2")
-    script = SCRIPT.format(archive=archive(shop).strip())
+def test_the_timer_goes_off_and_the_job_runs(ctx: Workspace, baked: str) -> None:
+    ec2 = ctx.client("ec2")
+    script = SCRIPT.format(archive=archive(ctx).strip())
     assert len(script) < 16384, "EC2 takes no more user data"
     launched = ec2.run_instances(ImageId=baked, InstanceType="t3.micro", MinCount=1, MaxCount=1, UserData=script)
     machine = launched["Instances"][0]["InstanceId"]
     try:
-        told = console(shop, machine)
+        told = console(ctx, machine)
     finally:
         ec2.terminate_instances(InstanceIds=[machine])
     first, second = told.split("failed as it should\n")
@@ -121,11 +121,11 @@ def test_the_timer_goes_off_and_the_job_runs(shop: Workspace, baked: str) -> Non
     assert "(exit-code, exited 5)" in found[2]
 
 
-def console(shop: Workspace, machine: str) -> str:
+def console(ctx: Workspace, machine: str) -> str:
     """What the machine told, once it has told all: each line has its number, and each is told several times."""
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
-        text = shop.client("ec2").get_console_output(InstanceId=machine, Latest=True).get("Output", "")
+        text = ctx.client("ec2").get_console_output(InstanceId=machine, Latest=True).get("Output", "")
         told = {int(number): line.rstrip("\r") for number, line in re.findall(r"SCHEDULE (\d+) ([^\n]*)", text)}
         if (end := re.search(r"SCHEDULE END (\d+)", text)) and len(told) == int(end[1]):
             return "".join(f"{told[number]}\n" for number in sorted(told))

@@ -29,25 +29,25 @@ def get(url: str, data: bytes | None = None, seconds: float = 60) -> tuple[int, 
             time.sleep(0.2)
 
 
-def runs(shop: Workspace) -> list[Path]:
-    return sorted(path.parent for path in (shop.root / "build").glob("*/run.json"))
+def runs(ctx: Workspace) -> list[Path]:
+    return sorted(path.parent for path in (ctx.root / "build").glob("*/run.json"))
 
 
-def test_a_bake_from_nothing_prints_the_id_of_a_verified_ami(shop: Workspace, baked: str) -> None:
+def test_a_bake_from_nothing_prints_the_id_of_a_verified_ami(ctx: Workspace, baked: str) -> None:
     assert baked.startswith("ami-")
     assert "\n" not in baked
-    image = next(image for image in shop.golden() if image["id"] == baked)
+    image = next(image for image in ctx.golden() if image["id"] == baked)
     assert (image["version"], image["status"]) == ("v1.0", "verified")
     tags = image["tags"]
     expected = {"Name": "guestbook-golden-v1.0", "Version": "1.0.0", "Environment": "production", "Go": "1.19"}
     assert {key: tags[key] for key in expected} == expected
-    assert shop.ok("bake").strip() == baked
-    assert shop.candidate() == baked
-    assert shop.leftovers() == []
+    assert ctx.ok("bake").strip() == baked
+    assert ctx.candidate() == baked
+    assert ctx.leftovers() == []
 
 
-def test_a_run_leaves_its_provenance(shop: Workspace, baked: str) -> None:
-    folder = runs(shop)[0]
+def test_a_run_leaves_its_provenance(ctx: Workspace, baked: str) -> None:
+    folder = runs(ctx)[0]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["image"]["id"] == baked
     assert {"postgresql-15", "golang-go"} <= {package["name"] for package in manifest["packages"]}
@@ -60,18 +60,18 @@ def test_a_run_leaves_its_provenance(shop: Workspace, baked: str) -> None:
     assert "- [x] Health check passed" in (folder / "report.md").read_text()
 
 
-def test_no_secret_is_written_anywhere(shop: Workspace, baked: str) -> None:
-    secret = shop.client("ssm").get_parameter(Name="/guestbook/production/db/password", WithDecryption=True)
+def test_no_secret_is_written_anywhere(ctx: Workspace, baked: str) -> None:
+    secret = ctx.client("ssm").get_parameter(Name="/guestbook/production/db/password", WithDecryption=True)
     value = secret["Parameter"]["Value"].encode()
     assert len(value) > 20
-    for path in (shop.root / "build").rglob("*"):
+    for path in (ctx.root / "build").rglob("*"):
         if path.is_file():
             assert value not in path.read_bytes(), path
-    assert not list((shop.root / "build").rglob("ssh_key")), "the builders' private keys are gone"
+    assert not list((ctx.root / "build").rglob("ssh_key")), "the builders' private keys are gone"
 
 
-def test_an_instance_launched_by_hand_serves_the_app_and_keeps_data(shop: Workspace, baked: str) -> None:
-    ec2 = shop.client("ec2")
+def test_an_instance_launched_by_hand_serves_the_app_and_keeps_data(ctx: Workspace, baked: str) -> None:
+    ec2 = ctx.client("ec2")
     group = ec2.create_security_group(GroupName="by-hand", Description="by hand")["GroupId"]
     rule = {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "IpRanges": [{"CidrIp": "127.0.0.0/8"}]}
     ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
@@ -97,24 +97,24 @@ def test_an_instance_launched_by_hand_serves_the_app_and_keeps_data(shop: Worksp
         ec2.terminate_instances(InstanceIds=[machine])
         ec2.get_waiter("instance_terminated").wait(InstanceIds=[machine], WaiterConfig={"Delay": 1})
         ec2.delete_security_group(GroupId=group)
-    assert shop.leftovers() == []
+    assert ctx.leftovers() == []
 
 
-def test_nothing_changed_launches_nothing(shop: Workspace, baked: str) -> None:
-    before, folders = shop.launched(), runs(shop)
-    assert shop.ok("bake").strip() == baked
-    assert shop.launched() == before
-    assert runs(shop) == folders
+def test_nothing_changed_launches_nothing(ctx: Workspace, baked: str) -> None:
+    before, folders = ctx.launched(), runs(ctx)
+    assert ctx.ok("bake").strip() == baked
+    assert ctx.launched() == before
+    assert runs(ctx) == folders
 
 
-def test_images_survive_the_cloud(shop: Workspace, baked: str) -> None:
-    before, candidate = shop.images(), shop.candidate()
+def test_images_survive_the_cloud(ctx: Workspace, baked: str) -> None:
+    before, candidate = ctx.images(), ctx.candidate()
     assert baked in {image["id"] for image in before}
-    shop.ok("local.down")
-    assert shop.on_this_machine() == []
-    assert (shop.images(), shop.candidate()) == (before, candidate)
-    subprocess.run(["kill", "-9", str(shop.cloud()["pid"])], check=True)
-    assert (shop.images(), shop.candidate()) == (before, candidate)
+    ctx.ok("local.down")
+    assert ctx.on_this_machine() == []
+    assert (ctx.images(), ctx.candidate()) == (before, candidate)
+    subprocess.run(["kill", "-9", str(ctx.cloud()["pid"])], check=True)
+    assert (ctx.images(), ctx.candidate()) == (before, candidate)
 
 
 def test_a_change_of_the_app_bakes_the_app_layer_alone(tiny: Workspace, baked: str) -> None:

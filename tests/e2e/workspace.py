@@ -194,33 +194,33 @@ def checkout(destination: Path) -> Path:
     return destination
 
 
-def colleague(shop: Workspace, destination: Path) -> Workspace:
+def colleague(ctx: Workspace, destination: Path) -> Workspace:
     """The same checkout in another folder, without its runs, on the same cloud."""
-    shutil.copytree(shop.root, destination, symlinks=True, ignore=shutil.ignore_patterns("build", "*.log"))
-    return Workspace(destination, shop.state)
+    shutil.copytree(ctx.root, destination, symlinks=True, ignore=shutil.ignore_patterns("build", "*.log"))
+    return Workspace(destination, ctx.state)
 
 
-def use_tiny_app(shop: Workspace, who: str) -> None:
+def use_tiny_app(ctx: Workspace, who: str) -> None:
     """Let the recipe bake an application that builds in a second; `who` makes its source differ from any other's."""
-    shop.edit("golden.toml", 'source = "examples/guestbook"', 'source = "tests/e2e/tiny"')
-    shop.edit("golden.toml", "go build -modfile=distro.mod -o guestbook ./cmd/server", "go build -o guestbook main.go")
-    shop.edit("golden.toml", 'schema = "schema.sql"\n', "")
+    ctx.edit("golden.toml", 'source = "examples/guestbook"', 'source = "tests/e2e/tiny"')
+    ctx.edit("golden.toml", "go build -modfile=distro.mod -o guestbook ./cmd/server", "go build -o guestbook main.go")
+    ctx.edit("golden.toml", 'schema = "schema.sql"\n', "")
     for name in DEPENDENCIES:  # the same as the example's, so that the base layer is the same
-        shutil.copy(shop.root / "examples/guestbook" / name, shop.root / "tests/e2e/tiny" / name)
+        shutil.copy(ctx.root / "examples/guestbook" / name, ctx.root / "tests/e2e/tiny" / name)
     # It keeps no data, so nothing asks the host: a fleet of it may be of any size, and is renewed by instance refreshes.
-    shop.edit("golden.toml", 'mode = "instance"', 'mode = "rds"\nhost_parameter = "/guestbook/production/db/host"')
+    ctx.edit("golden.toml", 'mode = "instance"', 'mode = "rds"\nhost_parameter = "/guestbook/production/db/host"')
     host = '[[parameters]]\nname = "/guestbook/production/db/host"\nvalue = "127.0.0.1"\n\n[instance]'
-    shop.edit("golden.toml", "[instance]", host)
-    shop.edit("golden.toml", "max = 1 ", "max = 5 ")
-    (shop.root / "tests/e2e/tiny/who.txt").write_text(who)
+    ctx.edit("golden.toml", "[instance]", host)
+    ctx.edit("golden.toml", "max = 1 ", "max = 5 ")
+    (ctx.root / "tests/e2e/tiny/who.txt").write_text(who)
 
 
 @contextmanager
-def relayed_through(shop: Workspace, destination: Path) -> Iterator[tuple[Workspace, Relay]]:
+def relayed_through(ctx: Workspace, destination: Path) -> Iterator[tuple[Workspace, Relay]]:
     """A colleague whose calls all go through a relay."""
-    info = shop.cloud()
+    info = ctx.cloud()
     with Relay(info["endpoint"]) as relay:
-        other = colleague(shop, destination)
+        other = colleague(ctx, destination)
         other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
         other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
         other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}

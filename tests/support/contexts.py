@@ -61,7 +61,7 @@ class Works:
         self.clock = ScriptedClock()
         self.said = io.StringIO()
 
-    def shop(self, changes: Mapping[str, Any] | None = None) -> Context:
+    def ctx(self, changes: Mapping[str, Any] | None = None) -> Context:
         """A shop as tasks.py makes it, for a recipe with these keys changed."""
         given = {"app.source": "app", "targets.local.ssh_cidrs": ["127.0.0.1/32"], **(changes or {})}
         recipe = parse(recipes.text(given), self.root / "golden.toml")

@@ -86,15 +86,15 @@ class FakePacker:
         program = folder / "packer"
         program.write_text(FRONT.format(here=folder, python=sys.executable), encoding="utf-8")
         program.chmod(0o755)
-        self.scene: dict[str, Any] = {"version": "Packer v1.11.2"}
+        self.fleet_state: dict[str, Any] = {"version": "Packer v1.11.2"}
         self.play()
 
-    def play(self, **scene: Any) -> None:
+    def play(self, **fleet_state: Any) -> None:
         """Change the scenario."""
-        self.scene |= scene
+        self.fleet_state |= fleet_state
         for name in ("version", "refusal"):
-            (self.folder / name).write_text(self.scene.get(name, ""), encoding="utf-8")
-        (self.folder / "scenario.json").write_text(json.dumps(self.scene), encoding="utf-8")
+            (self.folder / name).write_text(self.fleet_state.get(name, ""), encoding="utf-8")
+        (self.folder / "scenario.json").write_text(json.dumps(self.fleet_state), encoding="utf-8")
 
     def calls(self, word: str = "build") -> list[dict[str, Any]]:
         """How it was called, oldest first."""

@@ -18,7 +18,7 @@ from goldenami.model.fleet import (
     ReleasePointer,
 )
 from goldenami.model.image import Image
-from goldenami.promote.plan import Plan
+from goldenami.promote.plan import PromotionPlan
 from goldenami.rollout.request_model import RolloutRequest
 
 OLD, NEW, OTHER = (f"ami-{digit * 17}" for digit in "123")
@@ -35,7 +35,7 @@ def image(ami: str = NEW, **more: Any) -> Image:
     )
 
 
-def wish(ami: str = NEW, **more: Any) -> RolloutRequest:
+def request_for(ami: str = NEW, **more: Any) -> RolloutRequest:
     given: dict[str, Any] = {"ami": ami, "image": image(ami), "overrides": {"ImageId": ami, "InstanceType": "t3.micro"}}
     return RolloutRequest(**(given | more))
 
@@ -58,13 +58,13 @@ def group(
     return AutoScalingGroup(name, "lt-1", str(version), 1, more.pop("max", 5), desired, members, **more)
 
 
-def scene(**more: Any) -> FleetState:
+def fleet_state(**more: Any) -> FleetState:
     given: dict[str, Any] = {"template": template(OLD), "group": group(), "history": (ReleasePointer(OLD, 1),)}
     return FleetState(**(given | more))
 
 
 @st.composite
-def scenes(draw: st.DrawFn, *, calm: bool = False) -> FleetState:
+def fleet_states(draw: st.DrawFn, *, calm: bool = False) -> FleetState:
     """Any fleet: half-rolled, unwell, without a group, in the middle of a refresh, with a pointer that is behind.
 
     A calm one is without what the preflight refuses because of the group.
@@ -104,23 +104,23 @@ def scenes(draw: st.DrawFn, *, calm: bool = False) -> FleetState:
     return FleetState(found, there, refreshes, history, left if draw(st.booleans()) else None)
 
 
-def applied(scene: FleetState, wished: RolloutRequest, decided: Plan, upto: int) -> FleetState:
+def applied(fleet_state: FleetState, wished: RolloutRequest, decided: PromotionPlan, upto: int) -> FleetState:
     """The fleet after the first `upto` effects of a plan: version, refresh begun, refresh done, default, pointer.
 
     A trial stands from the version on until the refresh is done; it has gone before the default changes.
     """
-    template, found = scene.template, scene.group
+    template, found = fleet_state.template, fleet_state.group
     assert template is not None
     number = decided.version
     if upto >= 1 and number is None:
-        assert scene.source is not None
+        assert fleet_state.source_version is not None
         number = template.latest + 1
-        made = LaunchTemplateVersion(number, {**scene.source.data, **wished.overrides})
+        made = LaunchTemplateVersion(number, {**fleet_state.source_version.data, **wished.overrides})
         template = LaunchTemplate(
             template.id, template.name, template.default, number, {**template.versions, number: made}
         )
-    refreshes = scene.refreshes
-    if decided.roll is not None and found is not None:
+    refreshes = fleet_state.refreshes
+    if decided.refresh_preferences is not None and found is not None:
         if upto == 2 and not decided.adopt:
             refreshes = (InstanceRefresh("r-2", "InProgress", number), *refreshes)
         if upto >= 3:
@@ -130,10 +130,10 @@ def applied(scene: FleetState, wished: RolloutRequest, decided: Plan, upto: int)
             refreshes = (InstanceRefresh("r-2", "Successful", number),)
     if upto >= 4 and number is not None:
         template = LaunchTemplate(template.id, template.name, number, template.latest, template.versions)
-    history = scene.history
+    history = fleet_state.history
     if upto >= 5 and decided.publish:
         history = (*history, ReleasePointer(wished.ami, len(history) + 1))
-    left = scene.trial if upto < 4 else None
+    left = fleet_state.canary if upto < 4 else None
     if decided.traffic and 1 <= upto < 4:
         left = CanaryGroup(group(number or 1, 2, name="guestbook-asg-trial"), 50 if upto == 1 else 100)
     return FleetState(template, found, refreshes, history, left)

@@ -30,7 +30,7 @@ def web() -> Iterator[Web]:
 def _stock(tmp_path_factory: pytest.TempPathFactory, web: Web) -> Works:
     with pytest.MonkeyPatch.context() as patch:
         made = Works(tmp_path_factory.mktemp("stock"), patch)
-        bake.bake(made.shop({"app.port": web.port}), BakeOptions())
+        bake.bake(made.ctx({"app.port": web.port}), BakeOptions())
     return made
 
 

@@ -103,11 +103,11 @@ class House(Quay):
 
     def serves(self, ami: str) -> None:
         """Both serve, with rows that count; nothing is left of a pause."""
-        eventually(lambda: [m.serving for m in self.scene().group.members] == [True, True], 20)
+        eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True, True], 20)
         self.at_rest(ami, 2)
         driver: Any = self.driver
-        assert (driver.void, driver.fenced, freeze.load(self.shop())) == ("", set(), None)
-        group = self.scene().group
+        assert (driver.void, driver.fenced, freeze.load(self.ctx())) == ("", set(), None)
+        group = self.fleet_state().group
         assert (group.desired, group.suspended) == (2, ())
         assert len(self.standing()) == 2
 
@@ -128,7 +128,7 @@ def kept(house: House) -> tuple[str, set[int]]:
     with Writer(house) as before:
         eventually(lambda: len(before.acknowledged) > 3)
     rows = set(house.driver.kept[SERVER])
-    made = database_restore.save(house.shop(), "", "", own=False, why="")
+    made = database_restore.save(house.ctx(), "", "", own=False, why="")
     with Writer(house) as later:
         eventually(lambda: len(later.acknowledged) > 3)
     return made.id, rows
@@ -136,9 +136,9 @@ def kept(house: House) -> tuple[str, set[int]]:
 
 def test_a_restore_stops_everybodys_writes_and_the_group_replaces_nobody(house: House) -> None:
     (identity, rows), image, before = kept(house), house.running(), house.standing()
-    shop = house.shop()
-    wire = Told(shop.aws)
-    restore(shop, identity)
+    ctx = house.ctx()
+    wire = Told(ctx.aws)
+    restore(ctx, identity)
     assert wire.calls.count("SendCommand fence") == wire.calls.count("SendCommand open") == 2
     assert [name for name in RESTORED if name not in wire.calls] == [], "each call that a test kills after is one"
     house.serves(image)
@@ -150,8 +150,8 @@ def test_a_restore_stops_everybodys_writes_and_the_group_replaces_nobody(house: 
 def test_a_restore_that_was_killed_is_finished_by_the_same_again(house: House, name: str) -> None:
     (identity, rows), image = kept(house), house.running()
     with Writer(house) as writer:
-        ended(house, name, lambda shop: restore(shop, identity))
-        restore(house.shop(), identity)
+        ended(house, name, lambda ctx: restore(ctx, identity))
+        restore(house.ctx(), identity)
         after = len(writer.acknowledged)
         eventually(lambda: len(writer.acknowledged) > after)
     house.serves(image)
@@ -164,7 +164,7 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(house: House, n
 def test_a_promotion_after_a_killed_restore_lets_everybody_write_to_what_counts(house: House, name: str) -> None:
     (identity, rows), image = kept(house), house.image("good")
     with Writer(house) as writer:
-        ended(house, name, lambda shop: restore(shop, identity))
+        ended(house, name, lambda ctx: restore(ctx, identity))
         house.promote(image)
         after = len(writer.acknowledged)
         eventually(lambda: len(writer.acknowledged) > after)
@@ -177,14 +177,14 @@ def test_a_promotion_after_a_killed_restore_lets_everybody_write_to_what_counts(
 @pytest.mark.parametrize("name", few(["SendCommand restore", "SendCommand adopt"], "SendCommand restore"))
 def test_whoever_launches_next_sees_a_restore_through_where_all_have_ended(house: House, name: str) -> None:
     (identity, rows), image = kept(house), house.running()
-    ended(house, name, lambda shop: restore(shop, identity))
+    ended(house, name, lambda ctx: restore(ctx, identity))
     gone = house.standing()
     house.town.ec2.terminate_instances(InstanceIds=gone)
     eventually(lambda: not set(gone) & set(house.standing()))
     house.driver.fenced.clear()
-    freeze.end_stale_freeze(house.shop())
-    eventually(lambda: [m.serving for m in house.scene().group.members] == [True, True], 20)
-    restore(house.shop(), identity)
+    freeze.end_stale_freeze(house.ctx())
+    eventually(lambda: [m.serving for m in house.fleet_state().group.members] == [True, True], 20)
+    restore(house.ctx(), identity)
     house.serves(image)
     assert rows <= set(house.driver.kept[SERVER])
 
@@ -193,7 +193,7 @@ def test_a_restore_that_differs_is_told_and_what_is_there_counts(house: House, m
     (identity, rows), image = kept(house), house.running()
     monkeypatch.setattr("goldenami.database.backup_model.differences", lambda *_: ["extension postgis is missing"])
     with pytest.raises(GateError, match="extension postgis is missing") as caught:
-        restore(house.shop(), identity)
+        restore(house.ctx(), identity)
     assert caught.value.state == f"The rows of {identity} are in their place all the same, and serve."
     house.serves(image)
     assert set(house.driver.kept[SERVER]) == rows

@@ -93,10 +93,10 @@ class Pier(Quay):
 
     def serves(self, ami: str) -> None:
         """One instance of this image serves; nothing is left of a handover, and nobody else runs."""
-        eventually(lambda: [m.serving for m in self.scene().group.members] == [True], 20)
+        eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True], 20)
         self.at_rest(ami)
-        assert transfer.load(self.shop()) is None
-        group = self.scene().group
+        assert transfer.load(self.ctx()) is None
+        group = self.fleet_state().group
         assert (group.min, group.max, group.desired, set(group.suspended)) == (1, 1, 1, set(SUSPENDED_WHILE_REPLACING))
         assert self.standing() == [self.machine().id]
 
@@ -161,7 +161,7 @@ def test_a_bad_image_costs_no_row(pier: Pier, ill: str) -> None:
 def test_an_instance_that_was_ill_for_a_while_is_as_good_as_before(pier: Pier) -> None:
     before, machine = pier.running(), pier.machine()
     machine.sick = True
-    eventually(lambda: [m.target for m in pier.scene().group.members] == ["unhealthy"], 20)
+    eventually(lambda: [m.target for m in pier.fleet_state().group.members] == ["unhealthy"], 20)
     time.sleep(1)  # the group looks at all its members meanwhile
     machine.sick = False
     pier.serves(before)
@@ -172,10 +172,10 @@ BEFORE = tuple(name for name in RESTORED if name not in ("SuspendProcesses", "Re
 
 
 def test_a_restore_is_over_when_it_serves_again(pier: Pier) -> None:
-    made, before, shop = database_restore.save(pier.shop(), "", "", own=False, why=""), pier.running(), pier.shop()
-    wire = Told(shop.aws)
-    restore(shop, made.id)
-    assert [m.serving for m in pier.scene().group.members] == [True], "also to its balancer"
+    made, before, ctx = database_restore.save(pier.ctx(), "", "", own=False, why=""), pier.running(), pier.ctx()
+    wire = Told(ctx.aws)
+    restore(ctx, made.id)
+    assert [m.serving for m in pier.fleet_state().group.members] == [True], "also to its balancer"
     assert [name for name in RESTORED if name in wire.calls] == list(BEFORE), "it need not keep the group from anything"
     pier.serves(before)
 
@@ -185,10 +185,10 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(pier: Pier, nam
     before = pier.running()
     with Clerk(pier) as clerk:
         eventually(lambda: len(clerk.acknowledged) > 3)
-    made = database_restore.save(pier.shop(), "", "", own=False, why="")
+    made = database_restore.save(pier.ctx(), "", "", own=False, why="")
     with Clerk(pier) as later:
-        ended(pier, name, lambda shop: restore(shop, made.id))
-        restore(pier.shop(), made.id)
+        ended(pier, name, lambda ctx: restore(ctx, made.id))
+        restore(pier.ctx(), made.id)
     pier.serves(before)
     clerk.check()
     assert set(later.acknowledged) <= set(pier.machine().rows) | saved(pier)
@@ -199,12 +199,12 @@ def test_the_new_instance_may_end_and_the_old_one_serves_again(pier: Pier, name:
     image = pier.image("good")
     with Clerk(pier) as clerk:
         killed(pier, image, name)
-        handover = transfer.load(pier.shop())
-        assert handover is not None
-        end(pier, handover.target)
+        switchover = transfer.load(pier.ctx())
+        assert switchover is not None
+        end(pier, switchover.target)
         # Its disk has taken with it what was written after the handover, which is what such a disk does; nothing else.
-        lost = list(pier.driver.kept.get(handover.target, ()) if handover.done else ())
-        lost = [number for number in lost if number not in pier.driver.kept[handover.source]]
+        lost = list(pier.driver.kept.get(switchover.target, ()) if switchover.data_arrived else ())
+        lost = [number for number in lost if number not in pier.driver.kept[switchover.source]]
         pier.promote(image)
     pier.serves(image)
     clerk.check(lost)
@@ -222,18 +222,18 @@ def test_the_old_instance_may_end_once_its_rows_are_saved(pier: Pier, name: str)
 
 
 def test_the_group_replaces_an_old_instance_that_ended_before_its_rows_left_a_server(pier: Pier) -> None:
-    image, old, shop = pier.image("good"), pier.machine().id, pier.shop()
+    image, old, ctx = pier.image("good"), pier.machine().id, pier.ctx()
     killed(pier, image, "SendCommand fence")
-    handover = transfer.load(shop)
-    assert handover is not None
+    switchover = transfer.load(ctx)
+    assert switchover is not None
     # As a migration from a server writes it down: its group replaces instances by itself.
-    transfer.save(shop, replace(handover, move=StorageChange("instance", "rds"), suspended=()))
+    transfer.save(ctx, replace(switchover, storage_change=StorageChange("instance", "rds"), suspended=()))
     end(pier, old)
-    recovery.recover(shop)
-    eventually(lambda: [m.id != old and m.serving for m in pier.scene().group.members] == [True], 20)
-    assert transfer.load(shop) is None
+    recovery.recover(ctx)
+    eventually(lambda: [m.id != old and m.serving for m in pier.fleet_state().group.members] == [True], 20)
+    assert transfer.load(ctx) is None
     assert pier.standing() == [pier.machine().id]
-    auto_scaling.suspend(shop.aws, shop.names.group, SUSPENDED_WHILE_REPLACING)
+    auto_scaling.suspend(ctx.aws, ctx.names.group, SUSPENDED_WHILE_REPLACING)
 
 
 def test_rows_that_were_not_saved_when_their_disk_ended_are_not_passed_over(pier: Pier) -> None:
@@ -243,5 +243,5 @@ def test_rows_that_were_not_saved_when_their_disk_ended_are_not_passed_over(pier
     end(pier, old)
     with pytest.raises(GateError, match="has ended, and its disk with every row: their backup was not finished"):
         pier.promote(image)
-    assert transfer.load(pier.shop()) is None
+    assert transfer.load(pier.ctx()) is None
     assert pier.standing() == []

@@ -278,8 +278,8 @@ class Quay(Yard):
             }
         )
 
-    def shop(self, _traffic: tuple[int, ...] = ()) -> Context:
-        found, clock = super().shop(), Hurried()
+    def ctx(self, _traffic: tuple[int, ...] = ()) -> Context:
+        found, clock = super().ctx(), Hurried()
         return replace(found, clock=clock, progress=Progress(clock, io.StringIO()))
 
     @property
@@ -289,20 +289,20 @@ class Quay(Yard):
 
     def machine(self) -> Machine:
         """The one that serves."""
-        (member,) = self.scene().group.members
+        (member,) = self.fleet_state().group.members
         return self.driver.of(member.id)[-1]  # type: ignore[return-value]
 
     def serves(self, ami: str) -> None:
         """One instance of this image serves from the volume; nothing is left of a handover, nobody else runs."""
-        eventually(lambda: [m.serving for m in self.scene().group.members] == [True], 20)
+        eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True], 20)
         self.at_rest(ami)
-        shop = self.shop()
-        (found,) = ebs.find(shop.aws, "guestbook")
+        ctx = self.ctx()
+        (found,) = ebs.find(ctx.aws, "guestbook")
         machine = self.machine()
         assert (found.instance, found.attachment) == (machine.id, "attached")
         assert machine.mounted == {found.id}
-        assert transfer.load(shop) is None
-        group = self.scene().group
+        assert transfer.load(ctx) is None
+        group = self.fleet_state().group
         assert (group.min, group.max, group.desired, group.suspended) == (1, 1, 1, ())
         assert self.standing() == [machine.id]
 
@@ -345,7 +345,7 @@ class Writer:
             connection.close()
 
     def check(self) -> None:
-        (found,) = ebs.find(self.quay.shop().aws, "guestbook")
+        (found,) = ebs.find(self.quay.ctx().aws, "guestbook")
         kept = Counter(self.quay.driver.kept[found.id])
         assert self.acknowledged
         assert [number for number in self.acknowledged if kept[number] != 1] == []
@@ -418,22 +418,22 @@ class Told(Wire):
 
 
 def killed(quay: Quay, ami: str, name: str) -> None:
-    ended(quay, name, lambda shop: quay.promote(ami, shop))
+    ended(quay, name, lambda ctx: quay.promote(ami, ctx))
 
 
 def ended(quay: Quay, name: str, what: Callable[[Context], object]) -> None:
     """Something that ends with the reply to the first call of this name."""
-    shop = quay.shop()
-    wire = Told(shop.aws)
+    ctx = quay.ctx()
+    wire = Told(ctx.aws)
     wire.end_after(name, 1)
     with pytest.raises(Killed):
-        what(shop)
+        what(ctx)
     assert wire.calls[-1] == name
 
 
 def back(quay: Quay) -> str:
-    shop, options = quay.shop(), promote_model.RollbackOptions()
-    return rollback.rollback(shop, rollback.preflight(shop, options), options).image.id
+    ctx, options = quay.ctx(), promote_model.RollbackOptions()
+    return rollback.rollback(ctx, rollback.preflight(ctx, options), options).image.id
 
 
 def end(quay: Quay, instance: str) -> None:
@@ -450,10 +450,10 @@ CALLS = (
 
 
 def test_a_promotion_and_a_rollback_take_the_volume_along(quay: Quay) -> None:
-    before, image, shop = quay.running(), quay.image("good"), quay.shop()
-    wire = Told(shop.aws)
+    before, image, ctx = quay.running(), quay.image("good"), quay.ctx()
+    wire = Told(ctx.aws)
     with Writer(quay) as writer:
-        quay.promote(image, shop)
+        quay.promote(image, ctx)
         quay.serves(image)
         assert back(quay) == before
     quay.serves(before)
@@ -491,9 +491,9 @@ def test_an_instance_may_end_while_the_volume_is_on_its_way(quay: Quay, name: st
     image, old = quay.image("good"), quay.machine().id
     with Writer(quay) as writer:
         killed(quay, image, name)
-        handover = transfer.load(quay.shop())
-        assert handover is not None
-        for instance in {"old": [old], "new": [handover.target], "both": [old, handover.target]}[who]:
+        switchover = transfer.load(quay.ctx())
+        assert switchover is not None
+        for instance in {"old": [old], "new": [switchover.target], "both": [old, switchover.target]}[who]:
             end(quay, instance)
         quay.promote(image)
     quay.serves(image)
@@ -501,17 +501,17 @@ def test_an_instance_may_end_while_the_volume_is_on_its_way(quay: Quay, name: st
 
 
 def test_the_new_instance_may_end_when_data_has_moved_to_the_volume_and_another_takes_it(quay: Quay) -> None:
-    image, shop = quay.image("good"), quay.shop()
+    image, ctx = quay.image("good"), quay.ctx()
     with Writer(quay) as writer:
         killed(quay, image, "PutParameter opened")
-        handover = transfer.load(shop)
-        assert handover is not None
+        switchover = transfer.load(ctx)
+        assert switchover is not None
         # As a migration writes it down, whose old instance has no volume to take back.
-        transfer.save(shop, replace(handover, by="backup", move=StorageChange("volume", "instance")))
-        end(quay, handover.target)
+        transfer.save(ctx, replace(switchover, method="backup", storage_change=StorageChange("volume", "instance")))
+        end(quay, switchover.target)
         quay.promote(image)
     quay.serves(image)
-    assert quay.machine().id not in (handover.source, handover.target)
+    assert quay.machine().id not in (switchover.source, switchover.target)
     writer.check()
 
 
@@ -530,7 +530,7 @@ def test_an_instance_that_dies_is_replaced_by_its_group(quay: Quay) -> None:
     with Writer(quay) as writer:
         time.sleep(0.3)
         end(quay, old)
-        eventually(lambda: [m.id != old and m.serving for m in quay.scene().group.members] == [True], 20)
+        eventually(lambda: [m.id != old and m.serving for m in quay.fleet_state().group.members] == [True], 20)
         after = len(writer.acknowledged)
         eventually(lambda: len(writer.acknowledged) > after)
     quay.serves(before)
@@ -579,31 +579,31 @@ RESTORED = (
 
 def kept(quay: Quay) -> str:
     """A backup of what is there, and some rows since."""
-    made = database_restore.save(quay.shop(), "", "", own=False, why="")
+    made = database_restore.save(quay.ctx(), "", "", own=False, why="")
     with Writer(quay) as later:
         eventually(lambda: len(later.acknowledged) > 3)
     return made.id
 
 
-def restore(shop: Context, identity: str) -> None:
-    database_restore.restore(shop, identity, "", "", replace=True)
+def restore(ctx: Context, identity: str) -> None:
+    database_restore.restore(ctx, identity, "", "", replace=True)
 
 
 def saved(quay: Quay) -> set[int]:
     """Every row of every backup."""
-    shop, s3 = quay.shop(), client(quay.driver.endpoint, "s3")
-    places = [(agent.backup_bucket(shop), f"{prefix(shop.name, one.id)}/dump") for one in backup.list_backups(shop)]
+    ctx, s3 = quay.ctx(), client(quay.driver.endpoint, "s3")
+    places = [(agent.backup_bucket(ctx), f"{prefix(ctx.name, one.id)}/dump") for one in backup.list_backups(ctx)]
     return {row for b, key in places for row in json.loads(s3.get_object(Bucket=b, Key=key)["Body"].read())}
 
 
 def test_a_restore_puts_a_backup_in_the_place_of_what_is_there(quay: Quay) -> None:
-    identity, shop, image = kept(quay), quay.shop(), quay.running()
-    wire = Told(shop.aws)
-    restore(shop, identity)
+    identity, ctx, image = kept(quay), quay.ctx(), quay.running()
+    wire = Told(ctx.aws)
+    restore(ctx, identity)
     assert [name for name in RESTORED if name not in wire.calls] == [], "each call that a test kills after is one"
     quay.serves(image)
-    (found,) = ebs.find(shop.aws, "guestbook")
-    text = aws_s3.get(shop.aws, agent.backup_bucket(shop), f"{prefix('guestbook', identity)}/dump")
+    (found,) = ebs.find(ctx.aws, "guestbook")
+    text = aws_s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix('guestbook', identity)}/dump")
     assert quay.driver.kept[found.id] == json.loads(text or "")
 
 
@@ -611,17 +611,17 @@ def test_a_restore_puts_a_backup_in_the_place_of_what_is_there(quay: Quay) -> No
 def test_a_restore_that_was_killed_is_finished_by_the_same_again(quay: Quay, name: str) -> None:
     identity, image = kept(quay), quay.running()
     with Writer(quay) as writer:
-        ended(quay, name, lambda shop: restore(shop, identity))
-        told = describe.fleet_status(quay.shop()).disagreements
+        ended(quay, name, lambda ctx: restore(ctx, identity))
+        told = describe.fleet_status(quay.ctx()).drift
         assert ("writes are stopped on" in " ".join(told)) == (name != "DeleteParameter pause")
-        restore(quay.shop(), identity)
+        restore(quay.ctx(), identity)
         after = len(writer.acknowledged)
         eventually(lambda: len(writer.acknowledged) > after)
     quay.serves(image)
-    assert freeze.load(quay.shop()) is None
-    shop = quay.shop()
-    there = set(quay.driver.kept[ebs.find(shop.aws, "guestbook")[0].id])
-    before = aws_s3.get(shop.aws, agent.backup_bucket(shop), f"{prefix('guestbook', identity)}/dump")
+    assert freeze.load(quay.ctx()) is None
+    ctx = quay.ctx()
+    there = set(quay.driver.kept[ebs.find(ctx.aws, "guestbook")[0].id])
+    before = aws_s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix('guestbook', identity)}/dump")
     assert set(json.loads(before or "")) <= there
     assert set(writer.acknowledged) <= there | saved(quay), "what it replaces is in a backup"
 
@@ -630,21 +630,21 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(quay: Quay, nam
 def test_whoever_comes_after_a_killed_restore_lets_everybody_write_again(quay: Quay, name: str) -> None:
     identity, image = kept(quay), quay.image("good")
     with Writer(quay) as writer:
-        ended(quay, name, lambda shop: restore(shop, identity))
+        ended(quay, name, lambda ctx: restore(ctx, identity))
         before = len(writer.acknowledged)
         quay.promote(image)
         assert len(writer.acknowledged) > before
     quay.serves(image)
-    assert freeze.load(quay.shop()) is None
-    there = set(quay.driver.kept[ebs.find(quay.shop().aws, "guestbook")[0].id])
+    assert freeze.load(quay.ctx()) is None
+    there = set(quay.driver.kept[ebs.find(quay.ctx().aws, "guestbook")[0].id])
     assert set(writer.acknowledged) <= there | saved(quay)
 
 
 def test_an_instance_that_dies_in_a_killed_restore_is_replaced_with_what_was_there(quay: Quay) -> None:
     identity, image, old = kept(quay), quay.running(), quay.machine().id
     rows = len(quay.machine().rows)
-    ended(quay, "SendCommand restore", lambda shop: restore(shop, identity))
+    ended(quay, "SendCommand restore", lambda ctx: restore(ctx, identity))
     end(quay, old)
-    restore(quay.shop(), identity)
+    restore(quay.ctx(), identity)
     quay.serves(image)
     assert len(quay.machine().rows) < rows

@@ -33,8 +33,8 @@ def berth(quay: Quay) -> Quay:
     return quay
 
 
-def run(quay: Quay, ami: str, shop: Context | None = None) -> None:
-    deploy.deploy(shop or quay.shop(), images_model.PromoteOptions(ami=ami))
+def run(quay: Quay, ami: str, ctx: Context | None = None) -> None:
+    deploy.deploy(ctx or quay.ctx(), images_model.PromoteOptions(ami=ami))
 
 
 def running(quay: Quay) -> dict[str, str]:
@@ -49,20 +49,20 @@ def at_rest(quay: Quay, ami: str) -> None:
     """One instance of this image has the volume, and nothing is left of a handover."""
     ((only, image),) = running(quay).items()
     assert image == ami
-    (found,) = ebs.find(quay.shop().aws, "guestbook")
+    (found,) = ebs.find(quay.ctx().aws, "guestbook")
     assert (found.instance, found.attachment) == (only, "attached")
     assert quay.driver.of(only)[-1].mounted == {found.id}
-    assert transfer.load(quay.shop()) is None
+    assert transfer.load(quay.ctx()) is None
 
 
 @pytest.mark.parametrize("name", few(["DetachVolume", "AttachVolume", "SendCommand open"]))
 def test_killed_after_any_call_the_next_deployment_finishes_it(berth: Quay, name: str) -> None:
-    image, shop = berth.image("good"), berth.shop()
-    wire = Told(shop.aws)
+    image, ctx = berth.image("good"), berth.ctx()
+    wire = Told(ctx.aws)
     wire.end_after(name, 1)
     with Writer(berth) as writer:
         with pytest.raises(Killed):
-            run(berth, image, shop)
+            run(berth, image, ctx)
         assert wire.calls[-1] == name
         run(berth, image)
     writer.check()
@@ -70,15 +70,15 @@ def test_killed_after_any_call_the_next_deployment_finishes_it(berth: Quay, name
 
 
 def test_a_plan_looks_at_the_rows_and_touches_none(berth: Quay) -> None:
-    image, shop, asked = berth.image("good"), berth.shop(), len(berth.driver.asked)
-    wire = Told(shop.aws)
-    found = deploy.preflight(shop, images_model.PromoteOptions(ami=image))
-    text = promote_report.page(shop, found, as_json=False)
+    image, ctx, asked = berth.image("good"), berth.ctx(), len(berth.driver.asked)
+    wire = Told(ctx.aws)
+    found = deploy.preflight(ctx, images_model.PromoteOptions(ami=image))
+    text = promote_report.page(ctx, found, as_json=False)
     ((only, _),) = running(berth).items()
     assert f"stop writes on {only}; bring the volume to the new one" in text
-    assert found.refusals == ()
+    assert found.blockers == ()
     berth.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
-    (reason,) = deploy.preflight(shop, images_model.PromoteOptions(ami=image)).refusals
+    (reason,) = deploy.preflight(ctx, images_model.PromoteOptions(ami=image)).blockers
     assert "is PostgreSQL 15's and the image has 16" in reason
     assert {told.split()[0] for told in berth.driver.asked[asked:]} == {"look"}
     assert wire.calls == []

@@ -59,9 +59,9 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     return Watch(monkeypatch)  # type: ignore[return-value]
 
 
-def with_copies(shop: Context, *copies: CopyTarget) -> Context:
-    recipe = shop.recipe.model_copy(update={"copies": copies})
-    return Context(shop.root, recipe, shop.target, shop.aws, shop.clock, shop.progress)
+def with_copies(ctx: Context, *copies: CopyTarget) -> Context:
+    recipe = ctx.recipe.model_copy(update={"copies": copies})
+    return Context(ctx.root, recipe, ctx.target, ctx.aws, ctx.clock, ctx.progress)
 
 
 def there(cloud: Any, region: str) -> list[dict[str, Any]]:
@@ -87,15 +87,15 @@ def golden(cloud: Any) -> str:
 
 def test_an_image_is_carried_to_each_place_whole(cloud: Any, tmp_path: Path, golden: str) -> None:
     key = "1234abcd-12ab-34cd-56ef-1234567890ab"
-    shop = with_copies(
+    ctx = with_copies(
         shop_of(cloud, tmp_path),
         CopyTarget(region="us-east-1", kms_key_id=key, share_with=(FRIEND,)),
         CopyTarget(region="eu-west-1", publish=False),
     )
-    planned = copy.preflight(shop, PromoteOptions(ami=golden))
+    planned = copy.preflight(ctx, PromoteOptions(ami=golden))
     assert [journey.steps[0] for journey in planned.copies] == ["copy", "copy"]
     assert there(cloud, "us-east-1") == []
-    done = copy.copy(shop, PromoteOptions(ami=golden))
+    done = copy.copy(ctx, PromoteOptions(ami=golden))
     (copied,) = there(cloud, "us-east-1")
     tags = {tag["Key"]: tag["Value"] for tag in copied["Tags"]}
     assert (copied["Name"], copied["SourceImageId"], copied["ImdsSupport"]) == (f"{NAME}-golden-v1.0", golden, "v2.0")
@@ -108,47 +108,47 @@ def test_an_image_is_carried_to_each_place_whole(cloud: Any, tmp_path: Path, gol
     assert [(one["region"], one["to_do"]) for one in told["copies"]] == [("us-east-1", []), ("eu-west-1", [])]
     source = {tag["Key"]: tag["Value"] for tag in cloud.image(golden)["Tags"]}
     assert source["goldenami:copy-in:us-east-1"] == copied["ImageId"]
-    again = copy.preflight(shop, PromoteOptions(ami=golden))
+    again = copy.preflight(ctx, PromoteOptions(ami=golden))
     assert [journey.steps for journey in again.copies] == [(), ()]
 
 
 def test_killed_before_each_change_the_next_run_finishes_with_one_copy(
     cloud: Any, tmp_path: Path, golden: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = with_copies(shop_of(cloud, tmp_path), CopyTarget(region="us-east-1", share_with=(FRIEND,)))
+    ctx = with_copies(shop_of(cloud, tmp_path), CopyTarget(region="us-east-1", share_with=(FRIEND,)))
     # One connection for all: making clients takes longer than the calls.
-    far = shop.aws.__class__("us-east-1", endpoint_url=shop.aws.endpoint_url, keys=shop.aws.keys)
+    far = ctx.aws.__class__("us-east-1", endpoint_url=ctx.aws.endpoint_url, keys=ctx.aws.keys)
     monkeypatch.setattr(image_copies, "elsewhere", lambda *_: far)
     for doom in range(1, 20):
         watch.made, watch.doom = [], doom
         with contextlib.suppress(Killed):
-            copy.copy(shop, PromoteOptions(ami=golden))
+            copy.copy(ctx, PromoteOptions(ami=golden))
         ended = len(watch.made) == doom
         watch.doom = 0
-        copy.copy(shop, PromoteOptions(ami=golden))
+        copy.copy(ctx, PromoteOptions(ami=golden))
         (copied,) = there(cloud, "us-east-1")
-        assert copy.preflight(shop, PromoteOptions(ami=golden)).copies[0].steps == ()
+        assert copy.preflight(ctx, PromoteOptions(ami=golden)).copies[0].steps == ()
         if not ended:
             break
         far.client("ec2").deregister_image(ImageId=copied["ImageId"])
-        far.client("ssm").delete_parameter(Name=shop.candidate)
+        far.client("ssm").delete_parameter(Name=ctx.candidate)
     assert doom > 6
 
 
 def test_what_is_not_verified_is_not_carried(cloud: Any, tmp_path: Path, golden: str) -> None:
     cloud.ec2.create_tags(Resources=[golden], Tags=[{"Key": "goldenami:retired", "Value": "leaks"}])
-    shop = with_copies(shop_of(cloud, tmp_path), CopyTarget(region="us-east-1"))
+    ctx = with_copies(shop_of(cloud, tmp_path), CopyTarget(region="us-east-1"))
     with pytest.raises(GateError, match="retired"):
-        copy.copy(shop, PromoteOptions(ami=golden))
+        copy.copy(ctx, PromoteOptions(ami=golden))
     assert there(cloud, "us-east-1") == []
 
 
 def test_nowhere_to_copy_to_and_a_name_that_is_taken_are_said(cloud: Any, tmp_path: Path, golden: str) -> None:
-    shop = shop_of(cloud, tmp_path)
+    ctx = shop_of(cloud, tmp_path)
     with pytest.raises(UsageError, match="no place"):
-        copy.copy(shop, PromoteOptions(ami=golden))
+        copy.copy(ctx, PromoteOptions(ami=golden))
     with pytest.raises(UsageError, match="already"):
-        copy.copy(shop, PromoteOptions(ami=golden), ["ap-northeast-2"])
+        copy.copy(ctx, PromoteOptions(ami=golden), ["ap-northeast-2"])
     import boto3
 
     stranger = boto3.client(
@@ -160,4 +160,4 @@ def test_nowhere_to_copy_to_and_a_name_that_is_taken_are_said(cloud: Any, tmp_pa
     )
     stranger.copy_image(Name=f"{NAME}-golden-v1.0", SourceImageId=golden, SourceRegion="ap-northeast-2")
     with pytest.raises(AwsError, match="no copy of"):
-        copy.copy(shop, PromoteOptions(ami=golden), ["us-east-1"])
+        copy.copy(ctx, PromoteOptions(ami=golden), ["us-east-1"])

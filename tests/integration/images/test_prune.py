@@ -19,7 +19,7 @@ from tests.support.clock import ScriptedClock
 from tests.support.recipes import recipe
 
 NAME = "guestbook"
-KEEP = {f"keep.{k}": v for k, v in {"verified": 1, "months": 0, "minimum_age_days": 1, "grace_days": 1}.items()}
+KEEP = {f"retention.{k}": v for k, v in {"verified": 1, "months": 0, "minimum_age_days": 1, "grace_days": 1}.items()}
 
 
 def shop_of(cloud: Any, root: Path) -> Context:
@@ -56,8 +56,8 @@ def test_a_prune_deprecates_then_deletes_what_nothing_names(cloud: Any, tmp_path
     cloud.ec2.modify_image_attribute(ImageId=shared, LaunchPermission={"Add": [{"UserId": "210987654321"}]})
     disk = cloud.snapshot(free)
     assert disk.exists()
-    shop = shop_of(cloud, tmp_path)
-    first = {v.image.id: (v.action, v.reason) for v in prune.prune(shop).verdicts}
+    ctx = shop_of(cloud, tmp_path)
+    first = {v.image.id: (v.action, v.reason) for v in prune.prune(ctx).decisions}
     assert first == {
         newest: ("keep", "launch template web version 2"),
         free: ("deprecate", first[free][1]),
@@ -65,9 +65,9 @@ def test_a_prune_deprecates_then_deletes_what_nothing_names(cloud: Any, tmp_path
         in_parameter: ("keep", "parameter /others/ami version 1"),
         in_template: ("keep", "launch template web version 1"),
     }
-    shop.clock.sleep(2 * 86400)
-    result = prune.prune(shop)
-    assert (result.held, list(result.snapshots.values())) == ({}, [free])
+    ctx.clock.sleep(2 * 86400)
+    result = prune.prune(ctx)
+    assert (result.kept, list(result.snapshots.values())) == ({}, [free])
     assert {image["ImageId"] for image in cloud.ec2.describe_images(Owners=["self"])["Images"]} == set(first) - {free}
     assert not disk.exists()
 
@@ -77,7 +77,7 @@ def test_a_protected_image_is_refused_and_a_used_one_named(cloud: Any, tmp_path:
     cloud.ec2.enable_image_deregistration_protection(ImageId=old)
     with pytest.raises(ClientError, match="OperationNotPermitted"):
         cloud.ec2.deregister_image(ImageId=old)
-    told = {v.image.id: v.reason for v in prune.prune(shop_of(cloud, tmp_path)).verdicts}
+    told = {v.image.id: v.reason for v in prune.prune(shop_of(cloud, tmp_path)).decisions}
     assert "deregistration protection" in told[old]
     machine = cloud.run(ImageId=newest)
     (found,) = cloud.ec2.describe_image_references(ImageIds=[newest], IncludeAllResourceTypes=True)["ImageReferences"]

@@ -24,15 +24,15 @@ def test_versions_of_no_use_go_and_no_longer_hold_their_images(cloud: Any, tmp_p
     cloud.ec2.modify_launch_template(LaunchTemplateName=f"{NAME}-template", DefaultVersion="3")
     for ami in (amis[1], amis[2]):
         cloud.ssm.put_parameter(Name=f"/goldenami/{NAME}/production", Value=ami, Type="String", Overwrite=True)
-    shop = shop_of(cloud, tmp_path)
-    assert {v.image.id: v.reason for v in prune.prune(shop, plan_only=True).verdicts}[amis[0]] == (
+    ctx = shop_of(cloud, tmp_path)
+    assert {v.image.id: v.reason for v in prune.prune(ctx, plan_only=True).decisions}[amis[0]] == (
         f"launch template {NAME}-template version 1"
     )
-    with lock.acquire(shop, "somebody-s", "promote"):
-        held = template_versions.trim(shop)
+    with lock.acquire(ctx, "somebody-s", "promote"):
+        held = template_versions.trim(ctx)
     assert "promote" in held.busy
-    planned = template_versions.trim(shop, plan_only=True)
+    planned = template_versions.trim(ctx, plan_only=True)
     assert [judged.version.number for judged in planned.removable] == [1]
-    template_versions.trim(shop)
-    assert [judged.version.number for judged in template_versions.trim(shop).versions] == [2, 3]
-    assert {v.image.id: v.action for v in prune.prune(shop).verdicts}[amis[0]] == "deprecate"
+    template_versions.trim(ctx)
+    assert [judged.version.number for judged in template_versions.trim(ctx).versions] == [2, 3]
+    assert {v.image.id: v.action for v in prune.prune(ctx).decisions}[amis[0]] == "deprecate"

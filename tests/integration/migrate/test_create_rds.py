@@ -25,7 +25,7 @@ PASSWORD = "/guestbook/production/db/password"
 
 
 @pytest.fixture
-def shop(cloud: Any, tmp_path: Path) -> Context:
+def ctx(cloud: Any, tmp_path: Path) -> Context:
     found, clock = recipe(RDS | {"targets.local.ssh_cidrs": ["127.0.0.1/32"]}), SystemClock()
     # The server's version is the recipe's, and behind it stands whatever PostgreSQL this machine has.
     major = found.runtime.postgresql.model_copy(update={"version": str(max(postgres.installed()))})
@@ -35,12 +35,12 @@ def shop(cloud: Any, tmp_path: Path) -> Context:
     return Context(tmp_path, found, found.target("local"), aws, clock, Progress(clock, io.StringIO()))
 
 
-def test_a_server_is_made_once_and_lets_in_the_fleet_alone(shop: Context) -> None:
-    place = network.find_network(shop)
-    web, _ = network.ensure_security_groups(shop, place)
-    endpoint = database_rds.ensure_db_instance(shop)
-    assert database_rds.ensure_db_instance(shop) == endpoint
-    rds = client(str(shop.aws.endpoint_url), "rds")
+def test_a_server_is_made_once_and_lets_in_the_fleet_alone(ctx: Context) -> None:
+    place = network.find_network(ctx)
+    web, _ = network.ensure_security_groups(ctx, place)
+    endpoint = database_rds.ensure_db_instance(ctx)
+    assert database_rds.ensure_db_instance(ctx) == endpoint
+    rds = client(str(ctx.aws.endpoint_url), "rds")
     (made,) = rds.describe_db_instances()["DBInstances"]
     assert f"{made['Endpoint']['Address']}:{made['Endpoint']['Port']}" == endpoint
     assert (made["DBInstanceIdentifier"], made["DBName"], made["MasterUsername"]) == ("guestbook-data",) + (
@@ -50,22 +50,22 @@ def test_a_server_is_made_once_and_lets_in_the_fleet_alone(shop: Context) -> Non
     assert made["BackupRetentionPeriod"] == 7
     assert {"Key": "goldenami:fleet", "Value": "guestbook"} in made["TagList"]
     assert len(made["DBSubnetGroup"]["Subnets"]) == 2
-    security = security_groups.find(shop.aws, "guestbook-data", place.vpc)
+    security = security_groups.find(ctx.aws, "guestbook-data", place.vpc)
     assert [g["VpcSecurityGroupId"] for g in made["VpcSecurityGroups"]] == [security]
-    ec2 = shop.aws.client("ec2")
+    ec2 = ctx.aws.client("ec2")
     (rule,) = ec2.describe_security_groups(GroupIds=[str(security)])["SecurityGroups"][0]["IpPermissions"]
     assert (rule["FromPort"], rule["ToPort"], rule["IpRanges"]) == (5432, 5432, [])
     assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [web]
 
     # A fleet that is taken down leaves it, and lets nobody in meanwhile; one that is made again comes in again.
-    network.ensure_database_security_group(shop, place.vpc, shut=True)
+    network.ensure_database_security_group(ctx, place.vpc, shut=True)
     assert not ec2.describe_security_groups(GroupIds=[str(security)])["SecurityGroups"][0]["IpPermissions"]
-    network.ensure_security_groups(shop, place)
+    network.ensure_security_groups(ctx, place)
     assert ec2.describe_security_groups(GroupIds=[str(security)])["SecurityGroups"][0]["IpPermissions"]
 
     rds.modify_db_instance(DBInstanceIdentifier="guestbook-data", PubliclyAccessible=True, ApplyImmediately=True)
     with pytest.raises(GateError, match="guestbook-data is public"):
-        database_rds.ensure_db_instance(shop)
+        database_rds.ensure_db_instance(ctx)
     rds.modify_db_instance(DBInstanceIdentifier="guestbook-data", DeletionProtection=False, ApplyImmediately=True)
     rds.delete_db_instance(DBInstanceIdentifier="guestbook-data", SkipFinalSnapshot=True)
     eventually(lambda: not rds.describe_db_instances()["DBInstances"], 30)

@@ -32,8 +32,8 @@ def lane(yard: Yard) -> Yard:
     return yard
 
 
-def run(yard: Yard, ami: str, shop: Context | None = None) -> promote_model.DeployResult:
-    return deploy.deploy(shop or yard.shop(), images_model.PromoteOptions(ami=ami))
+def run(yard: Yard, ami: str, ctx: Context | None = None) -> promote_model.DeployResult:
+    return deploy.deploy(ctx or yard.ctx(), images_model.PromoteOptions(ami=ami))
 
 
 def instances(yard: Yard) -> dict[str, str]:
@@ -46,14 +46,14 @@ def instances(yard: Yard) -> dict[str, str]:
 def at_rest(yard: Yard, ami: str) -> None:
     """One instance of this image takes every request, and the pointer names it."""
     ((only, found),) = instances(yard).items()
-    scene = yard.scene()
-    assert (found, scene.pointer.ami if scene.pointer else "") == (ami, ami)
+    fleet_state = yard.fleet_state()
+    assert (found, fleet_state.pointer.ami if fleet_state.pointer else "") == (ami, ami)
     (group,) = yard.town.elbv2.describe_target_groups(Names=["guestbook-tg"])["TargetGroups"]
     health: list[Any] = yard.town.elbv2.describe_target_health(TargetGroupArn=group["TargetGroupArn"])[
         "TargetHealthDescriptions"
     ]
     assert [(one["Target"]["Id"], one["TargetHealth"]["State"]) for one in health] == [(only, "healthy")]
-    assert lock.holder(yard.shop()) is None
+    assert lock.holder(yard.ctx()) is None
 
 
 def test_a_good_image_costs_no_request(lane: Yard) -> None:
@@ -65,25 +65,25 @@ def test_a_good_image_costs_no_request(lane: Yard) -> None:
 
 
 def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
-    image, shop, before = lane.image("good"), lane.shop(), instances(lane)
-    wire = Wire(shop.aws)
-    found = deploy.preflight(shop, images_model.PromoteOptions(ami=image, watch=90))
-    text = promote_report.page(shop, found, as_json=False)
-    told = json.loads(promote_report.page(shop, found, as_json=True))
+    image, ctx, before = lane.image("good"), lane.ctx(), instances(lane)
+    wire = Wire(ctx.aws)
+    found = deploy.preflight(ctx, images_model.PromoteOptions(ami=image, watch=90))
+    text = promote_report.page(ctx, found, as_json=False)
+    told = json.loads(promote_report.page(ctx, found, as_json=True))
     assert wire.calls == []
     (only,) = before
-    assert ([one.id for one in found.gone], found.same, found.refusals) == ([only], (), ())
+    assert ([one.id for one in found.replaced], found.existing, found.blockers) == ([only], (), ())
     assert f"launch one t3.micro from the new version beside {only}" in text
     assert "watch it for 1 min 30 s" in text
     assert f"terminate {only}" in text
     assert told["replaced"][0]["id"] == only
     assert told["steps"][-1] == f"point /goldenami/guestbook/production at {image}"
     lane.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "goldenami:retired", "Value": "bad"}])
-    found = deploy.preflight(shop, images_model.PromoteOptions(ami=image))
-    assert "was retired (bad)" in promote_report.page(shop, found, as_json=False)
+    found = deploy.preflight(ctx, images_model.PromoteOptions(ami=image))
+    assert "was retired (bad)" in promote_report.page(ctx, found, as_json=False)
     ((_, running),) = before.items()
-    found = deploy.preflight(shop, images_model.PromoteOptions(ami=running))
-    assert f"go on with {only}, which runs this image" in promote_report.page(shop, found, as_json=False)
+    found = deploy.preflight(ctx, images_model.PromoteOptions(ami=running))
+    assert f"go on with {only}, which runs this image" in promote_report.page(ctx, found, as_json=False)
     assert wire.calls == []
     assert instances(lane) == before
 
@@ -117,12 +117,12 @@ CALLS = ("CreateLaunchTemplateVersion", "RunInstances", "RegisterTargets", "Dere
 
 @pytest.mark.parametrize("name", few(CALLS, "RunInstances"))
 def test_killed_after_any_call_the_next_deployment_finishes_it(lane: Yard, name: str) -> None:
-    image, shop = lane.image("good"), lane.shop()
-    wire = Wire(shop.aws)
+    image, ctx = lane.image("good"), lane.ctx()
+    wire = Wire(ctx.aws)
     wire.end_after(name, 1)
     with Visitors(lane.town.address) as visitors:
         with pytest.raises(Killed):
-            run(lane, image, shop)
+            run(lane, image, ctx)
         assert wire.calls[-1] == name
         run(lane, image)
     assert visitors.failures == []

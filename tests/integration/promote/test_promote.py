@@ -88,7 +88,7 @@ class Yard:
     def __init__(self, town: Any, root: Path) -> None:
         self.town, self.root, self.number = town, root, 0
         self.good = self.image("v0")
-        made = create.create(self.shop(), self.good)
+        made = create.create(self.ctx(), self.good)
         town.address = made.address.removeprefix("http://")
 
     def recipe(self, traffic: tuple[int, ...] = ()) -> Recipe:
@@ -104,7 +104,7 @@ class Yard:
             }
         )
 
-    def shop(self, traffic: tuple[int, ...] = ()) -> Context:
+    def ctx(self, traffic: tuple[int, ...] = ()) -> Context:
         """A shop with a connection of its own, as another process would have."""
         found, clock = self.recipe(traffic), SystemClock()
         aws = AwsSession("ap-northeast-2", endpoint_url=self.town.server.endpoint, keys=("test", "test"))
@@ -120,35 +120,35 @@ class Yard:
         self.town.ec2.create_tags(Resources=[ami], Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
         return ami
 
-    def promote(self, ami: str, shop: Context | None = None, **more: Any) -> promote_model.PromoteResult:
-        return promote.promote(shop or self.shop(), images_model.PromoteOptions(ami=ami, **more))
+    def promote(self, ami: str, ctx: Context | None = None, **more: Any) -> promote_model.PromoteResult:
+        return promote.promote(ctx or self.ctx(), images_model.PromoteOptions(ami=ami, **more))
 
     def at_rest(self, ami: str, size: int = 1) -> None:
         """All parts name this image, all instances run it and serve, and nothing stands beside them."""
-        shop = self.shop()
-        scene = describe.describe_fleet(shop)
-        assert scene.pointer is not None
-        assert scene.group is not None
-        assert scene.pointer.ami == ami
-        assert [m.image for m in scene.group.members if m.serving] == [ami] * size
-        assert list(drift(scene)) == []
-        assert (scene.trial, scene.active) == (None, None)
-        balancer = load_balancers.get(shop.aws, shop.names.balancer)
+        ctx = self.ctx()
+        fleet_state = describe.describe_fleet(ctx)
+        assert fleet_state.pointer is not None
+        assert fleet_state.group is not None
+        assert fleet_state.pointer.ami == ami
+        assert [m.image for m in fleet_state.group.members if m.serving] == [ami] * size
+        assert list(drift(fleet_state)) == []
+        assert (fleet_state.canary, fleet_state.active_refresh) == (None, None)
+        balancer = load_balancers.get(ctx.aws, ctx.names.load_balancer)
         assert balancer is not None
-        assert list(load_balancers.weights(shop.aws, balancer.arn).values()) == [1]
-        assert lock.holder(shop) is None
+        assert list(load_balancers.weights(ctx.aws, balancer.arn).values()) == [1]
+        assert lock.holder(ctx) is None
 
-    def scene(self) -> Any:
-        return describe.describe_fleet(self.shop())
+    def fleet_state(self) -> Any:
+        return describe.describe_fleet(self.ctx())
 
     def running(self) -> str:
         """The image of all instances."""
-        (ami,) = {member.image for member in self.scene().group.members}
+        (ami,) = {member.image for member in self.fleet_state().group.members}
         return str(ami)
 
     def versions(self) -> list[str]:
         """The AMI of each version of the launch template."""
-        found = self.scene().template.versions
+        found = self.fleet_state().template.versions
         return [found[number].image for number in sorted(found)]
 
     def refreshes(self) -> int:
@@ -159,12 +159,12 @@ class Yard:
     def resize(self, size: int) -> None:
         """Set the group's size, and wait until it serves with it."""
         self.town.autoscaling.set_desired_capacity(AutoScalingGroupName="guestbook-asg", DesiredCapacity=size)
-        eventually(lambda: [m.serving for m in self.scene().group.members] == [True] * size, 20)
+        eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True] * size, 20)
 
     def forget_trial_targets(self) -> None:
         """As before the first promotion that shifted the traffic."""
-        shop = self.shop()
-        load_balancers.delete_target_group(shop.aws, shop.clock, shop.names.trial_targets)
+        ctx = self.ctx()
+        load_balancers.delete_target_group(ctx.aws, ctx.clock, ctx.names.canary_target_group)
 
 
 @pytest.fixture(scope="module")
@@ -196,11 +196,11 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
 
 def killed(yard: Yard, ami: str, traffic: tuple[int, ...], number: int, name: str) -> None:
     """A promotion that ends with the reply to a call, the first of this name or a later one of them."""
-    shop = yard.shop(traffic)
-    wire = Wire(shop.aws)
+    ctx = yard.ctx(traffic)
+    wire = Wire(ctx.aws)
     wire.end_after(name, number)
     with pytest.raises(Killed):
-        yard.promote(ami, shop)
+        yard.promote(ami, ctx)
     assert wire.calls[-1] == name
 
 
@@ -208,10 +208,10 @@ def killed(yard: Yard, ami: str, traffic: tuple[int, ...], number: int, name: st
 @pytest.mark.parametrize("size", [3, 1])
 def test_a_good_image_costs_no_request(yard: Yard, size: int, traffic: tuple[int, ...]) -> None:
     yard.resize(size)
-    image, versions, refreshes, shop = yard.image("good"), yard.versions(), yard.refreshes(), yard.shop(traffic)
-    wire = Wire(shop.aws)
+    image, versions, refreshes, ctx = yard.image("good"), yard.versions(), yard.refreshes(), yard.ctx(traffic)
+    wire = Wire(ctx.aws)
     with Visitors(yard.town.address, rate=40) as visitors:
-        result = yard.promote(image, shop)
+        result = yard.promote(image, ctx)
     assert visitors.failures == []
     assert len(visitors.served) > 20
     yard.at_rest(image, size)
@@ -233,13 +233,13 @@ BAD = {"sick": 0, "mute": 0, "fickle": 40}
 def test_a_bad_image_is_taken_back(yard: Yard, ill: str, traffic: tuple[int, ...]) -> None:
     yard.resize(1)
     bad, before = yard.image(f"bad {ill}"), yard.running()
-    default = yard.scene().template.default
+    default = yard.fleet_state().template.default
     with Visitors(yard.town.address) as visitors, pytest.raises(GateError, match="was not well") as caught:
-        yard.promote(bad, yard.shop(traffic), watch=4)
+        yard.promote(bad, yard.ctx(traffic), watch=4)
     assert "back on version" in str(caught.value.state)
     assert len(visitors.failures) <= BAD[ill], visitors.failures
     yard.at_rest(before)
-    assert yard.scene().template.default == default
+    assert yard.fleet_state().template.default == default
 
 
 PLAIN = (
@@ -265,7 +265,7 @@ def test_killed_after_any_call_the_next_promotion_finishes_it(
     image, versions, refreshes = yard.image("good"), yard.versions(), yard.refreshes()
     with Visitors(yard.town.address) as visitors:
         killed(yard, image, traffic, number, name)
-        yard.promote(image, yard.shop(traffic))
+        yard.promote(image, yard.ctx(traffic))
     assert visitors.failures == []
     yard.at_rest(image)
     assert yard.versions() == [*versions, image], "one version"
@@ -285,8 +285,8 @@ def test_killed_after_a_call_a_rollback_takes_it_back(
     image, before = yard.image("good"), yard.running()
     with Visitors(yard.town.address) as visitors:
         killed(yard, image, traffic, number, name)
-        shop, options = yard.shop(), promote_model.RollbackOptions()
-        result = rollback.rollback(shop, rollback.preflight(shop, options), options)
+        ctx, options = yard.ctx(), promote_model.RollbackOptions()
+        result = rollback.rollback(ctx, rollback.preflight(ctx, options), options)
     assert visitors.failures == []
     assert result.image.id == before
     yard.at_rest(before)
@@ -297,9 +297,9 @@ def test_another_image_is_promoted_over_a_trial_that_was_left(yard: Yard) -> Non
     left, image = yard.image("good"), yard.image("better")
     with Visitors(yard.town.address) as visitors:
         killed(yard, left, (50, 100), 2, "ModifyListener")
-        scene = yard.scene()
-        assert scene.trial is not None
-        assert any("takes 50 % of the requests" in told for told in drift(scene))
-        yard.promote(image, yard.shop((50, 100)))
+        fleet_state = yard.fleet_state()
+        assert fleet_state.trial is not None
+        assert any("takes 50 % of the requests" in told for told in drift(fleet_state))
+        yard.promote(image, yard.ctx((50, 100)))
     assert visitors.failures == []
     yard.at_rest(image)

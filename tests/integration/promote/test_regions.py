@@ -20,13 +20,13 @@ FAR = "us-east-1"
 
 
 @pytest.fixture
-def shop(cloud: Any, tmp_path: Path) -> Context:
+def ctx(cloud: Any, tmp_path: Path) -> Context:
     """An image that is copied to the other region, and a launch template in each; no group."""
     former, ami = bake(cloud, "v1.0"), bake(cloud, "v1.1")
     found = shop_of(cloud, tmp_path)
     images_copy.copy(found, PromoteOptions(ami=ami), [FAR])
     for stop in regions.plan_regions(found, PromoteOptions(version="v1.1"), [FAR]):
-        stop.shop.aws.client("ec2").create_launch_template(
+        stop.ctx.aws.client("ec2").create_launch_template(
             LaunchTemplateName=f"{NAME}-template",
             LaunchTemplateData={"ImageId": former, "InstanceType": "t3.micro"},
             TagSpecifications=[
@@ -37,12 +37,12 @@ def shop(cloud: Any, tmp_path: Path) -> Context:
 
 
 def production(stop: regions.RegionStep) -> str:
-    found = parameters.get(stop.shop.aws, stop.shop.names.production)
+    found = parameters.get(stop.ctx.aws, stop.ctx.names.production)
     return found.value if found else ""
 
 
-def test_the_same_version_is_promoted_in_one_region_after_the_other(shop: Context) -> None:
-    route = regions.plan_regions(shop, PromoteOptions(version="v1.1"), [FAR])
+def test_the_same_version_is_promoted_in_one_region_after_the_other(ctx: Context) -> None:
+    route = regions.plan_regions(ctx, PromoteOptions(version="v1.1"), [FAR])
     assert [stop.region for stop in route] == ["ap-northeast-2", FAR]
     done = list(regions.promote_regions(list(regions.preflights(route))))
     assert [production(stop) for stop in route] == [result.image.id for _, result in done]
@@ -50,20 +50,20 @@ def test_the_same_version_is_promoted_in_one_region_after_the_other(shop: Contex
     assert {result.image.name for _, result in done} == {f"{NAME}-golden-v1.1"}
 
 
-def test_one_that_refuses_holds_up_all_before_anything_is_done(shop: Context) -> None:
-    route = regions.plan_regions(shop, PromoteOptions(version="v1.1"), [FAR])
-    (copy,) = images.list_family(route[1].shop.aws, NAME)
-    images.tag(route[1].shop.aws, [copy.id], {"goldenami:retired": "leaks"})
+def test_one_that_refuses_holds_up_all_before_anything_is_done(ctx: Context) -> None:
+    route = regions.plan_regions(ctx, PromoteOptions(version="v1.1"), [FAR])
+    (copy,) = images.list_family(route[1].ctx.aws, NAME)
+    images.tag(route[1].ctx.aws, [copy.id], {"goldenami:retired": "leaks"})
     with pytest.raises(GateError, match=rf"{FAR}: .*retired") as error:
         list(regions.promote_regions(list(regions.preflights(route))))
     assert "Nothing was changed in any region" in str(error.value)
     assert [production(stop) for stop in route] == ["", ""]
 
 
-def test_none_is_begun_after_the_first_red_one(shop: Context) -> None:
-    route = regions.plan_regions(shop, PromoteOptions(version="v1.1"), [FAR])
+def test_none_is_begun_after_the_first_red_one(ctx: Context) -> None:
+    route = regions.plan_regions(ctx, PromoteOptions(version="v1.1"), [FAR])
     with (
-        lock.acquire(route[0].shop, "somebody-s", "promote"),
+        lock.acquire(route[0].ctx, "somebody-s", "promote"),
         pytest.raises(BusyError, match="ap-northeast-2") as error,
     ):
         list(regions.promote_regions(list(regions.preflights(route))))
@@ -71,23 +71,23 @@ def test_none_is_begun_after_the_first_red_one(shop: Context) -> None:
     assert [production(stop) for stop in route] == ["", ""]
 
 
-def test_the_second_one_s_failure_says_that_the_first_is_done(shop: Context) -> None:
-    route = regions.plan_regions(shop, PromoteOptions(version="v1.1"), [FAR])
-    with lock.acquire(route[1].shop, "somebody-s", "promote"), pytest.raises(BusyError, match=FAR) as error:
+def test_the_second_one_s_failure_says_that_the_first_is_done(ctx: Context) -> None:
+    route = regions.plan_regions(ctx, PromoteOptions(version="v1.1"), [FAR])
+    with lock.acquire(route[1].ctx, "somebody-s", "promote"), pytest.raises(BusyError, match=FAR) as error:
         list(regions.promote_regions(list(regions.preflights(route))))
     assert "Promoted before: ap-northeast-2" in str(error.value)
     assert production(route[0])
     assert not production(route[1])
 
 
-def test_what_cannot_be_is_refused_and_says_the_way(shop: Context) -> None:
+def test_what_cannot_be_is_refused_and_says_the_way(ctx: Context) -> None:
     for version, far, words in (
         ("v1.1", [FAR, FAR], "each region once"),
         ("v1.1", ["ap-northeast-2"], "each region once"),
         ("v9.9", [FAR], "there is no"),
     ):
         with pytest.raises(UsageError, match=words):
-            regions.plan_regions(shop, PromoteOptions(version=version), far)
+            regions.plan_regions(ctx, PromoteOptions(version=version), far)
     with pytest.raises(UsageError, match=FAR) as error:
-        list(regions.preflights(regions.plan_regions(shop, PromoteOptions(version="v1.0"), [FAR])))
+        list(regions.preflights(regions.plan_regions(ctx, PromoteOptions(version="v1.0"), [FAR])))
     assert "./invoke copy" in str(error.value)

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from goldenami.bake import bake
+from goldenami.bake import bake, preflight
 from goldenami.bake import report as bake_report
 from goldenami.bake.model import BakeOptions, BakeResult
 from goldenami.context import Context
 from goldenami.errors import AwsError, BuildError, GateError, GoldenError, UsageError
 from goldenami.model import image as model_image
+from goldenami.state.runs import Run
 from tests.support.contexts import IMAGE_CHECKS, Works
 from tests.support.fake_account import NEWER, SOURCE, Refused
 from tests.support.http_server import Web
@@ -20,12 +21,12 @@ from tests.support.http_server import Web
 CLAIMS = "/goldenami/guestbook/versions"
 
 
-def shop(at: Works, web: Web, **changes: Any) -> Context:
-    return at.shop({"app.port": web.port, **{k.replace("__", "."): v for k, v in changes.items()}})
+def ctx(at: Works, web: Web, **changes: Any) -> Context:
+    return at.ctx({"app.port": web.port, **{k.replace("__", "."): v for k, v in changes.items()}})
 
 
 def go(at: Works, web: Web, options: BakeOptions | None = None, **changes: Any) -> BakeResult:
-    return bake.bake(shop(at, web, **changes), options or BakeOptions())
+    return bake.bake(ctx(at, web, **changes), options or BakeOptions())
 
 
 def fails(at: Works, web: Web, expected: type[BaseException], options: BakeOptions | None = None) -> Any:
@@ -58,7 +59,7 @@ def test_from_nothing_to_a_verified_candidate(at: Works, web: Web) -> None:
 def test_a_run_leaves_its_report_and_no_private_key(at: Works, web: Web) -> None:
     run = go(at, web).run
     assert run is not None
-    assert run.facts()["state"] == "finished"
+    assert Run(run.id, run.folder).facts()["state"] == "finished"
     assert {p.name for p in run.folder.iterdir()} >= {
         "manifest.json",
         "report.md",
@@ -80,8 +81,8 @@ def test_again_launches_nothing(at: Works, web: Web) -> None:
     assert at.packed() == []
     changing = ("Run", "Create", "Put", "Modify", "Delete", "Terminate", "Deregister", "Authorize")
     assert not [name for name, _ in at.account.calls if name.startswith(changing)]
-    assert "unchanged; nothing was launched" in bake_report.summary(shop(at, web), again)
-    assert bake_report.facts(shop(at, web), again)["unchanged"] is True
+    assert "unchanged; nothing was launched" in bake_report.summary(ctx(at, web), again)
+    assert bake_report.facts(ctx(at, web), again)["unchanged"] is True
 
 
 @pytest.mark.usefixtures("_baked")
@@ -370,7 +371,7 @@ def test_a_secret_is_made_once_and_is_nowhere_but_in_parameter_store(at: Works, 
 def test_a_parameter_that_nobody_makes_stops_the_bake_before_anything_is_launched(at: Works, web: Web) -> None:
     given = [{"name": "/guestbook/production/db/password", "type": "SecureString"}]
     with pytest.raises(AwsError, match="reads /guestbook/production/db/password") as error:
-        bake.bake(at.shop({"app.port": web.port, "parameters": given}), BakeOptions())
+        bake.bake(at.ctx({"app.port": web.port, "parameters": given}), BakeOptions())
     assert error.value.next is not None
     assert "aws ssm put-parameter --type SecureString" in error.value.next
     assert at.packed() == []
@@ -382,8 +383,13 @@ def test_a_source_ami_that_is_not_published_here_is_told(at: Works, web: Web) ->
     assert "debian-12 on x86_64 is not published in ap-northeast-2" in error.message
 
 
+def planned(context: Context, *, as_json: bool) -> str:
+    base, app = preflight.plan_layers(context, preflight.preflight(context), BakeOptions())
+    return bake_report.plan_text(base, app, as_json=as_json)
+
+
 def test_a_plan_changes_nothing(at: Works, web: Web) -> None:
-    told = bake_report.plan_text(shop(at, web), BakeOptions(), as_json=False)
+    told = planned(ctx(at, web), as_json=False)
     assert [line.split() for line in told.splitlines()[1:]] == [
         ["base", "build", "there", "is", "none", "yet"],
         ["app", "build", "its", "base", "layer", "is", "built", "anew"],
@@ -394,12 +400,12 @@ def test_a_plan_changes_nothing(at: Works, web: Web) -> None:
 
 @pytest.mark.usefixtures("_baked")
 def test_a_plan_for_scripts(at: Works, web: Web) -> None:
-    planned = json.loads(bake_report.plan_text(shop(at, web), BakeOptions(), as_json=True))
-    assert [layer["action"] for layer in planned.values()] == ["reuse", "reuse"]
+    layers = json.loads(planned(ctx(at, web), as_json=True))
+    assert [layer["action"] for layer in layers.values()] == ["reuse", "reuse"]
 
 
 def test_rendering_launches_nothing_and_leaves_both_folders(at: Works, web: Web) -> None:
-    folder = bake.render_only(shop(at, web), BakeOptions())
+    folder = bake.render_only(ctx(at, web), BakeOptions())
     assert {"base", "app", "run.json"} <= {path.name for path in folder.iterdir()}
     assert at.packed() == []
     assert len(at.packer.calls("validate")) == 2
@@ -409,7 +415,7 @@ def test_rendering_launches_nothing_and_leaves_both_folders(at: Works, web: Web)
 
 def test_rendering_shows_the_version_that_a_bake_would_take(at: Works, web: Web) -> None:
     at.account.put_image("ami-old", "guestbook-golden-v1.4")
-    folder = bake.render_only(shop(at, web), BakeOptions())
+    folder = bake.render_only(ctx(at, web), BakeOptions())
     values = json.loads((folder / "app/golden.auto.pkrvars.json").read_text())
     assert values["ami_name"] == "guestbook-golden-v1.5"
 

@@ -40,12 +40,12 @@ def leave(at: Works, run_id: str) -> None:
 
 
 def test_runs_of_this_checkout_are_swept_and_those_of_others_listed(at: Works) -> None:
-    shop = at.shop()
-    ours = runs.new(shop.build, at.clock.now())
+    ctx = at.ctx()
+    ours = runs.new(ctx.build, at.clock.now())
     ours.record(state="running")
     leave(at, ours.id)
     leave(at, "a-colleague-s")
-    swept = cleanup.sweep(shop)
+    swept = cleanup.sweep(ctx)
     assert {left.id for left in swept.removable} == {f"vol-{ours.id}", f"sg-{ours.id}"}
     assert at.account.alive() == ["sg-a-colleague-s", "vol-a-colleague-s"]
     told = json.loads(images_report.swept(swept, TrimResult(()), plan_only=False, as_json=True))
@@ -54,19 +54,19 @@ def test_runs_of_this_checkout_are_swept_and_those_of_others_listed(at: Works) -
 
 def test_a_named_run_of_others_is_swept_too(at: Works) -> None:
     leave(at, "a-colleague-s")
-    cleanup.sweep(at.shop(), run_ids=frozenset({"a-colleague-s"}))
+    cleanup.sweep(at.ctx(), run_ids=frozenset({"a-colleague-s"}))
     assert at.account.alive() == []
 
 
 def test_a_plan_removes_nothing(at: Works) -> None:
     leave(at, "run1")
-    swept = cleanup.sweep(at.shop(), run_ids=frozenset({"run1"}), plan_only=True)
+    swept = cleanup.sweep(at.ctx(), run_ids=frozenset({"run1"}), plan_only=True)
     assert len(at.account.alive()) == 2
     assert "would remove" in images_report.swept(swept, TrimResult(()), plan_only=True, as_json=False)
 
 
 def test_nothing_left_is_said(at: Works) -> None:
-    swept = cleanup.sweep(at.shop())
+    swept = cleanup.sweep(at.ctx())
     assert images_report.swept(swept, TrimResult(()), plan_only=False, as_json=False) == "nothing was left behind"
 
 
@@ -74,7 +74,7 @@ def test_what_is_older_than_any_run_goes_whoever_left_it(at: Works) -> None:
     leave(at, "20260310-092653-abcdef")  # four days before the clock's now
     leave(at, "20260313-092653-abcdef")
     at.account.volumes["vol-20260310-092653-abcdef"]["State"] = "in-use"
-    cleanup.sweep(at.shop())
+    cleanup.sweep(at.ctx())
     assert sorted(at.account.alive()) == [
         "sg-20260313-092653-abcdef",
         "vol-20260310-092653-abcdef",

@@ -49,23 +49,23 @@ def console(at: Works, answer: Callable[[str], str]) -> Callable[..., dict[str, 
 
 
 def test_what_it_says_is_kept_for_the_team(at: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop, image = at.shop(), put(at)
+    ctx, image = at.ctx(), put(at)
     monkeypatch.setattr(at.account, "GetConsoleOutput", console(at, said))
-    assert inventory.load(shop, image) is None
-    found = inspect.inspect_image(shop, image)
+    assert inventory.load(ctx, image) is None
+    found = inspect.inspect_image(ctx, image)
     assert found.single["Go"] == "1.19.8"
     assert at.account.alive() == []
-    assert inventory.load(shop, image) == found
-    both = diff.diff(shop, "v1.0", "v1.1", boot=True)
+    assert inventory.load(ctx, image) == found
+    both = diff.diff(ctx, "v1.0", "v1.1", boot=True)
     assert len(at.account.made("RunInstances")) == 2  # the other one; the first is known now
-    assert (both.inside.differences, both.inside.missing) == ((), ())
+    assert (both.contents.differences, both.contents.missing) == ((), ())
 
 
 def test_one_that_says_nothing_is_ended_and_told(at: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop, image = at.shop(), put(at)
+    ctx, image = at.ctx(), put(at)
     monkeypatch.setattr(at.account, "GetConsoleOutput", console(at, lambda _: "kernel panic"))
     with pytest.raises(AwsError, match="did not say what is in it") as error:
-        inspect.inspect_image(shop, image)
+        inspect.inspect_image(ctx, image)
     assert at.account.alive() == []
     assert "console.log" in str(error.value)
-    assert [path.read_text() for path in shop.build.glob("*/console.log")] == ["kernel panic"]
+    assert [path.read_text() for path in ctx.build.glob("*/console.log")] == ["kernel panic"]

@@ -89,7 +89,7 @@ def test_app_plans_are_sound(
     plan = plan_app("web", WANTED, images, claims, fresh=fresh, wanted=wanted)
     sound(plan)
     taken = {image.version("web") for image in images}
-    assert not fresh or (plan.action == "build" and plan.claim is None)
+    assert not fresh or (plan.action == "build" and plan.reservation is None)
     if plan.action == "reuse":
         assert plan.image is not None
         assert plan.image.verified
@@ -97,12 +97,14 @@ def test_app_plans_are_sound(
         claimed = {claim.version for claim in claims if claim.fingerprint == WANTED}
         assert plan.image.fingerprint == WANTED or plan.image.version("web") in claimed
         assert wanted in (None, plan.image.version("web"))
-        assert plan.claim is None or (plan.action == "adopt" and plan.claim.version == plan.image.version("web"))
-    elif plan.claim:
-        assert plan.claim in claims
-        assert plan.claim.fingerprint == WANTED
-        assert plan.claim.version not in taken
-        assert wanted in (None, plan.claim.version)
+        assert plan.reservation is None or (
+            plan.action == "adopt" and plan.reservation.version == plan.image.version("web")
+        )
+    elif plan.reservation:
+        assert plan.reservation in claims
+        assert plan.reservation.fingerprint == WANTED
+        assert plan.reservation.version not in taken
+        assert wanted in (None, plan.reservation.version)
 
 
 @given(image_sets(), claim_sets, st.booleans(), st.sampled_from(["minor", "major", "patch", "month"]))
@@ -114,9 +116,13 @@ def test_an_app_layer_that_was_planned_and_made_is_reused_and_its_version_was_ne
     if plan.image:
         done = plan.image
     else:
-        version = plan.claim.version if plan.claim else following(taken | {c.version for c in claims}, policy, NOW)
+        version = (
+            plan.reservation.version
+            if plan.reservation
+            else following(taken | {c.version for c in claims}, policy, NOW)
+        )
         assert version not in taken
-        claims = [*claims, VersionReservation(version, "run9", WANTED)] if not plan.claim else claims
+        claims = [*claims, VersionReservation(version, "run9", WANTED)] if not plan.reservation else claims
         done = Image("ami-new", ami_name("web", version), "available", "x86_64", "2026-03-14")
     done = replace(done, state="available", tags={**done.tags, FINGERPRINT: WANTED, LAYER: "app", VERIFIED: "now"})
     rest = [image for image in images if image.id != done.id]
@@ -141,8 +147,8 @@ def app(version: str, state: str = "available", **tags: str) -> Image:
 
 def test_a_killed_run_s_number_is_taken_up_again_for_the_same_content_only() -> None:
     claim = VersionReservation(Version(1, 3), "dead", WANTED)
-    assert plan_app("web", WANTED, [], [claim]).claim == claim
-    assert plan_app("web", OTHER, [], [claim]).claim is None
+    assert plan_app("web", WANTED, [], [claim]).reservation == claim
+    assert plan_app("web", OTHER, [], [claim]).reservation is None
 
 
 def test_an_untagged_image_under_our_claim_is_adopted() -> None:
@@ -164,7 +170,7 @@ def test_a_verified_image_is_preferred_to_a_newer_one_that_has_yet_to_pass() -> 
 def test_a_failed_image_leads_to_a_new_one_and_its_number_stays_used() -> None:
     claim = VersionReservation(Version(1, 0), "dead", WANTED)
     plan = plan_app("web", WANTED, [app("v1.0", fingerprint=WANTED, failed="health")], [claim])
-    assert (plan.action, plan.claim, plan.reason) == ("build", None, "there is none yet")
+    assert (plan.action, plan.reservation, plan.reason) == ("build", None, "there is none yet")
 
 
 def test_reasons_tell_the_first_from_a_change() -> None:

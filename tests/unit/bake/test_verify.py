@@ -41,10 +41,10 @@ def image(at: Works, **changes: Any) -> Image:
 
 def look(at: Works, script: Sequence[int], found: Image | None = None, clean: bool = False) -> tuple[Any, Web]:
     with Web(script) as web:
-        shop = at.shop({"app.port": web.port})
-        run = runs.new(shop.build, at.clock.now())
+        ctx = at.ctx({"app.port": web.port})
+        run = runs.new(ctx.build, at.clock.now())
         try:
-            return verify.verify(shop, run, found or image(at), profile="guestbook-bake", clean=clean), web
+            return verify.verify(ctx, run, found or image(at), profile="guestbook-bake", clean=clean), web
         except GateError as error:
             return error, web
 
@@ -180,7 +180,7 @@ def test_what_aws_says_of_the_image_counts(at: Works, changes: dict[str, Any], c
 
 
 def again(at: Works, web: Web, ami: str = AMI) -> Image:
-    return verify.recheck(at.shop({"app.port": web.port}), ami, clean=False)
+    return verify.recheck(at.ctx({"app.port": web.port}), ami, clean=False)
 
 
 def test_an_image_can_be_held_against_the_gate_again(at: Works, web: Web) -> None:

@@ -34,7 +34,7 @@ def test_the_team_s_comparison() -> None:
 
 
 def test_what_the_recipe_has_not_costs_nothing() -> None:
-    alone = compare(recipe({**RDS, "fleet.balancer": False, "fleet.desired": 3}), SEOUL)
+    alone = compare(recipe({**RDS, "fleet.load_balancer": False, "fleet.desired": 3}), SEOUL)
     assert alone is not None
     assert "Application Load Balancer" not in [item.what for item in alone.images]
     addresses = next(item for item in alone.images if item.what == "public IPv4 address")
@@ -192,11 +192,11 @@ def test_a_list_with_a_gap_is_not_used(listed: List, missing: str) -> None:
 
 
 def test_it_says_where_its_prices_are_from(at: Works, listed: List) -> None:
-    shop = at.shop()
-    found = cost.calculate(shop)
+    ctx = at.ctx()
+    found = cost.calculate(ctx)
     assert found.source == "the AWS Price List of today (2026-03-14)"
     listed.missing = "gp3"
-    found = cost.calculate(shop)
+    found = cost.calculate(ctx)
     assert "the table of October 2025" in found.source
     text = cost_report.text(found, as_json=False)
     assert "golden images save $" in text
@@ -206,9 +206,9 @@ def test_it_says_where_its_prices_are_from(at: Works, listed: List) -> None:
 
 
 def test_runs_of_the_checkout_are_counted(at: Works, listed: List) -> None:
-    shop = at.shop()
-    run = runs.new(shop.build, shop.clock.now())
+    ctx = at.ctx()
+    run = runs.new(ctx.build, ctx.clock.now())
     run.record(kind="bake", state="finished", phases={"bake app layer with Packer": 90.0})
-    (operation,) = cost.calculate(shop).operations
+    (operation,) = cost.calculate(ctx).operations
     assert (operation.kind, operation.times, operation.minutes) == ("bake", 1, 1.5)
-    assert "bake" in cost_report.text(cost.calculate(shop), as_json=False)
+    assert "bake" in cost_report.text(cost.calculate(ctx), as_json=False)

@@ -128,25 +128,30 @@ def test_names() -> None:
 
 
 GUARDED = [
-    ({}, [InstanceData("i-1", answers=True, rows=5, major=15)], 15, None),
-    ({}, [InstanceData("i-1", answers=True, rows=5, major=15)], 16, None),
+    ({}, [InstanceData("i-1", server_running=True, rows=5, major=15)], 15, None),
+    ({}, [InstanceData("i-1", server_running=True, rows=5, major=15)], 16, None),
     (
         {},
-        [InstanceData("i-1", answers=True, rows=5, major=16)],
+        [InstanceData("i-1", server_running=True, rows=5, major=16)],
         15,
         "i-1 has PostgreSQL 16 and the image 15, which cannot read",
     ),
-    ({}, [InstanceData("i-1", seen=False)], 15, "nobody can look at the rows of i-1"),
+    ({}, [InstanceData("i-1", reachable=False)], 15, "nobody can look at the rows of i-1"),
     ({}, [InstanceData("i-1", databases=1)], 15, "the database server of i-1 does not answer"),
     (
         {},
-        [InstanceData("i-1", answers=True), InstanceData("i-2", answers=True)],
+        [InstanceData("i-1", server_running=True), InstanceData("i-2", server_running=True)],
         15,
         "2 instances have a database each",
     ),
     (RDS, [InstanceData("i-1"), InstanceData("i-2")], 15, None),
-    (RDS, [InstanceData("i-1", seen=False)], 15, None),
-    (RDS, [InstanceData("i-1", answers=True, rows=7)], 15, 'i-1 keeps 7 row(s) of its own, although mode is "rds"'),
+    (RDS, [InstanceData("i-1", reachable=False)], 15, None),
+    (
+        RDS,
+        [InstanceData("i-1", server_running=True, rows=7)],
+        15,
+        'i-1 keeps 7 row(s) of its own, although mode is "rds"',
+    ),
     (RDS, [InstanceData("i-1", databases=1)], 15, "i-1 keeps a database whose server does not answer of its own"),
 ]
 
@@ -161,16 +166,16 @@ def test_the_guard_believes_the_machine_more_than_the_recipe(
 
 
 def test_at_every_step_of_a_handover_one_instance_has_the_rows_that_count() -> None:
-    there = Switchover("run", "i-old", version=2, max=1, suspended=("AZRebalance",))
+    there = Switchover("run", "i-old", version=2, max_size=1, suspended=("AZRebalance",))
     assert parse_switchover(there.text()) == there
-    there = there.at("moving", "i-new")
-    assert (there.truth, there.done) == ("i-old", False)
-    there = there.at("opened")
-    assert (there.truth, there.done) == ("i-new", True)
-    back = there.returning(1)
-    assert (back.truth, back.done, back.version, back.back) == ("i-new", False, 1, True)
-    assert back.at("opened").truth == "i-old"
-    assert back.stayed(2).truth == "i-new"
-    assert back.stayed(2).source == "i-old"
+    there = there.advance("moving", "i-new")
+    assert (there.primary, there.data_arrived) == ("i-old", False)
+    there = there.advance("opened")
+    assert (there.primary, there.data_arrived) == ("i-new", True)
+    back = there.reversed(1)
+    assert (back.primary, back.data_arrived, back.version, back.is_reversal) == ("i-new", False, 1, True)
+    assert back.advance("opened").primary == "i-old"
+    assert back.reverted(2).primary == "i-new"
+    assert back.reverted(2).source == "i-old"
     for text in ("", "{}", "null", '{"run": "x"}'):
         assert parse_switchover(text) is None

@@ -35,16 +35,16 @@ DUMP, ROLES = b"PGDMP and so on", b"CREATE ROLE guestbook;"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Context]:
+def ctx(tmp_path: Path) -> Iterator[Context]:
     with mock_aws():
         clock = ScriptedClock()
         aws = AwsSession("ap-northeast-2", keys=("test", "test"))
         yield Context(tmp_path, recipe(), recipe().target("local"), aws, clock, Progress(clock))
 
 
-def keep(shop: Context, identity: str = "20251002-030405-0abcde", **changes: str) -> Manifest:
+def keep(ctx: Context, identity: str = "20251002-030405-0abcde", **changes: str) -> Manifest:
     """A backup as an instance and `take` leave it."""
-    agent.ensure_backup_bucket(shop)
+    agent.ensure_backup_bucket(ctx)
     digests = {"dump": hashlib.sha256(DUMP).hexdigest(), "roles": hashlib.sha256(ROLES).hexdigest()}
     manifest = replace(test_backup.MANIFEST, id=identity, sha256=digests, size=len(DUMP), **changes)  # type: ignore[arg-type]
     for name, body in (
@@ -53,14 +53,14 @@ def keep(shop: Context, identity: str = "20251002-030405-0abcde", **changes: str
         ("seen.json", b"{}"),
         (MANIFEST, write(manifest).encode()),
     ):
-        shop.aws.client("s3").put_object(Bucket=BUCKET, Key=f"{prefix('guestbook', identity)}/{name}", Body=body)
+        ctx.aws.client("s3").put_object(Bucket=BUCKET, Key=f"{prefix('guestbook', identity)}/{name}", Body=body)
     return manifest
 
 
-def test_the_bucket_is_private_encrypted_versioned_and_lets_old_backups_go(shop: Context) -> None:
-    assert agent.ensure_backup_bucket(shop) == BUCKET
-    assert agent.ensure_backup_bucket(shop) == BUCKET, "once more changes nothing"
-    s3 = shop.aws.client("s3")
+def test_the_bucket_is_private_encrypted_versioned_and_lets_old_backups_go(ctx: Context) -> None:
+    assert agent.ensure_backup_bucket(ctx) == BUCKET
+    assert agent.ensure_backup_bucket(ctx) == BUCKET, "once more changes nothing"
+    s3 = ctx.aws.client("s3")
     assert all(s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"].values())
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
     (rule,) = s3.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"]
@@ -71,18 +71,18 @@ def test_the_bucket_is_private_encrypted_versioned_and_lets_old_backups_go(shop:
     assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == "ap-northeast-2"
 
 
-def test_backups_are_found_again_and_one_without_a_manifest_is_none(shop: Context) -> None:
-    assert backup.list_backups(shop) == []
+def test_backups_are_found_again_and_one_without_a_manifest_is_none(ctx: Context) -> None:
+    assert backup.list_backups(ctx) == []
     with pytest.raises(UsageError, match="there is no backup in"):
-        backup.get_backup(shop, "")
-    first, second = keep(shop), keep(shop, "20251003-030405-0abcde")
-    aws_s3.put(shop.aws, BUCKET, f"{prefix('guestbook', '20251004-030405-0abcde')}/dump", "half of it")
-    assert backup.list_backups(shop) == [first, second]
-    assert backup.get_backup(shop, "") == second
-    assert backup.get_backup(shop, first.id) == first
+        backup.get_backup(ctx, "")
+    first, second = keep(ctx), keep(ctx, "20251003-030405-0abcde")
+    aws_s3.put(ctx.aws, BUCKET, f"{prefix('guestbook', '20251004-030405-0abcde')}/dump", "half of it")
+    assert backup.list_backups(ctx) == [first, second]
+    assert backup.get_backup(ctx, "") == second
+    assert backup.get_backup(ctx, first.id) == first
     for identity in ("20251004-030405-0abcde", "../other", "nothing"):
         with pytest.raises(UsageError, match="there is no backup"):
-            backup.get_backup(shop, identity)
+            backup.get_backup(ctx, identity)
 
 
 @pytest.mark.parametrize(
@@ -94,72 +94,72 @@ def test_backups_are_found_again_and_one_without_a_manifest_is_none(shop: Contex
         ("dump", None, "dump is missing"),
     ],
 )
-def test_a_damaged_backup_is_noticed(shop: Context, name: str, body: bytes | None, told: str) -> None:
-    manifest = keep(shop)
-    backup.verify_backup(shop, manifest)
+def test_a_damaged_backup_is_noticed(ctx: Context, name: str, body: bytes | None, told: str) -> None:
+    manifest = keep(ctx)
+    backup.verify_backup(ctx, manifest)
     key = f"{prefix('guestbook', manifest.id)}/{name}"
     if body is None:
-        shop.aws.client("s3").delete_object(Bucket=BUCKET, Key=key)
+        ctx.aws.client("s3").delete_object(Bucket=BUCKET, Key=key)
     else:
-        shop.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+        ctx.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
     with pytest.raises(GateError, match=told):
-        backup.verify_backup(shop, manifest)
+        backup.verify_backup(ctx, manifest)
 
 
-def test_a_folder_holds_a_whole_backup_that_comes_back_into_an_empty_bucket(shop: Context, tmp_path: Path) -> None:
-    manifest, folder = keep(shop), tmp_path / "kept"
-    backup.fetch_archive(shop, manifest, folder)
+def test_a_folder_holds_a_whole_backup_that_comes_back_into_an_empty_bucket(ctx: Context, tmp_path: Path) -> None:
+    manifest, folder = keep(ctx), tmp_path / "kept"
+    backup.fetch_archive(ctx, manifest, folder)
     assert sorted(path.name for path in folder.iterdir()) == ["dump", "manifest.json", "roles.sql", "seen.json"]
-    s3 = shop.aws.client("s3")
+    s3 = ctx.aws.client("s3")
     for found in s3.list_objects_v2(Bucket=BUCKET)["Contents"]:
         s3.delete_object(Bucket=BUCKET, Key=found["Key"])
-    assert backup.list_backups(shop) == []
-    assert backup.download(shop, folder) == manifest
-    assert backup.list_backups(shop) == [manifest]
+    assert backup.list_backups(ctx) == []
+    assert backup.download(ctx, folder) == manifest
+    assert backup.list_backups(ctx) == [manifest]
 
 
-def test_a_folder_is_filled_from_where_it_was_and_damage_is_noticed_there(shop: Context, tmp_path: Path) -> None:
-    manifest, folder = keep(shop), tmp_path / "kept"
-    backup.fetch_archive(shop, manifest, folder)
+def test_a_folder_is_filled_from_where_it_was_and_damage_is_noticed_there(ctx: Context, tmp_path: Path) -> None:
+    manifest, folder = keep(ctx), tmp_path / "kept"
+    backup.fetch_archive(ctx, manifest, folder)
     (folder / MANIFEST).unlink()
     (folder / "roles.sql").write_bytes(ROLES[:4])
     key = f"{prefix('guestbook', manifest.id)}/dump"
-    shop.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"damaged")
-    backup.fetch_archive(shop, manifest, folder)
+    ctx.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"damaged")
+    backup.fetch_archive(ctx, manifest, folder)
     assert (folder / "roles.sql").read_bytes() == ROLES
     assert (folder / "dump").read_bytes() == DUMP, "it was there, so it is not read again"
     (folder / MANIFEST).unlink()
     (folder / "dump").write_bytes(DUMP[:4])
     with pytest.raises(GateError, match="dump is not what was written"):
-        backup.fetch_archive(shop, manifest, folder)
+        backup.fetch_archive(ctx, manifest, folder)
     assert not (folder / MANIFEST).exists()
 
 
-def test_a_folder_with_anything_else_is_refused(shop: Context, tmp_path: Path) -> None:
+def test_a_folder_with_anything_else_is_refused(ctx: Context, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no manifest\.json"):
-        backup.download(shop, tmp_path)
+        backup.download(ctx, tmp_path)
     foreign = tmp_path / "foreign"
-    backup.fetch_archive(shop, keep(shop, service="other"), foreign)
+    backup.fetch_archive(ctx, keep(ctx, service="other"), foreign)
     with pytest.raises(GateError, match="holds a backup of other"):
-        backup.download(shop, foreign)
+        backup.download(ctx, foreign)
     torn = tmp_path / "torn"
-    backup.fetch_archive(shop, keep(shop, "20251005-030405-0abcde"), torn)
+    backup.fetch_archive(ctx, keep(ctx, "20251005-030405-0abcde"), torn)
     (torn / "dump").write_bytes(DUMP[:4])
-    aws_s3.put(shop.aws, BUCKET, "untouched", "x")
+    aws_s3.put(ctx.aws, BUCKET, "untouched", "x")
     with pytest.raises(GateError, match="is damaged"):
-        backup.download(shop, torn)
+        backup.download(ctx, torn)
 
 
-def fleet(shop: Context) -> tuple[str, str]:
+def fleet(ctx: Context) -> tuple[str, str]:
     """A group of one with its template of two versions, and an instance of the second beside it."""
-    ec2, name = shop.aws.client("ec2"), shop.names.group
+    ec2, name = ctx.aws.client("ec2"), ctx.names.group
     image = ec2.describe_images()["Images"][0]["ImageId"]
     data = {"ImageId": image, "InstanceType": "t3.micro"}
-    template = ec2.create_launch_template(LaunchTemplateName=shop.names.template, LaunchTemplateData=data)  # type: ignore[arg-type]
+    template = ec2.create_launch_template(LaunchTemplateName=ctx.names.launch_template, LaunchTemplateData=data)  # type: ignore[arg-type]
     identity = template["LaunchTemplate"]["LaunchTemplateId"]
     ec2.create_launch_template_version(LaunchTemplateId=identity, LaunchTemplateData=data)  # type: ignore[arg-type]
     aws_auto_scaling.create(
-        shop.aws,
+        ctx.aws,
         {
             "AutoScalingGroupName": name,
             "MinSize": 1,
@@ -169,106 +169,114 @@ def fleet(shop: Context) -> tuple[str, str]:
             "LaunchTemplate": {"LaunchTemplateId": identity, "Version": "1"},
         },
     )
-    there = aws_auto_scaling.get(shop.aws, name)
+    there = aws_auto_scaling.get(ctx.aws, name)
     assert there is not None
     new = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, ClientToken="run-handover")["Instances"][0]
     return there.members[0].id, new["InstanceId"]
 
 
-def state(shop: Context, instance: str) -> str:
-    found = shop.aws.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+def state(ctx: Context, instance: str) -> str:
+    found = ctx.aws.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     return str(found["State"]["Name"])
 
 
-def test_once_the_rows_have_arrived_there_is_only_the_way_on_however_often(shop: Context) -> None:
-    old, new = fleet(shop)
-    handover = Switchover("run", old, new, "opened", version=2, max=1, suspended=("AZRebalance",))
-    transfer.save(shop, handover)
+def test_once_the_rows_have_arrived_there_is_only_the_way_on_however_often(ctx: Context) -> None:
+    old, new = fleet(ctx)
+    switchover = Switchover("run", old, new, "opened", version=2, max_size=1, suspended=("AZRebalance",))
+    transfer.save(ctx, switchover)
     for _ in range(2):  # killed at its very end, it is done once more
-        recovery.complete(shop, handover)
-        there = aws_auto_scaling.get(shop.aws, shop.names.group)
+        recovery.complete(ctx, switchover)
+        there = aws_auto_scaling.get(ctx.aws, ctx.names.group)
         assert there is not None
         assert [m.id for m in there.members] == [new]
         assert (there.min, there.desired, there.max, there.number) == (1, 1, 1, 2)
-        assert (state(shop, old), state(shop, new)) == ("terminated", "running")
-        assert transfer.load(shop) is None
+        assert (state(ctx, old), state(ctx, new)) == ("terminated", "running")
+        assert transfer.load(ctx) is None
 
 
 @pytest.mark.parametrize(("suspended", "move"), [((), None), (("ReplaceUnhealthy",), StorageChange("rds", "instance"))])
 def test_before_that_there_is_only_the_way_back(
-    shop: Context, monkeypatch: pytest.MonkeyPatch, suspended: tuple[str, ...], move: StorageChange | None
+    ctx: Context, monkeypatch: pytest.MonkeyPatch, suspended: tuple[str, ...], move: StorageChange | None
 ) -> None:
-    old, new = fleet(shop)
+    old, new = fleet(ctx)
     # moto lacks EC2's filter by client token, and does not keep the token.
     monkeypatch.setitem(filter_dict_attribute_mapping, "client-token", "client_token")
     for one in (i for r in ec2_backends["123456789012"]["ap-northeast-2"].all_reservations() for i in r.instances):
         one.client_token = "run-handover" if one.id == new else None
-    aws_auto_scaling.suspend(shop.aws, shop.names.group, ["ReplaceUnhealthy"])
-    handover = Switchover("run", old, new, "launching", version=2, max=1, suspended=suspended, move=move)
-    transfer.save(shop, handover)
-    recovery.roll_back(shop, handover)
-    there = aws_auto_scaling.get(shop.aws, shop.names.group)
+    aws_auto_scaling.suspend(ctx.aws, ctx.names.group, ["ReplaceUnhealthy"])
+    switchover = Switchover(
+        "run", old, new, "launching", version=2, max_size=1, suspended=suspended, storage_change=move
+    )
+    transfer.save(ctx, switchover)
+    recovery.roll_back(ctx, switchover)
+    there = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     assert there is not None
     assert [m.id for m in there.members] == [old]
     assert (there.desired, there.max, there.number, there.suspended) == (1, 1, 1, suspended)
-    assert (state(shop, old), state(shop, new)) == ("running", "terminated")
-    assert transfer.load(shop) is None
+    assert (state(ctx, old), state(ctx, new)) == ("running", "terminated")
+    assert transfer.load(ctx) is None
 
 
-def test_a_smaller_fleet_is_refused_while_each_instance_has_rows_of_its_own(shop: Context) -> None:
-    fleet(shop)
-    aws_auto_scaling.update(shop.aws, {"AutoScalingGroupName": shop.names.group, "MaxSize": 3, "DesiredCapacity": 3})
+def test_a_smaller_fleet_is_refused_while_each_instance_has_rows_of_its_own(ctx: Context) -> None:
+    fleet(ctx)
+    aws_auto_scaling.update(ctx.aws, {"AutoScalingGroupName": ctx.names.group, "MaxSize": 3, "DesiredCapacity": 3})
     with pytest.raises(GateError, match="would end some of them with their rows"):
-        infra_auto_scaling.ensure_group(shop, Network("vpc-1", ("subnet-1",)), "")
-    there = aws_auto_scaling.get(shop.aws, shop.names.group)
+        infra_auto_scaling.ensure_group(ctx, Network("vpc-1", ("subnet-1",)), "", ())
+    there = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     assert there is not None
     assert (there.desired, there.max) == (3, 3)
 
 
 @pytest.mark.parametrize("former", ["", "old.example"])
-def test_a_move_that_is_abandoned_takes_back_what_it_said_of_the_new_home(shop: Context, former: str) -> None:
+def test_a_move_that_is_abandoned_takes_back_what_it_said_of_the_new_home(ctx: Context, former: str) -> None:
     wanted = recipe(RDS)
-    shop = replace(shop, recipe=wanted)
+    ctx = replace(ctx, recipe=wanted)
     host = wanted.database.host_parameter
     if former:
-        parameters.create(shop.aws, host, former)
-    handover = Switchover("run", "i-old", move=StorageChange("rds", "instance", host, "new.example", former))
-    transfer.save(shop, handover)
-    relocate.prepare(shop, handover)
-    found = parameters.get(shop.aws, host)
+        parameters.create(ctx.aws, host, former)
+    switchover = Switchover(
+        "run", "i-old", storage_change=StorageChange("rds", "instance", host, "new.example", former)
+    )
+    transfer.save(ctx, switchover)
+    relocate.prepare(ctx, switchover)
+    found = parameters.get(ctx.aws, host)
     assert found is not None
     assert found.value == "new.example"
-    policy = shop.aws.client("iam").get_role_policy(RoleName=shop.names.web, PolicyName="parameters")["PolicyDocument"]
+    policy = ctx.aws.client("iam").get_role_policy(RoleName=ctx.names.web, PolicyName="parameters")["PolicyDocument"]
     assert host in str(policy), "the new instance may read it"
     for _ in range(2):
-        relocate.undo(shop, handover, [])
-        found = parameters.get(shop.aws, host)
+        relocate.undo(ctx, switchover, [])
+        found = parameters.get(ctx.aws, host)
         assert (found.value if found else "") == former
-    parameters.overwrite(shop.aws, host, "of-somebody-else")
-    relocate.undo(shop, handover, [])
-    found = parameters.get(shop.aws, host)
+    parameters.overwrite(ctx.aws, host, "of-somebody-else")
+    relocate.undo(ctx, switchover, [])
+    found = parameters.get(ctx.aws, host)
     assert found is not None
     assert found.value == "of-somebody-else", "what it did not say is not its to take back"
 
 
-def test_a_group_whose_data_has_moved_replaces_its_instances_by_itself_again(shop: Context) -> None:
-    old, new = fleet(shop)
-    shop = replace(shop, recipe=recipe(RDS))
+def test_a_group_whose_data_has_moved_replaces_its_instances_by_itself_again(ctx: Context) -> None:
+    old, new = fleet(ctx)
+    ctx = replace(ctx, recipe=recipe(RDS))
     move = StorageChange("rds", "instance", "", "", "")
-    handover = Switchover("run", old, new, "opened", version=2, max=1, suspended=SUSPENDED_WHILE_REPLACING, move=move)
-    aws_auto_scaling.suspend(shop.aws, shop.names.group, SUSPENDED_WHILE_REPLACING)
-    recovery.complete(shop, handover)
-    there = aws_auto_scaling.get(shop.aws, shop.names.group)
+    switchover = Switchover(
+        "run", old, new, "opened", version=2, max_size=1, suspended=SUSPENDED_WHILE_REPLACING, storage_change=move
+    )
+    aws_auto_scaling.suspend(ctx.aws, ctx.names.group, SUSPENDED_WHILE_REPLACING)
+    recovery.complete(ctx, switchover)
+    there = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     assert there is not None
     assert ([m.id for m in there.members], there.suspended, there.max) == ([new], (), 1)
 
 
-def test_a_group_whose_data_has_moved_home_has_one_instance_and_keeps_it(shop: Context) -> None:
-    old, new = fleet(shop)
-    aws_auto_scaling.update(shop.aws, {"AutoScalingGroupName": shop.names.group, "MaxSize": 3})
-    handover = Switchover("run", old, new, "opened", version=2, max=3, move=StorageChange("instance", "rds"))
-    recovery.complete(shop, handover)
-    there = aws_auto_scaling.get(shop.aws, shop.names.group)
+def test_a_group_whose_data_has_moved_home_has_one_instance_and_keeps_it(ctx: Context) -> None:
+    old, new = fleet(ctx)
+    aws_auto_scaling.update(ctx.aws, {"AutoScalingGroupName": ctx.names.group, "MaxSize": 3})
+    switchover = Switchover(
+        "run", old, new, "opened", version=2, max_size=3, storage_change=StorageChange("instance", "rds")
+    )
+    recovery.complete(ctx, switchover)
+    there = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     assert there is not None
     assert ([m.id for m in there.members], set(there.suspended), there.max) == (
         [new],
@@ -277,30 +285,34 @@ def test_a_group_whose_data_has_moved_home_has_one_instance_and_keeps_it(shop: C
     )
 
 
-def test_a_volume_that_the_rows_have_left_is_nobodys(shop: Context) -> None:
-    ec2 = shop.aws.client("ec2")
+def test_a_volume_that_the_rows_have_left_is_nobodys(ctx: Context) -> None:
+    ec2 = ctx.aws.client("ec2")
     made = ec2.create_volume(AvailabilityZone="ap-northeast-2a", Size=1)
     ec2.create_tags(Resources=[made["VolumeId"]], Tags=[{"Key": "goldenami:data", "Value": "guestbook"}])
-    relocate.release_source(shop, Switchover("run", "i-old", "i-new", "opened", move=StorageChange("rds", "instance")))
-    assert volume.find_volume(shop) is not None, "it was on none"
+    relocate.release_source(
+        ctx, Switchover("run", "i-old", "i-new", "opened", storage_change=StorageChange("rds", "instance"))
+    )
+    assert volume.find_volume(ctx) is not None, "it was on none"
     for _ in range(2):
         relocate.release_source(
-            shop, Switchover("run", "i-old", "i-new", "opened", move=StorageChange("rds", "volume"))
+            ctx, Switchover("run", "i-old", "i-new", "opened", storage_change=StorageChange("rds", "volume"))
         )
-        assert volume.find_volume(shop) is None
+        assert volume.find_volume(ctx) is None
     assert ec2.describe_volumes(VolumeIds=[made["VolumeId"]])["Volumes"]
 
 
-def test_a_new_instance_that_has_ended_is_replaced_where_a_server_has_its_rows(shop: Context) -> None:
-    old, new = fleet(shop)
-    group = aws_auto_scaling.get(shop.aws, shop.names.group)
+def test_a_new_instance_that_has_ended_is_replaced_where_a_server_has_its_rows(ctx: Context) -> None:
+    old, new = fleet(ctx)
+    group = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     assert group is not None
-    handover = Switchover("run", old, new, "opened", version=2, max=1, move=StorageChange("rds", "instance"))
-    assert relocate.relaunch_target(shop, handover) == handover, "it stands"
-    shop.aws.client("ec2").terminate_instances(InstanceIds=[new])
-    there = relocate.relaunch_target(shop, handover)
+    switchover = Switchover(
+        "run", old, new, "opened", version=2, max_size=1, storage_change=StorageChange("rds", "instance")
+    )
+    assert relocate.relaunch_target(ctx, switchover) == switchover, "it stands"
+    ctx.aws.client("ec2").terminate_instances(InstanceIds=[new])
+    there = relocate.relaunch_target(ctx, switchover)
     assert there.target != new
-    assert state(shop, there.target) == "running"
-    assert transfer.load(shop) == there
-    home = replace(handover, move=StorageChange("instance", "rds"))
-    assert relocate.relaunch_target(shop, home) == home, "its rows went with it"
+    assert state(ctx, there.target) == "running"
+    assert transfer.load(ctx) == there
+    home = replace(switchover, storage_change=StorageChange("instance", "rds"))
+    assert relocate.relaunch_target(ctx, home) == home, "its rows went with it"

@@ -39,16 +39,16 @@ def shop_of(folder: Path, **changes: object) -> Context:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Context]:
+def ctx(tmp_path: Path) -> Iterator[Context]:
     with mock_aws():
         yield shop_of(tmp_path)
 
 
-def test_it_is_made_once_encrypted_and_tagged_in_the_zone_of_the_group(shop: Context) -> None:
-    place = network.find_network(shop)
-    made = volume.ensure_volume(shop, place, "run")
-    assert volume.ensure_volume(shop, place, "later").id == made.id
-    (found,) = shop.aws.client("ec2").describe_volumes()["Volumes"]
+def test_it_is_made_once_encrypted_and_tagged_in_the_zone_of_the_group(ctx: Context) -> None:
+    place = network.find_network(ctx)
+    made = volume.ensure_volume(ctx, place, "run")
+    assert volume.ensure_volume(ctx, place, "later").id == made.id
+    (found,) = ctx.aws.client("ec2").describe_volumes()["Volumes"]
     assert (found["Encrypted"], found["Size"], found["VolumeType"]) == (True, 8, "gp3")
     assert found["AvailabilityZone"] == "ap-northeast-2a"
     tags = {t["Key"]: t["Value"] for t in found["Tags"]}
@@ -56,28 +56,28 @@ def test_it_is_made_once_encrypted_and_tagged_in_the_zone_of_the_group(shop: Con
     assert "goldenami:run" not in tags, "a sweep would take it for a leftover of that run"
 
 
-def test_it_grows_and_what_does_not_fit_is_refused_untouched(shop: Context, tmp_path: Path) -> None:
-    place = network.find_network(shop)
-    made = volume.ensure_volume(shop, place, "run")
+def test_it_grows_and_what_does_not_fit_is_refused_untouched(ctx: Context, tmp_path: Path) -> None:
+    place = network.find_network(ctx)
+    made = volume.ensure_volume(ctx, place, "run")
     larger = shop_of(tmp_path, **{"database.volume": {"size_gib": 9}})
     volume.ensure_volume(larger, place, "run")
-    assert [one.size for one in ebs.find(shop.aws, shop.name)] == [9]
+    assert [one.size for one in ebs.find(ctx.aws, ctx.name)] == [9]
     with pytest.raises(GateError, match="cannot shrink to 8: set size_gib = 9"):
-        volume.ensure_volume(shop, place, "run")
+        volume.ensure_volume(ctx, place, "run")
     elsewhere = network.Network(place.vpc, place.subnets[::-1])
     with pytest.raises(GateError, match="put ap-northeast-2a first in zones"):
         volume.ensure_volume(larger, elsewhere, "run")
-    ebs.create(shop.aws, "ap-northeast-2a", 8, "gp3", "", {"goldenami:data": "guestbook"}, "other")
+    ebs.create(ctx.aws, "ap-northeast-2a", 8, "gp3", "", {"goldenami:data": "guestbook"}, "other")
     with pytest.raises(GateError, match="2 volumes have the tag"):
         volume.ensure_volume(larger, place, "run")
     with pytest.raises(GateError, match="several volumes have the tag"):
-        volume.attach(shop, "i-1")
-    assert made.id in {one.id for one in ebs.find(shop.aws, shop.name)}
+        volume.attach(ctx, "i-1")
+    assert made.id in {one.id for one in ebs.find(ctx.aws, ctx.name)}
 
 
-def test_it_comes_to_an_instance_and_from_one_that_was_stopped(shop: Context) -> None:
-    place, ec2 = network.find_network(shop), shop.aws.client("ec2")
-    made = volume.ensure_volume(shop, place, "run")
+def test_it_comes_to_an_instance_and_from_one_that_was_stopped(ctx: Context) -> None:
+    place, ec2 = network.find_network(ctx), ctx.aws.client("ec2")
+    made = volume.ensure_volume(ctx, place, "run")
     image = ec2.describe_images()["Images"][0]["ImageId"]
     old, new = (
         ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, SubnetId=place.subnets[0])["Instances"][0][
@@ -85,82 +85,82 @@ def test_it_comes_to_an_instance_and_from_one_that_was_stopped(shop: Context) ->
         ]
         for _ in range(2)
     )
-    volume.attach(shop, old)
-    volume.attach(shop, old)
-    assert volume.is_attached_to(shop, old)
-    instances.stop(shop.aws, shop.clock, old)
-    volume.attach(shop, new, why="before run")
-    assert volume.is_attached_to(shop, new)
-    (kept,) = ebs.snapshots(shop.aws, shop.name)
-    volume.delete_expired_snapshots(shop)
-    assert [one.id for one in ebs.snapshots(shop.aws, shop.name)] == [kept.id], "the newest stays"
-    assert ebs.find(shop.aws, shop.name)[0].id == made.id
+    volume.attach(ctx, old)
+    volume.attach(ctx, old)
+    assert volume.is_attached_to(ctx, old)
+    instances.stop(ctx.aws, ctx.clock, old)
+    volume.attach(ctx, new, why="before run")
+    assert volume.is_attached_to(ctx, new)
+    (kept,) = ebs.snapshots(ctx.aws, ctx.name)
+    volume.delete_expired_snapshots(ctx)
+    assert [one.id for one in ebs.snapshots(ctx.aws, ctx.name)] == [kept.id], "the newest stays"
+    assert ebs.find(ctx.aws, ctx.name)[0].id == made.id
 
 
-def test_the_group_is_in_its_zone_and_may_mend_itself(shop: Context) -> None:
-    place, ec2 = network.find_network(shop), shop.aws.client("ec2")
+def test_the_group_is_in_its_zone_and_may_mend_itself(ctx: Context) -> None:
+    place, ec2 = network.find_network(ctx), ctx.aws.client("ec2")
     image = ec2.describe_images()["Images"][0]["ImageId"]
     data = {"ImageId": image, "InstanceType": "t3.micro"}
-    ec2.create_launch_template(LaunchTemplateName=shop.names.template, LaunchTemplateData=data)  # type: ignore[arg-type]
-    infra_auto_scaling.ensure_group(shop, place, "")
-    there = aws_auto_scaling.get(shop.aws, shop.names.group)
+    ec2.create_launch_template(LaunchTemplateName=ctx.names.launch_template, LaunchTemplateData=data)  # type: ignore[arg-type]
+    infra_auto_scaling.ensure_group(ctx, place, "", ())
+    there = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     assert there is not None
     assert there.suspended == ()
     assert {m.zone for m in there.members} == {"ap-northeast-2a"}
-    told = shop.aws.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
+    told = ctx.aws.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
     assert told["VPCZoneIdentifier"] == place.subnets[0]
 
 
-def test_the_fleet_shows_it_and_rows_go_with_it(shop: Context) -> None:
-    assert transfer.transfer_method(shop) == "volume"
-    (part,) = [p for p in describe.list_resources(shop) if p.kind == "data volume"]
-    assert (part.name, part.there) == ("guestbook-data", False)
-    made = volume.ensure_volume(shop, network.find_network(shop), "run")
-    (part,) = [p for p in describe.list_resources(shop) if p.kind == "data volume"]
+def test_the_fleet_shows_it_and_rows_go_with_it(ctx: Context) -> None:
+    assert transfer.transfer_method(ctx) == "volume"
+    (part,) = [p for p in describe.list_resources(ctx) if p.kind == "data volume"]
+    assert (part.name, part.exists) == ("guestbook-data", False)
+    made = volume.ensure_volume(ctx, network.find_network(ctx), "run")
+    (part,) = [p for p in describe.list_resources(ctx) if p.kind == "data volume"]
     assert (part.name, part.detail) == (made.id, "8 GiB, ap-northeast-2a, available")
     for doing in ("create", "destroy"):
         (line,) = [one for one in fleet_report.resources([part], doing, as_json=False).splitlines() if made.id in one]
         assert line.split()[0] == "keep"
 
 
-def test_a_group_does_not_replace_whose_writes_are_stopped_meanwhile(shop: Context) -> None:
-    place, ec2 = network.find_network(shop), shop.aws.client("ec2")
+def test_a_group_does_not_replace_whose_writes_are_stopped_meanwhile(ctx: Context) -> None:
+    place, ec2 = network.find_network(ctx), ctx.aws.client("ec2")
     data = {"ImageId": ec2.describe_images()["Images"][0]["ImageId"], "InstanceType": "t3.micro"}
-    ec2.create_launch_template(LaunchTemplateName=shop.names.template, LaunchTemplateData=data)  # type: ignore[arg-type]
-    infra_auto_scaling.ensure_group(shop, place, "")
-    name = shop.names.group
+    ec2.create_launch_template(LaunchTemplateName=ctx.names.launch_template, LaunchTemplateData=data)  # type: ignore[arg-type]
+    infra_auto_scaling.ensure_group(ctx, place, "", ())
+    name = ctx.names.group
 
     def suspended() -> set[str]:
-        there = aws_auto_scaling.get(shop.aws, name)
+        there = aws_auto_scaling.get(ctx.aws, name)
         assert there is not None
         return set(there.suspended)
 
     pause = WriteFreeze("run", "db.restore b", (), backup="b")
-    with freeze.frozen(shop, pause):
+    with freeze.frozen(ctx, pause):
         assert suspended() == {"HealthCheck", "ReplaceUnhealthy"}
-        found = freeze.load(shop)
+        found = freeze.load(ctx)
         assert found == replace(pause, suspended=("HealthCheck", "ReplaceUnhealthy"))
     assert suspended() == set()
-    with pytest.raises(GateError, match="did not work"), freeze.frozen(shop, pause, ending=True):
+    with pytest.raises(GateError, match="did not work"), freeze.frozen(ctx, pause, ending=True):
         raise GateError("it did not work")
     assert suspended() == set()
-    aws_auto_scaling.suspend(shop.aws, name, ["HealthCheck"])
-    with freeze.frozen(shop, pause, ending=True):
+    aws_auto_scaling.suspend(ctx.aws, name, ["HealthCheck"])
+    with freeze.frozen(ctx, pause, ending=True):
         assert suspended() == {"HealthCheck", "ReplaceUnhealthy"}
-    assert freeze.load(shop) is None
+    assert freeze.load(ctx) is None
     other = replace(pause, run="other")
 
     def taken_over() -> None:
-        with freeze.frozen(shop, pause):
-            freeze.save(shop, other)
+        with freeze.frozen(ctx, pause):
+            freeze.save(ctx, other)
             raise GateError("taken over")
 
     with pytest.raises(GateError, match="taken over"):
         taken_over()
-    assert freeze.load(shop) == other, "it is not ours to end"
+    assert freeze.load(ctx) == other, "it is not ours to end"
     assert suspended() == {"HealthCheck", "ReplaceUnhealthy"}
-    assert freeze.end_stale_freeze(shop) == ""
-    aws_auto_scaling.resume(shop.aws, name, ["ReplaceUnhealthy"])
+    assert freeze.end_stale_freeze(ctx) == ""
+    aws_auto_scaling.resume(ctx.aws, name, ["ReplaceUnhealthy"])
     assert suspended() == {"HealthCheck"}, "as it was found"
-    infra_auto_scaling.ensure_group(shop, place, "")
+    infra_auto_scaling.ensure_group(ctx, place, "", ())
     assert suspended() == set()

@@ -20,7 +20,7 @@ from goldenami.iam.task_policies import policy
 from goldenami.model.fleet import AutoScalingGroup, FleetState, LaunchTemplate, LaunchTemplateVersion
 from goldenami.model.image import FAMILY, VERIFIED, Image, Platform
 from goldenami.model.resources import DataVolumeState, Snapshot
-from goldenami.promote.plan import plan
+from goldenami.promote.plan import plan_promotion
 from goldenami.rollout.request_model import RolloutRequest
 from tests.support.aws_stubs import scripted
 from tests.support.clock import ScriptedClock
@@ -131,16 +131,16 @@ def test_the_newest_snapshot_always_stays(ages: list[int], keep_days: int) -> No
     assert sum(NOW - one.started > timedelta(days=keep_days) for one in left) <= 1
 
 
-ON_VOLUME = InstanceData("i-1", answers=True, rows=9, databases=1, major=15, volume="vol-1")
+ON_VOLUME = InstanceData("i-1", server_running=True, rows=9, databases=1, major=15, volume="vol-1")
 
 
 @pytest.mark.parametrize(
     ("kept", "told"),
     [
         (replace(ON_VOLUME, major=16), "PostgreSQL 16's and the image has 15"),
-        (replace(ON_VOLUME, major=14, answers=False, rows=0), "PostgreSQL 14's and the image has 15"),
+        (replace(ON_VOLUME, major=14, server_running=False, rows=0), "PostgreSQL 14's and the image has 15"),
         (replace(ON_VOLUME, volume=""), "./invoke db.migrate --to volume"),
-        (InstanceData("i-1", seen=False, why="no agent"), "nobody can look at the rows of i-1: no agent"),
+        (InstanceData("i-1", reachable=False, reason="no agent"), "nobody can look at the rows of i-1: no agent"),
     ],
 )
 def test_a_replacement_that_would_not_have_the_rows_is_refused(kept: InstanceData, told: str) -> None:
@@ -149,7 +149,7 @@ def test_a_replacement_that_would_not_have_the_rows_is_refused(kept: InstanceDat
 
 
 def test_a_volume_that_fits_may_go_on_also_from_a_server_that_does_not_answer() -> None:
-    for kept in (ON_VOLUME, replace(ON_VOLUME, answers=False, rows=0), InstanceData("i-1")):
+    for kept in (ON_VOLUME, replace(ON_VOLUME, server_running=False, rows=0), InstanceData("i-1")):
         assert list(guarded(recipe(VOLUME), [kept], IMAGE)) == []
 
 
@@ -177,14 +177,19 @@ def test_what_another_system_has_written_is_refused_where_it_is_known(
     assert list(guarded(recipe(), [replace(kept, volume="")], IMAGE)) == [], "rows are carried as such"
 
     versions = {1: LaunchTemplateVersion(1, {"ImageId": "ami-0"})}
-    scene = FleetState(LaunchTemplate("lt-1", "t", 1, 1, versions), AutoScalingGroup("g", "lt-1", "1", 1, 1, 1))
-    wish = RolloutRequest(
-        "ami-1", IMAGE, {"ImageId": "ami-1"}, home="volume", carried=True, written=Platform(family, architecture)
+    fleet_state = FleetState(LaunchTemplate("lt-1", "t", 1, 1, versions), AutoScalingGroup("g", "lt-1", "1", 1, 1, 1))
+    request_for = RolloutRequest(
+        "ami-1",
+        IMAGE,
+        {"ImageId": "ami-1"},
+        storage_mode="volume",
+        transfers_data=True,
+        current_platform=Platform(family, architecture),
     )
-    assert any("was written by" in reason for reason in plan(wish, scene).refusals) == refused
-    moving = replace(wish, move=StorageChange("volume", "instance"))
-    for other in (moving, replace(wish, home="instance"), replace(wish, written=None)):
-        assert not any("was written by" in reason for reason in plan(other, scene).refusals)
+    assert any("was written by" in reason for reason in plan_promotion(request_for, fleet_state).blockers) == refused
+    moving = replace(request_for, storage_change=StorageChange("volume", "instance"))
+    for other in (moving, replace(request_for, storage_mode="instance"), replace(request_for, current_platform=None)):
+        assert not any("was written by" in reason for reason in plan_promotion(other, fleet_state).blockers)
 
 
 def test_the_calls_are_exact() -> None:

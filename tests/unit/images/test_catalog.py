@@ -27,7 +27,7 @@ def fill(at: Works) -> Context:
     at.account.put_image("ami-4", "guestbook-golden-v1.11", state="pending")
     at.account.put_image("ami-5", "guestbook-golden-v1.9")
     at.account.parameters["/goldenami/guestbook/candidate"] = ["ami-2"]
-    return at.shop()
+    return at.ctx()
 
 
 def test_newest_version_first_with_what_each_is_to_us(at: Works) -> None:
@@ -51,13 +51,13 @@ def test_newest_version_first_with_what_each_is_to_us(at: Works) -> None:
 
 def test_no_images_yet_says_how_to_make_one(at: Works) -> None:
     assert (
-        images_report.images(catalog.list_images(at.shop()), as_json=False) == "no images yet; ./invoke bake makes one"
+        images_report.images(catalog.list_images(at.ctx()), as_json=False) == "no images yet; ./invoke bake makes one"
     )
 
 
 def test_images_of_another_recipe_whose_name_begins_like_ours_are_not_ours(at: Works) -> None:
     at.account.put_image("ami-9", "guestbook-admin-golden-v1.0")
-    assert catalog.list_images(at.shop()) == []
+    assert catalog.list_images(at.ctx()) == []
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ def test_options_that_can_be_meant_are_fine() -> None:
         bake_report.check_options(options)
 
 
-def findings(shop: Context) -> dict[str, doctor.Finding]:
-    return {finding.name: finding for finding in doctor.run_checks(shop)}
+def findings(ctx: Context) -> dict[str, doctor.Finding]:
+    return {finding.name: finding for finding in doctor.run_checks(ctx)}
 
 
 def test_the_doctor_looks_at_everything_and_changes_nothing(at: Works) -> None:
-    found = findings(at.shop())
+    found = findings(at.ctx())
     assert {"packer", "git", "setpriv", "disk", "credentials", "network", "source AMI", "permissions"} <= set(found)
     assert found["packer"].result == found["credentials"].result == "ok"
     assert found["shellcheck"].result == "warn"
-    assert found["shellcheck"].mend == "apt-get install shellcheck"
+    assert found["shellcheck"].fix == "apt-get install shellcheck"
     assert "arn:aws:iam::123456789012:user/baker" in found["credentials"].detail
     assert "127.0.0.1/32" in found["network"].detail
 
@@ -103,15 +103,15 @@ def test_the_doctor_names_an_old_packer_and_permissions_that_lack(at: Works) -> 
 
     at.packer.play(version="Packer v1.6.5")
     at.account.before["CreateTags"] = refuse
-    found = findings(at.shop())
+    found = findings(at.ctx())
     assert found["packer"].detail == "1.6.5 is too old"
     assert found["permissions"].detail == "refused: ec2:CreateTags"
     assert "fail" in doctor.findings(list(found.values()), as_json=False)
 
 
 def test_the_doctor_says_that_there_are_no_credentials(at: Works) -> None:
-    shop = at.shop()
-    broke = Context(shop.root, shop.recipe, shop.target, AwsSession("ap-northeast-2"), shop.clock, shop.progress)
+    ctx = at.ctx()
+    broke = Context(ctx.root, ctx.recipe, ctx.target, AwsSession("ap-northeast-2"), ctx.clock, ctx.progress)
     found = findings(broke)
     assert found["credentials"].result == "fail"
-    assert found["credentials"].mend.startswith("aws configure")
+    assert found["credentials"].fix.startswith("aws configure")

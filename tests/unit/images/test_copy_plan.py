@@ -47,7 +47,7 @@ def after(copy: CopyTarget, seen: CopyState, step: str) -> CopyState:
         return replace(seen, shared=seen.shared | {step.removeprefix("share ")})
     if step == "tag":
         return replace(seen, image=replace(image, tags={**image.tags, **copied_tags(ORIGINAL)}))
-    return replace(seen, candidate=image.id) if step == "publish" else replace(seen, noted=image.id)
+    return replace(seen, candidate=image.id) if step == "publish" else replace(seen, recorded=image.id)
 
 
 @st.composite

@@ -216,22 +216,22 @@ def estate() -> Estate:
     return made
 
 
-def write_down(shop: Any, number: int, rows: list[list[str]], **machine: Any) -> None:
-    image = images.get(shop.aws, ami(number))
+def write_down(ctx: Any, number: int, rows: list[list[str]], **machine: Any) -> None:
+    image = images.get(ctx.aws, ami(number))
     assert image is not None
-    inventory.save(shop, image, {**MACHINE, **machine}, [Package(*row) for row in rows])
+    inventory.save(ctx, image, {**MACHINE, **machine}, [Package(*row) for row in rows])
 
 
 def test_two_images_of_other_checkouts_are_compared(estate: Estate, tmp_path: Path) -> None:
-    shop = shop_of(estate, tmp_path)
+    ctx = shop_of(estate, tmp_path)
     newer = [["openssl", "3.0.16-1~deb12u1", "amd64", "openssl", "3.0.16-1~deb12u1"], ROWS[1], ["jq", "1.6-2", "amd64"]]
-    write_down(shop, 1, ROWS)
-    write_down(shop, 2, newer, go="1.23.0", users=["root (0, /bin/bash)"])
+    write_down(ctx, 1, ROWS)
+    write_down(ctx, 2, newer, go="1.23.0", users=["root (0, /bin/bash)"])
     folder = tmp_path / "osv"
     folder.mkdir()
     (folder / "DSA-1.json").write_text(json.dumps(OSV))
-    found = diff.diff(shop, "running", "candidate", advisories=folder)
-    told = diff_report.page(shop, found)
+    found = diff.diff(ctx, "running", "candidate", advisories=folder)
+    told = diff_report.page(ctx, found)
     assert told.startswith(f"v1.1 ({ami(1)}) → v1.2 ({ami(2)})\nversion: 1.1.0 → 1.2.0\n")
     for line in (
         "~  image          Go                            1.19.8    1.23.0",
@@ -240,48 +240,48 @@ def test_two_images_of_other_checkouts_are_compared(estate: Estate, tmp_path: Pa
     ):
         assert line.split() in [row.split() for row in told.splitlines()] or line in told
     assert "0 fixed, 0 new, 1 in both" in told  # libssl3 still has it
-    page = diff_report.markdown(shop, found)
+    page = diff_report.markdown(ctx, found)
     assert "| ~ | package | openssl | 3.0.15-1 | 3.0.16-1~deb12u1 |" in page
-    facts = json.loads(diff_report.facts(shop, found))
+    facts = json.loads(diff_report.facts(ctx, found))
     assert (facts["before"]["version"], facts["after"]["version"], facts["remaining"]) == ("v1.1", "v1.2", 1)
 
 
 def test_an_image_of_which_nothing_is_known_is_said(estate: Estate, tmp_path: Path) -> None:
-    shop = shop_of(estate, tmp_path)
-    write_down(shop, 1, ROWS)
-    told = diff_report.page(shop, diff.diff(shop, "v1.1", "v1.3"))
+    ctx = shop_of(estate, tmp_path)
+    write_down(ctx, 1, ROWS)
+    told = diff_report.page(ctx, diff.diff(ctx, "v1.1", "v1.3"))
     assert f"what is in {NAME}-golden-v1.3 ({ami(3)}) was not written down" in told
     assert "no differences" not in told
 
 
 def test_parts_that_are_not_all_there_count_as_unknown(estate: Estate, tmp_path: Path) -> None:
-    shop = shop_of(estate, tmp_path)
+    ctx = shop_of(estate, tmp_path)
     estate.parameter(f"/goldenami/{NAME}/facts/{ami(1)}/1-of-2", pack(MACHINE, ROWS)[0])
-    image = images.get(shop.aws, ami(1))
+    image = images.get(ctx.aws, ami(1))
     assert image is not None
-    assert inventory.load(shop, image) is None
+    assert inventory.load(ctx, image) is None
 
 
 def test_what_cannot_be_compared_is_refused(estate: Estate, tmp_path: Path) -> None:
-    shop = shop_of(estate, tmp_path)
+    ctx = shop_of(estate, tmp_path)
     del estate.parameters[PRODUCTION]
     for first, second in (("running", "v1.1"), ("v9.9", "v1.1"), (ami(99), "v1.1")):
         with pytest.raises(UsageError):
-            diff.diff(shop, first, second)
+            diff.diff(ctx, first, second)
     with pytest.raises(UsageError, match="no folder"):
-        diff.diff(shop, "v1.1", "v1.2", advisories=tmp_path / "nothing")
+        diff.diff(ctx, "v1.1", "v1.2", advisories=tmp_path / "nothing")
 
 
 def test_facts_go_with_their_image_and_are_no_reference_to_it(tmp_path: Path) -> None:
     estate = Estate()
     for number in (1, 2):
         estate.image(number, days=100 - number)
-    shop = shop_of(estate, tmp_path)
+    ctx = shop_of(estate, tmp_path)
     for number in (1, 2):
-        write_down(shop, number, ROWS)
+        write_down(ctx, number, ROWS)
     estate.calls.clear()
-    prune.prune(shop, plan_only=True)
+    prune.prune(ctx, plan_only=True)
     assert estate.calls["GetParameters"] == estate.calls["GetParameterHistory"] == 0
-    live(shop)
+    live(ctx)
     assert list(estate.images) == [ami(2)]
     assert [name.split("/")[4] for name in estate.parameters] == [ami(2)]

@@ -32,17 +32,17 @@ DAY = 86400.0
 
 
 def shop_of(estate: Estate, root: Path, keep: Mapping[str, int] | None = None) -> Context:
-    text = recipes.text({f"keep.{name}": value for name, value in {**STRICT, **(keep or {})}.items()})
+    text = recipes.text({f"retention.{name}": value for name, value in {**STRICT, **(keep or {})}.items()})
     recipe = parse(text, root / "golden.toml")
     clock = ScriptedClock(START)
     return Context(root, recipe, recipe.target("local"), estate.aws, clock, Progress(clock, io.StringIO()))
 
 
-def live(shop: Context, runs: int = 3) -> None:
+def live(ctx: Context, runs: int = 3) -> None:
     """Some runs, two days apart."""
     for _ in range(runs):
-        prune.prune(shop)
-        shop.clock.sleep(2 * DAY)
+        prune.prune(ctx)
+        ctx.clock.sleep(2 * DAY)
 
 
 def past_deprecation(days: float = 50) -> dict[str, str]:
@@ -61,14 +61,14 @@ def estate() -> Estate:
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_named_stays_and_says_by_whom(estate: Estate, tmp_path: Path, way: str) -> None:
     name_it(estate, way, ami(1))
-    shop = shop_of(estate, tmp_path)
-    live(shop)
+    ctx = shop_of(estate, tmp_path)
+    live(ctx)
     assert ami(1) in estate.images
     assert ami(2) not in estate.images  # nothing named this one
-    verdict = next(v for v in prune.prune(shop, plan_only=True).verdicts if v.image.id == ami(1))
+    verdict = next(v for v in prune.prune(ctx, plan_only=True).decisions if v.image.id == ami(1))
     assert verdict.action == "keep"
     assert verdict.reason
-    assert verdict.by or way == "keep-tag"
+    assert verdict.referenced_by or way == "keep-tag"
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -77,7 +77,7 @@ def test_what_is_named_at_the_last_moment_stays(tmp_path: Path, way: str) -> Non
     estate = Estate()
     for number in (1, 2, 3):
         estate.image(number, days=100 - number, **past_deprecation())
-    shop = shop_of(estate, tmp_path)
+    ctx = shop_of(estate, tmp_path)
 
     def meanwhile(call: str) -> None:
         if (
@@ -86,10 +86,10 @@ def test_what_is_named_at_the_last_moment_stays(tmp_path: Path, way: str) -> Non
             name_it(estate, way, ami(2))
 
     estate.before = meanwhile
-    result = prune.prune(shop)
+    result = prune.prune(ctx)
     assert ami(1) not in estate.images
     assert ami(2) in estate.images
-    assert list(result.held) == [ami(2)]
+    assert list(result.kept) == [ami(2)]
 
 
 def test_an_image_is_deprecated_first_and_goes_after_its_grace_with_its_snapshots(
@@ -97,13 +97,13 @@ def test_an_image_is_deprecated_first_and_goes_after_its_grace_with_its_snapshot
 ) -> None:
     estate.image(1, days=99.5, snapshots=[101, 102])
     estate.snapshots[snap(500)] = {model_image.RUN: "run1"}
-    shop = shop_of(estate, tmp_path, {"grace_days": 14})
-    first = prune.prune(shop)
-    assert [v.action for v in first.verdicts] == ["keep", "deprecate", "deprecate"]
+    ctx = shop_of(estate, tmp_path, {"grace_days": 14})
+    first = prune.prune(ctx)
+    assert [v.action for v in first.decisions] == ["keep", "deprecate", "deprecate"]
     assert "DeprecationTime" in estate.images[ami(1)]
-    assert [v.action for v in prune.prune(shop).verdicts] == ["keep", "wait", "wait"]
-    shop.clock.sleep(15 * DAY)
-    last = prune.prune(shop)
+    assert [v.action for v in prune.prune(ctx).decisions] == ["keep", "wait", "wait"]
+    ctx.clock.sleep(15 * DAY)
+    last = prune.prune(ctx)
     assert list(estate.images) == [ami(3)]
     assert {snap(101), snap(102), snap(2 * 16)} == set(last.snapshots)
     assert set(estate.snapshots) == {snap(16), snap(48), snap(500)}  # only what belonged to those two
@@ -114,8 +114,8 @@ def test_a_snapshot_that_another_image_uses_stays_until_its_last_image_goes(tmp_
     estate.image(1, snapshots=[7, 8])
     estate.image(2, days=50, snapshots=[8, 9], name="of-somebody-else")
     estate.image(3, days=1)
-    shop = shop_of(estate, tmp_path)
-    live(shop)
+    ctx = shop_of(estate, tmp_path)
+    live(ctx)
     assert set(estate.images) == {ami(2), ami(3)}
     assert {snap(8), snap(9)} <= set(estate.snapshots)
     assert snap(7) not in estate.snapshots
@@ -137,7 +137,7 @@ def test_the_policy_keeps_the_newest_one_a_month_and_the_young(tmp_path: Path) -
         estate.image(number, days=number * 14)
     estate.image(20, days=3, verified=False)
     keep = {"verified": 2, "months": 4, "minimum_age_days": 7}
-    verdicts = prune.prune(shop_of(estate, tmp_path, keep), plan_only=True).verdicts
+    verdicts = prune.prune(shop_of(estate, tmp_path, keep), plan_only=True).decisions
     kept = {v.image.id: v.reason for v in verdicts if v.action == "keep"}
     assert kept == {
         ami(20): "younger than 7 days",
@@ -156,23 +156,23 @@ def test_a_base_layer_goes_only_after_its_last_child(tmp_path: Path) -> None:
     estate.image(2, days=99, extra={model_image.SOURCE_AMI: ami(1)})
     estate.image(3, days=50, layer="base", verified=False)
     estate.image(4, days=49, extra={model_image.SOURCE_AMI: ami(3)})
-    shop = shop_of(estate, tmp_path)
-    told = {v.image.id: v.reason for v in prune.prune(shop, plan_only=True).verdicts}
+    ctx = shop_of(estate, tmp_path)
+    told = {v.image.id: v.reason for v in prune.prune(ctx, plan_only=True).decisions}
     assert told[ami(1)] == f"guestbook-golden-v1.2 ({ami(2)}) was made from it"
-    live(shop, 5)
+    live(ctx, 5)
     assert set(estate.images) == {ami(3), ami(4)}
     assert estate.gone == [ami(2), ami(1)]
 
 
 def test_what_is_wanted_again_is_no_longer_deprecated(estate: Estate, tmp_path: Path) -> None:
-    shop = shop_of(estate, tmp_path)
-    prune.prune(shop)
+    ctx = shop_of(estate, tmp_path)
+    prune.prune(ctx)
     assert "DeprecationTime" in estate.images[ami(1)]
     name_it(estate, "production", ami(1))
-    assert [v.action for v in prune.prune(shop).verdicts][-1] == "restore"
+    assert [v.action for v in prune.prune(ctx).decisions][-1] == "restore"
     assert "DeprecationTime" not in estate.images[ami(1)]
     assert model_image.PRUNED not in estate.images[ami(1)]["Tags"]
-    assert [v.action for v in prune.prune(shop).verdicts][-1] == "keep"
+    assert [v.action for v in prune.prune(ctx).decisions][-1] == "keep"
 
 
 def test_a_run_is_capped(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_run_is_capped(tmp_path: Path) -> None:
     result = prune.prune(shop_of(estate, tmp_path, {"per_run": 4}))
     assert estate.gone == [ami(1), ami(2), ami(3), ami(4)]  # the oldest first
     assert estate.calls["EnableImageDeprecation"] == 4
-    assert [v.action for v in result.verdicts].count("later") == 21
+    assert [v.action for v in result.decisions].count("later") == 21
 
 
 def test_what_others_made_under_our_name_is_not_ours(tmp_path: Path) -> None:
@@ -191,10 +191,10 @@ def test_what_others_made_under_our_name_is_not_ours(tmp_path: Path) -> None:
     del estate.images[ami(1)]["Tags"][model_image.IMAGE]
     estate.image(2, name=f"{NAME}-like-but-another")
     estate.image(3, days=1)
-    shop = shop_of(estate, tmp_path)
-    live(shop)
+    ctx = shop_of(estate, tmp_path)
+    live(ctx)
     assert estate.gone == []
-    assert [v.reason for v in prune.prune(shop).verdicts][-1].endswith("not made by us")
+    assert [v.reason for v in prune.prune(ctx).decisions][-1].endswith("not made by us")
 
 
 def test_good_images_that_failed_or_were_retired_are_no_rollback_targets(estate: Estate, tmp_path: Path) -> None:
@@ -233,13 +233,13 @@ def test_the_calls_of_a_quiet_run_are_the_pages_that_must_be_read(tmp_path: Path
 
 
 def test_the_words_for_people_and_for_scripts(estate: Estate, tmp_path: Path) -> None:
-    shop = shop_of(estate, tmp_path)
+    ctx = shop_of(estate, tmp_path)
     name_it(estate, "stopped", ami(1))
-    result = prune.prune(shop, plan_only=True)
-    told = images_report.pruned(shop, result, plan_only=True, as_json=False)
+    result = prune.prune(ctx, plan_only=True)
+    told = images_report.pruned(ctx, result, plan_only=True, as_json=False)
     assert "would deprecate" in told
     assert "(stopped)" in told
-    facts = json.loads(images_report.pruned(shop, result, plan_only=True, as_json=True))
+    facts = json.loads(images_report.pruned(ctx, result, plan_only=True, as_json=True))
     assert [one["action"] for one in facts["images"]] == ["keep", "deprecate", "keep"]
     assert facts["images"][-1]["named_by"][0]["kind"] == "instance"
     assert estate.calls["EnableImageDeprecation"] == 0
@@ -295,12 +295,12 @@ def accounts(draw: st.DrawFn) -> tuple[Estate, dict[str, int]]:
     return estate, policy
 
 
-def settled(estate: Estate, shop: Context) -> None:
+def settled(estate: Estate, ctx: Context) -> None:
     """Run until nothing changes any more. Each image goes within its grace and a run of its own."""
     for _ in range(60):
         before = (len(estate.images), len(estate.snapshots))
-        verdicts = prune.prune(shop).verdicts
-        shop.clock.sleep(25 * DAY)
+        verdicts = prune.prune(ctx).decisions
+        ctx.clock.sleep(25 * DAY)
         quiet = all(v.action == "keep" for v in verdicts)
         if quiet and before == (len(estate.images), len(estate.snapshots)):
             return
@@ -319,7 +319,7 @@ def test_nothing_that_is_named_ever_goes_and_nothing_is_left_behind(
     estate, policy = given_account
     before = {one: dict(image) for one, image in estate.images.items()}
     known = set(estate.snapshots)
-    shop = shop_of(estate, tmp_path, policy)
+    ctx = shop_of(estate, tmp_path, policy)
     doom = data.draw(st.integers(1, 60), label="killed at call")
 
     def count(call: str) -> None:
@@ -328,9 +328,9 @@ def test_nothing_that_is_named_ever_goes_and_nothing_is_left_behind(
 
     estate.before = count
     with contextlib.suppress(Killed):
-        settled(estate, shop)
+        settled(estate, ctx)
     estate.before = lambda call: None
-    settled(estate, shop)
+    settled(estate, ctx)
     gone = set(before) - set(estate.images)
     assert not gone & set(estate.needed)
     assert all(image["Name"].startswith(f"{NAME}-") for one, image in before.items() if one in gone)
@@ -369,14 +369,14 @@ def test_killed_at_each_call_in_turn_the_next_run_makes_it_whole(tmp_path: Path)
 def test_a_grown_account_is_pruned_without_a_false_delete(tmp_path: Path) -> None:
     """References of every kind among a thousand images; each delete of a needed one would fail."""
     estate = grown(1000, 4000, 30, 20, deprecated=past_deprecation())
-    shop = shop_of(estate, tmp_path, {"per_run": 60, "rollbacks": 3})
+    ctx = shop_of(estate, tmp_path, {"per_run": 60, "rollbacks": 3})
     before = len(estate.images)
-    result = prune.prune(shop)
+    result = prune.prune(ctx)
     assert len(estate.gone) == 60
     assert before - len(estate.images) == 60
-    assert result.held == {}
-    doomed = {v.image.id for v in result.verdicts if v.action in ("deregister", "later", "deprecate", "wait")}
-    asked = {v.image.id for v in result.verdicts if v.action == "deregister"}
+    assert result.kept == {}
+    doomed = {v.image.id for v in result.decisions if v.action in ("deregister", "later", "deprecate", "wait")}
+    asked = {v.image.id for v in result.decisions if v.action == "deregister"}
     shared = {one for one, why in estate.needed.items() if why in ("share", "organization")}
     assert doomed & set(estate.needed) <= shared - asked  # whom an image is shared with is asked when its turn has come
     assert set(estate.images) >= set(estate.needed)
@@ -386,5 +386,5 @@ def test_of_two_images_of_one_second_the_higher_version_is_the_newer(tmp_path: P
     estate = Estate()
     for number in (9, 10, 8):
         estate.image(number)
-    told = {v.image.id: v.action for v in prune.prune(shop_of(estate, tmp_path), plan_only=True).verdicts}
+    told = {v.image.id: v.action for v in prune.prune(shop_of(estate, tmp_path), plan_only=True).decisions}
     assert told == {ami(10): "keep", ami(9): "deprecate", ami(8): "deprecate"}

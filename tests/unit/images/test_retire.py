@@ -17,9 +17,9 @@ from goldenami.images.retire_plan import family, plan
 from goldenami.model import image as model_image
 from goldenami.model.fleet import ReleasePointer
 from goldenami.model.image import Image
-from goldenami.promote.plan import plan as promotion
+from goldenami.promote.plan import plan_promotion as promotion
 from goldenami.promote.rollback_plan import choose_target
-from tests.support.fleet_states import NEW, OLD, group, image, scene, template, wish
+from tests.support.fleet_states import NEW, OLD, fleet_state, group, image, request_for, template
 from tests.support.image_references import CANDIDATE, PRODUCTION
 from tests.support.large_account import NAME, Estate, Killed, ami
 from tests.unit.images.test_prune import shop_of
@@ -42,32 +42,32 @@ def marked(estate: Estate) -> set[str]:
 
 
 def test_an_image_is_retired_with_all_that_was_made_from_it(estate: Estate, tmp_path: Path) -> None:
-    shop = shop_of(estate, tmp_path)
-    planned = retire.retire(shop, ami(1), "", plan_only=True)
+    ctx = shop_of(estate, tmp_path)
+    planned = retire.retire(ctx, ami(1), "", plan_only=True)
     assert "would retire" in images_report.retired(planned, plan_only=True, as_json=False)
     assert marked(estate) == set()
-    done = retire.retire(shop, ami(1), "its OpenSSL is broken")
+    done = retire.retire(ctx, ami(1), "its OpenSSL is broken")
     assert marked(estate) == {ami(1), ami(2), ami(3)}
     assert estate.images[ami(3)]["Tags"][model_image.RETIRED].endswith(f"made from {ami(1)}: its OpenSSL is broken")
     assert estate.parameters[CANDIDATE][-1]["Value"] == ami(4)  # the newest good one
-    assert {e.image.id: e.status for e in catalog.list_images(shop) if e.status == "retired"}.keys() == marked(estate)
+    assert {e.image.id: e.status for e in catalog.list_images(ctx) if e.status == "retired"}.keys() == marked(estate)
     told = json.loads(images_report.retired(done, plan_only=False, as_json=True))
     assert (len(told["retired"]), told["candidate"]) == (3, ami(4))
-    again = retire.retire(shop, ami(1), "again")
-    assert again.done.images == ()
+    again = retire.retire(ctx, ami(1), "again")
+    assert again.plan.images == ()
     assert "retired already" in images_report.retired(again, plan_only=False, as_json=False)
 
 
 def test_what_serves_is_warned_about(estate: Estate, tmp_path: Path) -> None:
     estate.parameter(PRODUCTION, ami(3))
     del estate.images[ami(4)]
-    done = retire.retire(shop_of(estate, tmp_path), ami(2), "slow").done
+    done = retire.retire(shop_of(estate, tmp_path), ami(2), "slow").plan
     assert [warning.partition(" ")[0] for warning in done.warnings] == [ami(3), "the"]
 
 
 def test_its_copies_elsewhere_are_told(estate: Estate, tmp_path: Path) -> None:
     estate.images[ami(2)]["Tags"][f"{model_image.COPY_IN}us-east-1"] = ami(55)
-    done = retire.retire(shop_of(estate, tmp_path), ami(1), "slow").done
+    done = retire.retire(shop_of(estate, tmp_path), ami(1), "slow").plan
     assert f"{ami(55)} is a copy of {ami(2)} in us-east-1: retire it there as well" in done.warnings
 
 
@@ -77,11 +77,11 @@ def test_killed_at_any_mark_the_next_run_marks_the_rest(estate: Estate, tmp_path
             raise Killed
 
     estate.before = once
-    shop = shop_of(estate, tmp_path)
+    ctx = shop_of(estate, tmp_path)
     with pytest.raises(Killed):
-        retire.retire(shop, ami(1), "bad")
+        retire.retire(ctx, ami(1), "bad")
     assert ami(1) not in marked(estate)  # the parent is marked last
-    retire.retire(shop, ami(1), "bad")
+    retire.retire(ctx, ami(1), "bad")
     assert marked(estate) == {ami(1), ami(2), ami(3)}
 
 
@@ -109,14 +109,14 @@ BAD = {model_image.VERIFIED: "2026", model_image.RETIRED: "2026-03-14 leaks"}
 
 def test_no_promotion_carries_it_not_even_unverified() -> None:
     for unverified in (False, True):
-        decided = promotion(wish(image=image(tags=BAD), unverified=unverified), scene())
-        assert any("was retired (2026-03-14 leaks)" in why for why in decided.refusals)
-        assert not any("--unverified" in why for why in decided.refusals)
+        decided = promotion(request_for(image=image(tags=BAD), unverified=unverified), fleet_state())
+        assert any("was retired (2026-03-14 leaks)" in why for why in decided.blockers)
+        assert not any("--unverified" in why for why in decided.blockers)
 
 
 def test_no_rollback_chooses_it() -> None:
     known = {OLD: image(OLD, tags=BAD), NEW: image(NEW)}
-    fleet = scene(
+    fleet = fleet_state(
         template=template(OLD, NEW, default=2), group=group(2), history=(ReleasePointer(OLD, 1), ReleasePointer(NEW, 2))
     )
     assert choose_target(fleet, known) is None

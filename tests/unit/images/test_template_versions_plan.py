@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from goldenami.images.template_versions_plan import decide
 from goldenami.model.fleet import FleetState, LaunchTemplate, LaunchTemplateVersion, ReleasePointer
 from goldenami.model.references import Reference
-from tests.support.fleet_states import NEW, OLD, OTHER, group, scene, scenes
+from tests.support.fleet_states import NEW, OLD, OTHER, fleet_state, fleet_states, group
 
 OURS = [{"ResourceType": "instance", "Tags": [{"Key": "goldenami:ami", "Value": "x"}]}]
 numbers = st.lists(st.sampled_from(["1", "2", "3", "$Latest", "$Default", ""]), max_size=3)
@@ -32,7 +32,7 @@ def mark(found: FleetState) -> FleetState:
     return replace(found, template=replace(found.template, versions=versions))
 
 
-@given(scenes(), numbers, st.sets(st.sampled_from([OLD, NEW, OTHER])))
+@given(fleet_states(), numbers, st.sets(st.sampled_from([OLD, NEW, OTHER])))
 def test_whatever_the_fleet_nothing_of_use_goes(found: FleetState, launched: list[str], targets: set[str]) -> None:
     found = mark(found)
     references = [Reference(f"lt-1:{number}", "group", "a group") for number in launched]
@@ -54,7 +54,7 @@ def test_whatever_the_fleet_nothing_of_use_goes(found: FleetState, launched: lis
 
 def test_what_is_of_no_use_goes_and_each_other_says_why() -> None:
     template = made(OTHER, OLD, OLD, NEW, OTHER, NEW, default=6)
-    fleet = scene(template=template, group=group(6), history=(ReleasePointer(OLD, 1), ReleasePointer(NEW, 2)))
+    fleet = fleet_state(template=template, group=group(6), history=(ReleasePointer(OLD, 1), ReleasePointer(NEW, 2)))
     told = {one.version.number: one.reason for one in decide(fleet, [], [OLD])}
     assert told == {
         1: "",
@@ -70,5 +70,7 @@ def test_a_version_that_somebody_else_made_stays() -> None:
     template = replace(made(OTHER, OTHER, NEW), default=3)
     theirs = LaunchTemplateVersion(1, {"ImageId": OTHER})
     template = replace(template, versions={**template.versions, 1: theirs})
-    told = {one.version.number: one.reason for one in decide(scene(template=template, group=None, history=()), [], [])}
+    told = {
+        one.version.number: one.reason for one in decide(fleet_state(template=template, group=None, history=()), [], [])
+    }
     assert told == {1: "it was not made by us", 2: "", 3: "it is the default"}

@@ -28,7 +28,7 @@ SENT = {
 }
 
 
-def shop(aws: AwsSession, key_name: str) -> Context:
+def ctx(aws: AwsSession, key_name: str) -> Context:
     found = recipe({"fleet.key_name": key_name})
     return Context(Path(), found, found.target("aws"), aws, SystemClock(), Progress(SystemClock()))
 
@@ -46,7 +46,7 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_where_run_command_does_not_reach_ssh_does(ssh: Path) -> None:
     with scripted() as wire:
         wire.refuse("ssm", "send_command", SENT, "InvalidInstanceId")
-        said = remote.run_on_instance(shop(wire.aws, "your-key"), MACHINE, "id", key="my.pem")
+        said = remote.run_on_instance(ctx(wire.aws, "your-key"), MACHINE, "id", key="my.pem")
     assert (said.code, said.stdout) == (3, "done\n")
     assert (ssh / "stdin").read_text() == "id"
     argv = (ssh / "argv").read_text().splitlines()
@@ -60,7 +60,7 @@ def test_run_command_comes_first(ssh: Path) -> None:
         wire.answer("ssm", "send_command", SENT, {"Command": {"CommandId": "c" * 36}})
         asked = {"CommandId": "c" * 36, "InstanceId": "i-1"}
         wire.answer("ssm", "get_command_invocation", asked, told)
-        assert remote.run_on_instance(shop(wire.aws, "your-key"), MACHINE, "id").stdout == "uid=0"
+        assert remote.run_on_instance(ctx(wire.aws, "your-key"), MACHINE, "id").stdout == "uid=0"
     assert not (ssh / "argv").exists()
 
 
@@ -68,5 +68,5 @@ def test_an_instance_that_nothing_reaches_is_told_with_the_way_to_both() -> None
     with scripted() as wire:
         wire.refuse("ssm", "send_command", SENT, "InvalidInstanceId")
         with pytest.raises(AwsError, match="by SSH") as caught:
-            remote.run_on_instance(shop(wire.aws, ""), MACHINE, "id")
+            remote.run_on_instance(ctx(wire.aws, ""), MACHINE, "id")
     assert "run_command = true (or key_name)" in caught.value.next

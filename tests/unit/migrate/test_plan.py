@@ -22,7 +22,7 @@ from goldenami.model.fleet import (
 )
 from goldenami.model.image import Image
 from goldenami.promote.blockers_plan import blockers
-from goldenami.promote.plan import plan
+from goldenami.promote.plan import plan_promotion
 from goldenami.rollout.request_model import RolloutRequest
 from tests.support.recipes import RDS, recipe
 
@@ -37,20 +37,29 @@ IMAGE = Image(
 SOURCE = DatabaseSurvey(40, 8_000_000, 15, "guestbook", extensions=("pgcrypto", "plpgsql"), roles=("guestbook",))
 TARGET = DatabaseSurvey(0, 7_000_000, 15, "guestbook", available=("pgcrypto", "plpgsql"), roles=("guestbook", "master"))
 HOMES = MigrationSurvey(
-    "rds", (InstanceData("i-1", answers=True, rows=40, major=15, home="instance"),), SOURCE, TARGET, "db.example"
+    "rds",
+    (InstanceData("i-1", server_running=True, rows=40, major=15, storage_mode="instance"),),
+    SOURCE,
+    TARGET,
+    "db.example",
 )
 
 REFUSED = [
     ({}, HOMES, IMAGE, 'the recipe says mode = "instance": set mode = "rds" under [database]'),
     (RDS | {"fleet.run_command": False}, HOMES, IMAGE, "set run_command = true under [fleet]"),
-    (RDS, replace(HOMES, kept=()), IMAGE, "no instance serves"),
+    (RDS, replace(HOMES, instances=()), IMAGE, "no instance serves"),
     (
         RDS,
-        replace(HOMES, kept=(InstanceData("i-1"), InstanceData("i-2"))),
+        replace(HOMES, instances=(InstanceData("i-1"), InstanceData("i-2"))),
         IMAGE,
         "2 instances serve (i-1, i-2): set the group's size to 1",
     ),
-    (RDS, replace(HOMES, kept=(InstanceData("i-1", seen=False, why="asleep"),)), IMAGE, "nobody can look at i-1: asleep"),
+    (
+        RDS,
+        replace(HOMES, instances=(InstanceData("i-1", reachable=False, reason="asleep"),)),
+        IMAGE,
+        "nobody can look at i-1: asleep",
+    ),
     (RDS, replace(HOMES, source=replace(SOURCE, major=16)), IMAGE, "the image has 15, which cannot read them"),
     (RDS, replace(HOMES, source=replace(SOURCE, major=16)), IMAGE, "the server is 15, which cannot take them"),
     (RDS, replace(HOMES, target=replace(TARGET, major=17)), IMAGE, "there would be no backups (set version = 17"),
@@ -78,10 +87,10 @@ def test_what_can_arrive_is_not() -> None:
     assert list(migrate_plan.blockers(wanted, IMAGE, HOMES, replace=False)) == []
     full = replace(HOMES, target=replace(TARGET, rows=3))
     assert list(migrate_plan.blockers(wanted, IMAGE, full, replace=True)) == []
-    void = replace(HOMES, target=replace(TARGET, rows=3, void="guestbook/backups/b"))
+    void = replace(HOMES, target=replace(TARGET, rows=3, stale="guestbook/backups/b"))
     assert list(migrate_plan.blockers(wanted, IMAGE, void, replace=False)) == []
     assert "rows that do not count" in next(migrate_plan.warnings(IMAGE, void, replace=False))
-    back = MigrationSurvey("instance", (InstanceData("i-1", home="rds"),), TARGET)
+    back = MigrationSurvey("instance", (InstanceData("i-1", storage_mode="rds"),), TARGET)
     assert list(migrate_plan.blockers(recipe(), IMAGE, back, replace=False)) == []
 
 
@@ -91,7 +100,7 @@ surveys = st.builds(
     bytes=st.integers(0, 10**9),
     major=st.integers(14, 16),
     owner=st.sampled_from(["guestbook", "master"]),
-    void=st.sampled_from(["", "guestbook/backups/b"]),
+    stale=st.sampled_from(["", "guestbook/backups/b"]),
 )
 
 
@@ -102,7 +111,7 @@ def test_rows_that_count_are_replaced_only_where_that_was_asked_for(
     homes = replace(HOMES, source=source, target=target)
     step = migrate_plan.storage_change(homes, "/host", former, replace=asked)
     against = list(migrate_plan.blockers(recipe(RDS), IMAGE, homes, replace=asked))
-    if target.rows and not target.void:
+    if target.rows and not target.stale:
         assert asked or against
         assert step.replace == asked
     else:
@@ -116,7 +125,9 @@ def test_rows_that_count_are_replaced_only_where_that_was_asked_for(
 def test_a_home_is_known_by_the_machines() -> None:
     assert not HOMES.there
     assert HOMES.left == "instance"
-    assert replace(HOMES, kept=(InstanceData("i-1", home="rds"), InstanceData("i-2", home="rds"))).there
+    assert replace(
+        HOMES, instances=(InstanceData("i-1", storage_mode="rds"), InstanceData("i-2", storage_mode="rds"))
+    ).there
     assert not MigrationSurvey("rds", ()).there
 
 
@@ -124,39 +135,44 @@ MOVE = StorageChange("rds", "instance", "/host", "new", "old")
 
 
 def test_the_journal_knows_where_the_rows_are_and_what_to_undo() -> None:
-    there = Switchover("run", "i-old", version=2, suspended=SUSPENDED_WHILE_REPLACING, move=MOVE)
+    there = Switchover("run", "i-old", version=2, suspended=SUSPENDED_WHILE_REPLACING, storage_change=MOVE)
     assert parse_switchover(there.text()) == there
     assert not there.replaces, "rows in the new home are somebody's"
-    assert replace(there, move=replace(MOVE, replace=True)).replaces
+    assert replace(there, storage_change=replace(MOVE, replace=True)).replaces
     assert Switchover("run", "i-old").replaces
-    back = there.at("opened", "i-new").returning(1)
+    back = there.advance("opened", "i-new").reversed(1)
     assert back.replaces, "what the instance before holds is out of date"
-    assert back.move == MOVE
+    assert back.storage_change == MOVE
 
 
 def test_a_group_replaces_its_instances_by_itself_where_they_hold_nothing() -> None:
-    there = Switchover("run", "i-old", suspended=("AlarmNotification", *SUSPENDED_WHILE_REPLACING), move=MOVE)
-    assert there.alone == ("AlarmNotification",)
-    assert there.at("opened", "i-new").returning(1).alone == ("AlarmNotification", *SUSPENDED_WHILE_REPLACING), (
-        "back, it is as it was"
-    )
-    home = Switchover("run", "i-old", suspended=("AlarmNotification",), move=StorageChange("instance", "rds"))
-    assert home.alone == ("AlarmNotification", *SUSPENDED_WHILE_REPLACING)
-    assert Switchover("run", "i-old", suspended=SUSPENDED_WHILE_REPLACING).alone == SUSPENDED_WHILE_REPLACING
+    there = Switchover("run", "i-old", suspended=("AlarmNotification", *SUSPENDED_WHILE_REPLACING), storage_change=MOVE)
+    assert there.suspended_after == ("AlarmNotification",)
+    assert there.advance("opened", "i-new").reversed(1).suspended_after == (
+        "AlarmNotification",
+        *SUSPENDED_WHILE_REPLACING,
+    ), "back, it is as it was"
+    home = Switchover("run", "i-old", suspended=("AlarmNotification",), storage_change=StorageChange("instance", "rds"))
+    assert home.suspended_after == ("AlarmNotification", *SUSPENDED_WHILE_REPLACING)
+    assert Switchover("run", "i-old", suspended=SUSPENDED_WHILE_REPLACING).suspended_after == SUSPENDED_WHILE_REPLACING
 
 
 def test_an_image_of_another_home_is_not_promoted() -> None:
     versions = {1: LaunchTemplateVersion(1, {"ImageId": "ami-0", "InstanceType": "t3.micro"})}
-    scene = FleetState(LaunchTemplate("lt-1", "t", 1, 1, versions), AutoScalingGroup("g", "lt-1", "1", 1, 2, 1))
+    fleet_state = FleetState(LaunchTemplate("lt-1", "t", 1, 1, versions), AutoScalingGroup("g", "lt-1", "1", 1, 2, 1))
     verified = replace(IMAGE, tags={**IMAGE.tags, model_image.VERIFIED: "now"})
-    wish = RolloutRequest("ami-1", verified, {"ImageId": "ami-1"}, home="instance", carried=True)
-    (told,) = [reason for reason in plan(wish, scene).refusals if "mode" in reason]
+    request_for = RolloutRequest("ami-1", verified, {"ImageId": "ami-1"}, storage_mode="instance", transfers_data=True)
+    (told,) = [reason for reason in plan_promotion(request_for, fleet_state).blockers if "mode" in reason]
     assert 'the recipe says "instance": bake again, or set mode = "rds"' in told
-    (told,) = plan(replace(wish, home="rds", former="instance", carried=False), scene).refusals
+    (told,) = plan_promotion(
+        replace(request_for, storage_mode="rds", current_storage_mode="instance", transfers_data=False), fleet_state
+    ).blockers
     assert "./invoke db.migrate --to rds carries every row over" in told
-    moving = replace(wish, home="rds", former="instance", move=MOVE)
-    assert plan(moving, scene).refusals == ()
-    assert not [r for r in plan(replace(wish, home="rds"), scene).refusals if "mode" in r]
+    moving = replace(request_for, storage_mode="rds", current_storage_mode="instance", storage_change=MOVE)
+    assert plan_promotion(moving, fleet_state).blockers == ()
+    assert not [
+        r for r in plan_promotion(replace(request_for, storage_mode="rds"), fleet_state).blockers if "mode" in r
+    ]
     old = replace(verified, tags={model_image.VERIFIED: "now"})
-    assert not [r for r in plan(replace(wish, image=old), scene).refusals if "mode" in r]
-    assert list(blockers(wish, scene, 1, None)) == [], "one that is there already is not asked"
+    assert not [r for r in plan_promotion(replace(request_for, image=old), fleet_state).blockers if "mode" in r]
+    assert list(blockers(request_for, fleet_state, 1, None)) == [], "one that is there already is not asked"

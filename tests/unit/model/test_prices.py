@@ -10,7 +10,7 @@ def test_every_region_prices_the_same_things_and_nothing_is_free() -> None:
     for region, found in prices.TABLE.items():
         assert prices.table(region) is found
         assert set(found.instances) == known
-        assert min(*found.instances.values(), found.gp3, found.snapshot, found.balancer, found.address) > 0
+        assert min(*found.instances.values(), found.gp3, found.snapshot, found.load_balancer, found.address) > 0
 
 
 def test_what_the_table_does_not_know_has_no_price() -> None:

@@ -33,7 +33,7 @@ START = {
         "AlarmSpecification": {"Alarms": ["guestbook-5xx"]},
     },
 }
-WANTED = RefreshPreferences(100, 200, 30, checkpoints=(33, 100), delay=300, bake=60, alarms=("guestbook-5xx",))
+WANTED = RefreshPreferences(100, 200, 30, checkpoints=(33, 100), delay=300, bake_time=60, alarms=("guestbook-5xx",))
 
 
 def test_a_refresh_brings_a_numbered_version_as_the_desired_configuration() -> None:
@@ -76,7 +76,7 @@ def test_a_refresh_as_aws_describes_it() -> None:
         asked = {"AutoScalingGroupName": GROUP, "InstanceRefreshIds": [REFRESH]}
         wire.answer("autoscaling", "describe_instance_refreshes", asked, {"InstanceRefreshes": [told]})
         found = instance_refreshes.get(wire.aws, GROUP, REFRESH)
-    assert (found.version, found.percent, found.to_update, found.rolling) == (7, 33, 2, True)
+    assert (found.version, found.percent, found.to_update, found.is_running) == (7, 33, 2, True)
 
 
 def test_a_version_is_made_from_its_source_with_a_token() -> None:

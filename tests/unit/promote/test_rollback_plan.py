@@ -8,10 +8,10 @@ from hypothesis import given
 
 from goldenami.model.fleet import FleetState, InstanceRefresh, ReleasePointer
 from goldenami.promote.rollback_plan import choose_target, drift
-from tests.support.fleet_states import NEW, OLD, OTHER, group, image, member, scene, scenes, template
+from tests.support.fleet_states import NEW, OLD, OTHER, fleet_state, fleet_states, group, image, member, template
 
 KNOWN = {ami: image(ami) for ami in (OLD, NEW, OTHER)}
-DONE = scene(
+DONE = fleet_state(
     template=template(OLD, NEW, default=2), group=group(2), history=(ReleasePointer(OLD, 1), ReleasePointer(NEW, 2))
 )
 
@@ -39,13 +39,13 @@ def test_the_same_image_published_again_is_not_an_earlier_one() -> None:
 
 
 def test_a_promotion_that_died_before_its_commit_goes_back_to_the_pointer() -> None:
-    found = scene(template=template(OLD, NEW), group=group(2, members=(member(1, 2, image=NEW),)))
+    found = fleet_state(template=template(OLD, NEW), group=group(2, members=(member(1, 2, image=NEW),)))
     assert chosen(found) == OLD
     assert len(list(drift(found))) == 2
 
 
 def test_a_refresh_under_way_is_a_reason_to_go_back_to_the_pointer() -> None:
-    found = scene(
+    found = fleet_state(
         template=template(OLD, NEW),
         refreshes=(InstanceRefresh("r", "InProgress", 2),),
         history=(ReleasePointer(OLD, 1),),
@@ -65,7 +65,7 @@ def test_images_that_are_gone_or_refused_are_passed_over() -> None:
 
 
 def test_without_a_pointer_there_is_nothing_to_go_back_to() -> None:
-    assert choose_target(scene(history=()), KNOWN) is None
+    assert choose_target(fleet_state(history=()), KNOWN) is None
 
 
 def test_a_machine_that_was_changed_in_place_is_told() -> None:
@@ -73,7 +73,7 @@ def test_a_machine_that_was_changed_in_place_is_told() -> None:
     assert list(drift(replace(DONE, group=drifted))) == ["i-1 was changed in place: updated to main"]
 
 
-@given(scenes())
+@given(fleet_states())
 def test_whatever_the_fleet_the_choice_is_good_and_not_what_the_pointer_has_alone(found: FleetState) -> None:
     choice = choose_target(found, KNOWN)
     list(drift(found))

@@ -28,13 +28,13 @@ NAMES = ResourceNames("guestbook")
 TOPIC = "arn:aws:sns:ap-northeast-2:123456789012:golden-images"
 
 
-def shop(at: Works, web: Web, **changes: Any) -> Context:
+def ctx(at: Works, web: Web, **changes: Any) -> Context:
     given = {"app.port": web.port, "notify.sns_topic_arn": TOPIC}
-    return at.shop({**given, **{k.replace("__", "."): v for k, v in changes.items()}})
+    return at.ctx({**given, **{k.replace("__", "."): v for k, v in changes.items()}})
 
 
 def go(at: Works, web: Web, *, if_needed: bool = False, **changes: Any) -> RebuildResult:
-    return rebuild.rebuild(shop(at, web, **changes), if_needed=if_needed)
+    return rebuild.rebuild(ctx(at, web, **changes), if_needed=if_needed)
 
 
 def record(at: Works) -> RebuildRecord:
@@ -66,7 +66,7 @@ def test_without_news_nothing_is_baked_and_that_is_recorded(at: Works, web: Web)
     assert at.account.published == []
     assert NAMES.rebuild_lock not in at.account.parameters
     assert "nothing has changed" in (outcome.run.folder / "rebuild.md").read_text()
-    assert "not known" in outcome.found.packages
+    assert "not known" in outcome.check.packages
 
 
 @pytest.mark.usefixtures("_baked")
@@ -81,7 +81,7 @@ def test_each_reason_bakes_both_layers_afresh_and_tells_what_changed(at: Works, 
     if kind == "recipe":
         changes = {"app__environment": {"USE_AWS_PARAMS": "true", "LOG": "all"}}
     outcome = go(at, web, if_needed=True, **changes)
-    assert [reason.kind for reason in outcome.found.reasons] == [kind]
+    assert [reason.kind for reason in outcome.check.reasons] == [kind]
     assert at.packed() == ["base", "app"]
     assert at.golden() == {"v1.0": "verified", "v1.1": "verified"}
     assert at.candidate() == "guestbook-golden-v1.1"
@@ -94,7 +94,7 @@ def test_each_reason_bakes_both_layers_afresh_and_tells_what_changed(at: Works, 
     assert message["TopicArn"] == TOPIC
     assert message["Subject"] == "guestbook v1.1 is baked and verified"
     assert "version: 1.0.0 → 1.1.0" in message["Message"]
-    assert outcome.found.reasons[0].text in message["Message"]
+    assert outcome.check.reasons[0].text in message["Message"]
     assert "promote --ami" in message["Message"]  # no promotion by itself
 
 
@@ -108,7 +108,7 @@ def test_asked_for_it_bakes_without_a_reason(at: Works, web: Web) -> None:
 @pytest.mark.usefixtures("_baked")
 def test_the_plan_changes_nothing(at: Works, web: Web) -> None:
     age(at, 40)
-    there = shop(at, web)
+    there = ctx(at, web)
     calls = len(at.account.calls)
     page = rebuild_report.page(there, check.check(there), if_needed=True, as_json=False)
     assert "the packages were last updated 40 days ago (the limit is 30) (assumed, not seen)" in page
@@ -180,7 +180,7 @@ def test_killed_after_any_step_the_next_one_finishes_it_once(
 def test_two_at_once_the_second_is_told_who_is_at_it(at: Works, web: Web) -> None:
     now = at.clock.now()
     other = LockRecord("their-run", "rebuild", "kim@ci-7", "", now.isoformat(), now.isoformat())
-    there = shop(at, web)
+    there = ctx(at, web)
     parameters.create(there.aws, NAMES.rebuild_lock, other.text())
     at.clock.sleep(60 * 60)  # a bake gives no sign of life for long
     with pytest.raises(BusyError, match="kim@ci-7 is rebuilding this image") as error:
@@ -221,9 +221,9 @@ def test_a_place_that_cannot_be_told_changes_nothing_else(at: Works, web: Web, t
     script = f"import sys; open({str(out)!r}, 'w').write(sys.stdin.read())"
     outcome = go(at, web, notify__webhook_parameter="/guestbook/hook", notify__command=[sys.executable, "-c", script])
     assert outcome.record.state == "finished"
-    assert outcome.record.told == (f"the command {sys.executable}",)
-    assert len(outcome.untold) == 2
-    assert "hunter2" not in at.said.getvalue() + json.dumps(outcome.untold)
+    assert outcome.record.notified == (f"the command {sys.executable}",)
+    assert len(outcome.notify_failed) == 2
+    assert "hunter2" not in at.said.getvalue() + json.dumps(outcome.notify_failed)
     assert "could not tell the topic" in at.said.getvalue()
     assert json.loads(out.read_text())["goldenami"]["result"] == "success"
     assert "Not told" in (outcome.run.folder / "rebuild.md").read_text()
@@ -245,11 +245,11 @@ def test_an_account_that_refuses_everything_still_tells_its_reason(at: Works, we
 def test_the_schedules_unit_says_nothing_that_was_told_already(at: Works, web: Web, monkeypatch: Any) -> None:
     monkeypatch.setenv("INVOCATION_ID", "abc")
     age(at, 40)
-    there = shop(at, web)
+    there = ctx(at, web)
     rebuild.rebuild(there)
     assert len(at.account.published) == 1
-    assert notify.notify_result(there, "failed", failure=True, unless_told="abc").places == ()
-    assert notify.notify_result(there, "failed", failure=True, unless_told="def").places == (f"the topic {TOPIC}",)
+    assert notify.notify_result(there, "failed", failure=True, unless_told="abc").notified == ()
+    assert notify.notify_result(there, "failed", failure=True, unless_told="def").notified == (f"the topic {TOPIC}",)
     assert len(at.account.published) == 2
 
 

@@ -40,7 +40,7 @@ def shop_of(changes: dict[str, Any]) -> Context:
 
 
 @pytest.fixture
-def shop() -> Iterator[Context]:
+def ctx() -> Iterator[Context]:
     codebuild.install()
     with mock_aws():
         yield shop_of(GIVEN)
@@ -60,60 +60,60 @@ def by_kind(found: tuple[ScheduleResource, ...]) -> dict[str, ScheduleResource]:
     return {part.kind: part for part in found}
 
 
-def test_made_once_and_taken_away(shop: Context) -> None:
-    assert [seen.word for seen in schedule_aws.preflight(shop)] == ["missing"] * 4
-    schedule_aws.apply(shop)
-    assert [seen.word for seen in schedule_aws.preflight(shop)] == ["there"] * 4
-    assert [seen.word for seen in schedule_aws.apply(shop)] == ["there"] * 4
-    found = scheduler.schedule(shop.aws, "guestbook-rebuild")
+def test_made_once_and_taken_away(ctx: Context) -> None:
+    assert [seen.change for seen in schedule_aws.preflight(ctx)] == ["missing"] * 4
+    schedule_aws.apply(ctx)
+    assert [seen.change for seen in schedule_aws.preflight(ctx)] == ["there"] * 4
+    assert [seen.change for seen in schedule_aws.apply(ctx)] == ["there"] * 4
+    found = scheduler.schedule(ctx.aws, "guestbook-rebuild")
     assert found is not None
     assert (found["ScheduleExpression"], found["ScheduleExpressionTimezone"]) == ("cron(0 4 1 * ? *)", "Asia/Seoul")
-    project = scheduler.project(shop.aws, "guestbook-rebuild")
+    project = scheduler.project(ctx.aws, "guestbook-rebuild")
     assert project is not None
     assert "./invoke rebuild --if-needed --target=aws --recipe=golden.toml" in project["source"]["buildspec"]
-    assert len(schedule_aws.remove(shop)) == 4
-    assert [seen.word for seen in schedule_aws.preflight(shop)] == ["missing"] * 4
-    assert schedule_aws.remove(shop) == []
+    assert len(schedule_aws.remove(ctx)) == 4
+    assert [seen.change for seen in schedule_aws.preflight(ctx)] == ["missing"] * 4
+    assert schedule_aws.remove(ctx) == []
 
 
-def test_a_changed_hour_changes_the_schedule_alone(shop: Context) -> None:
-    schedule_aws.apply(shop)
+def test_a_changed_hour_changes_the_schedule_alone(ctx: Context) -> None:
+    schedule_aws.apply(ctx)
     later = shop_of({**GIVEN, "schedule.hour": 5})
-    assert [seen.word for seen in schedule_aws.apply(later)] == ["there", "there", "there", "differs"]
-    assert [seen.word for seen in schedule_aws.preflight(later)] == ["there"] * 4
+    assert [seen.change for seen in schedule_aws.apply(later)] == ["there", "there", "there", "differs"]
+    assert [seen.change for seen in schedule_aws.preflight(later)] == ["there"] * 4
 
 
-def test_another_repository_changes_the_project_alone(shop: Context) -> None:
-    schedule_aws.apply(shop)
+def test_another_repository_changes_the_project_alone(ctx: Context) -> None:
+    schedule_aws.apply(ctx)
     moved = shop_of({**GIVEN, "schedule.repository": "https://github.com/you/others.git"})
-    assert [seen.word for seen in schedule_aws.apply(moved)] == ["there", "differs", "there", "there"]
-    assert [seen.word for seen in schedule_aws.preflight(moved)] == ["there"] * 4
+    assert [seen.change for seen in schedule_aws.apply(moved)] == ["there", "differs", "there", "there"]
+    assert [seen.change for seen in schedule_aws.preflight(moved)] == ["there"] * 4
 
 
-def test_a_role_that_somebody_widened_is_corrected(shop: Context) -> None:
-    schedule_aws.apply(shop)
+def test_a_role_that_somebody_widened_is_corrected(ctx: Context) -> None:
+    schedule_aws.apply(ctx)
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    shop.aws.client("iam").put_role_policy(
+    ctx.aws.client("iam").put_role_policy(
         RoleName="guestbook-rebuild-schedule", PolicyName="goldenami", PolicyDocument=json.dumps(everything)
     )
-    assert [seen.word for seen in schedule_aws.apply(shop)] == ["there", "there", "differs", "there"]
-    assert [seen.word for seen in schedule_aws.preflight(shop)] == ["there"] * 4
+    assert [seen.change for seen in schedule_aws.apply(ctx)] == ["there", "there", "differs", "there"]
+    assert [seen.change for seen in schedule_aws.preflight(ctx)] == ["there"] * 4
 
 
-def test_killed_between_two_parts_it_goes_on(shop: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_two_parts_it_goes_on(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(scheduler, "put_schedule", die)
         with pytest.raises(KeyboardInterrupt):
-            schedule_aws.apply(shop)
-    assert [seen.word for seen in schedule_aws.apply(shop)] == ["there", "there", "there", "missing"]
+            schedule_aws.apply(ctx)
+    assert [seen.change for seen in schedule_aws.apply(ctx)] == ["there", "there", "there", "missing"]
 
 
 def test_each_role_may_do_its_one_thing() -> None:
     found = by_kind(schedule_resources(PLACE, ""))
-    start = found["scheduler role"].wanted["policy"]["Statement"]
+    start = found["scheduler role"].desired["policy"]["Statement"]
     assert start == [
         {
             "Sid": "Start",
@@ -122,14 +122,14 @@ def test_each_role_may_do_its_one_thing() -> None:
             "Resource": "arn:aws:codebuild:ap-northeast-2:123456789012:project/guestbook-rebuild",
         }
     ]
-    build = found["build role"].wanted["policy"]["Statement"]
+    build = found["build role"].desired["policy"]["Statement"]
     wanted = [*policy("rebuild", PLACE)["Statement"], build[-1]]
     assert build[-1]["Sid"] == "BuildLogs"
     assert grants(build) == grants(wanted)
     # A role's inline policies have room for 10,240 characters.
-    assert len(json.dumps(found["build role"].wanted["policy"], separators=(",", ":"))) < 10240
+    assert len(json.dumps(found["build role"].desired["policy"], separators=(",", ":"))) < 10240
     for role in ("build role", "scheduler role"):
-        condition = found[role].wanted["trust"]["Statement"][0]["Condition"]
+        condition = found[role].desired["trust"]["Statement"][0]["Condition"]
         assert condition["StringEquals"] == {"aws:SourceAccount": "123456789012"}
         assert "aws:SourceArn" in condition["ArnLike"]
 
@@ -146,8 +146,8 @@ def test_each_role_may_do_its_one_thing() -> None:
 def test_repositories(url: str, kind: str) -> None:
     place = PolicyScope("ap-northeast-2", "123456789012", recipe({**GIVEN, "schedule.repository": url}))
     found = by_kind(schedule_resources(place, ""))
-    assert found["project"].wanted["source"]["type"] == kind
-    sids = [s["Sid"] for s in found["build role"].wanted["policy"]["Statement"]]
+    assert found["project"].desired["source"]["type"] == kind
+    sids = [s["Sid"] for s in found["build role"].desired["policy"]["Statement"]]
     assert ("CheckOut" in sids) == (kind == "CODECOMMIT")
 
 
@@ -190,8 +190,8 @@ def test_the_recipe_must_be_in_the_repository(tmp_path: Path) -> None:
     from tests.support import recipes
 
     with mock_aws():
-        shop = shop_of(GIVEN)
+        ctx = shop_of(GIVEN)
         away = parse(recipes.text(GIVEN), tmp_path / "golden.toml")
-        moved = Context(shop.root, away, away.target("aws"), shop.aws, shop.clock, shop.progress)
+        moved = Context(ctx.root, away, away.target("aws"), ctx.aws, ctx.clock, ctx.progress)
         with pytest.raises(UsageError, match="is not in the repository"):
             schedule_aws.preflight(moved)

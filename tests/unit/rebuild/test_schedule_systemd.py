@@ -33,7 +33,7 @@ def there(at: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[C
     systemctl(tmp_path, 0)
     monkeypatch.setattr(host, "is_root", lambda: True)
     return (
-        at.shop({"schedule.timezone": "Asia/Seoul", "schedule.hour": 4}),
+        at.ctx({"schedule.timezone": "Asia/Seoul", "schedule.hour": 4}),
         ScheduleLocation(tmp_path / "units", "daemon"),
         log,
     )
@@ -50,8 +50,8 @@ def every(folder: Path) -> dict[str, str]:
 
 
 def test_installed_once_told_and_removed_without_a_trace(there: tuple[Context, ScheduleLocation, Path]) -> None:
-    shop, where, log = there
-    found = schedule_systemd.install(shop, where)
+    ctx, where, log = there
+    found = schedule_systemd.install(ctx, where)
     assert sorted(every(where.folder)) == [
         "goldenami-rebuild-failed@.service",
         "goldenami-rebuild-failed@guestbook.service.d/checkout.conf",
@@ -68,30 +68,30 @@ def test_installed_once_told_and_removed_without_a_trace(there: tuple[Context, S
     assert "2026-12-01 03:12:00" in told
     assert "exit-code (exit code 5)" in told
     before = {p: p.stat().st_mtime_ns for p in where.folder.rglob("*")}
-    schedule_systemd.install(shop, where)
+    schedule_systemd.install(ctx, where)
     assert {p: p.stat().st_mtime_ns for p in where.folder.rglob("*")} == before
-    assert len(schedule_systemd.remove(shop, where)) == 6
+    assert len(schedule_systemd.remove(ctx, where)) == 6
     assert every(where.folder) == {}
     assert "disable --now goldenami-rebuild@guestbook.timer" in log.read_text()
-    assert schedule_systemd.remove(shop, where) == ()
+    assert schedule_systemd.remove(ctx, where) == ()
 
 
 def test_the_units_stay_for_another_image_of_the_machine(
     there: tuple[Context, ScheduleLocation, Path], at: Works
 ) -> None:
-    shop, where, _ = there
-    other = at.shop({"image.name": "wiki"})
-    schedule_systemd.install(shop, where)
+    ctx, where, _ = there
+    other = at.ctx({"image.name": "wiki"})
+    schedule_systemd.install(ctx, where)
     schedule_systemd.install(other, where)
-    schedule_systemd.remove(shop, where)
+    schedule_systemd.remove(ctx, where)
     assert (where.folder / "goldenami-rebuild@.service").exists()
     assert schedule_systemd.status(other, where).missing == ()
 
 
 def test_a_changed_recipe_shows_until_it_is_installed(there: tuple[Context, ScheduleLocation, Path], at: Works) -> None:
-    shop, where, _ = there
-    schedule_systemd.install(shop, where)
-    later = at.shop({"schedule.day": 15})
+    ctx, where, _ = there
+    schedule_systemd.install(ctx, where)
+    later = at.ctx({"schedule.day": 15})
     (stale,) = schedule_systemd.status(later, where).stale
     assert stale.endswith("goldenami-rebuild@guestbook.timer.d/checkout.conf")
     assert "is not current" in schedule_report.status(schedule_systemd.status(later, where), as_json=False)
@@ -99,17 +99,17 @@ def test_a_changed_recipe_shows_until_it_is_installed(there: tuple[Context, Sche
 
 
 def test_what_systemd_refuses_is_said(there: tuple[Context, ScheduleLocation, Path], tmp_path: Path) -> None:
-    shop, where, _ = there
+    ctx, where, _ = there
     systemctl(tmp_path, 1)
     with pytest.raises(ToolError, match="systemctl show"):
-        schedule_systemd.install(shop, where)
+        schedule_systemd.install(ctx, where)
     assert not where.folder.exists()
 
 
 def test_the_system_s_folder_needs_root(at: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "is_root", lambda: False)
     with pytest.raises(UsageError, match="belongs to root"):
-        schedule_systemd.install(at.shop(), ScheduleLocation(tmp_path / "units", "daemon"))
+        schedule_systemd.install(at.ctx(), ScheduleLocation(tmp_path / "units", "daemon"))
     assert not (tmp_path / "units").exists()
 
 
@@ -117,7 +117,7 @@ def test_the_user_s_own_manager(at: Works, monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     where = schedule_systemd.location(user=True)
     assert where.folder == tmp_path / "config/systemd/user"
-    drop_in = schedule_systemd.files(at.shop(), where)[
+    drop_in = schedule_systemd.files(at.ctx(), where)[
         where.folder / "goldenami-rebuild@guestbook.service.d/checkout.conf"
     ]
     assert "User=" not in drop_in
@@ -135,7 +135,7 @@ def test_systemd_accepts_the_units_and_finds_the_service_well_confined(at: Works
     (at.root / "invoke").chmod(0o755)
     folder = tmp_path / "units"
     for path, text in schedule_systemd.files(
-        at.shop({"schedule.timezone": "Asia/Seoul"}), ScheduleLocation(folder, user)
+        at.ctx({"schedule.timezone": "Asia/Seoul"}), ScheduleLocation(folder, user)
     ).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         # Only with its drop-in does the template name programs that are here.

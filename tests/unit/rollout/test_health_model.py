@@ -81,5 +81,5 @@ def test_a_probe_between_two_looks_counts() -> None:
     record = add_sample(InstanceHealth("i-1", 0.0), GOOD, 5.0)
     for second in range(3):
         record = add_sample(record, SILENT, 6.0 + second)
-    assert record.strikes == 3
+    assert record.consecutive_failures == 3
     assert "stopped answering" in failure_reason(record, 9.0, 60)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from goldenami.aws import quotas
 from goldenami.model.fleet import CanaryGroup, InstanceRefresh
 from goldenami.model.resources import VcpuQuota
-from goldenami.promote.plan import plan
+from goldenami.promote.plan import plan_promotion
 from goldenami.rollout.plan import preferences, surge_capacity
 from tests.support.aws_stubs import scripted
-from tests.support.fleet_states import NEW, OLD, group, scene, template, wish
+from tests.support.fleet_states import NEW, OLD, fleet_state, group, request_for, template
 
 STATES = {"Filters": [{"Name": "instance-state-name", "Values": ["pending", "running"]}]}
 ASKED = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A"}
@@ -22,7 +22,7 @@ ASKED = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A"}
 def test_a_surge_is_what_aws_may_launch_and_a_trial_as_large_as_the_fleet(
     desired: int, steps: tuple[int, ...], watch: int
 ) -> None:
-    roll = preferences(desired, wish(canary=100, watch=0))
+    roll = preferences(desired, request_for(canary=100, watch=0))
     needs = surge_capacity(desired, roll, steps, watch)
     assert needs.most >= 1 + (desired if steps else 0)
     assert needs.most <= desired * 2
@@ -33,25 +33,32 @@ def test_a_surge_is_what_aws_may_launch_and_a_trial_as_large_as_the_fleet(
 
 
 def test_without_room_for_the_surge_it_is_refused() -> None:
-    assert plan(wish(), scene(), VcpuQuota(quota=4, used=2, each=2)).refusals == ()
-    (refusal,) = plan(wish(), scene(), VcpuQuota(quota=3, used=2, each=2)).refusals
+    assert plan_promotion(request_for(), fleet_state(), VcpuQuota(quota=4, used=2, vcpus_per_instance=2)).blockers == ()
+    (refusal,) = plan_promotion(request_for(), fleet_state(), VcpuQuota(quota=3, used=2, vcpus_per_instance=2)).blockers
     assert "no room for 1 more instance(s) with 2 vCPUs" in refusal
-    weighed = scene(group=group(target_groups=("arn:tg",)))
-    assert plan(wish(traffic=(10, 100)), weighed, VcpuQuota(quota=5, used=2, each=2)).refusals
-    assert plan(wish(traffic=(10, 100)), weighed, VcpuQuota(quota=6, used=2, each=2)).refusals == ()
+    weighed = fleet_state(group=group(target_groups=("arn:tg",)))
+    assert plan_promotion(
+        request_for(traffic=(10, 100)), weighed, VcpuQuota(quota=5, used=2, vcpus_per_instance=2)
+    ).blockers
+    assert (
+        plan_promotion(
+            request_for(traffic=(10, 100)), weighed, VcpuQuota(quota=6, used=2, vcpus_per_instance=2)
+        ).blockers
+        == ()
+    )
 
 
 def test_what_is_under_way_has_taken_its_room_already() -> None:
-    full = VcpuQuota(quota=4, used=4, each=2)
-    rolling = scene(template=template(OLD, NEW), refreshes=(InstanceRefresh("r", "InProgress", 2),))
-    assert plan(wish(), rolling, full).refusals == ()
-    assert plan(wish(), scene(trial=CanaryGroup(group(), 50)), full).refusals == ()
+    full = VcpuQuota(quota=4, used=4, vcpus_per_instance=2)
+    rolling = fleet_state(template=template(OLD, NEW), refreshes=(InstanceRefresh("r", "InProgress", 2),))
+    assert plan_promotion(request_for(), rolling, full).blockers == ()
+    assert plan_promotion(request_for(), fleet_state(canary=CanaryGroup(group(), 50)), full).blockers == ()
 
 
 def test_a_quota_that_cannot_be_read_is_noted() -> None:
-    decided = plan(wish(), scene(), VcpuQuota(quota=None, used=2, each=2))
-    assert decided.refusals == ()
-    assert any("cannot be read" in note for note in decided.notes)
+    decided = plan_promotion(request_for(), fleet_state(), VcpuQuota(quota=None, used=2, vcpus_per_instance=2))
+    assert decided.blockers == ()
+    assert any("cannot be read" in note for note in decided.warnings)
 
 
 def test_the_room_is_the_quota_against_what_runs_on_demand() -> None:
@@ -70,7 +77,7 @@ def test_the_room_is_the_quota_against_what_runs_on_demand() -> None:
         asked = {"InstanceTypes": ["m7i.xlarge", "t3.micro"]}
         wire.answer("ec2", "describe_instance_types", asked, {"InstanceTypes": sizes})
         wire.answer("service-quotas", "get_service_quota", ASKED, {"Quota": {"Value": 32.0}})
-        assert quotas.vcpu_quota(wire.aws, "t3.micro") == VcpuQuota(quota=32, used=6, each=2)
+        assert quotas.vcpu_quota(wire.aws, "t3.micro") == VcpuQuota(quota=32, used=6, vcpus_per_instance=2)
 
 
 def test_credentials_that_may_not_read_the_quota_are_no_obstacle() -> None:
@@ -79,4 +86,4 @@ def test_credentials_that_may_not_read_the_quota_are_no_obstacle() -> None:
         wire.answer("ec2", "describe_instances", STATES, {"Reservations": []})
         wire.answer("ec2", "describe_instance_types", {"InstanceTypes": ["t3.micro"]}, {"InstanceTypes": sizes})
         wire.refuse("service-quotas", "get_service_quota", ASKED, "AccessDeniedException")
-        assert quotas.vcpu_quota(wire.aws, "t3.micro") == VcpuQuota(quota=None, used=0, each=2)
+        assert quotas.vcpu_quota(wire.aws, "t3.micro") == VcpuQuota(quota=None, used=0, vcpus_per_instance=2)

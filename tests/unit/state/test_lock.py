@@ -40,91 +40,91 @@ class Hands:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Context]:
+def ctx(tmp_path: Path) -> Iterator[Context]:
     with mock_aws():
         clock = Hands()
         aws = AwsSession("ap-northeast-2", keys=("test", "test"))
         yield Context(tmp_path, recipe(), recipe().target("local"), aws, clock, Progress(clock))
 
 
-def theirs(shop: Context, **more: str) -> LockRecord:
-    now = shop.clock.now().isoformat()
+def theirs(ctx: Context, **more: str) -> LockRecord:
+    now = ctx.clock.now().isoformat()
     return replace(LockRecord("their-run", "promote ami-1", "kim@laptop", "", now, now), **more)
 
 
-def left_by(shop: Context, claim: LockRecord) -> None:
-    assert parameters.create(shop.aws, NAME, claim.text())
+def left_by(ctx: Context, claim: LockRecord) -> None:
+    assert parameters.create(ctx.aws, NAME, claim.text())
 
 
-def test_it_is_given_back_at_the_end_and_after_an_error(shop: Context) -> None:
-    with lock.acquire(shop, "run-1", "promote"):
-        found = lock.holder(shop)
+def test_it_is_given_back_at_the_end_and_after_an_error(ctx: Context) -> None:
+    with lock.acquire(ctx, "run-1", "promote"):
+        found = lock.holder(ctx)
         assert found is not None
         assert (found.run, found.what) == ("run-1", "promote")
-    assert lock.holder(shop) is None
-    with pytest.raises(RuntimeError), lock.acquire(shop, "run-2", "promote"):
+    assert lock.holder(ctx) is None
+    with pytest.raises(RuntimeError), lock.acquire(ctx, "run-2", "promote"):
         raise RuntimeError
-    assert lock.holder(shop) is None
+    assert lock.holder(ctx) is None
 
 
-def test_the_second_is_told_who_holds_it(shop: Context) -> None:
-    left_by(shop, theirs(shop))
+def test_the_second_is_told_who_holds_it(ctx: Context) -> None:
+    left_by(ctx, theirs(ctx))
     with pytest.raises(BusyError, match=r"kim@laptop is changing the fleet: promote ami-1") as told:
-        lock.acquire(shop, "run-1", "promote").__enter__()
+        lock.acquire(ctx, "run-1", "promote").__enter__()
     assert told.value.exit_code == 7
-    found = lock.holder(shop)
+    found = lock.holder(ctx)
     assert found is not None
     assert found.run == "their-run"
 
 
-def test_a_holder_elsewhere_that_gives_no_sign_of_life_is_replaced(shop: Context) -> None:
-    left_by(shop, theirs(shop))
-    shop.clock.sleep(STALE_AFTER.total_seconds() + 1)
-    with lock.acquire(shop, "run-1", "promote"):
-        found = lock.holder(shop)
+def test_a_holder_elsewhere_that_gives_no_sign_of_life_is_replaced(ctx: Context) -> None:
+    left_by(ctx, theirs(ctx))
+    ctx.clock.sleep(STALE_AFTER.total_seconds() + 1)
+    with lock.acquire(ctx, "run-1", "promote"):
+        found = lock.holder(ctx)
         assert found is not None
         assert found.run == "run-1"
-    assert parameters.children(shop.aws, "/goldenami/guestbook") == []
+    assert parameters.children(ctx.aws, "/goldenami/guestbook") == []
 
 
-def test_a_dead_process_of_this_machine_is_replaced_at_once(shop: Context) -> None:
-    left_by(shop, theirs(shop, who=f"kim@{host.machine()}", process="999999999:1"))
-    with lock.acquire(shop, "run-1", "promote"):
+def test_a_dead_process_of_this_machine_is_replaced_at_once(ctx: Context) -> None:
+    left_by(ctx, theirs(ctx, who=f"kim@{host.machine()}", process="999999999:1"))
+    with lock.acquire(ctx, "run-1", "promote"):
         pass
 
 
-def test_a_live_process_of_this_machine_is_not_replaced_however_quiet(shop: Context) -> None:
-    left_by(shop, theirs(shop, who=f"kim@{host.machine()}", process=host.is_own_process()))
-    shop.clock.sleep(10 * STALE_AFTER.total_seconds())
+def test_a_live_process_of_this_machine_is_not_replaced_however_quiet(ctx: Context) -> None:
+    left_by(ctx, theirs(ctx, who=f"kim@{host.machine()}", process=host.is_own_process()))
+    ctx.clock.sleep(10 * STALE_AFTER.total_seconds())
     with pytest.raises(BusyError):
-        lock.acquire(shop, "run-1", "promote").__enter__()
+        lock.acquire(ctx, "run-1", "promote").__enter__()
 
 
-def test_of_two_who_take_over_one_wins(shop: Context) -> None:
-    left_by(shop, theirs(shop))
-    shop.clock.sleep(STALE_AFTER.total_seconds() + 1)
-    rival = theirs(shop, run="rival-run", who="lee@laptop")
-    assert parameters.create(shop.aws, f"{NAME}-after-their-run", rival.text())
+def test_of_two_who_take_over_one_wins(ctx: Context) -> None:
+    left_by(ctx, theirs(ctx))
+    ctx.clock.sleep(STALE_AFTER.total_seconds() + 1)
+    rival = theirs(ctx, run="rival-run", who="lee@laptop")
+    assert parameters.create(ctx.aws, f"{NAME}-after-their-run", rival.text())
     with pytest.raises(BusyError, match="lee@laptop"):
-        lock.acquire(shop, "run-1", "promote").__enter__()
+        lock.acquire(ctx, "run-1", "promote").__enter__()
 
 
-def test_a_beat_shows_life_and_notices_that_it_was_taken(shop: Context) -> None:
-    with lock.acquire(shop, "run-1", "promote") as held:
-        first = lock.holder(shop)
-        shop.clock.sleep(HEARTBEAT_INTERVAL.total_seconds() + 1)
-        held.beat()
-        second = lock.holder(shop)
+def test_a_beat_shows_life_and_notices_that_it_was_taken(ctx: Context) -> None:
+    with lock.acquire(ctx, "run-1", "promote") as held:
+        first = lock.holder(ctx)
+        ctx.clock.sleep(HEARTBEAT_INTERVAL.total_seconds() + 1)
+        held.heartbeat()
+        second = lock.holder(ctx)
         assert first is not None
         assert second is not None
-        assert second.beat > first.beat
-        parameters.overwrite(shop.aws, NAME, theirs(shop).text())
-        shop.clock.sleep(HEARTBEAT_INTERVAL.total_seconds() + 1)
+        assert second.last_heartbeat > first.last_heartbeat
+        parameters.overwrite(ctx.aws, NAME, theirs(ctx).text())
+        ctx.clock.sleep(HEARTBEAT_INTERVAL.total_seconds() + 1)
         with pytest.raises(AwsError, match="kim@laptop"):
-            held.beat()
+            held.heartbeat()
         with pytest.raises(AwsError, match="kim@laptop"):
-            held.confirm()
-    found = lock.holder(shop)
+            held.verify_held()
+    found = lock.holder(ctx)
     assert found is not None
     assert found.run == "their-run", "what is not ours is not given back"
 

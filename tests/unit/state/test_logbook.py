@@ -11,12 +11,12 @@ from tests.support.contexts import Works
 
 
 def test_a_run_is_running_and_then_finished(at: Works) -> None:
-    shop, told = at.shop(), []
+    ctx, told = at.ctx(), []
     with runs.record_run(
-        shop, "promotion", ended=lambda run, failure: told.append((run.id, failure)), ami="ami-1"
+        ctx, "promotion", ended=lambda run, failure: told.append((run.id, failure)), ami="ami-1"
     ) as run:
         assert run.facts()["state"] == "running"
-        shop.progress.say("something happens")
+        ctx.progress.info("something happens")
     assert told == [(run.id, "")]
     facts = run.facts()
     assert (facts["state"], facts["kind"], facts["ami"]) == ("finished", "promotion", "ami-1")
@@ -27,7 +27,7 @@ def test_a_failure_is_recorded_after_what_is_to_be_done_at_the_end(at: Works) ->
     states = []
     with (
         pytest.raises(KeyboardInterrupt),
-        runs.record_run(at.shop(), "bake", ended=lambda run, _: states.append(run.facts()["state"])) as run,
+        runs.record_run(at.ctx(), "bake", ended=lambda run, _: states.append(run.facts()["state"])) as run,
     ):
         raise KeyboardInterrupt
     assert states == ["running"]
@@ -36,20 +36,20 @@ def test_a_failure_is_recorded_after_what_is_to_be_done_at_the_end(at: Works) ->
 
 
 def test_interrupted_at_its_end_too_it_stays_open_for_the_next_bake(at: Works) -> None:
-    shop = at.shop()
+    ctx = at.ctx()
 
     def interrupted(_: Run, failure: str) -> None:
         raise KeyboardInterrupt(failure)
 
-    with pytest.raises(KeyboardInterrupt, match="no room"), runs.record_run(shop, "bake", ended=interrupted):
+    with pytest.raises(KeyboardInterrupt, match="no room"), runs.record_run(ctx, "bake", ended=interrupted):
         raise OSError("no room")
-    assert [run.facts()["state"] for run in runs.list_runs(shop.build)] == ["running"]
-    cleanup.after_crashed_runs(shop)
-    assert [run.facts()["state"] for run in runs.list_runs(shop.build)] == ["interrupted"]
+    assert [run.facts()["state"] for run in runs.list_runs(ctx.build)] == ["running"]
+    cleanup.after_crashed_runs(ctx)
+    assert [run.facts()["state"] for run in runs.list_runs(ctx.build)] == ["interrupted"]
 
 
 def test_a_bake_takes_no_promotion_under_way_for_dead(at: Works) -> None:
-    shop = at.shop()
-    with runs.record_run(shop, "promotion") as run:
-        cleanup.after_crashed_runs(shop)
+    ctx = at.ctx()
+    with runs.record_run(ctx, "promotion") as run:
+        cleanup.after_crashed_runs(ctx)
         assert run.facts()["state"] == "running"

@@ -25,7 +25,7 @@ def made() -> tuple[Progress, io.StringIO, ScriptedClock]:
 @given(lines.filter(lambda text: text.count(":") < 2 and not text.endswith("\\")))
 def test_what_is_said_comes_out_as_it_is(text: str) -> None:
     progress, stream, _ = made()
-    progress.say(text)
+    progress.info(text)
     progress.detail(text)
     assert stream.getvalue() == f"[00:00] {text}\n[00:00]   {text}\n"
 
@@ -33,14 +33,14 @@ def test_what_is_said_comes_out_as_it_is(text: str) -> None:
 @pytest.mark.parametrize("text", ["[bold]x[/]", "[/]", "[red", "\\[x]", "[link=http://x]y[/link]", "x" * 500])
 def test_markup_in_what_is_said_is_text(text: str) -> None:
     progress, stream, _ = made()
-    progress.say(text)
+    progress.info(text)
     assert stream.getvalue() == f"[00:00] {text}\n"
 
 
 @pytest.mark.parametrize("text", ["arn:aws:key:x and tag:warning:y", "a line that goes on \\"])
 def test_colons_and_backslashes_in_what_is_said_are_text(text: str) -> None:
     progress, stream, _ = made()
-    progress.say(text)
+    progress.info(text)
     assert stream.getvalue() == f"[00:00] {text}\n"
 
 
@@ -65,15 +65,15 @@ def test_phases_add_up_and_say_how_they_ended() -> None:
 
 def test_the_log_holds_everything_with_the_time_of_day_while_it_is_asked_for(tmp_path: Path) -> None:
     progress, stream, clock = made()
-    progress.say("before")
+    progress.info("before")
     with progress.log_to(tmp_path / "rebuild.log"):
         with progress.log_to(tmp_path / "bake.log"):
-            progress.say("said")
+            progress.info("said")
             clock.sleep(60)
             progress.detail("a detail")
             progress.record("for the log alone")
-        progress.say("back in the log before it")
-    progress.say("after")
+        progress.info("back in the log before it")
+    progress.info("after")
     assert (tmp_path / "rebuild.log").read_text(encoding="utf-8") == "2026-03-14T09:27:53Z back in the log before it\n"
     assert (tmp_path / "bake.log").read_text(encoding="utf-8").splitlines() == [
         "2026-03-14T09:26:53Z said",
