@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from localcloud import control
 from localcloud.errors import CloudError
-from localcloud.state_dir import Folder
+from localcloud.state_dir import StateDir
 
 COMMANDS = {
     "up": "start the cloud unless it runs, and print how to reach it",
@@ -42,13 +42,13 @@ def run(command: str, *, as_json: bool) -> int:
     if command == "serve":
         from localcloud.server.app import serve  # moto takes half a second to import: not for `status`
 
-        serve(Folder.at(None), stamped)
+        serve(StateDir.at(None), stamped)
     elif command == "up":
         show(control.up(), as_json)
     elif command == "status":
         info = control.status()
         if info is None:
-            print("{}" if as_json else f"not running ({Folder.at(None).root})")
+            print("{}" if as_json else f"not running ({StateDir.at(None).root})")
             return 3
         show(info, as_json)
     elif command == "down":

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from localcloud.errors import CloudError
-from localcloud.state_dir import Folder
+from localcloud.state_dir import StateDir
 
 START_SECONDS = 900.0  # the first start builds the base image, through a possibly slow mirror
 STOP_SECONDS = 120.0
@@ -54,7 +54,7 @@ def up(state: Path | None = None, log: Log = print_to_stderr, serve: Sequence[st
 
     Raises CloudError with the log's path when it does not start.
     """
-    folder = Folder.at(state)
+    folder = StateDir.at(state)
     if info := status(folder.root):
         return info
     folder.prepare()
@@ -66,7 +66,7 @@ def up(state: Path | None = None, log: Log = print_to_stderr, serve: Sequence[st
 
 def status(state: Path | None = None) -> Info | None:
     """What runs in a state folder, or None."""
-    folder = Folder.at(state)
+    folder = StateDir.at(state)
     told = folder.server()
     if told is None:
         return None
@@ -81,7 +81,7 @@ def status(state: Path | None = None) -> Info | None:
 
 def down(state: Path | None = None, log: Log = print_to_stderr) -> bool:
     """Power the machines off and end the server; False when none runs. What it keeps stays."""
-    folder = Folder.at(state)
+    folder = StateDir.at(state)
     if not folder.ours():
         return False
     info = status(folder.root)
@@ -110,7 +110,7 @@ def down(state: Path | None = None, log: Log = print_to_stderr) -> bool:
 
 def reset(state: Path | None = None, log: Log = print_to_stderr) -> None:
     """End the cloud and delete all that it kept."""
-    folder = Folder.at(state)
+    folder = StateDir.at(state)
     down(folder.root, log)
     if folder.ours():
         from localcloud.machines.cleanup import reap  # heavy, and only needed here
@@ -137,7 +137,7 @@ def request(endpoint: str, method: str, what: str, value: dict[str, Any] | None 
     return answer
 
 
-def _start(folder: Folder, log: Log, serve: Sequence[str]) -> Info:
+def _start(folder: StateDir, log: Log, serve: Sequence[str]) -> Info:
     begin = folder.log.stat().st_size if folder.log.exists() else 0
     environment = {**os.environ, "GOLDENAMI_STATE": str(folder.root), "PYTHONUNBUFFERED": "1"}
     with folder.log.open("ab") as output:

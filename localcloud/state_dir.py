@@ -35,13 +35,13 @@ def default_cache() -> Path:
 
 
 @dataclass(frozen=True)
-class Folder:
+class StateDir:
     """Paths of one local cloud's state."""
 
     root: Path
 
     @classmethod
-    def at(cls, state: Path | None) -> Folder:
+    def at(cls, state: Path | None) -> StateDir:
         return cls((state or default_state()).expanduser().resolve())
 
     @property

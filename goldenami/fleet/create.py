@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from goldenami.aws import auto_scaling as groups
+from goldenami.aws import auto_scaling as aws_auto_scaling
 from goldenami.aws import images, load_balancers, parameters
 from goldenami.context import Context
 from goldenami.database import agent, freeze, guard, volume
 from goldenami.errors import UsageError
 from goldenami.fleet.model import FleetResult
-from goldenami.infra import auto_scaling, load_balancer, network, role, wait
+from goldenami.infra import auto_scaling as infra_auto_scaling
+from goldenami.infra import load_balancer, network, role, wait
 from goldenami.model.fleet import REPLACING_PROCESSES
 from goldenami.model.image import Image
 from goldenami.promote import history, request
@@ -45,8 +46,8 @@ def create(ctx: Context, ami: str = "") -> FleetResult:
             if ctx.recipe.database.on_volume:
                 volume.ensure_volume(ctx, place, run.id)
         with ctx.progress.phase("launch template and group"):
-            auto_scaling.ensure_launch_template(ctx, image, security)
-            auto_scaling.ensure_group(ctx, place, target_group, instances_with_data(ctx))
+            infra_auto_scaling.ensure_launch_template(ctx, image, security)
+            infra_auto_scaling.ensure_group(ctx, place, target_group, instances_with_data(ctx))
         with ctx.progress.phase("instances"):
             fleet_state = wait.wait_until_serving(ctx, held_lock)
         assert fleet_state.group is not None
@@ -96,7 +97,7 @@ def resolve_first_image(ctx: Context, ami: str) -> Image:
 def instances_with_data(ctx: Context) -> list[str]:
     """The instances that may hold rows on their own disk although the recipe has data elsewhere: they are yet to be moved."""
     database = ctx.recipe.database
-    group = groups.get(ctx.aws, ctx.names.group)
+    group = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     if (
         group is None
         or (database.on_instance and not database.on_volume)

@@ -15,8 +15,8 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.utils import filter_iam_instance_profiles
 
 from localcloud.autoscaling import launch_spec, members
-from localcloud.autoscaling.members import Member
-from localcloud.autoscaling.request import named, page
+from localcloud.autoscaling.members import GroupMember
+from localcloud.autoscaling.request import page, requested_group
 from localcloud.core.cloud import Cloud
 from localcloud.ec2.image_model import usable_image
 from localcloud.ec2.launch_templates import image_of
@@ -56,7 +56,7 @@ def install(cloud: Cloud) -> None:
             )
         small, large = int(self._get_param("MinSize")), int(self._get_param("MaxSize"))
         wanted = self._get_param("DesiredCapacity")
-        sized(small, large, small if wanted is None else int(wanted))
+        check_size(small, large, small if wanted is None else int(wanted))
         for arn in self._get_param("TargetGroupARNs", []):
             backend.elbv2_backend.describe_target_groups(None, [arn], None)
         launchable(cloud, backend, self._get_param("LaunchTemplate"))
@@ -65,11 +65,11 @@ def install(cloud: Cloud) -> None:
         members.adopt(group)
         group.created_time = utcnow()
         group.health_check_grace_period = int(self._get_param("HealthCheckGracePeriod", 0) or 0)
-        settle(self, group)
+        apply_settings(self, group)
         return answer
 
     def update_auto_scaling_group(self: Any) -> Any:
-        group = named(self)
+        group = requested_group(self)
         template = self._get_param("LaunchTemplate") or self._get_param("MixedInstancesPolicy")
         refresh = launch_spec.active(group)
         if (template or self._get_param("LaunchConfigurationName")) and refresh and refresh.desired_configuration:
@@ -82,7 +82,7 @@ def install(cloud: Cloud) -> None:
         wanted = self._get_param("DesiredCapacity")
         if wanted is None:  # AWS moves it into the new limits
             wanted = min(max(group.desired_capacity, small), large)
-        sized(small, large, int(wanted))
+        check_size(small, large, int(wanted))
         if self._get_param("LaunchTemplate"):
             launchable(cloud, self.autoscaling_backend, self._get_param("LaunchTemplate"))
         policy = group.mixed_instances_policy
@@ -90,13 +90,13 @@ def install(cloud: Cloud) -> None:
         answer = _update(self)
         if not template:
             group.mixed_instances_policy = policy  # moto forgets it on any update
-        settle(self, group)
+        apply_settings(self, group)
         return answer
 
     AutoScalingResponse.create_auto_scaling_group = create_auto_scaling_group
     AutoScalingResponse.update_auto_scaling_group = update_auto_scaling_group
     for name, action in _plain.items():
-        setattr(AutoScalingResponse, name, checked(action))
+        setattr(AutoScalingResponse, name, validated(action))
     for added in (
         attach_instances,
         delete_auto_scaling_group,
@@ -104,10 +104,10 @@ def install(cloud: Cloud) -> None:
         set_desired_capacity,
     ):
         setattr(AutoScalingResponse, added.__name__, added)
-    FakeAutoScalingGroup.set_desired_capacity = write_down
-    FakeAutoScalingGroup.replace_autoscaling_group_instances = nothing
-    AutoScalingBackend.notify_terminate_instances = nothing
-    AutoScalingBackend.update_attached_target_groups = nothing
+    FakeAutoScalingGroup.set_desired_capacity = normalized
+    FakeAutoScalingGroup.replace_autoscaling_group_instances = empty_response
+    AutoScalingBackend.notify_terminate_instances = empty_response
+    AutoScalingBackend.update_attached_target_groups = empty_response
 
 
 def resume() -> None:
@@ -115,24 +115,24 @@ def resume() -> None:
     for _, _, backend in list(autoscaling_backends.iter_backends()):
         for group in backend.autoscaling_groups.values():
             for member in group.instance_states:
-                if isinstance(member, Member) and member.lifecycle_state in ("InService", "Standby"):
+                if isinstance(member, GroupMember) and member.lifecycle_state in ("InService", "Standby"):
                     member.reviving = True
 
 
-def write_down(self: Any, capacity: int | None) -> None:
+def normalized(self: Any, capacity: int | None) -> None:
     """moto launches and terminates here; the reconciler does."""
     self.desired_capacity = self.min_size if capacity is None else capacity
 
 
-def nothing(self: Any, *_: Any) -> None:
+def empty_response(self: Any, *_: Any) -> None:
     """The reconciler sees to it."""
 
 
-def checked(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def validated(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """moto answers an unknown group's name with an internal error."""
 
     def call(self: Any) -> Any:
-        named(self)
+        requested_group(self)
         return action(self)
 
     return call
@@ -143,7 +143,7 @@ def attach_instances(self: Any) -> Any:
 
     Source: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-detach-attach-instances.html
     """
-    group, ec2 = named(self), self.autoscaling_backend.ec2_backend
+    group, ec2 = requested_group(self), self.autoscaling_backend.ec2_backend
     for wanted in self._get_param("InstanceIds", []):
         if any(member.instance.id == wanted for member in group.instance_states):
             raise ValidationError(f"Instance {wanted} is already part of AutoScalingGroup:{group.name}.")
@@ -154,7 +154,7 @@ def attach_instances(self: Any) -> Any:
 
 def delete_auto_scaling_group(self: Any) -> Any:
     """moto: no ForceDelete. The group stays visible (Delete in progress) until its last instance is terminated."""
-    group = named(self)
+    group = requested_group(self)
     if not self._get_bool_param("ForceDelete", False):
         if group.instance_states:
             raise AutoscalingClientError(
@@ -183,7 +183,7 @@ def delete_auto_scaling_group(self: Any) -> Any:
 def describe_scaling_activities(self: Any) -> Any:
     """moto: none."""
     name, ids = self._get_param("AutoScalingGroupName"), self._get_param("ActivityIds", [])
-    groups = [named(self, reads=True)] if name else list(self.autoscaling_backend.autoscaling_groups.values())
+    groups = [requested_group(self, reads=True)] if name else list(self.autoscaling_backend.autoscaling_groups.values())
     found = [one for group in groups for one in getattr(group, "activities", [])]
     found = sorted((one for one in found if not ids or one.activity_id in ids), key=lambda one: one.start_time)[::-1]
     shown, token = page(self, found)
@@ -191,7 +191,7 @@ def describe_scaling_activities(self: Any) -> Any:
 
 
 def set_desired_capacity(self: Any) -> Any:
-    group, wanted = named(self), int(self._get_param("DesiredCapacity"))
+    group, wanted = requested_group(self), int(self._get_param("DesiredCapacity"))
     if wanted > group.max_size:
         raise ValidationError(
             f"New SetDesiredCapacity value {wanted} is above max value {group.max_size} for the AutoScalingGroup."
@@ -207,7 +207,7 @@ def set_desired_capacity(self: Any) -> Any:
 # --- what they share ---
 
 
-def sized(small: int, large: int, wanted: int) -> None:
+def check_size(small: int, large: int, wanted: int) -> None:
     if small > large:
         raise ValidationError(f"Max bound, {large}, must be greater than or equal to min bound, {small}")
     if not small <= wanted <= large:
@@ -216,7 +216,7 @@ def sized(small: int, large: int, wanted: int) -> None:
         )
 
 
-def settle(response: Any, group: Any) -> None:
+def apply_settings(response: Any, group: Any) -> None:
     """The settings that moto drops."""
     for name, attribute in SETTINGS.items():
         if (value := response._get_param(name)) is not None:

@@ -11,8 +11,8 @@ from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.responses import ActionResult, EmptyResult
 
 from localcloud.autoscaling import members
-from localcloud.autoscaling.members import Activity
-from localcloud.autoscaling.request import named
+from localcloud.autoscaling.members import ScalingActivity
+from localcloud.autoscaling.request import requested_group
 from localcloud.elbv2 import targets
 
 
@@ -29,12 +29,12 @@ def install() -> None:
 
 def detach_instances(self: Any) -> Any:
     """moto: leaves them in the target groups."""
-    group, activities = named(self), []
+    group, activities = requested_group(self), []
     decrement = self._get_bool_param("ShouldDecrementDesiredCapacity", False)
     for instance_id in self._get_param("InstanceIds", []):
         member = member_of(group, instance_id)
         cause = f"instance {instance_id} was detached in response to a user request."
-        activities.append(Activity(group, f"Detaching EC2 instance: {instance_id}", cause))
+        activities.append(ScalingActivity(group, f"Detaching EC2 instance: {instance_id}", cause))
         activities[-1].ended()
         members.remove(group, member)
         group.ec2_backend.delete_tags([instance_id], {ASG_NAME_TAG: group.name})
@@ -45,7 +45,7 @@ def detach_instances(self: Any) -> Any:
 
 def detach_load_balancer_target_groups(self: Any) -> Any:
     """moto: refuses as soon as one member is not registered."""
-    group = named(self)
+    group = requested_group(self)
     for arn in self._get_param("TargetGroupARNs", []):
         if arn in group.target_group_arns:
             for one in members.target_groups(group):
@@ -60,7 +60,7 @@ def set_instance_health(self: Any) -> Any:
     status = self._get_param("HealthStatus")
     if status not in ("Healthy", "Unhealthy"):
         raise ValidationError(f"Valid instance health states are: [Healthy, Unhealthy], got {status}")
-    member = anywhere(self, self._get_param("InstanceId"))
+    member = find_member(self, self._get_param("InstanceId"))
     if (
         status == "Unhealthy"
         and self._get_bool_param("ShouldRespectGracePeriod", True)
@@ -73,7 +73,7 @@ def set_instance_health(self: Any) -> Any:
 
 def terminate_instance_in_auto_scaling_group(self: Any) -> Any:
     """moto: at once, without draining."""
-    member = anywhere(self, self._get_param("InstanceId"))
+    member = find_member(self, self._get_param("InstanceId"))
     group, cause = member.auto_scaling_group, f"instance {member.instance_id} was taken out of service in response to "
     if self._get_bool_param("ShouldDecrementDesiredCapacity", False):
         before = group.desired_capacity
@@ -92,7 +92,7 @@ def member_of(group: Any, instance_id: str) -> Any:
     raise ValidationError(f"The instance {instance_id} is not part of Auto Scaling group {group.name}.")
 
 
-def anywhere(response: Any, instance_id: str) -> Any:
+def find_member(response: Any, instance_id: str) -> Any:
     for group in response.autoscaling_backend.autoscaling_groups.values():
         for member in group.instance_states:
             if member.instance_id == instance_id:

@@ -6,18 +6,18 @@ from typing import Any
 
 from moto.autoscaling.models import ASG_NAME_TAG
 
-from localcloud.autoscaling.members import Activity, Member
+from localcloud.autoscaling.members import GroupMember, ScalingActivity
 from localcloud.ec2.launch_templates import image_of
 
 
-def launch(group: Any, asked: dict[str, Any] | None, cause: str) -> Member:
+def launch(group: Any, asked: dict[str, Any] | None, cause: str) -> GroupMember:
     """Launch one instance from a LaunchTemplateSpecification (or the group's launch configuration).
 
     Raises what EC2 answers; then nothing was made.
     """
     backend = group.ec2_backend
     version = backend._get_template_from_args(asked) if asked else None
-    zone, subnet = place(group)
+    zone, subnet = choose_zone(group)
     kept = set(backend.reservations)
     image, user_data, groups = source(group, version)
     tags = {**group.get_propagated_tags(), ASG_NAME_TAG: group.name}
@@ -46,8 +46,8 @@ def launch(group: Any, asked: dict[str, Any] | None, cause: str) -> Member:
         raise
     instance = reservation.instances[0]
     details = {"Subnet ID": instance.subnet_id or "", "Availability Zone": instance.placement.zone}
-    member = Member(group, instance, specified(version) if version else None)
-    member.activity = Activity(group, f"Launching a new EC2 instance: {instance.id}", cause, details)
+    member = GroupMember(group, instance, specified(version) if version else None)
+    member.activity = ScalingActivity(group, f"Launching a new EC2 instance: {instance.id}", cause, details)
     group.instance_states.append(member)
     return member
 
@@ -66,7 +66,7 @@ def specified(version: Any) -> dict[str, str]:
     return {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": str(version.number)}
 
 
-def place(group: Any) -> tuple[str, str | None]:
+def choose_zone(group: Any) -> tuple[str, str | None]:
     """(zone, subnet) with the fewest members, as Auto Scaling balances them."""
     subnets = [one.strip() for one in (group.vpc_zone_identifier or "").split(",") if one.strip()]
     active = [member.instance for member in group.instance_states if member.lifecycle_state in ("Pending", "InService")]

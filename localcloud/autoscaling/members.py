@@ -15,10 +15,10 @@ from moto.core.utils import utcnow
 from localcloud.elbv2 import targets
 
 ACTIVITIES = 500  # kept for each group; AWS keeps six weeks
-GONE = ("shutting-down", "terminated")
+TERMINATED_STATES = ("shutting-down", "terminated")
 
 
-class Activity:
+class ScalingActivity:
     """One scaling activity, with the names that the API shows."""
 
     def __init__(self, group: Any, description: str, cause: str, details: dict[str, str] | None = None) -> None:
@@ -42,7 +42,7 @@ class Activity:
             self.end_time = utcnow()
 
 
-class Member(InstanceState):  # type: ignore[misc]
+class GroupMember(InstanceState):  # type: ignore[misc]
     """An instance of a group. moto shows the template's default version, whatever it was launched from."""
 
     def __init__(self, group: Any, instance: Any, specification: dict[str, str] | None, state: str = "Pending") -> None:
@@ -54,7 +54,7 @@ class Member(InstanceState):  # type: ignore[misc]
         self.refresh_id: str | None = None  # the instance refresh that launched it
         self.reviving = False  # the cloud was restarted: its machine boots again
         self.unhealthy_cause = ""
-        self.activity: Activity | None = None
+        self.activity: ScalingActivity | None = None
 
     @property
     def launch_template(self) -> dict[str, str] | None:
@@ -75,12 +75,12 @@ def stamp() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def terminate(group: Any, member: Member, cause: str) -> Activity:
+def terminate(group: Any, member: GroupMember, cause: str) -> ScalingActivity:
     """Take a member out of service: no new requests, then (drained) no machine."""
     if member.lifecycle_state == "Terminating" and member.activity:
         return member.activity
     member.lifecycle_state = "Terminating"
-    member.activity = Activity(group, f"Terminating EC2 instance: {member.instance_id}", cause)
+    member.activity = ScalingActivity(group, f"Terminating EC2 instance: {member.instance_id}", cause)
     for one in target_groups(group):
         targets.drain(one, member.instance_id)
         if member.instance_id in targets.draining(one):
@@ -88,7 +88,7 @@ def terminate(group: Any, member: Member, cause: str) -> Activity:
     return member.activity
 
 
-def remove(group: Any, member: Member) -> None:
+def remove(group: Any, member: GroupMember) -> None:
     """A member is a member no more; what its instance is now is EC2's matter."""
     if member in group.instance_states:
         group.instance_states.remove(member)
@@ -115,8 +115,8 @@ def adopt(group: Any) -> None:
         if name not in vars(group):
             setattr(group, name, list(value) if isinstance(value, list) else value)
     for index, one in enumerate(group.instance_states):
-        if not isinstance(one, Member):
-            group.instance_states[index] = member = Member(group, one.instance, None, "InService")
+        if not isinstance(one, GroupMember):
+            group.instance_states[index] = member = GroupMember(group, one.instance, None, "InService")
             member.protected_from_scale_in = one.protected_from_scale_in
 
 

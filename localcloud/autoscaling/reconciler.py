@@ -14,18 +14,27 @@ from moto.core.exceptions import ServiceException
 
 from localcloud.autoscaling import launch_spec, refresh
 from localcloud.autoscaling.launch import launch
-from localcloud.autoscaling.members import GONE, Activity, Member, adopt, remove, running, target_groups, terminate
+from localcloud.autoscaling.members import (
+    TERMINATED_STATES,
+    GroupMember,
+    ScalingActivity,
+    adopt,
+    remove,
+    running,
+    target_groups,
+    terminate,
+)
 from localcloud.core.cloud import Cloud
 from localcloud.elbv2 import targets
-from localcloud.elbv2.targets import Targets
+from localcloud.elbv2.targets import TargetHealthStore
 
-MOST_WAIT = 60.0  # between two attempts of a launch that fails again and again
+MAX_WAIT = 60.0  # between two attempts of a launch that fails again and again
 
 
-class Scaling:
+class GroupReconciler:
     """The reconciler. Everything that it knows is in the groups, so that a restarted cloud goes on."""
 
-    def __init__(self, cloud: Cloud, health: Targets) -> None:
+    def __init__(self, cloud: Cloud, health: TargetHealthStore) -> None:
         self._cloud, self._health = cloud, health
 
     def tick(self) -> None:
@@ -56,7 +65,7 @@ class Scaling:
 
     # --- one member ---
 
-    def _move(self, group: Any, member: Member, now: float) -> None:
+    def _move(self, group: Any, member: GroupMember, now: float) -> None:
         """Pending -> InService; Terminating -> (drained) -> terminated -> gone."""
         instance = member.instance
         if member.lifecycle_state == "Pending":
@@ -65,15 +74,15 @@ class Scaling:
                 group.launch_failures = 0
                 if member.activity:
                     member.activity.ended()
-            elif instance.state in (*GONE, "stopped", "stopping"):
+            elif instance.state in (*TERMINATED_STATES, "stopped", "stopping"):
                 self._launch_failed(group, str(instance.state_reason.message or "the instance did not start"), now)
                 if member.activity:
                     member.activity.ended("Failed", group.launch_problem)
                 remove(group, member)
-                if instance.state not in GONE:
+                if instance.state not in TERMINATED_STATES:
                     instance.terminate()
         elif member.lifecycle_state == "Terminating":
-            if instance.state in GONE:
+            if instance.state in TERMINATED_STATES:
                 if instance.state == "terminated":
                     if member.activity:
                         member.activity.ended()
@@ -87,7 +96,7 @@ class Scaling:
         elif member.reviving and instance.state == "running":
             member.reviving, member.in_service_at = False, now
 
-    def _check(self, group: Any, member: Member, now: float) -> None:
+    def _check(self, group: Any, member: GroupMember, now: float) -> None:
         """Mark a member Unhealthy, as EC2's state at once or the load balancer after the grace period says."""
         if member.lifecycle_state != "InService" or member.health_status == "Unhealthy":
             return
@@ -139,7 +148,7 @@ class Scaling:
                     member = launch(group, launch_spec.specification(group), cause)
                 except ServiceException as error:
                     self._launch_failed(group, error.message, now)
-                    activity = Activity(group, "Launching a new EC2 instance", cause)
+                    activity = ScalingActivity(group, "Launching a new EC2 instance", cause)
                     activity.ended("Failed", group.launch_problem)
                     return
                 member.refresh_id = launch_spec.launching(group)
@@ -155,7 +164,7 @@ class Scaling:
     def _launch_failed(self, group: Any, problem: str, now: float) -> None:
         group.launch_failures += 1
         group.launch_problem = f"{problem} Launching EC2 instance failed."
-        group.launch_again_at = now + min(MOST_WAIT, 2.0 ** (group.launch_failures - 1))
+        group.launch_again_at = now + min(MAX_WAIT, 2.0 ** (group.launch_failures - 1))
 
     def _register(self, group: Any) -> None:
         """Exactly the members in service are targets of the group's target groups."""
@@ -165,7 +174,7 @@ class Scaling:
                 if wanted and member.instance_id not in one.targets and running(group, "AddToLoadBalancer"):
                     one.register([{"Id": member.instance_id}])
                 elif member.instance_id in one.targets and (
-                    member.lifecycle_state in ("Terminating", "Standby") or member.instance.state in GONE
+                    member.lifecycle_state in ("Terminating", "Standby") or member.instance.state in TERMINATED_STATES
                 ):
                     targets.drain(one, member.instance_id)
 

@@ -15,31 +15,31 @@ from moto.core.utils import utcnow
 
 from localcloud.autoscaling import members
 from localcloud.autoscaling.launch_spec import active, back_id, matches
-from localcloud.autoscaling.refresh_progress import Scene
-from localcloud.elbv2.targets import Targets
+from localcloud.autoscaling.refresh_progress import RefreshProgress
+from localcloud.elbv2.targets import TargetHealthStore
 
 PATIENCE_SECONDS = 300.0  # AWS: one hour. GOLDENAMI_REFRESH_PATIENCE sets it.
-WANTED = "an instance was taken out of service in response to an instance refresh."
+TERMINATION_CAUSE = "an instance was taken out of service in response to an instance refresh."
 
 
-def step(health: Targets, group: Any, now: float) -> int:
+def step(health: TargetHealthStore, group: Any, now: float) -> int:
     """Carry the group's active refresh on, and say how many members the group is to have now."""
     refresh = active(group)
     if refresh is None or group.status:
         return int(group.desired_capacity or 0)
     if refresh.status == "Pending":
         refresh.status = "InProgress"
-    scene = Scene.of(health, group, refresh, now)
+    scene = RefreshProgress.of(health, group, refresh, now)
     if refresh.status == "Cancelling":
         return cancel(group, refresh, scene)
-    tell(refresh, scene)
+    set_progress(refresh, scene)
     if failed(group, refresh, scene, now):
         return int(group.desired_capacity or 0)
     if refresh.status == "Baking":
-        if now >= (refresh.baking_until or 0) and not scene.unready:
+        if now >= (refresh.baking_until or 0) and not scene.not_ready:
             succeed(group, refresh)
         return scene.desired
-    if not scene.stale and not scene.unready and not scene.moving and len(scene.fresh) >= scene.desired:
+    if not scene.stale and not scene.not_ready and not scene.moving and len(scene.updated_members) >= scene.desired:
         finish(group, refresh, now)
         return scene.desired
     allowed = scene.desired if refresh.status == "RollbackInProgress" else checkpoint(refresh, scene, now)
@@ -47,15 +47,15 @@ def step(health: Targets, group: Any, now: float) -> int:
         succeed(group, refresh)  # the last checkpoint was below 100: the others stay as they are
         return scene.desired
     if not members.running(group, "InstanceRefresh"):
-        return len(scene.fresh) + len(scene.stale)
+        return len(scene.updated_members) + len(scene.stale)
     return replace(group, refresh, scene, allowed)
 
 
-def replace(group: Any, refresh: Any, scene: Scene, allowed: int) -> int:
+def replace(group: Any, refresh: Any, scene: RefreshProgress, allowed: int) -> int:
     """Terminate stale members where that is allowed; the size that the group is to have now."""
     desired = scene.desired
     small, over = bounds(refresh, desired)
-    stale = [one for one in scene.stale if one not in scene.held]
+    stale = [one for one in scene.stale if one not in scene.excluded]
     stale.sort(key=lambda one: (one.instance_id in scene.ready, one.launched_at))
     keep, ready = desired - allowed, len(scene.ready)
     for member in stale:
@@ -64,11 +64,11 @@ def replace(group: Any, refresh: Any, scene: Scene, allowed: int) -> int:
         serves = member.instance_id in scene.ready
         if serves and ready - 1 < small:
             break
-        members.terminate(group, member, WANTED)
+        members.terminate(group, member, TERMINATION_CAUSE)
         ready -= serves
         scene.stale.remove(member)
-    missing = min(desired, allowed) - len(scene.fresh)
-    total = len(scene.fresh) + len([one for one in scene.stale if one.lifecycle_state != "Standby"])
+    missing = min(desired, allowed) - len(scene.updated_members)
+    total = len(scene.updated_members) + len([one for one in scene.stale if one.lifecycle_state != "Standby"])
     room = desired + over - total
     return min(max(total + max(0, min(missing, room)), desired), desired + over)
 
@@ -85,7 +85,7 @@ def bounds(refresh: Any, desired: int) -> tuple[int, int]:
     return small, over
 
 
-def checkpoint(refresh: Any, scene: Scene, now: float) -> int:
+def checkpoint(refresh: Any, scene: RefreshProgress, now: float) -> int:
     """How many members may be replaced up to the next checkpoint; pauses at a reached one."""
     points = points_of(refresh)
     while refresh.checkpoint < len(points):
@@ -136,16 +136,16 @@ def succeed(group: Any, refresh: Any) -> None:
         group.launch_config, group.launch_configuration_name = None, None
 
 
-def cancel(group: Any, refresh: Any, scene: Scene) -> int:
+def cancel(group: Any, refresh: Any, scene: RefreshProgress) -> int:
     moving = [one for one in group.instance_states if one.lifecycle_state in ("Pending", "Terminating")]
     if not moving or not refresh.wait_for_transitioning:
         refresh.end("Cancelled", refresh.status_reason)
-    return max(len(scene.fresh) + len(scene.stale), scene.desired)
+    return max(len(scene.updated_members) + len(scene.stale), scene.desired)
 
 
-def failed(group: Any, refresh: Any, scene: Scene, now: float) -> bool:
+def failed(group: Any, refresh: Any, scene: RefreshProgress, now: float) -> bool:
     """Note what holds the refresh up; after the time for retries, fail it or roll it back."""
-    problem = obstacle(group, refresh, scene)
+    problem = unavailable_reason(group, refresh, scene)
     if not problem:
         refresh.stuck_since = None
         if scene.warming and refresh.paused_until is None:
@@ -169,7 +169,7 @@ def failed(group: Any, refresh: Any, scene: Scene, now: float) -> bool:
     return True
 
 
-def obstacle(group: Any, refresh: Any, scene: Scene) -> str:
+def unavailable_reason(group: Any, refresh: Any, scene: RefreshProgress) -> str:
     """What keeps the refresh from going on and will not pass by itself; '' while all goes well."""
     for process in ("Launch", "Terminate", "InstanceRefresh"):
         if not members.running(group, process):
@@ -185,18 +185,23 @@ def obstacle(group: Any, refresh: Any, scene: Scene) -> str:
         refresh.best, refresh.sick = scene.updated, ""
     if refresh.sick:
         return f"Replacements do not become healthy. For example: {refresh.sick}"
-    others = [one for one in scene.stale if one not in scene.held]
-    if scene.held and not others and not scene.unready and len(scene.fresh) + len(scene.held) >= scene.desired:
-        member = scene.held[0]
+    others = [one for one in scene.stale if one not in scene.excluded]
+    if (
+        scene.excluded
+        and not others
+        and not scene.not_ready
+        and len(scene.updated_members) + len(scene.excluded) >= scene.desired
+    ):
+        member = scene.excluded[0]
         how = "in Standby state" if member.lifecycle_state == "Standby" else "protected from scale in"
         return f"Waiting for instances that cannot be replaced. For example: {member.instance_id} is {how}."
     return ""
 
 
-def tell(refresh: Any, scene: Scene) -> None:
+def set_progress(refresh: Any, scene: RefreshProgress) -> None:
     """PercentageComplete and InstancesToUpdate."""
     if refresh.status == "RollbackInProgress":
-        left = len(scene.stale) + len(scene.unready)
+        left = len(scene.stale) + len(scene.not_ready)
         before = refresh.rollback_details["PercentageCompleteOnRollback"]
         refresh.percentage_complete = min(before, percent(left, scene.desired))
         return

@@ -18,7 +18,7 @@ from moto.core.utils import utcnow
 from localcloud.autoscaling import launch_spec
 from localcloud.autoscaling import refresh as autoscaling_refresh
 from localcloud.autoscaling.groups_api import launchable
-from localcloud.autoscaling.request import named, page
+from localcloud.autoscaling.request import page, requested_group
 from localcloud.core.cloud import Cloud
 
 ACTIVE = ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
@@ -78,7 +78,7 @@ def install(cloud: Cloud) -> None:
     """Add the actions, which moto lacks. May be called again with another cloud."""
 
     def start_instance_refresh(self: Any) -> Any:
-        group = named(self)
+        group = requested_group(self)
         if launch_spec.active(group):
             raise AutoscalingClientError(
                 "InstanceRefreshInProgress",
@@ -108,14 +108,14 @@ def install(cloud: Cloud) -> None:
 
 
 def describe_instance_refreshes(self: Any) -> Any:
-    group, ids = named(self, reads=True), self._get_param("InstanceRefreshIds", [])
+    group, ids = requested_group(self, reads=True), self._get_param("InstanceRefreshIds", [])
     found = [one for one in getattr(group, "refreshes", []) if not ids or one.instance_refresh_id in ids]
     shown, token = page(self, found)
     return ActionResult({"InstanceRefreshes": shown, "NextToken": token})
 
 
 def cancel_instance_refresh(self: Any) -> Any:
-    group = named(self)
+    group = requested_group(self)
     refresh = launch_spec.active(group)
     if refresh is None or refresh.status == "Cancelling":
         raise nothing_active(group)
@@ -125,7 +125,7 @@ def cancel_instance_refresh(self: Any) -> Any:
 
 
 def rollback_instance_refresh(self: Any) -> Any:
-    group = named(self)
+    group = requested_group(self)
     refresh = launch_spec.active(group)
     if refresh is None or refresh.status in ("Cancelling", "RollbackInProgress"):
         raise nothing_active(group)

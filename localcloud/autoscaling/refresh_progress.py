@@ -7,25 +7,25 @@ from typing import Any
 
 from localcloud.autoscaling import members
 from localcloud.autoscaling.launch_spec import back_id
-from localcloud.elbv2.targets import Targets, in_use
+from localcloud.elbv2.targets import TargetHealthStore, in_use
 
 
 @dataclass
-class Scene:
+class RefreshProgress:
     """The members of a group, as a refresh (or its rollback) sees them."""
 
     desired: int
-    fresh: list[Any]  # as they shall be
+    updated_members: list[Any]  # as they shall be
     stale: list[Any]  # to be replaced
-    held: list[Any]  # to be replaced, but protected from scale-in or in standby
-    unready: list[Any]  # fresh, but not (yet) healthy and warm
+    excluded: list[Any]  # to be replaced, but protected from scale-in or in standby
+    not_ready: list[Any]  # fresh, but not (yet) healthy and warm
     ready: set[str]  # ids of the members that serve, fresh or stale
     moving: bool  # members still leave
     warming: list[Any]
     updated: int  # fresh and ready, brought by this refresh
 
     @classmethod
-    def of(cls, health: Targets, group: Any, refresh: Any, now: float) -> Scene:
+    def of(cls, health: TargetHealthStore, group: Any, refresh: Any, now: float) -> RefreshProgress:
         warmup = float(refresh.preference("InstanceWarmup", 0) or 0)
         scene = cls(int(group.desired_capacity or 0), [], [], [], [], set(), False, [], 0)
         back = refresh.status == "RollbackInProgress"
@@ -35,7 +35,7 @@ class Scene:
                 continue
             ours = member.refresh_id == refresh.instance_refresh_id
             good = not ours if back else ours or member.instance_id in refresh.already
-            is_ready = member.lifecycle_state == "InService" and well(health, group, member)
+            is_ready = member.lifecycle_state == "InService" and is_healthy(health, group, member)
             if (
                 is_ready
                 and (ours or member.refresh_id == back_id(refresh))
@@ -48,19 +48,19 @@ class Scene:
             if good:
                 if member.lifecycle_state == "Standby":
                     continue
-                scene.fresh.append(member)
+                scene.updated_members.append(member)
                 if is_ready:
                     scene.updated += 1
                 else:
-                    scene.unready.append(member)
+                    scene.not_ready.append(member)
             else:
                 behaviour = hold(refresh, member)
                 if behaviour == "Ignore":
                     if member.lifecycle_state != "Standby":
-                        scene.fresh.append(member)
+                        scene.updated_members.append(member)
                         scene.updated += 1
                 elif behaviour == "Wait":
-                    scene.held.append(member)
+                    scene.excluded.append(member)
                     scene.stale.append(member)
                 else:
                     scene.stale.append(member)
@@ -77,7 +77,7 @@ def hold(refresh: Any, member: Any) -> str | None:
     return behaviour if behaviour in ("Ignore", "Wait") else None
 
 
-def well(health: Targets, group: Any, member: Any) -> bool:
+def is_healthy(health: TargetHealthStore, group: Any, member: Any) -> bool:
     """Healthy, also to its load balancer where the group asks for that."""
     if member.health_status != "Healthy" or member.instance.state != "running":
         return False

@@ -9,7 +9,7 @@ from moto.autoscaling.exceptions import AutoscalingClientError, ValidationError
 from localcloud.autoscaling import members
 
 
-def named(response: Any, *, reads: bool = False) -> Any:
+def requested_group(response: Any, *, reads: bool = False) -> Any:
     """The request's group. Raises what AWS answers for an unknown one, and for one that is being deleted."""
     name = response._get_param("AutoScalingGroupName")
     group = response.autoscaling_backend.autoscaling_groups.get(name)

@@ -15,8 +15,8 @@ from moto.rds.models import rds_backends
 
 from localcloud.core.addresses import Addresses
 from localcloud.core.faults import Faults
-from localcloud.core.queues import Lines
-from localcloud.state_dir import Folder
+from localcloud.core.queues import WorkQueues
+from localcloud.state_dir import StateDir
 from localcloud.storage.snapshot import Store
 
 if TYPE_CHECKING:
@@ -44,17 +44,17 @@ class Base(Protocol):
 class Cloud:
     """One running local cloud. moto's backends are global to the process, so there is one in a process."""
 
-    folder: Folder
+    state_dir: StateDir
     driver: Driver
     base: Base
     prefix: str
     region: str = REGION
     lock: threading.RLock = field(default_factory=threading.RLock)
-    lines: Lines = field(default_factory=Lines)
+    queues: WorkQueues = field(default_factory=WorkQueues)
     faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:
-        self.store = Store(self.folder)
+        self.store = Store(self.state_dir)
         self.addresses = Addresses(self.prefix, used_addresses)
 
     @contextmanager

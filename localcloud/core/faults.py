@@ -55,7 +55,7 @@ class Faults:
             self._faults.append(fault)
         return fault
 
-    def take(self, action: str, *kinds: str) -> Fault | None:
+    def consume(self, action: str, *kinds: str) -> Fault | None:
         """The first fault of these kinds that fits the action; it counts as used once."""
         with self._lock:
             for fault in self._faults:

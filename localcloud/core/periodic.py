@@ -10,7 +10,7 @@ from collections.abc import Callable
 SECONDS = 0.25
 
 
-class Ticker:
+class PeriodicTask:
     """One thread that calls `work` every `seconds`. A failed round is logged and the next one tries again."""
 
     def __init__(self, name: str, work: Callable[[], None], seconds: float | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 Work = Callable[[], None]
 
 
-class Lines:
+class WorkQueues:
     """A thread for each key, which does that key's work first in, first out.
 
     A line's thread lives until it is closed: the kernel's parent-death signal, by which machines go with a

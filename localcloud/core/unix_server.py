@@ -19,7 +19,7 @@ class QuietHandler(MotoRequestHandler):  # type: ignore[misc]
         """Requests are not logged: waiters poll, and the log is for what went wrong."""
 
 
-class Door:
+class UnixServer:
     """A WSGI application served on a UNIX socket."""
 
     def __init__(self, path: Path, app: Any) -> None:

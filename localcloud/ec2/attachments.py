@@ -19,13 +19,13 @@ from moto.ec2.responses import EC2Response
 
 from localcloud.core.cloud import Cloud
 from localcloud.ec2 import machine_spec
-from localcloud.ec2.machine_pool import Fleet
+from localcloud.ec2.machine_pool import MachinePool
 from localcloud.machines.errors import MachineError
 
-ASK_AGAIN_SECONDS = 0.3
+RETRY_SECONDS = 0.3
 
 
-def install(cloud: Cloud, fleet: Fleet) -> None:
+def install(cloud: Cloud, fleet: MachinePool) -> None:
     """Replace moto's actions by these. May be called again with another cloud."""
 
     def attach_volume(self: Any) -> ActionResult:
@@ -101,16 +101,16 @@ def check_attached(volume: Any, instance_id: str | None, device: str | None) -> 
         )
 
 
-def attach(cloud: Cloud, fleet: Fleet, attachment: Any) -> None:
+def attach(cloud: Cloud, fleet: MachinePool, attachment: Any) -> None:
     """attaching -> attached, once the machine has the disk; a machine that is off gets it at its next start."""
     volume, instance = attachment.volume, attachment.instance
 
     def work() -> None:
-        stuck = cloud.faults.take("AttachVolume", "stuck_attach")
+        stuck = cloud.faults.consume("AttachVolume", "stuck_attach")
         if stuck is None:
             plug()
         elif stuck.seconds:
-            timer = threading.Timer(stuck.seconds, cloud.lines.do, (instance.id, plug))
+            timer = threading.Timer(stuck.seconds, cloud.queues.do, (instance.id, plug))
             timer.daemon = True
             timer.start()
 
@@ -119,7 +119,7 @@ def attach(cloud: Cloud, fleet: Fleet, attachment: Any) -> None:
             return  # detached meanwhile, or its instance was terminated
         try:
             if machine := fleet.machine(instance):
-                machine.plug(machine_spec.plug(cloud, volume))
+                machine.attach_volume(machine_spec.plug(cloud, volume))
         except MachineError as error:
             print(f"{volume.id}: {error}", file=sys.stderr, flush=True)
             release(cloud, attachment)
@@ -127,17 +127,17 @@ def attach(cloud: Cloud, fleet: Fleet, attachment: Any) -> None:
         with cloud.change():
             mark(attachment, "attached")
 
-    cloud.lines.do(instance.id, work)
+    cloud.queues.do(instance.id, work)
 
 
-def detach(cloud: Cloud, fleet: Fleet, attachment: Any) -> None:
+def detach(cloud: Cloud, fleet: MachinePool, attachment: Any) -> None:
     """detaching -> detached, once the guest has let go of the disk; `busy` while it has it mounted, as on EC2."""
     volume, instance = attachment.volume, attachment.instance
 
     def gone() -> bool:
         machine = fleet.machine(instance)
         try:
-            return machine is None or machine.unplug(volume.id)
+            return machine is None or machine.detach_volume(volume.id)
         except MachineError as error:
             print(f"{volume.id}: {error}", file=sys.stderr, flush=True)
             return False
@@ -148,15 +148,15 @@ def detach(cloud: Cloud, fleet: Fleet, attachment: Any) -> None:
             return
         with cloud.change():
             mark(attachment, "busy")
-        cloud.lines.do(volume.id, wait)  # not on the instance's line: its stop is a way out
+        cloud.queues.do(volume.id, wait)  # not on the instance's line: its stop is a way out
 
     def wait() -> None:
-        while not fleet.ended.wait(ASK_AGAIN_SECONDS) and volume.attachment is attachment:
+        while not fleet.ended.wait(RETRY_SECONDS) and volume.attachment is attachment:
             if gone():
                 release(cloud, attachment)
-        cloud.lines.close(volume.id)
+        cloud.queues.close(volume.id)
 
-    cloud.lines.do(instance.id, work)
+    cloud.queues.do(instance.id, work)
 
 
 def release(cloud: Cloud, attachment: Any) -> None:
@@ -167,7 +167,7 @@ def release(cloud: Cloud, attachment: Any) -> None:
             volume.ec2_backend.detach_volume(volume.id, instance.id, attachment.device)
 
 
-def resume(cloud: Cloud, fleet: Fleet) -> None:
+def resume(cloud: Cloud, fleet: MachinePool) -> None:
     """After a start, before machines are launched: finish what was under way. No machine runs yet, so none is busy."""
     for _, _, backend in ec2_backends.iter_backends():
         for volume in list(backend.volumes.values()):

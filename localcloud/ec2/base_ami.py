@@ -27,7 +27,7 @@ def publish_base(cloud: Cloud, backend: Any) -> None:
     """Put the base image into a region, where it is not there yet."""
     ami_id = base_ami_id(cloud, backend.region_name)
     snapshot_id = "snap-" + ami_id.removeprefix("ami-")
-    path = cloud.folder.snapshot(snapshot_id)
+    path = cloud.state_dir.snapshot(snapshot_id)
     if not path.exists():
         try:
             os.link(cloud.base.path, path)

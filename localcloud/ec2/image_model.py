@@ -65,7 +65,7 @@ def usable_image(cloud: Cloud, backend: Any, ami_id: str | None) -> Any:
     root = next((m for m in image.block_device_mappings if m["DeviceName"] == image.root_device_name), None)
     if image.state != "available" or root is None:
         raise unavailable(ami_id)
-    if not cloud.folder.snapshot(root["Ebs"]["SnapshotId"]).exists():
+    if not cloud.state_dir.snapshot(root["Ebs"]["SnapshotId"]).exists():
         raise unavailable(ami_id)
     return image
 

@@ -17,12 +17,12 @@ from moto.ec2.utils import random_ami_id, random_snapshot_id
 from localcloud.core.cloud import ACCOUNT, Cloud, images
 from localcloud.ec2.base_ami import publish_base
 from localcloud.ec2.image_model import Disk, DiskImage, check_name, laid_over, mapping_of, tags_by_kind, usable_image
-from localcloud.ec2.machine_pool import Fleet
+from localcloud.ec2.machine_pool import MachinePool
 
 _deregister = EC2Backend.deregister_image
 
 
-def install(cloud: Cloud, fleet: Fleet) -> None:
+def install(cloud: Cloud, fleet: MachinePool) -> None:
     """Replace moto's methods by these. May be called again with another cloud."""
 
     def load_amis(self: Any) -> None:
@@ -113,7 +113,7 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
                 kms_key_id=key if encrypted else None,
                 from_ami=ami_id,
             )
-            os.link(cloud.folder.snapshot(old.id), cloud.folder.snapshot(new.id))
+            os.link(cloud.state_dir.snapshot(old.id), cloud.state_dir.snapshot(new.id))
             backend.snapshots[new.id] = new
             new.add_tags(tags.get("snapshot", {}))
             mapping["Ebs"] |= {"SnapshotId": new.id, "Encrypted": encrypted}
@@ -166,15 +166,15 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
     EC2Response.register_image = register_image
 
 
-def finish_image(cloud: Cloud, fleet: Fleet, instance: Any, image: Any) -> None:
+def finish_image(cloud: Cloud, fleet: MachinePool, instance: Any, image: Any) -> None:
     """Copy its disks on the instance's line, then make the image available (or failed)."""
     volumes = {device: attached.volume_id for device, attached in instance.block_device_mapping.items()}
 
     def work() -> None:
-        reason = "" if not cloud.faults.take("CreateImage", "failed_ami") else "a fault that was asked for"
+        reason = "" if not cloud.faults.consume("CreateImage", "failed_ami") else "a fault that was asked for"
         try:
             targets = {
-                volumes[mapping["DeviceName"]]: cloud.folder.snapshot(mapping["Ebs"]["SnapshotId"])
+                volumes[mapping["DeviceName"]]: cloud.state_dir.snapshot(mapping["Ebs"]["SnapshotId"])
                 for mapping in image.mappings
                 if mapping["DeviceName"] in volumes and "SnapshotId" in mapping["Ebs"]
             }
@@ -182,7 +182,7 @@ def finish_image(cloud: Cloud, fleet: Fleet, instance: Any, image: Any) -> None:
                 fleet.copy_disks(instance, missing, reboot=not image.no_reboot)
         except Exception as error:
             reason = str(error)
-        if not reason and (late := cloud.faults.take("CreateImage", "late_ami")):
+        if not reason and (late := cloud.faults.consume("CreateImage", "late_ami")):
             timer = threading.Timer(late.seconds, settle, ("",))
             timer.daemon = True
             timer.start()
@@ -197,12 +197,12 @@ def finish_image(cloud: Cloud, fleet: Fleet, instance: Any, image: Any) -> None:
                 if snapshot := image.ec2_backend.snapshots.get(snapshot_id):
                     snapshot.status = "error" if reason else "completed"
                 else:  # deleted while it was being made
-                    cloud.folder.snapshot(snapshot_id).unlink(missing_ok=True)
+                    cloud.state_dir.snapshot(snapshot_id).unlink(missing_ok=True)
 
-    cloud.lines.do(instance.id, work)
+    cloud.queues.do(instance.id, work)
 
 
-def resume(cloud: Cloud, fleet: Fleet, instances: list[Any]) -> None:
+def resume(cloud: Cloud, fleet: MachinePool, instances: list[Any]) -> None:
     """After a start: finish the images that were pending. Comes before the instances are launched again."""
     by_id = {instance.id: instance for instance in instances}
     for image in images():

@@ -20,7 +20,7 @@ from moto.ec2.utils import filter_dict_attribute_mapping, filter_iam_instance_pr
 from localcloud.core.cloud import Cloud
 from localcloud.ec2 import launch_templates
 from localcloud.ec2.image_model import usable_image
-from localcloud.ec2.machine_pool import TERMINATE_SECONDS, Fleet
+from localcloud.ec2.machine_pool import TERMINATE_SECONDS, MachinePool
 from localcloud.ec2.volumes import check_snapshot
 from localcloud.errors import CloudError
 
@@ -29,7 +29,7 @@ _terminate = Instance.terminate
 _run_response = EC2Response.run_instances
 
 
-def install(cloud: Cloud, fleet: Fleet) -> None:
+def install(cloud: Cloud, fleet: MachinePool) -> None:
     """Replace moto's methods by these. May be called again with another cloud."""
 
     def run_instances(
@@ -173,7 +173,7 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
     filter_dict_attribute_mapping["client-token"] = "client_token"  # DescribeInstances' filter, which moto lacks
 
 
-def resume(cloud: Cloud, fleet: Fleet, instances: list[Any]) -> None:
+def resume(cloud: Cloud, fleet: MachinePool, instances: list[Any]) -> None:
     """After a start: launch what should be running, finish what was being stopped or terminated."""
     for instance in instances:
         if instance.state in ("pending", "running"):

@@ -14,7 +14,7 @@ from moto.ec2.utils import parse_user_data
 
 from localcloud.ec2.launch_templates import image_of
 
-MOST = 200
+MAX_TEMPLATES = 200
 FILTERS = {"image-id": "ImageId", "instance-type": "InstanceType", "kernel-id": "KernelId", "ram-disk-id": "RamDiskId"}
 _modify = EC2Response.modify_launch_template
 
@@ -39,13 +39,13 @@ def create_launch_template(self: Any) -> ActionResult:
     for known in self.ec2_backend.launch_templates.values():
         if token and getattr(known, "client_token", None) == token:
             repeated(known, digest)
-            return ActionResult({"LaunchTemplate": told(self, known)})
+            return ActionResult({"LaunchTemplate": template_response(self, known)})
     tags = self._parse_tag_specification()
     template = self.ec2_backend.create_launch_template(
         self._get_param("LaunchTemplateName"), self._get_param("VersionDescription"), launch_data(self), tags
     )
     template.client_token, template.asked = token, digest
-    return ActionResult({"LaunchTemplate": told(self, template)})
+    return ActionResult({"LaunchTemplate": template_response(self, template)})
 
 
 def create_launch_template_version(self: Any) -> ActionResult:
@@ -55,13 +55,13 @@ def create_launch_template_version(self: Any) -> ActionResult:
     for known in template.versions:
         if token and getattr(known, "client_token", None) == token:
             repeated(known, digest)
-            return ActionResult({"LaunchTemplateVersion": version_told(self, template, known)})
+            return ActionResult({"LaunchTemplateVersion": version_response(self, template, known)})
     data = launch_data(self)
     if source := self._get_param("SourceVersion"):
         data = {**copy.deepcopy(template.get_version(source).data), **data}
     version = template.create_version(data, self._get_param("VersionDescription"))
     version.client_token, version.asked = token, digest
-    return ActionResult({"LaunchTemplateVersion": version_told(self, template, version)})
+    return ActionResult({"LaunchTemplateVersion": version_response(self, template, version)})
 
 
 def modify_launch_template(self: Any) -> ActionResult:
@@ -84,7 +84,7 @@ def describe_launch_templates(self: Any) -> ActionResult:
         filters=self._filters_from_querystring(),
     )
     shown, token = page(self, templates)
-    return ActionResult({"LaunchTemplates": [told(self, one) for one in shown], "NextToken": token})
+    return ActionResult({"LaunchTemplates": [template_response(self, one) for one in shown], "NextToken": token})
 
 
 def describe_launch_template_versions(self: Any) -> ActionResult:
@@ -108,7 +108,7 @@ def describe_launch_template_versions(self: Any) -> ActionResult:
     for wanted in self._get_param("Filters", []):
         versions = [pair for pair in versions if fits(*pair, wanted["Name"], wanted["Values"])]
     shown, token = page(self, versions)
-    answers = [version_told(self, *pair) for pair in shown]
+    answers = [version_response(self, *pair) for pair in shown]
     if self._get_param("ResolveAlias"):
         for answer in answers:
             image = image_of(backend.region_name, backend.account_id, answer["LaunchTemplateData"])
@@ -167,7 +167,7 @@ def launch_data(response: Any) -> dict[str, Any]:
     return data
 
 
-def told(response: Any, template: Any) -> dict[str, Any]:
+def template_response(response: Any, template: Any) -> dict[str, Any]:
     return {
         "CreateTime": template.create_time,
         "CreatedBy": f"arn:{response.partition}:iam::{response.current_account}:root",
@@ -179,7 +179,7 @@ def told(response: Any, template: Any) -> dict[str, Any]:
     }
 
 
-def version_told(response: Any, template: Any, version: Any) -> dict[str, Any]:
+def version_response(response: Any, template: Any, version: Any) -> dict[str, Any]:
     return {
         "CreateTime": version.create_time,
         "CreatedBy": f"arn:{response.partition}:iam::{response.current_account}:root",
@@ -193,7 +193,7 @@ def version_told(response: Any, template: Any, version: Any) -> dict[str, Any]:
 
 
 def page(response: Any, items: list[Any]) -> tuple[list[Any], str | None]:
-    size, start = int(response._get_param("MaxResults") or MOST), 0
+    size, start = int(response._get_param("MaxResults") or MAX_TEMPLATES), 0
     if token := response._get_param("NextToken"):
         try:
             start = int(base64.b64decode(token, validate=True))

@@ -15,7 +15,7 @@ def install() -> None:
     """Replace moto's methods."""
     LaunchTemplate.create_version, LaunchTemplate.get_version = create_version, get_version
     LaunchTemplate.default_version = default_version
-    EC2Backend._get_template_from_args = version_asked
+    EC2Backend._get_template_from_args = requested_version
 
 
 def create_version(self: Any, data: dict[str, Any], description: str) -> LaunchTemplateVersion:
@@ -40,7 +40,7 @@ def default_version(self: Any) -> Any:
     return self.get_version(self.default_version_number)
 
 
-def version_asked(self: Any, asked: dict[str, Any]) -> Any:
+def requested_version(self: Any, asked: dict[str, Any]) -> Any:
     """The version that a LaunchTemplateSpecification means. moto: IndexError for an unknown id."""
     name, template_id = asked.get("LaunchTemplateName"), asked.get("LaunchTemplateId")
     template = self.get_launch_template(template_id) if template_id else self.get_launch_template_by_name(name)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from moto.ec2.models.instances import InstanceState, StateReason
 
 from localcloud.core.cloud import ACCOUNT, Cloud, instances
-from localcloud.core.unix_server import Door
+from localcloud.core.unix_server import UnixServer
 from localcloud.ec2 import machine_spec, open_ports
-from localcloud.ec2.metadata import Imds
+from localcloud.ec2.metadata import MetadataService
 from localcloud.machines.interface import Machine, Spec
 from localcloud.storage import disks
 
@@ -31,7 +31,7 @@ SHOWN_SECONDS = 3600.0
 WATCH_SECONDS = 0.5
 
 
-class Fleet:
+class MachinePool:
     """Machines by instance id. Not kept on the disk: a restarted cloud launches what should be running."""
 
     def __init__(self, cloud: Cloud, api: WSGIApplication) -> None:
@@ -39,18 +39,18 @@ class Fleet:
         self._api = api
         self._machines: dict[str, Machine] = {}
         self._open: dict[str, frozenset[int]] = {}
-        self._doors: dict[str, list[Door]] = {}
+        self._doors: dict[str, list[UnixServer]] = {}
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
     # --- what the API calls (quick, under the cloud's lock) ---
     def launch(self, instance: Any) -> None:
         """pending -> running, once the machine is launched."""
-        self._cloud.lines.do(instance.id, self._launch, instance)
+        self._cloud.queues.do(instance.id, self._launch, instance)
 
     def stop(self, instance: Any, then: Callable[[], None], seconds: float = STOP_SECONDS) -> None:
         """Power the machine off within `seconds`; `then` changes what the API knows, under the lock."""
-        self._cloud.lines.do(instance.id, self._stop, instance, then, seconds)
+        self._cloud.queues.do(instance.id, self._stop, instance, then, seconds)
 
     def reboot(self, instance: Any) -> None:
         def work() -> None:
@@ -58,19 +58,19 @@ class Fleet:
                 self._power_off(instance.id)
                 self._launch(instance)
 
-        self._cloud.lines.do(instance.id, work)
+        self._cloud.queues.do(instance.id, work)
 
-    def settle_ports(self) -> None:
+    def update_ports(self) -> None:
         """Forward exactly the ports that the security groups open now."""
         for instance in instances():
-            if instance.id in self._machines and open_ports.wanted(instance) != self._open.get(instance.id):
-                self._cloud.lines.do(instance.id, self._settle_ports, instance)
+            if instance.id in self._machines and open_ports.desired_ports(instance) != self._open.get(instance.id):
+                self._cloud.queues.do(instance.id, self._settle_ports, instance)
 
     def console(self, instance: Any) -> bytes:
         """What the machine printed: the last 64 KiB, also after it has gone."""
         if machine := self._machines.get(instance.id):
             return machine.console()
-        path = self._cloud.folder.machine(instance.id) / "console.log"
+        path = self._cloud.state_dir.machine(instance.id) / "console.log"
         return path.read_bytes()[-65536:] if path.exists() else b""
 
     # --- what lines call (slow, without the lock) ---
@@ -86,7 +86,7 @@ class Fleet:
             held = machine.freeze()
         with held:
             for volume_id, target in targets.items():
-                disks.copy(self._cloud.folder.volume(volume_id), target)
+                disks.copy(self._cloud.state_dir.volume(volume_id), target)
         if running and reboot:
             self._launch(instance)
 
@@ -108,26 +108,26 @@ class Fleet:
         """Power all machines off (the API still knows them as running: the next start launches them again)."""
         self._ended.set()
         for instance_id in list(self._machines):
-            self._cloud.lines.do(instance_id, self._power_off, instance_id)
-        self._cloud.lines.finish(STOP_SECONDS + 15)
+            self._cloud.queues.do(instance_id, self._power_off, instance_id)
+        self._cloud.queues.finish(STOP_SECONDS + 15)
         for instance_id in list(self._machines):
-            self._pull_plug(instance_id)
+            self._kill(instance_id)
 
     def _launch(self, instance: Any) -> None:
         if self._ended.is_set() or instance.state not in ("pending", "running"):
             return
         try:
-            if self._cloud.faults.take("RunInstances", "failed_launch"):
+            if self._cloud.faults.consume("RunInstances", "failed_launch"):
                 raise RuntimeError("a fault that was asked for")
             machine_spec.make_disks(self._cloud, instance)
             with self._cloud.lock:
                 spec = machine_spec.of(self._cloud, instance)
             machine = self._cloud.driver.machine(spec)
-            self._open_doors(instance, spec)
+            self._open_sockets(instance, spec)
             machine.start()
         except Exception as error:  # whatever fails, the API must say so, and the log why
             print(f"{instance.id}: launch failed: {traceback.format_exc()}", file=sys.stderr, flush=True)
-            self._pull_plug(instance.id)
+            self._kill(instance.id)
             self._failed(instance, error)
             return
         with self._cloud.change():
@@ -154,23 +154,23 @@ class Fleet:
             instance.machine_address = None
             then()
         if instance.state == "terminated":
-            self._cloud.lines.close(instance.id)
+            self._cloud.queues.close(instance.id)
 
     def _power_off(self, instance_id: str, seconds: float = STOP_SECONDS) -> None:
         if machine := self._machines.pop(instance_id, None):
             machine.stop(seconds)
         self._close_doors(instance_id)
 
-    def _pull_plug(self, instance_id: str) -> None:
+    def _kill(self, instance_id: str) -> None:
         if machine := self._machines.pop(instance_id, None):
             machine.kill()
         self._close_doors(instance_id)
 
-    def _open_doors(self, instance: Any, spec: Spec) -> None:
+    def _open_sockets(self, instance: Any, spec: Spec) -> None:
         self._close_doors(instance.id)
         spec.folder.mkdir(parents=True, exist_ok=True)
-        imds = Imds(self._cloud, instance, ACCOUNT)
-        self._doors[instance.id] = [Door(spec.imds_socket, imds), Door(spec.api_socket, self._api)]
+        imds = MetadataService(self._cloud, instance, ACCOUNT)
+        self._doors[instance.id] = [UnixServer(spec.imds_socket, imds), UnixServer(spec.api_socket, self._api)]
 
     def _close_doors(self, instance_id: str) -> None:
         for door in self._doors.pop(instance_id, []):
@@ -178,7 +178,7 @@ class Fleet:
 
     def _settle_ports(self, instance: Any) -> None:
         with self._cloud.lock:
-            machine, asked = self._machines.get(instance.id), open_ports.wanted(instance)
+            machine, asked = self._machines.get(instance.id), open_ports.desired_ports(instance)
         if machine and self._open.get(instance.id) != asked:
             machine.open_ports(asked)
             self._open[instance.id] = asked
@@ -190,14 +190,14 @@ class Fleet:
                 known = instances()
             for instance in known:
                 machine = self._machines.get(instance.id)
-                if machine and not self._cloud.lines.busy(instance.id) and not machine.alive():
-                    self._cloud.lines.do(instance.id, self._died, instance, machine)
+                if machine and not self._cloud.queues.busy(instance.id) and not machine.alive():
+                    self._cloud.queues.do(instance.id, self._died, instance, machine)
             self._forget_terminated(known)
 
     def _died(self, instance: Any, machine: Machine) -> None:
         if self._machines.get(instance.id) is not machine or machine.alive() or instance.state != "running":
             return
-        self._pull_plug(instance.id)
+        self._kill(instance.id)
         machine.kill()  # releases its mounts
         with self._cloud.change():
             instance.machine_address = None
@@ -208,7 +208,7 @@ class Fleet:
                 f"Client.InstanceInitiatedShutdown: {text}", "Client.InstanceInitiatedShutdown"
             )
         if ends:
-            self._cloud.lines.close(instance.id)
+            self._cloud.queues.close(instance.id)
 
     def _forget_terminated(self, known: list[Any]) -> None:
         """Like EC2, show terminated instances for about an hour."""
@@ -224,4 +224,4 @@ class Fleet:
                         if not reservation.instances:
                             del backend.reservations[key]
                 backend.tags.pop(instance.id, None)
-            shutil.rmtree(self._cloud.folder.machine(instance.id), ignore_errors=True)
+            shutil.rmtree(self._cloud.state_dir.machine(instance.id), ignore_errors=True)

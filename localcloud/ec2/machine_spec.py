@@ -10,7 +10,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from localcloud.core.cloud import Cloud, machine_address
 from localcloud.ec2 import open_ports
 from localcloud.errors import CloudError
-from localcloud.machines.interface import Plug, Spec
+from localcloud.machines.interface import DataVolume, Spec
 from localcloud.storage import disks
 
 GIB = 1024**3
@@ -28,12 +28,12 @@ def make_disks(cloud: Cloud, instance: Any) -> None:
 
 def make_disk(cloud: Cloud, volume: Any, *, is_root: bool = False) -> None:
     """A volume's disk, whole or not at all. Only a root disk's file system grows with it: a data volume may hold any."""
-    path, size = cloud.folder.volume(volume.id), int(volume.size) * GIB
+    path, size = cloud.state_dir.volume(volume.id), int(volume.size) * GIB
     if path.exists():
         return
     part = path.with_suffix(".part")
     if volume.snapshot_id:
-        disks.copy(cloud.folder.snapshot(volume.snapshot_id), part)
+        disks.copy(cloud.state_dir.snapshot(volume.snapshot_id), part)
         part.chmod(0o600)  # base images are read-only files
     else:
         part.touch(0o600)
@@ -50,20 +50,20 @@ def of(cloud: Cloud, instance: Any) -> Spec:
     instance.machine_address = instance.public_ip or machine_address(instance) or cloud.addresses.take()
     return Spec(
         instance_id=instance.id,
-        disk=cloud.folder.volume(root_volume(instance).id),
+        disk=cloud.state_dir.volume(root_volume(instance).id),
         address=instance.machine_address,
-        folder=cloud.folder.machine(instance.id),
+        folder=cloud.state_dir.machine(instance.id),
         hostname=instance.private_dns_name.partition(".")[0],
         vcpus=kind["VCpuInfo"]["DefaultVCpus"],
         memory_mib=kind["MemoryInfo"]["SizeInMiB"],
         environment={"AWS_ENDPOINT_URL": API_INSIDE},
-        ports=open_ports.wanted(instance),
+        ports=open_ports.desired_ports(instance),
         volumes=tuple(plug(cloud, volume) for volume in data_volumes(instance)),
     )
 
 
-def plug(cloud: Cloud, volume: Any) -> Plug:
-    return Plug(volume.id, cloud.folder.volume(volume.id))
+def plug(cloud: Cloud, volume: Any) -> DataVolume:
+    return DataVolume(volume.id, cloud.state_dir.volume(volume.id))
 
 
 def root_volume(instance: Any) -> Any:

@@ -26,7 +26,7 @@ CREDENTIAL_SECONDS = 6 * 3600
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Not Allowed"}
 
 
-class Imds:
+class MetadataService:
     """A WSGI application that knows its instance from the socket that it is served on."""
 
     def __init__(self, cloud: Cloud, instance: Any, account: str) -> None:

@@ -10,7 +10,7 @@ USUAL = frozenset({22, 80, 443, 3000, 5000, 5432, 8000, 8080, 8443, 9090})
 WIDE = 64
 
 
-def wanted(instance: Any) -> frozenset[int]:
+def desired_ports(instance: Any) -> frozenset[int]:
     """The ports that the instance's groups open from outside.
 
     Sources are not compared: everybody here calls from loopback. A rule whose only source is the group itself

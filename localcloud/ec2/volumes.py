@@ -16,7 +16,7 @@ from localcloud.core.cloud import ACCOUNT, Cloud
 from localcloud.ec2 import machine_spec
 from localcloud.ec2.image_model import Disk
 from localcloud.ec2.launch_template_api import digest_of, repeated
-from localcloud.ec2.machine_pool import Fleet
+from localcloud.ec2.machine_pool import MachinePool
 from localcloud.ec2.machine_spec import GIB
 from localcloud.storage import disks
 
@@ -25,7 +25,7 @@ _create_snapshot, _copy_snapshot = EC2Backend.create_snapshot, EC2Backend.copy_s
 _modify_volume, _create_volume = EC2Backend.modify_volume, EC2Response.create_volume
 
 
-def install(cloud: Cloud, fleet: Fleet) -> None:
+def install(cloud: Cloud, fleet: MachinePool) -> None:
     """Replace moto's methods by these. May be called again with another cloud."""
 
     def create_volume(self: Any) -> ActionResult:
@@ -54,14 +54,14 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
         if volume_id in self.volumes and self.volumes[volume_id].status == "creating":
             raise EC2ClientError("IncorrectState", f"The volume '{volume_id}' is 'creating'")
         volume = _delete_volume(self, volume_id)
-        cloud.folder.volume(volume_id).unlink(missing_ok=True)
+        cloud.state_dir.volume(volume_id).unlink(missing_ok=True)
         self.tags.pop(volume_id, None)
         return volume
 
     def delete_snapshot(self: Any, snapshot_id: str) -> Any:
         """moto refuses what an AMI uses (InvalidSnapshot.InUse)."""
         snapshot = _delete_snapshot(self, snapshot_id)
-        cloud.folder.snapshot(snapshot_id).unlink(missing_ok=True)
+        cloud.state_dir.snapshot(snapshot_id).unlink(missing_ok=True)
         self.tags.pop(snapshot_id, None)
         return snapshot
 
@@ -73,7 +73,7 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
             raise EC2ClientError("IncorrectState", f"The volume '{volume_id}' is not 'available' or 'in-use'")
         snapshot = _create_snapshot(self, volume_id, description, owner_id, from_ami)
         snapshot.volume = Disk(volume_id, snapshot.volume.size)  # the volume may grow, or go
-        source, target = cloud.folder.volume(volume_id), cloud.folder.snapshot(snapshot.id)
+        source, target = cloud.state_dir.volume(volume_id), cloud.state_dir.snapshot(snapshot.id)
         if from_ami or not source.exists():
             return snapshot
         snapshot.status = "pending"
@@ -94,7 +94,7 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
                 if snapshot.id not in self.snapshots:  # deleted while it was being made
                     target.unlink(missing_ok=True)
 
-        cloud.lines.do(attachment.instance.id if attachment else volume_id, work)
+        cloud.queues.do(attachment.instance.id if attachment else volume_id, work)
         return snapshot
 
     def copy_snapshot(
@@ -103,8 +103,8 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
         """moto: without data. Snapshots never change, so a link is a copy."""
         snapshot = _copy_snapshot(self, source_snapshot_id, source_region, description, kms_key_id)
         source = ec2_backends[ACCOUNT][source_region].get_snapshot(source_snapshot_id)
-        if (path := cloud.folder.snapshot(source.id)).exists():
-            os.link(path, cloud.folder.snapshot(snapshot.id))
+        if (path := cloud.state_dir.snapshot(source.id)).exists():
+            os.link(path, cloud.state_dir.snapshot(snapshot.id))
         return snapshot
 
     def modify_volume(self: Any, volume_id: str, target_size: int | None = None, *rest: Any, **named: Any) -> Any:
@@ -116,7 +116,7 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
         if target_size and int(target_size) < volume.size:
             raise EC2ClientError("InvalidParameterValue", "New size cannot be smaller than existing size")
         _modify_volume(self, volume_id, target_size, *rest, **named)
-        path, attachment = cloud.folder.volume(volume_id), volume.attachment
+        path, attachment = cloud.state_dir.volume(volume_id), volume.attachment
         if not target_size or not path.exists():
             return volume
         size = int(target_size) * GIB
@@ -126,7 +126,7 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
             return volume
         os.truncate(path, size)
         if attachment and (machine := fleet.machine(attachment.instance)):
-            cloud.lines.do(attachment.instance.id, machine.resize, volume_id, size)
+            cloud.queues.do(attachment.instance.id, machine.resize, volume_id, size)
         return volume
 
     EC2Backend.delete_volume, EC2Backend.delete_snapshot = delete_volume, delete_snapshot
@@ -149,8 +149,8 @@ def make(cloud: Cloud, volume: Any) -> None:
         with cloud.change():
             volume.phase = phase
 
-    cloud.lines.do(volume.id, work)
-    cloud.lines.close(volume.id)
+    cloud.queues.do(volume.id, work)
+    cloud.queues.close(volume.id)
 
 
 def check_snapshot(snapshot: Any, size: int | None) -> None:
@@ -172,18 +172,18 @@ def resume(cloud: Cloud) -> None:
                 make(cloud, volume)
         for snapshot in backend.snapshots.values():
             if snapshot.status == "pending" and not snapshot.from_ami:
-                snapshot.status = "completed" if cloud.folder.snapshot(snapshot.id).exists() else "error"
+                snapshot.status = "completed" if cloud.state_dir.snapshot(snapshot.id).exists() else "error"
 
 
 def sweep(cloud: Cloud) -> list[str]:
     """Delete disk files that nothing in the API names: a crash between two steps can leave them. At start only."""
     known = set()
     for _, _, backend in ec2_backends.iter_backends():
-        known |= {cloud.folder.volume(volume_id) for volume_id in backend.volumes}
-        known |= {cloud.folder.snapshot(snapshot_id) for snapshot_id in backend.snapshots}
+        known |= {cloud.state_dir.volume(volume_id) for volume_id in backend.volumes}
+        known |= {cloud.state_dir.snapshot(snapshot_id) for snapshot_id in backend.snapshots}
     dead = [
         path
-        for folder in (cloud.folder.volumes, cloud.folder.snapshots)
+        for folder in (cloud.state_dir.volumes, cloud.state_dir.snapshots)
         for path in folder.iterdir()
         if path not in known
     ]

@@ -81,7 +81,7 @@ class Proxy:
                     before.pop(target, None)
                 orders += changes(f"{name}/s{slots.index(target)}", before.get(target), server)
         try:
-            return all(accepted(self._ask(order)) for order in orders)
+            return all(accepted(self._command(order)) for order in orders)
         except OSError:
             return False
 
@@ -101,7 +101,7 @@ class Proxy:
                     slots[slots.index(None)] = target
             self._slots[name] = slots + [None] * max(0, SPARE - slots.count(None))
         config = self._folder / "haproxy.cfg"
-        config.write_text(render(plan, self._slots, self._lead_around(plan)))
+        config.write_text(render(plan, self._slots, self._redirect_ports(plan)))
         argv = ["setpriv", "--pdeathsig", "KILL", "--", program, "-db", "-f", config.name]
         former = self._process if self._process is not None and self._process.poll() is None else None
         if former is not None:
@@ -121,7 +121,7 @@ class Proxy:
             self._former.append(former)
         self._process = process
 
-    def _lead_around(self, plan: Plan) -> dict[tuple[str, int], int]:
+    def _redirect_ports(self, plan: Plan) -> dict[tuple[str, int], int]:
         """Ports that a program of the host holds on all addresses: where we listen for them instead."""
         asked = {(one.host, one.port) for one in plan.frontends}
         held = {(one.host, one.port) for one in self._running.frontends} if self._process is not None else set()
@@ -132,16 +132,16 @@ class Proxy:
         for host in {host for host, _ in asked | held}:
             folder = self._machines / f"balancer-{host}"
             folder.mkdir(exist_ok=True)
-            port_redirect.lead(folder, host, {port: to for (at, port), to in self._detours.items() if at == host})
+            port_redirect.add(folder, host, {port: to for (at, port), to in self._detours.items() if at == host})
         return self._detours
 
     def _serves(self, process: subprocess.Popen[bytes]) -> bool:
         try:
-            return f"Pid: {process.pid}\n" in self._ask("show info")
+            return f"Pid: {process.pid}\n" in self._command("show info")
         except OSError:
             return False
 
-    def _ask(self, order: str) -> str:
+    def _command(self, order: str) -> str:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(5)
             # sun_path holds 107 bytes and state folders may lie deep: connect through the folder's descriptor

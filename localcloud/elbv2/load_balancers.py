@@ -14,19 +14,19 @@ from localcloud.core.cloud import Cloud
 from localcloud.elbv2 import health_checks, targets
 from localcloud.elbv2.haproxy import Proxy
 from localcloud.elbv2.haproxy_config import Frontend, Plan, Server, route
-from localcloud.elbv2.targets import Targets
+from localcloud.elbv2.targets import TargetHealthStore
 from localcloud.errors import CloudError
 
 _create, _listen = ELBv2Backend.create_load_balancer, ELBv2Backend.create_listener
 PROBERS = 16
 
 
-class Balancer:
+class LoadBalancerService:
     """The reconciler of all load balancers."""
 
-    def __init__(self, cloud: Cloud, health: Targets) -> None:
+    def __init__(self, cloud: Cloud, health: TargetHealthStore) -> None:
         self._cloud, self._health = cloud, health
-        self._proxy = Proxy(cloud.folder.root / "balancer", cloud.folder.machines)
+        self._proxy = Proxy(cloud.state_dir.root / "balancer", cloud.state_dir.machines)
         self._pool = ThreadPoolExecutor(PROBERS, thread_name_prefix="prober")
         self._problem = ""
 
@@ -34,7 +34,7 @@ class Balancer:
         """Settle what is drained, probe what is due, and make the data plane follow."""
         now = time.time()
         with self._cloud.lock:
-            if self._settle(now):
+            if self._drain(now):
                 self._cloud.store.save()
             plan = self._plan()
             served = [(group, plan.backends.get(name_of("tg", group.arn), ())) for group in targets.groups()]
@@ -65,9 +65,9 @@ class Balancer:
         self._proxy.stop()
 
     def _probe(self, group: Any, target_id: str, probe: health_checks.Probe) -> None:
-        self._health.found(group, target_id, *health_checks.make(probe))
+        self._health.record(group, target_id, *health_checks.make(probe))
 
-    def _settle(self, now: float) -> bool:
+    def _drain(self, now: float) -> bool:
         """Forget targets whose draining is over, drain those whose instance is gone; True when something changed."""
         known, changed = set(), False
         for group in targets.groups():

@@ -33,7 +33,7 @@ STATES = {
 
 
 @dataclass
-class Probed:
+class TargetHealth:
     """What the probes of one target found. Not kept: a restarted balancer looks again."""
 
     state: str = "initial"
@@ -43,16 +43,16 @@ class Probed:
     failed: int = 0
     next_at: float = 0.0
     busy: bool = False
-    sick_until: float = 0.0  # a fault that was asked for
+    unhealthy_until: float = 0.0  # a fault that was asked for
 
 
-class Targets:
+class TargetHealthStore:
     """Health by target. Asked under the cloud's lock; probes write under a lock of their own."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._lock = threading.Lock()
-        self._probed: dict[Key, Probed] = {}
+        self._probed: dict[Key, TargetHealth] = {}
         self._routed: tuple[set[Key], set[Key]] = set(), set()  # what the balancer sends requests to; what it lets go
         self._data_plane = True
 
@@ -74,7 +74,7 @@ class Targets:
         if not group.health_check_enabled:
             return named("unavailable", "Target.HealthCheckDisabled")
         with self._lock:
-            probed = self._probed.get((group.arn, target_id)) or Probed()
+            probed = self._probed.get((group.arn, target_id)) or TargetHealth()
             if probed.state == "healthy":
                 if probed_only or not self._data_plane or (group.arn, target_id) in self._routed[0]:
                     return "healthy", None, None
@@ -85,9 +85,9 @@ class Targets:
         """Whether the target is to be probed now; it counts as being probed then."""
         with self._lock:
             if (key := (group.arn, target_id)) not in self._probed:
-                self._probed[key] = Probed()
-                if fault := self._faults.take("RegisterTargets", "sick_target"):
-                    self._probed[key].sick_until = now + (fault.seconds or math.inf)
+                self._probed[key] = TargetHealth()
+                if fault := self._faults.consume("RegisterTargets", "sick_target"):
+                    self._probed[key].unhealthy_until = now + (fault.seconds or math.inf)
             probed = self._probed[key]
             if probed.busy or now < probed.next_at:
                 return False
@@ -95,14 +95,14 @@ class Targets:
             probed.next_at = now + float(group.health_check_interval_seconds)
             return True
 
-    def found(self, group: Any, target_id: str, reason: str, description: str) -> bool:
+    def record(self, group: Any, target_id: str, reason: str, description: str) -> bool:
         """Take one probe's result ('' for passed). True when the state changed."""
         with self._lock:
             probed = self._probed.get((group.arn, target_id))
             if probed is None:
                 return False
             before, probed.busy = probed.state, False
-            if time.time() < probed.sick_until:
+            if time.time() < probed.unhealthy_until:
                 reason, description = "Target.ResponseCodeMismatch", "Health checks failed with these codes: [503]"
             if not reason:
                 probed.passed, probed.failed = probed.passed + 1, 0
@@ -124,9 +124,9 @@ class Targets:
         entry = draining(group).get(target_id)
         if entry is None:
             return target_id not in group.targets
-        return now >= entry["until"] and self.let_go(group, target_id)
+        return now >= entry["until"] and self.deregister(group, target_id)
 
-    def let_go(self, group: Any, target_id: str) -> bool:
+    def deregister(self, group: Any, target_id: str) -> bool:
         return not self._data_plane or not in_use(group) or (group.arn, target_id) in self._routed[1]
 
     def forget(self, known: set[Key]) -> None:
@@ -136,7 +136,7 @@ class Targets:
                 del self._probed[key]
 
 
-def install(targets: Targets) -> None:
+def install(targets: TargetHealthStore) -> None:
     """Replace moto's methods by these. May be called again with other targets."""
 
     def register(self: Any, asked: list[dict[str, Any]]) -> None:

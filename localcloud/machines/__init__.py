@@ -23,7 +23,7 @@ def choose(mode: str, cache: Path | None = None) -> Driver:
 
     if mode not in ("auto", "qemu", "container"):
         raise MachineError(f"GOLDENAMI_MACHINES is {mode!r}: expected auto, qemu or container")
-    no_container, no_qemu = container_driver.obstacle(), qemu_driver.obstacle()
+    no_container, no_qemu = container_driver.unavailable_reason(), qemu_driver.unavailable_reason()
     if mode == "container" and no_container:
         raise MachineError(f"cannot run containers as machines: {no_container}")
     if mode == "qemu" and no_qemu:

@@ -17,7 +17,7 @@ addresses within the guest's own network, and the metadata service's address is 
 
 
 @dataclass(frozen=True)
-class Plug:
+class DataVolume:
     """A data volume as a machine sees it: a raw disk under the name that Nitro instances give their EBS volumes."""
 
     volume_id: str
@@ -52,7 +52,7 @@ class Spec:
     memory_mib: int
     environment: Mapping[str, str]
     ports: frozenset[int]
-    volumes: tuple[Plug, ...] = ()
+    volumes: tuple[DataVolume, ...] = ()
 
     @property
     def range(self) -> str:
@@ -94,10 +94,10 @@ class Machine(Protocol):
     def freeze(self) -> AbstractContextManager[None]:
         """Hold it still, with its disk written out, for as long as the context lasts."""
 
-    def plug(self, volume: Plug) -> None:
+    def attach_volume(self, volume: DataVolume) -> None:
         """Give it a data volume while it runs; nothing to do where it has it. Raises MachineError."""
 
-    def unplug(self, volume_id: str) -> bool:
+    def detach_volume(self, volume_id: str) -> bool:
         """Take a data volume away; False while the guest still has it mounted. To be asked again then."""
 
     def resize(self, volume_id: str, size: int) -> None:

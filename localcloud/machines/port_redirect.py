@@ -35,7 +35,7 @@ def free_port(address: str, port: int) -> int:
     return number
 
 
-def lead(folder: Path, address: str, detours: Mapping[int, int]) -> None:
+def add(folder: Path, address: str, detours: Mapping[int, int]) -> None:
     """Make exactly these detours: port of the machine's address -> port on which its forward listens."""
     if not detours:
         remove(folder)

@@ -16,7 +16,7 @@ from typing import Any
 
 from localcloud.machines.errors import MachineError
 
-KEEPER = Path(__file__).with_name("supervisor.py")
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
 LAUNCH_LIMIT = 60.0
 """Seconds until a machine must be launched; it takes a fraction of one, unless the host has far too much to do."""
 
@@ -33,14 +33,14 @@ def launch(folder: Path, kind: str, plan: dict[str, Any], prefix: list[str]) -> 
     }
     with (folder / "keeper.log").open("wb") as log:
         process = subprocess.Popen(
-            [*prefix, sys.executable, "-I", "-S", str(KEEPER), kind],
+            [*prefix, sys.executable, "-I", "-S", str(SUPERVISOR), kind],
             cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
             start_new_session=True,  # a ^C at the server's terminal is the server's to handle
         )  # fmt: skip
     send(process, json.dumps(plan))
     answer = _answer(process, LAUNCH_LIMIT)
     if answer != "ready":
-        cut(process)
+        terminate(process)
         detail = answer.removeprefix("error ") or _last_line(folder / "keeper.log") or "its keeper ended at once"
         raise MachineError(f"cannot start machine {folder.name}: {detail}")
     return process
@@ -53,7 +53,7 @@ def send(process: subprocess.Popen[bytes], line: str) -> None:
             process.stdin.flush()
 
 
-def cut(process: subprocess.Popen[bytes]) -> None:
+def terminate(process: subprocess.Popen[bytes]) -> None:
     """End a keeper and all that it keeps, now."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

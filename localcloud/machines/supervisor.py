@@ -26,12 +26,12 @@ from typing import Any
 PR_SET_PDEATHSIG = 1
 
 
-class Failed(Exception):
+class SetupError(Exception):
     """A step of the set-up did not work; the message says which and why."""
 
 
 @dataclass(frozen=True)
-class Kept:
+class SupervisedProcess:
     """How to boot the machine, what to do when it is off, and the status with which it asks to be booted again."""
 
     boot: Callable[[], subprocess.Popen[bytes]]
@@ -44,7 +44,7 @@ def run(*argv: str, text: str | None = None) -> None:
     done = subprocess.run(argv, check=False, input=text, capture_output=True, text=True)
     if done.returncode != 0:
         lines = (done.stderr + done.stdout).strip().splitlines()
-        raise Failed(f"{argv[0]}: {lines[-1] if lines else f'ended with {done.returncode}'}")
+        raise SetupError(f"{argv[0]}: {lines[-1] if lines else f'ended with {done.returncode}'}")
 
 
 def join_cgroups(folders: list[str]) -> None:
@@ -108,7 +108,7 @@ def volumes(nodes: dict[str, int]) -> None:
         os.mknod(f"devices/by-id/{name}", 0o660 | stat.S_IFBLK, number)
 
 
-def container(plan: dict[str, Any]) -> Kept:
+def container(plan: dict[str, Any]) -> SupervisedProcess:
     """Mount the disk, make the network, boot the container."""
     join_cgroups(plan["cgroups"])
     Path("root").mkdir(exist_ok=True)
@@ -121,7 +121,7 @@ def container(plan: dict[str, Any]) -> Kept:
     # tables: it would fill the sparse file.
     run("mount", "-o", "loop,noatime,nobarrier,noinit_itable", plan["disk"], "root")
     if not os.read(ready, 1):
-        raise Failed("slirp4netns: ended before its network was ready")
+        raise SetupError("slirp4netns: ended before its network was ready")
     os.close(ready)
     reach(plan)
     Path("console.log").write_bytes(b"")
@@ -140,24 +140,24 @@ def container(plan: dict[str, Any]) -> Kept:
         subprocess.run(["fstrim", "root"], check=False, capture_output=True)
         run("umount", "root")
 
-    return Kept(boot, finish, boots_again_on=133)  # what nspawn ends with when its guest reboots
+    return SupervisedProcess(boot, finish, boots_again_on=133)  # what nspawn ends with when its guest reboots
 
 
-def plain(plan: dict[str, Any]) -> Kept:
+def plain(plan: dict[str, Any]) -> SupervisedProcess:
     """Run one process that must not outlive this one."""
 
     def boot() -> subprocess.Popen[bytes]:
         # preexec_fn is safe here: this process has one thread.
         return subprocess.Popen(plan["argv"], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
 
-    return Kept(boot, lambda: None)
+    return SupervisedProcess(boot, lambda: None)
 
 
 def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def keep(kept: Kept) -> None:
+def keep(kept: SupervisedProcess) -> None:
     """Until the machine has ended, or the server has. As the first process of a namespace, reap strangers too."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -217,7 +217,7 @@ def main() -> None:
         kept = (container if sys.argv[1] == "container" else plain)(plan)
         keep(kept)
         kept.finish()
-    except (Failed, OSError) as error:
+    except (SetupError, OSError) as error:
         say(f"error {error}")
         sys.exit(1)
 

@@ -14,14 +14,14 @@ from moto.rds.responses import RDSResponse
 
 from localcloud.core.cloud import Cloud
 from localcloud.rds import postgres
-from localcloud.rds.instances import Databases
+from localcloud.rds.instances import DatabaseService
 
 _create, _modify = RDSBackend.create_db_instance, RDSBackend.modify_db_instance
 LETTERS = string.ascii_uppercase + string.digits
 FORBIDDEN = set('/"@ ')  # in a master password
 
 
-def install(cloud: Cloud, databases: Databases) -> None:
+def install(cloud: Cloud, databases: DatabaseService) -> None:
     """Replace moto's methods by these. May be called again with another cloud."""
 
     def create_db_instance(self: Any, asked: dict[str, Any]) -> Any:
@@ -117,7 +117,7 @@ def checked(asked: dict[str, Any]) -> str:
     """The engine version of a new DB instance, or RDS's error."""
     if asked.get("engine") != "postgres":
         raise NotImplementedError(f"the engine {asked.get('engine')}: the local cloud's databases are PostgreSQL")
-    if why := postgres.obstacle():
+    if why := postgres.unavailable_reason():
         raise RDSClientError("InsufficientDBInstanceCapacity", why)
     programs = postgres.installed()
     version = str(asked.get("engine_version") or max(programs))

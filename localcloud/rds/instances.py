@@ -18,7 +18,7 @@ from localcloud.rds import postgres
 _delete = RDSBackend.delete_db_instance
 
 
-class Databases:
+class DatabaseService:
     """The servers by resource id. Not kept on the disk: a restarted cloud starts those that should run."""
 
     def __init__(self, cloud: Cloud) -> None:
@@ -40,18 +40,18 @@ class Databases:
                 database.status = reached
                 database.answered = database.answered or reached == "available"
 
-        self._cloud.lines.do(database.dbi_resource_id, line)
+        self._cloud.queues.do(database.dbi_resource_id, line)
 
-    def server(self, database: Any) -> postgres.Server:
-        home = self._cloud.folder.databases / database.dbi_resource_id
+    def server(self, database: Any) -> postgres.PostgresServer:
+        home = self._cloud.state_dir.databases / database.dbi_resource_id
         major = int(str(database.engine_version).split(".")[0])
-        return postgres.Server(home, major, database.own_address, int(database.port))
+        return postgres.PostgresServer(home, major, database.own_address, int(database.port))
 
     def create(self, database: Any) -> None:
         server = self.server(database)
 
         def work() -> None:
-            if slow := self._cloud.faults.take("CreateDBInstance", "slow_database"):
+            if slow := self._cloud.faults.consume("CreateDBInstance", "slow_database"):
                 self.hurry.wait(slow.seconds)
             server.create(database.master_username, database._master_user_password, database.db_name)
             self._start(database)
@@ -79,20 +79,20 @@ class Databases:
     def delete(self, database: Any) -> None:
         def work() -> None:
             self._stop(database)
-            shutil.rmtree(self._cloud.folder.databases / database.dbi_resource_id, ignore_errors=True)
+            shutil.rmtree(self._cloud.state_dir.databases / database.dbi_resource_id, ignore_errors=True)
             with self._cloud.change():
                 if database.db_instance_identifier in database.backend.databases:
                     _delete(database.backend, database.db_instance_identifier, skip_final_snapshot=True)
 
-        self._cloud.lines.do(database.dbi_resource_id, work)
-        self._cloud.lines.close(database.dbi_resource_id)
+        self._cloud.queues.do(database.dbi_resource_id, work)
+        self._cloud.queues.close(database.dbi_resource_id)
 
     def tick(self) -> None:
         """Start again what died by itself, as RDS does."""
         for database in known():
             process = self._running.get(database.dbi_resource_id)
             died = process is not None and process.poll() is not None
-            if died and database.status == "available" and not self._cloud.lines.busy(database.dbi_resource_id):
+            if died and database.status == "available" and not self._cloud.queues.busy(database.dbi_resource_id):
                 print(f"{database.db_instance_identifier}: its server ended; starting it again", file=sys.stderr)
                 self.start(database)
 
@@ -100,7 +100,7 @@ class Databases:
         """End all servers on their lines: the API still knows them as available, the next start brings them back."""
         self.hurry.set()
         for database in known():
-            self._cloud.lines.do(database.dbi_resource_id, self._stop, database)
+            self._cloud.queues.do(database.dbi_resource_id, self._stop, database)
 
     def resume(self) -> None:
         """After a start: bring back what should run, finish what was under way, remove what nothing names."""
@@ -118,7 +118,7 @@ class Databases:
                 if database.status == "resetting-master-credentials":
                     self.set_password(database)
         named = {database.dbi_resource_id for database in known()}
-        for home in self._cloud.folder.databases.iterdir():
+        for home in self._cloud.state_dir.databases.iterdir():
             if home.name not in named:
                 shutil.rmtree(home, ignore_errors=True)
 

@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from localcloud.errors import CloudError
 from localcloud.rds.sandbox import INSIDE
 
-BOXED = Path(__file__).with_name("sandbox.py")
+SANDBOX = Path(__file__).with_name("sandbox.py")
 USER = "postgres"
 ADMIN = "rdsadmin"  # RDS's own superuser
 START_SECONDS, STOP_SECONDS = 60.0, 30.0
@@ -65,7 +65,7 @@ def installed() -> dict[int, Path]:
     return {int(path.parent.name): path for path in found}
 
 
-def obstacle() -> str | None:
+def unavailable_reason() -> str | None:
     """Why no database can run here, as a sentence with its mend."""
     if not installed():
         return "PostgreSQL is not installed; run: sudo apt-get install --yes --no-install-recommends postgresql"
@@ -73,7 +73,7 @@ def obstacle() -> str | None:
 
 
 @dataclass(frozen=True)
-class Server:
+class PostgresServer:
     """Where one server lives and listens. `home` is a folder of its own in the state folder."""
 
     home: Path
@@ -148,7 +148,16 @@ class Server:
         return programs
 
     def _argv(self, program: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-I", "-S", str(BOXED), str(self.home), USER, str(self._programs / program), *arguments]
+        return [
+            sys.executable,
+            "-I",
+            "-S",
+            str(SANDBOX),
+            str(self.home),
+            USER,
+            str(self._programs / program),
+            *arguments,
+        ]
 
     def _run(self, program: str, *arguments: str, text: str = "") -> str:
         done = subprocess.run(

@@ -19,13 +19,13 @@ from werkzeug.serving import make_server
 
 from localcloud import codebuild, machines, service_quotas
 from localcloud.autoscaling import groups_api, instances_api, refresh_api
-from localcloud.autoscaling.reconciler import Scaling
+from localcloud.autoscaling.reconciler import GroupReconciler
 from localcloud.core import parent_watch
 from localcloud.core.addresses import PORT, claim
 from localcloud.core.cloud import ACCOUNT, Base, Cloud
 from localcloud.core.cloud import images as all_images
 from localcloud.core.cloud import instances as all_instances
-from localcloud.core.periodic import Ticker
+from localcloud.core.periodic import PeriodicTask
 from localcloud.core.unix_server import QuietHandler
 from localcloud.ec2 import (
     attachments,
@@ -39,9 +39,9 @@ from localcloud.ec2 import (
     volumes,
 )
 from localcloud.ec2 import instances as ec2_instances
-from localcloud.ec2.machine_pool import Fleet
+from localcloud.ec2.machine_pool import MachinePool
 from localcloud.elbv2 import load_balancers, targets
-from localcloud.elbv2.targets import Targets
+from localcloud.elbv2.targets import TargetHealthStore
 from localcloud.errors import CloudError
 from localcloud.machines import cleanup
 from localcloud.machines.container import driver as container_driver
@@ -51,32 +51,32 @@ from localcloud.rds import instances as rds_instances
 from localcloud.s3 import requests
 from localcloud.server.gateway import Gateway
 from localcloud.ssm import agents, command_results, parameters, run_command
-from localcloud.state_dir import Folder, default_cache, write_whole
+from localcloud.state_dir import StateDir, default_cache, write_whole
 from localcloud.storage import base_image, disks, reflinks, s3_bodies
 
 
-class Server:
+class LocalCloudServer:
     """One local cloud in this process. The folder is prepared and locked by the caller."""
 
-    def __init__(self, folder: Folder, driver: Driver, base: Base) -> None:
+    def __init__(self, folder: StateDir, driver: Driver, base: Base) -> None:
         moto.settings.ENABLE_AMI_VALIDATION = True
         moto.settings.ENABLE_KEYPAIR_VALIDATION = True
         moto.settings.EC2_ENABLE_INSTANCE_TYPE_VALIDATION = True
         prefix, listener = claim(folder.root, folder.range_file)
         self.cloud = Cloud(folder, driver, base, prefix)
         self.gateway = Gateway(self.cloud)
-        self.fleet = Fleet(self.cloud, self.gateway)
-        self.health = Targets(self.cloud.faults)
-        self.balancer = load_balancers.Balancer(self.cloud, self.health)
-        self.agents = agents.Agents(self.cloud, self.fleet)
-        self.databases = rds_instances.Databases(self.cloud)
+        self.fleet = MachinePool(self.cloud, self.gateway)
+        self.health = TargetHealthStore(self.cloud.faults)
+        self.balancer = load_balancers.LoadBalancerService(self.cloud, self.health)
+        self.agents = agents.SsmAgents(self.cloud, self.fleet)
+        self.databases = rds_instances.DatabaseService(self.cloud)
         self._tickers = [
-            Ticker("databases", self.databases.tick),
-            Ticker("balancer", self.balancer.tick),
-            Ticker("agents", self.agents.tick),
-            Ticker("scaling", Scaling(self.cloud, self.health).tick),
+            PeriodicTask("databases", self.databases.tick),
+            PeriodicTask("balancer", self.balancer.tick),
+            PeriodicTask("agents", self.agents.tick),
+            PeriodicTask("scaling", GroupReconciler(self.cloud, self.health).tick),
         ]
-        self.gateway.after_change = self.fleet.settle_ports
+        self.gateway.after_change = self.fleet.update_ports
         self.gateway.status = self.status
         self.endpoint = f"http://{prefix}.1:{PORT}"
         self._server = make_server(
@@ -137,13 +137,13 @@ class Server:
         """Answer no more, power the machines off, keep everything."""
         self._server.shutdown()
         self._server.server_close()
-        self.hold_still()
+        self.stop_periodic_tasks()
         self.databases.shut_down()
         self.fleet.shut_down()
         with self.cloud.lock:
             self.cloud.store.save()
 
-    def hold_still(self) -> None:
+    def stop_periodic_tasks(self) -> None:
         """End all that happens by itself: no more replacements, probes, forwarded requests."""
         for ticker in reversed(self._tickers):
             ticker.stop()
@@ -158,7 +158,7 @@ class Server:
             "endpoint": self.endpoint,
             "region": cloud.region,
             "account": ACCOUNT,
-            "state": str(cloud.folder.root),
+            "state": str(cloud.state_dir.root),
             "driver": cloud.driver.name,
             "pid": os.getpid(),
             "range": f"{cloud.prefix}.0/24",
@@ -195,11 +195,11 @@ class Server:
         }
 
     def _bytes(self, image: Any) -> int:
-        paths = [self.cloud.folder.snapshot(snapshot_id) for snapshot_id in image.snapshot_ids()]
+        paths = [self.cloud.state_dir.snapshot(snapshot_id) for snapshot_id in image.snapshot_ids()]
         return sum(disks.sizes(path).allocated for path in paths if path.exists())
 
 
-def serve(folder: Folder, log: Callable[[str], None]) -> None:
+def serve(folder: StateDir, log: Callable[[str], None]) -> None:
     """Serve one state folder until SIGTERM, SIGINT or a shutdown request. Raises CloudError."""
     folder.prepare()
     with folder.locked("server", wait=False) as mine:
@@ -213,7 +213,7 @@ def serve(folder: Folder, log: Callable[[str], None]) -> None:
         if driver.name == "container":
             container_driver.check_path(folder.machines)
         base = base_image.ensure(default_cache(), log)
-        server = Server(folder, driver, base)
+        server = LocalCloudServer(folder, driver, base)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.gateway.end.set())
         parent_watch.watch(os.environ, server.gateway.end.set)

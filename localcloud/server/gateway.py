@@ -42,15 +42,15 @@ class Gateway:
         if refused := admission.refusal(environ, self._endpoint):
             start_response(*refused[:2])
             return [refused[2]]
-        if requests.is_upload(environ) and self._cloud.faults.take(environ["REQUEST_METHOD"], "cut_upload"):
+        if requests.is_upload(environ) and self._cloud.faults.consume(environ["REQUEST_METHOD"], "cut_upload"):
             requests.cut_short(environ)
             hang_up(environ)
         body = request.read_body(environ)
         if environ["PATH_INFO"].startswith("/_localcloud/"):
-            status, headers, content = self._operate(environ, body)
+            status, headers, content = self._control(environ, body)
         else:
             status, headers, content = self._call(environ, body)
-        if request.service(environ) == "s3" and self._cloud.faults.take(environ["REQUEST_METHOD"], "cut_download"):
+        if request.service(environ) == "s3" and self._cloud.faults.consume(environ["REQUEST_METHOD"], "cut_download"):
             content = broken_off(environ, content)
         start_response(status, headers)
         return [content] if isinstance(content, bytes) else content
@@ -58,11 +58,11 @@ class Gateway:
     def _call(self, environ: dict[str, Any], body: bytes) -> Reply:
         call = request.identify(environ, body)
         faults = self._cloud.faults
-        if fault := faults.take(call.action, "delay"):
+        if fault := faults.consume(call.action, "delay"):
             time.sleep(fault.seconds)
-        if faults.take(call.action, "throttle"):
+        if faults.consume(call.action, "throttle"):
             return request.throttled(call)
-        if faults.take(call.action, "error500"):
+        if faults.consume(call.action, "error500"):
             return request.error(call, "InternalError", "An internal error has occurred", 500)
         if call.service == "s3":
             requests.untyped(environ)
@@ -75,7 +75,7 @@ class Gateway:
             if not call.reads:
                 self.after_change()
                 self._cloud.store.save()
-        if faults.take(call.action, "lost_reply"):
+        if faults.consume(call.action, "lost_reply"):
             hang_up(environ)
         return reply
 
@@ -101,7 +101,7 @@ class Gateway:
             return request.error(call, "InternalError", f"{type(error).__name__}: {error}", 500)
         return told[0], told[1], content
 
-    def _operate(self, environ: dict[str, Any], body: bytes) -> Reply:
+    def _control(self, environ: dict[str, Any], body: bytes) -> Reply:
         """What is not AWS: status, faults, shutdown. For `python -m localcloud` and tests (admission.py)."""
         what = (environ["REQUEST_METHOD"], environ["PATH_INFO"].removeprefix("/_localcloud/"))
         faults = self._cloud.faults

@@ -16,7 +16,7 @@ from moto.iam.models import iam_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
 from localcloud.core.cloud import ACCOUNT, Cloud, instances
-from localcloud.ec2.machine_pool import Fleet
+from localcloud.ec2.machine_pool import MachinePool
 from localcloud.errors import CloudError
 
 AGAIN_SECONDS = 1.0  # until an agent has answered
@@ -25,7 +25,9 @@ POLICIES = ("AmazonSSMManagedInstanceCore", "AmazonEC2RoleforSSM", "Administrato
 NEEDED = ("ssm:updateinstanceinformation", "ssm:update*", "ssm:*", "*")
 
 
-def run(fleet: Fleet, instance_id: str, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
+def run(
+    fleet: MachinePool, instance_id: str, argv: Sequence[str], stdin: bytes, timeout: float
+) -> tuple[int, bytes, bytes]:
     """Run a program in a machine, as root: Machine.run. Raises CloudError when the machine takes none."""
     machine = fleet.running().get(instance_id)
     if machine is None:
@@ -33,10 +35,10 @@ def run(fleet: Fleet, instance_id: str, argv: Sequence[str], stdin: bytes, timeo
     return machine.run(argv, stdin, timeout)
 
 
-class Agents:
+class SsmAgents:
     """Pings machines. `registered` and `seen` (epoch seconds) are kept on the instances."""
 
-    def __init__(self, cloud: Cloud, fleet: Fleet) -> None:
+    def __init__(self, cloud: Cloud, fleet: MachinePool) -> None:
         self._cloud, self._fleet = cloud, fleet
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="agent")
         self._next: dict[str, float] = {}

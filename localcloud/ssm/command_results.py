@@ -45,7 +45,7 @@ def install() -> None:
 def list_commands(self: Any) -> ActionResult:
     commands = self.ssm_backend.list_commands(self._get_param("CommandId"), self._get_param("InstanceId"))
     shown, token = page(self, list(commands)[::-1])
-    return ActionResult({"Commands": [told(one) for one in shown], "NextToken": token})
+    return ActionResult({"Commands": [response(one) for one in shown], "NextToken": token})
 
 
 def get_command_invocation(self: Any) -> ActionResult:
@@ -92,7 +92,7 @@ def list_command_invocations(self: Any) -> ActionResult:
     return ActionResult({"CommandInvocations": answers, "NextToken": token})
 
 
-def told(command: Any) -> dict[str, Any]:
+def response(command: Any) -> dict[str, Any]:
     """A command, with the status that its invocations add up to."""
     parts = [one for one in command.invocations if isinstance(one, Invocation)]
     over = [one for one in parts if one.is_over]

@@ -16,10 +16,10 @@ from moto.ssm.models import Command, ssm_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
 from localcloud.core.cloud import ACCOUNT, Cloud, instances
-from localcloud.ec2.machine_pool import Fleet
+from localcloud.ec2.machine_pool import MachinePool
 from localcloud.errors import CloudError
 from localcloud.ssm.agents import managed, run
-from localcloud.ssm.command_results import Invocation, told
+from localcloud.ssm.command_results import Invocation, response
 
 DOCUMENT = "AWS-RunShellScript"
 LATER_SECONDS = 1.0  # between two attempts to reach a machine
@@ -30,7 +30,7 @@ RUNNER = (
 )
 
 
-def install(cloud: Cloud, fleet: Fleet) -> None:
+def install(cloud: Cloud, fleet: MachinePool) -> None:
     """Replace moto's actions. May be called again with another cloud."""
 
     def send_command(self: Any) -> ActionResult:
@@ -69,7 +69,7 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
         self.ssm_backend._commands.append(command)
         for invocation in command.invocations:
             deliver(cloud, fleet, command, invocation)
-        return ActionResult({"Command": told(command)})
+        return ActionResult({"Command": response(command)})
 
     def cancel_command(self: Any) -> ActionResult:
         """What has not begun will not; what runs is left to end."""
@@ -84,7 +84,7 @@ def install(cloud: Cloud, fleet: Fleet) -> None:
     SimpleSystemManagerResponse.cancel_command = cancel_command
 
 
-def resume(cloud: Cloud, fleet: Fleet) -> None:
+def resume(cloud: Cloud, fleet: MachinePool) -> None:
     """After a start: the machines were powered off under what ran; what waits is delivered."""
     for _, _, backend in list(ssm_backends.iter_backends()):
         for command in backend._commands:
@@ -97,7 +97,7 @@ def resume(cloud: Cloud, fleet: Fleet) -> None:
                     invocation.end("Failed", "Terminated", err=b"The machine was powered off.")
 
 
-def deliver(cloud: Cloud, fleet: Fleet, command: Any, invocation: Invocation) -> None:
+def deliver(cloud: Cloud, fleet: MachinePool, command: Any, invocation: Invocation) -> None:
     thread = threading.Thread(
         target=carry_out,
         args=(cloud, fleet, command, invocation),
@@ -107,7 +107,7 @@ def deliver(cloud: Cloud, fleet: Fleet, command: Any, invocation: Invocation) ->
     thread.start()
 
 
-def carry_out(cloud: Cloud, fleet: Fleet, command: Any, invocation: Invocation) -> None:
+def carry_out(cloud: Cloud, fleet: MachinePool, command: Any, invocation: Invocation) -> None:
     """Reach the machine within the command's TimeoutSeconds, run the script within its executionTimeout."""
     parameters = command.parameters
     script = "\n".join(parameters["commands"]).encode() + b"\n"

@@ -16,13 +16,13 @@ from pathlib import Path
 from localcloud.errors import CloudError
 from localcloud.machines import loop_devices
 from localcloud.machines.errors import tool
-from localcloud.state_dir import Folder
+from localcloud.state_dir import StateDir
 
 _CLONE_NEWNS = 0x00020000
 _SMALLEST = 16 << 30
 
 
-def open_disks(folder: Folder, log: Callable[[str], None]) -> bool:
+def open_disks(folder: StateDir, log: Callable[[str], None]) -> bool:
     """Mount the place for disks, and make it before the first time; False where disks are copied block by block.
 
     To be called before the process has a second thread: it moves to a mount namespace of its own.
@@ -33,7 +33,7 @@ def open_disks(folder: Folder, log: Callable[[str], None]) -> bool:
     store = folder.disk_store
     if not store.exists() and (_kept(folder) or shares(folder.disks)):
         return False
-    why_not = _obstacle()
+    why_not = _unavailable_reason()
     if why_not is None and not store.exists():
         why_not = _make(store)
     why_not = why_not or _mount(store, folder.disks)
@@ -45,7 +45,7 @@ def open_disks(folder: Folder, log: Callable[[str], None]) -> bool:
     return False
 
 
-def close_disks(folder: Folder) -> None:
+def close_disks(folder: StateDir) -> None:
     """Unmount it again and wait until its loop device is free; nothing to do where there is none."""
     if folder.disks.is_mount():
         _run(["umount", str(folder.disks)])
@@ -63,11 +63,11 @@ def shares(folder: Path) -> bool:
         copy.unlink(missing_ok=True)
 
 
-def _kept(folder: Folder) -> bool:
+def _kept(folder: StateDir) -> bool:
     return any(any(place.iterdir()) for place in (folder.volumes, folder.snapshots) if place.is_dir())
 
 
-def _obstacle() -> str | None:
+def _unavailable_reason() -> str | None:
     if os.geteuid() != 0:
         return "only root can mount a file system that shares blocks"
     if tool("mkfs.xfs") is None:

@@ -30,7 +30,7 @@ from moto.core.base_backend import BackendDict
 from moto.s3.models import FakeKey, s3_backends
 from moto.s3.utils import _VersionedKeyStore
 
-from localcloud.state_dir import Folder, write_whole
+from localcloud.state_dir import StateDir, write_whole
 from localcloud.storage import s3_bodies
 
 FORMAT = 1
@@ -40,7 +40,7 @@ Backends = dict[tuple[str, str, str], Any]  # (service, account, region) -> back
 class Store:
     """The snapshot file of one state folder."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: StateDir) -> None:
         self._folder = folder
         self._bodies: set[str] = set()  # digests that the last snapshot names
         self._digests: weakref.WeakKeyDictionary[Any, tuple[object, str]] = weakref.WeakKeyDictionary()

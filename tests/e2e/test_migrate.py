@@ -24,7 +24,7 @@ from tests.e2e.writer import Writer, entries
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.data,
-    pytest.mark.skipif(postgres.obstacle() is not None, reason=str(postgres.obstacle())),
+    pytest.mark.skipif(postgres.unavailable_reason() is not None, reason=str(postgres.unavailable_reason())),
 ]
 
 ILL["dies later"] = _unit("RuntimeMaxSec=25s")

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.data,
     pytest.mark.long,
-    pytest.mark.skipif(postgres.obstacle() is not None, reason=str(postgres.obstacle())),
+    pytest.mark.skipif(postgres.unavailable_reason() is not None, reason=str(postgres.unavailable_reason())),
 ]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from localcloud.server.app import Server
-from localcloud.state_dir import Folder
+from localcloud.server.app import LocalCloudServer
+from localcloud.state_dir import StateDir
 from tests.support.memory_machines import MemoryDriver, make_base
 
 
@@ -47,14 +47,14 @@ class Harness:
     driver_type = MemoryDriver
 
     def __init__(self, root: Path) -> None:
-        self.folder = Folder(root / "state")
+        self.folder = StateDir(root / "state")
         self.folder.prepare()
         self.base = make_base(root / "cache")
         self.start()
 
     def start(self) -> None:
         self.driver = self.driver_type()
-        self.server = Server(self.folder, self.driver, self.base)
+        self.server = LocalCloudServer(self.folder, self.driver, self.base)
         self.server.start()
         for service in ("ec2", "ssm", "s3", "iam", "autoscaling", "elbv2"):
             setattr(self, service, client(self.server.endpoint, service))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.machines import cgroups, loop_devices, supervised
-from localcloud.machines.interface import Plug, Spec
+from localcloud.machines.interface import DataVolume, Spec
 
 INSTANCE = "i-0123456789abcdef0"
 HOST_NAME = "ip-10-0-0-7"
@@ -127,13 +127,13 @@ class Lab:
     def volumes(self) -> list[Path]:
         return sorted(self.disk.parent.glob("vol-0*.raw"))
 
-    def volume(self, number: int, size: int = 1 << 30) -> Plug:
+    def volume(self, number: int, size: int = 1 << 30) -> DataVolume:
         """An empty data volume."""
         volume_id = f"vol-0{number:016x}"
         disk = self.disk.with_name(f"{volume_id}.raw")
         with disk.open("wb") as file:
             file.truncate(size)
-        return Plug(volume_id, disk)
+        return DataVolume(volume_id, disk)
 
     def leftovers(self) -> list[str]:
         """Everything of this machine that is still on the host."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from localcloud import machines
 from localcloud.machines.errors import MachineError
-from localcloud.machines.interface import Plug, Spec
+from localcloud.machines.interface import DataVolume, Spec
 from localcloud.server import app
-from localcloud.state_dir import Folder
+from localcloud.state_dir import StateDir
 from localcloud.storage import base_image, disks
 
 GIB = 1024**3
@@ -29,7 +29,7 @@ class MemoryMachine:
         self.spec, self.driver, self.on = spec, driver, False
         self.events: list[str] = []
         self.ports: frozenset[int] = frozenset()
-        self.volumes: dict[str, Plug] = {}
+        self.volumes: dict[str, DataVolume] = {}
         self.mounted: set[str] = set()  # volumes that the guest does not let go of
 
     def start(self) -> None:
@@ -63,7 +63,7 @@ class MemoryMachine:
         self.events.append("freeze")
         yield
 
-    def plug(self, volume: Plug) -> None:
+    def plug(self, volume: DataVolume) -> None:
         if self.driver.broken:
             raise MachineError("the fake driver is broken")
         assert volume.disk.stat().st_size >= GIB
@@ -136,7 +136,7 @@ def grow(path: Path, size: int) -> None:
 
 if __name__ == "__main__":  # python fake_machines.py: as `python -m localcloud serve`
     disks.grow = grow
-    folder = Folder.at(None)
+    folder = StateDir.at(None)
     machines.choose = lambda _: MemoryDriver()  # type: ignore[assignment]
     base_image.ensure = lambda cache, log: (log("made a base image"), make_base(cache))[1]  # type: ignore[assignment]
     if os.environ.get("FAKE_FAILURE"):

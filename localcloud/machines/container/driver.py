@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from localcloud.machines import cgroups, exec, loop_devices, port_redirect, supervised
+from localcloud.machines import cgroups, guest_exec, loop_devices, port_redirect, supervised
 from localcloud.machines.console import tail
 from localcloud.machines.container import slirp, volumes
 from localcloud.machines.errors import MachineError, install_hint, missing
@@ -20,7 +20,7 @@ from localcloud.machines.interface import (
     GUEST_ADDRESS,
     GUEST_NETWORK,
     METADATA_ADDRESS,
-    Plug,
+    DataVolume,
     Spec,
 )
 
@@ -30,7 +30,7 @@ DEVICES = {"/dev/loop-control": "loop", "/dev/net/tun": "tun"}
 """Device files that a container needs, and the kernel module that brings each."""
 
 
-def obstacle() -> str | None:
+def unavailable_reason() -> str | None:
     """Why this driver cannot work here, as a sentence with its mend; None when it can."""
     if sys.platform != "linux":
         return "containers need Linux"
@@ -142,7 +142,7 @@ class ContainerMachine:
         with self._lock:
             if self._process is not None:
                 cgroups.thaw(self._spec.folder)
-                supervised.cut(self._process)
+                supervised.terminate(self._process)
                 self._process = None
             port_redirect.remove(self._spec.folder)
             self._volumes.close()
@@ -172,13 +172,13 @@ class ContainerMachine:
                 self._volumes.write_out(inside)
                 yield
 
-    def plug(self, volume: Plug) -> None:
+    def attach_volume(self, volume: DataVolume) -> None:
         with self._lock:
             if not self.alive():
                 raise MachineError(f"machine {self._spec.instance_id} is off")
             self._volumes.add(volume, self._devices())
 
-    def unplug(self, volume_id: str) -> bool:
+    def detach_volume(self, volume_id: str) -> bool:
         with self._lock:
             return self._volumes.remove(volume_id, self._devices() if self.alive() else None)
 
@@ -191,10 +191,10 @@ class ContainerMachine:
         keeper = self._process.pid if self._process else 0
         return Path(f"/proc/{keeper}/root{self._spec.folder}/devices/by-id")
 
-    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> exec.Ran:
+    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> guest_exec.CommandResult:
         if not self.alive():
             raise MachineError(f"machine {self._spec.instance_id} is off")
-        return exec.in_container(self._spec.folder, argv, stdin, timeout)
+        return guest_exec.in_container(self._spec.folder, argv, stdin, timeout)
 
     def console(self) -> bytes:
         return tail(self._spec.folder / "console.log")

@@ -28,7 +28,7 @@ def forward(api: Path, address: str, ports: frozenset[int]) -> None:
         except MachineError:
             present[port] = port_redirect.free_port(address, port)
             _add(api, address, present[port], port)
-    port_redirect.lead(api.parent, address, {port: via for port, via in present.items() if via != port})
+    port_redirect.add(api.parent, address, {port: via for port, via in present.items() if via != port})
 
 
 def _add(api: Path, address: str, host_port: int, guest_port: int) -> None:

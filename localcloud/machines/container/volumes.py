@@ -12,7 +12,7 @@ from pathlib import Path
 
 from localcloud.machines import loop_devices
 from localcloud.machines.errors import MachineError
-from localcloud.machines.interface import Plug
+from localcloud.machines.interface import DataVolume
 
 UNPLUG_SECONDS = 0.5
 """How long a device may stay busy without a mount in the guest: the host's own udev looks at it, say."""
@@ -22,14 +22,14 @@ class Volumes:
     """The volumes of one container."""
 
     def __init__(self) -> None:
-        self._plugged: dict[str, tuple[Plug, loop_devices.Loop]] = {}
+        self._plugged: dict[str, tuple[DataVolume, loop_devices.Loop]] = {}
         self._leaving: dict[str, Path] = {}  # disks of volumes that the guest has not let go of
 
     def numbers(self) -> dict[str, int]:
         """Device numbers by the names that the guest knows them by."""
         return {volume.link: loop.number for volume, loop in self._plugged.values()}
 
-    def add(self, volume: Plug, devices: Path | None) -> None:
+    def add(self, volume: DataVolume, devices: Path | None) -> None:
         """Attach it, and make its node in the guest's folder of devices where that is there. Raises MachineError."""
         if volume.volume_id in self._plugged:
             return

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localcloud.machines import exec, port_redirect, supervised
+from localcloud.machines import guest_exec, port_redirect, supervised
 from localcloud.machines.console import tail
 from localcloud.machines.errors import MachineError, install_hint, missing, tool
 from localcloud.machines.interface import (
@@ -22,7 +22,7 @@ from localcloud.machines.interface import (
     GUEST_NETWORK,
     METADATA_ADDRESS,
     NAME_SERVER_ADDRESS,
-    Plug,
+    DataVolume,
     Spec,
 )
 from localcloud.machines.qemu import kernel, qmp, volumes
@@ -32,7 +32,7 @@ CONSOLES = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
 MACHINES = {"x86_64": "q35", "aarch64": "virt"}
 
 
-def obstacle() -> str | None:
+def unavailable_reason() -> str | None:
     """Why this driver cannot work here, as a sentence with its mend; None when it can."""
     if system() not in MACHINES:
         return f"virtual machines need an x86_64 or aarch64 host, this is {system()}"
@@ -138,7 +138,7 @@ class QemuMachine:
                     if not self._forward(via, port):
                         raise MachineError(f"cannot open port {port} of {address}: QEMU cannot listen on {via}")
                 self._open[port] = via
-            port_redirect.lead(
+            port_redirect.add(
                 self._spec.folder, address, {port: via for port, via in self._open.items() if via != port}
             )
 
@@ -160,7 +160,7 @@ class QemuMachine:
     def kill(self) -> None:
         with self._lock:
             if self._process is not None:
-                supervised.cut(self._process)
+                supervised.terminate(self._process)
                 self._process = None
             port_redirect.remove(self._spec.folder)
             for name in ("qmp.sock", "console.sock", "agent.sock", "vmlinuz", "initrd.img"):
@@ -188,13 +188,13 @@ class QemuMachine:
             finally:
                 qmp.execute(self._control, "cont")
 
-    def plug(self, volume: Plug) -> None:
+    def attach_volume(self, volume: DataVolume) -> None:
         with self._lock:
             if not self.alive():
                 raise MachineError(f"machine {self._spec.instance_id} is off")
             self._volumes.add(volume)
 
-    def unplug(self, volume_id: str) -> bool:
+    def detach_volume(self, volume_id: str) -> bool:
         return not self.alive() or self._volumes.remove(volume_id, self.run)
 
     def resize(self, volume_id: str, size: int) -> None:
@@ -216,10 +216,10 @@ class QemuMachine:
                     return
                 time.sleep(0.05)
 
-    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> exec.Ran:
+    def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> guest_exec.CommandResult:
         if not self.alive():
             raise MachineError(f"machine {self._spec.instance_id} is off")
-        return exec.in_virtual_machine(self._spec.folder, argv, stdin, timeout)
+        return guest_exec.in_virtual_machine(self._spec.folder, argv, stdin, timeout)
 
     def console(self) -> bytes:
         return tail(self._spec.folder / "console.log")

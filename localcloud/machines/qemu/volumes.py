@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.machines.errors import MachineError
-from localcloud.machines.interface import Plug
+from localcloud.machines.interface import DataVolume
 from localcloud.machines.qemu import qmp
 
 BUS = "volumes"
 Run = Callable[[Sequence[str], bytes, float], tuple[int, bytes, bytes]]
 
 
-def argv(volumes: Sequence[Plug]) -> list[str]:
+def argv(volumes: Sequence[DataVolume]) -> list[str]:
     """The controller, also where there is no disk yet, and the disks that are there at boot."""
     words = ["-device", f"virtio-scsi-pci,id={BUS}"]
     for volume in volumes:
@@ -25,13 +25,13 @@ def argv(volumes: Sequence[Plug]) -> list[str]:
     return words
 
 
-def disk(volume: Plug) -> dict[str, Any]:
+def disk(volume: DataVolume) -> dict[str, Any]:
     """As -blockdev and blockdev-add know it. No flushes: it has to survive QEMU, not a power cut of the host."""
     file = {"driver": "file", "filename": str(volume.disk)}
     return {"driver": "raw", "node-name": volume.serial, "discard": "unmap", "cache": {"no-flush": True}, "file": file}
 
 
-def device(volume: Plug) -> dict[str, Any]:
+def device(volume: DataVolume) -> dict[str, Any]:
     """The base image's udev rule makes the Nitro name of the serial."""
     serial = volume.serial
     return {"driver": "scsi-hd", "id": f"disk-{serial}", "bus": f"{BUS}.0", "drive": serial, "serial": serial}
@@ -40,12 +40,12 @@ def device(volume: Plug) -> dict[str, Any]:
 class Volumes:
     """The volumes of one running virtual machine."""
 
-    def __init__(self, control: Path, volumes: Sequence[Plug]) -> None:
+    def __init__(self, control: Path, volumes: Sequence[DataVolume]) -> None:
         self._control = control
         self._lock = threading.Lock()
         self._plugged = {volume.volume_id: volume for volume in volumes}
 
-    def add(self, volume: Plug) -> None:
+    def add(self, volume: DataVolume) -> None:
         """Raises MachineError when QEMU refuses."""
         with self._lock:
             if volume.volume_id in self._plugged:

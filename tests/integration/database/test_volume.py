@@ -39,7 +39,7 @@ from goldenami.rollout import plan as rollout_plan
 from goldenami.tools import host
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
-from localcloud.elbv2.targets import Targets
+from localcloud.elbv2.targets import TargetHealthStore
 from localcloud.storage import disks
 from tests.e2e.cases import few
 from tests.integration.promote.test_promote import Killed, Wire, Yard
@@ -354,9 +354,9 @@ class Writer:
 @contextlib.contextmanager
 def hurried() -> Iterator[None]:
     """Everything looks sooner than it would."""
-    due = Targets.due
+    due = TargetHealthStore.due
 
-    def sooner(self: Targets, group: Any, target_id: str, now: float) -> bool:
+    def sooner(self: TargetHealthStore, group: Any, target_id: str, now: float) -> bool:
         found, probed = due(self, group, target_id, now), self._probed[(group.arn, target_id)]
         probed.next_at = min(probed.next_at, now + 0.2)
         return found
@@ -364,7 +364,7 @@ def hurried() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disks, "grow", grow)
         patch.setattr("localcloud.core.periodic.SECONDS", 0.05)
-        patch.setattr(Targets, "due", sooner)
+        patch.setattr(TargetHealthStore, "due", sooner)
         patch.setattr(monitor, "POLL_INTERVAL", 0.2)
         patch.setattr(monitor, "TICK", 0.1)
         patch.setattr(rollout_plan, "min_healthy_time", lambda wanted: 30.0)

@@ -20,7 +20,7 @@ from localcloud.rds import postgres
 from tests.support.cloud_server import client, eventually
 from tests.support.recipes import RDS, recipe
 
-pytestmark = pytest.mark.skipif(postgres.obstacle() is not None, reason=str(postgres.obstacle()))
+pytestmark = pytest.mark.skipif(postgres.unavailable_reason() is not None, reason=str(postgres.unavailable_reason()))
 PASSWORD = "/guestbook/production/db/password"
 
 

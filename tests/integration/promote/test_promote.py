@@ -30,7 +30,7 @@ from goldenami.state import lock
 from goldenami.tools import host
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
-from localcloud.elbv2.targets import Targets
+from localcloud.elbv2.targets import TargetHealthStore
 from localcloud.storage import disks
 from tests.support.cloud_fleet import Town, Visitors
 from tests.support.cloud_server import eventually
@@ -170,9 +170,9 @@ class Yard:
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     """One for all tests: each leaves the fleet at rest."""
-    due = Targets.due
+    due = TargetHealthStore.due
 
-    def hurried(self: Targets, group: Any, target_id: str, now: float) -> bool:
+    def hurried(self: TargetHealthStore, group: Any, target_id: str, now: float) -> bool:
         """The API takes no interval of less than 5 s."""
         found, probed = due(self, group, target_id, now), self._probed[(group.arn, target_id)]
         probed.next_at = min(probed.next_at, now + 0.2)
@@ -184,7 +184,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
         patch.setattr(disks, "grow", grow)
         patch.setattr("localcloud.core.periodic.SECONDS", 0.05)
         patch.setenv("GOLDENAMI_REFRESH_PATIENCE", "2")
-        patch.setattr(Targets, "due", hurried)
+        patch.setattr(TargetHealthStore, "due", hurried)
         patch.setattr(monitor, "POLL_INTERVAL", 0.2)
         patch.setattr(monitor, "TICK", 0.1)
         patch.setattr(rollout_plan, "min_healthy_time", lambda wanted: 30.0)  # its margin is meant for real times

@@ -22,7 +22,9 @@ from tests.support.machine_lab import HOST_NAME, INSTANCE, Lab, until
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(driver.obstacle() is not None, reason=f"no containers here: {driver.obstacle()}"),
+    pytest.mark.skipif(
+        driver.unavailable_reason() is not None, reason=f"no containers here: {driver.unavailable_reason()}"
+    ),
 ]
 
 

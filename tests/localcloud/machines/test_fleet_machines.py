@@ -12,15 +12,17 @@ import pytest
 
 from localcloud.machines.cleanup import reap
 from localcloud.machines.container import driver
-from localcloud.server.app import Server
-from localcloud.state_dir import Folder, default_cache
+from localcloud.server.app import LocalCloudServer
+from localcloud.state_dir import StateDir, default_cache
 from localcloud.storage import base_image
 from tests.support.cloud_fleet import PORT, Town, Visitors
 from tests.support.cloud_server import client, eventually
 
 pytestmark = [
     pytest.mark.fleet,
-    pytest.mark.skipif(driver.obstacle() is not None, reason=f"no containers here: {driver.obstacle()}"),
+    pytest.mark.skipif(
+        driver.unavailable_reason() is not None, reason=f"no containers here: {driver.unavailable_reason()}"
+    ),
 ]
 WEB = """#!/bin/sh
 exec systemd-run --quiet --unit=web perl -MIO::Socket::INET -e '
@@ -37,13 +39,13 @@ class RealTown(Town):
     """The same, with containers for machines."""
 
     def __init__(self, root: Path) -> None:
-        self.folder = Folder(root / "state")
+        self.folder = StateDir(root / "state")
         self.folder.prepare()
         self.base = base_image.ensure(default_cache(), print)  # type: ignore[assignment]
         self.start()
 
     def start(self) -> None:
-        self.server = Server(self.folder, driver.ContainerDriver(), self.base)
+        self.server = LocalCloudServer(self.folder, driver.ContainerDriver(), self.base)
         self.server.start()
         for service in ("ec2", "ssm", "iam", "autoscaling", "elbv2"):
             setattr(self, service, client(self.server.endpoint, service))

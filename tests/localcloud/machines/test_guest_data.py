@@ -19,7 +19,9 @@ from tests.support.cloud_server import Harness, client, eventually
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(driver.obstacle() is not None, reason=f"no containers here: {driver.obstacle()}"),
+    pytest.mark.skipif(
+        driver.unavailable_reason() is not None, reason=f"no containers here: {driver.unavailable_reason()}"
+    ),
 ]
 ZONE = "ap-northeast-2a"
 
@@ -75,7 +77,7 @@ def role(cloud: Any) -> str:
 
 
 def test_a_guest_uses_volumes_s3_and_a_database(real: Real) -> None:
-    if postgres.obstacle() is None:
+    if postgres.unavailable_reason() is None:
         rds = client(real.server.endpoint, "rds")
         rds.create_db_instance(DBInstanceIdentifier="db", DBInstanceClass="db.t4g.micro", Engine="postgres",
                                MasterUsername="app", MasterUserPassword="secret-word", AllocatedStorage=20)  # fmt: skip
@@ -122,7 +124,7 @@ echo "$sum"
     assert real.inside(instance, f"head -c 2000000 /dev/zero | curl -sSf -T - '{url}'; echo sent") == "sent"
     assert real.s3.head_object(Bucket="backups", Key="streamed")["ContentLength"] == 2000000
 
-    if postgres.obstacle() is None:
+    if postgres.unavailable_reason() is None:
         told = lambda: rds.describe_db_instances()["DBInstances"][0]  # noqa: E731
         eventually(lambda: told()["DBInstanceStatus"] == "available", 30)
         address = told()["Endpoint"]["Address"]

@@ -17,7 +17,9 @@ from tests.support.machine_lab import HOST_NAME, Lab, until
 pytestmark = [
     pytest.mark.qemu,
     pytest.mark.long,  # each time, tests/e2e/test_qemu.py bakes on a virtual machine and boots another
-    pytest.mark.skipif(driver.obstacle() is not None, reason=f"no virtual machines here: {driver.obstacle()}"),
+    pytest.mark.skipif(
+        driver.unavailable_reason() is not None, reason=f"no virtual machines here: {driver.unavailable_reason()}"
+    ),
 ]
 
 

@@ -35,14 +35,14 @@ def test_a_kept_process_runs_in_the_folder_and_is_cut_off(folder: Path) -> None:
     process = supervised.launch(folder, "plain", {"argv": ["sh", "-c", "pwd >where; exec sleep 600"]}, [])
     assert until(lambda: (folder / "where").exists() and (folder / "where").read_text() == f"{folder}\n")
     assert len(list(supervised.marked(folder))) == 2
-    supervised.cut(process)
+    supervised.terminate(process)
     assert until(lambda: not list(supervised.marked(folder)))
 
 
 def test_the_keeper_ends_when_what_it_keeps_ends(folder: Path) -> None:
     process = supervised.launch(folder, "plain", {"argv": ["true"]}, [])
     assert process.wait(5) == 0
-    supervised.cut(process)
+    supervised.terminate(process)
 
 
 def test_stop_reaches_what_is_kept_as_sigterm(folder: Path) -> None:
@@ -52,7 +52,7 @@ def test_stop_reaches_what_is_kept_as_sigterm(folder: Path) -> None:
     supervised.send(process, "stop")
     assert process.wait(5) == 0
     assert (folder / "stopped").exists()
-    supervised.cut(process)
+    supervised.terminate(process)
 
 
 def test_a_process_that_cannot_be_run_is_named(folder: Path) -> None:

@@ -16,7 +16,7 @@ from localcloud.machines import choose, loop_devices
 from localcloud.machines.cleanup import reap
 from localcloud.machines.container import driver as container_driver
 from localcloud.machines.errors import MachineError, tool
-from localcloud.machines.interface import Machine, Plug
+from localcloud.machines.interface import DataVolume, Machine
 from localcloud.machines.qemu import driver as qemu_driver
 from localcloud.state_dir import default_cache
 from localcloud.storage import base_image, disks
@@ -25,14 +25,16 @@ from tests.support.machine_lab import Lab, until
 containers = [
     pytest.mark.e2e,
     pytest.mark.skipif(
-        container_driver.obstacle() is not None, reason=f"no containers here: {container_driver.obstacle()}"
+        container_driver.unavailable_reason() is not None,
+        reason=f"no containers here: {container_driver.unavailable_reason()}",
     ),
 ]
 virtual_machines = [
     pytest.mark.qemu,
     pytest.mark.long,
     pytest.mark.skipif(
-        qemu_driver.obstacle() is not None, reason=f"no virtual machines here: {qemu_driver.obstacle()}"
+        qemu_driver.unavailable_reason() is not None,
+        reason=f"no virtual machines here: {qemu_driver.unavailable_reason()}",
     ),
 ]
 KINDS = [pytest.param("container", marks=containers), pytest.param("qemu", marks=virtual_machines)]
@@ -47,7 +49,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     reap(lab.folder.parent)
 
 
-def use(volume: Plug, folder: str, *, make: bool) -> str:
+def use(volume: DataVolume, folder: str, *, make: bool) -> str:
     """A shell command: a file system on the volume (made or checked), mounted."""
     device = f"/dev/disk/by-id/{volume.link}"
     first = f"mkfs.ext4 -q {device}" if make else f"fsck.ext4 -f -p {device} >/dev/null"
@@ -63,8 +65,8 @@ def test_volumes_come_and_go_with_their_data(lab: Lab, kind: str) -> None:
         machine.start()
         lab.await_ssh(240)
         assert lab.ssh(f"{use(first, '/data', make=True)} && echo one | sudo tee /data/row") == "one"
-        machine.plug(second)
-        machine.plug(second)
+        machine.attach_volume(second)
+        machine.attach_volume(second)
         assert lab.ssh(f"{use(second, '/more', make=True)} && echo two | sudo tee /more/row && sync") == "two"
         assert disks.sizes(second.disk).allocated < 128 << 20
 
@@ -75,12 +77,12 @@ def test_volumes_come_and_go_with_their_data(lab: Lab, kind: str) -> None:
         read = [tool("debugfs") or "debugfs", "-R", "cat /row", str(copy)]
         assert subprocess.run(read, check=True, capture_output=True).stdout == b"two\n"
 
-        assert machine.unplug(second.volume_id) is False  # mounted
+        assert machine.detach_volume(second.volume_id) is False  # mounted
         assert lab.ssh("sudo umount /more && echo released") == "released"
-        assert until(lambda: machine.unplug(second.volume_id))
+        assert until(lambda: machine.detach_volume(second.volume_id))
         assert until(lambda: lab.ssh(f"test -e /dev/disk/by-id/{second.link} || echo gone") == "gone")
         assert loop_devices.of(second.disk) == []
-        machine.plug(second)
+        machine.attach_volume(second)
         assert lab.ssh(f"{use(second, '/more', make=False)} && cat /more/row") == "two"
         os.truncate(second.disk, 2 << 30)
         machine.resize(second.volume_id, 2 << 30)
@@ -99,7 +101,7 @@ def test_volumes_come_and_go_with_their_data(lab: Lab, kind: str) -> None:
     assert lab.leftovers() == []
 
 
-def disks_copy(volume: Plug) -> Path:
+def disks_copy(volume: DataVolume) -> Path:
     copy = volume.disk.with_name("copy.raw")
     disks.copy(volume.disk, copy)
     return copy
@@ -117,7 +119,7 @@ time.sleep(600)
 
 
 @pytest.mark.e2e
-@pytest.mark.skipif(container_driver.obstacle() is not None, reason="no containers here")
+@pytest.mark.skipif(container_driver.unavailable_reason() is not None, reason="no containers here")
 def test_a_killed_server_leaves_no_volume_attached(lab: Lab, tmp_path: Path) -> None:
     data = lab.volume(1)
     (tmp_path / "spec").write_bytes(pickle.dumps(replace(lab.spec, volumes=(data,))))
@@ -134,7 +136,7 @@ def test_a_killed_server_leaves_no_volume_attached(lab: Lab, tmp_path: Path) -> 
 
 
 @pytest.mark.e2e
-@pytest.mark.skipif(container_driver.obstacle() is not None, reason="no containers here")
+@pytest.mark.skipif(container_driver.unavailable_reason() is not None, reason="no containers here")
 def test_a_volume_that_another_machine_has_is_refused(lab: Lab) -> None:
     data = lab.volume(1)
     taken = loop_devices.attach(data.disk)

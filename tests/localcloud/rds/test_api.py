@@ -15,7 +15,7 @@ from localcloud import control
 from localcloud.rds import postgres
 from tests.support.cloud_server import client, eventually
 
-pytestmark = pytest.mark.skipif(postgres.obstacle() is not None, reason=str(postgres.obstacle()))
+pytestmark = pytest.mark.skipif(postgres.unavailable_reason() is not None, reason=str(postgres.unavailable_reason()))
 
 PASSWORD = "it's-secret$1"
 
@@ -176,7 +176,7 @@ def test_a_killed_cloud_leaves_no_database_process(tmp_path: Path) -> None:
     eventually(lambda: running(home) == 0)
     assert postgres.reap(tmp_path / "databases") == []
     # What was cut off comes back.
-    again = postgres.Server(home, max(postgres.installed()), "127.201.11.9", 5432)
+    again = postgres.PostgresServer(home, max(postgres.installed()), "127.201.11.9", 5432)
     process = again.start()
     assert running(home) > 3
     postgres.stop(process)

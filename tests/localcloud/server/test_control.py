@@ -14,7 +14,7 @@ import pytest
 
 from localcloud import control
 from localcloud.errors import CloudError
-from localcloud.state_dir import MARKER, Folder
+from localcloud.state_dir import MARKER, StateDir
 from tests.support import memory_machines
 from tests.support.cloud_server import client, eventually
 
@@ -95,5 +95,5 @@ def test_reset_deletes_the_state_and_never_a_foreign_folder(states: list[Path], 
     with pytest.raises(CloudError, match=MARKER):
         control.reset(foreign, lambda _: None)
     with pytest.raises(CloudError, match="not empty"):
-        Folder(foreign).prepare()
+        StateDir(foreign).prepare()
     assert (foreign / "cat.jpg").exists()

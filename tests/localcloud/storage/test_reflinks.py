@@ -14,7 +14,7 @@ import pytest
 
 from localcloud import control
 from localcloud.machines import loop_devices
-from localcloud.state_dir import Folder
+from localcloud.state_dir import StateDir
 
 HOLDER = """
 import sys, time
@@ -67,7 +67,7 @@ class Holder:
         self.process.wait(10)
 
 
-def free(folder: Folder) -> bool:
+def free(folder: StateDir) -> bool:
     deadline = time.monotonic() + 10
     while loop_devices.of(folder.disk_store) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -75,7 +75,7 @@ def free(folder: Folder) -> bool:
 
 
 def test_copies_share_their_blocks_and_outlive_their_server(tmp_path: Path) -> None:
-    folder = Folder.at(tmp_path / "state")
+    folder = StateDir.at(tmp_path / "state")
     first = Holder(folder.root)
     try:
         if first.opened != "mounted":
@@ -99,7 +99,7 @@ def test_copies_share_their_blocks_and_outlive_their_server(tmp_path: Path) -> N
 
 
 def test_disks_that_are_there_already_stay_where_they_are(tmp_path: Path) -> None:
-    folder = Folder.at(tmp_path / "state")
+    folder = StateDir.at(tmp_path / "state")
     folder.prepare()
     folder.volume("vol-1").write_bytes(b"old")
     holder = Holder(folder.root)

@@ -13,7 +13,7 @@ from localcloud.machines import cgroups
 from localcloud.machines.errors import MachineError
 from localcloud.machines.qemu import qmp
 
-Ran = tuple[int, bytes, bytes]
+CommandResult = tuple[int, bytes, bytes]
 """Exit code, standard output, standard error."""
 
 SLACK_SECONDS = 15.0  # for the machine's own systemd to end what took too long
@@ -46,7 +46,7 @@ def init_of(folder: Path) -> int:
     return inside[0][1]
 
 
-def in_container(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> Ran:
+def in_container(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> CommandResult:
     """See model.Machine.run."""
     pid = init_of(folder)
     command = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--",
@@ -60,7 +60,7 @@ def in_container(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float
     return checked(folder, argv, timeout, started, (done.returncode, done.stdout, done.stderr))
 
 
-def in_virtual_machine(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> Ran:
+def in_virtual_machine(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> CommandResult:
     """See model.Machine.run: through the guest agent, over its virtual serial port."""
     agent, (program, *arguments) = folder / "agent.sock", unit_argv(argv, timeout)
     started = time.monotonic()
@@ -80,7 +80,7 @@ def in_virtual_machine(folder: Path, argv: Sequence[str], stdin: bytes, timeout:
     return checked(folder, argv, timeout, started, (code, out, err))
 
 
-def checked(folder: Path, argv: Sequence[str], timeout: float, started: float, ran: Ran) -> Ran:
+def checked(folder: Path, argv: Sequence[str], timeout: float, started: float, ran: CommandResult) -> CommandResult:
     """Tell a guest that took no command, and one that ended it for its time, from a command that failed."""
     code, _, err = ran
     if code != 0 and time.monotonic() - started >= timeout:
