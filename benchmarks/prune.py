@@ -89,7 +89,7 @@ def ours(asked: argparse.Namespace) -> dict[str, Any]:
 
     wrong: list[str] = []
     estate = account(asked, wrong)
-    keep = {"verified": 5, "months": 6, "rollbacks": 3, "minimum_age_days": 60, "per_run": asked.deletes}
+    keep = {"verified": 5, "months": 6, "rollbacks": 3, "minimum_age_days": 60, "max_per_run": asked.deletes}
     recipe = parse(recipes.text({f"retention.{name}": value for name, value in keep.items()}), ROOT / "golden.toml")
     clock = ScriptedClock(START)
     with tempfile.TemporaryDirectory() as folder:

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from goldenami.recipe.fields import words
+from goldenami.recipe.fields import join_words
 from goldenami.recipe.os_families import FAMILIES
-from goldenami.recipe.problems import section_of
+from goldenami.recipe.problems import section_model
 from goldenami.recipe.recipe import Recipe
 
 _HEAD = """\
@@ -40,7 +40,7 @@ def _section(model: type[BaseModel], name: str, means: str, *, many: bool = Fals
     inner: list[tuple[str, FieldInfo, type[BaseModel]]] = []
     keys: list[tuple[str, FieldInfo]] = []
     for attribute, field in model.model_fields.items():
-        held = section_of(field)
+        held = section_model(field)
         spelled = field.alias or attribute
         if held is not None:
             inner.append((f"{name}.{spelled}".lstrip("."), field, held))
@@ -60,10 +60,10 @@ def _section(model: type[BaseModel], name: str, means: str, *, many: bool = Fals
 
 def _families() -> Iterator[str]:
     for family in FAMILIES.values():
-        go = words(family.go) if family.go else "moves with its updates"
+        go = join_words(family.go) if family.go else "moves with its updates"
         parameter = family.ami_parameter("x86_64")
         yield f"| `{family.name}` | `{family.user}` | {family.packages} | {go} |"
-        yield f" {words(family.postgresql)} | `{parameter}` |\n"
+        yield f" {join_words(family.postgresql)} | `{parameter}` |\n"
 
 
 def _allowed(field: FieldInfo) -> str:
