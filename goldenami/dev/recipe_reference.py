@@ -1,4 +1,4 @@
-"""The reference of the recipe, docs/recipe.md, made from the model, so that it cannot say anything else."""
+"""Generate the reference of the recipe, docs/recipe.md, from the model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from goldenami.recipe.recipe import Recipe
 _HEAD = """\
 # The recipe, key by key
 
-`golden.toml` says what is baked, from what, and where. It is read as a whole before anything is started, and every
-problem in it is told at once. Keys without a default must be given; a key that is not listed here is refused.
+`golden.toml` sets what is baked, from which source, and where. The whole file is validated before anything is started. All
+wrong keys are reported together; the rules between keys are checked when every key is valid. Keys without a default are
+required, and unknown keys are refused.
 
-This page is made from the model by `./invoke docs`; a test keeps it so.
+This page is generated from the model by `./invoke docs`; a test checks that it is current.
 """
 
 _FAMILIES = """
-## The operating-system families
+## Operating-system families
 
 | family | login | packages | Go in the distribution | PostgreSQL | source AMI (public parameter) |
 |---|---|---|---|---|---|
@@ -32,7 +33,7 @@ _FAMILIES = """
 
 
 def page() -> str:
-    """The whole page, as Markdown."""
+    """Return the reference of the recipe, as Markdown."""
     return _HEAD + "".join(_section(Recipe, "", "")) + _FAMILIES + "".join(_families())
 
 
@@ -60,7 +61,7 @@ def _section(model: type[BaseModel], name: str, means: str, *, many: bool = Fals
 
 def _families() -> Iterator[str]:
     for family in FAMILIES.values():
-        go = join_words(family.go) if family.go else "moves with its updates"
+        go = join_words(family.go) if family.go else "changes with updates"
         parameter = family.ami_parameter("x86_64")
         yield f"| `{family.name}` | `{family.user}` | {family.packages} | {go} |"
         yield f" {join_words(family.postgresql)} | `{parameter}` |\n"
