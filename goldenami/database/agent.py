@@ -30,7 +30,7 @@ def backup_bucket(ctx: Context) -> str:
 def ensure_backup_bucket(ctx: Context) -> str:
     """The bucket of the backups; made, or set right."""
     bucket = backup_bucket(ctx)
-    if s3.ensure_bucket(ctx.aws, bucket, ctx.recipe.backup.keep_days, dict(ctx.recipe.tags)):
+    if s3.ensure_bucket(ctx.aws, bucket, ctx.recipe.backup.retention_days, dict(ctx.recipe.tags)):
         ctx.progress.info(f"made the bucket {bucket} (private, encrypted, versioned)")
     return bucket
 

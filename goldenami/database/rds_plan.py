@@ -19,7 +19,7 @@ def db_instance_request(recipe: Recipe, names: ResourceNames, security: str, key
         security: The security group that lets the fleet in.
         key: The KMS key; the account's own for RDS when empty.
     """
-    database, server = recipe.database, recipe.database.server
+    database, server = recipe.database, recipe.database.rds
     return {
         "DBInstanceIdentifier": names.database,
         "DBInstanceClass": server.instance_class,
@@ -36,7 +36,7 @@ def db_instance_request(recipe: Recipe, names: ResourceNames, security: str, key
         "DBSubnetGroupName": names.database,
         "MultiAZ": server.multi_az,
         "PubliclyAccessible": False,
-        "BackupRetentionPeriod": server.backup_days,
+        "BackupRetentionPeriod": server.backup_retention_days,
         "DeletionProtection": True,
         "CopyTagsToSnapshot": True,
         "AutoMinorVersionUpgrade": True,

@@ -112,7 +112,7 @@ def unmount(ctx: Context, instance: str) -> None:
 def delete_expired_snapshots(ctx: Context) -> None:
     """Let snapshots go that are older than backups are kept; the newest stays in any case."""
     found = ebs.snapshots(ctx.aws, ctx.name)
-    for snapshot in volume_plan.expired_snapshots(found, ctx.clock.now(), ctx.recipe.backup.keep_days):
+    for snapshot in volume_plan.expired_snapshots(found, ctx.clock.now(), ctx.recipe.backup.retention_days):
         ebs.delete_snapshot(ctx.aws, snapshot)
 
 

@@ -77,7 +77,7 @@ def plan(
         by = [*(r for thing in (image.id, *image.snapshots) for r in named.get(thing, ()))]
         by += protection_references(image, account.shares.get(image.id, ()))
         verdicts.append(_decide(image, name, sorted(by, key=_weight), wanted.get(image.id, ""), keep, now))
-    return _capped(verdicts, keep.per_run)
+    return _capped(verdicts, keep.max_per_run)
 
 
 def is_due(verdicts: Sequence[RetentionDecision]) -> list[RetentionDecision]:

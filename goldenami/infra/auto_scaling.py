@@ -128,7 +128,7 @@ def _settings(ctx: Context, place: Network, health_check: Literal["ELB", "EC2"])
         "VPCZoneIdentifier": ",".join(place.subnets[:1] if ctx.recipe.database.on_volume else place.subnets),
         "HealthCheckType": health_check,
         "HealthCheckGracePeriod": fleet.health_check_grace_period,
-        "DefaultInstanceWarmup": fleet.warmup,
+        "DefaultInstanceWarmup": fleet.instance_warmup,
     }
 
 

@@ -64,7 +64,7 @@ def steps(ctx: Context, found: MigrationPreflight) -> Iterator[str]:
         yield f"the data lives there already: what was promoted with it is committed ({ctx.names.production})"
         return
     if homes.created:
-        made = ctx.recipe.database.server
+        made = ctx.recipe.database.rds
         yield (
             f"the DB instance {homes.created} is made where it is missing: {made.instance_class}, {made.storage_gib} GiB,"
             " encrypted, private, protected from deletion, open to the fleet alone; its endpoint goes into the parameter"

@@ -100,7 +100,7 @@ def _build_request(
         overrides=dict(former.data) if former else launch_template_plan.version_overrides(ctx.recipe, image),
         canary=100,
         watch=options.watch if options.watch is not None else 0,
-        warmup=ctx.recipe.fleet.warmup,
+        warmup=ctx.recipe.fleet.instance_warmup,
         unverified=False,
         alarms=ctx.recipe.promote.alarms,
         transfers_data=ctx.recipe.database.on_instance,

@@ -1,4 +1,4 @@
-"""The section of the recipe about old images: which are kept, and how carefully the others go."""
+"""The recipe's section [retention]: the retention policy of `prune`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from goldenami.recipe.fields import Section, field
 
 
 class Retention(Section):
-    """Which images `invoke prune` keeps. What anything in the account still names is kept in any case."""
+    """The retention policy of `prune`. Images in use are always kept."""
 
     verified: int = field(
         5,
-        description="How many of the newest verified images are kept.",
+        description="Number of newest verified images to keep.",
         expected="a number from 1 to 1000",
         example=5,
         ge=1,
@@ -18,7 +18,7 @@ class Retention(Section):
     )
     months: int = field(
         6,
-        description="For how many of the latest months that have verified images the newest one of the month is kept.",
+        description="Number of latest months with verified images whose newest image is kept.",
         expected="a number from 0 to 120",
         example=6,
         ge=0,
@@ -26,7 +26,7 @@ class Retention(Section):
     )
     rollbacks: int = field(
         3,
-        description="How many of the good images that were in production before are kept, so that `rollback` finds them.",
+        description="Number of former production images to keep for `rollback`.",
         expected="a number from 1 to 100",
         example=3,
         ge=1,
@@ -34,7 +34,7 @@ class Retention(Section):
     )
     minimum_age_days: int = field(
         7,
-        description="No image goes that is younger than so many days.",
+        description="Minimum age in days before an image is deprecated.",
         expected="a number of days from 0 to 3650",
         example=7,
         ge=0,
@@ -42,15 +42,15 @@ class Retention(Section):
     )
     grace_days: int = field(
         14,
-        description="Days between an image's deprecation, which warns whoever still uses it, and its deregistration.",
+        description="Days between an image's deprecation and its deregistration.",
         expected="a number of days from 0 to 365",
         example=14,
         ge=0,
         le=365,
     )
-    per_run: int = field(
+    max_per_run: int = field(
         20,
-        description="How many images one run deprecates, and how many it deregisters, at most.",
+        description="Maximum number of images that one run deprecates, and that it deregisters.",
         expected="a number from 1 to 1000",
         example=20,
         ge=1,

@@ -180,7 +180,7 @@ def restore_group(ctx: Context, held_lock: HeldLock, name: str, template: str, v
     """
     told, refused = "", 0
     began = ctx.clock.monotonic()
-    wanted = RefreshPreferences(100, 200, ctx.recipe.fleet.warmup, auto_rollback=False)
+    wanted = RefreshPreferences(100, 200, ctx.recipe.fleet.instance_warmup, auto_rollback=False)
     while ctx.clock.monotonic() - began < _CANCEL_TIMEOUT:
         held_lock.heartbeat()
         active = next(

@@ -90,7 +90,7 @@ class RolloutMonitor:
         """Why to turn back; empty when there is no reason."""
         now = self.ctx.clock.monotonic()
         for record in self.instances.values():
-            if reason := failure_reason(record, now, grace, hold, self.ctx.recipe.promote.errors):
+            if reason := failure_reason(record, now, grace, hold, self.ctx.recipe.promote.max_errors):
                 return reason
         return self._refused_launches(now)
 
@@ -114,7 +114,7 @@ class RolloutMonitor:
     @property
     def failed_instances(self) -> list[str]:
         """The instances that gave reason to turn back, or all new ones."""
-        now, errors = self.ctx.clock.monotonic(), self.ctx.recipe.promote.errors
+        now, errors = self.ctx.clock.monotonic(), self.ctx.recipe.promote.max_errors
         ill = [r.id for r in self.instances.values() if failure_reason(r, now, math.inf, errors=errors)]
         return ill or list(self.instances)
 

@@ -63,7 +63,7 @@ def open_context(recipe: str, target: str) -> Context:
     from goldenami.tools.progress import Progress
 
     read = load(Path(recipe) if recipe else ROOT / "golden.toml")
-    name = target or read.selected
+    name = target or read.default_target
     chosen = read.target(name)
     clock = SystemClock()
     progress = Progress(clock)

@@ -11,10 +11,10 @@ from tests.e2e.workspace import Workspace
 
 # What the tests change in the recipe, so that they need not wait as long as users do.
 QUICK = {
-    "health_check_grace_period = 300": "health_check_grace_period = 30\nwarmup = 20",
+    "health_check_grace_period = 300": "health_check_grace_period = 30\ninstance_warmup = 20",
     "desired = 1\n": "desired = 1\nderegistration_delay = 2\n",
     "watch_seconds = 300": "watch_seconds = 5",
-    "[promote]": "[fleet.health]\ninterval = 5\ntimeout = 2\n\n[promote]",
+    "[promote]": "[fleet.health_check]\ninterval = 5\ntimeout = 2\n\n[promote]",
 }
 
 _DROP_IN = "/etc/systemd/system/guestbook.service.d"

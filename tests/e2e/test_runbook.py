@@ -52,12 +52,12 @@ def test_every_sequence_of_the_page_is_followed() -> None:
 
 def test_an_instance_is_looked_into_and_replaced(service: Service) -> None:
     service.resize(2)
-    ill = service.status()["instances"][0]["id"]
+    unhealthy = service.status()["instances"][0]["id"]
     with Client(service.address) as client:
-        said = follow(service, "instance", ILL=ill)
+        output = follow(service, "instance", INSTANCE=unhealthy)
         service.resize(2)
-    assert ill in said
-    assert ill not in [member["id"] for member in service.status()["instances"]]
+    assert unhealthy in output
+    assert unhealthy not in [member["id"] for member in service.status()["instances"]]
     assert client.failures == []
 
 

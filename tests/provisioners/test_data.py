@@ -372,7 +372,7 @@ def test_rows_of_a_server_elsewhere_are_saved_and_put_back_as_its_owner(machine:
     emptied(machine)
     own = ROWS.replace("CREATE EXTENSION pgcrypto; SELECT lo_create(0);", "")
     machine.cluster.sql(f"DROP TABLE entries; SET ROLE guestbook; {own}", "guestbook")
-    machine.changes = {**RDS, "database.tls": "disable"}
+    machine.changes = {**RDS, "database.sslmode": "disable"}
     host = f"127.0.0.1:{machine.cluster.port}"
     machine.program("ssm-parameter", f"case $1 in */host) printf {host} ;; *) printf known ;; esac")
     machine.ok("backup")
@@ -392,7 +392,7 @@ def server(machine: Machine) -> Machine:
     """The same machine, of an image that has its data on a server elsewhere: the owner's database `guestbook`."""
     host = f"127.0.0.1:{machine.cluster.port}"
     machine.program("ssm-parameter", f"case $1 in */host) printf {host} ;; *) printf known ;; esac")
-    machine.changes = {**RDS, "database.tls": "disable"}
+    machine.changes = {**RDS, "database.sslmode": "disable"}
     return machine
 
 
@@ -455,7 +455,7 @@ def test_what_comes_out_differently_on_a_server_elsewhere_is_taken_back(server: 
 
 
 def test_a_machine_does_what_its_own_image_says(machine: Machine) -> None:
-    machine.changes = {**RDS, "database.tls": "disable"}
+    machine.changes = {**RDS, "database.sslmode": "disable"}
     assert machine.ok("look")["home"] == "rds", "where nothing else is known, the recipe's"
     unit = machine.folder / "unit"
     unit.write_text("AWS_REGION=r DB_NAME=guestbook DB_USER=guestbook DB_PASSWORD_PARAMETER=/p APP_SCHEMA=schema.sql\n")

@@ -270,7 +270,7 @@ class Quay(Yard):
 
     def recipe(self, _traffic: tuple[int, ...] = ()) -> Recipe:
         found = self.wanted()
-        quick = {"warmup": 1, "health_check_grace_period": 4, "deregistration_delay": 1}
+        quick = {"instance_warmup": 1, "health_check_grace_period": 4, "deregistration_delay": 1}
         return found.model_copy(
             update={
                 "fleet": found.fleet.model_copy(update=quick),

@@ -95,7 +95,7 @@ class Yard:
         """The repository's, hurried beyond what it may say."""
         found = recipe(RDS)
         # Without Run Command: a machine in memory runs what it is told on this one.
-        quick = {"warmup": 1, "health_check_grace_period": 4, "deregistration_delay": 1, "run_command": False}
+        quick = {"instance_warmup": 1, "health_check_grace_period": 4, "deregistration_delay": 1, "run_command": False}
         watched = {"watch_seconds": 1, "canary": 34, "traffic": traffic}
         return found.model_copy(
             update={

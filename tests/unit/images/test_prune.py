@@ -27,7 +27,7 @@ from tests.support.large_account import NAME, START, Estate, Killed, ami, snap
 from tests.support.large_account_growth import grown
 
 # Keeps next to nothing by itself, so that what stays does so because it is named.
-STRICT = {"verified": 1, "months": 0, "rollbacks": 1, "minimum_age_days": 0, "grace_days": 1, "per_run": 1000}
+STRICT = {"verified": 1, "months": 0, "rollbacks": 1, "minimum_age_days": 0, "grace_days": 1, "max_per_run": 1000}
 DAY = 86400.0
 
 
@@ -179,7 +179,7 @@ def test_a_run_is_capped(tmp_path: Path) -> None:
     estate = Estate()
     for number in range(1, 31):
         estate.image(number, days=200 - number, **(past_deprecation() if number <= 15 else {}))
-    result = prune.prune(shop_of(estate, tmp_path, {"per_run": 4}))
+    result = prune.prune(shop_of(estate, tmp_path, {"max_per_run": 4}))
     assert estate.gone == [ami(1), ami(2), ami(3), ami(4)]  # the oldest first
     assert estate.calls["EnableImageDeprecation"] == 4
     assert [v.action for v in result.decisions].count("later") == 21
@@ -290,7 +290,7 @@ def accounts(draw: st.DrawFn) -> tuple[Estate, dict[str, int]]:
         "rollbacks": draw(st.integers(1, 3)),
         "minimum_age_days": draw(st.integers(0, 60)),
         "grace_days": draw(st.integers(0, 20)),
-        "per_run": draw(st.integers(1, 5)),
+        "max_per_run": draw(st.integers(1, 5)),
     }
     return estate, policy
 
@@ -369,7 +369,7 @@ def test_killed_at_each_call_in_turn_the_next_run_makes_it_whole(tmp_path: Path)
 def test_a_grown_account_is_pruned_without_a_false_delete(tmp_path: Path) -> None:
     """References of every kind among a thousand images; each delete of a needed one would fail."""
     estate = grown(1000, 4000, 30, 20, deprecated=past_deprecation())
-    ctx = shop_of(estate, tmp_path, {"per_run": 60, "rollbacks": 3})
+    ctx = shop_of(estate, tmp_path, {"max_per_run": 60, "rollbacks": 3})
     before = len(estate.images)
     result = prune.prune(ctx)
     assert len(estate.gone) == 60
