@@ -35,6 +35,7 @@ DOORS = {
     "rich": "goldenami.tools.progress",
     "cyclonedx": "goldenami.tools.sbom",
     "packageurl": "goldenami.tools.sbom",
+    "univers": "goldenami.images.vulnerability_plan",
     "urllib.request": "goldenami.tools.http",
     "urllib.error": "goldenami.tools.http",
     "http": "goldenami.tools.http",
