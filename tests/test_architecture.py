@@ -26,6 +26,7 @@ PURE_PACKAGES, PURE_STEMS = {"errors", "text", "model", "recipe", "iam"}, ("mode
 DOORS = {
     "boto3": "goldenami.aws",
     "botocore": "goldenami.aws",
+    "s3transfer": "goldenami.aws",
     "mypy_boto3": "goldenami.aws",
     "subprocess": "goldenami.tools.process",
     "jinja2": "goldenami.tools.jinja",

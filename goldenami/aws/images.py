@@ -139,7 +139,7 @@ def deprecate(aws: AwsSession, ami: str, at: datetime) -> None:
     aws.client("ec2").enable_image_deprecation(ImageId=ami, DeprecateAt=at)
 
 
-def restore(aws: AwsSession, ami: str) -> None:
+def cancel_deprecation(aws: AwsSession, ami: str) -> None:
     """Take a deprecation back."""
     aws.client("ec2").disable_image_deprecation(ImageId=ami)
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import InstanceRefreshTypeDef
 
 
-def list_refreshes(aws: AwsSession, group: str, most: int = 20) -> list[InstanceRefresh]:
+def list_refreshes(aws: AwsSession, group: str, limit: int = 20) -> list[InstanceRefresh]:
     """The group's instance refreshes, the newest first."""
-    found = aws.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=group, MaxRecords=most)
+    found = aws.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=group, MaxRecords=limit)
     return [_refresh(one) for one in found["InstanceRefreshes"]]
 
 
@@ -31,27 +31,27 @@ def get(aws: AwsSession, group: str, refresh: str) -> InstanceRefresh:
     return _refresh(found["InstanceRefreshes"][0])
 
 
-def start(aws: AwsSession, group: str, template: str, version: int, wanted: RefreshPreferences) -> str | None:
+def start(aws: AwsSession, group: str, template: str, version: int, preferences: RefreshPreferences) -> str | None:
     """Start an instance refresh to a numbered version of a launch template; returns its id.
 
     The version goes along as the desired configuration, so that the group itself changes only when all went well. None
     when another refresh is under way.
     """
     preferences: dict[str, Any] = {
-        "MinHealthyPercentage": wanted.min_healthy,
-        "MaxHealthyPercentage": wanted.max_healthy,
-        "InstanceWarmup": wanted.warmup,
+        "MinHealthyPercentage": preferences.min_healthy,
+        "MaxHealthyPercentage": preferences.max_healthy,
+        "InstanceWarmup": preferences.warmup,
         "SkipMatching": True,
-        "AutoRollback": wanted.auto_rollback,
+        "AutoRollback": preferences.auto_rollback,
         "ScaleInProtectedInstances": "Ignore",
         "StandbyInstances": "Ignore",
     }
-    if wanted.checkpoints:
-        preferences |= {"CheckpointPercentages": list(wanted.checkpoints), "CheckpointDelay": wanted.delay}
-    if wanted.bake_time:
-        preferences["BakeTime"] = wanted.bake_time
-    if wanted.alarms:
-        preferences["AlarmSpecification"] = {"Alarms": list(wanted.alarms)}
+    if preferences.checkpoints:
+        preferences |= {"CheckpointPercentages": list(preferences.checkpoints), "CheckpointDelay": preferences.delay}
+    if preferences.bake_time:
+        preferences["BakeTime"] = preferences.bake_time
+    if preferences.alarms:
+        preferences["AlarmSpecification"] = {"Alarms": list(preferences.alarms)}
     try:
         answer = aws.client("autoscaling").start_instance_refresh(
             AutoScalingGroupName=group,

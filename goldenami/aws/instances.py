@@ -37,7 +37,7 @@ class Launch:
     profile: str | None = None
 
 
-def launch(aws: AwsSession, clock: Clock, wanted: Launch) -> Instance:
+def launch(aws: AwsSession, clock: Clock, request: Launch) -> Instance:
     """Launch one instance that requires IMDSv2; asked again with the same token, the same instance is returned.
 
     A new instance profile is not known to EC2 for some seconds, which RunInstances reports as an invalid value; it is
@@ -45,27 +45,27 @@ def launch(aws: AwsSession, clock: Clock, wanted: Launch) -> Instance:
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency
     """
     request: dict[str, Any] = {
-        "ImageId": wanted.image,
-        "InstanceType": wanted.type,
+        "ImageId": request.image,
+        "InstanceType": request.type,
         "MinCount": 1,
         "MaxCount": 1,
-        "ClientToken": wanted.token,
-        "UserData": wanted.user_data,
+        "ClientToken": request.token,
+        "UserData": request.user_data,
         "MetadataOptions": {
             "HttpTokens": "required",
             "HttpEndpoint": "enabled",
             "HttpPutResponseHopLimit": 1,
         },
         "TagSpecifications": [
-            tag_specification(kind, wanted.tags) for kind in ("instance", "volume", "network-interface")
+            tag_specification(kind, request.tags) for kind in ("instance", "volume", "network-interface")
         ],
-        "SecurityGroupIds": list(wanted.security_groups),
+        "SecurityGroupIds": list(request.security_groups),
         "InstanceInitiatedShutdownBehavior": "terminate",
     }
-    if wanted.subnet:
-        request["SubnetId"] = wanted.subnet
-    if wanted.profile:
-        request["IamInstanceProfile"] = {"Name": wanted.profile}
+    if request.subnet:
+        request["SubnetId"] = request.subnet
+    if request.profile:
+        request["IamInstanceProfile"] = {"Name": request.profile}
     refused: ClientError | None = None
     for _ in poll(clock, timeout=60, every=5):
         try:
@@ -91,13 +91,13 @@ def get(aws: AwsSession, instance: str) -> Instance | None:
     return _instance(found[0]) if found else None
 
 
-def gone(aws: AwsSession, instance: str) -> bool:
+def is_terminated(aws: AwsSession, instance: str) -> bool:
     """Whether an instance has ended for good, or is about to."""
     found = get(aws, instance)
     return found is None or found.state in ("shutting-down", "terminated")
 
 
-def tagged(aws: AwsSession, key: str, value: str) -> list[Instance]:
+def list_tagged(aws: AwsSession, key: str, value: str) -> list[Instance]:
     """Every instance with this tag that is not terminated."""
     pages = (
         aws.client("ec2")
@@ -146,7 +146,7 @@ def wait_running(aws: AwsSession, clock: Clock, instance: str, timeout: float = 
     raise AwsError(f"{instance} did not come up ({seen})")
 
 
-def console(aws: AwsSession, instance: str) -> str:
+def console_output(aws: AwsSession, instance: str) -> str:
     """What the instance printed on its console, as far as EC2 has it.
 
     `Latest` needs a Nitro instance; where it is refused, the output that EC2 kept is taken.

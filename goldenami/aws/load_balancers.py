@@ -40,7 +40,7 @@ class LoadBalancer:
     state: str = ""
 
 
-def health(aws: AwsSession, target_group: str) -> list[Target]:
+def list_targets(aws: AwsSession, target_group: str) -> list[Target]:
     """Every target of a target group with its state; none when the target group is gone."""
     try:
         found = aws.client("elbv2").describe_target_health(TargetGroupArn=target_group)["TargetHealthDescriptions"]
@@ -67,7 +67,7 @@ def deregister(aws: AwsSession, clock: Clock, target_group: str, instance: str, 
     """
     aws.client("elbv2").deregister_targets(TargetGroupArn=target_group, Targets=[{"Id": instance}])
     for _ in poll(clock, timeout=timeout, every=1):
-        if all(target.id != instance or target.state == "unused" for target in health(aws, target_group)):
+        if all(target.id != instance or target.state == "unused" for target in list_targets(aws, target_group)):
             return
     raise AwsError(f"{instance} is still draining", next="./invoke instances")
 
@@ -143,19 +143,19 @@ def ensure(
 
 def ensure_listener(aws: AwsSession, balancer: str, request: Mapping[str, Any]) -> None:
     """A listener on this port that does just that; made or corrected."""
-    found = listener(aws, balancer, request["Port"])
+    found = get_listener(aws, balancer, request["Port"])
     if found:
         aws.client("elbv2").modify_listener(ListenerArn=found, **request)
     else:
         aws.client("elbv2").create_listener(LoadBalancerArn=balancer, **request)
 
 
-def listener(aws: AwsSession, balancer: str, port: int) -> str | None:
+def get_listener(aws: AwsSession, balancer: str, port: int) -> str | None:
     """The ARN of the listener on this port, or None."""
     return next((one["ListenerArn"] for one in _listeners(aws, balancer) if one.get("Port") == port), None)
 
 
-def weights(aws: AwsSession, balancer: str) -> dict[str, int]:
+def get_weights(aws: AwsSession, balancer: str) -> dict[str, int]:
     """The weight of each target group, by its ARN, that a balancer's listeners forward to by default."""
     found: dict[str, int] = {}
     for one in _listeners(aws, balancer):

@@ -42,7 +42,7 @@ def get(aws: AwsSession, name: str) -> Parameter | None:
     return Parameter(name, value, found["Version"])
 
 
-def secret(aws: AwsSession, name: str) -> str:
+def get_secret(aws: AwsSession, name: str) -> str:
     """The value of a parameter, decrypted. It must not be printed, logged or written anywhere.
 
     Raises:
@@ -56,7 +56,7 @@ def secret(aws: AwsSession, name: str) -> str:
         raise
 
 
-def children(aws: AwsSession, path: str) -> list[Parameter]:
+def list_children(aws: AwsSession, path: str) -> list[Parameter]:
     """Every parameter directly under a path."""
     pages = aws.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=False)
     return [Parameter(p["Name"], p["Value"], p["Version"]) for page in pages for p in page["Parameters"]]
@@ -92,7 +92,7 @@ def delete(aws: AwsSession, name: str) -> bool:
     return True
 
 
-def history(aws: AwsSession, name: str) -> list[ReleasePointer]:
+def get_history(aws: AwsSession, name: str) -> list[ReleasePointer]:
     """Every version of a parameter that Parameter Store still has (it keeps 100), oldest first."""
     try:
         pages = list(aws.client("ssm").get_paginator("get_parameter_history").paginate(Name=name))
@@ -116,7 +116,7 @@ def history(aws: AwsSession, name: str) -> list[ReleasePointer]:
 
 
 def list_image_parameters(
-    aws: AwsSession, always: frozenset[str], before: Mapping[str, ParameterHistory], unread: str
+    aws: AwsSession, always_read: frozenset[str], previous: Mapping[str, ParameterHistory], skip_path: str
 ) -> dict[str, ParameterHistory]:
     """What every parameter of the account names of AMIs and snapshots, in each version that Parameter Store still has.
 
@@ -137,13 +137,13 @@ def list_image_parameters(
                 continue
             name = listed["Name"]
             now = ParameterHistory(listed.get("Version", 1), str(listed.get("LastModifiedDate", "")))
-            known = before.get(name)
+            known = previous.get(name)
             same = known and (known.version, known.modified) == (now.version, now.modified)
-            if known and same and name not in always:
+            if known and same and name not in always_read:
                 found[name] = known
-            elif name.startswith(f"{unread}/"):
+            elif name.startswith(f"{skip_path}/"):
                 found[name] = now
-            elif now.version == 1 and name not in always:
+            elif now.version == 1 and name not in always_read:
                 single.append(name)
                 found[name] = now
             else:
@@ -187,7 +187,7 @@ def put_parts(aws: AwsSession, path: str, parts: Sequence[str]) -> None:
 
 def get_parts(aws: AwsSession, path: str) -> list[str]:
     """The parts of a text under a path, in order; none where they are not all there."""
-    found = {p.name.rpartition("/")[2]: p.value for p in children(aws, path)}
+    found = {p.name.rpartition("/")[2]: p.value for p in list_children(aws, path)}
     wanted = [f"{number}-of-{len(found)}" for number in range(1, len(found) + 1)]
     return [found[name] for name in wanted] if set(wanted) == set(found) else []
 

@@ -19,7 +19,7 @@ HOME = "us-east-1"
 _LINUX = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used"}
 
 
-def prices(aws: AwsSession, kinds: Iterable[str], databases: Iterable[str] = ()) -> Prices | None:
+def get_prices(aws: AwsSession, kinds: Iterable[str], databases: Iterable[str] = ()) -> Prices | None:
     """A region's prices, for these instance types, and for these classes of an RDS server as far as the list holds them.
 
     Returns:

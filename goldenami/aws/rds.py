@@ -43,7 +43,7 @@ def get(aws: AwsSession, name: str) -> DbInstance | None:
         endpoint=f"{place['Address']}:{place['Port']}" if "Address" in place and "Port" in place else "",
         encrypted=found.get("StorageEncrypted", False),
         public=found.get("PubliclyAccessible", False),
-        kind=found.get("DBInstanceClass", ""),
+        instance_class=found.get("DBInstanceClass", ""),
         storage=found.get("AllocatedStorage", 0),
         storage_type=found.get("StorageType", ""),
         version=found.get("EngineVersion", ""),

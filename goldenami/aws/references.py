@@ -23,7 +23,7 @@ _LIVE_STATES = ["pending", "running", "shutting-down", "stopping", "stopped"]
 
 
 def read_references(
-    aws: AwsSession, ours: Pointers, *, before: ReferenceIndex | None = None, ami: str = ""
+    aws: AwsSession, pointers: Pointers, *, previous: ReferenceIndex | None = None, ami: str = ""
 ) -> ReferenceIndex:
     """The census.
 
@@ -41,12 +41,12 @@ def read_references(
     ]
     return ReferenceIndex(
         references=(*_instances(aws, ami), *_groups(aws, configurations), *launched),
-        templates=_templates(aws, before.templates if before else {}),
+        templates=_templates(aws, previous.templates if previous else {}),
         parameters=parameters.list_image_parameters(
             aws,
-            frozenset({ours.production, ours.candidate}),
-            before.parameters if before else {},
-            unread=f"{ours.path}/facts",
+            frozenset({pointers.production, pointers.candidate}),
+            previous.parameters if previous else {},
+            skip_path=f"{pointers.path}/facts",
         ),
     )
 

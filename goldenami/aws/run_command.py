@@ -34,7 +34,7 @@ def run(
     instance: str,
     script: str,
     timeout: float = 60,
-    beat: Callable[[], object] = lambda: None,
+    heartbeat: Callable[[], object] = lambda: None,
 ) -> CommandResult | None:
     """Run a shell script as root on an instance and wait for its end.
 
@@ -64,7 +64,7 @@ def run(
         raise
     command = sent["Command"]["CommandId"]
     for _ in poll(clock, timeout=timeout + 30, every=0.5):
-        beat()
+        heartbeat()
         try:
             seen = ssm.get_command_invocation(CommandId=command, InstanceId=instance)
         except ClientError as error:

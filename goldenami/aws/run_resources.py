@@ -53,7 +53,7 @@ def remove(aws: AwsSession, clock: Clock, left: OrphanedResource) -> None:
         elif left.kind == "key-pair":
             ec2.delete_key_pair(KeyPairId=left.id)
         else:
-            security_groups.delete_security_group(aws, clock, left.id)
+            security_groups.delete(aws, clock, left.id)
     except ClientError as error:
         if not code(error).endswith(".NotFound"):
             raise

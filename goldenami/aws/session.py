@@ -133,7 +133,7 @@ class AwsSession:
         }
 
 
-def caller(aws: AwsSession) -> tuple[str, str]:
+def caller_identity(aws: AwsSession) -> tuple[str, str]:
     """Who we are: account id and ARN."""
     identity = aws.client("sts").get_caller_identity()
     return identity["Account"], identity["Arn"]
@@ -141,4 +141,4 @@ def caller(aws: AwsSession) -> tuple[str, str]:
 
 def account_id(aws: AwsSession) -> str:
     """The account's id."""
-    return aws.client("sts").get_caller_identity()["Account"]
+    return caller_identity(aws)[0]

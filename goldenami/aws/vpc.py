@@ -8,7 +8,7 @@ from goldenami.aws.session import AwsSession
 from goldenami.errors import AwsError
 
 
-def zone_of(aws: AwsSession, subnet: str) -> str:
+def subnet_zone(aws: AwsSession, subnet: str) -> str:
     """The availability zone of a subnet."""
     return aws.client("ec2").describe_subnets(SubnetIds=[subnet])["Subnets"][0]["AvailabilityZone"]
 

@@ -94,6 +94,6 @@ TABLE: Mapping[str, Prices] = {
 }
 
 
-def table(region: str) -> Prices | None:
+def for_region(region: str) -> Prices | None:
     """The prices of a region; None where the table does not know it."""
     return TABLE.get(region)

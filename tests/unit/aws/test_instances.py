@@ -158,9 +158,9 @@ def encoded(text: str) -> dict[str, str]:
 def test_the_console_is_read_as_text() -> None:
     with scripted() as wire:
         wire.answer("ec2", "get_console_output", LATEST, encoded("[  OK  ] Started 서비스\r\nlogin: "))
-        assert instances.console(wire.aws, "i-1") == "[  OK  ] Started 서비스\r\nlogin: "
+        assert instances.console_output(wire.aws, "i-1") == "[  OK  ] Started 서비스\r\nlogin: "
         wire.answer("ec2", "get_console_output", LATEST, {"InstanceId": "i-1"})
-        assert instances.console(wire.aws, "i-1") == ""
+        assert instances.console_output(wire.aws, "i-1") == ""
 
 
 def test_where_the_latest_console_is_refused_the_kept_one_is_taken() -> None:
@@ -168,7 +168,7 @@ def test_where_the_latest_console_is_refused_the_kept_one_is_taken() -> None:
     with scripted() as wire:
         wire.refuse("ec2", "get_console_output", LATEST, "UnsupportedOperation")
         wire.answer("ec2", "get_console_output", {"InstanceId": "i-1"}, encoded("kept\n"))
-        assert instances.console(wire.aws, "i-1") == "kept\n"
+        assert instances.console_output(wire.aws, "i-1") == "kept\n"
 
 
 def test_an_ended_instance_is_watched_until_it_is_gone() -> None:

@@ -50,7 +50,7 @@ def test_all_children_over_all_pages() -> None:
         wire.answer("ssm", "get_parameters_by_path", asked, {**page("/a"), "NextToken": "1"})
         wire.answer("ssm", "get_parameters_by_path", {**asked, "NextToken": "1"}, {**page(), "NextToken": "2"})
         wire.answer("ssm", "get_parameters_by_path", {**asked, "NextToken": "2"}, page("/b"))
-        found = parameters.children(wire.aws, "/goldenami/web/versions")
+        found = parameters.list_children(wire.aws, "/goldenami/web/versions")
     assert [p.name for p in found] == ["/a", "/b"]
 
 

@@ -54,7 +54,9 @@ def test_a_volume_for_the_data_costs_the_same_either_way() -> None:
 
 
 def test_the_server_that_was_made_costs_what_it_is() -> None:
-    made = DbInstance("guestbook-data", "available", kind="db.t4g.micro", storage=30, storage_type="gp3", multi_az=True)
+    made = DbInstance(
+        "guestbook-data", "available", instance_class="db.t4g.micro", storage=30, storage_type="gp3", multi_az=True
+    )
     plain, found = compare(recipe(RDS), SEOUL), compare(recipe(RDS), SEOUL, made)
     assert plain is not None
     assert found is not None
@@ -163,7 +165,7 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> List:
 
 
 def test_the_list_is_asked_exactly_and_read_as_it_is(listed: List) -> None:
-    found = price_list.prices(listed.aws, ["t3.micro", "t3.small"])
+    found = price_list.get_prices(listed.aws, ["t3.micro", "t3.small"])
     assert found == prices.Prices(
         "ap-northeast-2", {"t3.micro": 0.0131, "t3.small": 0.0262}, 0.092, 0.051, 0.023, 0.006
     )
@@ -173,14 +175,14 @@ def test_the_list_is_asked_exactly_and_read_as_it_is(listed: List) -> None:
 
 
 def test_the_list_knows_the_server_and_may_lack_it(listed: List) -> None:
-    found = price_list.prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
+    found = price_list.get_prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
     assert found is not None
     assert (found.databases, found.database_gp3) == ({"db.t4g.micro": 0.025}, 0.131)
     asked = next(asked for asked in listed.asked if asked.get("instanceType") == "db.t4g.micro")
     assert (asked["ServiceCode"], asked["databaseEngine"]) == ("AmazonRDS", "PostgreSQL")
     assert asked["deploymentOption"] == "Single-AZ"
     listed.missing = "db.t4g.micro"
-    found = price_list.prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
+    found = price_list.get_prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
     assert found is not None
     assert (found.databases, found.database_gp3) == ({}, 0.131)
 
@@ -188,7 +190,7 @@ def test_the_list_knows_the_server_and_may_lack_it(listed: List) -> None:
 @pytest.mark.parametrize("missing", ["t3.small", "gp3", "Storage Snapshot", "VPCPublicIPv4Address"])
 def test_a_list_with_a_gap_is_not_used(listed: List, missing: str) -> None:
     listed.missing = missing
-    assert price_list.prices(listed.aws, ["t3.micro", "t3.small"]) is None
+    assert price_list.get_prices(listed.aws, ["t3.micro", "t3.small"]) is None
 
 
 def test_it_says_where_its_prices_are_from(at: Works, listed: List) -> None:

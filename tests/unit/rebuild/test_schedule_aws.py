@@ -65,10 +65,10 @@ def test_made_once_and_taken_away(ctx: Context) -> None:
     schedule_aws.apply(ctx)
     assert [seen.change for seen in schedule_aws.preflight(ctx)] == ["there"] * 4
     assert [seen.change for seen in schedule_aws.apply(ctx)] == ["there"] * 4
-    found = scheduler.schedule(ctx.aws, "guestbook-rebuild")
+    found = scheduler.get_schedule(ctx.aws, "guestbook-rebuild")
     assert found is not None
     assert (found["ScheduleExpression"], found["ScheduleExpressionTimezone"]) == ("cron(0 4 1 * ? *)", "Asia/Seoul")
-    project = scheduler.project(ctx.aws, "guestbook-rebuild")
+    project = scheduler.get_project(ctx.aws, "guestbook-rebuild")
     assert project is not None
     assert "./invoke rebuild --if-needed --target=aws --recipe=golden.toml" in project["source"]["buildspec"]
     assert len(schedule_aws.remove(ctx)) == 4
