@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from goldenami.aws import load_balancers
-from goldenami.aws.errors import code
+from goldenami.aws.errors import suppress
 from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import mapping
 from goldenami.errors import AwsError
@@ -62,13 +60,10 @@ def get(aws: AwsSession, name: str) -> AutoScalingGroup | None:
 
 def create(aws: AwsSession, request: Mapping[str, Any]) -> bool:
     """Create a group; return False if one of this name exists."""
-    try:
+    with suppress("AlreadyExists"):
         aws.client("autoscaling").create_auto_scaling_group(**request)
-    except ClientError as error:
-        if code(error) == "AlreadyExists":
-            return False
-        raise
-    return True
+        return True
+    return False
 
 
 def update(aws: AwsSession, request: Mapping[str, Any]) -> None:
@@ -82,12 +77,9 @@ def delete(aws: AwsSession, clock: Clock, name: str, timeout: float = 900) -> No
     Raises:
         AwsError: The group still exists after `timeout` seconds.
     """
-    try:
+    # ValidationError is the answer for a group that does not exist; another cause of it shows below.
+    with suppress("ValidationError", "ScalingActivityInProgress"):
         aws.client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=name, ForceDelete=True)
-    except ClientError as error:
-        # ValidationError is the answer for a group that does not exist; another cause of it shows below.
-        if code(error) not in ("ValidationError", "ScalingActivityInProgress"):
-            raise
     wait_until(
         clock,
         lambda: get(aws, name),

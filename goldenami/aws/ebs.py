@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from goldenami.aws.errors import code
+from goldenami.aws.errors import code, suppress
 from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import tag_specification
 from goldenami.errors import AwsError
@@ -116,11 +116,8 @@ def attach(aws: AwsSession, clock: Clock, volume: str, instance: str, timeout: f
 
 def detach(aws: AwsSession, volume: str, instance: str) -> None:
     """Start to detach a volume; no error if it is not attached to the instance."""
-    try:
+    with suppress("IncorrectState", "InvalidAttachment.NotFound"):
         aws.client("ec2").detach_volume(VolumeId=volume, InstanceId=instance)
-    except ClientError as error:
-        if code(error) not in ("IncorrectState", "InvalidAttachment.NotFound"):
-            raise
 
 
 def create_snapshot(aws: AwsSession, volume: str, why: str, tags: Mapping[str, str]) -> str:
@@ -141,11 +138,8 @@ def list_snapshots(aws: AwsSession, name: str) -> list[Snapshot]:
 
 def delete_snapshot(aws: AwsSession, snapshot: str) -> None:
     """Delete a snapshot; no error if it does not exist."""
-    try:
+    with suppress("InvalidSnapshot.NotFound"):
         aws.client("ec2").delete_snapshot(SnapshotId=snapshot)
-    except ClientError as error:
-        if code(error) != "InvalidSnapshot.NotFound":
-            raise
 
 
 def _get(aws: AwsSession, volume: str) -> DataVolumeState:

@@ -79,7 +79,9 @@ def explain(error: BaseException) -> AwsError | None:
     if isinstance(error, exceptions.ClientError):
         what, call = code(error), error.operation_name
         if what in _DENIED:
-            return AwsError(f"AWS does not allow {call} with these credentials: {message(error)}", next="./invoke doctor")
+            return AwsError(
+                f"AWS does not allow {call} with these credentials: {message(error)}", next="./invoke doctor"
+            )
         if what in _BAD_CREDENTIALS:
             return AwsError(f"AWS does not accept the credentials ({what})", next="aws sts get-caller-identity")
         if what in _THROTTLED:

@@ -46,7 +46,7 @@ def digest(aws: AwsSession, bucket: str, key: str) -> str:
     """
     sink = _Sha256()
     with _transfer(f"download of s3://{bucket}/{key}"):
-        aws.client("s3").download_fileobj(bucket, key, sink)
+        aws.client("s3").download_fileobj(bucket, key, sink)  # type: ignore[arg-type]  # boto3 needs only write()
     return sink.hash.hexdigest()
 
 
