@@ -59,7 +59,7 @@ def _prices(ctx: Context, kinds: set[str], databases: set[str]) -> tuple[Prices 
         return found, f"the AWS Price List of today ({ctx.clock.now():%Y-%m-%d})"
     return prices.for_region(
         ctx.aws.region
-    ), f"the table of {prices.AS_OF:%B %Y} in goldenami/values/prices.py, as {why}"
+    ), f"the table of {prices.as_of():%B %Y} in goldenami/model/prices.toml, as {why}"
 
 
 def _without_section(error: Exception) -> str:

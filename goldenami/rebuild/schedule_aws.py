@@ -9,7 +9,8 @@ from goldenami.aws import iam_roles, scheduler, session
 from goldenami.context import Context
 from goldenami.errors import UsageError
 from goldenami.iam.statements import PolicyScope
-from goldenami.rebuild.schedule_aws_plan import ScheduleResource, differs, schedule_resources
+from goldenami.model.comparison import includes
+from goldenami.rebuild.schedule_aws_plan import ScheduleResource, schedule_resources
 from goldenami.rebuild.schedule_model import ResourceDiff
 from goldenami.tools import jinja
 
@@ -84,4 +85,4 @@ def _compare(ctx: Context, part: ScheduleResource) -> ResourceDiff:
     if found is None:
         return ResourceDiff(part, "missing")
     wanted = {key: value for key, value in part.desired.items() if key != "why"}
-    return ResourceDiff(part, "differs" if differs(wanted, found) else "there")
+    return ResourceDiff(part, "there" if includes(found, wanted) else "differs")

@@ -19,7 +19,8 @@ from goldenami.state import runs
 from tests.support.contexts import Works
 from tests.support.recipes import RDS, VOLUME, recipe
 
-SEOUL = prices.TABLE["ap-northeast-2"]
+SEOUL = prices.for_region("ap-northeast-2")
+assert SEOUL is not None
 
 
 def test_the_team_s_comparison() -> None:
@@ -65,7 +66,7 @@ def test_the_server_that_was_made_costs_what_it_is() -> None:
     assert items["30 GiB gp3 of guestbook-data"].month == pytest.approx(2 * 30 * 0.131)
     assert total(found.images) - total(plain.images) == pytest.approx(2 * (730 * 0.025 + 30 * 0.131))
     assert found.saved == pytest.approx(plain.saved), "it is the same with Docker"
-    unknown = compare(recipe(RDS), SEOUL, replace(made, kind="db.r9.huge", storage_type="io2"))
+    unknown = compare(recipe(RDS), SEOUL, replace(made, instance_class="db.r9.huge", storage_type="io2"))
     assert unknown is not None
     assert total(unknown.images) == pytest.approx(total(plain.images))
     assert [item.note for item in unknown.images].count("not counted: no price of it is known") == 2
