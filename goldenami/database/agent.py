@@ -24,7 +24,7 @@ _AGENT = 180.0  # seconds until the agent of a new instance has called
 
 def backup_bucket(ctx: Context) -> str:
     """The bucket of the backups."""
-    return bucket_name(ctx.recipe, session.caller(ctx.aws)[0], ctx.aws.region)
+    return bucket_name(ctx.recipe, session.caller_identity(ctx.aws)[0], ctx.aws.region)
 
 
 def ensure_backup_bucket(ctx: Context) -> str:
@@ -86,7 +86,7 @@ def run(
     }
     script = data_script(ctx.recipe, ctx.aws.region, action, values)
     for _ in poll(ctx.clock, timeout=_AGENT, every=2):
-        said = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, beat=beat)
+        said = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, heartbeat=beat)
         if said is not None:
             return _output(instance, action, said)
     raise AwsError(

@@ -86,7 +86,7 @@ def list_backups(ctx: Context) -> list[Manifest]:
     """All backups, the oldest first."""
     bucket = agent.backup_bucket(ctx)
     found = []
-    for identity in s3.folders(ctx.aws, bucket, prefix(ctx.name, "")):
+    for identity in s3.list_folders(ctx.aws, bucket, prefix(ctx.name, "")):
         text = s3.get(ctx.aws, bucket, f"{prefix(ctx.name, identity)}/{MANIFEST}")
         if text is not None:
             found.append(backup_model.read(text, identity))

@@ -112,11 +112,13 @@ def end_stale_freeze(ctx: Context) -> str | None:
 
 def _running_instances(ctx: Context, pause: WriteFreeze) -> list[str]:
     """Who can be asked, and is to serve again; of a server elsewhere anybody knows what it holds."""
-    there = [one for one in pause.instances if not instances.gone(ctx.aws, one)]
+    there = [one for one in pause.instances if not instances.is_terminated(ctx.aws, one)]
     if there or not pause.backup or ctx.recipe.database.on_instance:
         return there
     return [
-        one.id for one in instances.tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name) if one.state == "running"
+        one.id
+        for one in instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
+        if one.state == "running"
     ]
 
 

@@ -28,7 +28,7 @@ def ensure_db_instance(ctx: Context) -> str:
     if find_db_instance(ctx) is None:
         rds.ensure_subnets(ctx.aws, names.database, place.subnets, network.resource_tags(ctx))
         wanted = rds_plan.db_instance_request(ctx.recipe, names, security, ctx.target.kms_key_id)
-        password = parameters.secret(ctx.aws, database.password_parameter)
+        password = parameters.get_secret(ctx.aws, database.password_parameter)
         if rds.create(ctx.aws, wanted, password, network.resource_tags(ctx)):
             ctx.progress.info(
                 f"making the DB instance {names.database} ({wanted['DBInstanceClass']}); about ten minutes"

@@ -70,11 +70,11 @@ def fail_over_volume(ctx: Context, switchover: Switchover) -> Switchover | None:
     Returns:
         What was settled so; None where that one stands, or nothing has moved yet.
     """
-    if switchover.step == "launching" or not instances.gone(ctx.aws, switchover.primary):
+    if switchover.step == "launching" or not instances.is_terminated(ctx.aws, switchover.primary):
         return None
     other = switchover.source if switchover.data_arrived else switchover.target
     group = auto_scaling.get(ctx.aws, ctx.names.group)
-    if instances.gone(ctx.aws, other):
+    if instances.is_terminated(ctx.aws, other):
         ctx.progress.info(f"both instances of a handover have ended: {ctx.names.group} launches one for the volume")
         if group is not None:
             # Not one for each of the two that were in it: the desired size goes down with the maximum.
@@ -101,13 +101,13 @@ def fail_over_backup(ctx: Context, switchover: Switchover) -> Switchover | None:
     Raises:
         GateError: There is no copy but an unfinished one, or nobody to take it; nothing is under way any more.
     """
-    if switchover.step == "launching" or not instances.gone(ctx.aws, switchover.primary):
+    if switchover.step == "launching" or not instances.is_terminated(ctx.aws, switchover.primary):
         return None
     ended, other = switchover.primary, switchover.source if switchover.data_arrived else switchover.target
     # Taken when nobody could write any more, so where it is whole not a row is missing.
     saved = None if switchover.data_arrived else backup.find_backup(ctx, transfer.backup_id(switchover))
     copied = saved is not None or switchover.data_arrived or switchover.is_reversal
-    if instances.gone(ctx.aws, other) or not copied:
+    if instances.is_terminated(ctx.aws, other) or not copied:
         for one in instances.find_by_client_token(ctx.aws, token(switchover)):
             instances.terminate(ctx.aws, ctx.clock, one.id)
         if (group := auto_scaling.get(ctx.aws, ctx.names.group)) is not None:
@@ -154,7 +154,7 @@ def roll_back(ctx: Context, switchover: Switchover) -> None:
     A source that has ended, and left its rows on a server or a volume, is replaced by its group as soon as that may again.
     """
     if switchover.step == "moving" and (
-        switchover.storage_mode == "instance" or not instances.gone(ctx.aws, switchover.source)
+        switchover.storage_mode == "instance" or not instances.is_terminated(ctx.aws, switchover.source)
     ):
         transfer.abort(ctx, switchover)
     there = instances.find_by_client_token(ctx.aws, token(switchover))

@@ -64,7 +64,7 @@ def relaunch_target(ctx: Context, switchover: Switchover) -> Switchover:
         GateError: The other one refuses what is on the volume, or is not well with it; the next attempt finds it again.
     """
     move = switchover.storage_change
-    gone = instances.gone(ctx.aws, switchover.target)
+    gone = instances.is_terminated(ctx.aws, switchover.target)
     group = auto_scaling.get(ctx.aws, ctx.names.group)
     if move is None or move.mode == "instance" or switchover.is_reversal or not gone or group is None:
         return switchover

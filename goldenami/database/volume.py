@@ -20,7 +20,7 @@ def find_volume(ctx: Context) -> DataVolumeState | None:
     Raises:
         GateError: There are several.
     """
-    found = ebs.find(ctx.aws, ctx.name)
+    found = ebs.list_volumes(ctx.aws, ctx.name)
     if len(found) > 1:
         raise GateError(
             f"several volumes have the tag {image.VOLUME_TAG} = {ctx.name}: {', '.join(one.id for one in found)}",
@@ -36,8 +36,8 @@ def ensure_volume(ctx: Context, place: network.Network, run: str) -> DataVolumeS
     Raises:
         GateError: What is there does not fit; the message says the way out.
     """
-    wanted, zone = ctx.recipe.database.volume, vpc.zone_of(ctx.aws, place.subnets[0])
-    found = ebs.find(ctx.aws, ctx.name)
+    wanted, zone = ctx.recipe.database.volume, vpc.subnet_zone(ctx.aws, place.subnets[0])
+    found = ebs.list_volumes(ctx.aws, ctx.name)
     if reasons := list(volume_plan.volume_blockers(ctx.recipe, found, zone)):
         raise GateError("; ".join(reasons), state="No volume was touched.", next="./invoke fleet.show")
     if not found:
@@ -48,7 +48,7 @@ def ensure_volume(ctx: Context, place: network.Network, run: str) -> DataVolumeS
         return DataVolumeState(made, zone, wanted.size_gib, "available")
     there = found[0]
     if there.size < wanted.size_gib:
-        ebs.grow(ctx.aws, there.id, wanted.size_gib)
+        ebs.resize(ctx.aws, there.id, wanted.size_gib)
         ctx.progress.info(
             f"{there.id} grows to {wanted.size_gib} GiB; its file system, when it is mounted the next time"
         )
@@ -78,7 +78,7 @@ def attach(ctx: Context, instance: str, *, why: str = "", stop: bool = False) ->
         if step == "release":
             _release(ctx, found.instance, stop=stop)
         elif step == "snapshot":
-            kept = ebs.snapshot(ctx.aws, found.id, why, _tags(ctx))
+            kept = ebs.create_snapshot(ctx.aws, found.id, why, _tags(ctx))
             ctx.progress.info(f"{kept} keeps what {found.id} holds now")
         elif step == "detach":
             ebs.detach(ctx.aws, found.id, found.instance)
@@ -111,7 +111,7 @@ def unmount(ctx: Context, instance: str) -> None:
 
 def delete_expired_snapshots(ctx: Context) -> None:
     """Let snapshots go that are older than backups are kept; the newest stays in any case."""
-    found = ebs.snapshots(ctx.aws, ctx.name)
+    found = ebs.list_snapshots(ctx.aws, ctx.name)
     for snapshot in volume_plan.expired_snapshots(found, ctx.clock.now(), ctx.recipe.backup.retention_days):
         ebs.delete_snapshot(ctx.aws, snapshot)
 

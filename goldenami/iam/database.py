@@ -2,62 +2,62 @@
 
 from __future__ import annotations
 
-from goldenami.iam.bake import encrypt
+from goldenami.iam.bake import use_kms_keys
 from goldenami.iam.statements import PolicyScope, Statement, allow
 from goldenami.model.image import VOLUME_TAG
 from goldenami.recipe.recipe import bucket_name
 
-_CREATE_BUCKET = ["CreateVolume", "CreateSnapshot"]
+_CREATES_TAGGED = ["CreateVolume", "CreateSnapshot"]
 
 
-def backup_bucket(place: PolicyScope) -> list[Statement]:
+def backup_bucket(scope: PolicyScope) -> list[Statement]:
     """Make the bucket of the backups, or set it right, and write and read backups."""
-    bucket = f"arn:aws:s3:::{bucket_name(place.recipe, place.account, place.region)}"
+    bucket = f"arn:aws:s3:::{bucket_name(scope.recipe, scope.account, scope.region)}"
     settings = [f"s3:Put{what}" for what in ("BucketPublicAccessBlock", "BucketTagging", "BucketVersioning")]
     settings += ["s3:CreateBucket", "s3:ListBucket", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"]
     settings += ["s3:ListBucketMultipartUploads"]  # to go on with one that broke off
-    return [allow("Vault", settings, bucket), *backups(place, write=True)]
+    return [allow("Vault", settings, bucket), *backups(scope, write=True)]
 
 
-def backups(place: PolicyScope, *, write: bool = False) -> list[Statement]:
+def backups(scope: PolicyScope, *, write: bool = False) -> list[Statement]:
     """Read the backups, or write them as well."""
-    bucket = f"arn:aws:s3:::{bucket_name(place.recipe, place.account, place.region)}"
-    objects = f"{bucket}/{place.recipe.image.name}/backups/*"
+    bucket = f"arn:aws:s3:::{bucket_name(scope.recipe, scope.account, scope.region)}"
+    objects = f"{bucket}/{scope.recipe.image.name}/backups/*"
     sends = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"]
     verbs = ["s3:GetObject", *(sends if write else [])]
     return [allow("Backups", verbs, objects), *([] if write else [allow("ListBackups", ["s3:ListBucket"], bucket)])]
 
 
-def reading(place: PolicyScope) -> list[Statement]:
+def read_backups(scope: PolicyScope) -> list[Statement]:
     """Read the backups."""
-    return backups(place)
+    return backups(scope)
 
 
-def exchange(place: PolicyScope) -> list[Statement]:
+def replace_instance(scope: PolicyScope) -> list[Statement]:
     """Replace the one instance that keeps its rows itself, outside of an instance refresh; in other modes, end a pause."""
-    return _exchange(place) if place.recipe.database.on_instance else suspend_processes(place)
+    return _replace_instance(scope) if scope.recipe.database.on_instance else suspend_processes(scope)
 
 
-def migrate(place: PolicyScope) -> list[Statement]:
+def migrate(scope: PolicyScope) -> list[Statement]:
     """The same whatever the recipe says by now; and tell the instances where the new home is, and let them read that."""
-    web = [place.arn("iam", f"{kind}/{place.names.web}", region=False) for kind in ("role", "instance-profile")]
+    web = [scope.arn("iam", f"{kind}/{scope.names.web}", region=False) for kind in ("role", "instance-profile")]
     verbs = ("AddRoleToInstanceProfile", "CreateInstanceProfile", "CreateRole", "GetInstanceProfile", "PutRolePolicy")
-    host = place.recipe.database.host_parameter
+    host = scope.recipe.database.host_parameter
     told = ["ssm:DeleteParameter", "ssm:GetParameter", "ssm:PutParameter"]
-    data = {"StringEquals": {f"aws:ResourceTag/{VOLUME_TAG}": place.recipe.image.name}}
+    data = {"StringEquals": {f"aws:ResourceTag/{VOLUME_TAG}": scope.recipe.image.name}}
     return [
-        *_exchange(place),
+        *_replace_instance(scope),
         allow("Volumes", ["ec2:DescribeVolumes"]),
-        allow("LeaveVolume", ["ec2:DeleteTags"], place.arn("ec2", "volume/*"), **data),
+        allow("LeaveVolume", ["ec2:DeleteTags"], scope.arn("ec2", "volume/*"), **data),
         allow("Role", [f"iam:{verb}" for verb in verbs], web),
-        *([allow("Home", told, place.arn("ssm", f"parameter{host}")), *_server(place)] if host else []),
+        *([allow("Home", told, scope.arn("ssm", f"parameter{host}")), *_create_db_instance(scope)] if host else []),
     ]
 
 
-def _server(place: PolicyScope) -> list[Statement]:
+def _create_db_instance(scope: PolicyScope) -> list[Statement]:
     """Make the server elsewhere (--create); never change or delete it."""
-    name, password = place.names.database, place.recipe.database.password_parameter
-    made = [place.arn("rds", f"{kind}:{name}") for kind in ("db", "subgrp")]
+    name, password = scope.names.database, scope.recipe.database.password_parameter
+    made = [scope.arn("rds", f"{kind}:{name}") for kind in ("db", "subgrp")]
     security = ("AuthorizeSecurityGroupIngress", "CreateSecurityGroup", "CreateTags", "RevokeSecurityGroupIngress")
     linked = {"StringEquals": {"iam:AWSServiceName": "rds.amazonaws.com"}}
     return [
@@ -69,16 +69,16 @@ def _server(place: PolicyScope) -> list[Statement]:
         allow(
             "ServerSecurity",
             [f"ec2:{verb}" for verb in security],
-            [place.arn("ec2", f"{kind}/*") for kind in ("security-group", "vpc")],
+            [scope.arn("ec2", f"{kind}/*") for kind in ("security-group", "vpc")],
         ),
-        allow("ServerPassword", ["ssm:GetParameter"], place.arn("ssm", f"parameter{password}")),
+        allow("ServerPassword", ["ssm:GetParameter"], scope.arn("ssm", f"parameter{password}")),
         allow("ServerRole", ["iam:CreateServiceLinkedRole"], "*", **linked),
     ]
 
 
-def _exchange(place: PolicyScope) -> list[Statement]:
-    name = place.recipe.image.name
-    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
+def _replace_instance(scope: PolicyScope) -> list[Statement]:
+    name = scope.recipe.image.name
+    group = scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{scope.names.group}")
     verbs = ("AttachInstances", "DetachInstances", "ResumeProcesses", "SuspendProcesses", "UpdateAutoScalingGroup")
     ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": name}}
     return [
@@ -86,51 +86,56 @@ def _exchange(place: PolicyScope) -> list[Statement]:
         allow(
             "Handover",
             ["ssm:PutParameter", "ssm:DeleteParameter"],
-            [place.arn("ssm", f"parameter/goldenami/{name}/{what}") for what in ("handover", "pause")],
+            [scope.arn("ssm", f"parameter/goldenami/{name}/{what}") for what in ("handover", "pause")],
         ),
         allow("Subnets", ["ec2:DescribeSubnets", "ec2:DescribeVpcs", "ssm:ListCommandInvocations"]),
-        allow("EndReplaced", ["ec2:TerminateInstances"], place.arn("ec2", "instance/*"), **ours),
-        *backup_bucket(place),
-        *(volume(place) if place.recipe.database.on_volume else []),
+        allow("EndReplaced", ["ec2:TerminateInstances"], scope.arn("ec2", "instance/*"), **ours),
+        *backup_bucket(scope),
+        *(manage_volume(scope) if scope.recipe.database.on_volume else []),
     ]
 
 
-def describe_storage(place: PolicyScope) -> list[Statement]:
+def describe_storage(scope: PolicyScope) -> list[Statement]:
     """See what has the data: which instance has the volume, or what the server is; nothing where that is the instance."""
-    server = place.arn("rds", f"db:{place.names.database}")
-    elsewhere = place.recipe.database.mode == "rds"
-    return [*_volumes(place), *([allow("ServerThere", ["rds:DescribeDBInstances"], server)] if elsewhere else [])]
-
-
-def _volumes(place: PolicyScope) -> list[Statement]:
-    return [allow("Volumes", ["ec2:DescribeVolumes"])] if place.recipe.database.on_volume else []
-
-
-def suspend_processes(place: PolicyScope) -> list[Statement]:
-    """Keep the group from mending itself while writes are stopped on purpose; and end a pause that somebody has left."""
-    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
-    told = place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}/pause")
+    server = scope.arn("rds", f"db:{scope.names.database}")
+    elsewhere = scope.recipe.database.mode == "rds"
     return [
-        *_volumes(place),
+        *_describe_volumes(scope),
+        *([allow("ServerThere", ["rds:DescribeDBInstances"], server)] if elsewhere else []),
+    ]
+
+
+def _describe_volumes(scope: PolicyScope) -> list[Statement]:
+    return [allow("Volumes", ["ec2:DescribeVolumes"])] if scope.recipe.database.on_volume else []
+
+
+def suspend_processes(scope: PolicyScope) -> list[Statement]:
+    """Keep the group from mending itself while writes are stopped on purpose; and end a pause that somebody has left."""
+    group = scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{scope.names.group}")
+    told = scope.arn("ssm", f"parameter/goldenami/{scope.recipe.image.name}/pause")
+    return [
+        *_describe_volumes(scope),
         allow("Undisturbed", ["autoscaling:ResumeProcesses", "autoscaling:SuspendProcesses"], group),
         allow("Pause", ["ssm:DeleteParameter", "ssm:PutParameter"], told),
         allow("StillRunning", ["ssm:ListCommandInvocations"]),
     ]
 
 
-def volume(place: PolicyScope) -> list[Statement]:
+def manage_volume(scope: PolicyScope) -> list[Statement]:
     """Make the volume with the data, bring it from one instance to another, keep snapshots of it; never delete it."""
-    name = place.recipe.image.name
+    name = scope.recipe.image.name
     ours = {"StringEquals": {f"aws:ResourceTag/{VOLUME_TAG}": name}}
     asked = {"StringEquals": {f"aws:RequestTag/{VOLUME_TAG}": name}}
-    volumes, snapshots = place.arn("ec2", "volume/*"), f"arn:aws:ec2:{place.region}::snapshot/*"
-    instances = place.arn("ec2", "instance/*")
+    volumes, snapshots = scope.arn("ec2", "volume/*"), f"arn:aws:ec2:{scope.region}::snapshot/*"
+    instances = scope.arn("ec2", "instance/*")
     moves = ["ec2:AttachVolume", "ec2:DetachVolume"]
     return [
-        *_volumes(place),
+        *_describe_volumes(scope),
         allow("VolumesAround", ["ec2:DescribeSnapshots", "ec2:DescribeSubnets"]),
         allow("MakeVolume", ["ec2:CreateVolume"], volumes, **asked),
-        allow("TagVolume", ["ec2:CreateTags"], [volumes, snapshots], StringEquals={"ec2:CreateAction": _CREATE_BUCKET}),
+        allow(
+            "TagVolume", ["ec2:CreateTags"], [volumes, snapshots], StringEquals={"ec2:CreateAction": _CREATES_TAGGED}
+        ),
         allow("MoveVolume", [*moves, "ec2:ModifyVolume", "ec2:CreateSnapshot"], volumes, **ours),
         allow(
             "MoveBetween",
@@ -140,5 +145,5 @@ def volume(place: PolicyScope) -> list[Statement]:
         ),
         allow("KeepVolume", ["ec2:CreateSnapshot"], snapshots, **asked),
         allow("LetSnapshotsGo", ["ec2:DeleteSnapshot"], snapshots, **ours),
-        *encrypt(place),
+        *use_kms_keys(scope),
     ]

@@ -9,16 +9,16 @@ from goldenami.iam.statements import PolicyScope, Statement, allow
 from goldenami.model import image as model_image
 
 
-def _facts(place: PolicyScope) -> str:
-    return f"/goldenami/{place.recipe.image.name}/facts/*"
+def _facts(scope: PolicyScope) -> str:
+    return f"/goldenami/{scope.recipe.image.name}/facts/*"
 
 
-def inventory(place: PolicyScope) -> list[Statement]:
+def read_inventory(scope: PolicyScope) -> list[Statement]:
     """Read what the bakes wrote down about their images."""
-    return [allow("ReadFacts", ["ssm:GetParametersByPath"], place.arn("ssm", f"parameter{_facts(place)}"))]
+    return [allow("ReadFacts", ["ssm:GetParametersByPath"], scope.arn("ssm", f"parameter{_facts(scope)}"))]
 
 
-def references(_place: PolicyScope) -> list[Statement]:
+def read_references(_scope: PolicyScope) -> list[Statement]:
     """Read everything in the account that can name an image. Parameters are read whatever they are called."""
     things = ("Images", "ImageAttribute", "ImageReferences", "Instances", "LaunchTemplates", "LaunchTemplateVersions")
     groups = ("AutoScalingGroups", "InstanceRefreshes", "LaunchConfigurations")
@@ -31,29 +31,29 @@ def references(_place: PolicyScope) -> list[Statement]:
     ]
 
 
-def retire(place: PolicyScope) -> list[Statement]:
+def retire(scope: PolicyScope) -> list[Statement]:
     """Mark images that carry our tag, and publish another candidate."""
-    ours = {"StringEquals": {f"aws:ResourceTag/{model_image.IMAGE}": place.recipe.image.name}}
-    candidate = place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}/candidate")
+    ours = {"StringEquals": {f"aws:ResourceTag/{model_image.IMAGE}": scope.recipe.image.name}}
+    candidate = scope.arn("ssm", f"parameter/goldenami/{scope.recipe.image.name}/candidate")
     return [
-        allow("MarkImages", ["ec2:CreateTags"], f"arn:aws:ec2:{place.region}::image/*", **ours),
+        allow("MarkImages", ["ec2:CreateTags"], f"arn:aws:ec2:{scope.region}::image/*", **ours),
         allow("PublishCandidate", ["ssm:PutParameter"], candidate),
     ]
 
 
-def trim(place: PolicyScope) -> list[Statement]:
+def delete_template_versions(scope: PolicyScope) -> list[Statement]:
     """Delete versions of the fleet's launch template."""
-    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
-    return [allow("TrimTemplate", ["ec2:DeleteLaunchTemplateVersions"], place.arn("ec2", "launch-template/*"), **ours)]
+    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": scope.recipe.image.name}}
+    return [allow("TrimTemplate", ["ec2:DeleteLaunchTemplateVersions"], scope.arn("ec2", "launch-template/*"), **ours)]
 
 
-def copy(place: PolicyScope) -> list[Statement]:
+def copy(scope: PolicyScope) -> list[Statement]:
     """Copy images to the recipe's other regions, share and publish them there. (Another account needs a policy of its own.)"""
-    name, regions = place.recipe.image.name, [copy.region for copy in place.recipe.copies] or ["*"]
+    name, regions = scope.recipe.image.name, [copy.region for copy in scope.recipe.copies] or ["*"]
     things = [
-        f"arn:aws:ec2:{region}::{kind}/*" for region in [place.region, *regions] for kind in ("image", "snapshot")
+        f"arn:aws:ec2:{region}::{kind}/*" for region in [scope.region, *regions] for kind in ("image", "snapshot")
     ]
-    candidates = [f"arn:aws:ssm:{region}:{place.account}:parameter/goldenami/{name}/candidate" for region in regions]
+    candidates = [f"arn:aws:ssm:{region}:{scope.account}:parameter/goldenami/{name}/candidate" for region in regions]
     verbs = ("CopyImage", "CreateTags", "DeregisterImage", "DeleteSnapshot", "ModifyImageAttribute")
     return [
         allow("LookAtCopies", ["ec2:DescribeImages", "ec2:DescribeImageAttribute"]),
@@ -62,14 +62,14 @@ def copy(place: PolicyScope) -> list[Statement]:
     ]
 
 
-def prune(place: PolicyScope) -> list[Statement]:
+def prune(scope: PolicyScope) -> list[Statement]:
     """Deprecate and deregister what carries our tag, and delete the snapshots behind it."""
-    ours = {"StringEquals": {f"aws:ResourceTag/{model_image.IMAGE}": place.recipe.image.name}}
+    ours = {"StringEquals": {f"aws:ResourceTag/{model_image.IMAGE}": scope.recipe.image.name}}
     verbs = ("EnableImageDeprecation", "DisableImageDeprecation", "DeregisterImage", "CreateTags", "DeleteTags")
     # Images and snapshots have ARNs without an account.
-    image, snapshot = (f"arn:aws:ec2:{place.region}::{kind}/*" for kind in ("image", "snapshot"))
+    image, snapshot = (f"arn:aws:ec2:{scope.region}::{kind}/*" for kind in ("image", "snapshot"))
     return [
-        allow("ForgetFacts", ["ssm:DeleteParameters"], place.arn("ssm", f"parameter{_facts(place)}")),
+        allow("ForgetFacts", ["ssm:DeleteParameters"], scope.arn("ssm", f"parameter{_facts(scope)}")),
         allow("LetImagesGo", [f"ec2:{verb}" for verb in verbs], image, **ours),
         allow("DeleteTheirSnapshots", ["ec2:DeleteSnapshot", "ec2:CreateTags", "ec2:DeleteTags"], snapshot, **ours),
     ]

@@ -58,13 +58,13 @@ def fleet_policy(
         backups = f"arn:aws:s3:::{bucket}/{name}/backups/*"
         found["Statement"].append({"Effect": "Allow", "Action": _BACKUPS, "Resource": backups})
     if volume:
-        found["Statement"] += _assume_role_policy(region, account, name, key)
+        found["Statement"] += _attach_volume(region, account, name, key)
     if run_command:
         found["Statement"].append({"Effect": "Allow", "Action": _AGENT, "Resource": "*"})
     return found
 
 
-def _assume_role_policy(region: str, account: str, name: str, key: str) -> list[dict[str, Any]]:
+def _attach_volume(region: str, account: str, name: str, key: str) -> list[dict[str, Any]]:
     """Find the service's volume and attach it to an instance of its fleet, and nothing else.
 
     Describing cannot be narrowed. A customer's key must let EBS use it in the name of whoever attaches.

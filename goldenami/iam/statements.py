@@ -40,12 +40,12 @@ def allow(sid: str, actions: Sequence[str], resources: str | Sequence[str] = "*"
     return told | ({"Condition": condition} if condition else {})
 
 
-def caller_identity(_place: PolicyScope) -> list[Statement]:
+def caller_identity(_scope: PolicyScope) -> list[Statement]:
     """Ask whose credentials these are."""
     return [allow("Who", ["sts:GetCallerIdentity"])]
 
 
-def describe_fleet(place: PolicyScope) -> list[Statement]:
+def describe_fleet(scope: PolicyScope) -> list[Statement]:
     # Describe calls of EC2, Auto Scaling and Elastic Load Balancing know no resources.
     fleet = [
         *("ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:DescribeLaunchTemplates"),
@@ -56,112 +56,112 @@ def describe_fleet(place: PolicyScope) -> list[Statement]:
     ]
     read = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParameterHistory", "ssm:GetParametersByPath"]
     quota = "servicequotas:GetServiceQuota"
-    return [allow("Look", [*fleet, quota]), allow("ReadPointers", read, pointers(place))]
+    return [allow("Look", [*fleet, quota]), allow("ReadPointers", read, parameter_arns(scope))]
 
 
-def pointers(place: PolicyScope) -> list[str]:
-    return [place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}{rest}") for rest in ("", "/*")]
+def parameter_arns(scope: PolicyScope) -> list[str]:
+    return [scope.arn("ssm", f"parameter/goldenami/{scope.recipe.image.name}{rest}") for rest in ("", "/*")]
 
 
-def lock(place: PolicyScope) -> list[Statement]:
+def lock(scope: PolicyScope) -> list[Statement]:
     return [
         allow(
             "Claim",
             ["ssm:PutParameter", "ssm:DeleteParameter"],
             [
-                place.arn("ssm", f"parameter{place.names.lock}"),
-                place.arn("ssm", f"parameter{place.names.lock}-after-*"),
+                scope.arn("ssm", f"parameter{scope.names.lock}"),
+                scope.arn("ssm", f"parameter{scope.names.lock}-after-*"),
             ],
         )
     ]
 
 
-def commit(place: PolicyScope) -> list[Statement]:
-    ours = {"StringEquals": {f"aws:ResourceTag/{image.IMAGE}": place.recipe.image.name}}
+def publish(scope: PolicyScope) -> list[Statement]:
+    ours = {"StringEquals": {f"aws:ResourceTag/{image.IMAGE}": scope.recipe.image.name}}
     return [
         allow(
             "Publish",
             ["ssm:PutParameter", "ssm:LabelParameterVersion"],
-            place.arn("ssm", f"parameter{place.names.production}"),
+            scope.arn("ssm", f"parameter{scope.names.production}"),
         ),
-        allow("TagImages", ["ec2:CreateTags"], f"arn:aws:ec2:{place.region}::image/*", **ours),
+        allow("TagImages", ["ec2:CreateTags"], f"arn:aws:ec2:{scope.region}::image/*", **ours),
         allow(
             "TemplateVersions",
             ["ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"],
-            place.arn("ec2", "launch-template/*"),
-            StringEquals={"aws:ResourceTag/goldenami:fleet": place.recipe.image.name},
+            scope.arn("ec2", "launch-template/*"),
+            StringEquals={"aws:ResourceTag/goldenami:fleet": scope.recipe.image.name},
         ),
     ]
 
 
-def instance_refresh(place: PolicyScope) -> list[Statement]:
-    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
+def instance_refresh(scope: PolicyScope) -> list[Statement]:
+    group = scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{scope.names.group}")
     refresh = [f"autoscaling:{verb}InstanceRefresh" for verb in ("Start", "Cancel", "Rollback")]
     return [
         allow("Roll", refresh, group),
-        *launch_from_template(place),
-        allow("Console", ["ec2:GetConsoleOutput"], describe_instances(place)),
+        *launch_from_template(scope),
+        allow("Console", ["ec2:GetConsoleOutput"], instances_arn(scope)),
     ]
 
 
-def describe_instances(place: PolicyScope) -> str:
-    return place.arn("ec2", "instance/*")
+def instances_arn(scope: PolicyScope) -> str:
+    return scope.arn("ec2", "instance/*")
 
 
-def launch_from_template(place: PolicyScope) -> list[Statement]:
+def launch_from_template(scope: PolicyScope) -> list[Statement]:
     # Auto Scaling checks, when a template version is given to it, that the caller may launch from it.
-    web = place.arn("iam", f"role/{place.names.web}", region=False)
-    ours = {"StringEquals": {"aws:RequestTag/goldenami:fleet": place.recipe.image.name}}
+    web = scope.arn("iam", f"role/{scope.names.web}", region=False)
+    ours = {"StringEquals": {"aws:RequestTag/goldenami:fleet": scope.recipe.image.name}}
     parts = ("instance", "volume")
     others = ("launch-template", "network-interface", "security-group", "subnet", "key-pair")
     return [
-        allow("Launch", ["ec2:RunInstances"], [place.arn("ec2", f"{part}/*") for part in parts], **ours),
+        allow("Launch", ["ec2:RunInstances"], [scope.arn("ec2", f"{part}/*") for part in parts], **ours),
         allow(
             "LaunchWith",
             ["ec2:RunInstances"],
-            [*(place.arn("ec2", f"{part}/*") for part in others), f"arn:aws:ec2:{place.region}::image/*"],
+            [*(scope.arn("ec2", f"{part}/*") for part in others), f"arn:aws:ec2:{scope.region}::image/*"],
         ),
         allow(
             "TagLaunched",
             ["ec2:CreateTags"],
-            [place.arn("ec2", f"{part}/*") for part in parts],
+            [scope.arn("ec2", f"{part}/*") for part in parts],
             StringEquals={"ec2:CreateAction": "RunInstances"},
         ),
         allow("PassRole", ["iam:PassRole"], web, StringEquals={"iam:PassedToService": "ec2.amazonaws.com"}),
     ]
 
 
-def run_command(place: PolicyScope) -> list[Statement]:
-    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
+def run_command(scope: PolicyScope) -> list[Statement]:
+    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": scope.recipe.image.name}}
     return [
-        allow("RunScript", ["ssm:SendCommand"], f"arn:aws:ssm:{place.region}::document/AWS-RunShellScript"),
-        allow("RunOn", ["ssm:SendCommand"], describe_instances(place), **ours),
+        allow("RunScript", ["ssm:SendCommand"], f"arn:aws:ssm:{scope.region}::document/AWS-RunShellScript"),
+        allow("RunOn", ["ssm:SendCommand"], instances_arn(scope), **ours),
         allow("RunResult", ["ssm:GetCommandInvocation"]),
     ]
 
 
-def terminate(place: PolicyScope) -> list[Statement]:
-    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
-    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
+def terminate(scope: PolicyScope) -> list[Statement]:
+    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": scope.recipe.image.name}}
+    group = scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{scope.names.group}")
     return [
-        allow("Terminate", ["ec2:TerminateInstances"], describe_instances(place), **ours),
+        allow("Terminate", ["ec2:TerminateInstances"], instances_arn(scope), **ours),
         allow("TerminateMember", ["autoscaling:TerminateInstanceInAutoScalingGroup"], group),
     ]
 
 
-def tag_images(place: PolicyScope) -> list[Statement]:
-    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
-    return [allow("MarkDrift", ["ec2:CreateTags", "ec2:DeleteTags"], describe_instances(place), **ours)]
+def tag_drift(scope: PolicyScope) -> list[Statement]:
+    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": scope.recipe.image.name}}
+    return [allow("MarkDrift", ["ec2:CreateTags", "ec2:DeleteTags"], instances_arn(scope), **ours)]
 
 
-def register_targets(place: PolicyScope) -> list[Statement]:
-    target = place.arn("elasticloadbalancing", f"targetgroup/{place.names.target_group}/*")
+def register_targets(scope: PolicyScope) -> list[Statement]:
+    target = scope.arn("elasticloadbalancing", f"targetgroup/{scope.names.target_group}/*")
     verbs = ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"]
     return [allow("Targets", verbs, target)]
 
 
-def console_output(place: PolicyScope) -> list[Statement]:
-    return [allow("Console", ["ec2:GetConsoleOutput"], describe_instances(place))]
+def console_output(scope: PolicyScope) -> list[Statement]:
+    return [allow("Console", ["ec2:GetConsoleOutput"], instances_arn(scope))]
 
 
 # What EBS does with a key of one's own in the name of whoever makes, copies or attaches a volume.

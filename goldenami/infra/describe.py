@@ -19,7 +19,7 @@ def describe_fleet(ctx: Context) -> FleetState:
     with ThreadPoolExecutor() as pool:  # a dozen questions, each as far as the region is away
         group = pool.submit(auto_scaling.get, ctx.aws, names.group)
         template = pool.submit(launch_templates.get, ctx.aws, names.launch_template)
-        history = pool.submit(parameters.history, ctx.aws, names.production)
+        history = pool.submit(parameters.get_history, ctx.aws, names.production)
         trial = pool.submit(_canary_group, ctx)
         found = group.result()
         return FleetState(
@@ -36,7 +36,7 @@ def _canary_group(ctx: Context) -> CanaryGroup | None:
     if group is None:
         return None
     balancer = load_balancers.get(ctx.aws, ctx.names.load_balancer)
-    shares = load_balancers.weights(ctx.aws, balancer.arn) if balancer else {}
+    shares = load_balancers.get_weights(ctx.aws, balancer.arn) if balancer else {}
     total = sum(shares.values())
     mine = sum(weight for arn, weight in shares.items() if arn in group.target_groups)
     return CanaryGroup(group, round(100 * mine / total) if total else 0)
@@ -50,7 +50,7 @@ def list_instances(ctx: Context) -> list[FleetInstance]:
     ]
     members = {m.id: m for group in grouped for m in group.members}
     found = []
-    for one in instances.tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name):
+    for one in instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name):
         member = members.get(one.id)
         found.append(
             FleetInstance(
@@ -64,7 +64,7 @@ def list_instances(ctx: Context) -> list[FleetInstance]:
                 lifecycle=member.lifecycle if member else "",
                 target=member.target if member else "",
                 launched=one.launched,
-                drifted=one.tags.get(auto_scaling.SETTING_NAMES, ""),
+                drifted=one.tags.get(auto_scaling.DRIFTED_TAG, ""),
             )
         )
     return sorted(found, key=lambda machine: (machine.launched, machine.id))

@@ -64,11 +64,12 @@ def ensure_security_groups(ctx: Context, place: Network) -> tuple[str, str]:
         rules = [IngressRule(number, network) for number in ports for network in fleet.client_cidrs]
         entry = security_groups.ensure(
             ctx.aws,
+            ctx.clock,
             names.load_balancer_security_group,
             place.vpc,
-            f"goldenami {names.load_balancer}: clients",
             rules,
             {**resource_tags(ctx), "Name": names.load_balancer_security_group},
+            f"goldenami {names.load_balancer}: clients",
         )
         # Besides the balancer, the operators' networks: a promotion probes each instance itself.
         sources = [entry, *allowed_networks(ctx.target)]
@@ -77,11 +78,12 @@ def ensure_security_groups(ctx: Context, place: Network) -> tuple[str, str]:
         wanted += [IngressRule(22, network) for network in allowed_networks(ctx.target)]
     security = security_groups.ensure(
         ctx.aws,
+        ctx.clock,
         names.web,
         place.vpc,
-        f"goldenami {names.web}: instances",
         wanted,
         {**resource_tags(ctx), "Name": names.web},
+        f"goldenami {names.web}: instances",
     )
     if security_groups.find(ctx.aws, names.database, place.vpc) is not None:
         ensure_database_security_group(ctx, place.vpc)
@@ -95,7 +97,7 @@ def ensure_database_security_group(ctx: Context, vpc: str, *, shut: bool = False
     wanted = [IngressRule(ctx.recipe.database.port, web)] if web else []
     why = f"goldenami {names.database}: the database"
     return security_groups.ensure(
-        ctx.aws, names.database, vpc, why, wanted, {**resource_tags(ctx), "Name": names.database}
+        ctx.aws, ctx.clock, names.database, vpc, wanted, {**resource_tags(ctx), "Name": names.database}, why
     )
 
 

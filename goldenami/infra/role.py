@@ -39,7 +39,7 @@ def ensure_parameters(ctx: Context) -> None:
 
 def ensure_role(ctx: Context) -> None:
     """The instances' role and profile, with the least that they need."""
-    account, _ = session.caller(ctx.aws)
+    account, _ = session.caller_identity(ctx.aws)
     names = [p.name for p in ctx.recipe.parameters]
     # Without Run Command nobody could ask an instance for a backup.
     run_command = ctx.recipe.fleet.run_command
@@ -55,4 +55,6 @@ def ensure_role(ctx: Context) -> None:
         volume=volume,
         key=ctx.target.kms_key_id if volume else "",
     )
-    iam_roles.ensure(ctx.aws, ctx.names.web, wanted, "goldenami: instances that serve read their parameters")
+    iam_roles.ensure_instance_profile(
+        ctx.aws, ctx.names.web, wanted, "goldenami: instances that serve read their parameters"
+    )

@@ -35,7 +35,7 @@ def wait_until_serving(ctx: Context, held_lock: lock.HeldLock | None = None) -> 
         if states != told:
             told = states
             ctx.progress.detail(f"{len(serving)} of {group.desired} serve: {states}")
-    failed = [a for a in auto_scaling.activities(ctx.aws, ctx.names.group) if a.status == "Failed"]
+    failed = [a for a in auto_scaling.list_activities(ctx.aws, ctx.names.group) if a.status == "Failed"]
     why = f"; {failed[0].message or failed[0].description}" if failed else ""
     raise GateError(
         f"the fleet does not serve after {patience} s ({told}{why})",
@@ -51,7 +51,7 @@ def wait_until_healthy(ctx: Context, patience: float) -> None:
     """
     for _ in poll(ctx.clock, timeout=patience, every=1):
         group = auto_scaling.get(ctx.aws, ctx.names.group)
-        if group is None or all(m.serving or instances.gone(ctx.aws, m.id) for m in group.members):
+        if group is None or all(m.serving or instances.is_terminated(ctx.aws, m.id) for m in group.members):
             return
 
 

@@ -39,7 +39,7 @@ class ImageInventory:
     """
 
     packages: Mapping[str, Package]
-    single: Mapping[str, str]
+    values: Mapping[str, str]
     groups: Mapping[str, tuple[str, ...] | None]
 
 
@@ -65,7 +65,7 @@ def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> Imag
     listening = machine.get("listening")
     return ImageInventory(
         packages={f"{p.name}:{p.architecture}" if p.name in twice else p.name: p for p in rows},
-        single=single,
+        values=single,
         groups={
             "units": _group(units),
             "listening": _group(None if listening is None else map(_listener, listening)),

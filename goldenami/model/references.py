@@ -108,31 +108,31 @@ def resource_ids(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_RESOURCE_ID.findall(text)))
 
 
-def find_references(census: ReferenceIndex, ours: Pointers) -> dict[str, list[Reference]]:
+def find_references(index: ReferenceIndex, pointers: Pointers) -> dict[str, list[Reference]]:
     """Who names each AMI and snapshot.
 
     Of parameters of others every version counts that Parameter Store still has, for a launch may ask for one by its number.
     Of our own the current version counts, and those with a label; and any that somebody asks for by number.
     """
     found: dict[str, dict[Reference, None]] = {}
-    for reference in [*census.references, *_of_templates(census), *_of_parameters(census, ours)]:
-        for thing in _meant(census, reference.resource_id):
+    for reference in [*index.references, *_template_references(index), *_parameter_references(index, pointers)]:
+        for thing in _resolve(index, reference.resource_id):
             found.setdefault(thing, {})[Reference(thing, reference.kind, reference.by)] = None
     return {thing: list(by) for thing, by in found.items()}
 
 
-def rollback_targets(census: ReferenceIndex, production: str, good: Mapping[str, Image], most: int) -> tuple[str, ...]:
+def rollback_targets(index: ReferenceIndex, production: str, good: Mapping[str, Image], limit: int) -> tuple[str, ...]:
     """The images that were in production before the current one and could be again, newest first.
 
     Those that no longer exist or have turned out bad are passed over, as a rollback does.
     """
-    setting = census.parameters.get(production)
+    setting = index.parameters.get(production)
     if setting is None:
         return ()
     named = [(said.version, ami) for said in setting.versions for ami in said.resource_ids]
     current = {ami for version, ami in named if version == setting.version}
     earlier = [ami for ami in dict.fromkeys(ami for _, ami in reversed(named)) if ami not in current and ami in good]
-    return tuple(earlier[:most])
+    return tuple(earlier[:limit])
 
 
 def parent_references(owned: Iterable[Image]) -> Iterator[Reference]:
@@ -152,13 +152,13 @@ def protection_references(image: Image, shares: Sequence[str]) -> Iterator[Refer
         yield Reference(image.id, "protection", f"deregistration protection is {image.protection}")
 
 
-def _of_templates(census: ReferenceIndex) -> Iterator[Reference]:
+def _template_references(census: ReferenceIndex) -> Iterator[Reference]:
     for identity, template in census.templates.items():
         for number in template.resource_ids:
             yield Reference(f"{identity}:{number}", "template", f"launch template {template.name} version {number}")
 
 
-def _of_parameters(census: ReferenceIndex, ours: Pointers) -> Iterator[Reference]:
+def _parameter_references(census: ReferenceIndex, ours: Pointers) -> Iterator[Reference]:
     for name, setting in census.parameters.items():
         pointer = {ours.production: "production", ours.candidate: "candidate"}.get(name)
         for said in setting.versions:
@@ -175,10 +175,10 @@ def _labels(said: ParameterVersion) -> str:
     return f" ({', '.join(said.labels)})" if said.labels else ""
 
 
-def _meant(census: ReferenceIndex, thing: str) -> tuple[str, ...]:
+def _resolve(census: ReferenceIndex, thing: str) -> tuple[str, ...]:
     """The AMIs and snapshots behind a thing."""
     if thing.startswith("resolve:ssm:"):
-        return _resolved(census, thing.removeprefix("resolve:ssm:"))
+        return _resolve_parameter(census, thing.removeprefix("resolve:ssm:"))
     if thing.startswith("lt-"):
         identity, _, number = thing.partition(":")
         template = census.templates.get(identity)
@@ -186,11 +186,11 @@ def _meant(census: ReferenceIndex, thing: str) -> tuple[str, ...]:
             return ()
         which = {"$Default": template.default, "": template.default, "$Latest": template.latest}.get(number)
         found = template.resource_ids.get(int(number) if which is None else which, ())
-        return tuple(dict.fromkeys(meant for one in found for meant in _meant(census, one)))
+        return tuple(dict.fromkeys(meant for one in found for meant in _resolve(census, one)))
     return (thing,)
 
 
-def _resolved(census: ReferenceIndex, asked: str) -> tuple[str, ...]:
+def _resolve_parameter(census: ReferenceIndex, asked: str) -> tuple[str, ...]:
     # NAME, NAME:VERSION or NAME:LABEL; the name may be an ARN.
     # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-systems-manager-parameter-to-find-AMI.html
     asked = re.sub(r"^arn:[^:]*:ssm:[^:]*:[^:]*:parameter", "", asked)

@@ -28,7 +28,7 @@ class DbInstance:
     endpoint: str = ""
     encrypted: bool = True
     public: bool = False
-    kind: str = ""
+    instance_class: str = ""
     storage: int = 0
     storage_type: str = ""
     version: str = ""
@@ -38,7 +38,7 @@ class DbInstance:
     def detail(self) -> str:
         """All of it on a line."""
         zones = "two zones" if self.multi_az else "one zone"
-        told = f"{self.kind}, {self.storage} GiB {self.storage_type}, PostgreSQL {self.version}, {zones}, {self.status}"
+        told = f"{self.instance_class}, {self.storage} GiB {self.storage_type}, PostgreSQL {self.version}, {zones}, {self.status}"
         return f"{told}, {self.endpoint}" if self.endpoint else told
 
 

@@ -62,7 +62,7 @@ def ami_name(image: str, version: Version) -> str:
     return f"{image}-golden-{version}"
 
 
-def following(taken: Iterable[Version], policy: str, now: datetime) -> Version:
+def next_after(taken: Iterable[Version], policy: str, now: datetime) -> Version:
     """The next version, above every one that was ever taken.
 
     Args:

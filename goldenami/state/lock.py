@@ -83,7 +83,7 @@ def is_stale(ctx: Context, held_lock: LockRecord, on: LockSpec | None = None) ->
 
 def _read_back(ctx: Context, run: str, what: str) -> LockRecord:
     now = ctx.clock.now().isoformat(timespec="seconds")
-    return LockRecord(run, what, f"{host.user()}@{host.machine()}", host.is_own_process(), now, now)
+    return LockRecord(run, what, f"{host.user()}@{host.machine()}", host.current_process(), now, now)
 
 
 def _take_over(ctx: Context, on: LockSpec, held_lock: LockRecord) -> None:

@@ -27,7 +27,7 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
-def is_own_process() -> str:
+def current_process() -> str:
     """This process, as `pid:start`; its start tells it from a later one of the same number."""
     return f"{os.getpid()}:{_start(os.getpid())}"
 
@@ -43,7 +43,7 @@ def is_alive(process: str) -> bool:
     return _start(int(number)) == start
 
 
-def invocation() -> str:
+def systemd_invocation_id() -> str:
     """The id that systemd gave this run of a service; empty where systemd did not start us.
 
     Source: https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html (`INVOCATION_ID`)

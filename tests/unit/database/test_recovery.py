@@ -242,7 +242,7 @@ def test_a_move_that_is_abandoned_takes_back_what_it_said_of_the_new_home(ctx: C
     found = parameters.get(ctx.aws, host)
     assert found is not None
     assert found.value == "new.example"
-    policy = ctx.aws.client("iam").get_role_policy(RoleName=ctx.names.web, PolicyName="parameters")["PolicyDocument"]
+    policy = ctx.aws.client("iam").get_role_policy(RoleName=ctx.names.web, PolicyName="goldenami")["PolicyDocument"]
     assert host in str(policy), "the new instance may read it"
     for _ in range(2):
         relocate.undo(ctx, switchover, [])

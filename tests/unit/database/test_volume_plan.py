@@ -199,7 +199,7 @@ def test_the_calls_are_exact() -> None:
     with scripted() as wire:
         gone = {**told, "VolumeId": "vol-0", "State": "deleting"}
         wire.answer("ec2", "describe_volumes", ours, {"Volumes": [{**told, "Attachments": [at]}, gone]})
-        (found,) = ebs.find(wire.aws, "book")
+        (found,) = ebs.list_volumes(wire.aws, "book")
         assert found == DataVolumeState("vol-1", "ap-northeast-2a", 8, "in-use", "i-1", "attached")
         request = {
             "AvailabilityZone": "ap-northeast-2a",

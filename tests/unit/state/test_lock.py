@@ -84,7 +84,7 @@ def test_a_holder_elsewhere_that_gives_no_sign_of_life_is_replaced(ctx: Context)
         found = lock.holder(ctx)
         assert found is not None
         assert found.run == "run-1"
-    assert parameters.children(ctx.aws, "/goldenami/guestbook") == []
+    assert parameters.list_children(ctx.aws, "/goldenami/guestbook") == []
 
 
 def test_a_dead_process_of_this_machine_is_replaced_at_once(ctx: Context) -> None:
@@ -94,7 +94,7 @@ def test_a_dead_process_of_this_machine_is_replaced_at_once(ctx: Context) -> Non
 
 
 def test_a_live_process_of_this_machine_is_not_replaced_however_quiet(ctx: Context) -> None:
-    left_by(ctx, theirs(ctx, who=f"kim@{host.machine()}", process=host.is_own_process()))
+    left_by(ctx, theirs(ctx, who=f"kim@{host.machine()}", process=host.current_process()))
     ctx.clock.sleep(10 * STALE_AFTER.total_seconds())
     with pytest.raises(BusyError):
         lock.acquire(ctx, "run-1", "promote").__enter__()
