@@ -184,12 +184,12 @@ def test_killed_at_a_step_a_rollback_takes_it_back(
 
 
 RESTORE: dict[str, Callable[[str, str], bool]] = {
-    "paused": lambda name, body: name == "PutParameter" and "/pause" in body and 'arriving\\": false' in body,
+    "paused": lambda name, body: name == "PutParameter" and "/pause" in body and 'restoring_to\\": false' in body,
     "suspended": CALLS["suspended"],
     "fenced": CALLS["fenced"],
     "backed up": CALLS["backed up"],
     "restored": CALLS["restored"],
-    "arriving": lambda name, body: name == "PutParameter" and "/pause" in body and 'arriving\\": true' in body,
+    "arriving": lambda name, body: name == "PutParameter" and "/pause" in body and 'restoring_to\\": true' in body,
     "adopted": CALLS["adopted"],
     "open": CALLS["open"],
     "resumed": lambda name, _: name == "ResumeProcesses",

@@ -397,7 +397,7 @@ class Told(Wire):
         step = re.search(r'\\"step\\": \\"(\w+)', text) if "/handover" in text else None
         self.about = found[1] if found else step[1] if step else "handover" if "/handover" in text else ""
         if "/pause" in text:
-            self.about = "arriving" if '\\"arriving\\": true' in text else "pause"
+            self.about = "arriving" if '\\"restoring_to\\": true' in text else "pause"
 
     def _after(self, model: Any, **more: Any) -> None:
         if model.name == "SendCommand":
