@@ -151,7 +151,7 @@ def test_every_row_comes_back_and_the_fingerprint_shows_it(machine: Machine) -> 
     assert machine.restored() == before
     machine.ok("swap-in")
     machine.ok("swap-in")
-    assert "there is no restored database to adopt" in machine.error("swap-in", "b2")
+    assert "there is no restored database to swap in" in machine.error("swap-in", "b2")
     machine.ok("resume")
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
     assert machine.cluster.login("guestbook", "known", "guestbook")
@@ -208,7 +208,7 @@ def test_a_damaged_backup_is_refused_before_anything_is_touched(machine: Machine
 
 def test_rows_are_not_replaced_unless_asked_for(machine: Machine) -> None:
     machine.ok("backup")
-    assert "holds rows; --replace" in machine.error("restore")
+    assert "contains data; --replace" in machine.error("restore")
     machine.cluster.sql("DELETE FROM entries WHERE id > 10", "guestbook")
     machine.ok("restore", replace="yes")
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "10"
@@ -378,7 +378,7 @@ def test_rows_of_a_server_elsewhere_are_saved_and_put_back_as_its_owner(machine:
     machine.ok("backup")
     before = machine.seen()
     assert before.rows == 510
-    assert "holds rows; --replace" in machine.error("restore")
+    assert "contains data; --replace" in machine.error("restore")
     machine.cluster.sql("DELETE FROM entries WHERE id > 7", "guestbook")
     machine.ok("restore", replace="yes")
     assert machine.restored().tables == before.tables
@@ -422,8 +422,8 @@ def test_a_server_elsewhere_gets_the_rows_of_an_instance_whole(server: Machine) 
     server.ok("swap-in")
     found = server.ok("survey")
     assert (found["stale"], found["rows"], found["owner"], found["foreign"]) == ("", 511, "guestbook", [])
-    assert "ERROR" in server.error("swap-in"), "there is nothing to adopt twice"
-    assert "holds rows; --replace" in server.error("restore")
+    assert "ERROR" in server.error("swap-in"), "there is no restored database any more"
+    assert "contains data; --replace" in server.error("restore")
     server.ok("resume")
     assert server.cluster.login("guestbook", "known", "guestbook")
     # Rows that went back are marked; the next attempt may replace them.
@@ -435,7 +435,7 @@ def test_a_server_elsewhere_gets_the_rows_of_an_instance_whole(server: Machine) 
 def test_rows_that_another_put_there_always_count(server: Machine) -> None:
     moved(server)
     server.cluster.sql("INSERT INTO newer VALUES (1)", "guestbook")
-    assert "holds rows; --replace" in server.error("restore")
+    assert "contains data; --replace" in server.error("restore")
     server.ok("discard")
     assert server.ok("survey")["stale"] == ""
 

@@ -73,7 +73,7 @@ class Tenant(Machine):
             self.driver.incoming.clear()
             self.driver.kept[SERVER], self.driver.void = json.loads(body["Body"].read()), found["prefix"]
         elif action == "swap-in" and not self.driver.void:
-            return "" if self.arrived == found["prefix"] else "there is no restored database to adopt"
+            return "" if self.arrived == found["prefix"] else "there is no restored database to swap in"
         elif action == "swap-in":
             self.driver.void, self.arrived = "", found["prefix"]
         else:

@@ -222,7 +222,7 @@ class Machine(MemoryMachine):
         elif place in self.driver.incoming:
             self.driver.kept[place], self.arrived = self.driver.incoming.pop(place), prefix
         elif self.arrived != prefix:
-            return "there is no restored database to adopt"
+            return "there is no restored database to swap in"
         return ""
 
 
