@@ -6,7 +6,7 @@ export PATH="/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 export LC_ALL=C.UTF-8
 export DEBIAN_FRONTEND=noninteractive
 
-say() { printf '==> %s\n' "$*"; }
+log() { printf '==> %s\n' "$*"; }
 
 die() {
   printf 'error: %s\n' "$*" >&2
@@ -195,8 +195,8 @@ no_failed_units() {
   echo "none"
 }
 
-# write_facts: what the image is made of, for the manifest: report/facts.json and report/packages.tsv.
-write_facts() {
+# write_inventory: what the image is made of, for the manifest: report/inventory.json and report/packages.tsv.
+write_inventory() {
   local report=$GOLDEN/report
   packages_list >"$report/packages.tsv"
   jq -n \
@@ -224,6 +224,6 @@ write_facts() {
         units: {enabled: ($enabled | lines), failed: ($failed | lines)},
         listening: ($listening | lines | map(split("\t") | {address: .[0], process: (.[1] // "")})),
         users: ($users | lines), setuid: ($setuid | lines)
-      }' >"$report/facts.json"
+      }' >"$report/inventory.json"
   chmod -R a+rX "$report"
 }

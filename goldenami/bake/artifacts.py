@@ -97,7 +97,7 @@ def _packages(run: Run) -> list[Package]:
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    path = run.folder / "app" / "report" / "facts.json"
+    path = run.folder / "app" / "report" / "inventory.json"
     if not path.exists():
         return {}
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

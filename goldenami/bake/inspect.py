@@ -79,5 +79,5 @@ def facts_script(recipe: Recipe, nonce: str, layer: str, commit: str, root: Path
     """The user data of an instance that says, marked with a nonce, on its console what is in its image."""
     lib = (root / "provisioners/lib.sh").read_text(encoding="utf-8")
     return render_text(
-        "facts.sh.j2", {"recipe": recipe, "nonce": nonce, "layer": layer, "commit": commit, "lib": lib}, root
+        "inventory.sh.j2", {"recipe": recipe, "nonce": nonce, "layer": layer, "commit": commit, "lib": lib}, root
     )

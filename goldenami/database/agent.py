@@ -37,12 +37,12 @@ def ensure_backup_bucket(ctx: Context) -> str:
 
 def inspect(ctx: Context, instance: str) -> InstanceData:
     """What an instance keeps; `seen` is false where nobody can look, also because it does not answer any more."""
-    script = data_script(ctx.recipe, ctx.aws.region, "look", {})
+    script = data_script(ctx.recipe, ctx.aws.region, "inspect", {})
     said = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=60)
     if said is None:
         return InstanceData(instance, reachable=False, reason="it is not managed by Systems Manager")
     try:
-        return InstanceData(instance, **_output(instance, "look", said))
+        return InstanceData(instance, **_output(instance, "inspect", said))
     except GateError as error:
         return InstanceData(instance, reachable=False, reason=error.message)
 
@@ -81,7 +81,7 @@ def run(
         "prefix": prefix(ctx.name, backup) if backup else "",
         "result": result,
         "replace": "yes" if replace else "no",
-        "home": home,
+        "storage_mode": home,
         "host": host,
     }
     script = data_script(ctx.recipe, ctx.aws.region, action, values)
@@ -96,18 +96,21 @@ def run(
 
 
 def _output(instance: str, action: str, said: run_command.CommandResult) -> dict[str, Any]:
-    found = re.search(r"^DATA (\{.*\})$", said.stdout, re.MULTILINE)
+    found = re.search(r"^RESULT (\{.*\})$", said.stdout, re.MULTILINE)
     if said.code == 0 and found:
         told: dict[str, Any] = json.loads(found[1])
         return told
     lines = said.stderr.strip().splitlines()
-    red = next((line.removeprefix("RED ") for line in lines if line.startswith("RED ")), said.status)
+    red = next((line.removeprefix("ERROR ") for line in lines if line.startswith("ERROR ")), said.status)
     # The server's own words say more than the line of the script that they ended.
-    cause = next((line for line in lines if line.startswith(("ERROR", "FATAL", "pg_", "psql:", "curl:"))), "")
+    cause = next((line for line in lines if line.startswith(("ERROR:", "FATAL:", "pg_", "psql:", "curl:"))), "")
     raise GateError(f"{instance}, {action}: {cause or red}", next=f"./invoke logs --instance {instance}")
 
 
 def data_script(recipe: Recipe, region: str, action: str, values: Mapping[str, object], root: Path = ROOT) -> str:
     """The script that looks after the database on an instance: what it keeps, backups, their way back."""
-    given = dict.fromkeys(("bucket", "prefix", "result", "replace", "home", "host"), "") | {**values, "action": action}
+    given = dict.fromkeys(("bucket", "prefix", "result", "replace", "storage_mode", "host"), "") | {
+        **values,
+        "action": action,
+    }
     return render_text("data.sh.j2", {**template_vars(recipe, "app", region, ""), **given}, root)

@@ -15,7 +15,7 @@ from goldenami.errors import GateError, GoldenError, UsageError
 from goldenami.model.names import prefix
 from goldenami.text import seconds
 
-PARTS = ("dump", "roles.sql", "seen.json")  # as the instance writes them
+PARTS = ("dump", "roles.sql", "metadata.json")  # as the instance writes them
 
 
 def take_backup(
@@ -50,7 +50,7 @@ def take_backup(
         # One that was killed there has not done so itself.
         s3.abort_unfinished(ctx.aws, bucket, f"{place}/dump")
         raise
-    seen = json.loads(s3.get(ctx.aws, bucket, f"{place}/seen.json") or "{}")
+    seen = json.loads(s3.get(ctx.aws, bucket, f"{place}/metadata.json") or "{}")
     size = s3.size(ctx.aws, bucket, f"{place}/dump")
     if not seen or size != seen["size"]:
         raise GateError(
@@ -71,7 +71,7 @@ def take_backup(
         size=seen["size"],
         sha256=seen["sha256"],
         fingerprint=fingerprint(seen["fingerprint"]),
-        quiet=seen["quiet"],
+        quiet=seen["writes_stopped"],
         why=why,
     )
     s3.put(ctx.aws, bucket, f"{place}/{MANIFEST}", backup_model.write(manifest))

@@ -157,9 +157,9 @@ def _data_arrived(ctx: Context, pause: WriteFreeze, standing: Sequence[str]) -> 
     # under a mark that adopting them takes away.
     waits = pause.restoring_to
     if not on_instance:
-        waits = agent.run(ctx, standing[0], "survey")["void"] == prefix(ctx.name, pause.backup)
+        waits = agent.run(ctx, standing[0], "survey")["stale"] == prefix(ctx.name, pause.backup)
     if waits:
-        agent.run(ctx, standing[0], "adopt", backup=pause.backup)
+        agent.run(ctx, standing[0], "swap-in", backup=pause.backup)
     return waits or pause.restoring_to
 
 
@@ -169,7 +169,7 @@ def _resume_writes(ctx: Context, one: InstanceData) -> str:
         if one.storage_mode == "volume" and not one.volume:  # it has let go of it, in order to end
             if not volume.is_attached_to(ctx, one.instance):
                 return ""
-            agent.run(ctx, one.instance, "take")
+            agent.run(ctx, one.instance, "mount")
         transfer.resume_service(ctx, one.instance)
     except GoldenError as error:
         return error.message

@@ -75,7 +75,7 @@ def backup_before_termination(
             if unsure:
                 raise GateError(f"nobody can look at them: {one.reason}")
             agent.ensure_backup_bucket(ctx)
-            agent.run(ctx, one.instance, "fence", backup=identity)
+            agent.run(ctx, one.instance, "stop-writes", backup=identity)
             backup.take_backup(ctx, one.instance, identity, why, beat=held_lock.heartbeat)
         except GoldenError as error:
             raise GateError(
@@ -100,7 +100,7 @@ def _back_up_and_unmount(
     if one.reachable and one.server_running and not lose:
         try:
             agent.ensure_backup_bucket(ctx)
-            agent.run(ctx, one.instance, "fence", backup=identity)
+            agent.run(ctx, one.instance, "stop-writes", backup=identity)
             backup.take_backup(ctx, one.instance, identity, why, beat=held_lock.heartbeat)
         except GoldenError as error:
             raise GateError(

@@ -40,12 +40,12 @@ def verify_target(ctx: Context, switchover: Switchover) -> None:
     move, new = switchover.storage_change, switchover.target
     if move is None:
         return
-    found = agent.run(ctx, new, "look")["home"]
+    found = agent.run(ctx, new, "inspect")["storage_mode"]
     if found != move.mode:
         raise GateError(f'{new} keeps its data in mode "{found}", not "{move.mode}": the image was baked for that')
     if move.mode == "volume":
         volume.attach_and_mount(ctx, new)
-        rows = agent.run(ctx, new, "look")["rows"]
+        rows = agent.run(ctx, new, "inspect")["rows"]
         if rows and not move.replace:
             raise GateError(
                 f"the volume holds {rows} row(s) already",
@@ -110,7 +110,7 @@ def undo(ctx: Context, switchover: Switchover, launched: Sequence[str]) -> None:
     if move.mode != "instance" and switchover.step != "launching":
         for instance in launched:
             try:
-                agent.run(ctx, instance, "leave", backup=transfer.backup_id(switchover))
+                agent.run(ctx, instance, "discard", backup=transfer.backup_id(switchover))
             except GoldenError as error:
                 ctx.progress.info(
                     f"{instance} cannot say whether rows are left in the new home ({error.message}); if so, the next"

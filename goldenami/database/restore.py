@@ -89,7 +89,7 @@ def _replace(
     with freeze.frozen(ctx, pause) as pause:
         with ctx.progress.phase(f"restoring {manifest.id} on {target}"):
             for one in stopped:
-                agent.run(ctx, one, "fence", backup=manifest.id)
+                agent.run(ctx, one, "stop-writes", backup=manifest.id)
             if before:
                 why = f"before the restore of {manifest.id}"
                 former = backup.take_backup(ctx, target, f"{run}-before", why, beat=held_lock.heartbeat)
@@ -98,7 +98,7 @@ def _replace(
             transfer.restore(ctx, target, manifest, replace=before, beat=held_lock.heartbeat)
             held_lock.verify_held()
             freeze.save(ctx, dataclasses.replace(pause, restoring_to=True))
-            agent.run(ctx, target, "adopt", backup=manifest.id)
+            agent.run(ctx, target, "swap-in", backup=manifest.id)
         for one in stopped:
             transfer.resume_service(ctx, one)
     ctx.progress.info(

@@ -80,12 +80,12 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> Trans
             told = f"every row is on {target}, with its volume"
         else:
             identity = backup_id(switchover)
-            agent.run(ctx, source, "fence", backup=identity)
+            agent.run(ctx, source, "stop-writes", backup=identity)
             manifest = backup.take_backup(ctx, source, identity, f"handover to {target}", beat=held_lock.heartbeat)
             restore_and_swap_in(ctx, target, manifest, replace=switchover.replaces, beat=held_lock.heartbeat)
             told = f"{manifest.fingerprint.rows} row(s) are on {target}, compared table by table"
         held_lock.verify_held()
-        agent.run(ctx, target, "open")
+        agent.run(ctx, target, "resume")
     except BaseException as error:
         abort(ctx, switchover)
         if not isinstance(error, GoldenError):
@@ -110,7 +110,7 @@ def restore_and_swap_in(
         GateError: It differs, or does not work; what the instance had is still there.
     """
     restore(ctx, instance, manifest, replace=replace, beat=beat)
-    agent.run(ctx, instance, "adopt", backup=manifest.id, replace=replace)
+    agent.run(ctx, instance, "swap-in", backup=manifest.id, replace=replace)
 
 
 def restore(
@@ -160,7 +160,7 @@ def resume_service(ctx: Context, instance: str) -> None:
         GateError: It does not; its rows are there.
     """
     try:
-        agent.run(ctx, instance, "open")
+        agent.run(ctx, instance, "resume")
     except GoldenError as error:
         raise GateError(
             f"{instance} has all its rows, but does not serve again: {error.message}",

@@ -98,13 +98,13 @@ def attach_and_mount(ctx: Context, instance: str, *, why: str = "", stop: bool =
         AwsError: It does not come to the instance.
     """
     attach(ctx, instance, why=why, stop=stop)
-    agent.run(ctx, instance, "take")
+    agent.run(ctx, instance, "mount")
 
 
 def unmount(ctx: Context, instance: str) -> None:
     """Let an instance unmount it, before it ends; one that does not answer ends as it is, and its rows stay on the volume."""
     try:
-        agent.run(ctx, instance, "release")
+        agent.run(ctx, instance, "unmount")
     except GoldenError as error:
         ctx.progress.info(f"{instance} does not unmount its volume first ({error.message}); its journal keeps it whole")
 
@@ -129,7 +129,7 @@ def _tags(ctx: Context) -> dict[str, str]:
 
 def _release(ctx: Context, instance: str, *, stop: bool) -> None:
     try:
-        agent.run(ctx, instance, "release")
+        agent.run(ctx, instance, "unmount")
     except (GateError, AwsError) as error:
         if not stop:
             raise

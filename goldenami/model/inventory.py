@@ -47,7 +47,7 @@ def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> Imag
     """Facts from what the image's own report says.
 
     Args:
-        machine: facts.json of the report.
+        machine: inventory.json of the report.
         packages: Rows of packages.tsv: name, version, architecture, and source and source version where there are.
     """
     rows = [Package(*row[:5]) for row in packages]
@@ -96,8 +96,8 @@ def parse_console(console: str, nonce: str) -> tuple[dict[str, Any], list[list[s
 
     It says them more than once, as something else may write into them: the first that is whole counts.
     """
-    for said in console.split(f"GOLDEN-FACTS {nonce} BEGIN")[1:]:
-        text, ended, _ = said.partition(f"GOLDEN-FACTS {nonce} END")
+    for said in console.split(f"GOLDEN-INVENTORY {nonce} BEGIN")[1:]:
+        text, ended, _ = said.partition(f"GOLDEN-INVENTORY {nonce} END")
         try:
             report, *rows = (
                 gzip.decompress(base64.b64decode("".join(text.split()), validate=True)).decode().splitlines()

@@ -11,7 +11,7 @@ install -d -o "$APP_USER" -g "$group" -m 0755 "$APP_DIRECTORY"
 
 from_git() {
   [[ ! $APP_REPOSITORY =~ ://[^/@]*:[^/@]*@ ]] || die "the repository's URL holds a password, which would stay in the image: take it out"
-  say "Fetching ${APP_COMMIT:-$APP_REF} of $APP_REPOSITORY"
+  log "Fetching ${APP_COMMIT:-$APP_REF} of $APP_REPOSITORY"
   # Nothing of root's settings, and nobody is there to answer a question.
   local git=(as_app env HOME=/nonexistent GIT_TERMINAL_PROMPT=0 git -C "$APP_DIRECTORY")
   [[ -d $APP_DIRECTORY/.git ]] || "${git[@]}" init --quiet
@@ -23,11 +23,11 @@ from_git() {
   "${git[@]}" checkout --quiet --force --detach "${APP_COMMIT:-FETCH_HEAD}"
   "${git[@]}" submodule --quiet update --init --recursive
   "${git[@]}" clean -ffdxq
-  say "At $("${git[@]}" log -1 --format='%h %s')"
+  log "At $("${git[@]}" log -1 --format='%h %s')"
 }
 
 from_directory() {
-  say "Unpacking the source to $APP_DIRECTORY"
+  log "Unpacking the source to $APP_DIRECTORY"
   find "$APP_DIRECTORY" -mindepth 1 -delete
   tar -xzf "$GOLDEN/source.tar.gz" -C "$APP_DIRECTORY" --no-same-owner
 }

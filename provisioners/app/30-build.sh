@@ -6,9 +6,9 @@ source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
 if [[ -z $APP_BUILD ]]; then
-  say "The recipe declares no build command"
+  log "The recipe declares no build command"
 else
-  say "Building as $APP_USER in $APP_DIRECTORY:"
+  log "Building as $APP_USER in $APP_DIRECTORY:"
   printf '    %s\n' "${APP_BUILD//$'\n'/$'\n'    }"
   cd "$APP_DIRECTORY"
   build_as_app "$APP_BUILD" ||

@@ -5,12 +5,12 @@ set -euo pipefail
 source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
-say "Installing the helpers to /usr/local/lib/goldenami"
+log "Installing the helpers to /usr/local/lib/goldenami"
 install -d -m 0755 /usr/local/lib/goldenami
 install -m 0755 "$GOLDEN/files/ssm-parameter" "$GOLDEN/files/init-database" /usr/local/lib/goldenami/
 
 if [[ $DB_MODE == volume ]]; then
-  say "Letting PostgreSQL wait for its volume"
+  log "Letting PostgreSQL wait for its volume"
   install -m 0755 "$GOLDEN/files/data-volume" /usr/local/lib/goldenami/
   for tool in mkfs.ext4 fsck.ext4 dumpe2fs resize2fs blkid wipefs blockdev mountpoint jq; do
     command -v "$tool" >/dev/null || die "the image has no $tool, which a volume needs: add its package to packages under [runtime]"
@@ -27,7 +27,7 @@ if [[ $DB_MODE == volume ]]; then
   done
 fi
 
-say "Installing the units"
+log "Installing the units"
 for unit in "$GOLDEN"/files/*.service; do
   install -m 0644 "$unit" /etc/systemd/system/
 done
@@ -36,18 +36,18 @@ for unit in "$GOLDEN"/files/*.service; do
   systemctl enable "${unit##*/}"
 done
 
-say "Preparing the database"
+log "Preparing the database"
 if [[ $DB_MODE != instance ]]; then
   # While the image is made, this machine's own server stands in for the real one, or its volume, which a build must not touch.
   install -d -m 0755 /run/goldenami
-  touch /run/goldenami/stand-in
+  touch /run/goldenami/temporary-database
 fi
 if [[ $DB_MODE == volume ]]; then systemctl start goldenami-volume.service; fi
 systemctl restart "$SERVICE-database.service" || {
   journalctl --no-pager --lines=30 --output=cat --unit="$SERVICE-database.service" >&2
   die "$SERVICE-database.service failed: its last lines are above"
 }
-say "Starting $SERVICE.service"
+log "Starting $SERVICE.service"
 systemctl restart "$SERVICE.service" || {
   journalctl --no-pager --lines=30 --output=cat --unit="$SERVICE.service" >&2
   die "$SERVICE.service failed: its last lines are above"

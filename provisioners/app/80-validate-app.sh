@@ -54,7 +54,7 @@ database_ready() {
 units=(postgresql "$SERVICE-database" "$SERVICE")
 if [[ $DB_MODE == volume ]]; then units+=(goldenami-volume); fi
 
-say "Checking the app layer"
+log "Checking the app layer"
 report_begin
 check app-built built
 check database database_ready
@@ -69,5 +69,5 @@ for number in "${!PARAMETERS[@]}"; do
   check "parameter-store-$((number + 1))" parameter_readable "${PARAMETERS[number]}"
 done
 check no-failed-units no_failed_units
-write_facts
+write_inventory
 checks_done

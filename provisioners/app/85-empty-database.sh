@@ -7,10 +7,10 @@ source "$GOLDEN/files/lib.sh"
 
 data=$(postgresql_data)
 
-say "Stopping $SERVICE.service"
+log "Stopping $SERVICE.service"
 systemctl stop "$SERVICE.service" "$SERVICE-database.service"
 
-say "Making the database $DB_NAME anew from the schema"
+log "Making the database $DB_NAME anew from the schema"
 as_postgres -d postgres -v name="$DB_NAME" <<'SQL'
 DROP DATABASE IF EXISTS :"name" WITH (FORCE);
 SQL
@@ -38,7 +38,7 @@ no_trace() {
   echo "no trace in $data"
 }
 
-say "Removing the password of the role $DB_USER"
+log "Removing the password of the role $DB_USER"
 # The old row goes with VACUUM FULL, the old write-ahead log with checkpoints that recycle nothing.
 as_postgres -d postgres -v name="$DB_USER" <<'SQL'
 ALTER ROLE :"name" PASSWORD NULL;
@@ -114,7 +114,7 @@ stood_down() {
 }
 
 if [[ $DB_MODE == rds ]]; then
-  say "Standing the server of this machine down: the database is elsewhere"
+  log "Standing the server of this machine down: the database is elsewhere"
   as_postgres -d postgres -v name="$DB_NAME" -v role="$DB_USER" <<'SQL'
 DROP DATABASE IF EXISTS :"name" WITH (FORCE);
 DROP ROLE IF EXISTS :"role";

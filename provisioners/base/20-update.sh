@@ -5,6 +5,6 @@ set -euo pipefail
 source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
-say "Updating the system"
+log "Updating the system"
 packages_refresh
 packages_upgrade

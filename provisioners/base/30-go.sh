@@ -45,11 +45,11 @@ from_go_dev() {
   # shellcheck disable=SC2064 # the folder of now
   trap "rm -rf '$folder'" EXIT
   archive=$folder/go.tar.gz
-  say "Fetching $url"
+  log "Fetching $url"
   curl --fail --silent --show-error --location --retry 5 --output "$archive" "$url"
   echo "$GO_SHA256  $archive" | sha256sum --check --status ||
     die "$url has SHA-256 $(sha256sum "$archive" | cut -d ' ' -f 1), the recipe declares $GO_SHA256: nothing was installed"
-  say "Unpacking it to $parent/go"
+  log "Unpacking it to $parent/go"
   tar -xzf "$archive" -C "$folder" --no-same-owner
   [[ -x $folder/go/bin/go ]] || die "$url holds no go/bin/go: nothing was installed"
   rm -rf "$parent/go"
@@ -60,9 +60,9 @@ from_go_dev() {
   printf 'export PATH="$PATH:%s/go/bin"\n' "$parent" >"$etc/profile.d/go.sh"
 }
 
-say "Installing Go $GO_VERSION ($GO_SOURCE)"
+log "Installing Go $GO_VERSION ($GO_SOURCE)"
 if version_matches "$GO_VERSION" "$(PATH="$parent/go/bin:$PATH" go_version)"; then
-  say "Go $GO_VERSION is there"
+  log "Go $GO_VERSION is there"
 else
   case $GO_SOURCE in
     distribution) from_distribution ;;
@@ -72,4 +72,4 @@ else
 fi
 found=$(PATH="$parent/go/bin:$PATH" go_version)
 version_matches "$GO_VERSION" "$found" || die "Go $found was installed, the recipe declares $GO_VERSION"
-say "Go $found"
+log "Go $found"

@@ -5,7 +5,7 @@ set -euo pipefail
 source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
-say "Installing PostgreSQL $POSTGRESQL_VERSION"
+log "Installing PostgreSQL $POSTGRESQL_VERSION"
 
 # The cluster takes its encoding from the locale of this moment.
 export LANG=C.UTF-8
@@ -15,7 +15,7 @@ on_apt() {
     die "$FAMILY offers no PostgreSQL $POSTGRESQL_VERSION (package postgresql-$POSTGRESQL_VERSION): declare a version that it has"
   packages_install "postgresql-$POSTGRESQL_VERSION" "postgresql-client-$POSTGRESQL_VERSION"
   if [[ ! -e /etc/postgresql/$POSTGRESQL_VERSION/main/postgresql.conf ]]; then
-    say "Initialising the cluster"
+    log "Initialising the cluster"
     pg_createcluster --locale=C.UTF-8 --encoding=UTF8 "$POSTGRESQL_VERSION" main
   fi
 }
@@ -25,7 +25,7 @@ on_dnf() {
     die "$FAMILY offers no PostgreSQL $POSTGRESQL_VERSION (package postgresql$POSTGRESQL_VERSION-server): declare a version that it has"
   packages_install "postgresql$POSTGRESQL_VERSION" "postgresql$POSTGRESQL_VERSION-server"
   if [[ ! -e /var/lib/pgsql/data/PG_VERSION ]]; then
-    say "Initialising the cluster"
+    log "Initialising the cluster"
     # Its default for the loopback is "ident", which would ask for a password from nobody and let nobody in.
     PGSETUP_INITDB_OPTIONS="--auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8" postgresql-setup --initdb
   fi
@@ -33,14 +33,14 @@ on_dnf() {
 
 if family_is_apt; then on_apt; else on_dnf; fi
 
-say "Enabling and starting it"
+log "Enabling and starting it"
 systemctl enable postgresql.service
 systemctl start postgresql.service
 
 accepting() { as_postgres -d postgres <<<'SELECT 1' >/dev/null; }
 retry 30 1 accepting || die "PostgreSQL does not answer: $(systemctl status --no-pager --full 'postgresql*' 2>&1 | tail -n 20)"
 
-say "Letting it listen on the loopback only, with SCRAM passwords"
+log "Letting it listen on the loopback only, with SCRAM passwords"
 as_postgres -d postgres <<'SQL'
 ALTER SYSTEM SET listen_addresses = 'localhost';
 ALTER SYSTEM SET password_encryption = 'scram-sha-256';

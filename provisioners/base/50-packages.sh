@@ -10,5 +10,5 @@ if family_is_apt; then wanted+=(iproute2); else wanted+=(iproute tar gzip util-l
 # Amazon Linux has curl-minimal, which does all that is needed here and conflicts with curl.
 command -v curl >/dev/null || wanted+=(curl)
 
-say "Installing ${wanted[*]} ${EXTRA_PACKAGES[*]:-}"
+log "Installing ${wanted[*]} ${EXTRA_PACKAGES[*]:-}"
 packages_install "${wanted[@]}" ${EXTRA_PACKAGES[@]+"${EXTRA_PACKAGES[@]}"}

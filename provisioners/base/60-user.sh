@@ -6,12 +6,12 @@ source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
 if id -u "$APP_USER" >/dev/null 2>&1; then
-  say "The user $APP_USER is there"
+  log "The user $APP_USER is there"
 else
-  say "Adding the system user $APP_USER"
+  log "Adding the system user $APP_USER"
   useradd --system --user-group --create-home --home-dir "/var/lib/$APP_USER" --shell /usr/sbin/nologin "$APP_USER"
 fi
 
-say "Making $APP_DIRECTORY"
+log "Making $APP_DIRECTORY"
 group=$(id -gn "$APP_USER")
 install -d -o "$APP_USER" -g "$group" -m 0755 "$APP_DIRECTORY"

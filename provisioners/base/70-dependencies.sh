@@ -6,11 +6,11 @@ source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
 if [[ -z $APP_DEPENDENCIES ]]; then
-  say "The recipe names no dependencies to compile"
+  log "The recipe names no dependencies to compile"
   exit 0
 fi
 
-say "Compiling what the application depends on, as $APP_USER:"
+log "Compiling what the application depends on, as $APP_USER:"
 printf '    %s\n' "${APP_DEPENDENCIES//$'\n'/$'\n'    }"
 folder=$(mktemp -d /var/tmp/golden-dependencies.XXXXXX)
 tar -xf "$GOLDEN/dependencies.tar" -C "$folder" --no-same-owner

@@ -46,7 +46,7 @@ install_directory() {
   owner=$(stat -c %U "$APP_DIRECTORY") && echo "$APP_DIRECTORY belongs to $owner" && [[ $owner == "$APP_USER" ]]
 }
 
-say "Checking the base layer"
+log "Checking the base layer"
 report_begin
 check packages-current packages_current
 check go-version go_declared
@@ -56,5 +56,5 @@ check postgresql-loopback-only postgresql_private
 check git git --version
 check install-directory install_directory
 check no-failed-units no_failed_units
-write_facts
+write_inventory
 checks_done

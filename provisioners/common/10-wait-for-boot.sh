@@ -6,19 +6,19 @@ source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
 if command -v cloud-init >/dev/null; then
-  say "Waiting for cloud-init"
+  log "Waiting for cloud-init"
   # Exit code 2 is "done, with recoverable errors": the checks at the end judge the machine, not this.
   timeout 900 cloud-init status --wait || [[ $? -eq 2 ]] || die "cloud-init failed: $(cloud-init status --long 2>&1 | tr '\n' ' ')"
 fi
 
-say "Waiting for the end of the boot"
+log "Waiting for the end of the boot"
 state=$(timeout 300 systemctl is-system-running --wait || true)
 if [[ $state != running ]]; then
-  say "The machine is $state: $(no_failed_units || true)"
+  log "The machine is $state: $(no_failed_units || true)"
 fi
 
 if family_is_apt; then
-  say "Keeping the daily package jobs away while the image is made"
+  log "Keeping the daily package jobs away while the image is made"
   systemctl stop apt-daily.timer apt-daily-upgrade.timer 2>/dev/null || true
   # A job that has begun is not interrupted: it holds half-configured packages.
   for unit in apt-daily.service apt-daily-upgrade.service unattended-upgrades.service; do

@@ -5,7 +5,7 @@ set -euo pipefail
 source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
-say "Stopping what writes"
+log "Stopping what writes"
 if [[ $LAYER == app ]]; then
   systemctl stop "$SERVICE.service" "$SERVICE-database.service"
 fi
@@ -17,10 +17,10 @@ mkdir -p /run/systemd/journald.conf.d
 printf '[Journal]\nStorage=volatile\n' >/run/systemd/journald.conf.d/golden.conf
 systemctl restart systemd-journald.service
 
-say "Removing package caches"
+log "Removing package caches"
 packages_clean
 
-say "Removing keys, credentials and histories of every user"
+log "Removing keys, credentials and histories of every user"
 while read -r home; do
   rm -rf "$home"/.ssh/authorized_keys* "$home"/.ssh/known_hosts* "$home"/.ssh/id_* "$home"/.aws "$home"/.azure "$home"/.docker \
     "$home"/.config/gcloud "$home"/.netrc "$home"/.pgpass "$home"/.git-credentials "$home"/.cache "$home"/.lesshst "$home"/.viminfo \
@@ -28,7 +28,7 @@ while read -r home; do
   find "$home" -maxdepth 1 -name '.*history' -delete
 done < <(homes)
 
-say "Removing the machine's identity: host keys, machine id, random seed, leases"
+log "Removing the machine's identity: host keys, machine id, random seed, leases"
 rm -f /etc/ssh/ssh_host_*
 : >/etc/machine-id
 if [[ ! -L /var/lib/dbus/machine-id ]]; then rm -f /var/lib/dbus/machine-id; fi
@@ -46,7 +46,7 @@ if command -v cloud-init >/dev/null; then
   cloud-init clean --logs
 fi
 
-say "Emptying the logs"
+log "Emptying the logs"
 rm -rf /var/log/journal/*
 find /var/log -type f \( -name '*.gz' -o -name '*.xz' -o -name '*.[0-9]' -o -name '*.old' \) -delete
 # --no-create: the kernel (fs.protected_regular) keeps even root from opening a service's log in a sticky folder with O_CREAT.
@@ -54,7 +54,7 @@ find /var/log -type f -exec truncate --no-create --size=0 {} +
 # Those that record logins are made anew at boot; where they exist, the power-off would write to them.
 rm -f /var/log/wtmp /var/log/btmp /var/log/lastlog
 
-say "Emptying /tmp and /var/tmp"
+log "Emptying /tmp and /var/tmp"
 # This script lies in /tmp, and private folders of services go when the services stop; the rest of the work is done from GOLDEN.
 find /tmp -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' -exec rm -rf {} +
 find /var/tmp -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' ! -path "$GOLDEN" -exec rm -rf {} +
@@ -66,6 +66,6 @@ for file in /swapfile /var/swapfile; do
   fi
 done
 
-say "Handing freed blocks back"
+log "Handing freed blocks back"
 sync
-fstrim / 2>/dev/null || say "(this disk takes none)"
+fstrim / 2>/dev/null || log "(this disk takes none)"

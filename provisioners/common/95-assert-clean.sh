@@ -97,7 +97,7 @@ secrets() {
   echo "$looked secret value(s) looked for, none found"
 }
 
-say "Asserting that the image is clean"
+log "Asserting that the image is clean"
 check hygiene-authorized-keys authorized_keys
 check hygiene-credentials credentials
 check hygiene-histories histories

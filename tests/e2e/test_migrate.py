@@ -132,7 +132,7 @@ def settled(homes: Homes, image: str, size: int = 1) -> None:
     group = service.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
     assert [p["ProcessName"] for p in group["SuspendedProcesses"]] == []
     assert homes.parameter() == homes.host
-    assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_void'") == "0"
+    assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_stale'") == "0"
     assert int(homes.sql("SELECT count(*) FROM entries")) <= len(entries(service.address)), (
         "some may be written meanwhile"
     )
@@ -228,13 +228,13 @@ def test_an_image_that_is_bad_in_the_new_home_costs_no_row(at_home: Homes, kind:
     if kind == "unit fails":
         assert (writer.refused, writer.unsure) == ([], [])
     else:
-        assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_void'") == "1"
+        assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_stale'") == "1"
 
 
 CALLS: dict[str, Callable[[str, str], bool]] = {
     **{name: call for name, call in test_rows.CALLS.items() if name not in ("suspended",)},
     "host": lambda name, body: name == "PutParameter" and HOST in body,
-    "looked": lambda name, body: name == "SendCommand" and "action=look" in body,
+    "looked": lambda name, body: name == "SendCommand" and "action=inspect" in body,
     "default": lambda name, _: name == "ModifyLaunchTemplate",
 }
 

@@ -248,7 +248,7 @@ def test_a_member_waits_until_the_one_before_has_let_go(machine: Machine) -> Non
 def test_only_a_member_takes_the_volume_and_nobody_else_touches_it(machine: Machine) -> None:
     machine.ec2.member = False
     assert "the data directory of its root disk is used" in machine.ok()
-    machine.ec2.member, machine.ec2.user_data = True, "#!/bin/bash\n# goldenami: stand-in database\n"
+    machine.ec2.member, machine.ec2.user_data = True, "#!/bin/bash\n# goldenami: temporary database\n"
     machine.ec2.calls.clear()
     assert "the data directory of its root disk is used" in machine.ok()
     assert machine.ec2.calls == []

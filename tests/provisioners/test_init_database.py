@@ -253,7 +253,7 @@ def test_a_database_elsewhere_is_found_and_gets_its_schema(instance: Instance, c
 def test_a_machine_that_tries_an_image_has_a_database_of_its_own(instance: Instance, cluster: Cluster) -> None:
     run = instance.folder / "run"
     run.mkdir()
-    (run / "stand-in").touch()
+    (run / "temporary-database").touch()
     instance.program("systemctl", f'echo "$*" >>{instance.folder}/systemctl.calls')
     done = instance.boot("x", **RDS, GOLDENAMI_RUN=str(run))
     assert done.returncode == 0, done.stderr
@@ -264,7 +264,7 @@ def test_a_machine_that_tries_an_image_has_a_database_of_its_own(instance: Insta
 
 @pytest.mark.parametrize(("answer", "stands_in"), [("200", True), ("500", False)])
 def test_the_second_gate_says_so_in_its_user_data(instance: Instance, answer: str, stands_in: bool) -> None:
-    marker = "# goldenami: stand-in database"
+    marker = "# goldenami: temporary database"
     instance.program(
         "curl",
         f"""case "$*" in *api/token*) echo token; exit ;; esac

@@ -60,12 +60,12 @@ class Keeper(Machine):
             self.open()
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
-        if b"action=look\n" not in stdin:
+        if b"action=inspect\n" not in stdin:
             return super().run(argv, stdin, timeout)
-        self.driver.asked.append(f"look {self.id}")
-        told = {"answers": True, "rows": len(self.rows), "bytes": 1, "major": self.major, "databases": 1}
-        told |= {"fenced": "", "home": "instance"}
-        return 0, f"DATA {json.dumps(told)}\n".encode(), b""
+        self.driver.asked.append(f"inspect {self.id}")
+        told = {"server_running": True, "rows": len(self.rows), "bytes": 1, "major": self.major, "databases": 1}
+        told |= {"fenced_by": "", "storage_mode": "instance"}
+        return 0, f"RESULT {json.dumps(told)}\n".encode(), b""
 
     def vault(self, action: str, script: str) -> str:
         if action == "restore" and "refuses" in self.serves:
@@ -122,13 +122,13 @@ def pier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pier]:
 
 
 CALLS = (
-    *("PutParameter launching", "RunInstances", "SuspendProcesses", "PutParameter moving", "SendCommand fence"),
-    *("SendCommand backup", "SendCommand restore", "SendCommand adopt", "SendCommand open", "PutParameter opened"),
+    *("PutParameter launching", "RunInstances", "SuspendProcesses", "PutParameter moving", "SendCommand stop-writes"),
+    *("SendCommand backup", "SendCommand restore", "SendCommand swap-in", "SendCommand resume", "PutParameter opened"),
     *("AttachInstances", "DetachInstances", "ResumeProcesses", "TerminateInstances", "DeleteParameter handover"),
 )
 
 
-@pytest.mark.parametrize("name", few(CALLS, "SendCommand adopt"))
+@pytest.mark.parametrize("name", few(CALLS, "SendCommand swap-in"))
 def test_killed_after_any_call_the_next_promotion_finishes_it(pier: Pier, name: str) -> None:
     image = pier.image("good")
     with Clerk(pier) as clerk:
@@ -223,7 +223,7 @@ def test_the_old_instance_may_end_once_its_rows_are_saved(pier: Pier, name: str)
 
 def test_the_group_replaces_an_old_instance_that_ended_before_its_rows_left_a_server(pier: Pier) -> None:
     image, old, ctx = pier.image("good"), pier.machine().id, pier.ctx()
-    killed(pier, image, "SendCommand fence")
+    killed(pier, image, "SendCommand stop-writes")
     switchover = transfer.load(ctx)
     assert switchover is not None
     # As a migration from a server writes it down: its group replaces instances by itself.
@@ -239,7 +239,7 @@ def test_the_group_replaces_an_old_instance_that_ended_before_its_rows_left_a_se
 def test_rows_that_were_not_saved_when_their_disk_ended_are_not_passed_over(pier: Pier) -> None:
     image, old = pier.image("good"), pier.machine().id
     with Clerk(pier):
-        killed(pier, image, "SendCommand fence")
+        killed(pier, image, "SendCommand stop-writes")
     end(pier, old)
     with pytest.raises(GateError, match="has ended, and its disk with every row: their backup was not finished"):
         pier.promote(image)

@@ -41,7 +41,7 @@ def console(at: Works, answer: Callable[[str], str]) -> Callable[..., dict[str, 
     def output(InstanceId: str, **_: Any) -> dict[str, Any]:
         data = at.account.made("RunInstances")[-1]["UserData"]
         script = data if data.startswith("#!") else base64.b64decode(data).decode()
-        found = re.search(r"GOLDEN-FACTS ([0-9a-f]+) BEGIN", script)
+        found = re.search(r"GOLDEN-INVENTORY ([0-9a-f]+) BEGIN", script)
         assert found
         return {"InstanceId": InstanceId, "Output": base64.b64encode(answer(found[1]).encode()).decode()}
 

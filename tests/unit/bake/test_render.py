@@ -169,7 +169,7 @@ def test_verify_script_carries_the_nonce() -> None:
 
 def test_the_script_that_looks_inside_is_whole_and_small_enough_for_user_data() -> None:
     text = facts_script(recipe(), "abc123", "app", "it's $HOME")
-    assert "GOLDEN-FACTS abc123 BEGIN" in text
+    assert "GOLDEN-INVENTORY abc123 BEGIN" in text
     assert len(text) < 16 * 1024
     assert subprocess.run(["bash", "-n"], input=text.encode(), check=False).returncode == 0
     inner = text.partition("<<'GOLDEN_FACTS'\n")[2].rpartition("\nGOLDEN_FACTS\n")[0]

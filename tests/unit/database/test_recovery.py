@@ -50,7 +50,7 @@ def keep(ctx: Context, identity: str = "20251002-030405-0abcde", **changes: str)
     for name, body in (
         ("dump", DUMP),
         ("roles.sql", ROLES),
-        ("seen.json", b"{}"),
+        ("metadata.json", b"{}"),
         (MANIFEST, write(manifest).encode()),
     ):
         ctx.aws.client("s3").put_object(Bucket=BUCKET, Key=f"{prefix('guestbook', identity)}/{name}", Body=body)
@@ -109,7 +109,7 @@ def test_a_damaged_backup_is_noticed(ctx: Context, name: str, body: bytes | None
 def test_a_folder_holds_a_whole_backup_that_comes_back_into_an_empty_bucket(ctx: Context, tmp_path: Path) -> None:
     manifest, folder = keep(ctx), tmp_path / "kept"
     backup.fetch_archive(ctx, manifest, folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["dump", "manifest.json", "roles.sql", "seen.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["dump", "manifest.json", "metadata.json", "roles.sql"]
     s3 = ctx.aws.client("s3")
     for found in s3.list_objects_v2(Bucket=BUCKET)["Contents"]:
         s3.delete_object(Bucket=BUCKET, Key=found["Key"])

@@ -175,7 +175,7 @@ def said(nonce: str = "abc", cut: int = 0) -> str:
     """A report as an instance writes it on its console."""
     whole = "\n".join([json.dumps(MACHINE), *("\t".join(row) for row in ROWS)])
     packed = base64.encodebytes(gzip.compress(whole.encode())).decode()
-    return f"\r\nGOLDEN-FACTS {nonce} BEGIN\r\n{packed[cut:]}GOLDEN-FACTS {nonce} END\r\n"
+    return f"\r\nGOLDEN-INVENTORY {nonce} BEGIN\r\n{packed[cut:]}GOLDEN-INVENTORY {nonce} END\r\n"
 
 
 def test_what_an_instance_says_is_heard_once_it_is_whole() -> None:
