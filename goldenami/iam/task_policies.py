@@ -44,7 +44,7 @@ def task_names() -> Sequence[str]:
 
 
 _CHANGES = (caller_identity, describe_fleet, lock)
-_PROMOTE = (*_CHANGES, commit, instance_refresh, traffic_shift, run_command, database.exchange)
+_PROMOTE = (*_CHANGES, images.inventory, commit, instance_refresh, traffic_shift, run_command, database.exchange)
 _BAKE = (caller_identity, bake.survey, bake.build, bake.numbers)
 _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "bake": _BAKE,
@@ -71,6 +71,7 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "rollback": _PROMOTE,
     "deploy": (
         *_CHANGES,
+        images.inventory,
         commit,
         launch_from_template,
         register_targets,
@@ -103,5 +104,5 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "db.list": (caller_identity, database.reading),
     "db.verify": (caller_identity, database.reading),
     "db.restore": (*_CHANGES, run_command, database.backup_bucket, database.suspend_processes),
-    "db.migrate": (*_CHANGES, commit, instance_refresh, run_command, database.migrate),
+    "db.migrate": (*_CHANGES, images.inventory, commit, instance_refresh, run_command, database.migrate),
 }

@@ -37,21 +37,37 @@ def diff(ctx: Context, first: str, second: str, *, advisories: Path | None = Non
     before, after = _find(ctx, first), _find(ctx, second)
     if advisories is not None and not advisories.is_dir():
         raise UsageError(f"{advisories} is no folder of advisories", next="unpack an OSV database into it")
-    told = {image.id: inventory.load(ctx, image) for image in (before, after)}
+    contents = compare_inventories(ctx, before, after, advisories=advisories, boot=boot)
+    return DiffResult(before, after, tuple(changes(before, after, None, None)), contents)
+
+
+def compare_inventories(
+    ctx: Context, before: Image, after: Image, *, advisories: Path | None = None, boot: bool = False
+) -> ImageDiff:
+    """Compare the contents of two images, as recorded by their bakes.
+
+    Args:
+        ctx: Context.
+        before: The first image.
+        after: The second image.
+        advisories: Folder of advisories in the OSV format.
+        boot: Launch an image without an inventory and inspect it.
+    """
+    inventories = {image.id: inventory.load(ctx, image) for image in (before, after)}
     for image in (before, after) if boot else ():
-        told[image.id] = told[image.id] or inspect.inspect_image(ctx, image)
-    missing = tuple(
-        f"what is in {image.name} ({image.id}) was not written down by its bake; --boot launches it and looks"
-        for image in (before, after)
-        if told[image.id] is None
-    )
-    inside = ImageDiff((), missing=missing)
-    was, now = told[before.id], told[after.id]
-    if was and now:
-        inside = compare(was, now)
-        if advisories is not None:
-            inside = _with_vulnerabilities(ctx, inside, was, now, list(_advisories(ctx, advisories)))
-    return DiffResult(before, after, tuple(changes(before, after, None, None)), inside)
+        inventories[image.id] = inventories[image.id] or inspect.inspect_image(ctx, image)
+    first, second = inventories[before.id], inventories[after.id]
+    if first is None or second is None:
+        missing = (
+            f"{image.name} ({image.id}) has no inventory; ./invoke diff --boot launches it to create one"
+            for image in (before, after)
+            if inventories[image.id] is None
+        )
+        return ImageDiff((), missing=tuple(missing))
+    contents = compare(first, second)
+    if advisories is None:
+        return contents
+    return _with_vulnerabilities(ctx, contents, first, second, list(_advisories(ctx, advisories)))
 
 
 def _find(ctx: Context, wanted: str) -> Image:
