@@ -37,7 +37,7 @@ def test_it_runs_a_task_with_options_that_exist() -> None:
     _, task, *options = run.split()
     known = {
         flag
-        for told in tasks.described()
+        for told in tasks.describe_tasks()
         if told["name"] == task
         for option in told["options"]
         for flag in option["flags"]

@@ -86,7 +86,7 @@ def test_every_command_in_the_pages_exists_with_its_options() -> None:
                 continue
             known = {
                 flag
-                for told in tasks.described()
+                for told in tasks.describe_tasks()
                 if told["name"] == name
                 for option in told["options"]
                 for flag in option["flags"]

@@ -16,9 +16,7 @@ def plan(base: LayerPlan, app: LayerPlan | None) -> Report:
     """Return the plan of a bake: the action for each layer, and the reason."""
     layers = (base, app or LayerPlan("app", "", "build", "its base layer is rebuilt"))
     rows = [[p.layer, p.action, p.reason, f"{p.image.name} ({p.image.id})" if p.image else ""] for p in layers]
-    return Report(
-        {layer.layer: _layer(layer) for layer in layers}, table(["LAYER", "ACTION", "REASON", "IMAGE"], rows)
-    )
+    return Report({layer.layer: _layer(layer) for layer in layers}, table(["LAYER", "ACTION", "REASON", "IMAGE"], rows))
 
 
 def baked(ctx: Context, result: BakeResult) -> Report:

@@ -78,7 +78,7 @@ def _update_instance(
     try:
         result = remote.run_on_instance(ctx, instance, script, key=key, timeout=_TIMEOUT)
     except AwsError:  # the script did not start
-        _tag_drifted(ctx, instance, "")
+        _tag_drifted(ctx, instance, instance.drifted)
         raise
     for line in result.stdout.splitlines() + result.stderr.splitlines():
         ctx.progress.record(line)

@@ -58,9 +58,7 @@ def _summary(result: DiffResult) -> list[str]:
 
 
 def _title(ctx: Context, result: DiffResult) -> str:
-    before, after = (
-        f"{image.version(ctx.name) or image.name} ({image.id})" for image in (result.before, result.after)
-    )
+    before, after = (f"{image.version(ctx.name) or image.name} ({image.id})" for image in (result.before, result.after))
     return f"{before} → {after}"
 
 

@@ -34,7 +34,10 @@ def preflight(ctx: Context, found: MigrationPreflight) -> Report:
         "warnings": list(found.warnings),
         "blockers": list(found.blockers),
     }
-    parts = [f"MIGRATE the database of {ctx.name} to {survey.mode}, with {image.name} ({image.id})\n", "Current storage"]
+    parts = [
+        f"MIGRATE the database of {ctx.name} to {survey.mode}, with {image.name} ({image.id})\n",
+        "Current storage",
+    ]
     parts += [f"  {i.instance}: {_STORAGE.get(i.storage_mode, i.reason or 'unknown')}" for i in survey.instances]
     parts += [pairs(_facts(survey.source))] if survey.source else []
     parts += [f"\nNew storage: {survey.host}", pairs(_facts(survey.target))] if survey.target else []

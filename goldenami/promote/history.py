@@ -12,8 +12,8 @@ from goldenami.context import Context
 from goldenami.errors import GateError
 from goldenami.model.fleet import FleetState
 from goldenami.model.image import PREFIX, Image
-from goldenami.promote.plan import PromotionPreflight
 from goldenami.promote import report as promote_report
+from goldenami.promote.plan import PromotionPreflight
 from goldenami.rollout.timeline_model import Timeline
 from goldenami.state.runs import Run, write_json, write_text
 from goldenami.tools import host, jinja

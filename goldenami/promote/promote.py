@@ -113,9 +113,7 @@ def run(
             # What was true of the fleet before the claim was ours may not be any more.
             now = describe.describe_fleet(ctx)
             found = (
-                decide(ctx, wanted, now)
-                if settled
-                else _plan(ctx, wanted, now, found.running, found.quota, found.diff)
+                decide(ctx, wanted, now) if settled else _plan(ctx, wanted, now, found.running, found.quota, found.diff)
             )
             raise_if_blocked(found.plan)
             if found.plan.refresh_preferences is not None and found.fleet_state.group is not None:

@@ -130,7 +130,10 @@ def rollout(preflight: PromotionPreflight, timeline: Timeline, run: str, failure
         "checklist": [asdict(item) for item in items],
         "timeline": [asdict(event) for event in events],
     }
-    sections = {"Deployment checklist": markdown_checklist(items), "Timeline": markdown_table(["elapsed", "event"], rows)}
+    sections = {
+        "Deployment checklist": markdown_checklist(items),
+        "Timeline": markdown_table(["elapsed", "event"], rows),
+    }
     return Report(facts, markdown(title, about.items(), sections))
 
 
