@@ -37,7 +37,7 @@ def test_workflow_runs_an_existing_task() -> None:
     _, name, *options = run.split()
     known = {
         flag
-        for task in tasks.described()
+        for task in tasks.describe_tasks()
         if task["name"] == name
         for option in task["options"]
         for flag in option["flags"]

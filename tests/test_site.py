@@ -86,7 +86,7 @@ def test_commands_in_the_pages_exist_with_their_options() -> None:
                 continue
             known = {
                 flag
-                for task in tasks.described()
+                for task in tasks.describe_tasks()
                 if task["name"] == name
                 for option in task["options"]
                 for flag in option["flags"]

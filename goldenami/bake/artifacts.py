@@ -9,13 +9,14 @@ from typing import Any
 
 from goldenami.bake import cleanup, inventory
 from goldenami.bake import layer as bake_layer
-from goldenami.bake.check_report import Check, as_json, markdown
+from goldenami.bake.check_report import Check, gate_report
 from goldenami.bake.plan import LayerPlan
 from goldenami.context import Context
 from goldenami.model.image import Image
 from goldenami.model.inventory import Package
 from goldenami.model.version import Version
 from goldenami.state.runs import Run, write_json, write_text
+from goldenami.text import Report
 from goldenami.tools import sbom
 
 
@@ -58,8 +59,7 @@ def write_manifest(
         ("App layer", f"{plans[1].action}: {plans[1].reason}"),
         ("Run", run.id),
     ]
-    write_text(run.folder / "report.md", markdown(f"{image.name}", summary, complete))
-    write_json(run.folder / "report.json", as_json(summary, complete, passed=True))
+    _write_report(run, gate_report(image.name, summary, complete))
 
 
 def write_sbom(ctx: Context, run: Run, name: str, version: Version) -> None:
@@ -84,8 +84,12 @@ def write_failure(run: Run, title: str, reason: str) -> None:
     boot = [Check(**check) for check in run.facts().get("boot_checks", [])]
     checks = [*bake_layer.load_checks(run, "base"), *bake_layer.load_checks(run, "app"), *boot]
     summary = [("Image", title), ("Result", f"refused: {reason}"), ("Run", run.id)]
-    write_text(run.folder / "report.md", markdown(title, summary, checks))
-    write_json(run.folder / "report.json", as_json(summary, checks, passed=False))
+    _write_report(run, gate_report(title, summary, checks, passed=False))
+
+
+def _write_report(run: Run, report: Report) -> None:
+    write_text(run.folder / "report.md", report.text)
+    write_json(run.folder / "report.json", report.facts)
 
 
 def _packages(run: Run) -> list[Package]:

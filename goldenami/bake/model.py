@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from goldenami.bake.plan import LayerPlan
+from goldenami.errors import UsageError
 from goldenami.model.image import Image, Layer
 from goldenami.model.resources import OrphanedResource
-from goldenami.model.version import Version
+from goldenami.model.version import Version, parse
 from goldenami.recipe.recipe import Recipe
 from goldenami.recipe.targets import Target
 from goldenami.state.run_model import RunFolder
@@ -81,6 +82,19 @@ class BakeOptions:
     fresh: bool = False
     clean: bool = False
     since: str = ""
+
+    def check(self) -> None:
+        """Raise an error if the options are invalid or exclude each other.
+
+        Raises:
+            UsageError: `bump` is unknown, `version` is malformed, or both are given.
+        """
+        if self.bump not in ("", "minor", "major", "patch"):
+            raise UsageError(f"--bump {self.bump} is unknown; expected minor, major or patch")
+        if self.version:
+            parse(self.version)
+            if self.bump:
+                raise UsageError("--bump and --version exclude each other")
 
 
 def fingerprint(inputs: Mapping[str, bytes]) -> str:

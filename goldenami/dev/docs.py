@@ -27,14 +27,14 @@ This page is generated from the tasks by `./invoke docs`; a test checks that it 
 | task | |
 |---|---|
 """
-_EVERYWHERE = ("--recipe", "--target")
+_COMMON_OPTIONS = ("--recipe", "--target")
 
 
 def page(tasks: Iterable[Mapping[str, Any]]) -> str:
     """Return the reference of the tasks, as Markdown.
 
     Args:
-        tasks: Each with its `name`, `doc`, and `options`: `flags`, `means`, `default` and whether it is `needed`.
+        tasks: Tasks with `name`, `doc`, and `options`: `flags`, `help`, `default`, `required`.
     """
     tasks = list(tasks)
     return _HEAD + "".join(map(_row, tasks)) + "".join("".join(_task(task)) for task in tasks)
@@ -54,14 +54,14 @@ def _task(task: Mapping[str, Any]) -> Iterator[str]:
     yield f"\n## `{task['name']}`\n\n{_summary(task)}\n"
     if rest.strip():
         yield f"\n{textwrap.dedent(rest).strip()}\n"
-    options = [option for option in task["options"] if option["flags"][0] not in _EVERYWHERE]
+    options = [option for option in task["options"] if option["flags"][0] not in _COMMON_OPTIONS]
     if len(options) < len(task["options"]):
-        yield "\nTakes `--recipe` and `--target`.\n"
+        yield "\nAccepts `--recipe` and `--target`.\n"
     if options:
-        yield "\n| option | meaning | default |\n|---|---|---|\n"
+        yield "\n| option | description | default |\n|---|---|---|\n"
         for option in options:
             flags = " ".join(f"`{flag}`" for flag in option["flags"])
-            yield f"| {flags} | {_cell(option['means'])} | {_default(option)} |\n"
+            yield f"| {flags} | {_cell(option['help'])} | {_default(option)} |\n"
 
 
 def _cell(text: str) -> str:
@@ -69,8 +69,8 @@ def _cell(text: str) -> str:
 
 
 def _default(option: Mapping[str, Any]) -> str:
-    if option["needed"]:
-        return "must be given"
+    if option["required"]:
+        return "required"
     return f"`{option['default']}`" if option["default"] not in ("", False, None) else ""
 
 
@@ -98,7 +98,7 @@ def pages(root: Path) -> dict[Path, str]:
 
 def _describe_tasks(root: Path) -> list[dict[str, Any]]:
     """Return every task with its options, from a separate process: goldenami may not import tasks."""
-    script = "import json, tasks; print(json.dumps(tasks.described()))"
+    script = "import json, tasks; print(json.dumps(tasks.describe_tasks()))"
     tasks: list[dict[str, Any]] = json.loads(process.run([sys.executable, "-c", script], cwd=root).stdout)
     return tasks
 

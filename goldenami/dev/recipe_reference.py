@@ -37,26 +37,26 @@ def page() -> str:
     return _HEAD + "".join(_section(Recipe, "", "")) + _FAMILIES + "".join(_families())
 
 
-def _section(model: type[BaseModel], name: str, means: str, *, many: bool = False) -> Iterator[str]:
-    inner: list[tuple[str, FieldInfo, type[BaseModel]]] = []
+def _section(model: type[BaseModel], name: str, description: str, *, repeated: bool = False) -> Iterator[str]:
+    sections: list[tuple[str, FieldInfo, type[BaseModel]]] = []
     keys: list[tuple[str, FieldInfo]] = []
     for attribute, field in model.model_fields.items():
-        held = section_model(field)
-        spelled = field.alias or attribute
-        if held is not None:
-            inner.append((f"{name}.{spelled}".lstrip("."), field, held))
+        section = section_model(field)
+        key = field.alias or attribute
+        if section is not None:
+            sections.append((f"{name}.{key}".lstrip("."), field, section))
         else:
-            keys.append((spelled, field))
+            keys.append((key, field))
     if keys:
-        title = f"`[[{name}]]`" if many else f"`[{name}]`" if name else "At the top"
+        title = f"`[[{name}]]`" if repeated else f"`[{name}]`" if name else "Top level"
         yield f"\n## {title}\n\n"
-        yield f"{means}\n\n" if means else ""
-        yield "| key | meaning | allowed | default | example |\n|---|---|---|---|---|\n"
-        for spelled, field in keys:
-            cells = (f"`{spelled}`", str(field.description), _allowed(field), _default(field), _code(_example(field)))
+        yield f"{description}\n\n" if description else ""
+        yield "| key | description | allowed | default | example |\n|---|---|---|---|---|\n"
+        for key, field in keys:
+            cells = (f"`{key}`", str(field.description), _allowed(field), _default(field), _code(_example(field)))
             yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
-    for place, field, held in inner:
-        yield from _section(held, place, str(field.description), many="tuple" in str(field.annotation))
+    for path, field, section in sections:
+        yield from _section(section, path, str(field.description), repeated="tuple" in str(field.annotation))
 
 
 def _families() -> Iterator[str]:
@@ -78,7 +78,7 @@ def _example(field: FieldInfo) -> Any:
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
-        return "must be given"
+        return "required"
     return "none" if field.default is None else _code(field.default)
 
 

@@ -44,7 +44,15 @@ def task_names() -> Sequence[str]:
 
 
 _CHANGES = (caller_identity, describe_fleet, lock)
-_PROMOTE = (*_CHANGES, publish, instance_refresh, traffic_shift, run_command, database.replace_instance)
+_PROMOTE = (
+    *_CHANGES,
+    images.read_inventory,
+    publish,
+    instance_refresh,
+    traffic_shift,
+    run_command,
+    database.replace_instance,
+)
 _BAKE = (caller_identity, bake.describe_build_inputs, bake.build, bake.read_and_publish_parameters)
 _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "bake": _BAKE,
@@ -88,6 +96,7 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "deploy": (
         *_CHANGES,
         publish,
+        images.read_inventory,
         launch_from_template,
         register_targets,
         terminate,
@@ -119,5 +128,5 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "db.list": (caller_identity, database.read_backups),
     "db.verify": (caller_identity, database.read_backups),
     "db.restore": (*_CHANGES, run_command, database.backup_bucket, database.suspend_processes),
-    "db.migrate": (*_CHANGES, publish, instance_refresh, run_command, database.migrate),
+    "db.migrate": (*_CHANGES, images.read_inventory, publish, instance_refresh, run_command, database.migrate),
 }

@@ -33,24 +33,41 @@ def diff(ctx: Context, first: str, second: str, *, advisories: Path | None = Non
         UsageError: There is no such image, or no such folder, or OSV has no advisories for the image's family.
     """
     before, after = _find(ctx, first), _find(ctx, second)
-    ecosystem = ecosystem_of(ctx.recipe.image.family) if advisories is not None else ""
-    if advisories is not None and not advisories.is_dir():
-        raise UsageError(f"{advisories} is no folder of advisories", next="unpack an OSV database into it")
-    told = {image.id: inventory.load(ctx, image) for image in (before, after)}
+    known = None
+    if advisories is not None:
+        ecosystem = ecosystem_of(ctx.recipe.image.family)
+        if not advisories.is_dir():
+            raise UsageError(f"{advisories} is no folder of advisories", next="unpack an OSV database into it")
+        known = list(_advisories(advisories, ecosystem))
+    contents = compare_inventories(ctx, before, after, known=known, boot=boot)
+    return DiffResult(before, after, tuple(changes(before, after, None, None)), contents)
+
+
+def compare_inventories(
+    ctx: Context, before: Image, after: Image, *, known: list[Advisory] | None = None, boot: bool = False
+) -> ImageDiff:
+    """Compare the contents of two images, as recorded by their bakes.
+
+    Args:
+        ctx: Context.
+        before: The first image.
+        after: The second image.
+        known: Advisories to match the packages against; None leaves vulnerabilities out.
+        boot: Launch an image without an inventory and inspect it.
+    """
+    inventories = {image.id: inventory.load(ctx, image) for image in (before, after)}
     for image in (before, after) if boot else ():
-        told[image.id] = told[image.id] or inspect.inspect_image(ctx, image)
-    missing = tuple(
-        f"what is in {image.name} ({image.id}) was not written down by its bake; --boot launches it and looks"
-        for image in (before, after)
-        if told[image.id] is None
-    )
-    inside = ImageDiff((), missing=missing)
-    was, now = told[before.id], told[after.id]
-    if was and now:
-        inside = compare(was, now)
-        if advisories is not None:
-            inside = _with_vulnerabilities(inside, was, now, list(_advisories(advisories, ecosystem)))
-    return DiffResult(before, after, tuple(changes(before, after, None, None)), inside)
+        inventories[image.id] = inventories[image.id] or inspect.inspect_image(ctx, image)
+    first, second = inventories[before.id], inventories[after.id]
+    if first is None or second is None:
+        missing = (
+            f"{image.name} ({image.id}) has no inventory; ./invoke diff --boot launches it to create one"
+            for image in (before, after)
+            if inventories[image.id] is None
+        )
+        return ImageDiff((), missing=tuple(missing))
+    contents = compare(first, second)
+    return contents if known is None else _with_vulnerabilities(contents, first, second, known)
 
 
 def _find(ctx: Context, wanted: str) -> Image:

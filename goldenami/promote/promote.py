@@ -10,6 +10,8 @@ from goldenami.aws import images, launch_templates, quotas
 from goldenami.context import Context
 from goldenami.database import guard, recovery, transfer
 from goldenami.errors import GateError, GoldenError
+from goldenami.images import diff
+from goldenami.images.diff_plan import ImageDiff
 from goldenami.images.model import PromoteOptions
 from goldenami.infra import auto_scaling, describe, launch_template_plan, wait
 from goldenami.model.fleet import FleetState
@@ -42,18 +44,25 @@ def decide(ctx: Context, wanted: RolloutRequest, fleet_state: FleetState) -> Pro
     room = quotas.vcpu_quota(ctx.aws, ctx.recipe.instance.type) if fleet_state.group else None
     if running is not None:
         wanted = replace(wanted, current_storage_mode=running.storage_mode, current_platform=running.platform)
-    return _plan(ctx, wanted, fleet_state, running, room)
+    image = wanted.image
+    contents = diff.compare_inventories(ctx, running, image) if running and image and running.id != image.id else None
+    return _plan(ctx, wanted, fleet_state, running, room, contents)
 
 
 def _plan(
-    ctx: Context, wanted: RolloutRequest, fleet_state: FleetState, running: Image | None, room: VcpuQuota | None
+    ctx: Context,
+    wanted: RolloutRequest,
+    fleet_state: FleetState,
+    running: Image | None,
+    room: VcpuQuota | None,
+    contents: ImageDiff | None,
 ) -> PromotionPreflight:
     decided = plan_promotion(wanted, fleet_state, room)
     if decided.blockers and recovery.has_unfinished(ctx):
         # What a handover looks like half-way is no reason against going on with it; once it is settled, all is read again.
         told = "a handover or a restore was left half-way: it is seen to its end before anything else"
         decided = replace(decided, blockers=(), warnings=(*decided.warnings, told))
-    return PromotionPreflight(wanted, fleet_state, decided, running, room)
+    return PromotionPreflight(wanted, fleet_state, decided, running, room, contents)
 
 
 def promote(ctx: Context, options: PromoteOptions) -> PromoteResult:
@@ -103,7 +112,9 @@ def run(
             settled = recovery.recover(ctx)
             # What was true of the fleet before the claim was ours may not be any more.
             now = describe.describe_fleet(ctx)
-            found = decide(ctx, wanted, now) if settled else _plan(ctx, wanted, now, found.running, found.quota)
+            found = (
+                decide(ctx, wanted, now) if settled else _plan(ctx, wanted, now, found.running, found.quota, found.diff)
+            )
             raise_if_blocked(found.plan)
             if found.plan.refresh_preferences is not None and found.fleet_state.group is not None:
                 guarded(ctx, [m.id for m in found.fleet_state.group.members], image)

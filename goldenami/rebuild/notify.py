@@ -59,21 +59,21 @@ def _run(ctx: Context, notice: Notice) -> None:
         raise ToolError(f"exited with {done.code}" + (f": {said[-1]}" if said else ""))
 
 
-def notify_result(ctx: Context, text: str, *, failure: bool, unless_told: str) -> Delivery:
+def notify_result(ctx: Context, text: str, *, failure: bool, unless_notified: str) -> Delivery:
     """Tell the team something.
 
     Args:
         shop: Where.
         text: What.
         failure: Whether it is about a failure.
-        unless_told: A systemd invocation; where its rebuild has told of its own end, nothing is said again.
+        unless_notified: A systemd invocation; where its rebuild has told of its own end, nothing is said again.
     """
     told = [
         run
         for run in runs.list_runs(ctx.build)
-        if run.facts().get("invocation") == unless_told and run.facts().get("told")
+        if run.facts().get("invocation") == unless_notified and run.facts().get("told")
     ]
-    if unless_told and told:
+    if unless_notified and told:
         ctx.progress.info(f"the rebuild {told[-1].id} has told it itself")
         return Delivery()
     if not ctx.recipe.notify.places:

@@ -18,7 +18,6 @@ from goldenami.promote import promote
 from goldenami.rebuild import check, notify
 from goldenami.rebuild import report as rebuild_report
 from goldenami.rebuild.record_model import RebuildCheck, RebuildRecord, RebuildResult, lock_spec, parse
-from goldenami.rebuild.report import NONE, diff_lines, file_name, record_facts
 from goldenami.state import lock, runs
 from goldenami.state.lock import HeldLock
 from goldenami.state.runs import Run, write_json, write_text
@@ -149,39 +148,13 @@ def _now(ctx: Context) -> str:
 
 def write_report(ctx: Context, outcome: RebuildResult) -> None:
     """Write rebuild.md and rebuild.json into the run's folder."""
-    record = outcome.record
-    lines = [f"# {ctx.name}: {'nothing has changed' if outcome.unchanged else 'rebuilt as ' + record.version}", ""]
-    told = [
-        ("Image", file_name(outcome.image)),
-        ("Before", file_name(outcome.check.current)),
-        ("Production", "carried to the fleet" if record.promoted else "untouched"),
-        ("Package updates before", outcome.check.packages),
-        ("Told", ", ".join(record.notified) or "nobody"),
-        *([("Not told", "; ".join(outcome.notify_failed))] if outcome.notify_failed else []),
-        ("Began, ended", f"{record.since} UTC, {record.ended}"),
-        ("By", record.by),
-        ("Run", record.run),
-    ]
-    lines += [f"- {name}: {value}" for name, value in told]
-    lines += ["", "## Why", "", *([f"- {reason}" for reason in record.reasons] or ["- no reason was found"])]
-    if not outcome.unchanged:
-        lines += ["", "## What changed", "", "| what | before | after |", "|---|---|---|"]
-        lines += [f"| {c.what} | {c.before or 'none'} | {c.after or 'none'} |" for c in outcome.changes]
-        lines += [
-            f"| {d.kind} {d.name} | {d.before or NONE[d.what]} | {d.after or d.what} |" for d in diff_lines(outcome)
-        ]
-        lines += ["", *(f"Not known: {missing}." for missing in outcome.diff.missing)] if outcome.diff else []
-        lines += ["", "## Tidied up", "", *([f"- {what}" for what in outcome.removed] or ["- nothing"])]
-    write_text(outcome.run.folder / "rebuild.md", "\n".join(lines) + "\n")
-    write_json(outcome.run.folder / "rebuild.json", record_facts(ctx, outcome))
+    write_text(outcome.run.folder / "rebuild.md", rebuild_report.success_page(ctx, outcome))
+    write_json(outcome.run.folder / "rebuild.json", rebuild_report.facts(ctx, outcome))
 
 
 def write_failure_report(run: Run, name: str, record: RebuildRecord) -> None:
-    """The report of a rebuild that failed."""
-    why = "\n".join(f"- {reason}" for reason in record.reasons) or "- none was found yet"
-    head = f"# {name}: the rebuild failed\n\n- Step: {record.step}\n- Run: {record.run}\n"
-    text = f"{head}\n{record.error}\n\n## Why it ran\n\n{why}\n"
-    write_text(run.folder / "rebuild.md", text)
+    """Write rebuild.md and rebuild.json of a rebuild that failed."""
+    write_text(run.folder / "rebuild.md", rebuild_report.failure_page(name, record))
     write_json(run.folder / "rebuild.json", asdict(record))
 
 

@@ -38,7 +38,7 @@ def files(ctx: Context, where: ScheduleLocation) -> dict[Path, str]:
     root, recipe = _simple(ctx.root), _simple(ctx.recipe.path.resolve())
     found = {Path(units.unit(file)): unit_file(file) for file in UNITS}
     common = {"root": root, "user": where.user, "kind": "service"}
-    told = "--failure --unless-told=${MONITOR_INVOCATION_ID}"
+    told = "--failure --unless-notified=${MONITOR_INVOCATION_ID}"
     what = "${MONITOR_SERVICE_RESULT}, ${MONITOR_EXIT_CODE} ${MONITOR_EXIT_STATUS}"
     text = f"the rebuild on %H failed ({what}); journalctl -u goldenami-rebuild@%i there says more"
     commands = {

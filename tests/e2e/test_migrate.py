@@ -126,7 +126,7 @@ def settled(homes: Homes, image: str, size: int = 1) -> None:
     assert service.running() == [image] * size
     assert service.pointer() == image
     status = service.status()
-    assert (status["disagreements"], status["claim"]) == ([], None)
+    assert (status["drift"], status["lock"]) == ([], None)
     names = [p["Name"] for p in service.client("ssm").describe_parameters()["Parameters"]]
     assert "/goldenami/guestbook/handover" not in names
     group = service.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
@@ -162,7 +162,7 @@ def test_rows_move_to_a_server_elsewhere_where_a_fleet_may_grow(at_home: Homes) 
 
     with Writer(there.address) as writer:
         told = json.loads(there.ctx.ok(*migrate, "--plan", "--json"))
-        assert (told["refusals"], told["host"], told["target"]["rows"]) == ([], homes.host, 0)
+        assert (told["blockers"], told["host"], told["target"]["rows"]) == ([], homes.host, 0)
         assert there.ctx.ok(*migrate).strip() == there.good
         after = len(writer.acknowledged)
         settled_by = time.monotonic() + 30
@@ -200,7 +200,7 @@ def test_a_server_is_made_and_the_way_back_is_a_migration_as_well(homes: Homes) 
         shown = {part["name"]: part for part in json.loads(homes.there.ctx.ok("fleet.show", "--json"))}
         assert f"available, {homes.parameter()}" in shown["guestbook-data"]["detail"]
         data = homes.there.status()["data"]
-        assert (data["home"], data["endpoint"], data["storage"]) == ("database server", homes.parameter(), 20)
+        assert (data["kind"], data["endpoint"], data["storage"]) == ("DB instance", homes.parameter(), 20)
         cost = json.loads(homes.there.ctx.ok("cost", "--json"))
         assert "db.t4g.micro RDS server" in [item["what"] for item in cost["images"]["items"]]
         homes.back()

@@ -33,7 +33,7 @@ def run_of(service: Service) -> Path:
 def test_the_fleet_serves_and_is_found_again(service: Service) -> None:
     assert service.pointer() == service.good
     before = json.loads(service.ctx.ok("fleet.show", "--json"))
-    assert all(part["there"] for part in before)
+    assert all(part["exists"] for part in before)
     service.ctx.ok("fleet.create")
     assert json.loads(service.ctx.ok("fleet.show", "--json")) == before
     assert service.versions() == [service.good]
@@ -42,7 +42,7 @@ def test_the_fleet_serves_and_is_found_again(service: Service) -> None:
 def test_a_plan_changes_nothing(service: Service) -> None:
     image = service.image("well")
     told = json.loads(service.ctx.ok("promote", "--ami", image, "--plan", "--json"))
-    assert told["refusals"] == []
+    assert told["blockers"] == []
     assert len(told["steps"]) >= 4
     assert service.versions() == [service.good]
     assert service.refreshes() == []
@@ -62,7 +62,7 @@ def test_a_good_image_costs_no_request(service: Service, size: int) -> None:
     assert service.versions() == [*versions, image]
     assert service.template()["DefaultVersionNumber"] == result["version"]
     assert len(service.refreshes()) == len(refreshes) + 1
-    assert service.status()["disagreements"] == []
+    assert service.status()["drift"] == []
     report = json.loads((run_of(service) / "promotion.json").read_text())
     assert report["passed"]
     assert all(item["ok"] for item in report["checklist"]), report["checklist"]
@@ -120,4 +120,4 @@ def test_rollback_goes_to_what_was_before(fleet_of_one: Service) -> None:
     assert service.pointer() == before
     assert service.running() == [before]
     assert service.versions() == versions
-    assert service.status()["disagreements"] == []
+    assert service.status()["drift"] == []

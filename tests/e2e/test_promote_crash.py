@@ -68,7 +68,7 @@ def test_killed_after_a_call_the_next_promotion_finishes_it(
     assert len(service.refreshes()) == refreshes + 1, "one refresh"
     assert (service.pointer(), service.running()) == (image, [image])
     status = service.status()
-    assert (status["disagreements"], status["claim"]) == ([], None)
+    assert (status["drift"], status["lock"]) == ([], None)
 
 
 @pytest.mark.parametrize("call", ["refresh", "default"])
@@ -83,7 +83,7 @@ def test_killed_after_a_call_a_rollback_takes_it_back(
     assert client.failures == []
     assert (service.pointer(), service.running()) == (before, [before])
     status = service.status()
-    assert (status["disagreements"], status["claim"]) == ([], None)
+    assert (status["drift"], status["lock"]) == ([], None)
 
 
 def test_the_second_of_two_promotions_is_told_who_holds_the_fleet(service: Service, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def at_rest(service: Service, image: str) -> None:
         "AutoScalingGroups"
     ]
     status = service.status()
-    assert (status["disagreements"], status["claim"]) == ([], None)
+    assert (status["drift"], status["lock"]) == ([], None)
 
 
 def weights(relay: Relay) -> list[str]:

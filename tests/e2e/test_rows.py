@@ -45,7 +45,7 @@ def settled(service: Service, image: str, suspended: Collection[str] = SUSPENDED
     assert service.running() == [image]
     assert service.pointer() == image
     status = service.status()
-    assert (status["disagreements"], status["claim"]) == ([], None)
+    assert (status["drift"], status["lock"]) == ([], None)
     names = [p["Name"] for p in service.client("ssm").describe_parameters()["Parameters"]]
     assert "/goldenami/guestbook/handover" not in names
     group = service.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
@@ -206,7 +206,7 @@ def finished(service: Service, ctx: Workspace, relay: Relay, call: str) -> None:
     with Writer(service.address) as writer:
         time.sleep(1)
         killed(ctx, relay, RESTORE[call], *again)
-        left = service.status()["disagreements"]
+        left = service.status()["drift"]
         assert any("writes are stopped on" in told for told in left) == (call != "ended"), left
         ctx.ok(*again)
         after = len(writer.acknowledged)

@@ -106,8 +106,8 @@ def test_a_deployment_and_the_way_back_carry_every_row(kept: Service, pair: tupl
             if kept.pointer() != image:
                 before = instances(kept)
                 plan = json.loads(kept.ctx.ok("deploy", "--ami", image, "--plan", "--json"))
-                assert ([one["id"] for one in plan["replaced"]], plan["refusals"]) == (list(before), [])
-                assert any("back its rows up, restore and compare them" in step for step in plan["steps"])
+                assert ([one["id"] for one in plan["replaced"]], plan["blockers"]) == (list(before), [])
+                assert any("back up the database, restore and verify it" in step for step in plan["steps"])
                 assert instances(kept) == before
                 told = kept.ctx.invoke("deploy", "--ami", image)
                 assert told.returncode == 0, told.stderr[-3000:]

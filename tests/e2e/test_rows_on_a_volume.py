@@ -38,7 +38,7 @@ def moved(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) 
     yield found
     told = other.invoke("fleet.destroy", "--yes")
     assert told.returncode == 0, told.stderr
-    assert f"{volume(found)['VolumeId']} stays, with every row" in told.stderr
+    assert f"kept the data volume {volume(found)['VolumeId']}" in told.stderr
     free(found)
     found.forget()
     assert other.leftovers() == []

@@ -73,9 +73,9 @@ def test_a_plan_looks_at_the_rows_and_touches_none(berth: Quay) -> None:
     image, ctx, asked = berth.image("good"), berth.ctx(), len(berth.driver.asked)
     wire = Told(ctx.aws)
     found = deploy.preflight(ctx, images_model.PromoteOptions(ami=image))
-    text = promote_report.page(ctx, found, as_json=False)
+    text = promote_report.deploy_preflight(ctx, found).text
     ((only, _),) = running(berth).items()
-    assert f"stop writes on {only}; bring the volume to the new one" in text
+    assert f"stop writes on {only}; move the volume to the new one" in text
     assert found.blockers == ()
     berth.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
     (reason,) = deploy.preflight(ctx, images_model.PromoteOptions(ami=image)).blockers

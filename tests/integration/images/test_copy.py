@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,8 +103,8 @@ def test_an_image_is_carried_to_each_place_whole(cloud: Any, tmp_path: Path, gol
     assert copied["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]
     pointer = client(cloud.server.endpoint, "ssm")
     assert pointer.meta.region_name == "ap-northeast-2"
-    told = json.loads(images_report.copied(done, plan_only=False, as_json=True))
-    assert [(one["region"], one["to_do"]) for one in told["copies"]] == [("us-east-1", []), ("eu-west-1", [])]
+    told = images_report.copied(done, plan_only=False).facts
+    assert [(one["region"], one["remaining_steps"]) for one in told["copies"]] == [("us-east-1", []), ("eu-west-1", [])]
     source = {tag["Key"]: tag["Value"] for tag in cloud.image(golden)["Tags"]}
     assert source["goldenami:copy-in:us-east-1"] == copied["ImageId"]
     again = copy.preflight(ctx, PromoteOptions(ami=golden))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -68,8 +67,8 @@ def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
     image, ctx, before = lane.image("good"), lane.ctx(), instances(lane)
     wire = Wire(ctx.aws)
     found = deploy.preflight(ctx, images_model.PromoteOptions(ami=image, watch=90))
-    text = promote_report.page(ctx, found, as_json=False)
-    told = json.loads(promote_report.page(ctx, found, as_json=True))
+    text = promote_report.deploy_preflight(ctx, found).text
+    told = promote_report.deploy_preflight(ctx, found).facts
     assert wire.calls == []
     (only,) = before
     assert ([one.id for one in found.replaced], found.existing, found.blockers) == ([only], (), ())
@@ -80,10 +79,10 @@ def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
     assert told["steps"][-1] == f"point /goldenami/guestbook/production at {image}"
     lane.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "goldenami:retired", "Value": "bad"}])
     found = deploy.preflight(ctx, images_model.PromoteOptions(ami=image))
-    assert "was retired (bad)" in promote_report.page(ctx, found, as_json=False)
+    assert "was retired (bad)" in promote_report.deploy_preflight(ctx, found).text
     ((_, running),) = before.items()
     found = deploy.preflight(ctx, images_model.PromoteOptions(ami=running))
-    assert f"go on with {only}, which runs this image" in promote_report.page(ctx, found, as_json=False)
+    assert f"continue with {only}, which runs this image" in promote_report.deploy_preflight(ctx, found).text
     assert wire.calls == []
     assert instances(lane) == before
 

@@ -14,6 +14,7 @@ from goldenami.context import Context
 from goldenami.errors import AwsError, BuildError, GateError, GoldenError, UsageError
 from goldenami.model import image as model_image
 from goldenami.state.runs import Run
+from goldenami.text import Report
 from tests.support.contexts import IMAGE_CHECKS, Works
 from tests.support.fake_account import NEWER, SOURCE, Refused
 from tests.support.http_server import Web
@@ -81,8 +82,8 @@ def test_again_launches_nothing(at: Works, web: Web) -> None:
     assert at.packed() == []
     changing = ("Run", "Create", "Put", "Modify", "Delete", "Terminate", "Deregister", "Authorize")
     assert not [name for name, _ in at.account.calls if name.startswith(changing)]
-    assert "unchanged; nothing was launched" in bake_report.summary(ctx(at, web), again)
-    assert bake_report.facts(ctx(at, web), again)["unchanged"] is True
+    assert "unchanged; nothing was launched" in bake_report.baked(ctx(at, web), again).summary
+    assert bake_report.baked(ctx(at, web), again).facts["unchanged"] is True
 
 
 @pytest.mark.usefixtures("_baked")
@@ -383,16 +384,16 @@ def test_a_source_ami_that_is_not_published_here_is_told(at: Works, web: Web) ->
     assert "debian-12 on x86_64 is not published in ap-northeast-2" in error.message
 
 
-def planned(context: Context, *, as_json: bool) -> str:
+def planned(context: Context) -> Report:
     base, app = preflight.plan_layers(context, preflight.preflight(context), BakeOptions())
-    return bake_report.plan_text(base, app, as_json=as_json)
+    return bake_report.plan(base, app)
 
 
 def test_a_plan_changes_nothing(at: Works, web: Web) -> None:
-    told = planned(ctx(at, web), as_json=False)
+    told = planned(ctx(at, web)).text
     assert [line.split() for line in told.splitlines()[1:]] == [
         ["base", "build", "there", "is", "none", "yet"],
-        ["app", "build", "its", "base", "layer", "is", "built", "anew"],
+        ["app", "build", "its", "base", "layer", "is", "rebuilt"],
     ]
     assert not [name for name, _ in at.account.calls if not name.startswith(("Get", "Describe"))]
     assert not (at.root / "build").exists()
@@ -400,7 +401,7 @@ def test_a_plan_changes_nothing(at: Works, web: Web) -> None:
 
 @pytest.mark.usefixtures("_baked")
 def test_a_plan_for_scripts(at: Works, web: Web) -> None:
-    layers = json.loads(planned(ctx(at, web), as_json=True))
+    layers = planned(ctx(at, web)).facts
     assert [layer["action"] for layer in layers.values()] == ["reuse", "reuse"]
 
 

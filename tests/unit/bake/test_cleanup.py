@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -48,7 +47,7 @@ def test_runs_of_this_checkout_are_swept_and_those_of_others_listed(at: Works) -
     swept = cleanup.sweep(ctx)
     assert {left.id for left in swept.removable} == {f"vol-{ours.id}", f"sg-{ours.id}"}
     assert at.account.alive() == ["sg-a-colleague-s", "vol-a-colleague-s"]
-    told = json.loads(images_report.swept(swept, TrimResult(()), plan_only=False, as_json=True))
+    told = images_report.swept(swept, TrimResult(()), plan_only=False).facts
     assert [(len(told["removed"]), len(told["kept"]))] == [(2, 2)]
 
 
@@ -62,12 +61,12 @@ def test_a_plan_removes_nothing(at: Works) -> None:
     leave(at, "run1")
     swept = cleanup.sweep(at.ctx(), run_ids=frozenset({"run1"}), plan_only=True)
     assert len(at.account.alive()) == 2
-    assert "would remove" in images_report.swept(swept, TrimResult(()), plan_only=True, as_json=False)
+    assert "would delete" in images_report.swept(swept, TrimResult(()), plan_only=True).text
 
 
 def test_nothing_left_is_said(at: Works) -> None:
     swept = cleanup.sweep(at.ctx())
-    assert images_report.swept(swept, TrimResult(()), plan_only=False, as_json=False) == "nothing was left behind"
+    assert images_report.swept(swept, TrimResult(()), plan_only=False).text == "no orphaned resources"
 
 
 def test_what_is_older_than_any_run_goes_whoever_left_it(at: Works) -> None:

@@ -201,10 +201,10 @@ def test_it_says_where_its_prices_are_from(at: Works, listed: List) -> None:
     listed.missing = "gp3"
     found = cost.calculate(ctx)
     assert "the table of October 2025" in found.source
-    text = cost_report.text(found, as_json=False)
+    text = cost_report.report(found).text
     assert "golden images save $" in text
     assert "of the instances alone 50 %" in text
-    told = json.loads(cost_report.text(found, as_json=True))
+    told = cost_report.report(found).facts
     assert told["saved"] == pytest.approx(told["docker"]["month"] - told["images"]["month"])
 
 
@@ -214,4 +214,4 @@ def test_runs_of_the_checkout_are_counted(at: Works, listed: List) -> None:
     run.record(kind="bake", state="finished", phases={"bake app layer with Packer": 90.0})
     (operation,) = cost.calculate(ctx).operations
     assert (operation.kind, operation.times, operation.minutes) == ("bake", 1, 1.5)
-    assert "bake" in cost_report.text(cost.calculate(ctx), as_json=False)
+    assert "bake" in cost_report.report(cost.calculate(ctx)).text

@@ -119,7 +119,7 @@ def test_the_fleet_shows_it_and_rows_go_with_it(ctx: Context) -> None:
     (part,) = [p for p in describe.list_resources(ctx) if p.kind == "data volume"]
     assert (part.name, part.detail) == (made.id, "8 GiB, ap-northeast-2a, available")
     for doing in ("create", "destroy"):
-        (line,) = [one for one in fleet_report.resources([part], doing, as_json=False).splitlines() if made.id in one]
+        (line,) = [one for one in fleet_report.resources([part], doing).text.splitlines() if made.id in one]
         assert line.split()[0] == "keep"
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from goldenami.aws.session import AwsSession
-from goldenami.bake import report as bake_report
 from goldenami.bake.model import BakeOptions
 from goldenami.context import Context
 from goldenami.dev import doctor
@@ -39,10 +36,10 @@ def test_newest_version_first_with_what_each_is_to_us(at: Works) -> None:
         ("v1.2", "verified", True),
         ("-", "base", False),
     ]
-    lines = images_report.images(found, as_json=False).splitlines()
+    lines = images_report.images(found).text.splitlines()
     assert lines[0].split() == ["VERSION", "ID", "STATUS", "CREATED", "SIZE", "NAME"]
     assert "verified (candidate)" in lines[4]
-    told = json.loads(images_report.images(found, as_json=True))
+    told = images_report.images(found).facts
     assert [(row["id"], row["version"], row["status"]) for row in told][:2] == [
         ("ami-4", "v1.11", "pending"),
         ("ami-3", "v1.10", "failed"),
@@ -50,9 +47,7 @@ def test_newest_version_first_with_what_each_is_to_us(at: Works) -> None:
 
 
 def test_no_images_yet_says_how_to_make_one(at: Works) -> None:
-    assert (
-        images_report.images(catalog.list_images(at.ctx()), as_json=False) == "no images yet; ./invoke bake makes one"
-    )
+    assert images_report.images(catalog.list_images(at.ctx())).text == "no images yet; create one with ./invoke bake"
 
 
 def test_images_of_another_recipe_whose_name_begins_like_ours_are_not_ours(at: Works) -> None:
@@ -70,7 +65,7 @@ def test_images_of_another_recipe_whose_name_begins_like_ours_are_not_ours(at: W
 )
 def test_options_that_cannot_be_meant_are_refused(options: BakeOptions, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        bake_report.check_options(options)
+        options.check()
 
 
 def test_options_that_can_be_meant_are_fine() -> None:
@@ -80,7 +75,7 @@ def test_options_that_can_be_meant_are_fine() -> None:
         BakeOptions(version="2.0"),
         BakeOptions(fresh=True, version="v2.0"),
     ):
-        bake_report.check_options(options)
+        options.check()
 
 
 def findings(ctx: Context) -> dict[str, doctor.Finding]:
@@ -106,7 +101,7 @@ def test_the_doctor_names_an_old_packer_and_permissions_that_lack(at: Works) -> 
     found = findings(at.ctx())
     assert found["packer"].detail == "1.6.5 is too old"
     assert found["permissions"].detail == "refused: ec2:CreateTags"
-    assert "fail" in doctor.findings(list(found.values()), as_json=False)
+    assert "fail" in doctor.report(list(found.values())).text
 
 
 def test_the_doctor_says_that_there_are_no_credentials(at: Works) -> None:

@@ -219,7 +219,7 @@ def test_two_images_of_other_checkouts_are_compared(estate: Estate, tmp_path: Pa
     folder.mkdir()
     (folder / "DSA-1.json").write_text(json.dumps(OSV))
     found = diff.diff(ctx, "running", "candidate", advisories=folder)
-    told = diff_report.page(ctx, found)
+    told = diff_report.report(ctx, found).text
     assert told.startswith(f"v1.1 ({ami(1)}) → v1.2 ({ami(2)})\nversion: 1.1.0 → 1.2.0\n")
     for line in (
         "~  image          Go                            1.19.8    1.23.0",
@@ -228,17 +228,17 @@ def test_two_images_of_other_checkouts_are_compared(estate: Estate, tmp_path: Pa
     ):
         assert line.split() in [row.split() for row in told.splitlines()] or line in told
     assert "0 fixed, 0 new, 1 in both" in told  # libssl3 still has it
-    page = diff_report.markdown(ctx, found)
+    page = diff_report.markdown_page(ctx, found)
     assert "| ~ | package | openssl | 3.0.15-1 | 3.0.16-1~deb12u1 |" in page
-    facts = json.loads(diff_report.facts(ctx, found))
+    facts = diff_report.report(ctx, found).facts
     assert (facts["before"]["version"], facts["after"]["version"], facts["remaining"]) == ("v1.1", "v1.2", 1)
 
 
 def test_an_image_of_which_nothing_is_known_is_said(estate: Estate, tmp_path: Path) -> None:
     ctx = shop_of(estate, tmp_path)
     write_down(ctx, 1, ROWS)
-    told = diff_report.page(ctx, diff.diff(ctx, "v1.1", "v1.3"))
-    assert f"what is in {NAME}-golden-v1.3 ({ami(3)}) was not written down" in told
+    told = diff_report.report(ctx, diff.diff(ctx, "v1.1", "v1.3")).text
+    assert f"{NAME}-golden-v1.3 ({ami(3)}) has no inventory" in told
     assert "no differences" not in told
 
 

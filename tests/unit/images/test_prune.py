@@ -236,14 +236,14 @@ def test_the_words_for_people_and_for_scripts(estate: Estate, tmp_path: Path) ->
     ctx = shop_of(estate, tmp_path)
     name_it(estate, "stopped", ami(1))
     result = prune.prune(ctx, plan_only=True)
-    told = images_report.pruned(ctx, result, plan_only=True, as_json=False)
+    told = images_report.pruned(ctx, result, plan_only=True).text
     assert "would deprecate" in told
     assert "(stopped)" in told
-    facts = json.loads(images_report.pruned(ctx, result, plan_only=True, as_json=True))
+    facts = images_report.pruned(ctx, result, plan_only=True).facts
     assert [one["action"] for one in facts["images"]] == ["keep", "deprecate", "keep"]
-    assert facts["images"][-1]["named_by"][0]["kind"] == "instance"
+    assert facts["images"][-1]["referenced_by"][0]["kind"] == "instance"
     assert estate.calls["EnableImageDeprecation"] == 0
-    assert "2 keep, 1 deprecate" in images_report.summary(result)
+    assert "2 keep, 1 deprecate" in images_report.prune_summary(result)
 
 
 # --- any account, any policy, killed anywhere

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -44,18 +43,18 @@ def marked(estate: Estate) -> set[str]:
 def test_an_image_is_retired_with_all_that_was_made_from_it(estate: Estate, tmp_path: Path) -> None:
     ctx = shop_of(estate, tmp_path)
     planned = retire.retire(ctx, ami(1), "", plan_only=True)
-    assert "would retire" in images_report.retired(planned, plan_only=True, as_json=False)
+    assert "would retire" in images_report.retired(planned, plan_only=True).text
     assert marked(estate) == set()
     done = retire.retire(ctx, ami(1), "its OpenSSL is broken")
     assert marked(estate) == {ami(1), ami(2), ami(3)}
     assert estate.images[ami(3)]["Tags"][model_image.RETIRED].endswith(f"made from {ami(1)}: its OpenSSL is broken")
     assert estate.parameters[CANDIDATE][-1]["Value"] == ami(4)  # the newest good one
     assert {e.image.id: e.status for e in catalog.list_images(ctx) if e.status == "retired"}.keys() == marked(estate)
-    told = json.loads(images_report.retired(done, plan_only=False, as_json=True))
+    told = images_report.retired(done, plan_only=False).facts
     assert (len(told["retired"]), told["candidate"]) == (3, ami(4))
     again = retire.retire(ctx, ami(1), "again")
     assert again.plan.images == ()
-    assert "retired already" in images_report.retired(again, plan_only=False, as_json=False)
+    assert "already retired" in images_report.retired(again, plan_only=False).text
 
 
 def test_what_serves_is_warned_about(estate: Estate, tmp_path: Path) -> None:

@@ -110,12 +110,12 @@ def test_the_plan_changes_nothing(at: Works, web: Web) -> None:
     age(at, 40)
     there = ctx(at, web)
     calls = len(at.account.calls)
-    page = rebuild_report.page(there, check.check(there), if_needed=True, as_json=False)
+    page = rebuild_report.plan(there, check.check(there), if_needed=True).text
     assert "the packages were last updated 40 days ago (the limit is 30) (assumed, not seen)" in page
     assert "v1.1" in page
     assert "leave the promotion to you" in page
     assert all(name.startswith(("Describe", "Get")) for name, _ in at.account.calls[calls:])
-    told = json.loads(rebuild_report.page(there, check.check(there), if_needed=True, as_json=True))
+    told = rebuild_report.plan(there, check.check(there), if_needed=True).facts
     assert told["reasons"][0]["kind"] == "age"
 
 
@@ -226,7 +226,7 @@ def test_a_place_that_cannot_be_told_changes_nothing_else(at: Works, web: Web, t
     assert "hunter2" not in at.said.getvalue() + json.dumps(outcome.notify_failed)
     assert "could not tell the topic" in at.said.getvalue()
     assert json.loads(out.read_text())["goldenami"]["result"] == "success"
-    assert "Not told" in (outcome.run.folder / "rebuild.md").read_text()
+    assert "Notification failed" in (outcome.run.folder / "rebuild.md").read_text()
 
 
 @pytest.mark.usefixtures("_baked")
@@ -248,8 +248,10 @@ def test_the_schedules_unit_says_nothing_that_was_told_already(at: Works, web: W
     there = ctx(at, web)
     rebuild.rebuild(there)
     assert len(at.account.published) == 1
-    assert notify.notify_result(there, "failed", failure=True, unless_told="abc").notified == ()
-    assert notify.notify_result(there, "failed", failure=True, unless_told="def").notified == (f"the topic {TOPIC}",)
+    assert notify.notify_result(there, "failed", failure=True, unless_notified="abc").notified == ()
+    assert notify.notify_result(there, "failed", failure=True, unless_notified="def").notified == (
+        f"the topic {TOPIC}",
+    )
     assert len(at.account.published) == 2
 
 

@@ -64,7 +64,7 @@ def test_installed_once_told_and_removed_without_a_trace(there: tuple[Context, S
     assert asked == ["daemon-reload", "enable --now goldenami-rebuild@guestbook.timer"]
     assert found.active
     assert (found.stale, found.missing) == ((), ())
-    told = schedule_report.status(found, as_json=False)
+    told = schedule_report.status(found).text
     assert "2026-12-01 03:12:00" in told
     assert "exit-code (exit code 5)" in told
     before = {p: p.stat().st_mtime_ns for p in where.folder.rglob("*")}
@@ -94,7 +94,7 @@ def test_a_changed_recipe_shows_until_it_is_installed(there: tuple[Context, Sche
     later = at.ctx({"schedule.day": 15})
     (stale,) = schedule_systemd.status(later, where).stale
     assert stale.endswith("goldenami-rebuild@guestbook.timer.d/checkout.conf")
-    assert "is not current" in schedule_report.status(schedule_systemd.status(later, where), as_json=False)
+    assert "is outdated" in schedule_report.status(schedule_systemd.status(later, where)).text
     assert schedule_systemd.install(later, where).stale == ()
 
 
