@@ -18,7 +18,7 @@ from localcloud.errors import CloudError
 MARKER = ".goldenami-local-cloud"
 
 
-def default_state() -> Path:
+def default_state_dir() -> Path:
     """GOLDENAMI_STATE, else goldenami/ in the XDG state home."""
     if chosen := os.environ.get("GOLDENAMI_STATE"):
         return Path(chosen).expanduser()
@@ -26,7 +26,7 @@ def default_state() -> Path:
     return Path(home).expanduser() / "goldenami"
 
 
-def default_cache() -> Path:
+def default_cache_dir() -> Path:
     """GOLDENAMI_CACHE, else goldenami/ in the XDG cache home: base images, shared by all local clouds."""
     if chosen := os.environ.get("GOLDENAMI_CACHE"):
         return Path(chosen).expanduser()
@@ -42,7 +42,7 @@ class StateDir:
 
     @classmethod
     def at(cls, state: Path | None) -> StateDir:
-        return cls((state or default_state()).expanduser().resolve())
+        return cls((state or default_state_dir()).expanduser().resolve())
 
     @property
     def disks(self) -> Path:
@@ -105,7 +105,7 @@ class StateDir:
 
     def prepare(self) -> None:
         """Make the folder ours. Raises CloudError where it holds somebody else's files."""
-        if self.root.is_dir() and any(self.root.iterdir()) and not self.ours():
+        if self.root.is_dir() and any(self.root.iterdir()) and not self.is_owned():
             raise CloudError(
                 f"{self.root} is not a folder of the local cloud and is not empty: name another in GOLDENAMI_STATE"
             )
@@ -117,7 +117,7 @@ class StateDir:
         except OSError as error:
             raise CloudError(f"The state folder {self.root} cannot be used: {error}") from error
 
-    def set_aside(self) -> Path:
+    def move_aside(self) -> Path:
         """Move a state that cannot be read, with its disks, into a folder of its own: nothing of it is deleted."""
         aside = f"unreadable-{time.strftime('%Y%m%d-%H%M%S')}"
         for path in (self.snapshot_file, self.objects, self.databases, self.volumes, self.snapshots):
@@ -127,14 +127,14 @@ class StateDir:
         self.prepare()
         return self.root / aside
 
-    def ours(self) -> bool:
+    def is_owned(self) -> bool:
         return (self.root / MARKER).is_file()
 
     def remove(self) -> None:
         """Delete the state and nothing else. Raises CloudError when the folder is not marked as ours."""
         if not self.root.exists():
             return
-        if not self.ours():
+        if not self.is_owned():
             raise CloudError(f"{self.root} carries no {MARKER} file, so it is not deleted: not a local cloud's folder")
         for child in self.root.iterdir():
             if child.name == MARKER:  # last, so that an interrupted removal can be repeated
@@ -146,7 +146,7 @@ class StateDir:
         (self.root / MARKER).unlink()
         self.root.rmdir()
 
-    def server(self) -> dict[str, Any] | None:
+    def read_server_file(self) -> dict[str, Any] | None:
         """What the last server wrote about itself; it may be dead."""
         try:
             told: dict[str, Any] = json.loads(self.server_file.read_text())
@@ -166,7 +166,7 @@ class StateDir:
             yield True
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file atomically and durably: a reader or a crash sees the old or the new, never a part."""
     new = path.with_name(path.name + ".new")
     with new.open("wb") as handle:

@@ -13,7 +13,7 @@ from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
 from moto.rds.models import rds_backends
 
-from localcloud.core.addresses import Addresses
+from localcloud.core.addresses import AddressPool
 from localcloud.core.faults import Faults
 from localcloud.core.queues import WorkQueues
 from localcloud.state_dir import StateDir
@@ -27,7 +27,7 @@ ACCOUNT = "123456789012"
 REGION = "ap-northeast-2"
 
 
-class Base(Protocol):
+class BaseImage(Protocol):
     """The public image that the cloud starts with (localcloud.baseimage builds it)."""
 
     @property
@@ -46,7 +46,7 @@ class Cloud:
 
     state_dir: StateDir
     driver: Driver
-    base: Base
+    base: BaseImage
     prefix: str
     region: str = REGION
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -55,7 +55,7 @@ class Cloud:
 
     def __post_init__(self) -> None:
         self.store = Store(self.state_dir)
-        self.addresses = Addresses(self.prefix, used_addresses)
+        self.addresses = AddressPool(self.prefix, used_addresses)
 
     @contextmanager
     def change(self) -> Iterator[None]:
@@ -70,7 +70,7 @@ def backends() -> list[Any]:
     return [backend for _, _, backend in list(ec2_backends.iter_backends())]
 
 
-def instances() -> list[Any]:
+def list_instances() -> list[Any]:
     """All instances that the API knows, terminated ones too."""
     return [
         instance
@@ -80,12 +80,12 @@ def instances() -> list[Any]:
     ]
 
 
-def images() -> list[Any]:
+def list_images() -> list[Any]:
     return [image for backend in backends() for image in list(backend.amis.values())]
 
 
 def used_addresses() -> list[str | None]:
-    machines = [address for instance in instances() for address in (instance.public_ip, machine_address(instance))]
+    machines = [address for instance in list_instances() for address in (instance.public_ip, machine_address(instance))]
     databases = [
         getattr(database, "own_address", None)
         for _, _, one in list(rds_backends.iter_backends())

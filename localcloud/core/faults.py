@@ -70,6 +70,6 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def listed(self) -> list[dict[str, Any]]:
+    def as_dicts(self) -> list[dict[str, Any]]:
         with self._lock:
             return [asdict(fault) for fault in self._faults]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 VARIABLE = "GOLDENAMI_UNTIL"
 
 
-def watch(environment: Mapping[str, str], end: Callable[[], None]) -> None:
+def watch_parent(environment: Mapping[str, str], end: Callable[[], None]) -> None:
     """Call `end` once the process whose id is in the variable has ended; at once when it has already."""
     wanted = environment.get(VARIABLE, "")
     if not wanted.isdigit():

@@ -25,7 +25,7 @@ class WorkQueues:
         self._lines: dict[str, tuple[queue.SimpleQueue[Work | None], threading.Thread]] = {}
         self._waiting: dict[str, int] = {}
 
-    def do(self, key: str, work: Callable[..., None], *arguments: Any) -> None:
+    def submit(self, key: str, work: Callable[..., None], *arguments: Any) -> None:
         """Append work to the key's line."""
         with self._lock:
             if key not in self._lines:
@@ -36,7 +36,7 @@ class WorkQueues:
             self._waiting[key] = self._waiting.get(key, 0) + 1
             self._lines[key][0].put(partial(work, *arguments))
 
-    def busy(self, key: str) -> bool:
+    def is_busy(self, key: str) -> bool:
         with self._lock:
             return self._waiting.get(key, 0) > 0
 

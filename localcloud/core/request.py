@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
-READING = re.compile(r"^(Describe|Get|List|Head|Search|Lookup|BatchGet|Query|Scan|Filter)")
+READ_ACTIONS = re.compile(r"^(Describe|Get|List|Head|Search|Lookup|BatchGet|Query|Scan|Filter)")
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Call:
 
     service: str
     action: str
-    reads: bool
+    read_only: bool
     json: bool
 
 
@@ -36,28 +36,28 @@ def read_body(environ: dict[str, Any]) -> bytes:
     return bytes(body)
 
 
-def service(environ: dict[str, Any]) -> str:
+def signing_service(environ: dict[str, Any]) -> str:
     """The signing name of the service that a request is for; S3 where it is not signed in its header."""
     scope = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
     return scope[1].lower() if scope else "s3"
 
 
-def identify(environ: dict[str, Any], body: bytes) -> Call:
-    name = service(environ)
+def parse_call(environ: dict[str, Any], body: bytes) -> Call:
+    name = signing_service(environ)
     method = environ["REQUEST_METHOD"]
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         action = target.rpartition(".")[2]
-        return Call(name, action, bool(READING.match(action)), json=True)
+        return Call(name, action, bool(READ_ACTIONS.match(action)), json=True)
     query = environ.get("QUERY_STRING", "")
     if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
         query += "&" + body.decode("utf-8", "replace")
     if found := parse_qs(query).get("Action"):
-        return Call(name, found[0], bool(READING.match(found[0])), json=False)
+        return Call(name, found[0], bool(READ_ACTIONS.match(found[0])), json=False)
     rest = name not in ("s3", "cloudfront", "route53")
     return Call(name, method, method in ("GET", "HEAD", "OPTIONS"), json=rest)
 
 
-def error(call: Call, code: str, message: str, status: int) -> tuple[str, list[tuple[str, str]], bytes]:
+def error_response(call: Call, code: str, message: str, status: int) -> tuple[str, list[tuple[str, str]], bytes]:
     """(status line, headers, body) of an error, in the form that the service's clients parse."""
     request, text = str(uuid.uuid4()), escape(message)
     kind = "text/xml;charset=UTF-8"
@@ -83,10 +83,10 @@ def error(call: Call, code: str, message: str, status: int) -> tuple[str, list[t
     return f"{status} Error", [*headers, ("Content-Type", kind), ("Content-Length", str(len(content)))], content
 
 
-def throttled(call: Call) -> tuple[str, list[tuple[str, str]], bytes]:
+def throttling_response(call: Call) -> tuple[str, list[tuple[str, str]], bytes]:
     """The service's own throttling error."""
     if call.service == "ec2":
-        return error(call, "RequestLimitExceeded", "Request limit exceeded.", 503)
+        return error_response(call, "RequestLimitExceeded", "Request limit exceeded.", 503)
     if call.service == "s3":
-        return error(call, "SlowDown", "Please reduce your request rate.", 503)
-    return error(call, "ThrottlingException" if call.json else "Throttling", "Rate exceeded", 400)
+        return error_response(call, "SlowDown", "Please reduce your request rate.", 503)
+    return error_response(call, "ThrottlingException" if call.json else "Throttling", "Rate exceeded", 400)

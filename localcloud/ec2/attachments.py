@@ -25,7 +25,7 @@ from localcloud.machines.errors import MachineError
 RETRY_SECONDS = 0.3
 
 
-def install(cloud: Cloud, fleet: MachinePool) -> None:
+def install(cloud: Cloud, pool: MachinePool) -> None:
     """Replace moto's actions by these. May be called again with another cloud."""
 
     def attach_volume(self: Any) -> ActionResult:
@@ -34,22 +34,22 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         volume = backend.get_volume(self._get_param("VolumeId"))
         instance = backend.get_instance(self._get_param("InstanceId"))
         self.error_on_dryrun()
-        check(volume, instance, device)
+        check_attachable(volume, instance, device)
         attachment = backend.attach_volume(volume.id, instance.id, device)
         attachment.status = instance.block_device_mapping[device].status = "attaching"
-        attach(cloud, fleet, attachment)
-        return answer(attachment)
+        attach(cloud, pool, attachment)
+        return attachment_response(attachment)
 
     def detach_volume(self: Any) -> ActionResult:
         """moto: detached at once, the root of a running machine too."""
         volume = self.ec2_backend.get_volume(self._get_param("VolumeId"))
         attachment = volume.attachment
         self.error_on_dryrun()
-        check_attached(volume, self._get_param("InstanceId"), self._get_param("Device"))
+        check_detachable(volume, self._get_param("InstanceId"), self._get_param("Device"))
         if attachment.status in ("attaching", "attached"):
-            mark(attachment, "detaching")
-            detach(cloud, fleet, attachment)
-        return answer(attachment)
+            set_status(attachment, "detaching")
+            detach(cloud, pool, attachment)
+        return attachment_response(attachment)
 
     def delete_on_termination(self: Any) -> bool:
         """moto: not told with volumes."""
@@ -60,7 +60,7 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
     VolumeAttachment.delete_on_termination = property(delete_on_termination)
 
 
-def check(volume: Any, instance: Any, device: str | None) -> None:
+def check_attachable(volume: Any, instance: Any, device: str | None) -> None:
     """Raise EC2's error when the volume cannot be attached there.
 
     https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
@@ -85,7 +85,7 @@ def check(volume: Any, instance: Any, device: str | None) -> None:
         )
 
 
-def check_attached(volume: Any, instance_id: str | None, device: str | None) -> None:
+def check_detachable(volume: Any, instance_id: str | None, device: str | None) -> None:
     """Raise EC2's error when the volume is not attached so, or may not be detached."""
     attachment = volume.attachment
     if attachment is None:
@@ -101,7 +101,7 @@ def check_attached(volume: Any, instance_id: str | None, device: str | None) -> 
         )
 
 
-def attach(cloud: Cloud, fleet: MachinePool, attachment: Any) -> None:
+def attach(cloud: Cloud, pool: MachinePool, attachment: Any) -> None:
     """attaching -> attached, once the machine has the disk; a machine that is off gets it at its next start."""
     volume, instance = attachment.volume, attachment.instance
 
@@ -110,7 +110,7 @@ def attach(cloud: Cloud, fleet: MachinePool, attachment: Any) -> None:
         if stuck is None:
             plug()
         elif stuck.seconds:
-            timer = threading.Timer(stuck.seconds, cloud.queues.do, (instance.id, plug))
+            timer = threading.Timer(stuck.seconds, cloud.queues.submit, (instance.id, plug))
             timer.daemon = True
             timer.start()
 
@@ -118,24 +118,24 @@ def attach(cloud: Cloud, fleet: MachinePool, attachment: Any) -> None:
         if volume.attachment is not attachment or attachment.status != "attaching":
             return  # detached meanwhile, or its instance was terminated
         try:
-            if machine := fleet.machine(instance):
-                machine.attach_volume(machine_spec.plug(cloud, volume))
+            if machine := pool.machine(instance):
+                machine.attach_volume(machine_spec.data_volume(cloud, volume))
         except MachineError as error:
             print(f"{volume.id}: {error}", file=sys.stderr, flush=True)
             release(cloud, attachment)
             return
         with cloud.change():
-            mark(attachment, "attached")
+            set_status(attachment, "attached")
 
-    cloud.queues.do(instance.id, work)
+    cloud.queues.submit(instance.id, work)
 
 
-def detach(cloud: Cloud, fleet: MachinePool, attachment: Any) -> None:
+def detach(cloud: Cloud, pool: MachinePool, attachment: Any) -> None:
     """detaching -> detached, once the guest has let go of the disk; `busy` while it has it mounted, as on EC2."""
     volume, instance = attachment.volume, attachment.instance
 
     def gone() -> bool:
-        machine = fleet.machine(instance)
+        machine = pool.machine(instance)
         try:
             return machine is None or machine.detach_volume(volume.id)
         except MachineError as error:
@@ -147,16 +147,16 @@ def detach(cloud: Cloud, fleet: MachinePool, attachment: Any) -> None:
             release(cloud, attachment)
             return
         with cloud.change():
-            mark(attachment, "busy")
-        cloud.queues.do(volume.id, wait)  # not on the instance's line: its stop is a way out
+            set_status(attachment, "busy")
+        cloud.queues.submit(volume.id, wait)  # not on the instance's line: its stop is a way out
 
     def wait() -> None:
-        while not fleet.ended.wait(RETRY_SECONDS) and volume.attachment is attachment:
+        while not pool.ended.wait(RETRY_SECONDS) and volume.attachment is attachment:
             if gone():
                 release(cloud, attachment)
         cloud.queues.close(volume.id)
 
-    cloud.queues.do(instance.id, work)
+    cloud.queues.submit(instance.id, work)
 
 
 def release(cloud: Cloud, attachment: Any) -> None:
@@ -167,7 +167,7 @@ def release(cloud: Cloud, attachment: Any) -> None:
             volume.ec2_backend.detach_volume(volume.id, instance.id, attachment.device)
 
 
-def resume(cloud: Cloud, fleet: MachinePool) -> None:
+def resume(cloud: Cloud, pool: MachinePool) -> None:
     """After a start, before machines are launched: finish what was under way. No machine runs yet, so none is busy."""
     for _, _, backend in ec2_backends.iter_backends():
         for volume in list(backend.volumes.values()):
@@ -175,17 +175,17 @@ def resume(cloud: Cloud, fleet: MachinePool) -> None:
             if attachment and attachment.status in ("detaching", "busy"):
                 release(cloud, attachment)
             elif attachment and attachment.status == "attaching":
-                attach(cloud, fleet, attachment)
+                attach(cloud, pool, attachment)
 
 
-def mark(attachment: Any, status: str) -> None:
+def set_status(attachment: Any, status: str) -> None:
     """Say the same with the volume and with the instance."""
     attachment.status = status
     if device := attachment.instance.block_device_mapping.get(attachment.device):
         device.status = status
 
 
-def answer(attachment: Any) -> ActionResult:
+def attachment_response(attachment: Any) -> ActionResult:
     return ActionResult(
         {
             "VolumeId": attachment.volume.id,

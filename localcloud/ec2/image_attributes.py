@@ -16,7 +16,7 @@ def install() -> None:
 
     def modify_image_attribute(self: Any) -> Any:
         """moto: launch permissions only."""
-        image = own_image(self)
+        image = requested_image(self)
         asked = {name: self._get_param(name) for name in ("ImdsSupport", "Description")}
         single, value = self._get_param("Attribute"), self._get_param("Value")
         if single == "imdsSupport":
@@ -39,7 +39,7 @@ def install() -> None:
 
     def describe_image_attribute(self: Any) -> Any:
         """moto: fails on imdsSupport, and names the result's fields as the request does."""
-        image = own_image(self, private=False)
+        image = requested_image(self, private=False)
         values = {
             "imdsSupport": ("ImdsSupport", image.imds_support),
             "description": ("Description", image.description),
@@ -52,19 +52,19 @@ def install() -> None:
 
     def enable_image_deprecation(self: Any) -> Any:
         at = self._get_param("DeprecateAt")
-        own_image(self).deprecation_time = at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        requested_image(self).deprecation_time = at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return ActionResult({"Return": True})
 
     def disable_image_deprecation(self: Any) -> Any:
-        own_image(self).deprecation_time = None
+        requested_image(self).deprecation_time = None
         return ActionResult({"Return": True})
 
     def enable_image_deregistration_protection(self: Any) -> Any:
-        own_image(self).deregistration_protection = "enabled-without-cooldown"
+        requested_image(self).deregistration_protection = "enabled-without-cooldown"
         return ActionResult({"Return": "true"})
 
     def disable_image_deregistration_protection(self: Any) -> Any:
-        own_image(self).deregistration_protection = "disabled"
+        requested_image(self).deregistration_protection = "disabled"
         return ActionResult({"Return": "true"})
 
     for action in (
@@ -78,7 +78,7 @@ def install() -> None:
         setattr(EC2Response, action.__name__, action)
 
 
-def own_image(response: Any, *, private: bool = True) -> Any:
+def requested_image(response: Any, *, private: bool = True) -> Any:
     """The request's image; EC2 lets nobody change the image of another account."""
     image = response.ec2_backend.describe_images(ami_ids=[response._get_param("ImageId")])
     if not image:

@@ -46,37 +46,37 @@ class DiskImage(Ami):  # type: ignore[misc]
         return [mapping["Ebs"]["SnapshotId"] for mapping in self.mappings if "SnapshotId" in mapping["Ebs"]]
 
 
-class Disk:
+class SourceVolume:
     """Stands for the volume of a snapshot after that is gone: what Snapshot needs of it."""
 
     def __init__(self, volume_id: str, size: int) -> None:
         self.id, self.size = volume_id, size
 
 
-def usable_image(cloud: Cloud, backend: Any, ami_id: str | None) -> Any:
+def get_available_image(cloud: Cloud, backend: Any, ami_id: str | None) -> Any:
     """The AMI, or EC2's error: malformed, not found, not (or no longer) available."""
     if not ami_id or not ami_id.startswith("ami-"):
         raise MalformedAMIIdError([ami_id])
     image = backend.amis.get(ami_id)
     if image is None:
         if ami_id in backend.deleted_amis:
-            raise unavailable(ami_id)
+            raise unavailable_error(ami_id)
         raise InvalidAMIIdError([ami_id])
     root = next((m for m in image.block_device_mappings if m["DeviceName"] == image.root_device_name), None)
     if image.state != "available" or root is None:
-        raise unavailable(ami_id)
+        raise unavailable_error(ami_id)
     if not cloud.state_dir.snapshot(root["Ebs"]["SnapshotId"]).exists():
-        raise unavailable(ami_id)
+        raise unavailable_error(ami_id)
     return image
 
 
-def unavailable(ami_id: str) -> Exception:
+def unavailable_error(ami_id: str) -> Exception:
     return EC2ClientError(  # type: ignore[no-any-return]
         "InvalidAMIID.Unavailable", f"The image ID '{ami_id}' is no longer available"
     )
 
 
-def check_name(backend: Any, name: str) -> None:
+def check_image_name(backend: Any, name: str) -> None:
     """EC2's rules for an AMI's name: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html"""
     if not re.fullmatch(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}", name):
         raise EC2ClientError(
@@ -89,7 +89,7 @@ def check_name(backend: Any, name: str) -> None:
             raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {image.id}")
 
 
-def tags_by_kind(specifications: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+def tags_by_resource_type(specifications: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
     tags: dict[str, dict[str, str]] = {}
     for specification in specifications:
         kind = specification.get("ResourceType")
@@ -101,7 +101,7 @@ def tags_by_kind(specifications: list[dict[str, Any]]) -> dict[str, dict[str, st
     return tags
 
 
-def mapping_of(device: str, snapshot: Any, volume: Any, delete: bool) -> dict[str, Any]:
+def block_device_mapping(device: str, snapshot: Any, volume: Any, delete: bool) -> dict[str, Any]:
     ebs = {
         "SnapshotId": snapshot.id,
         "VolumeSize": volume.size,
@@ -114,7 +114,7 @@ def mapping_of(device: str, snapshot: Any, volume: Any, delete: bool) -> dict[st
     return {"DeviceName": device, "Ebs": {name: value for name, value in ebs.items() if value is not None}}
 
 
-def laid_over(mappings: list[dict[str, Any]], asked: dict[str, Any]) -> list[dict[str, Any]]:
+def override_mapping(mappings: list[dict[str, Any]], asked: dict[str, Any]) -> list[dict[str, Any]]:
     """CreateImage's own BlockDeviceMappings change those of the instance."""
     name = asked.get("DeviceName")
     if asked.get("NoDevice") is not None:

@@ -27,7 +27,7 @@ def install() -> None:
             raise EC2ClientError("InvalidParameterValue", "ImageIds takes 1 to 10 images")
         if not self._get_param("IncludeAllResourceTypes") and not self._get_param("ResourceTypes"):
             raise EC2ClientError("MissingParameter", "IncludeAllResourceTypes or ResourceTypes must be given")
-        found = [(ami, kind, arn) for kind, arn, ami in uses(self) if ami in asked]
+        found = [(ami, kind, arn) for kind, arn, ami in find_references(self) if ami in asked]
         return ActionResult(
             {"ImageReferences": [{"ImageId": ami, "ResourceType": kind, "Arn": arn} for ami, kind, arn in found]}
         )
@@ -35,7 +35,7 @@ def install() -> None:
     EC2Response.describe_image_references = describe_image_references
 
 
-def uses(response: Any) -> Iterator[tuple[str, str, str]]:
+def find_references(response: Any) -> Iterator[tuple[str, str, str]]:
     backend = response.ec2_backend
     place = f"{response.region}:{response.current_account}"
     for instance in (i for reservation in backend.reservations.values() for i in reservation.instances):

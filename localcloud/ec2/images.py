@@ -14,20 +14,28 @@ from moto.ec2.models.elastic_block_store import Snapshot
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import random_ami_id, random_snapshot_id
 
-from localcloud.core.cloud import ACCOUNT, Cloud, images
-from localcloud.ec2.base_ami import publish_base
-from localcloud.ec2.image_model import Disk, DiskImage, check_name, laid_over, mapping_of, tags_by_kind, usable_image
+from localcloud.core.cloud import ACCOUNT, Cloud, list_images
+from localcloud.ec2.base_ami import publish_base_ami
+from localcloud.ec2.image_model import (
+    DiskImage,
+    SourceVolume,
+    block_device_mapping,
+    check_image_name,
+    get_available_image,
+    override_mapping,
+    tags_by_resource_type,
+)
 from localcloud.ec2.machine_pool import MachinePool
 
 _deregister = EC2Backend.deregister_image
 
 
-def install(cloud: Cloud, fleet: MachinePool) -> None:
+def install(cloud: Cloud, pool: MachinePool) -> None:
     """Replace moto's methods by these. May be called again with another cloud."""
 
     def load_amis(self: Any) -> None:
         """moto: 1,301 images that nothing can boot."""
-        publish_base(cloud, self)
+        publish_base_ami(cloud, self)
 
     def create_image(self: Any) -> ActionResult:
         """moto: instant, no disk, any name, one 15 GiB snapshot, no tags for it."""
@@ -38,9 +46,9 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
             raise EC2ClientError(
                 "IncorrectState", f"Instance '{instance.id}' is not in a state from which an image can be made."
             )
-        check_name(backend, name)
+        check_image_name(backend, name)
         ami_id = random_ami_id()
-        tags = tags_by_kind(self._get_param("TagSpecifications", []))
+        tags = tags_by_resource_type(self._get_param("TagSpecifications", []))
         mappings = []
         asked = self._get_param("BlockDeviceMappings", [])
         left_out = {mapping.get("DeviceName") for mapping in asked if mapping.get("NoDevice") is not None}
@@ -51,7 +59,7 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
             snapshot = Snapshot(
                 backend,
                 random_snapshot_id(),
-                Disk(volume.id, volume.size),
+                SourceVolume(volume.id, volume.size),
                 f"Created by CreateImage({instance.id}) for {ami_id}",
                 encrypted=volume.encrypted,
                 kms_key_id=volume.kms_key_id,
@@ -60,9 +68,9 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
             snapshot.status = "pending"
             backend.snapshots[snapshot.id] = snapshot
             snapshot.add_tags(tags.get("snapshot", {}))
-            mappings.append(mapping_of(device, snapshot, volume, attached.delete_on_termination))
+            mappings.append(block_device_mapping(device, snapshot, volume, attached.delete_on_termination))
         for mapping in asked:
-            mappings = laid_over(mappings, mapping)
+            mappings = override_mapping(mappings, mapping)
         image = DiskImage(
             backend,
             ami_id,
@@ -83,7 +91,7 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         image.no_reboot = bool(self._get_param("NoReboot", False))
         image.add_tags(tags.get("image", {}))
         backend.amis[ami_id] = image
-        finish_image(cloud, fleet, instance, image)
+        complete_image(cloud, pool, instance, image)
         return ActionResult({"ImageId": ami_id})
 
     def copy_image(self: Any) -> ActionResult:
@@ -91,10 +99,10 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         self.error_on_dryrun()
         backend, name = self.ec2_backend, self._get_param("Name") or ""
         from_region = self._get_param("SourceRegion")
-        source = usable_image(cloud, ec2_backends[ACCOUNT][from_region], self._get_param("SourceImageId"))
-        check_name(backend, name)
+        source = get_available_image(cloud, ec2_backends[ACCOUNT][from_region], self._get_param("SourceImageId"))
+        check_image_name(backend, name)
         ami_id = random_ami_id()
-        tags = tags_by_kind(self._get_param("TagSpecifications", []))
+        tags = tags_by_resource_type(self._get_param("TagSpecifications", []))
         mappings = copy.deepcopy(source.block_device_mappings)
         for mapping in mappings:
             old = source.ec2_backend.snapshots[mapping["Ebs"]["SnapshotId"]]
@@ -107,7 +115,7 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
             new = Snapshot(
                 backend,
                 random_snapshot_id(),
-                Disk(old.volume.id, old.volume.size),
+                SourceVolume(old.volume.id, old.volume.size),
                 f"Copied for DestinationAmi {ami_id} from SourceAmi {source.id} for SourceSnapshot {old.id}.",
                 encrypted=encrypted,
                 kms_key_id=key if encrypted else None,
@@ -166,7 +174,7 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
     EC2Response.register_image = register_image
 
 
-def finish_image(cloud: Cloud, fleet: MachinePool, instance: Any, image: Any) -> None:
+def complete_image(cloud: Cloud, pool: MachinePool, instance: Any, image: Any) -> None:
     """Copy its disks on the instance's line, then make the image available (or failed)."""
     volumes = {device: attached.volume_id for device, attached in instance.block_device_mapping.items()}
 
@@ -179,7 +187,7 @@ def finish_image(cloud: Cloud, fleet: MachinePool, instance: Any, image: Any) ->
                 if mapping["DeviceName"] in volumes and "SnapshotId" in mapping["Ebs"]
             }
             if missing := {volume: target for volume, target in targets.items() if not target.exists()}:
-                fleet.copy_disks(instance, missing, reboot=not image.no_reboot)
+                pool.copy_disks(instance, missing, reboot=not image.no_reboot)
         except Exception as error:
             reason = str(error)
         if not reason and (late := cloud.faults.consume("CreateImage", "late_ami")):
@@ -199,12 +207,12 @@ def finish_image(cloud: Cloud, fleet: MachinePool, instance: Any, image: Any) ->
                 else:  # deleted while it was being made
                     cloud.state_dir.snapshot(snapshot_id).unlink(missing_ok=True)
 
-    cloud.queues.do(instance.id, work)
+    cloud.queues.submit(instance.id, work)
 
 
-def resume(cloud: Cloud, fleet: MachinePool, instances: list[Any]) -> None:
+def resume(cloud: Cloud, pool: MachinePool, instances: list[Any]) -> None:
     """After a start: finish the images that were pending. Comes before the instances are launched again."""
     by_id = {instance.id: instance for instance in instances}
-    for image in images():
+    for image in list_images():
         if image.state == "pending":
-            finish_image(cloud, fleet, by_id[image.instance_id], image)
+            complete_image(cloud, pool, by_id[image.instance_id], image)

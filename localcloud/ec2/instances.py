@@ -19,7 +19,7 @@ from moto.ec2.utils import filter_dict_attribute_mapping, filter_iam_instance_pr
 
 from localcloud.core.cloud import Cloud
 from localcloud.ec2 import launch_templates
-from localcloud.ec2.image_model import usable_image
+from localcloud.ec2.image_model import get_available_image
 from localcloud.ec2.machine_pool import TERMINATE_SECONDS, MachinePool
 from localcloud.ec2.volumes import check_snapshot
 from localcloud.errors import CloudError
@@ -29,7 +29,7 @@ _terminate = Instance.terminate
 _run_response = EC2Response.run_instances
 
 
-def install(cloud: Cloud, fleet: MachinePool) -> None:
+def install(cloud: Cloud, pool: MachinePool) -> None:
     """Replace moto's methods by these. May be called again with another cloud."""
 
     def run_instances(
@@ -38,16 +38,16 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         """Also what Auto Scaling calls. moto: any AMI, an invented 8 GiB volume, running at once."""
         template = self._get_template_from_args(asked["launch_template"]) if asked.get("launch_template") else None
         data = template.data if template else {}
-        image = usable_image(
-            cloud, self, image_id or launch_templates.image_of(self.region_name, self.account_id, data)
+        image = get_available_image(
+            cloud, self, image_id or launch_templates.resolve_image(self.region_name, self.account_id, data)
         )
-        launch_templates.filled(asked, data)
+        launch_templates.add_template_settings(asked, data)
         if profile := data.get("IamInstanceProfile"):  # before anything is made: an unknown profile must leave nothing
             filter_iam_instance_profiles(self.account_id, "aws", profile.get("Arn"), profile.get("Name"))
         mappings = asked.get("block_device_mappings") or data.get("BlockDeviceMappings") or []
         if not mappings and asked.get("launch_config"):
             mappings = asked["launch_config"].block_device_mapping_dict
-        asked["block_device_mappings"] = disks = merged(image, mappings)
+        asked["block_device_mappings"] = disks = merge_mappings(image, mappings)
         # moto drops these two when they come from a template, and the image's own default
         asked["metadata_options"] = dict(asked.get("metadata_options") or data.get("MetadataOptions") or {})
         if image.imds_support == "v2.0":
@@ -79,7 +79,7 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
                         iam_instance_profile_name=profile.get("Name"),
                         iam_instance_profile_arn=profile.get("Arn"),
                     )
-            fleet.launch(instance)
+            pool.launch(instance)
         return reservation
 
     def run_response(self: Any) -> Any:
@@ -106,11 +106,11 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         if self.state in ("pending", "running"):
             return previous
         if self.state != "stopped":
-            raise wrong_state(self, "started")
+            raise wrong_state_error(self, "started")
         _start(self)
         self._state = InstanceState("pending", 0)
         self.launch_time = utcnow()
-        fleet.launch(self)
+        pool.launch(self)
         return previous
 
     def stop(self: Any) -> Any:
@@ -118,9 +118,9 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         if self.state in ("stopping", "stopped"):
             return previous
         if self.state != "running":
-            raise wrong_state(self, "stopped")
+            raise wrong_state_error(self, "stopped")
         self._state = InstanceState("stopping", 64)
-        fleet.stop(self, self.power_off_now)
+        pool.stop(self, self.power_off_now)
         return previous
 
     def terminate(self: Any) -> Any:
@@ -128,13 +128,13 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         if self.state in ("shutting-down", "terminated"):
             return previous
         self._state = InstanceState("shutting-down", 32)
-        fleet.stop(self, self.terminate_now, TERMINATE_SECONDS)
+        pool.stop(self, self.terminate_now, TERMINATE_SECONDS)
         return previous
 
     def reboot(self: Any) -> None:
         if self.state != "running":
-            raise wrong_state(self, "rebooted")
-        fleet.reboot(self)
+            raise wrong_state_error(self, "rebooted")
+        pool.reboot(self)
 
     def terminate_now(self: Any) -> None:
         """moto's terminate: detaches volumes, deletes those that go with the instance."""
@@ -148,14 +148,14 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
 
     def public_ip() -> str:
         try:
-            return cloud.addresses.take()
+            return cloud.addresses.allocate()
         except CloudError as error:
             raise EC2ClientError("InsufficientFreeAddressesInSubnet", str(error)) from error
 
     def console(self: Any) -> Any:
         """moto: always the same text."""
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
-        text = fleet.console(instance).decode("utf-8", "replace")
+        text = pool.console(instance).decode("utf-8", "replace")
         output = Base64EncodedString.from_raw_string(text)
         return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), "Output": output})
 
@@ -173,22 +173,22 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
     filter_dict_attribute_mapping["client-token"] = "client_token"  # DescribeInstances' filter, which moto lacks
 
 
-def resume(cloud: Cloud, fleet: MachinePool, instances: list[Any]) -> None:
+def resume(cloud: Cloud, pool: MachinePool, instances: list[Any]) -> None:
     """After a start: launch what should be running, finish what was being stopped or terminated."""
     for instance in instances:
         if instance.state in ("pending", "running"):
-            if instance.public_ip and not cloud.addresses.holds(instance.public_ip):
-                instance.nics[0].public_ip = cloud.addresses.take()  # the former range is somebody else's now
+            if instance.public_ip and not cloud.addresses.contains(instance.public_ip):
+                instance.nics[0].public_ip = cloud.addresses.allocate()  # the former range is somebody else's now
             instance.machine_address = None
             instance._state = InstanceState("pending", 0)
-            fleet.launch(instance)
+            pool.launch(instance)
         elif instance.state == "stopping":
-            fleet.stop(instance, instance.power_off_now)
+            pool.stop(instance, instance.power_off_now)
         elif instance.state == "shutting-down":
-            fleet.stop(instance, instance.terminate_now, TERMINATE_SECONDS)
+            pool.stop(instance, instance.terminate_now, TERMINATE_SECONDS)
 
 
-def merged(image: Any, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def merge_mappings(image: Any, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The image's block device mapping with the request's laid over it, as EC2 does."""
     disks = {mapping["DeviceName"]: copy.deepcopy(mapping) for mapping in image.block_device_mappings}
     for mapping in asked:
@@ -221,7 +221,7 @@ def merged(image: Any, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(disks.values())
 
 
-def wrong_state(instance: Any, verb: str) -> Exception:
+def wrong_state_error(instance: Any, verb: str) -> Exception:
     return EC2ClientError(  # type: ignore[no-any-return]
         "IncorrectInstanceState",
         f"The instance '{instance.id}' is not in a state from which it can be {verb}.",

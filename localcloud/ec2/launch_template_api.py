@@ -12,7 +12,7 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import parse_user_data
 
-from localcloud.ec2.launch_templates import image_of
+from localcloud.ec2.launch_templates import resolve_image
 
 MAX_TEMPLATES = 200
 FILTERS = {"image-id": "ImageId", "instance-type": "InstanceType", "kernel-id": "KernelId", "ram-disk-id": "RamDiskId"}
@@ -42,7 +42,7 @@ def create_launch_template(self: Any) -> ActionResult:
             return ActionResult({"LaunchTemplate": template_response(self, known)})
     tags = self._parse_tag_specification()
     template = self.ec2_backend.create_launch_template(
-        self._get_param("LaunchTemplateName"), self._get_param("VersionDescription"), launch_data(self), tags
+        self._get_param("LaunchTemplateName"), self._get_param("VersionDescription"), requested_launch_data(self), tags
     )
     template.client_token, template.asked = token, digest
     return ActionResult({"LaunchTemplate": template_response(self, template)})
@@ -51,12 +51,12 @@ def create_launch_template(self: Any) -> ActionResult:
 def create_launch_template_version(self: Any) -> ActionResult:
     """moto: SourceVersion is ignored, UserData kept raw (a launch by a group then fails), no ClientToken."""
     self.error_on_dryrun()
-    template, token, digest = template_of(self), self._get_param("ClientToken"), digest_of(self.params)
+    template, token, digest = requested_template(self), self._get_param("ClientToken"), digest_of(self.params)
     for known in template.versions:
         if token and getattr(known, "client_token", None) == token:
             repeated(known, digest)
             return ActionResult({"LaunchTemplateVersion": version_response(self, template, known)})
-    data = launch_data(self)
+    data = requested_launch_data(self)
     if source := self._get_param("SourceVersion"):
         data = {**copy.deepcopy(template.get_version(source).data), **data}
     version = template.create_version(data, self._get_param("VersionDescription"))
@@ -67,7 +67,9 @@ def create_launch_template_version(self: Any) -> ActionResult:
 def modify_launch_template(self: Any) -> ActionResult:
     """moto: does not understand `$Latest`."""
     if str(self._get_param("DefaultVersion")).startswith("$"):
-        self.params["DefaultVersion"] = str(template_of(self).get_version(self._get_param("DefaultVersion")).number)
+        self.params["DefaultVersion"] = str(
+            requested_template(self).get_version(self._get_param("DefaultVersion")).number
+        )
     result: ActionResult = _modify(self)
     return result
 
@@ -96,7 +98,7 @@ def describe_launch_template_versions(self: Any) -> ActionResult:
         raise EC2ClientError(
             "MissingParameter", "Name a launch template, or ask for the versions $Latest and $Default of all of them."
         )
-    templates = [template_of(self)] if named else list(backend.launch_templates.values())
+    templates = [requested_template(self)] if named else list(backend.launch_templates.values())
     first, last = self._get_param("MinVersion"), self._get_param("MaxVersion")
     versions = [
         (template, version)
@@ -106,12 +108,12 @@ def describe_launch_template_versions(self: Any) -> ActionResult:
         if (not first or version.number >= int(first)) and (not last or version.number <= int(last))
     ]  # fmt: skip
     for wanted in self._get_param("Filters", []):
-        versions = [pair for pair in versions if fits(*pair, wanted["Name"], wanted["Values"])]
+        versions = [pair for pair in versions if matches_filter(*pair, wanted["Name"], wanted["Values"])]
     shown, token = page(self, versions)
     answers = [version_response(self, *pair) for pair in shown]
     if self._get_param("ResolveAlias"):
         for answer in answers:
-            image = image_of(backend.region_name, backend.account_id, answer["LaunchTemplateData"])
+            image = resolve_image(backend.region_name, backend.account_id, answer["LaunchTemplateData"])
             answer["LaunchTemplateData"] = answer["LaunchTemplateData"] | {"ImageId": image}
     return ActionResult({"LaunchTemplateVersions": answers, "NextToken": token})
 
@@ -119,7 +121,7 @@ def describe_launch_template_versions(self: Any) -> ActionResult:
 def delete_launch_template_versions(self: Any) -> ActionResult:
     """moto has none. The default version cannot be deleted."""
     self.error_on_dryrun()
-    template = template_of(self)
+    template = requested_template(self)
     named = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name}
     deleted, kept = [], []
     for asked in self._get_param("Versions", []):
@@ -145,7 +147,7 @@ def delete_launch_template_versions(self: Any) -> ActionResult:
     )
 
 
-def fits(template: Any, version: Any, name: str, values: list[str]) -> bool:
+def matches_filter(template: Any, version: Any, name: str, values: list[str]) -> bool:
     if name == "is-default-version":
         return str(template.is_default(version)).lower() in values
     if name in FILTERS:
@@ -153,14 +155,14 @@ def fits(template: Any, version: Any, name: str, values: list[str]) -> bool:
     raise EC2ClientError("InvalidParameterValue", f"The filter '{name}' is invalid")
 
 
-def template_of(response: Any) -> Any:
+def requested_template(response: Any) -> Any:
     backend, name = response.ec2_backend, response._get_param("LaunchTemplateName")
     if name:
         return backend.get_launch_template_by_name(name)
     return backend.get_launch_template(response._get_param("LaunchTemplateId"))
 
 
-def launch_data(response: Any) -> dict[str, Any]:
+def requested_launch_data(response: Any) -> dict[str, Any]:
     data = copy.deepcopy(dict(response._get_param("LaunchTemplateData", {})))
     if data.get("UserData"):
         data["UserData"] = parse_user_data(data["UserData"])

@@ -47,7 +47,7 @@ def requested_version(self: Any, asked: dict[str, Any]) -> Any:
     return template.get_version(asked.get("Version") or "$Default")
 
 
-def image_of(region: str, account: str, data: dict[str, Any]) -> str | None:
+def resolve_image(region: str, account: str, data: dict[str, Any]) -> str | None:
     """The AMI of launch data, with `resolve:ssm:` looked up as at each launch."""
     image: str | None = data.get("ImageId")
     if image and image.startswith("resolve:ssm:"):
@@ -59,7 +59,7 @@ def image_of(region: str, account: str, data: dict[str, Any]) -> str | None:
     return image
 
 
-def filled(asked: dict[str, Any], data: dict[str, Any]) -> None:
+def add_template_settings(asked: dict[str, Any], data: dict[str, Any]) -> None:
     """Put into a launch what moto drops of a template: interfaces, volume tags, and what is a single value."""
     if not asked.get("nics") and data.get("NetworkInterfaces"):
         asked["nics"] = copy.deepcopy(data["NetworkInterfaces"])

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from moto.ec2.models.instances import InstanceState, StateReason
 
-from localcloud.core.cloud import ACCOUNT, Cloud, instances
+from localcloud.core.cloud import ACCOUNT, Cloud, list_instances
 from localcloud.core.unix_server import UnixServer
 from localcloud.ec2 import machine_spec, open_ports
 from localcloud.ec2.metadata import MetadataService
-from localcloud.machines.interface import Machine, Spec
+from localcloud.machines.interface import Machine, MachineSpec
 from localcloud.storage import disks
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 60.0  # a guest gets this long to power off cleanly before its plug is pulled
 TERMINATE_SECONDS = 15.0  # as long as on EC2 nobody waits for a guest whose disk goes away
-SHOWN_SECONDS = 3600.0
+TERMINATED_SHOWN_SECONDS = 3600.0
 WATCH_SECONDS = 0.5
 
 
@@ -46,11 +46,11 @@ class MachinePool:
     # --- what the API calls (quick, under the cloud's lock) ---
     def launch(self, instance: Any) -> None:
         """pending -> running, once the machine is launched."""
-        self._cloud.queues.do(instance.id, self._launch, instance)
+        self._cloud.queues.submit(instance.id, self._launch, instance)
 
     def stop(self, instance: Any, then: Callable[[], None], seconds: float = STOP_SECONDS) -> None:
         """Power the machine off within `seconds`; `then` changes what the API knows, under the lock."""
-        self._cloud.queues.do(instance.id, self._stop, instance, then, seconds)
+        self._cloud.queues.submit(instance.id, self._stop, instance, then, seconds)
 
     def reboot(self, instance: Any) -> None:
         def work() -> None:
@@ -58,13 +58,13 @@ class MachinePool:
                 self._power_off(instance.id)
                 self._launch(instance)
 
-        self._cloud.queues.do(instance.id, work)
+        self._cloud.queues.submit(instance.id, work)
 
     def update_ports(self) -> None:
         """Forward exactly the ports that the security groups open now."""
-        for instance in instances():
+        for instance in list_instances():
             if instance.id in self._machines and open_ports.desired_ports(instance) != self._open.get(instance.id):
-                self._cloud.queues.do(instance.id, self._settle_ports, instance)
+                self._cloud.queues.submit(instance.id, self._apply_ports, instance)
 
     def console(self, instance: Any) -> bytes:
         """What the machine printed: the last 64 KiB, also after it has gone."""
@@ -78,7 +78,7 @@ class MachinePool:
     def copy_disks(self, instance: Any, targets: dict[str, Path], *, reboot: bool) -> None:
         """Copy volumes (id -> file) as of one moment: of a running machine after a stop, or while it is frozen."""
         machine = self._machines.get(instance.id)
-        running = machine is not None and machine.alive()
+        running = machine is not None and machine.is_alive()
         held: AbstractContextManager[None] = nullcontext()
         if running and reboot:
             self._power_off(instance.id)
@@ -108,7 +108,7 @@ class MachinePool:
         """Power all machines off (the API still knows them as running: the next start launches them again)."""
         self._ended.set()
         for instance_id in list(self._machines):
-            self._cloud.queues.do(instance_id, self._power_off, instance_id)
+            self._cloud.queues.submit(instance_id, self._power_off, instance_id)
         self._cloud.queues.finish(STOP_SECONDS + 15)
         for instance_id in list(self._machines):
             self._kill(instance_id)
@@ -119,16 +119,16 @@ class MachinePool:
         try:
             if self._cloud.faults.consume("RunInstances", "failed_launch"):
                 raise RuntimeError("a fault that was asked for")
-            machine_spec.make_disks(self._cloud, instance)
+            machine_spec.create_disks(self._cloud, instance)
             with self._cloud.lock:
-                spec = machine_spec.of(self._cloud, instance)
+                spec = machine_spec.build_spec(self._cloud, instance)
             machine = self._cloud.driver.machine(spec)
             self._open_sockets(instance, spec)
             machine.start()
         except Exception as error:  # whatever fails, the API must say so, and the log why
             print(f"{instance.id}: launch failed: {traceback.format_exc()}", file=sys.stderr, flush=True)
             self._kill(instance.id)
-            self._failed(instance, error)
+            self._fail_launch(instance, error)
             return
         with self._cloud.change():
             self._machines[instance.id] = machine
@@ -136,9 +136,9 @@ class MachinePool:
             instance.launched_before = True
             if instance.state == "pending":
                 instance._state = InstanceState("running", 16)
-        self._settle_ports(instance)
+        self._apply_ports(instance)
 
-    def _failed(self, instance: Any, error: Exception) -> None:
+    def _fail_launch(self, instance: Any, error: Exception) -> None:
         reason = StateReason(f"Server.InternalError: Internal error on launch ({error})", "Server.InternalError")
         with self._cloud.change():
             if getattr(instance, "launched_before", False):  # its disk holds data: as AWS, back to stopped
@@ -159,24 +159,24 @@ class MachinePool:
     def _power_off(self, instance_id: str, seconds: float = STOP_SECONDS) -> None:
         if machine := self._machines.pop(instance_id, None):
             machine.stop(seconds)
-        self._close_doors(instance_id)
+        self._close_sockets(instance_id)
 
     def _kill(self, instance_id: str) -> None:
         if machine := self._machines.pop(instance_id, None):
             machine.kill()
-        self._close_doors(instance_id)
+        self._close_sockets(instance_id)
 
-    def _open_sockets(self, instance: Any, spec: Spec) -> None:
-        self._close_doors(instance.id)
+    def _open_sockets(self, instance: Any, spec: MachineSpec) -> None:
+        self._close_sockets(instance.id)
         spec.folder.mkdir(parents=True, exist_ok=True)
         imds = MetadataService(self._cloud, instance, ACCOUNT)
         self._doors[instance.id] = [UnixServer(spec.imds_socket, imds), UnixServer(spec.api_socket, self._api)]
 
-    def _close_doors(self, instance_id: str) -> None:
+    def _close_sockets(self, instance_id: str) -> None:
         for door in self._doors.pop(instance_id, []):
             door.close()
 
-    def _settle_ports(self, instance: Any) -> None:
+    def _apply_ports(self, instance: Any) -> None:
         with self._cloud.lock:
             machine, asked = self._machines.get(instance.id), open_ports.desired_ports(instance)
         if machine and self._open.get(instance.id) != asked:
@@ -187,15 +187,15 @@ class MachinePool:
         """Notice guests that powered themselves off."""
         while not self._ended.wait(WATCH_SECONDS):
             with self._cloud.lock:
-                known = instances()
+                known = list_instances()
             for instance in known:
                 machine = self._machines.get(instance.id)
-                if machine and not self._cloud.queues.busy(instance.id) and not machine.alive():
-                    self._cloud.queues.do(instance.id, self._died, instance, machine)
+                if machine and not self._cloud.queues.is_busy(instance.id) and not machine.is_alive():
+                    self._cloud.queues.submit(instance.id, self._handle_power_off, instance, machine)
             self._forget_terminated(known)
 
-    def _died(self, instance: Any, machine: Machine) -> None:
-        if self._machines.get(instance.id) is not machine or machine.alive() or instance.state != "running":
+    def _handle_power_off(self, instance: Any, machine: Machine) -> None:
+        if self._machines.get(instance.id) is not machine or machine.is_alive() or instance.state != "running":
             return
         self._kill(instance.id)
         machine.kill()  # releases its mounts
@@ -214,7 +214,7 @@ class MachinePool:
         """Like EC2, show terminated instances for about an hour."""
         for instance in known:
             ended = getattr(instance, "terminated_at", None)
-            if not ended or time.time() - ended < SHOWN_SECONDS:
+            if not ended or time.time() - ended < TERMINATED_SHOWN_SECONDS:
                 continue
             with self._cloud.change():
                 backend = instance.ec2_backend

@@ -10,23 +10,23 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from localcloud.core.cloud import Cloud, machine_address
 from localcloud.ec2 import open_ports
 from localcloud.errors import CloudError
-from localcloud.machines.interface import DataVolume, Spec
+from localcloud.machines.interface import DataVolume, MachineSpec
 from localcloud.storage import disks
 
 GIB = 1024**3
-API_INSIDE = "http://169.254.169.250"
+GUEST_ENDPOINT = "http://169.254.169.250"
 
 
-def make_disks(cloud: Cloud, instance: Any) -> None:
+def create_disks(cloud: Cloud, instance: Any) -> None:
     """The disks that RunInstances promised: a copy of each volume's snapshot, or an empty one."""
     with cloud.lock:
         root = root_volume(instance)
         volumes = [root, *data_volumes(instance)]
     for volume in volumes:
-        make_disk(cloud, volume, is_root=volume is root)
+        create_disk(cloud, volume, is_root=volume is root)
 
 
-def make_disk(cloud: Cloud, volume: Any, *, is_root: bool = False) -> None:
+def create_disk(cloud: Cloud, volume: Any, *, is_root: bool = False) -> None:
     """A volume's disk, whole or not at all. Only a root disk's file system grows with it: a data volume may hold any."""
     path, size = cloud.state_dir.volume(volume.id), int(volume.size) * GIB
     if path.exists():
@@ -44,11 +44,11 @@ def make_disk(cloud: Cloud, volume: Any, *, is_root: bool = False) -> None:
     part.replace(path)
 
 
-def of(cloud: Cloud, instance: Any) -> Spec:
+def build_spec(cloud: Cloud, instance: Any) -> MachineSpec:
     """The machine's specification as of now; gives the instance its address. The caller holds the lock."""
     kind = INSTANCE_TYPES[instance.instance_type]
-    instance.machine_address = instance.public_ip or machine_address(instance) or cloud.addresses.take()
-    return Spec(
+    instance.machine_address = instance.public_ip or machine_address(instance) or cloud.addresses.allocate()
+    return MachineSpec(
         instance_id=instance.id,
         disk=cloud.state_dir.volume(root_volume(instance).id),
         address=instance.machine_address,
@@ -56,13 +56,13 @@ def of(cloud: Cloud, instance: Any) -> Spec:
         hostname=instance.private_dns_name.partition(".")[0],
         vcpus=kind["VCpuInfo"]["DefaultVCpus"],
         memory_mib=kind["MemoryInfo"]["SizeInMiB"],
-        environment={"AWS_ENDPOINT_URL": API_INSIDE},
+        environment={"AWS_ENDPOINT_URL": GUEST_ENDPOINT},
         ports=open_ports.desired_ports(instance),
-        volumes=tuple(plug(cloud, volume) for volume in data_volumes(instance)),
+        volumes=tuple(data_volume(cloud, volume) for volume in data_volumes(instance)),
     )
 
 
-def plug(cloud: Cloud, volume: Any) -> DataVolume:
+def data_volume(cloud: Cloud, volume: Any) -> DataVolume:
     return DataVolume(volume.id, cloud.state_dir.volume(volume.id))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from localcloud.core.cloud import Cloud
 
 
-TREE = dict[str, Any]
+Tree = dict[str, Any]
 CREDENTIAL_SECONDS = 6 * 3600
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Not Allowed"}
 
@@ -34,7 +34,7 @@ class MetadataService:
         self._instance = instance
         self._account = account
         self._tokens: dict[str, float] = {}
-        self._credentials: dict[str, tuple[float, TREE]] = {}
+        self._credentials: dict[str, tuple[float, Tree]] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         with self._cloud.lock:
@@ -49,24 +49,24 @@ class MetadataService:
     def _answer(self, environ: dict[str, Any]) -> tuple[int, bytes, list[tuple[str, str]]]:
         options, path, method = self._instance.metadata_options, environ["PATH_INFO"], environ["REQUEST_METHOD"]
         if options.http_endpoint == "disabled" or "HTTP_X_FORWARDED_FOR" in environ:
-            return 403, page(403), []
+            return 403, error_page(403), []
         if path == "/latest/api/token":
             if method != "PUT":
-                return 405, page(405), [("Allow", "OPTIONS, PUT")]
+                return 405, error_page(405), [("Allow", "OPTIONS, PUT")]
             return self._token(environ.get("HTTP_X_AWS_EC2_METADATA_TOKEN_TTL_SECONDS", ""))
         if method not in ("GET", "HEAD"):
-            return 405, page(405), [("Allow", "OPTIONS, GET, HEAD")]
+            return 405, error_page(405), [("Allow", "OPTIONS, GET, HEAD")]
         token = environ.get("HTTP_X_AWS_EC2_METADATA_TOKEN")
         if (token or options.http_tokens == "required") and self._tokens.get(token or "", 0) < time.time():
-            return 401, page(401), []
+            return 401, error_page(401), []
         found = self._find(path)
         if found is None:
-            return 404, page(404), []
+            return 404, error_page(404), []
         return 200, found, []
 
     def _token(self, wanted: str) -> tuple[int, bytes, list[tuple[str, str]]]:
         if not wanted.isdigit() or not 1 <= int(wanted) <= 21600:
-            return 400, page(400), []
+            return 400, error_page(400), []
         now = time.time()
         self._tokens = {token: end for token, end in self._tokens.items() if end > now}
         token = base64.urlsafe_b64encode(secrets.token_bytes(40)).decode()
@@ -78,7 +78,7 @@ class MetadataService:
         if version not in ("latest", "2021-07-15", "2009-04-04"):
             return b"latest" if not version else None
         if rest == "user-data":
-            return user_data(self._instance)
+            return decode_user_data(self._instance)
         node: Any = {"meta-data": self._metadata, "dynamic": self._dynamic}
         for step in filter(None, rest.split("/")):
             node = node() if callable(node) else node
@@ -87,10 +87,10 @@ class MetadataService:
                 return None
         node = node() if callable(node) else node
         if isinstance(node, dict):
-            return "\n".join(listed(name, node[name]) for name in sorted(node)).encode()
+            return "\n".join(listing_line(name, node[name]) for name in sorted(node)).encode()
         return str(node).encode()
 
-    def _metadata(self) -> TREE:
+    def _metadata(self) -> Tree:
         instance, nic = self._instance, self._instance.nics[0]
         region, zone = instance.ec2_backend.region_name, instance.availability_zone
         groups = sorted(instance.security_groups or nic.group_set, key=lambda group: group.name)
@@ -103,7 +103,7 @@ class MetadataService:
             "subnet-id": nic.subnet_id,
             "vpc-id": nic.vpc_id,
         }
-        tree: TREE = {
+        tree: Tree = {
             "ami-id": instance.image_id,
             "ami-launch-index": instance.ami_launch_index,
             "hostname": instance.private_dns_name,
@@ -125,7 +125,7 @@ class MetadataService:
             tree |= {"public-ipv4": instance.public_ip, "public-hostname": instance.public_dns_name}
         if public_key := getattr(instance, "public_key", None):
             text = public_key.decode() if isinstance(public_key, bytes) else str(public_key)
-            tree["public-keys"] = {"0": {"openssh-key": text, NAME: instance.key_name}}
+            tree["public-keys"] = {"0": {"openssh-key": text, KEY_NAME: instance.key_name}}
         if profile := self._profile():
             role = profile.roles[0] if profile.roles else None
             tree["iam"] = {"info": lambda: self._info(profile)}
@@ -135,7 +135,7 @@ class MetadataService:
             tree["tags"] = {"instance": {tag["key"]: tag["value"] for tag in instance.get_tags()}}
         return tree
 
-    def _dynamic(self) -> TREE:
+    def _dynamic(self) -> Tree:
         instance = self._instance
         document = {
             "accountId": instance.owner_id,
@@ -194,17 +194,17 @@ class MetadataService:
         return json.dumps(known, indent=2)
 
 
-NAME = ""  # in public-keys/0: the key pair's name, which only the listing shows
+KEY_NAME = ""  # in public-keys/0: the key pair's name, which only the listing shows
 
 
-def listed(name: str, node: Any) -> str:
+def listing_line(name: str, node: Any) -> str:
     """One line of a folder's listing, as EC2 writes it."""
-    if isinstance(node, dict) and NAME in node:
-        return f"{name}={node[NAME]}"
+    if isinstance(node, dict) and KEY_NAME in node:
+        return f"{name}={node[KEY_NAME]}"
     return f"{name}/" if isinstance(node, dict) else name
 
 
-def user_data(instance: Any) -> bytes | None:
+def decode_user_data(instance: Any) -> bytes | None:
     """The bytes that the guest gets; moto keeps base64, or (from a launch template) whatever it was given."""
     if not instance.user_data:
         return None
@@ -219,7 +219,7 @@ def stamp(seconds: int = 0) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def page(code: int) -> bytes:
+def error_page(code: int) -> bytes:
     title = f"{code} - {REASONS[code]}"
     return (
         '<?xml version="1.0" encoding="iso-8859-1"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" '

@@ -6,8 +6,8 @@ from typing import Any
 
 # Of rules for all traffic or for more than WIDE ports, only these are forwarded: each forwarded port is a
 # listening socket on the host.
-USUAL = frozenset({22, 80, 443, 3000, 5000, 5432, 8000, 8080, 8443, 9090})
-WIDE = 64
+COMMON_PORTS = frozenset({22, 80, 443, 3000, 5000, 5432, 8000, 8080, 8443, 9090})
+MAX_RANGE = 64
 
 
 def desired_ports(instance: Any) -> frozenset[int]:
@@ -25,9 +25,9 @@ def desired_ports(instance: Any) -> frozenset[int]:
             if (rule.source_group or {}).get("GroupId") == group.id:
                 continue
             if rule.ip_protocol == "-1":
-                ports |= USUAL
+                ports |= COMMON_PORTS
             elif rule.ip_protocol == "tcp":
                 first, last = max(1, int(rule.from_port)), min(65535, int(rule.to_port))
                 asked = range(first, last + 1)
-                ports |= set(asked) if len(asked) <= WIDE else {port for port in USUAL if port in asked}
+                ports |= set(asked) if len(asked) <= MAX_RANGE else {port for port in COMMON_PORTS if port in asked}
     return frozenset(ports)

@@ -14,7 +14,7 @@ from moto.ec2.responses import EC2Response
 
 from localcloud.core.cloud import ACCOUNT, Cloud
 from localcloud.ec2 import machine_spec
-from localcloud.ec2.image_model import Disk
+from localcloud.ec2.image_model import SourceVolume
 from localcloud.ec2.launch_template_api import digest_of, repeated
 from localcloud.ec2.machine_pool import MachinePool
 from localcloud.ec2.machine_spec import GIB
@@ -25,7 +25,7 @@ _create_snapshot, _copy_snapshot = EC2Backend.create_snapshot, EC2Backend.copy_s
 _modify_volume, _create_volume = EC2Backend.modify_volume, EC2Response.create_volume
 
 
-def install(cloud: Cloud, fleet: MachinePool) -> None:
+def install(cloud: Cloud, pool: MachinePool) -> None:
     """Replace moto's methods by these. May be called again with another cloud."""
 
     def create_volume(self: Any) -> ActionResult:
@@ -44,7 +44,7 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         volume.client_token, volume.asked, volume.phase = token, asked, "creating"
         if volume.volume_type == "gp3":
             volume.throughput = volume.throughput or 125
-        make(cloud, volume)
+        create_disk_file(cloud, volume)
         return ActionResult(volume)
 
     def status(self: Any) -> str:
@@ -72,7 +72,7 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         if self.get_volume(volume_id).status not in ("available", "in-use"):
             raise EC2ClientError("IncorrectState", f"The volume '{volume_id}' is not 'available' or 'in-use'")
         snapshot = _create_snapshot(self, volume_id, description, owner_id, from_ami)
-        snapshot.volume = Disk(volume_id, snapshot.volume.size)  # the volume may grow, or go
+        snapshot.volume = SourceVolume(volume_id, snapshot.volume.size)  # the volume may grow, or go
         source, target = cloud.state_dir.volume(volume_id), cloud.state_dir.snapshot(snapshot.id)
         if from_ami or not source.exists():
             return snapshot
@@ -82,7 +82,7 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         def work() -> None:
             try:
                 if attachment:
-                    fleet.copy_disks(attachment.instance, {volume_id: target}, reboot=False)
+                    pool.copy_disks(attachment.instance, {volume_id: target}, reboot=False)
                 else:
                     disks.copy(source, target)
                 status = "completed"
@@ -94,7 +94,7 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
                 if snapshot.id not in self.snapshots:  # deleted while it was being made
                     target.unlink(missing_ok=True)
 
-        cloud.queues.do(attachment.instance.id if attachment else volume_id, work)
+        cloud.queues.submit(attachment.instance.id if attachment else volume_id, work)
         return snapshot
 
     def copy_snapshot(
@@ -125,8 +125,8 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
                 disks.grow(path, size)
             return volume
         os.truncate(path, size)
-        if attachment and (machine := fleet.machine(attachment.instance)):
-            cloud.queues.do(attachment.instance.id, machine.resize, volume_id, size)
+        if attachment and (machine := pool.machine(attachment.instance)):
+            cloud.queues.submit(attachment.instance.id, machine.resize_volume, volume_id, size)
         return volume
 
     EC2Backend.delete_volume, EC2Backend.delete_snapshot = delete_volume, delete_snapshot
@@ -136,12 +136,12 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
     Volume.status = property(status)
 
 
-def make(cloud: Cloud, volume: Any) -> None:
+def create_disk_file(cloud: Cloud, volume: Any) -> None:
     """creating -> available, once its disk is there."""
 
     def work() -> None:
         try:
-            machine_spec.make_disk(cloud, volume)
+            machine_spec.create_disk(cloud, volume)
             phase = None
         except Exception as error:  # the status is where EC2 tells it
             print(f"{volume.id}: {error}", file=sys.stderr, flush=True)
@@ -149,7 +149,7 @@ def make(cloud: Cloud, volume: Any) -> None:
         with cloud.change():
             volume.phase = phase
 
-    cloud.queues.do(volume.id, work)
+    cloud.queues.submit(volume.id, work)
     cloud.queues.close(volume.id)
 
 
@@ -169,13 +169,13 @@ def resume(cloud: Cloud) -> None:
     for _, _, backend in ec2_backends.iter_backends():
         for volume in backend.volumes.values():
             if volume.status == "creating":
-                make(cloud, volume)
+                create_disk_file(cloud, volume)
         for snapshot in backend.snapshots.values():
             if snapshot.status == "pending" and not snapshot.from_ami:
                 snapshot.status = "completed" if cloud.state_dir.snapshot(snapshot.id).exists() else "error"
 
 
-def sweep(cloud: Cloud) -> list[str]:
+def delete_orphaned_disks(cloud: Cloud) -> list[str]:
     """Delete disk files that nothing in the API names: a crash between two steps can leave them. At start only."""
     known = set()
     for _, _, backend in ec2_backends.iter_backends():

@@ -7,10 +7,10 @@ from pathlib import Path
 from localcloud.machines.errors import MachineError
 from localcloud.machines.interface import Driver
 
-__all__ = ["Driver", "Machine", "MachineError", "Spec", "choose", "reap"]
+__all__ = ["Driver", "Machine", "MachineError", "Spec", "choose_driver", "reap"]
 
 
-def choose(mode: str, cache: Path | None = None) -> Driver:
+def choose_driver(mode: str, cache: Path | None = None) -> Driver:
     """The driver for GOLDENAMI_MACHINES (auto, qemu or container), with KVM's trial remembered in `cache`.
 
     auto: KVM where it boots, else the container where we are root, else emulation.
@@ -19,7 +19,7 @@ def choose(mode: str, cache: Path | None = None) -> Driver:
     from localcloud.machines.container import driver as container_driver
     from localcloud.machines.qemu import driver as qemu_driver
     from localcloud.machines.qemu import kvm
-    from localcloud.state_dir import default_cache
+    from localcloud.state_dir import default_cache_dir
 
     if mode not in ("auto", "qemu", "container"):
         raise MachineError(f"GOLDENAMI_MACHINES is {mode!r}: expected auto, qemu or container")
@@ -30,7 +30,7 @@ def choose(mode: str, cache: Path | None = None) -> Driver:
         raise MachineError(f"cannot run virtual machines: {no_qemu}")
     if mode == "container":
         return container_driver.ContainerDriver()
-    if no_qemu is None and kvm.kvm(cache or default_cache()).works:
+    if no_qemu is None and kvm.probe_kvm(cache or default_cache_dir()).works:
         return qemu_driver.QemuDriver("kvm")
     if mode == "auto" and no_container is None:
         return container_driver.ContainerDriver()

@@ -16,7 +16,7 @@ from pathlib import Path
 from localcloud.machines.errors import MachineError
 
 
-def hierarchies(mountinfo: str) -> list[tuple[Path, frozenset[str]]]:
+def parse_hierarchies(mountinfo: str) -> list[tuple[Path, frozenset[str]]]:
     """Mount points of the control group hierarchies and their options, from /proc/self/mountinfo's text.
 
     Version 2 has the option "unified" here, version 1 its controllers' names.
@@ -32,19 +32,19 @@ def hierarchies(mountinfo: str) -> list[tuple[Path, frozenset[str]]]:
     return found
 
 
-def name(folder: Path) -> str:
+def group_name(folder: Path) -> str:
     """The group's name: instance ids may be the same in two local clouds, folders are not."""
     return f"goldenami-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 
 
-def paths(folder: Path) -> list[Path]:
-    mounts = hierarchies(Path("/proc/self/mountinfo").read_text())
-    return list(dict.fromkeys(mount / name(folder) for mount, _ in mounts))
+def group_paths(folder: Path) -> list[Path]:
+    mounts = parse_hierarchies(Path("/proc/self/mountinfo").read_text())
+    return list(dict.fromkeys(mount / group_name(folder) for mount, _ in mounts))
 
 
 def create(folder: Path) -> list[Path]:
     """Make the machine's groups. Raises MachineError when control groups cannot be written here."""
-    made = paths(folder)
+    made = group_paths(folder)
     if not made:
         raise MachineError("cannot run containers: no control groups are mounted under /sys/fs/cgroup")
     try:
@@ -66,7 +66,7 @@ def remove(folder: Path, timeout: float = 5.0) -> list[str]:
     """Remove the machine's groups, deepest first, once their last process is gone. Returns what was removed."""
     removed = []
     deadline = time.monotonic() + timeout
-    for top in paths(folder):
+    for top in group_paths(folder):
         if not top.is_dir():
             continue
         while top.is_dir():
@@ -108,8 +108,8 @@ def thaw(folder: Path) -> None:
 
 
 def _freezer(folder: Path) -> tuple[Path, str, str, Path, str] | None:
-    for mount, options in hierarchies(Path("/proc/self/mountinfo").read_text()):
-        path = mount / name(folder)
+    for mount, options in parse_hierarchies(Path("/proc/self/mountinfo").read_text()):
+        path = mount / group_name(folder)
         if "freezer" in options and path.is_dir():
             return path / "freezer.state", "FROZEN", "THAWED", path / "freezer.state", "FROZEN"
         if "unified" in options and (path / "cgroup.freeze").exists() and list(_processes(path)):
@@ -123,6 +123,6 @@ def _processes(path: Path) -> Iterator[int]:
             yield from (int(pid) for pid in Path(folder, "cgroup.procs").read_text().split())
 
 
-def processes(folder: Path) -> list[int]:
+def list_processes(folder: Path) -> list[int]:
     """The machine's processes, as this process numbers them."""
-    return sorted({pid for path in paths(folder) if path.is_dir() for pid in _processes(path)})
+    return sorted({pid for path in group_paths(folder) if path.is_dir() for pid in _processes(path)})

@@ -22,13 +22,13 @@ def reap(machines_folder: Path) -> list[str]:
     if os.geteuid() == 0:
         for folder in folders:
             cgroups.thaw(folder)
-    done += [f"ended process {pid}" for pid in supervised.end(machines_folder)]
+    done += [f"ended process {pid}" for pid in supervised.kill_processes(machines_folder)]
     if os.geteuid() == 0:
         for mount in _mounts(machines_folder):
             subprocess.run(["umount", "--lazy", "--detach-loop", str(mount)], check=False, capture_output=True)
             done.append(f"unmounted {mount}")
         for folder in folders:
-            if port_redirect.remove(folder):
+            if port_redirect.remove_redirects(folder):
                 done.append(f"removed the port detours of {folder.name}")
             if cgroups.remove(folder):
                 done.append(f"removed the control groups of {folder.name}")

@@ -8,7 +8,7 @@ from pathlib import Path
 LIMIT = 64 * 1024
 
 
-def tail(path: Path, limit: int = LIMIT) -> bytes:
+def read_tail(path: Path, limit: int = LIMIT) -> bytes:
     """The last `limit` bytes, or nothing when the machine never ran."""
     try:
         with path.open("rb") as file:

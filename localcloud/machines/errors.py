@@ -39,14 +39,14 @@ class MachineError(CloudError):
     """A machine, or a disk of one, cannot be made or run; the message says why and what mends it."""
 
 
-def tool(name: str) -> str | None:
+def find_tool(name: str) -> str | None:
     """Where a tool lies: on PATH, or in the administrator's folders that a plain user's PATH leaves out."""
     return shutil.which(name) or shutil.which(name, path=_SYSTEM_PATH)
 
 
-def missing(names: Iterable[str]) -> list[str]:
+def missing_tools(names: Iterable[str]) -> list[str]:
     """The tools among `names` that are not installed."""
-    return [name for name in names if tool(name) is None]
+    return [name for name in names if find_tool(name) is None]
 
 
 def install_hint(names: Iterable[str]) -> str:
@@ -57,7 +57,7 @@ def install_hint(names: Iterable[str]) -> str:
     return f"{', '.join(names)} {verb} not installed; run: sudo apt-get install --yes {' '.join(packages)}"
 
 
-def require(names: Iterable[str], purpose: str) -> None:
+def require_tools(names: Iterable[str], purpose: str) -> None:
     """Raise MachineError when a tool is missing. `purpose` completes 'cannot …'."""
-    if absent := missing(names):
+    if absent := missing_tools(names):
         raise MachineError(f"cannot {purpose}: {install_hint(absent)}")

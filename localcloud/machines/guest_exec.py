@@ -16,7 +16,7 @@ from localcloud.machines.qemu import qmp
 CommandResult = tuple[int, bytes, bytes]
 """Exit code, standard output, standard error."""
 
-SLACK_SECONDS = 15.0  # for the machine's own systemd to end what took too long
+GRACE_SECONDS = 15.0  # for the machine's own systemd to end what took too long
 
 
 def unit_argv(argv: Sequence[str], timeout: float) -> list[str]:
@@ -27,11 +27,11 @@ def unit_argv(argv: Sequence[str], timeout: float) -> list[str]:
     ]  # fmt: skip
 
 
-def init_of(folder: Path) -> int:
+def find_init(folder: Path) -> int:
     """The process id (here) of a container's own first process. Raises MachineError when it has none (yet)."""
     depths: dict[int, int] = {}
     keeper = 0
-    for pid in cgroups.processes(folder):
+    for pid in cgroups.list_processes(folder):
         try:
             status = (Path("/proc") / str(pid) / "status").read_text()
         except OSError:
@@ -46,41 +46,43 @@ def init_of(folder: Path) -> int:
     return inside[0][1]
 
 
-def in_container(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> CommandResult:
+def run_in_container(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> CommandResult:
     """See model.Machine.run."""
-    pid = init_of(folder)
+    pid = find_init(folder)
     command = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--",
                "env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
                *unit_argv(argv, timeout)]  # fmt: skip
     started = time.monotonic()
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=timeout + SLACK_SECONDS)
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=timeout + GRACE_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise TimeoutError(f"{argv[0]} did not end within {timeout:g} s") from error
-    return checked(folder, argv, timeout, started, (done.returncode, done.stdout, done.stderr))
+    return check_result(folder, argv, timeout, started, (done.returncode, done.stdout, done.stderr))
 
 
-def in_virtual_machine(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> CommandResult:
+def run_in_vm(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> CommandResult:
     """See model.Machine.run: through the guest agent, over its virtual serial port."""
     agent, (program, *arguments) = folder / "agent.sock", unit_argv(argv, timeout)
     started = time.monotonic()
     asked: dict[str, Any] = {"path": program, "arg": arguments, "capture-output": True}
     if stdin:
         asked["input-data"] = base64.b64encode(stdin).decode()
-    pid = qmp.ask_agent(agent, "guest-exec", asked)["pid"]
+    pid = qmp.run_agent_command(agent, "guest-exec", asked)["pid"]
     while True:
-        told = qmp.ask_agent(agent, "guest-exec-status", {"pid": pid})
+        told = qmp.run_agent_command(agent, "guest-exec-status", {"pid": pid})
         if told["exited"]:
             break
-        if time.monotonic() - started > timeout + SLACK_SECONDS:
+        if time.monotonic() - started > timeout + GRACE_SECONDS:
             raise TimeoutError(f"{argv[0]} did not end within {timeout:g} s")
         time.sleep(0.1)
     code = told.get("exitcode", 128 + told.get("signal", 0))
     out, err = (base64.b64decode(told.get(name, "")) for name in ("out-data", "err-data"))
-    return checked(folder, argv, timeout, started, (code, out, err))
+    return check_result(folder, argv, timeout, started, (code, out, err))
 
 
-def checked(folder: Path, argv: Sequence[str], timeout: float, started: float, ran: CommandResult) -> CommandResult:
+def check_result(
+    folder: Path, argv: Sequence[str], timeout: float, started: float, ran: CommandResult
+) -> CommandResult:
     """Tell a guest that took no command, and one that ended it for its time, from a command that failed."""
     code, _, err = ran
     if code != 0 and time.monotonic() - started >= timeout:

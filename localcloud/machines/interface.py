@@ -29,7 +29,7 @@ class DataVolume:
         return self.volume_id.replace("-", "")
 
     @property
-    def link(self) -> str:
+    def device_name(self) -> str:
         """Its stable name in /dev/disk/by-id, whatever else the guest calls it.
 
         https://docs.aws.amazon.com/ebs/latest/userguide/nvme-ebs-volumes.html
@@ -38,7 +38,7 @@ class DataVolume:
 
 
 @dataclass(frozen=True)
-class Spec:
+class MachineSpec:
     """One machine. `folder` holds its console, sockets and mount point, `address` is a loopback address of its own,
     `environment` is given to the guest's services, `ports` are the TCP ports that answer at start, `volumes` are there
     before it boots."""
@@ -88,7 +88,7 @@ class Machine(Protocol):
     def kill(self) -> None:
         """Pull the plug and release its disk."""
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """False once it is off, also when the guest powered itself off."""
 
     def freeze(self) -> AbstractContextManager[None]:
@@ -100,7 +100,7 @@ class Machine(Protocol):
     def detach_volume(self, volume_id: str) -> bool:
         """Take a data volume away; False while the guest still has it mounted. To be asked again then."""
 
-    def resize(self, volume_id: str, size: int) -> None:
+    def resize_volume(self, volume_id: str, size: int) -> None:
         """Tell it that the volume's disk has `size` bytes now."""
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
@@ -120,4 +120,4 @@ class Driver(Protocol):
     @property
     def name(self) -> str: ...
 
-    def machine(self, spec: Spec) -> Machine: ...
+    def machine(self, spec: MachineSpec) -> Machine: ...

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.machines.errors import MachineError, tool
+from localcloud.machines.errors import MachineError, find_tool
 
 # linux/loop.h
 _CONFIGURE, _SET_CAPACITY, _GET_FREE = 0x4C0A, 0x4C07, 0x4C82
@@ -20,7 +20,7 @@ _CONFIG = struct.Struct("=II 5Q 4I 64s 64s 32s 2Q 8Q")
 
 
 @dataclass(frozen=True)
-class Loop:
+class LoopDevice:
     """A loop device that is held open: the kernel frees it once neither we nor a mount use it, however we end."""
 
     disk: Path
@@ -45,9 +45,9 @@ class Loop:
         os.close(self.descriptor)
 
 
-def attach(disk: Path) -> Loop:
+def attach(disk: Path) -> LoopDevice:
     """A loop device for a disk that has none. Raises MachineError."""
-    if taken := of(disk):
+    if taken := find_devices(disk):
         raise MachineError(f"cannot attach {disk.name}: it is in use by {taken[0]}")
     try:
         with Path("/dev/loop-control").open("rb") as control, disk.open("r+b") as file:
@@ -63,12 +63,12 @@ def attach(disk: Path) -> Loop:
                     if error.errno != errno.EBUSY:  # else somebody was faster
                         raise
                 else:
-                    return Loop(disk, device)
+                    return LoopDevice(disk, device)
     except OSError as error:
         raise MachineError(f"cannot attach {disk.name}: no loop device for it ({error})") from error
 
 
-def of(disk: Path) -> list[str]:
+def find_devices(disk: Path) -> list[str]:
     """Devices (/dev/loopN) that are attached to this file."""
     found = []
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
@@ -84,9 +84,9 @@ def of(disk: Path) -> list[str]:
 def release(disk: Path, timeout: float = 10.0) -> list[str]:
     """Wait until the kernel has freed the file's loop devices, then detach what is left. Returns the latter."""
     deadline = time.monotonic() + timeout
-    while of(disk) and time.monotonic() < deadline:
+    while find_devices(disk) and time.monotonic() < deadline:
         time.sleep(0.01)
-    left = of(disk)
+    left = find_devices(disk)
     for device in left:
-        subprocess.run([tool("losetup") or "losetup", "--detach", device], check=False, capture_output=True)
+        subprocess.run([find_tool("losetup") or "losetup", "--detach", device], check=False, capture_output=True)
     return left

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from localcloud.machines import cgroups
-from localcloud.machines.errors import MachineError, tool
+from localcloud.machines.errors import MachineError, find_tool
 
-MARK = "detour"
+MARKER = "detour"
 """File in the machine's folder that says that its table may exist."""
 
 
-def free_port(address: str, port: int) -> int:
+def find_free_port(address: str, port: int) -> int:
     """A free port to lead `port` of `address` to. Raises MachineError where no detour can be made."""
     taken = (
         f"cannot open port {port} of {address}: another program listens on it, maybe on all addresses "
@@ -27,7 +27,7 @@ def free_port(address: str, port: int) -> int:
     )
     if os.geteuid() != 0:
         raise MachineError(f"{taken}; end it, or run as root, which can lead the port around it")
-    if tool("nft") is None:
+    if find_tool("nft") is None:
         raise MachineError(f"{taken}; end it, or run: sudo apt-get install --yes nftables")
     with socket.socket() as probe:
         probe.bind((address, 0))
@@ -35,13 +35,13 @@ def free_port(address: str, port: int) -> int:
     return number
 
 
-def add(folder: Path, address: str, detours: Mapping[int, int]) -> None:
+def set_redirects(folder: Path, address: str, detours: Mapping[int, int]) -> None:
     """Make exactly these detours: port of the machine's address -> port on which its forward listens."""
     if not detours:
-        remove(folder)
+        remove_redirects(folder)
         return
-    (folder / MARK).touch()
-    table = f"table ip {cgroups.name(folder)}"
+    (folder / MARKER).touch()
+    table = f"table ip {cgroups.group_name(folder)}"
     rules = "\n".join(f"ip daddr {address} tcp dport {port} dnat to {address}:{to}" for port, to in detours.items())
     # Declared first, because only what exists can be deleted: the three together are one transaction.
     chain = f"chain output {{ type nat hook output priority -100;\n{rules}\n}}"
@@ -51,17 +51,17 @@ def add(folder: Path, address: str, detours: Mapping[int, int]) -> None:
         raise MachineError(f"cannot open port {ports} of {address}: nft: {done.stderr.strip().splitlines()[0]}")
 
 
-def remove(folder: Path) -> bool:
+def remove_redirects(folder: Path) -> bool:
     """Remove the machine's detours; True when there were some."""
-    if not (folder / MARK).exists():
+    if not (folder / MARKER).exists():
         return False
-    table = f"table ip {cgroups.name(folder)}"
+    table = f"table ip {cgroups.group_name(folder)}"
     _nft(f"{table}\ndelete {table}\n")
-    (folder / MARK).unlink(missing_ok=True)
+    (folder / MARKER).unlink(missing_ok=True)
     return True
 
 
 def _nft(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [tool("nft") or "nft", "--file", "-"], check=False, input=script, capture_output=True, text=True
+        [find_tool("nft") or "nft", "--file", "-"], check=False, input=script, capture_output=True, text=True
     )

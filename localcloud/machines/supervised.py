@@ -17,10 +17,10 @@ from typing import Any
 from localcloud.machines.errors import MachineError
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
-LAUNCH_LIMIT = 60.0
+LAUNCH_SECONDS = 60.0
 """Seconds until a machine must be launched; it takes a fraction of one, unless the host has far too much to do."""
 
-MARK = "GOLDENAMI_MACHINE"
+ENVIRONMENT_MARK = "GOLDENAMI_MACHINE"
 """Every process that we start for a machine carries its folder in this variable: that is how reap() finds them."""
 
 
@@ -29,7 +29,7 @@ def launch(folder: Path, kind: str, plan: dict[str, Any], prefix: list[str]) -> 
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin",
         "LANG": "C.UTF-8",
-        MARK: str(folder),
+        ENVIRONMENT_MARK: str(folder),
     }
     with (folder / "keeper.log").open("wb") as log:
         process = subprocess.Popen(
@@ -37,16 +37,16 @@ def launch(folder: Path, kind: str, plan: dict[str, Any], prefix: list[str]) -> 
             cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
             start_new_session=True,  # a ^C at the server's terminal is the server's to handle
         )  # fmt: skip
-    send(process, json.dumps(plan))
-    answer = _answer(process, LAUNCH_LIMIT)
+    send_line(process, json.dumps(plan))
+    answer = _read_reply(process, LAUNCH_SECONDS)
     if answer != "ready":
         terminate(process)
-        detail = answer.removeprefix("error ") or _last_line(folder / "keeper.log") or "its keeper ended at once"
+        detail = answer.removeprefix("error ") or last_line(folder / "keeper.log") or "its keeper ended at once"
         raise MachineError(f"cannot start machine {folder.name}: {detail}")
     return process
 
 
-def send(process: subprocess.Popen[bytes], line: str) -> None:
+def send_line(process: subprocess.Popen[bytes], line: str) -> None:
     if process.stdin is not None:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(line.encode() + b"\n")
@@ -64,9 +64,9 @@ def terminate(process: subprocess.Popen[bytes]) -> None:
                 pipe.close()
 
 
-def marked(folder: Path) -> Iterator[int]:
+def find_processes(folder: Path) -> Iterator[int]:
     """Processes that were started for machines in `folder` (one machine's, or the folder above all of them)."""
-    mark = f"{MARK}={folder}".encode()
+    mark = f"{ENVIRONMENT_MARK}={folder}".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) != os.getpid():
             try:
@@ -77,11 +77,11 @@ def marked(folder: Path) -> Iterator[int]:
                 yield int(entry.name)
 
 
-def end(folder: Path, timeout: float = 5.0) -> list[int]:
+def kill_processes(folder: Path, timeout: float = 5.0) -> list[int]:
     """Kill what marked() finds until nothing is found. Returns the process ids."""
     killed: set[int] = set()
     deadline = time.monotonic() + timeout
-    while (found := list(marked(folder))) and time.monotonic() < deadline:
+    while (found := list(find_processes(folder))) and time.monotonic() < deadline:
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -90,7 +90,7 @@ def end(folder: Path, timeout: float = 5.0) -> list[int]:
     return sorted(killed)
 
 
-def _answer(process: subprocess.Popen[bytes], timeout: float) -> str:
+def _read_reply(process: subprocess.Popen[bytes], timeout: float) -> str:
     if process.stdout is None:
         return ""
     readable, _, _ = select.select([process.stdout], [], [], timeout)
@@ -99,6 +99,6 @@ def _answer(process: subprocess.Popen[bytes], timeout: float) -> str:
     return process.stdout.readline().decode(errors="replace").strip()
 
 
-def _last_line(path: Path) -> str:
+def last_line(path: Path) -> str:
     lines = path.read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else ""

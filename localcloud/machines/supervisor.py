@@ -36,7 +36,7 @@ class SupervisedProcess:
 
     boot: Callable[[], subprocess.Popen[bytes]]
     finish: Callable[[], None]
-    boots_again_on: int | None = None
+    reboot_exit_code: int | None = None
 
 
 def run(*argv: str, text: str | None = None) -> None:
@@ -52,7 +52,7 @@ def join_cgroups(folders: list[str]) -> None:
         Path(folder, "cgroup.procs").write_text("0")  # 0: the process that writes
 
 
-def network(plan: dict[str, Any]) -> tuple[list[subprocess.Popen[bytes]], int]:
+def set_up_network(plan: dict[str, Any]) -> tuple[list[subprocess.Popen[bytes]], int]:
     """A network of the machine's own, made before it boots and kept while it reboots.
 
     The metadata service and the AWS API get a namespace behind a virtual cable, so that every port of every address
@@ -92,14 +92,14 @@ def network(plan: dict[str, Any]) -> tuple[list[subprocess.Popen[bytes]], int]:
     return helpers, ready
 
 
-def reach(plan: dict[str, Any]) -> None:
+def route_cloud_range(plan: dict[str, Any]) -> None:
     """Lead the cloud's own loopback addresses out of the machine, whose kernel would keep them to itself."""
     run("nsenter", "--net=netns", "ip", "route", "add", plan["range"], "via", plan["gateway"], "dev", "eth0",
         "src", plan["address"], "table", "local")  # fmt: skip
     run("nsenter", "--net=netns", "tee", "/proc/sys/net/ipv4/conf/eth0/route_localnet", text="1")
 
 
-def volumes(nodes: dict[str, int]) -> None:
+def create_device_nodes(nodes: dict[str, int]) -> None:
     """The guest's /dev/disk: device nodes of its data volumes by name. The server adds and removes some later."""
     Path("devices").mkdir(exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", "mode=0755,size=1m", "devices", "devices")
@@ -108,22 +108,22 @@ def volumes(nodes: dict[str, int]) -> None:
         os.mknod(f"devices/by-id/{name}", 0o660 | stat.S_IFBLK, number)
 
 
-def container(plan: dict[str, Any]) -> SupervisedProcess:
+def prepare_container(plan: dict[str, Any]) -> SupervisedProcess:
     """Mount the disk, make the network, boot the container."""
     join_cgroups(plan["cgroups"])
     Path("root").mkdir(exist_ok=True)
-    volumes(plan["volumes"])
+    create_device_nodes(plan["volumes"])
     # Where nspawn keeps things by machine name, which need not be unique on the host; and it leaves some behind.
     Path("/run/systemd/nspawn").mkdir(parents=True, exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", "mode=0700", "nspawn", "/run/systemd/nspawn")
-    helpers, ready = network(plan)
+    helpers, ready = set_up_network(plan)
     # No barriers: the disk has to survive this process, not a power cut of the host. No background zeroing of inode
     # tables: it would fill the sparse file.
     run("mount", "-o", "loop,noatime,nobarrier,noinit_itable", plan["disk"], "root")
     if not os.read(ready, 1):
         raise SetupError("slirp4netns: ended before its network was ready")
     os.close(ready)
-    reach(plan)
+    route_cloud_range(plan)
     Path("console.log").write_bytes(b"")
 
     def boot() -> subprocess.Popen[bytes]:
@@ -140,10 +140,10 @@ def container(plan: dict[str, Any]) -> SupervisedProcess:
         subprocess.run(["fstrim", "root"], check=False, capture_output=True)
         run("umount", "root")
 
-    return SupervisedProcess(boot, finish, boots_again_on=133)  # what nspawn ends with when its guest reboots
+    return SupervisedProcess(boot, finish, reboot_exit_code=133)  # what nspawn ends with when its guest reboots
 
 
-def plain(plan: dict[str, Any]) -> SupervisedProcess:
+def prepare_process(plan: dict[str, Any]) -> SupervisedProcess:
     """Run one process that must not outlive this one."""
 
     def boot() -> subprocess.Popen[bytes]:
@@ -157,7 +157,7 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def keep(kept: SupervisedProcess) -> None:
+def supervise(kept: SupervisedProcess) -> None:
     """Until the machine has ended, or the server has. As the first process of a namespace, reap strangers too."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -167,12 +167,12 @@ def keep(kept: SupervisedProcess) -> None:
     selector.register(woken, selectors.EVENT_READ)
     selector.register(0, selectors.EVENT_READ)
     machine = kept.boot()
-    say("ready")
+    report("ready")
     stopping = False
     while True:
-        for pid, status in ended():
+        for pid, status in reap_children():
             if pid == machine.pid:
-                if stopping or os.waitstatus_to_exitcode(status) != kept.boots_again_on:
+                if stopping or os.waitstatus_to_exitcode(status) != kept.reboot_exit_code:
                     return
                 machine = kept.boot()
         for key, _ in selector.select():
@@ -185,7 +185,7 @@ def keep(kept: SupervisedProcess) -> None:
                 machine.send_signal(signal.SIGTERM)  # nspawn turns it into a clean power-off
 
 
-def ended() -> Iterator[tuple[int, int]]:
+def reap_children() -> Iterator[tuple[int, int]]:
     """Children that have ended since the last call, with their wait statuses."""
     while True:
         try:
@@ -207,18 +207,18 @@ def read_line() -> str:
     return line.decode()
 
 
-def say(message: str) -> None:
+def report(message: str) -> None:
     os.write(1, message.encode() + b"\n")
 
 
 def main() -> None:
     plan = json.loads(read_line())
     try:
-        kept = (container if sys.argv[1] == "container" else plain)(plan)
-        keep(kept)
+        kept = (prepare_container if sys.argv[1] == "container" else prepare_process)(plan)
+        supervise(kept)
         kept.finish()
     except (SetupError, OSError) as error:
-        say(f"error {error}")
+        report(f"error {error}")
         sys.exit(1)
 
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.machines.errors import MachineError, require, tool
+from localcloud.machines.errors import MachineError, find_tool, require_tools
 from localcloud.storage import disks
 
 SIZE = 2 * 1024**3
@@ -51,7 +51,7 @@ class BaseImage:
     packages: tuple[tuple[str, str], ...]
 
 
-def architecture() -> str:
+def host_architecture() -> str:
     """Debian's name of this machine's architecture: the only one that both drivers run at a bearable speed."""
     names = {"x86_64": "amd64", "aarch64": "arm64"}
     machine = platform.machine()
@@ -60,9 +60,9 @@ def architecture() -> str:
     return names[machine]
 
 
-def digest() -> str:
+def input_digest() -> str:
     """SHA-256 over everything that goes into the image except the archive's state of the day."""
-    hashed = hashlib.sha256(json.dumps([architecture(), SIZE, SOURCES, PACKAGES]).encode())
+    hashed = hashlib.sha256(json.dumps([host_architecture(), SIZE, SOURCES, PACKAGES]).encode())
     for path in sorted(path for path in BASE.rglob("*") if path.is_file()):
         content = path.read_bytes()
         mode = "x" if os.access(path, os.X_OK) else "-"
@@ -70,12 +70,12 @@ def digest() -> str:
     return hashed.hexdigest()
 
 
-def ensure(cache: Path, log: Callable[[str], None]) -> BaseImage:
+def ensure_base_image(cache: Path, log: Callable[[str], None]) -> BaseImage:
     """The base image from the cache, built there first if need be (a minute, once). Safe when many ask at once.
 
     Raises MachineError when a tool is missing or the archive cannot be read.
     """
-    wanted = digest()
+    wanted = input_digest()
     folder = cache / f"base-{wanted[:16]}"
     if (folder / "image.json").is_file():
         return _read(folder)
@@ -89,7 +89,7 @@ def ensure(cache: Path, log: Callable[[str], None]) -> BaseImage:
 
 
 def _build(folder: Path, wanted: str, log: Callable[[str], None]) -> None:
-    require(TOOLS if os.geteuid() == 0 else (*TOOLS, "newuidmap"), "build the local base image")
+    require_tools(TOOLS if os.geteuid() == 0 else (*TOOLS, "newuidmap"), "build the local base image")
     if not KEYRING.is_file():
         raise MachineError(
             "cannot build the local base image: Debian's archive keys are not installed; "
@@ -111,7 +111,7 @@ def _build(folder: Path, wanted: str, log: Callable[[str], None]) -> None:
         with image.open("wb") as file:
             file.truncate(SIZE)
         log("making its ext4 file system")
-        _stream([*inside, tool("mkfs.ext4") or "mkfs.ext4", "-q", "-F", "-L", "root", "-m", "1", "-J", "size=32",
+        _stream([*inside, find_tool("mkfs.ext4") or "mkfs.ext4", "-q", "-F", "-L", "root", "-m", "1", "-J", "size=32",
                  "-E", "root_owner=0:0", "-d", str(root), str(image)], "mkfs.ext4", log)  # fmt: skip
         _stream([*inside, "rm", "--recursive", "--force", str(root)], "rm", log)
         image.chmod(0o444)
@@ -119,10 +119,10 @@ def _build(folder: Path, wanted: str, log: Callable[[str], None]) -> None:
         overlay.unlink()
         now = time.gmtime()
         (work / "image.json").write_text(json.dumps({
-            "name": f"debian-12-{architecture()}-{time.strftime('%Y%m%d', now)}-local",
+            "name": f"debian-12-{host_architecture()}-{time.strftime('%Y%m%d', now)}-local",
             "digest": wanted,
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
-            "packages": parse_status(status.read_text()),
+            "packages": parse_dpkg_status(status.read_text()),
         }))  # fmt: skip
         if folder.exists():  # without image.json: left by a build of an older form
             _remove(folder)
@@ -130,16 +130,16 @@ def _build(folder: Path, wanted: str, log: Callable[[str], None]) -> None:
     except BaseException:
         _remove(work)
         raise
-    allocated = disks.sizes(folder / "root.raw").allocated
+    allocated = disks.measure(folder / "root.raw").allocated
     log(f"built the local base image in {time.monotonic() - started:.0f} s, {allocated / 1e6:.0f} MB")
 
 
 def bootstrap_argv(tarball: Path, overlay: Path, status: Path) -> list[str]:
     """mmdebstrap's command. The overlay is there before packages are configured: dpkg, initramfs and apt read it."""
-    arch = architecture()
+    arch = host_architecture()
     quote = shlex.quote  # mmdebstrap splits the arguments of its special hooks as a shell would
     return [
-        tool("mmdebstrap") or "mmdebstrap",
+        find_tool("mmdebstrap") or "mmdebstrap",
         f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
         "--variant=minbase",
         f"--architectures={arch}",
@@ -155,7 +155,7 @@ def bootstrap_argv(tarball: Path, overlay: Path, status: Path) -> list[str]:
     ]
 
 
-def parse_status(text: str) -> list[tuple[str, str]]:
+def parse_dpkg_status(text: str) -> list[tuple[str, str]]:
     """(package, version) of what is installed, from dpkg's status file, in the order of names."""
     found = []
     for paragraph in re.split(r"\n{2,}", text):

@@ -7,20 +7,20 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.machines.errors import MachineError, require, tool
+from localcloud.machines.errors import MachineError, find_tool, require_tools
 
 
 @dataclass(frozen=True)
-class Sizes:
+class DiskUsage:
     """Bytes of a disk file: as the machine sees it, and as it weighs on this machine's own disk."""
 
     apparent: int
     allocated: int
 
 
-def sizes(path: Path) -> Sizes:
+def measure(path: Path) -> DiskUsage:
     status = path.stat()
-    return Sizes(apparent=status.st_size, allocated=status.st_blocks * 512)
+    return DiskUsage(apparent=status.st_size, allocated=status.st_blocks * 512)
 
 
 def copy(source: Path, target: Path) -> None:
@@ -46,11 +46,11 @@ def grow(path: Path, size: int) -> None:
     size -= size % 4096
     if path.stat().st_size >= size:
         return
-    require(["e2fsck", "resize2fs"], f"grow {path.name}")
+    require_tools(["e2fsck", "resize2fs"], f"grow {path.name}")
     # A machine that was cut off leaves its journal to be replayed first; 1 means that errors were corrected.
-    _run([tool("e2fsck") or "e2fsck", "-f", "-p", str(path)], f"check {path.name}", good=(0, 1))
+    _run([find_tool("e2fsck") or "e2fsck", "-f", "-p", str(path)], f"check {path.name}", good=(0, 1))
     os.truncate(path, size)
-    _run([tool("resize2fs") or "resize2fs", "-f", str(path)], f"grow {path.name}")
+    _run([find_tool("resize2fs") or "resize2fs", "-f", str(path)], f"grow {path.name}")
 
 
 def _run(argv: list[str], purpose: str, good: tuple[int, ...] = (0,)) -> None:

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from localcloud.errors import CloudError
 from localcloud.machines import loop_devices
-from localcloud.machines.errors import tool
+from localcloud.machines.errors import find_tool
 from localcloud.state_dir import StateDir
 
 _CLONE_NEWNS = 0x00020000
 _SMALLEST = 16 << 30
 
 
-def open_disks(folder: StateDir, log: Callable[[str], None]) -> bool:
+def mount_disk_store(folder: StateDir, log: Callable[[str], None]) -> bool:
     """Mount the place for disks, and make it before the first time; False where disks are copied block by block.
 
     To be called before the process has a second thread: it moves to a mount namespace of its own.
@@ -31,11 +31,11 @@ def open_disks(folder: StateDir, log: Callable[[str], None]) -> bool:
         CloudError: There is such a place, but it cannot be mounted.
     """
     store = folder.disk_store
-    if not store.exists() and (_kept(folder) or shares(folder.disks)):
+    if not store.exists() and (_has_disks(folder) or supports_reflinks(folder.disks)):
         return False
     why_not = _unavailable_reason()
     if why_not is None and not store.exists():
-        why_not = _make(store)
+        why_not = _create(store)
     why_not = why_not or _mount(store, folder.disks)
     if why_not is None:
         return True
@@ -45,14 +45,14 @@ def open_disks(folder: StateDir, log: Callable[[str], None]) -> bool:
     return False
 
 
-def close_disks(folder: StateDir) -> None:
+def unmount_disk_store(folder: StateDir) -> None:
     """Unmount it again and wait until its loop device is free; nothing to do where there is none."""
     if folder.disks.is_mount():
         _run(["umount", str(folder.disks)])
         loop_devices.release(folder.disk_store)
 
 
-def shares(folder: Path) -> bool:
+def supports_reflinks(folder: Path) -> bool:
     """Whether copies of files in this folder share their blocks."""
     probe, copy = folder / ".probe", folder / ".probe-copy"
     try:
@@ -63,14 +63,14 @@ def shares(folder: Path) -> bool:
         copy.unlink(missing_ok=True)
 
 
-def _kept(folder: StateDir) -> bool:
+def _has_disks(folder: StateDir) -> bool:
     return any(any(place.iterdir()) for place in (folder.volumes, folder.snapshots) if place.is_dir())
 
 
 def _unavailable_reason() -> str | None:
     if os.geteuid() != 0:
         return "only root can mount a file system that shares blocks"
-    if tool("mkfs.xfs") is None:
+    if find_tool("mkfs.xfs") is None:
         return "mkfs.xfs is missing; run: apt-get install xfsprogs"
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS) != 0:
@@ -78,14 +78,14 @@ def _unavailable_reason() -> str | None:
     return _run(["mount", "--make-rprivate", "/"])
 
 
-def _make(store: Path) -> str | None:
+def _create(store: Path) -> str | None:
     """An empty XFS, as large as it may ever grow; it takes only what is written to it."""
     size = max(_SMALLEST, os.statvfs(store.parent).f_blocks * os.statvfs(store.parent).f_frsize)
     new = store.with_name(store.name + ".new")
     new.unlink(missing_ok=True)
     with new.open("wb") as file:
         file.truncate(size)
-    failed = _run(["mkfs.xfs", "-q", "-K", "-m", "reflink=1", "-l", "size=64m", str(new)]) or _mount_once(new)
+    failed = _run(["mkfs.xfs", "-q", "-K", "-m", "reflink=1", "-l", "size=64m", str(new)]) or _try_mount(new)
     if failed:
         new.unlink()
         return failed
@@ -93,7 +93,7 @@ def _make(store: Path) -> str | None:
     return None
 
 
-def _mount_once(new: Path) -> str | None:
+def _try_mount(new: Path) -> str | None:
     """Whether this kernel takes it."""
     place = new.parent / "disks"
     failed = _mount(new, place)
@@ -110,7 +110,7 @@ def _mount(store: Path, place: Path) -> str | None:
 
 def _run(argv: list[str]) -> str | None:
     """What a command complains about; None when it succeeds."""
-    done = subprocess.run([tool(argv[0]) or argv[0], *argv[1:]], check=False, capture_output=True, text=True)
+    done = subprocess.run([find_tool(argv[0]) or argv[0], *argv[1:]], check=False, capture_output=True, text=True)
     if done.returncode == 0:
         return None
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]

@@ -20,7 +20,7 @@ _complete_upload = S3Backend.complete_multipart_upload
 _get_key = S3Response._get_key
 
 
-class Body:
+class FileBody:
     """Some bytes of a file that are read when they are sent; it stays open, whatever becomes of the object meanwhile."""
 
     def __init__(self, file: BinaryIO, begin: int, end: int) -> None:
@@ -29,16 +29,16 @@ class Body:
     def __len__(self) -> int:
         return self._end - self._begin
 
-    def __getitem__(self, piece: slice) -> Body:
+    def __getitem__(self, piece: slice) -> FileBody:
         begin, end, _ = piece.indices(len(self))
-        return Body(self._file, self._begin + begin, self._begin + end)
+        return FileBody(self._file, self._begin + begin, self._begin + end)
 
     def __iter__(self) -> Iterator[bytes]:
         for at in range(self._begin, self._end, _BLOCK):
             yield os.pread(self._file.fileno(), min(_BLOCK, self._end - at), at)
 
 
-class Unread:
+class StreamedKey:
     """An object as moto has it, but for its body, which is not read yet."""
 
     def __init__(self, key: Any) -> None:
@@ -48,15 +48,15 @@ class Unread:
         return getattr(self._key, name)
 
     @property
-    def value(self) -> bytes | Body:
-        if not large(self._key):
+    def value(self) -> bytes | FileBody:
+        if not is_large(self._key):
             return bytes(self._key.value)
         with self._key.lock:
             self._key._value_buffer.flush()
-            return Body(os.fdopen(os.dup(self._key._value_buffer.fileno()), "rb"), 0, self._key.contentsize)
+            return FileBody(os.fdopen(os.dup(self._key._value_buffer.fileno()), "rb"), 0, self._key.contentsize)
 
 
-def large(key: Any) -> bool:
+def is_large(key: Any) -> bool:
     """Whether moto itself would keep it in a file."""
     return bool(key.contentsize > key._max_buffer_size)
 
@@ -103,7 +103,7 @@ def install() -> None:
     def get_key(self: Any, *asked: Any, **named: Any) -> tuple[Any, bool]:
         """moto: sends an object from memory, the whole of it also where a range is asked for."""
         key, unmodified = _get_key(self, *asked, **named)
-        return Unread(key), unmodified
+        return StreamedKey(key), unmodified
 
     FakeKey.value = property(_value.__get__, keep)
     FakeMultipart.complete = complete

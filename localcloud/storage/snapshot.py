@@ -30,7 +30,7 @@ from moto.core.base_backend import BackendDict
 from moto.s3.models import FakeKey, s3_backends
 from moto.s3.utils import _VersionedKeyStore
 
-from localcloud.state_dir import StateDir, write_whole
+from localcloud.state_dir import StateDir, write_atomically
 from localcloud.storage import s3_bodies
 
 FORMAT = 1
@@ -54,7 +54,7 @@ class Store:
             "buckets": s3_backends.bucket_accounts,  # the names of buckets are global: kept outside of the backends
         }
         former, self._bodies = self._bodies, set()
-        write_whole(self._folder.snapshot_file, self._dump(held))
+        write_atomically(self._folder.snapshot_file, self._dump(held))
         for digest in former - self._bodies:  # deleted objects, and parts that have become one
             (self._folder.objects / digest).unlink(missing_ok=True)
 
@@ -69,7 +69,7 @@ class Store:
             if (held["format"], held["moto"]) != (FORMAT, moto.__version__):
                 raise ValueError(f"written by format {held['format']} with moto {held['moto']}")
         except Exception as error:  # whatever a foreign or torn pickle raises, the cloud must still start
-            print(f"The kept state cannot be read ({error}); it is now in {self._folder.set_aside()}. Starting empty.")
+            print(f"The kept state cannot be read ({error}); it is now in {self._folder.move_aside()}. Starting empty.")
             return False
         for (service, account, region), backend in cast(Backends, held["backends"]).items():
             dict.__setitem__(get_backend(service)[account], region, backend)
@@ -94,14 +94,14 @@ class Store:
         new = self._folder.objects / ".new"
         hashed = hashlib.sha256()
         with new.open("wb") as file:
-            for block in blocks(key):  # not whole: a backup may be large
+            for block in read_blocks(key):  # not whole: a backup may be large
                 hashed.update(block)
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())
         digest = hashed.hexdigest()
         new.replace(self._folder.objects / digest)
-        if s3_bodies.large(key):  # this file is its body from now on, and not another copy
+        if s3_bodies.is_large(key):  # this file is its body from now on, and not another copy
             key._value_buffer.close()
             key._value_buffer = (self._folder.objects / digest).open("rb")
         self._digests[key] = (version, digest)
@@ -109,7 +109,7 @@ class Store:
         return digest
 
 
-def blocks(key: Any) -> Iterator[bytes]:
+def read_blocks(key: Any) -> Iterator[bytes]:
     """An object's body, piece by piece; nothing of one that was deleted (moto has closed its buffer)."""
     with key.lock, contextlib.suppress(ValueError):
         key._value_buffer.seek(0)
@@ -188,7 +188,7 @@ def _restore_key(key: Any, kept: tuple[dict[str, Any], str]) -> None:
     key.__dict__.update(state)
     key.lock = threading.Lock()
     key._value_buffer = (_bodies.folder / digest).open("rb")  # moto closes it
-    if not s3_bodies.large(key):
+    if not s3_bodies.is_large(key):
         with key._value_buffer as body:
             key._value_buffer = tempfile.SpooledTemporaryFile(state["_max_buffer_size"])  # noqa: SIM115 - likewise
             key._value_buffer.write(body.read())

@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from localcloud.machines import cgroups, guest_exec, loop_devices, port_redirect, supervised
-from localcloud.machines.console import tail
+from localcloud.machines.console import read_tail
 from localcloud.machines.container import slirp, volumes
-from localcloud.machines.errors import MachineError, install_hint, missing
+from localcloud.machines.errors import MachineError, install_hint, missing_tools
 from localcloud.machines.interface import (
     API_ADDRESS,
     GATEWAY_ADDRESS,
@@ -21,7 +21,7 @@ from localcloud.machines.interface import (
     GUEST_NETWORK,
     METADATA_ADDRESS,
     DataVolume,
-    Spec,
+    MachineSpec,
 )
 
 _SOCKET_PATH = 107  # bytes: sun_path of unix(7), less its terminating zero
@@ -36,7 +36,7 @@ def unavailable_reason() -> str | None:
         return "containers need Linux"
     if os.geteuid() != 0:
         return "containers need root; run the command with sudo"
-    if absent := missing(TOOLS):
+    if absent := missing_tools(TOOLS):
         return install_hint(absent)
     for device, module in DEVICES.items():
         if not Path(device).exists():
@@ -50,7 +50,7 @@ def unavailable_reason() -> str | None:
     return None
 
 
-def check_path(machines: Path) -> None:
+def check_socket_paths(machines: Path) -> None:
     """Raise MachineError where the sockets of a machine in this folder would have longer paths than the kernel takes."""
     longest = len(os.fsencode(machines / ("i-" + 17 * "0") / "slirp.sock"))
     if longest > _SOCKET_PATH:
@@ -60,12 +60,12 @@ def check_path(machines: Path) -> None:
         )
 
 
-def nspawn_argv(spec: Spec) -> list[str]:
+def nspawn_argv(spec: MachineSpec) -> list[str]:
     """The container's command. Nothing that it does is written to the disk, and nothing registers with the host."""
     return [
         "systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit",
         "--directory=root", f"--machine={spec.instance_id}", f"--hostname={spec.hostname.split('.')[0]}",
-        f"--bind={_bindable(spec.folder / 'devices')}:/dev/disk",
+        f"--bind={_escape_bind(spec.folder / 'devices')}:/dev/disk",
         "--network-namespace-path=netns", "--capability=CAP_NET_ADMIN",
         "--resolv-conf=off", "--timezone=off", "--link-journal=no",
         "--console=read-only", "--kill-signal=SIGRTMIN+4",
@@ -73,14 +73,14 @@ def nspawn_argv(spec: Spec) -> list[str]:
     ]  # fmt: skip
 
 
-def _bindable(path: Path) -> str:
+def _escape_bind(path: Path) -> str:
     return str(path).replace("\\", "\\\\").replace(":", "\\:")
 
 
 class ContainerMachine:
     """One container; see model.Machine."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: MachineSpec) -> None:
         self._spec = spec
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,11 +89,11 @@ class ContainerMachine:
     def start(self) -> None:
         spec = self._spec
         with self._lock:
-            if self.alive():
+            if self.is_alive():
                 return
             if not spec.disk.is_file():
                 raise MachineError(f"cannot start machine {spec.instance_id}: its disk {spec.disk} does not exist")
-            if attached := loop_devices.of(spec.disk):
+            if attached := loop_devices.find_devices(spec.disk):
                 raise MachineError(
                     f"cannot start machine {spec.instance_id}: its disk {spec.disk} is in use by {attached[0]}"
                 )
@@ -107,7 +107,7 @@ class ContainerMachine:
             plan = {
                 "cgroups": [str(path) for path in cgroups.create(spec.folder)],
                 "disk": str(spec.disk),
-                "volumes": self._volumes.numbers(),
+                "volumes": self._volumes.device_numbers(),
                 "argv": nspawn_argv(spec),
                 "network": GUEST_NETWORK,
                 "range": spec.range,
@@ -129,11 +129,11 @@ class ContainerMachine:
 
     def open_ports(self, ports: frozenset[int]) -> None:
         with self._lock:
-            slirp.forward(self._spec.folder / "slirp.sock", self._spec.address, ports)
+            slirp.forward_ports(self._spec.folder / "slirp.sock", self._spec.address, ports)
 
     def stop(self, timeout: float) -> None:
         if (process := self._process) is not None:
-            supervised.send(process, "stop")
+            supervised.send_line(process, "stop")
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout)
         self.kill()
@@ -144,12 +144,12 @@ class ContainerMachine:
                 cgroups.thaw(self._spec.folder)
                 supervised.terminate(self._process)
                 self._process = None
-            port_redirect.remove(self._spec.folder)
+            port_redirect.remove_redirects(self._spec.folder)
             self._volumes.close()
             loop_devices.release(self._spec.disk)
             cgroups.remove(self._spec.folder)
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         process = self._process
         if process is None:
             return False
@@ -162,27 +162,27 @@ class ContainerMachine:
     def freeze(self) -> Iterator[None]:
         folder = self._spec.folder
         with self._lock:
-            if not self.alive():
+            if not self.is_alive():
                 yield
                 return
-            inside = cgroups.processes(folder)
+            inside = cgroups.list_processes(folder)
             with cgroups.frozen(folder):
                 if inside:
-                    volumes.sync(Path(f"/proc/{inside[0]}/root") / folder.relative_to("/") / "root")
-                self._volumes.write_out(inside)
+                    volumes.sync_file_system(Path(f"/proc/{inside[0]}/root") / folder.relative_to("/") / "root")
+                self._volumes.flush(inside)
                 yield
 
     def attach_volume(self, volume: DataVolume) -> None:
         with self._lock:
-            if not self.alive():
+            if not self.is_alive():
                 raise MachineError(f"machine {self._spec.instance_id} is off")
             self._volumes.add(volume, self._devices())
 
     def detach_volume(self, volume_id: str) -> bool:
         with self._lock:
-            return self._volumes.remove(volume_id, self._devices() if self.alive() else None)
+            return self._volumes.remove(volume_id, self._devices() if self.is_alive() else None)
 
-    def resize(self, volume_id: str, size: int) -> None:
+    def resize_volume(self, volume_id: str, size: int) -> None:
         with self._lock:
             self._volumes.resize(volume_id, size)
 
@@ -192,12 +192,12 @@ class ContainerMachine:
         return Path(f"/proc/{keeper}/root{self._spec.folder}/devices/by-id")
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> guest_exec.CommandResult:
-        if not self.alive():
+        if not self.is_alive():
             raise MachineError(f"machine {self._spec.instance_id} is off")
-        return guest_exec.in_container(self._spec.folder, argv, stdin, timeout)
+        return guest_exec.run_in_container(self._spec.folder, argv, stdin, timeout)
 
     def console(self) -> bytes:
-        return tail(self._spec.folder / "console.log")
+        return read_tail(self._spec.folder / "console.log")
 
 
 class ContainerDriver:
@@ -205,5 +205,5 @@ class ContainerDriver:
 
     name = "container"
 
-    def machine(self, spec: Spec) -> ContainerMachine:
+    def machine(self, spec: MachineSpec) -> ContainerMachine:
         return ContainerMachine(spec)

@@ -13,30 +13,30 @@ from localcloud.machines.errors import MachineError
 from localcloud.machines.interface import GUEST_ADDRESS
 
 
-def forward(api: Path, address: str, ports: frozenset[int]) -> None:
+def forward_ports(api: Path, address: str, ports: frozenset[int]) -> None:
     """Make exactly these TCP ports of the guest answer on `address`. Raises MachineError when one is taken."""
-    entries = _ask(api, "list_hostfwd")["entries"]
+    entries = _execute(api, "list_hostfwd")["entries"]
     present = {entry["guest_port"]: entry["host_port"] for entry in entries}
     for entry in entries:
         if entry["guest_port"] not in ports:
-            _ask(api, "remove_hostfwd", id=entry["id"])
+            _execute(api, "remove_hostfwd", id=entry["id"])
             del present[entry["guest_port"]]
     for port in sorted(ports - present.keys()):
         try:
-            _add(api, address, port, port)
+            _add_forward(api, address, port, port)
             present[port] = port
         except MachineError:
-            present[port] = port_redirect.free_port(address, port)
-            _add(api, address, present[port], port)
-    port_redirect.add(api.parent, address, {port: via for port, via in present.items() if via != port})
+            present[port] = port_redirect.find_free_port(address, port)
+            _add_forward(api, address, present[port], port)
+    port_redirect.set_redirects(api.parent, address, {port: via for port, via in present.items() if via != port})
 
 
-def _add(api: Path, address: str, host_port: int, guest_port: int) -> None:
+def _add_forward(api: Path, address: str, host_port: int, guest_port: int) -> None:
     where = {"host_addr": address, "host_port": host_port, "guest_addr": GUEST_ADDRESS, "guest_port": guest_port}
-    _ask(api, "add_hostfwd", proto="tcp", **where)
+    _execute(api, "add_hostfwd", proto="tcp", **where)
 
 
-def _ask(api: Path, command: str, **arguments: Any) -> dict[str, Any]:
+def _execute(api: Path, command: str, **arguments: Any) -> dict[str, Any]:
     request = {"execute": command, "arguments": arguments} if arguments else {"execute": command}
     folder = os.open(api.parent, os.O_PATH | os.O_DIRECTORY)
     try:

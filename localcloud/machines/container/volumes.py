@@ -14,7 +14,7 @@ from localcloud.machines import loop_devices
 from localcloud.machines.errors import MachineError
 from localcloud.machines.interface import DataVolume
 
-UNPLUG_SECONDS = 0.5
+DETACH_SECONDS = 0.5
 """How long a device may stay busy without a mount in the guest: the host's own udev looks at it, say."""
 
 
@@ -22,12 +22,12 @@ class Volumes:
     """The volumes of one container."""
 
     def __init__(self) -> None:
-        self._plugged: dict[str, tuple[DataVolume, loop_devices.Loop]] = {}
+        self._plugged: dict[str, tuple[DataVolume, loop_devices.LoopDevice]] = {}
         self._leaving: dict[str, Path] = {}  # disks of volumes that the guest has not let go of
 
-    def numbers(self) -> dict[str, int]:
+    def device_numbers(self) -> dict[str, int]:
         """Device numbers by the names that the guest knows them by."""
-        return {volume.link: loop.number for volume, loop in self._plugged.values()}
+        return {volume.device_name: loop.number for volume, loop in self._plugged.values()}
 
     def add(self, volume: DataVolume, devices: Path | None) -> None:
         """Attach it, and make its node in the guest's folder of devices where that is there. Raises MachineError."""
@@ -36,7 +36,7 @@ class Volumes:
         loop = loop_devices.attach(volume.disk)
         try:
             if devices is not None:
-                os.mknod(devices / volume.link, 0o660 | stat.S_IFBLK, loop.number)
+                os.mknod(devices / volume.device_name, 0o660 | stat.S_IFBLK, loop.number)
         except OSError as error:
             loop.close()
             raise MachineError(f"cannot attach {volume.volume_id}: {error}") from error
@@ -47,13 +47,13 @@ class Volumes:
         if volume_id in self._plugged:
             volume, loop = self._plugged.pop(volume_id)
             if devices is not None:
-                (devices / volume.link).unlink(missing_ok=True)
+                (devices / volume.device_name).unlink(missing_ok=True)
             loop.close()
             self._leaving[volume_id] = volume.disk
         if volume_id not in self._leaving:
             return True
-        deadline = time.monotonic() + UNPLUG_SECONDS
-        while loop_devices.of(self._leaving[volume_id]):
+        deadline = time.monotonic() + DETACH_SECONDS
+        while loop_devices.find_devices(self._leaving[volume_id]):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.01)
@@ -64,12 +64,12 @@ class Volumes:
         if volume_id in self._plugged:
             self._plugged[volume_id][1].resized(size)
 
-    def write_out(self, processes: Sequence[int]) -> None:
+    def flush(self, processes: Sequence[int]) -> None:
         """All that the container's processes, which are held still, have written to its volumes."""
         for _, loop in self._plugged.values():
-            for mounted in _mounted(loop.number, processes):
+            for mounted in _mount_points(loop.number, processes):
                 with suppress(NotADirectoryError):  # a single file of it, bound somewhere
-                    sync(mounted)
+                    sync_file_system(mounted)
             loop.write_out()
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Volumes:
         self._plugged, self._leaving = {}, {}
 
 
-def sync(folder: Path) -> None:
+def sync_file_system(folder: Path) -> None:
     """Write a mounted file system out to its disk file (syncfs(2))."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -92,7 +92,7 @@ def sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _mounted(device: int, processes: Sequence[int]) -> Iterator[Path]:
+def _mount_points(device: int, processes: Sequence[int]) -> Iterator[Path]:
     """Where these processes have a device mounted, one place for each of their mount namespaces."""
     seen = set()
     number = f"{os.major(device)}:{os.minor(device)}"

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localcloud.machines import guest_exec, port_redirect, supervised
-from localcloud.machines.console import tail
-from localcloud.machines.errors import MachineError, install_hint, missing, tool
+from localcloud.machines.console import read_tail
+from localcloud.machines.errors import MachineError, find_tool, install_hint, missing_tools
 from localcloud.machines.interface import (
     API_ADDRESS,
     GATEWAY_ADDRESS,
@@ -23,10 +23,10 @@ from localcloud.machines.interface import (
     METADATA_ADDRESS,
     NAME_SERVER_ADDRESS,
     DataVolume,
-    Spec,
+    MachineSpec,
 )
 from localcloud.machines.qemu import kernel, qmp, volumes
-from localcloud.machines.qemu.kvm import system
+from localcloud.machines.qemu.kvm import host_architecture
 
 CONSOLES = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
 MACHINES = {"x86_64": "q35", "aarch64": "virt"}
@@ -34,32 +34,32 @@ MACHINES = {"x86_64": "q35", "aarch64": "virt"}
 
 def unavailable_reason() -> str | None:
     """Why this driver cannot work here, as a sentence with its mend; None when it can."""
-    if system() not in MACHINES:
-        return f"virtual machines need an x86_64 or aarch64 host, this is {system()}"
-    absent = missing([f"qemu-system-{system()}", "socat", "debugfs", "e2fsck"])
+    if host_architecture() not in MACHINES:
+        return f"virtual machines need an x86_64 or aarch64 host, this is {host_architecture()}"
+    absent = missing_tools([f"qemu-system-{host_architecture()}", "socat", "debugfs", "e2fsck"])
     return install_hint(absent) if absent else None
 
 
-def qemu_argv(spec: Spec, image: kernel.Kernel, accelerator: str) -> list[str]:
+def qemu_argv(spec: MachineSpec, image: kernel.Kernel, accelerator: str) -> list[str]:
     """The virtual machine's command, run in the machine's folder: sockets are named relative to it, because their
     paths may have 107 bytes only. Ports are forwarded later, so that one that is taken can be named."""
-    arch = system()
+    arch = host_architecture()
     # As an EC2 instance of the Nitro kind shows itself to tools that look for one.
     serial = "ec2" + uuid.uuid5(uuid.NAMESPACE_OID, spec.instance_id).hex[3:]
     identity = f"type=1,manufacturer=Amazon EC2,product=t3.micro,serial={serial},uuid={uuid.UUID(serial)}"
     relays = ",".join(
-        f"guestfwd=tcp:{address}:80-cmd:{tool('socat') or 'socat'} - UNIX-CONNECT:{socket}"
+        f"guestfwd=tcp:{address}:80-cmd:{find_tool('socat') or 'socat'} - UNIX-CONNECT:{socket}"
         for address, socket in ((METADATA_ADDRESS, "imds.sock"), (API_ADDRESS, "api.sock"))
     )
     return [
-        tool(f"qemu-system-{arch}") or f"qemu-system-{arch}",
+        find_tool(f"qemu-system-{arch}") or f"qemu-system-{arch}",
         "-name", f"{spec.instance_id},process={spec.instance_id}",
         "-machine", MACHINES[arch], "-accel", accelerator, "-cpu", "host" if accelerator == "kvm" else "max",
         "-smp", str(spec.vcpus), "-m", f"{spec.memory_mib}M",
         "-nodefaults", "-no-user-config", "-display", "none",
         "-smbios", identity,
-        "-drive", f"file={_quoted(str(spec.disk))},format=raw,if=virtio,cache=unsafe,discard=unmap",
-        *volumes.argv(spec.volumes),
+        "-drive", f"file={_escape_commas(str(spec.disk))},format=raw,if=virtio,cache=unsafe,discard=unmap",
+        *volumes.volume_argv(spec.volumes),
         "-device", "virtio-rng-pci",
         "-netdev", f"user,id=net0,ipv6=off,net={GUEST_NETWORK},host={GATEWAY_ADDRESS},dns={NAME_SERVER_ADDRESS},"
                    f"dhcpstart={GUEST_ADDRESS},{relays}",
@@ -77,7 +77,7 @@ def qemu_argv(spec: Spec, image: kernel.Kernel, accelerator: str) -> list[str]:
 class QemuMachine:
     """One virtual machine; see model.Machine."""
 
-    def __init__(self, spec: Spec, accelerator: str) -> None:
+    def __init__(self, spec: MachineSpec, accelerator: str) -> None:
         self._spec = spec
         self._accelerator = accelerator
         self._lock = threading.RLock()
@@ -92,7 +92,7 @@ class QemuMachine:
     def start(self) -> None:
         spec = self._spec
         with self._lock:
-            if self.alive():
+            if self.is_alive():
                 return
             if not spec.disk.is_file():
                 raise MachineError(f"cannot start machine {spec.instance_id}: its disk {spec.disk} does not exist")
@@ -100,8 +100,8 @@ class QemuMachine:
             for name in ("qmp.sock", "console.sock", "agent.sock"):
                 (spec.folder / name).unlink(missing_ok=True)
             # A machine that was cut off leaves its journal to be replayed, and /boot cannot be read right before.
-            subprocess.run([tool("e2fsck") or "e2fsck", "-p", str(spec.disk)], check=False, capture_output=True)
-            argv = qemu_argv(spec, kernel.extract(spec.disk, spec.folder), self._accelerator)
+            subprocess.run([find_tool("e2fsck") or "e2fsck", "-p", str(spec.disk)], check=False, capture_output=True)
+            argv = qemu_argv(spec, kernel.extract_kernel(spec.disk, spec.folder), self._accelerator)
             try:
                 self._process = supervised.launch(spec.folder, "plain", {"argv": argv}, [])
                 self._open = {}
@@ -129,22 +129,22 @@ class QemuMachine:
         address = self._spec.address
         with self._lock:
             for port in sorted(self._open.keys() - ports):
-                qmp.monitor(self._control, f"hostfwd_remove net0 tcp:{address}:{self._open.pop(port)}")
+                qmp.run_monitor_command(self._control, f"hostfwd_remove net0 tcp:{address}:{self._open.pop(port)}")
             for port in sorted(ports - self._open.keys()):
                 via = port
                 if not self._forward(via, port):
-                    _refuse_low_port(address, port)
-                    via = port_redirect.free_port(address, port)
+                    _raise_for_low_port(address, port)
+                    via = port_redirect.find_free_port(address, port)
                     if not self._forward(via, port):
                         raise MachineError(f"cannot open port {port} of {address}: QEMU cannot listen on {via}")
                 self._open[port] = via
-            port_redirect.add(
+            port_redirect.set_redirects(
                 self._spec.folder, address, {port: via for port, via in self._open.items() if via != port}
             )
 
     def _forward(self, host_port: int, guest_port: int) -> bool:
         rule = f"tcp:{self._spec.address}:{host_port}-{GUEST_ADDRESS}:{guest_port}"
-        return not qmp.monitor(self._control, f"hostfwd_add net0 {rule}")
+        return not qmp.run_monitor_command(self._control, f"hostfwd_add net0 {rule}")
 
     def stop(self, timeout: float) -> None:
         if (process := self._process) is not None:
@@ -162,11 +162,11 @@ class QemuMachine:
             if self._process is not None:
                 supervised.terminate(self._process)
                 self._process = None
-            port_redirect.remove(self._spec.folder)
+            port_redirect.remove_redirects(self._spec.folder)
             for name in ("qmp.sock", "console.sock", "agent.sock", "vmlinuz", "initrd.img"):
                 (self._spec.folder / name).unlink(missing_ok=True)
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         process = self._process
         if process is None:
             return False
@@ -178,7 +178,7 @@ class QemuMachine:
     @contextmanager
     def freeze(self) -> Iterator[None]:
         with self._lock:
-            if not self.alive():
+            if not self.is_alive():
                 yield
                 return
             self._sync()
@@ -190,14 +190,14 @@ class QemuMachine:
 
     def attach_volume(self, volume: DataVolume) -> None:
         with self._lock:
-            if not self.alive():
+            if not self.is_alive():
                 raise MachineError(f"machine {self._spec.instance_id} is off")
             self._volumes.add(volume)
 
     def detach_volume(self, volume_id: str) -> bool:
-        return not self.alive() or self._volumes.remove(volume_id, self.run)
+        return not self.is_alive() or self._volumes.remove(volume_id, self.run)
 
-    def resize(self, volume_id: str, size: int) -> None:
+    def resize_volume(self, volume_id: str, size: int) -> None:
         self._volumes.resize(volume_id, size)
 
     def _sync(self, timeout: float = 5) -> None:
@@ -212,17 +212,17 @@ class QemuMachine:
             qmp.execute(self._control, "chardev-send-break", {"id": "console"})
             console.sendall(b"s")
             while time.monotonic() < deadline:
-                if b"Emergency Sync complete" in tail(log, log.stat().st_size - before):
+                if b"Emergency Sync complete" in read_tail(log, log.stat().st_size - before):
                     return
                 time.sleep(0.05)
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> guest_exec.CommandResult:
-        if not self.alive():
+        if not self.is_alive():
             raise MachineError(f"machine {self._spec.instance_id} is off")
-        return guest_exec.in_virtual_machine(self._spec.folder, argv, stdin, timeout)
+        return guest_exec.run_in_vm(self._spec.folder, argv, stdin, timeout)
 
     def console(self) -> bytes:
-        return tail(self._spec.folder / "console.log")
+        return read_tail(self._spec.folder / "console.log")
 
 
 @dataclass(frozen=True)
@@ -232,16 +232,16 @@ class QemuDriver:
     accelerator: str
     name: str = field(default="qemu", init=False)
 
-    def machine(self, spec: Spec) -> QemuMachine:
+    def machine(self, spec: MachineSpec) -> QemuMachine:
         return QemuMachine(spec, "kvm" if self.accelerator == "kvm" else "tcg,thread=multi")
 
 
-def _quoted(value: str) -> str:
+def _escape_commas(value: str) -> str:
     """A value within a QEMU option: commas are doubled."""
     return value.replace(",", ",,")
 
 
-def _refuse_low_port(address: str, port: int) -> None:
+def _raise_for_low_port(address: str, port: int) -> None:
     """Raise MachineError when it is the kernel that keeps a plain user from this port."""
     start = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
     if os.geteuid() != 0 and start.exists() and port < int(start.read_text()):

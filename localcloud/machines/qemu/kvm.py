@@ -11,11 +11,11 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from localcloud.machines.errors import MachineError, tool
+from localcloud.machines.errors import MachineError, find_tool
 from localcloud.machines.qemu import kernel
 
 DEVICE = Path("/dev/kvm")
-LIMIT = 15.0
+TRIAL_SECONDS = 15.0
 """Seconds for a kernel that finds no root file system to give up; with a working KVM it takes about one."""
 
 BOOT_SECTOR = bytes((0xB0, 0x31, 0xE6, 0xF4, 0xF4, 0xEB, 0xFD)).ljust(510, b"\0") + b"\x55\xaa"
@@ -30,16 +30,16 @@ class Probe:
     reason: str
 
 
-def system() -> str:
+def host_architecture() -> str:
     """QEMU's name of this machine's architecture."""
     return {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
 
 
-def kvm(cache: Path) -> Probe:
+def probe_kvm(cache: Path) -> Probe:
     """The trial's result, remembered in the cache until this machine or its QEMU changes."""
-    qemu = tool(f"qemu-system-{system()}")
+    qemu = find_tool(f"qemu-system-{host_architecture()}")
     if qemu is None:
-        return Probe(False, f"qemu-system-{system()} is not installed")
+        return Probe(False, f"qemu-system-{host_architecture()} is not installed")
     if not DEVICE.exists():
         return Probe(False, f"{DEVICE} does not exist: this machine offers no hardware virtualisation")
     if not os.access(DEVICE, os.R_OK | os.W_OK):
@@ -54,16 +54,16 @@ def kvm(cache: Path) -> Probe:
             return Probe(**data)
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    result = trial(qemu, image, LIMIT)
+    result = run_trial(qemu, image, TRIAL_SECONDS)
     cache.mkdir(parents=True, exist_ok=True)
     remembered.write_text(json.dumps({"key": key, **asdict(result)}))
     return result
 
 
-def trial(qemu: str, image: Path | None, limit: float) -> Probe:
+def run_trial(qemu: str, image: Path | None, limit: float) -> Probe:
     """Run a boot sector (x86 only), then a kernel if there is one, under KVM, each against the clock."""
     base = [qemu, "-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults", "-no-user-config", "-display", "none"]
-    if system() == "x86_64":
+    if host_architecture() == "x86_64":
         with tempfile.NamedTemporaryFile(suffix=".boot") as sector:
             sector.write(BOOT_SECTOR)
             sector.flush()
@@ -72,12 +72,12 @@ def trial(qemu: str, image: Path | None, limit: float) -> Probe:
                 "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
             ], limit)  # fmt: skip
             if ended != 0x31 * 2 + 1:
-                return Probe(False, f"KVM did not run a boot sector ({_words(ended, limit)})")
+                return Probe(False, f"KVM did not run a boot sector ({_describe_exit(ended, limit)})")
     if image is not None:
-        machine = [] if system() == "x86_64" else ["-machine", "virt"]
+        machine = [] if host_architecture() == "x86_64" else ["-machine", "virt"]
         ended = _run([*base, *machine, "-no-reboot", "-kernel", str(image), "-append", "panic=-1 quiet"], limit)
         if ended != 0:
-            return Probe(False, f"KVM did not boot a kernel ({_words(ended, limit)})")
+            return Probe(False, f"KVM did not boot a kernel ({_describe_exit(ended, limit)})")
     return Probe(True, "KVM boots here")
 
 
@@ -94,7 +94,7 @@ def _run(argv: list[str], limit: float) -> int | None:
         process.wait()
 
 
-def _words(ended: int | None, limit: float) -> str:
+def _describe_exit(ended: int | None, limit: float) -> str:
     return f"still busy after {limit:.0f} s" if ended is None else f"QEMU ended with {ended}"
 
 
@@ -106,7 +106,7 @@ def _kernel_image(cache: Path) -> Path | None:
     for disk in sorted(cache.glob("base-*/root.raw")):
         try:
             folder.mkdir(exist_ok=True)
-            return kernel.extract(disk, folder).image
+            return kernel.extract_kernel(disk, folder).image
         except (MachineError, OSError):
             continue
     images = [path for path in sorted(Path("/boot").glob("vmlinuz-*")) if os.access(path, os.R_OK)]

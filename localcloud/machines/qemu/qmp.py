@@ -24,7 +24,7 @@ def execute(path: Path, command: str, arguments: dict[str, Any] | None = None, t
         raise MachineError(f"cannot reach the virtual machine ({path}): {error}") from error
 
 
-def retried(path: Path, command: str, arguments: dict[str, Any], seconds: float = 10) -> None:
+def execute_with_retry(path: Path, command: str, arguments: dict[str, Any], seconds: float = 10) -> None:
     """Run a command that QEMU refuses until it has finished another, of which it tells in events only."""
     deadline = time.monotonic() + seconds
     while True:
@@ -37,7 +37,7 @@ def retried(path: Path, command: str, arguments: dict[str, Any], seconds: float 
             time.sleep(0.05)
 
 
-def ask_agent(path: Path, command: str, arguments: dict[str, Any], timeout: float = 5) -> Any:
+def run_agent_command(path: Path, command: str, arguments: dict[str, Any], timeout: float = 5) -> Any:
     """Run one command of the agent in the guest. Raises MachineError when no agent answers or it refuses.
 
     A byte that no text has makes the agent drop what an earlier, broken-off connection left it with.
@@ -57,7 +57,7 @@ def ask_agent(path: Path, command: str, arguments: dict[str, Any], timeout: floa
         raise MachineError(f"the agent in the virtual machine does not answer ({path}): {error}") from error
 
 
-def monitor(path: Path, line: str) -> str:
+def run_monitor_command(path: Path, line: str) -> str:
     """Run a line of the human monitor, for what QMP has no command for; what it prints is its error, if any."""
     answer: str = execute(path, "human-monitor-command", {"command-line": line})
     return answer.strip()

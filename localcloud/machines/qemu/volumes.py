@@ -17,21 +17,21 @@ BUS = "volumes"
 Run = Callable[[Sequence[str], bytes, float], tuple[int, bytes, bytes]]
 
 
-def argv(volumes: Sequence[DataVolume]) -> list[str]:
+def volume_argv(volumes: Sequence[DataVolume]) -> list[str]:
     """The controller, also where there is no disk yet, and the disks that are there at boot."""
     words = ["-device", f"virtio-scsi-pci,id={BUS}"]
     for volume in volumes:
-        words += ["-blockdev", json.dumps(disk(volume)), "-device", json.dumps(device(volume))]
+        words += ["-blockdev", json.dumps(blockdev(volume)), "-device", json.dumps(scsi_device(volume))]
     return words
 
 
-def disk(volume: DataVolume) -> dict[str, Any]:
+def blockdev(volume: DataVolume) -> dict[str, Any]:
     """As -blockdev and blockdev-add know it. No flushes: it has to survive QEMU, not a power cut of the host."""
     file = {"driver": "file", "filename": str(volume.disk)}
     return {"driver": "raw", "node-name": volume.serial, "discard": "unmap", "cache": {"no-flush": True}, "file": file}
 
 
-def device(volume: DataVolume) -> dict[str, Any]:
+def scsi_device(volume: DataVolume) -> dict[str, Any]:
     """The base image's udev rule makes the Nitro name of the serial."""
     serial = volume.serial
     return {"driver": "scsi-hd", "id": f"disk-{serial}", "bus": f"{BUS}.0", "drive": serial, "serial": serial}
@@ -50,9 +50,9 @@ class Volumes:
         with self._lock:
             if volume.volume_id in self._plugged:
                 return
-            qmp.execute(self._control, "blockdev-add", disk(volume))
+            qmp.execute(self._control, "blockdev-add", blockdev(volume))
             try:
-                qmp.execute(self._control, "device_add", device(volume))
+                qmp.execute(self._control, "device_add", scsi_device(volume))
             except MachineError:
                 qmp.execute(self._control, "blockdev-del", {"node-name": volume.serial})
                 raise
@@ -65,10 +65,10 @@ class Volumes:
             if volume is None:
                 return True
             with suppress(MachineError, TimeoutError):  # a guest that takes no commands does not say
-                if run(("findmnt", "--source", f"/dev/disk/by-id/{volume.link}"), b"", 20)[0] == 0:
+                if run(("findmnt", "--source", f"/dev/disk/by-id/{volume.device_name}"), b"", 20)[0] == 0:
                     return False
             qmp.execute(self._control, "device_del", {"id": f"disk-{volume.serial}"})
-            qmp.retried(self._control, "blockdev-del", {"node-name": volume.serial})
+            qmp.execute_with_retry(self._control, "blockdev-del", {"node-name": volume.serial})
             del self._plugged[volume_id]
             return True
 

@@ -48,7 +48,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def machine(cloud: Any, instance: str) -> Any:
-    return cloud.driver.of(instance)[-1]
+    return cloud.driver.launched(instance)[-1]
 
 
 def test_a_volume_is_an_empty_sparse_disk_with_what_was_asked(cloud: Any) -> None:
@@ -109,7 +109,7 @@ def test_a_stopped_machine_gets_its_volumes_with_its_next_start_and_keeps_them(c
     cloud.wait(instance, "running")
     assert set(machine(cloud, instance).volumes) == {data}
     cloud.ec2.reboot_instances(InstanceIds=[instance])
-    eventually(lambda: len(cloud.driver.of(instance)) == 3 and cloud.driver.of(instance)[2].on)
+    eventually(lambda: len(cloud.driver.launched(instance)) == 3 and cloud.driver.launched(instance)[2].on)
     assert set(machine(cloud, instance).volumes) == {data}
     cloud.restart()
     cloud.wait(instance, "running")

@@ -69,9 +69,9 @@ class Holder:
 
 def free(folder: StateDir) -> bool:
     deadline = time.monotonic() + 10
-    while loop_devices.of(folder.disk_store) and time.monotonic() < deadline:
+    while loop_devices.find_devices(folder.disk_store) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return not loop_devices.of(folder.disk_store)
+    return not loop_devices.find_devices(folder.disk_store)
 
 
 def test_copies_share_their_blocks_and_outlive_their_server(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_copies_share_their_blocks_and_outlive_their_server(tmp_path: Path) -> N
         try:
             assert second.ask("read") == str(64 << 20)
             assert second.ask("close") == "closed"
-            assert loop_devices.of(folder.disk_store) == []
+            assert loop_devices.find_devices(folder.disk_store) == []
         finally:
             second.end()
     finally:

@@ -35,7 +35,7 @@ def test_everything_survives_a_restart(cloud: Any) -> None:
     assert (stored["Body"].read(), stored["Metadata"]) == (b"body" * 100_000, {"k": "v"})
     assert cloud.iam.get_role(RoleName="app")["Role"]["RoleName"] == "app"
     assert cloud.wait(instance, "running")["PublicIpAddress"] == address
-    (machine,) = cloud.driver.of(instance)
+    (machine,) = cloud.driver.launched(instance)
     assert machine.on
     assert head(machine.spec.disk, 5) == b"baked"
     second = cloud.run(ImageId=ami)
@@ -115,4 +115,4 @@ def test_a_lost_range_gives_running_instances_new_addresses(cloud: Any) -> None:
     cloud.folder.range_file.write_text("127.77.77\n")
     cloud.start()
     assert cloud.wait(instance, "running")["PublicIpAddress"].startswith("127.77.77.")
-    eventually(lambda: cloud.driver.of(instance)[0].on)
+    eventually(lambda: cloud.driver.launched(instance)[0].on)
