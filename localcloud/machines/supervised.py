@@ -1,4 +1,4 @@
-"""A process under a keeper: started with its plan, told to stop, cut off by closing its lifeline."""
+"""Start, stop and find supervisor processes (supervisor.py) from the server."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ from localcloud.machines.errors import MachineError
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 LAUNCH_SECONDS = 60.0
-"""Seconds until a machine must be launched; it takes a fraction of one, unless the host has far too much to do."""
+"""Timeout of a launch, which takes a fraction of a second unless the host is overloaded."""
+LOG = "supervisor.log"
 
 ENVIRONMENT_MARK = "GOLDENAMI_MACHINE"
-"""Every process that we start for a machine carries its folder in this variable: that is how reap() finds them."""
+"""Environment variable of every process of a machine; its value is the machine's folder. cleanup.reap() uses it."""
 
 
 def launch(folder: Path, kind: str, plan: dict[str, Any], prefix: list[str]) -> subprocess.Popen[bytes]:
-    """Start a keeper and wait until it says that the machine is launched. Raises MachineError with its reason."""
+    """Start a supervisor and wait until it reports that the machine is launched. Raises MachineError with its reason."""
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin",
         "LANG": "C.UTF-8",
         ENVIRONMENT_MARK: str(folder),
     }
-    with (folder / "keeper.log").open("wb") as log:
+    with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             [*prefix, sys.executable, "-I", "-S", str(SUPERVISOR), kind],
             cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-            start_new_session=True,  # a ^C at the server's terminal is the server's to handle
+            start_new_session=True,  # a ^C at the terminal is for the server only
         )  # fmt: skip
     send_line(process, json.dumps(plan))
-    answer = _read_reply(process, LAUNCH_SECONDS)
-    if answer != "ready":
+    reply = _read_reply(process, LAUNCH_SECONDS)
+    if reply != "ready":
         terminate(process)
-        detail = answer.removeprefix("error ") or last_line(folder / "keeper.log") or "its keeper ended at once"
+        detail = reply.removeprefix("error ") or last_line(folder / LOG) or "its supervisor ended at once"
         raise MachineError(f"cannot start machine {folder.name}: {detail}")
     return process
 
@@ -54,7 +55,7 @@ def send_line(process: subprocess.Popen[bytes], line: str) -> None:
 
 
 def terminate(process: subprocess.Popen[bytes]) -> None:
-    """End a keeper and all that it keeps, now."""
+    """Kill a supervisor with all its processes."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -65,7 +66,7 @@ def terminate(process: subprocess.Popen[bytes]) -> None:
 
 
 def find_processes(folder: Path) -> Iterator[int]:
-    """Processes that were started for machines in `folder` (one machine's, or the folder above all of them)."""
+    """Yield the processes of the machines in `folder` (one machine's folder, or the folder of all machines)."""
     mark = f"{ENVIRONMENT_MARK}={folder}".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) != os.getpid():
@@ -78,11 +79,11 @@ def find_processes(folder: Path) -> Iterator[int]:
 
 
 def kill_processes(folder: Path, timeout: float = 5.0) -> list[int]:
-    """Kill what marked() finds until nothing is found. Returns the process ids."""
+    """Kill the processes of the machines in `folder` until none is left. Return their ids."""
     killed: set[int] = set()
     deadline = time.monotonic() + timeout
-    while (found := list(find_processes(folder))) and time.monotonic() < deadline:
-        for pid in found:
+    while (pids := list(find_processes(folder))) and time.monotonic() < deadline:
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
