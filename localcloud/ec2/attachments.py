@@ -1,9 +1,8 @@
-"""AttachVolume and DetachVolume: the disk comes into the machine and goes out of it, running or stopped."""
+"""AttachVolume and DetachVolume, which attach disks to machines, running or stopped."""
 
 from __future__ import annotations
 
 import sys
-import threading
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -17,7 +16,9 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.elastic_block_store import VolumeAttachment
 from moto.ec2.responses import EC2Response
 
-from localcloud.core.cloud import Cloud
+from localcloud.core.cloud import Cloud, regional_backends
+from localcloud.core.overrides import replace_methods
+from localcloud.core.queues import run_later
 from localcloud.ec2 import machine_spec
 from localcloud.ec2.machine_pool import MachinePool
 from localcloud.machines.errors import MachineError
@@ -26,10 +27,13 @@ RETRY_SECONDS = 0.3
 
 
 def install(cloud: Cloud, pool: MachinePool) -> None:
-    """Replace moto's actions by these. May be called again with another cloud."""
+    """Replace moto's actions."""
 
     def attach_volume(self: Any) -> ActionResult:
-        """moto: any volume to any instance, also one that another has; attached at once."""
+        """moto attaches any volume to any instance, even if it is attached to another, and at once.
+
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AttachVolume.html
+        """
         backend, device = self.ec2_backend, self._get_param("Device")
         volume = backend.get_volume(self._get_param("VolumeId"))
         instance = backend.get_instance(self._get_param("InstanceId"))
@@ -41,7 +45,10 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         return attachment_response(attachment)
 
     def detach_volume(self: Any) -> ActionResult:
-        """moto: detached at once, the root of a running machine too."""
+        """moto detaches at once, including the root volume of a running machine.
+
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DetachVolume.html
+        """
         volume = self.ec2_backend.get_volume(self._get_param("VolumeId"))
         attachment = volume.attachment
         self.error_on_dryrun()
@@ -52,16 +59,19 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         return attachment_response(attachment)
 
     def delete_on_termination(self: Any) -> bool:
-        """moto: not told with volumes."""
+        """moto omits it from DescribeVolumes.
+
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VolumeAttachment.html
+        """
         device = self.instance.block_device_mapping.get(self.device)
         return bool(device and device.delete_on_termination)
 
-    EC2Response.attach_volume, EC2Response.detach_volume = attach_volume, detach_volume
+    replace_methods(EC2Response, attach_volume, detach_volume)
     VolumeAttachment.delete_on_termination = property(delete_on_termination)
 
 
 def check_attachable(volume: Any, instance: Any, device: str | None) -> None:
-    """Raise EC2's error when the volume cannot be attached there.
+    """Raise EC2's error if the volume cannot be attached to the instance.
 
     https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
     """
@@ -86,7 +96,7 @@ def check_attachable(volume: Any, instance: Any, device: str | None) -> None:
 
 
 def check_detachable(volume: Any, instance_id: str | None, device: str | None) -> None:
-    """Raise EC2's error when the volume is not attached so, or may not be detached."""
+    """Raise EC2's error if the volume is not attached there, or cannot be detached."""
     attachment = volume.attachment
     if attachment is None:
         raise EC2ClientError("IncorrectState", f"Volume '{volume.id}' is in the '{volume.status}' state.")
@@ -102,21 +112,19 @@ def check_detachable(volume: Any, instance_id: str | None, device: str | None) -
 
 
 def attach(cloud: Cloud, pool: MachinePool, attachment: Any) -> None:
-    """attaching -> attached, once the machine has the disk; a machine that is off gets it at its next start."""
+    """Attach the disk: attaching -> attached. A machine that is off gets the disk at its next start."""
     volume, instance = attachment.volume, attachment.instance
 
     def work() -> None:
         stuck = cloud.faults.consume("AttachVolume", "stuck_attach")
         if stuck is None:
-            plug()
+            attach_disk()
         elif stuck.seconds:
-            timer = threading.Timer(stuck.seconds, cloud.queues.submit, (instance.id, plug))
-            timer.daemon = True
-            timer.start()
+            run_later(stuck.seconds, cloud.queues.submit, instance.id, attach_disk)
 
-    def plug() -> None:
+    def attach_disk() -> None:
         if volume.attachment is not attachment or attachment.status != "attaching":
-            return  # detached meanwhile, or its instance was terminated
+            return  # detached, or its instance was terminated meanwhile
         try:
             if machine := pool.machine(instance):
                 machine.attach_volume(machine_spec.data_volume(cloud, volume))
@@ -131,10 +139,10 @@ def attach(cloud: Cloud, pool: MachinePool, attachment: Any) -> None:
 
 
 def detach(cloud: Cloud, pool: MachinePool, attachment: Any) -> None:
-    """detaching -> detached, once the guest has let go of the disk; `busy` while it has it mounted, as on EC2."""
+    """Detach the disk: detaching -> detached, with `busy` in between while the guest has it mounted, as on EC2."""
     volume, instance = attachment.volume, attachment.instance
 
-    def gone() -> bool:
+    def detach_disk() -> bool:
         machine = pool.machine(instance)
         try:
             return machine is None or machine.detach_volume(volume.id)
@@ -143,16 +151,16 @@ def detach(cloud: Cloud, pool: MachinePool, attachment: Any) -> None:
             return False
 
     def work() -> None:
-        if gone():
+        if detach_disk():
             release(cloud, attachment)
             return
         with cloud.change():
             set_status(attachment, "busy")
-        cloud.queues.submit(volume.id, wait)  # not on the instance's line: its stop is a way out
+        cloud.queues.submit(volume.id, wait)  # not on the instance's queue, which must stay free for a stop
 
     def wait() -> None:
         while not pool.ended.wait(RETRY_SECONDS) and volume.attachment is attachment:
-            if gone():
+            if detach_disk():
                 release(cloud, attachment)
         cloud.queues.close(volume.id)
 
@@ -160,7 +168,7 @@ def detach(cloud: Cloud, pool: MachinePool, attachment: Any) -> None:
 
 
 def release(cloud: Cloud, attachment: Any) -> None:
-    """The volume is available again."""
+    """Make the volume available again."""
     volume, instance = attachment.volume, attachment.instance
     with cloud.change():
         if volume.attachment is attachment:
@@ -168,8 +176,8 @@ def release(cloud: Cloud, attachment: Any) -> None:
 
 
 def resume(cloud: Cloud, pool: MachinePool) -> None:
-    """After a start, before machines are launched: finish what was under way. No machine runs yet, so none is busy."""
-    for _, _, backend in ec2_backends.iter_backends():
+    """Complete interrupted attachments after a restart, before machines are launched."""
+    for backend in regional_backends(ec2_backends):
         for volume in list(backend.volumes.values()):
             attachment = volume.attachment
             if attachment and attachment.status in ("detaching", "busy"):
@@ -179,7 +187,7 @@ def resume(cloud: Cloud, pool: MachinePool) -> None:
 
 
 def set_status(attachment: Any, status: str) -> None:
-    """Say the same with the volume and with the instance."""
+    """Set the status in the volume and in the instance."""
     attachment.status = status
     if device := attachment.instance.block_device_mapping.get(attachment.device):
         device.status = status

@@ -30,7 +30,7 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
         database = _create(self, asked)
         database.status, database.answered = "creating", False
         database.dbi_resource_id = "db-" + "".join(secrets.choice(RESOURCE_ID_CHARACTERS) for _ in range(26))
-        database.own_address = cloud.addresses.allocate()
+        database.loopback_address = cloud.addresses.allocate()
         databases.create(database)
         return database
 
@@ -96,7 +96,7 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
         no_snapshots()
 
     def endpoint(self: Any) -> dict[str, Any] | None:
-        return {"Address": self.own_address, "Port": self.port} if self.answered else None
+        return {"Address": self.loopback_address, "Port": self.port} if self.answered else None
 
     def secret(self: Any) -> str:
         """moto: always the same password."""

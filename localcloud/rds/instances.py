@@ -45,7 +45,7 @@ class DatabaseService:
     def server(self, database: Any) -> postgres.PostgresServer:
         home = self._cloud.state_dir.databases / database.dbi_resource_id
         major = int(str(database.engine_version).split(".")[0])
-        return postgres.PostgresServer(home, major, database.own_address, int(database.port))
+        return postgres.PostgresServer(home, major, database.loopback_address, int(database.port))
 
     def create(self, database: Any) -> None:
         server = self.server(database)
@@ -105,8 +105,8 @@ class DatabaseService:
     def resume(self) -> None:
         """After a start: bring back what should run, finish what was under way, remove what nothing names."""
         for database in list_databases():
-            if not self._cloud.addresses.contains(database.own_address):
-                database.own_address = self._cloud.addresses.allocate()  # the former range is somebody else's now
+            if not self._cloud.addresses.contains(database.loopback_address):
+                database.loopback_address = self._cloud.addresses.allocate()  # the former range is somebody else's now
             if database.status == "deleting":
                 self.delete(database)
             elif database.status == "stopping":
@@ -135,4 +135,4 @@ class DatabaseService:
 def list_databases() -> list[Any]:
     """The DB instances that are real."""
     backends = [backend for _, _, backend in list(rds_backends.iter_backends())]
-    return [one for backend in backends for one in list(backend.databases.values()) if hasattr(one, "own_address")]
+    return [one for backend in backends for one in list(backend.databases.values()) if hasattr(one, "loopback_address")]

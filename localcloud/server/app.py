@@ -65,18 +65,18 @@ class LocalCloudServer:
         prefix, listener = bind_range(folder.root, folder.range_file)
         self.cloud = Cloud(folder, driver, base, prefix)
         self.gateway = Gateway(self.cloud)
-        self.fleet = MachinePool(self.cloud, self.gateway)
+        self.machine_pool = MachinePool(self.cloud, self.gateway)
         self.health = TargetHealthStore(self.cloud.faults)
-        self.balancer = load_balancers.LoadBalancerService(self.cloud, self.health)
-        self.agents = agents.SsmAgents(self.cloud, self.fleet)
+        self.load_balancers = load_balancers.LoadBalancerService(self.cloud, self.health)
+        self.agents = agents.SsmAgents(self.cloud, self.machine_pool)
         self.databases = rds_instances.DatabaseService(self.cloud)
         self._tickers = [
             PeriodicTask("databases", self.databases.tick),
-            PeriodicTask("balancer", self.balancer.tick),
+            PeriodicTask("balancer", self.load_balancers.tick),
             PeriodicTask("agents", self.agents.tick),
             PeriodicTask("scaling", GroupReconciler(self.cloud, self.health).tick),
         ]
-        self.gateway.after_change = self.fleet.update_ports
+        self.gateway.after_change = self.machine_pool.update_ports
         self.gateway.status = self.status
         self.endpoint = f"http://{prefix}.1:{PORT}"
         self._server = make_server(
@@ -89,12 +89,12 @@ class LocalCloudServer:
 
     def start(self) -> None:
         """Load what is kept, launch what should be running, and answer."""
-        cloud, fleet = self.cloud, self.fleet
+        cloud, pool = self.cloud, self.machine_pool
         BackendDict.reset()  # a test may have had another cloud in this process
-        images.install(cloud, fleet)
-        ec2_instances.install(cloud, fleet)
-        volumes.install(cloud, fleet)
-        attachments.install(cloud, fleet)
+        images.install(cloud, pool)
+        ec2_instances.install(cloud, pool)
+        volumes.install(cloud, pool)
+        attachments.install(cloud, pool)
         parameters.install(cloud)
         image_attributes.install()
         image_references.install()
@@ -112,7 +112,7 @@ class LocalCloudServer:
         refresh_api.install(cloud)
         api.install(cloud, self.databases)
         agents.install()
-        run_command.install(cloud, fleet)
+        run_command.install(cloud, pool)
         command_results.install()
         with cloud.change():
             cloud.store.load()
@@ -121,14 +121,14 @@ class LocalCloudServer:
             volumes.delete_orphaned_disks(cloud)
             known = all_instances()
             volumes.resume(cloud)
-            attachments.resume(cloud, fleet)
-            images.resume(cloud, fleet, known)
-            ec2_instances.resume(cloud, fleet, known)
+            attachments.resume(cloud, pool)
+            images.resume(cloud, pool, known)
+            ec2_instances.resume(cloud, pool, known)
             load_balancers.resume(cloud)
             self.databases.resume()
             groups_api.resume()
-            run_command.resume(cloud, fleet)
-        fleet.watch()
+            run_command.resume(cloud, pool)
+        pool.watch()
         for ticker in self._tickers:
             ticker.start()
         self._thread.start()
@@ -139,7 +139,7 @@ class LocalCloudServer:
         self._server.server_close()
         self.stop_periodic_tasks()
         self.databases.shut_down()
-        self.fleet.shut_down()
+        self.machine_pool.shut_down()
         with self.cloud.lock:
             self.cloud.store.save()
 
@@ -147,13 +147,13 @@ class LocalCloudServer:
         """End all that happens by itself: no more replacements, probes, forwarded requests."""
         for ticker in reversed(self._tickers):
             ticker.stop()
-        self.balancer.stop()
+        self.load_balancers.stop()
         self.agents.stop()
 
     def status(self) -> dict[str, Any]:
         """What `status` shows; no secrets in it."""
         cloud = self.cloud
-        live = self.fleet.running()
+        live = self.machine_pool.running()
         return {
             "endpoint": self.endpoint,
             "region": cloud.region,

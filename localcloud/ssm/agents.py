@@ -38,8 +38,8 @@ def run_on_instance(
 class SsmAgents:
     """Pings machines. `registered` and `seen` (epoch seconds) are kept on the instances."""
 
-    def __init__(self, cloud: Cloud, fleet: MachinePool) -> None:
-        self._cloud, self._fleet = cloud, fleet
+    def __init__(self, cloud: Cloud, pool: MachinePool) -> None:
+        self._cloud, self._machine_pool = cloud, pool
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="agent")
         self._next: dict[str, float] = {}
 
@@ -61,7 +61,7 @@ class SsmAgents:
     def _ping(self, instance: Any) -> None:
         try:
             code, _, _ = run_on_instance(
-                self._fleet, instance.id, ("systemctl", "is-active", "--quiet", "basic.target"), b"", 5
+                self._machine_pool, instance.id, ("systemctl", "is-active", "--quiet", "basic.target"), b"", 5
             )
         except (CloudError, TimeoutError):
             code = 1

@@ -57,7 +57,7 @@ def test_a_kernel_reads_the_environment_back(environment: dict[str, str]) -> Non
 
 @pytest.mark.parametrize("value", ['say "hi"', "two\nlines"])
 def test_what_a_kernel_cannot_read_is_refused(value: str) -> None:
-    with pytest.raises(MachineError, match="do not pass"):
+    with pytest.raises(MachineError, match="are not supported"):
         kernel.command_line([f"systemd.setenv=X={value}"], "ttyS0", "127.5.6.0/24")
 
 
@@ -106,5 +106,5 @@ def test_any_version_can_be_compared(versions: list[str]) -> None:
 
 def test_a_state_folder_whose_sockets_would_have_too_long_paths_is_refused() -> None:
     driver.check_socket_paths(Path("/" + 66 * "s") / "machines")
-    with pytest.raises(MachineError, match="too long for the sockets in it, by 1 bytes"):
+    with pytest.raises(MachineError, match="1 bytes too long for the sockets in it"):
         driver.check_socket_paths(Path("/" + 67 * "s") / "machines")

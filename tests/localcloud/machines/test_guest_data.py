@@ -54,7 +54,7 @@ class Real(CloudHarness):
     def inside(self, instance: str, script: str) -> str:
         """What a shell script prints, run as root in the machine."""
         try:
-            code, out, err = self.server.fleet.running()[instance].run(("bash", "-euc", script), b"", 60)
+            code, out, err = self.server.machine_pool.running()[instance].run(("bash", "-euc", script), b"", 60)
         except MachineError as error:  # it still boots
             return str(error)
         return out.decode().strip() if code == 0 else f"status {code}: {err.decode()}{out.decode()}"

@@ -125,7 +125,7 @@ def test_a_forced_driver_is_the_one_or_an_error(tools: Tools, tmp_path: Path, mo
         choose_driver("container", tmp_path)
     with pytest.raises(MachineError, match=r"sudo apt-get install --yes qemu-system-x86"):
         choose_driver("qemu", tmp_path)
-    with pytest.raises(MachineError, match=r"no way to run machines here: .*qemu-system-x86.*slirp4netns"):
+    with pytest.raises(MachineError, match=r"cannot run machines: .*qemu-system-x86.*slirp4netns"):
         choose_driver("auto", tmp_path)
     with pytest.raises(MachineError, match=r"expected auto, qemu or container"):
         choose_driver("docker", tmp_path)
