@@ -42,15 +42,15 @@ def run(command: str, *, as_json: bool) -> int:
     if command == "serve":
         from localcloud.server.app import serve  # moto takes half a second to import: not for `status`
 
-        serve(StateDir.at(None), stamped)
+        serve(StateDir.at(None), log_with_time)
     elif command == "up":
-        show(control.up(), as_json)
+        print_info(control.up(), as_json)
     elif command == "status":
         info = control.status()
         if info is None:
             print("{}" if as_json else f"not running ({StateDir.at(None).root})")
             return 3
-        show(info, as_json)
+        print_info(info, as_json)
     elif command == "down":
         control.down()
     elif command == "reset":
@@ -58,7 +58,7 @@ def run(command: str, *, as_json: bool) -> int:
     return 0
 
 
-def show(info: control.Info, as_json: bool) -> None:
+def print_info(info: control.CloudInfo, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(info), indent=2))
         return
@@ -75,7 +75,7 @@ def show(info: control.Info, as_json: bool) -> None:
         print(f"image     {one['id']}  {one['state']:13} {one['bytes'] / 1e6:6.0f} MB  {one['name']}")
 
 
-def stamped(line: str) -> None:
+def log_with_time(line: str) -> None:
     print(f"{datetime.now(UTC):%H:%M:%S} {line}", file=sys.stderr, flush=True)
 
 

@@ -26,21 +26,21 @@ def install() -> None:
 
     def create_project(self: Any) -> Any:
         answer = create(self)
-        _keep(self, _DROPPED)
+        _store(self, _DROPPED)
         return answer
 
     def update_project(self: Any) -> Any:
         name = self._get_param("name")
         if name not in self.codebuild_backend.codebuild_projects:
             raise ResourceNotFoundException(f"Project cannot be found: {name}")
-        return ActionResult({"project": _keep(self, _CHANGED)})
+        return ActionResult({"project": _store(self, _CHANGED)})
 
     create_project.whole = True  # type: ignore[attr-defined]
     responses.CodeBuildResponse.create_project = create_project
     responses.CodeBuildResponse.update_project = update_project
 
 
-def _keep(response: Any, names: Iterable[str]) -> dict[str, Any]:
+def _store(response: Any, names: Iterable[str]) -> dict[str, Any]:
     kept = response.codebuild_backend.codebuild_projects[response._get_param("name")]
     project: dict[str, Any] = kept.project_metadata
     project.update({name: value for name in names if (value := response._get_param(name)) is not None})

@@ -26,7 +26,7 @@ Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Info:
+class CloudInfo:
     """How to reach a running local cloud, and what is in it."""
 
     endpoint: str
@@ -49,7 +49,7 @@ def print_to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def up(state: Path | None = None, log: Log = print_to_stderr, serve: Sequence[str] = SERVE) -> Info:
+def up(state: Path | None = None, log: Log = print_to_stderr, serve: Sequence[str] = SERVE) -> CloudInfo:
     """Start the cloud of a state folder unless it runs, and wait until it answers. Two at once start one.
 
     Raises CloudError with the log's path when it does not start.
@@ -64,10 +64,10 @@ def up(state: Path | None = None, log: Log = print_to_stderr, serve: Sequence[st
         return _start(folder, log, serve)
 
 
-def status(state: Path | None = None) -> Info | None:
+def status(state: Path | None = None) -> CloudInfo | None:
     """What runs in a state folder, or None."""
     folder = StateDir.at(state)
-    told = folder.server()
+    told = folder.read_server_file()
     if told is None:
         return None
     try:
@@ -76,13 +76,13 @@ def status(state: Path | None = None) -> Info | None:
         return None
     if found.get("state") != str(folder.root):
         return None  # somebody else answers on the address of a server that was killed
-    return Info(**found)
+    return CloudInfo(**found)
 
 
 def down(state: Path | None = None, log: Log = print_to_stderr) -> bool:
     """Power the machines off and end the server; False when none runs. What it keeps stays."""
     folder = StateDir.at(state)
-    if not folder.ours():
+    if not folder.is_owned():
         return False
     info = status(folder.root)
     if info is None:
@@ -112,7 +112,7 @@ def reset(state: Path | None = None, log: Log = print_to_stderr) -> None:
     """End the cloud and delete all that it kept."""
     folder = StateDir.at(state)
     down(folder.root, log)
-    if folder.ours():
+    if folder.is_owned():
         from localcloud.machines.cleanup import reap  # heavy, and only needed here
 
         for what in reap(folder.machines):
@@ -137,7 +137,7 @@ def request(endpoint: str, method: str, what: str, value: dict[str, Any] | None 
     return answer
 
 
-def _start(folder: StateDir, log: Log, serve: Sequence[str]) -> Info:
+def _start(folder: StateDir, log: Log, serve: Sequence[str]) -> CloudInfo:
     begin = folder.log.stat().st_size if folder.log.exists() else 0
     environment = {**os.environ, "GOLDENAMI_STATE": str(folder.root), "PYTHONUNBUFFERED": "1"}
     with folder.log.open("ab") as output:

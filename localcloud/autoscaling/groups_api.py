@@ -18,8 +18,8 @@ from localcloud.autoscaling import launch_spec, members
 from localcloud.autoscaling.members import GroupMember
 from localcloud.autoscaling.request import page, requested_group
 from localcloud.core.cloud import Cloud
-from localcloud.ec2.image_model import usable_image
-from localcloud.ec2.launch_templates import image_of
+from localcloud.ec2.image_model import get_available_image
+from localcloud.ec2.launch_templates import resolve_image
 
 _create, _update = AutoScalingResponse.create_auto_scaling_group, AutoScalingResponse.update_auto_scaling_group
 _attach = AutoScalingResponse.attach_instances
@@ -59,10 +59,10 @@ def install(cloud: Cloud) -> None:
         check_size(small, large, small if wanted is None else int(wanted))
         for arn in self._get_param("TargetGroupARNs", []):
             backend.elbv2_backend.describe_target_groups(None, [arn], None)
-        launchable(cloud, backend, self._get_param("LaunchTemplate"))
+        check_launchable(cloud, backend, self._get_param("LaunchTemplate"))
         answer = _create(self)
         group = backend.autoscaling_groups[name]
-        members.adopt(group)
+        members.ensure_fields(group)
         group.created_time = utcnow()
         group.health_check_grace_period = int(self._get_param("HealthCheckGracePeriod", 0) or 0)
         apply_settings(self, group)
@@ -71,7 +71,7 @@ def install(cloud: Cloud) -> None:
     def update_auto_scaling_group(self: Any) -> Any:
         group = requested_group(self)
         template = self._get_param("LaunchTemplate") or self._get_param("MixedInstancesPolicy")
-        refresh = launch_spec.active(group)
+        refresh = launch_spec.active_refresh(group)
         if (template or self._get_param("LaunchConfigurationName")) and refresh and refresh.desired_configuration:
             raise ValidationError(
                 "An active instance refresh with a desired configuration exists. All configuration options derived "
@@ -84,7 +84,7 @@ def install(cloud: Cloud) -> None:
             wanted = min(max(group.desired_capacity, small), large)
         check_size(small, large, int(wanted))
         if self._get_param("LaunchTemplate"):
-            launchable(cloud, self.autoscaling_backend, self._get_param("LaunchTemplate"))
+            check_launchable(cloud, self.autoscaling_backend, self._get_param("LaunchTemplate"))
         policy = group.mixed_instances_policy
         self.params["DesiredCapacity"] = int(wanted)
         answer = _update(self)
@@ -96,7 +96,7 @@ def install(cloud: Cloud) -> None:
     AutoScalingResponse.create_auto_scaling_group = create_auto_scaling_group
     AutoScalingResponse.update_auto_scaling_group = update_auto_scaling_group
     for name, action in _plain.items():
-        setattr(AutoScalingResponse, name, validated(action))
+        setattr(AutoScalingResponse, name, require_group(action))
     for added in (
         attach_instances,
         delete_auto_scaling_group,
@@ -104,10 +104,10 @@ def install(cloud: Cloud) -> None:
         set_desired_capacity,
     ):
         setattr(AutoScalingResponse, added.__name__, added)
-    FakeAutoScalingGroup.set_desired_capacity = normalized
-    FakeAutoScalingGroup.replace_autoscaling_group_instances = empty_response
-    AutoScalingBackend.notify_terminate_instances = empty_response
-    AutoScalingBackend.update_attached_target_groups = empty_response
+    FakeAutoScalingGroup.set_desired_capacity = set_capacity
+    FakeAutoScalingGroup.replace_autoscaling_group_instances = do_nothing
+    AutoScalingBackend.notify_terminate_instances = do_nothing
+    AutoScalingBackend.update_attached_target_groups = do_nothing
 
 
 def resume() -> None:
@@ -119,16 +119,16 @@ def resume() -> None:
                     member.reviving = True
 
 
-def normalized(self: Any, capacity: int | None) -> None:
+def set_capacity(self: Any, capacity: int | None) -> None:
     """moto launches and terminates here; the reconciler does."""
     self.desired_capacity = self.min_size if capacity is None else capacity
 
 
-def empty_response(self: Any, *_: Any) -> None:
+def do_nothing(self: Any, *_: Any) -> None:
     """The reconciler sees to it."""
 
 
-def validated(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def require_group(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """moto answers an unknown group's name with an internal error."""
 
     def call(self: Any) -> Any:
@@ -162,7 +162,7 @@ def delete_auto_scaling_group(self: Any) -> Any:
                 "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) "
                 "still in the group.",
             )
-        if launch_spec.active(group):
+        if launch_spec.active_refresh(group):
             raise AutoscalingClientError(
                 "ScalingActivityInProgress", "An instance refresh of the AutoScalingGroup is still in progress."
             )
@@ -225,7 +225,7 @@ def apply_settings(response: Any, group: Any) -> None:
         group.instance_maintenance_policy = None  # -1 clears it
 
 
-def launchable(cloud: Cloud, scaling: Any, asked: dict[str, Any] | None) -> None:
+def check_launchable(cloud: Cloud, scaling: Any, asked: dict[str, Any] | None) -> None:
     """Auto Scaling tries a launch (as a dry run) before it takes a template."""
     if not asked:
         return
@@ -233,7 +233,7 @@ def launchable(cloud: Cloud, scaling: Any, asked: dict[str, Any] | None) -> None
     try:
         version = backend._get_template_from_args(asked)
         data = version.data
-        usable_image(cloud, backend, image_of(scaling.region_name, scaling.account_id, data))
+        get_available_image(cloud, backend, resolve_image(scaling.region_name, scaling.account_id, data))
         for one in [*data.get("SecurityGroupIds", []), *data.get("SecurityGroups", [])]:
             if backend.get_security_group_by_name_or_id(one) is None:
                 raise ValidationError(f"The security group '{one}' does not exist")

@@ -32,14 +32,14 @@ def detach_instances(self: Any) -> Any:
     group, activities = requested_group(self), []
     decrement = self._get_bool_param("ShouldDecrementDesiredCapacity", False)
     for instance_id in self._get_param("InstanceIds", []):
-        member = member_of(group, instance_id)
+        member = get_member(group, instance_id)
         cause = f"instance {instance_id} was detached in response to a user request."
         activities.append(ScalingActivity(group, f"Detaching EC2 instance: {instance_id}", cause))
-        activities[-1].ended()
+        activities[-1].end()
         members.remove(group, member)
         group.ec2_backend.delete_tags([instance_id], {ASG_NAME_TAG: group.name})
         if decrement:
-            lower(group)
+            decrement_capacity(group)
     return ActionResult({"Activities": activities})
 
 
@@ -64,7 +64,7 @@ def set_instance_health(self: Any) -> Any:
     if (
         status == "Unhealthy"
         and self._get_bool_param("ShouldRespectGracePeriod", True)
-        and member.in_grace(time.time())
+        and member.in_grace_period(time.time())
     ):
         return EmptyResult()
     member.health_status, member.unhealthy_cause = status, "a user health-check"
@@ -77,15 +77,15 @@ def terminate_instance_in_auto_scaling_group(self: Any) -> Any:
     group, cause = member.auto_scaling_group, f"instance {member.instance_id} was taken out of service in response to "
     if self._get_bool_param("ShouldDecrementDesiredCapacity", False):
         before = group.desired_capacity
-        lower(group)
+        decrement_capacity(group)
         cause += f"a user request, shrinking the capacity from {before} to {group.desired_capacity}."
     else:
         cause += "a user request."
     return ActionResult({"Activity": members.terminate(group, member, cause)})
 
 
-def member_of(group: Any, instance_id: str) -> Any:
-    members.adopt(group)
+def get_member(group: Any, instance_id: str) -> Any:
+    members.ensure_fields(group)
     for member in group.instance_states:
         if member.instance_id == instance_id:
             return member
@@ -96,11 +96,11 @@ def find_member(response: Any, instance_id: str) -> Any:
     for group in response.autoscaling_backend.autoscaling_groups.values():
         for member in group.instance_states:
             if member.instance_id == instance_id:
-                return member_of(group, instance_id)
+                return get_member(group, instance_id)
     raise ValidationError(f"Instance Id not found - No managed instance found for instance ID: {instance_id}")
 
 
-def lower(group: Any) -> None:
+def decrement_capacity(group: Any) -> None:
     if group.desired_capacity <= group.min_size:
         raise ValidationError(
             f"Currently, desiredSize equals minSize ({group.min_size}). Terminating instance without replacement "

@@ -7,7 +7,7 @@ from typing import Any
 from moto.autoscaling.models import ASG_NAME_TAG
 
 from localcloud.autoscaling.members import GroupMember, ScalingActivity
-from localcloud.ec2.launch_templates import image_of
+from localcloud.ec2.launch_templates import resolve_image
 
 
 def launch(group: Any, asked: dict[str, Any] | None, cause: str) -> GroupMember:
@@ -19,7 +19,7 @@ def launch(group: Any, asked: dict[str, Any] | None, cause: str) -> GroupMember:
     version = backend._get_template_from_args(asked) if asked else None
     zone, subnet = choose_zone(group)
     kept = set(backend.reservations)
-    image, user_data, groups = source(group, version)
+    image, user_data, groups = launch_source(group, version)
     tags = {**group.get_propagated_tags(), ASG_NAME_TAG: group.name}
     given: dict[str, Any] = (
         {"launch_template": specified(version)} if version else {"launch_config": group.launch_config}
@@ -52,12 +52,12 @@ def launch(group: Any, asked: dict[str, Any] | None, cause: str) -> GroupMember:
     return member
 
 
-def source(group: Any, version: Any) -> tuple[str | None, Any, list[str]]:
+def launch_source(group: Any, version: Any) -> tuple[str | None, Any, list[str]]:
     """(image, user data, names or ids of security groups) of a launch."""
     if version is None:
         config = group.launch_config
         return config.image_id, config.user_data, list(config.security_groups or [])
-    image = image_of(group.region, group.account_id, version.data)
+    image = resolve_image(group.region, group.account_id, version.data)
     return image, version.user_data, list(version.security_groups)
 
 

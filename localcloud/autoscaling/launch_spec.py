@@ -7,33 +7,33 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 
 
-def active(group: Any) -> Any:
+def active_refresh(group: Any) -> Any:
     """The refresh that is going on, or None."""
     return next((one for one in getattr(group, "refreshes", []) if one.is_active), None)
 
 
-def specification(group: Any) -> dict[str, Any] | None:
+def launch_specification(group: Any) -> dict[str, Any] | None:
     """What a launch uses now: the desired configuration while a refresh brings it in, else the group's own."""
-    refresh = active(group)
+    refresh = active_refresh(group)
     if refresh is not None and refresh.status in ("Pending", "InProgress", "Baking"):
         asked: dict[str, Any] | None = refresh.specification
         return asked
-    return own(group)
+    return group_specification(group)
 
 
-def launching(group: Any) -> str | None:
+def launch_refresh_id(group: Any) -> str | None:
     """The mark of a member that is launched now."""
-    refresh = active(group)
+    refresh = active_refresh(group)
     if refresh is None or refresh.status == "Cancelling":
         return None
-    return back_id(refresh) if refresh.status == "RollbackInProgress" else str(refresh.instance_refresh_id)
+    return rollback_id(refresh) if refresh.status == "RollbackInProgress" else str(refresh.instance_refresh_id)
 
 
-def back_id(refresh: Any) -> str:
+def rollback_id(refresh: Any) -> str:
     return f"{refresh.instance_refresh_id} rolled back"
 
 
-def own(group: Any) -> dict[str, Any] | None:
+def group_specification(group: Any) -> dict[str, Any] | None:
     """The group's own LaunchTemplateSpecification; None with a launch configuration."""
     template = group.ec2_launch_template
     if template is None:
@@ -45,7 +45,7 @@ def own(group: Any) -> dict[str, Any] | None:
     }
 
 
-def resolved(group: Any, asked: dict[str, Any] | None) -> dict[str, Any] | None:
+def resolve_version(group: Any, asked: dict[str, Any] | None) -> dict[str, Any] | None:
     """The specification with a number instead of $Latest or $Default, as it is now."""
     if asked is None:
         return None
@@ -54,10 +54,10 @@ def resolved(group: Any, asked: dict[str, Any] | None) -> dict[str, Any] | None:
     return {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": str(version.number)}
 
 
-def matches(group: Any, member: Any, asked: dict[str, Any] | None) -> bool:
+def matches_specification(group: Any, member: Any, asked: dict[str, Any] | None) -> bool:
     """Whether a member was launched from this template version."""
     try:
-        wanted = resolved(group, asked)
+        wanted = resolve_version(group, asked)
     except ServiceException:
         return False
     return bool(member.launch_template == wanted)

@@ -14,7 +14,7 @@ from moto.core.utils import utcnow
 
 from localcloud.elbv2 import targets
 
-ACTIVITIES = 500  # kept for each group; AWS keeps six weeks
+MAX_ACTIVITIES = 500  # kept for each group; AWS keeps six weeks
 TERMINATED_STATES = ("shutting-down", "terminated")
 
 
@@ -34,9 +34,9 @@ class ScalingActivity:
         self.progress = 30
         self.details = json.dumps(details or {})
         group.activities.insert(0, self)
-        del group.activities[ACTIVITIES:]
+        del group.activities[MAX_ACTIVITIES:]
 
-    def ended(self, status: str = "Successful", message: str | None = None) -> None:
+    def end(self, status: str = "Successful", message: str | None = None) -> None:
         if self.end_time is None:
             self.status_code, self.status_message, self.progress = status, message, 100
             self.end_time = utcnow()
@@ -64,7 +64,7 @@ class GroupMember(InstanceState):  # type: ignore[misc]
     def active(self) -> bool:
         return self.lifecycle_state in ("Pending", "InService")
 
-    def in_grace(self, now: float) -> bool:
+    def in_grace_period(self, now: float) -> bool:
         """Whether the group's health check grace period still runs for it."""
         if self.reviving or self.in_service_at is None:
             return True
@@ -83,7 +83,7 @@ def terminate(group: Any, member: GroupMember, cause: str) -> ScalingActivity:
     member.activity = ScalingActivity(group, f"Terminating EC2 instance: {member.instance_id}", cause)
     for one in target_groups(group):
         targets.drain(one, member.instance_id)
-        if member.instance_id in targets.draining(one):
+        if member.instance_id in targets.draining_targets(one):
             member.activity.status_code = "WaitingForELBConnectionDraining"
     return member.activity
 
@@ -104,14 +104,14 @@ def target_groups(group: Any) -> list[Any]:
     return [known[arn] for arn in group.target_group_arns if arn in known]
 
 
-def running(group: Any, *processes: str) -> bool:
+def are_processes_active(group: Any, *processes: str) -> bool:
     """Whether none of these processes is suspended. A group that is being deleted cannot be held up."""
     return bool(group.status) or not set(processes) & set(group._suspended_processes)
 
 
-def adopt(group: Any) -> None:
+def ensure_fields(group: Any) -> None:
     """Give what moto made (attached instances) and older snapshots the fields that are used here."""
-    for name, value in NEW.items():
+    for name, value in GROUP_DEFAULTS.items():
         if name not in vars(group):
             setattr(group, name, list(value) if isinstance(value, list) else value)
     for index, one in enumerate(group.instance_states):
@@ -120,7 +120,7 @@ def adopt(group: Any) -> None:
             member.protected_from_scale_in = one.protected_from_scale_in
 
 
-NEW: dict[str, Any] = {
+GROUP_DEFAULTS: dict[str, Any] = {
     "activities": [],
     "refreshes": [],
     "status": None,

@@ -18,9 +18,9 @@ from localcloud.autoscaling.members import (
     TERMINATED_STATES,
     GroupMember,
     ScalingActivity,
-    adopt,
+    are_processes_active,
+    ensure_fields,
     remove,
-    running,
     target_groups,
     terminate,
 )
@@ -28,7 +28,7 @@ from localcloud.core.cloud import Cloud
 from localcloud.elbv2 import targets
 from localcloud.elbv2.targets import TargetHealthStore
 
-MAX_WAIT = 60.0  # between two attempts of a launch that fails again and again
+MAX_LAUNCH_DELAY = 60.0  # between two attempts of a launch that fails again and again
 
 
 class GroupReconciler:
@@ -48,11 +48,11 @@ class GroupReconciler:
                 self._cloud.store.save()
 
     def step(self, backend: Any, group: Any, now: float) -> bool:
-        before = state(group)
-        adopt(group)
+        before = capture_state(group)
+        ensure_fields(group)
         for member in list(group.instance_states):
             self._move(group, member, now)
-        if running(group, "HealthCheck"):
+        if are_processes_active(group, "HealthCheck"):
             for member in group.instance_states:
                 self._check(group, member, now)
         target = refresh.step(self._health, group, now)
@@ -61,7 +61,7 @@ class GroupReconciler:
         if group.status and not group.instance_states:
             backend.autoscaling_groups.pop(group.name, None)
             return True
-        return bool(state(group) != before)
+        return bool(capture_state(group) != before)
 
     # --- one member ---
 
@@ -73,11 +73,11 @@ class GroupReconciler:
                 member.lifecycle_state, member.in_service_at = "InService", now
                 group.launch_failures = 0
                 if member.activity:
-                    member.activity.ended()
+                    member.activity.end()
             elif instance.state in (*TERMINATED_STATES, "stopped", "stopping"):
                 self._launch_failed(group, str(instance.state_reason.message or "the instance did not start"), now)
                 if member.activity:
-                    member.activity.ended("Failed", group.launch_problem)
+                    member.activity.end("Failed", group.launch_problem)
                 remove(group, member)
                 if instance.state not in TERMINATED_STATES:
                     instance.terminate()
@@ -85,10 +85,10 @@ class GroupReconciler:
             if instance.state in TERMINATED_STATES:
                 if instance.state == "terminated":
                     if member.activity:
-                        member.activity.ended()
+                        member.activity.end()
                     remove(group, member)
             elif instance.state != "running" or all(
-                self._health.drained(one, instance.id, now) for one in target_groups(group)
+                self._health.is_drained(one, instance.id, now) for one in target_groups(group)
             ):
                 instance.terminate()
                 if member.activity:
@@ -103,7 +103,7 @@ class GroupReconciler:
         if member.instance.state not in ("running", "pending"):
             member.unhealthy_cause = "an EC2 health check indicating it has been terminated or stopped"
             member.health_status = "Unhealthy"
-        elif "ELB" in (group.health_check_type or "") and not member.in_grace(now):
+        elif "ELB" in (group.health_check_type or "") and not member.in_grace_period(now):
             for one in target_groups(group):
                 if self._health.state(one, member.instance_id)[0] == "unhealthy":
                     member.unhealthy_cause = "an ELB system health check failure"
@@ -117,7 +117,7 @@ class GroupReconciler:
         They stay with an instance maintenance policy that asks for it:
         https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-maintenance-policy.html
         """
-        if not running(group, "ReplaceUnhealthy", "Terminate"):
+        if not are_processes_active(group, "ReplaceUnhealthy", "Terminate"):
             return 0
         policy, desired = group.instance_maintenance_policy or {}, int(group.desired_capacity or 0)
         over = math.floor(desired * int(policy.get("MaxHealthyPercentage", 100)) / 100) - desired
@@ -138,22 +138,22 @@ class GroupReconciler:
     def _resize(self, group: Any, target: int, now: float) -> None:
         members = [one for one in group.instance_states if one.active]
         size = len(members)
-        if size < target and running(group, "Launch") and now >= group.launch_again_at:
+        if size < target and are_processes_active(group, "Launch") and now >= group.launch_again_at:
             for number in range(size, target):
                 cause = (
                     "an instance was started in response to a difference between desired and actual capacity, "
                     f"increasing the capacity from {number} to {number + 1}."
                 )
                 try:
-                    member = launch(group, launch_spec.specification(group), cause)
+                    member = launch(group, launch_spec.launch_specification(group), cause)
                 except ServiceException as error:
                     self._launch_failed(group, error.message, now)
                     activity = ScalingActivity(group, "Launching a new EC2 instance", cause)
-                    activity.ended("Failed", group.launch_problem)
+                    activity.end("Failed", group.launch_problem)
                     return
-                member.refresh_id = launch_spec.launching(group)
-        elif size > target and running(group, "Terminate"):
-            for number, member in enumerate(chosen(group, members, size - target)):
+                member.refresh_id = launch_spec.launch_refresh_id(group)
+        elif size > target and are_processes_active(group, "Terminate"):
+            for number, member in enumerate(choose_for_termination(group, members, size - target)):
                 cause = (
                     "an instance was taken out of service in response to a difference between desired and actual "
                     f"capacity, shrinking the capacity from {size - number} to {size - number - 1}. "
@@ -164,14 +164,18 @@ class GroupReconciler:
     def _launch_failed(self, group: Any, problem: str, now: float) -> None:
         group.launch_failures += 1
         group.launch_problem = f"{problem} Launching EC2 instance failed."
-        group.launch_again_at = now + min(MAX_WAIT, 2.0 ** (group.launch_failures - 1))
+        group.launch_again_at = now + min(MAX_LAUNCH_DELAY, 2.0 ** (group.launch_failures - 1))
 
     def _register(self, group: Any) -> None:
         """Exactly the members in service are targets of the group's target groups."""
         for one in target_groups(group):
             for member in group.instance_states:
                 wanted = member.lifecycle_state == "InService" and member.instance.state == "running"
-                if wanted and member.instance_id not in one.targets and running(group, "AddToLoadBalancer"):
+                if (
+                    wanted
+                    and member.instance_id not in one.targets
+                    and are_processes_active(group, "AddToLoadBalancer")
+                ):
                     one.register([{"Id": member.instance_id}])
                 elif member.instance_id in one.targets and (
                     member.lifecycle_state in ("Terminating", "Standby") or member.instance.state in TERMINATED_STATES
@@ -179,7 +183,7 @@ class GroupReconciler:
                     targets.drain(one, member.instance_id)
 
 
-def chosen(group: Any, members: list[Any], count: int) -> list[Any]:
+def choose_for_termination(group: Any, members: list[Any], count: int) -> list[Any]:
     """Which members go: of the largest zone, the unhealthy, those of another template version, the oldest first.
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-termination-policies.html
@@ -197,19 +201,21 @@ def chosen(group: Any, members: list[Any], count: int) -> list[Any]:
                 keys.append(lambda one: one.launched_at)
             else:
                 keys.append(lambda one, zones=zones: -zones.count(one.availability_zone))
-                keys.append(lambda one: launch_spec.matches(group, one, launch_spec.specification(group)))
+                keys.append(
+                    lambda one: launch_spec.matches_specification(group, one, launch_spec.launch_specification(group))
+                )
         one = min(left, key=lambda one: (one.health_status == "Healthy", *(key(one) for key in keys), one.launched_at))
         left.remove(one)
         gone.append(one)
     return gone
 
 
-def state(group: Any) -> Any:
+def capture_state(group: Any) -> Any:
     """What a step may change, to know whether there is something to save."""
     members = [
         (one.instance_id, one.lifecycle_state, one.health_status, getattr(one, "in_service_at", None))
         for one in group.instance_states
     ]
     activities = getattr(group, "activities", [])
-    registered = [(len(one.targets), len(targets.draining(one))) for one in target_groups(group)]
+    registered = [(len(one.targets), len(targets.draining_targets(one))) for one in target_groups(group)]
     return members, len(activities), registered, [one.digest() for one in getattr(group, "refreshes", [])]

@@ -14,26 +14,26 @@ from typing import Any
 from moto.core.utils import utcnow
 
 from localcloud.autoscaling import members
-from localcloud.autoscaling.launch_spec import active, back_id, matches
+from localcloud.autoscaling.launch_spec import active_refresh, matches_specification, rollback_id
 from localcloud.autoscaling.refresh_progress import RefreshProgress
 from localcloud.elbv2.targets import TargetHealthStore
 
-PATIENCE_SECONDS = 300.0  # AWS: one hour. GOLDENAMI_REFRESH_PATIENCE sets it.
+RETRY_SECONDS = 300.0  # AWS: one hour. GOLDENAMI_REFRESH_PATIENCE sets it.
 TERMINATION_CAUSE = "an instance was taken out of service in response to an instance refresh."
 
 
 def step(health: TargetHealthStore, group: Any, now: float) -> int:
     """Carry the group's active refresh on, and say how many members the group is to have now."""
-    refresh = active(group)
+    refresh = active_refresh(group)
     if refresh is None or group.status:
         return int(group.desired_capacity or 0)
     if refresh.status == "Pending":
         refresh.status = "InProgress"
-    scene = RefreshProgress.of(health, group, refresh, now)
+    scene = RefreshProgress.measure(health, group, refresh, now)
     if refresh.status == "Cancelling":
         return cancel(group, refresh, scene)
-    set_progress(refresh, scene)
-    if failed(group, refresh, scene, now):
+    update_progress(refresh, scene)
+    if check_failure(group, refresh, scene, now):
         return int(group.desired_capacity or 0)
     if refresh.status == "Baking":
         if now >= (refresh.baking_until or 0) and not scene.not_ready:
@@ -42,11 +42,15 @@ def step(health: TargetHealthStore, group: Any, now: float) -> int:
     if not scene.stale and not scene.not_ready and not scene.moving and len(scene.updated_members) >= scene.desired:
         finish(group, refresh, now)
         return scene.desired
-    allowed = scene.desired if refresh.status == "RollbackInProgress" else checkpoint(refresh, scene, now)
-    if refresh.status == "InProgress" and refresh.checkpoint >= len(points_of(refresh)) and not scene.moving:
+    allowed = scene.desired if refresh.status == "RollbackInProgress" else checkpoint_limit(refresh, scene, now)
+    if (
+        refresh.status == "InProgress"
+        and refresh.checkpoint >= len(checkpoint_percentages(refresh))
+        and not scene.moving
+    ):
         succeed(group, refresh)  # the last checkpoint was below 100: the others stay as they are
         return scene.desired
-    if not members.running(group, "InstanceRefresh"):
+    if not members.are_processes_active(group, "InstanceRefresh"):
         return len(scene.updated_members) + len(scene.stale)
     return replace(group, refresh, scene, allowed)
 
@@ -54,12 +58,12 @@ def step(health: TargetHealthStore, group: Any, now: float) -> int:
 def replace(group: Any, refresh: Any, scene: RefreshProgress, allowed: int) -> int:
     """Terminate stale members where that is allowed; the size that the group is to have now."""
     desired = scene.desired
-    small, over = bounds(refresh, desired)
+    small, over = capacity_bounds(refresh, desired)
     stale = [one for one in scene.stale if one not in scene.excluded]
     stale.sort(key=lambda one: (one.instance_id in scene.ready, one.launched_at))
     keep, ready = desired - allowed, len(scene.ready)
     for member in stale:
-        if len(scene.stale) <= keep or not members.running(group, "Terminate"):
+        if len(scene.stale) <= keep or not members.are_processes_active(group, "Terminate"):
             break
         serves = member.instance_id in scene.ready
         if serves and ready - 1 < small:
@@ -73,7 +77,7 @@ def replace(group: Any, refresh: Any, scene: RefreshProgress, allowed: int) -> i
     return min(max(total + max(0, min(missing, room)), desired), desired + over)
 
 
-def bounds(refresh: Any, desired: int) -> tuple[int, int]:
+def capacity_bounds(refresh: Any, desired: int) -> tuple[int, int]:
     """(how many must serve, how many may be there beyond the desired capacity)."""
     small = math.ceil(desired * int(refresh.preference("MinHealthyPercentage", 90)) / 100)
     large = refresh.preferences.get("MaxHealthyPercentage")
@@ -85,9 +89,9 @@ def bounds(refresh: Any, desired: int) -> tuple[int, int]:
     return small, over
 
 
-def checkpoint(refresh: Any, scene: RefreshProgress, now: float) -> int:
+def checkpoint_limit(refresh: Any, scene: RefreshProgress, now: float) -> int:
     """How many members may be replaced up to the next checkpoint; pauses at a reached one."""
-    points = points_of(refresh)
+    points = checkpoint_percentages(refresh)
     while refresh.checkpoint < len(points):
         point = points[refresh.checkpoint]
         count: int = math.ceil(scene.desired * point / 100)
@@ -111,7 +115,7 @@ def checkpoint(refresh: Any, scene: RefreshProgress, now: float) -> int:
     return math.ceil(scene.desired * points[-1] / 100)
 
 
-def points_of(refresh: Any) -> list[int]:
+def checkpoint_percentages(refresh: Any) -> list[int]:
     return [int(one) for one in refresh.preference("CheckpointPercentages", None) or [100]]
 
 
@@ -143,9 +147,9 @@ def cancel(group: Any, refresh: Any, scene: RefreshProgress) -> int:
     return max(len(scene.updated_members) + len(scene.stale), scene.desired)
 
 
-def failed(group: Any, refresh: Any, scene: RefreshProgress, now: float) -> bool:
+def check_failure(group: Any, refresh: Any, scene: RefreshProgress, now: float) -> bool:
     """Note what holds the refresh up; after the time for retries, fail it or roll it back."""
-    problem = unavailable_reason(group, refresh, scene)
+    problem = blocking_reason(group, refresh, scene)
     if not problem:
         refresh.stuck_since = None
         if scene.warming and refresh.paused_until is None:
@@ -158,7 +162,7 @@ def failed(group: Any, refresh: Any, scene: RefreshProgress, now: float) -> bool
         return False
     refresh.status_reason = problem
     refresh.stuck_since = now if refresh.stuck_since is None else refresh.stuck_since
-    if now - refresh.stuck_since < float(os.environ.get("GOLDENAMI_REFRESH_PATIENCE") or PATIENCE_SECONDS):
+    if now - refresh.stuck_since < float(os.environ.get("GOLDENAMI_REFRESH_PATIENCE") or RETRY_SECONDS):
         return False
     if refresh.status == "RollbackInProgress":
         refresh.end("RollbackFailed", f"The rollback failed. {problem}")
@@ -169,14 +173,14 @@ def failed(group: Any, refresh: Any, scene: RefreshProgress, now: float) -> bool
     return True
 
 
-def unavailable_reason(group: Any, refresh: Any, scene: RefreshProgress) -> str:
+def blocking_reason(group: Any, refresh: Any, scene: RefreshProgress) -> str:
     """What keeps the refresh from going on and will not pass by itself; '' while all goes well."""
     for process in ("Launch", "Terminate", "InstanceRefresh"):
-        if not members.running(group, process):
+        if not members.are_processes_active(group, process):
             return f"The {process} process is suspended."
     if group.launch_failures:
         return f"Instances cannot be launched: {group.launch_problem}"
-    ours = (back_id(refresh),) if refresh.status == "RollbackInProgress" else (refresh.instance_refresh_id,)
+    ours = (rollback_id(refresh),) if refresh.status == "RollbackInProgress" else (refresh.instance_refresh_id,)
     for member in group.instance_states:
         if member.health_status != "Unhealthy" or member.refresh_id not in ours:
             continue
@@ -198,7 +202,7 @@ def unavailable_reason(group: Any, refresh: Any, scene: RefreshProgress) -> str:
     return ""
 
 
-def set_progress(refresh: Any, scene: RefreshProgress) -> None:
+def update_progress(refresh: Any, scene: RefreshProgress) -> None:
     """PercentageComplete and InstancesToUpdate."""
     if refresh.status == "RollbackInProgress":
         left = len(scene.stale) + len(scene.not_ready)
@@ -219,10 +223,10 @@ def percent(part: int, whole: int) -> int:
 
 def begin(group: Any, refresh: Any) -> None:
     """Take down which members match already (SkipMatching)."""
-    members.adopt(group)
+    members.ensure_fields(group)
     if refresh.preference("SkipMatching", False):
         refresh.already = [
-            one.instance_id for one in group.instance_states if matches(group, one, refresh.specification)
+            one.instance_id for one in group.instance_states if matches_specification(group, one, refresh.specification)
         ]
     refresh.instances_to_update = max(0, len(group.instance_states) - len(refresh.already))
     group.launch_failures, group.launch_again_at = 0, 0.0

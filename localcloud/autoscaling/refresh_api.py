@@ -17,7 +17,7 @@ from moto.core.utils import utcnow
 
 from localcloud.autoscaling import launch_spec
 from localcloud.autoscaling import refresh as autoscaling_refresh
-from localcloud.autoscaling.groups_api import launchable
+from localcloud.autoscaling.groups_api import check_launchable
 from localcloud.autoscaling.request import page, requested_group
 from localcloud.core.cloud import Cloud
 
@@ -28,7 +28,7 @@ BEHAVIOURS = {
 }
 
 
-class Refresh:
+class InstanceRefresh:
     """One instance refresh. Names as the API shows them; beside them what the steps need."""
 
     def __init__(self, group: Any, desired: dict[str, Any] | None, preferences: dict[str, Any]) -> None:
@@ -44,10 +44,10 @@ class Refresh:
         self.desired_configuration = desired
         self.strategy = "Rolling"
         self.rollback_details: dict[str, Any] | None = None
-        self.specification = launch_spec.resolved(
-            group, (desired or {}).get("LaunchTemplate") or launch_spec.own(group)
+        self.specification = launch_spec.resolve_version(
+            group, (desired or {}).get("LaunchTemplate") or launch_spec.group_specification(group)
         )
-        self.previous = launch_spec.own(group)  # what a rollback goes back to
+        self.previous = launch_spec.group_specification(group)  # what a rollback goes back to
         self.already: list[str] = []  # instances that match and are left alone
         self.stuck_since: float | None = None
         self.checkpoint = 0
@@ -79,7 +79,7 @@ def install(cloud: Cloud) -> None:
 
     def start_instance_refresh(self: Any) -> Any:
         group = requested_group(self)
-        if launch_spec.active(group):
+        if launch_spec.active_refresh(group):
             raise AutoscalingClientError(
                 "InstanceRefreshInProgress",
                 "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh.",
@@ -88,16 +88,16 @@ def install(cloud: Cloud) -> None:
             raise ValidationError(f"The strategy {strategy} is not available in the local cloud")
         desired = self._get_param("DesiredConfiguration") or None
         preferences = dict(self._get_param("Preferences") or {})
-        checked(preferences)
+        check_preferences(preferences)
         if desired is not None:
             specification = desired.get("LaunchTemplate")
             if not specification:
                 raise ValidationError("The local cloud takes a LaunchTemplate as the desired configuration")
-            launchable(cloud, self.autoscaling_backend, specification)
-        if preferences.get("AutoRollback") and (obstacle := irreversible(group, desired)):
+            check_launchable(cloud, self.autoscaling_backend, specification)
+        if preferences.get("AutoRollback") and (obstacle := rollback_blocker(group, desired)):
             raise ValidationError(f"AutoRollback cannot be enabled: {obstacle}")
-        filled(group, preferences)
-        refresh = Refresh(group, desired, preferences)
+        fill_defaults(group, preferences)
+        refresh = InstanceRefresh(group, desired, preferences)
         autoscaling_refresh.begin(group, refresh)
         group.refreshes.insert(0, refresh)
         return ActionResult({"InstanceRefreshId": refresh.instance_refresh_id})
@@ -116,9 +116,9 @@ def describe_instance_refreshes(self: Any) -> Any:
 
 def cancel_instance_refresh(self: Any) -> Any:
     group = requested_group(self)
-    refresh = launch_spec.active(group)
+    refresh = launch_spec.active_refresh(group)
     if refresh is None or refresh.status == "Cancelling":
-        raise nothing_active(group)
+        raise no_active_refresh(group)
     refresh.status, refresh.status_reason = "Cancelling", "Cancelled due to user request."
     refresh.wait_for_transitioning = self._get_bool_param("WaitForTransitioningInstances", True)
     return ActionResult({"InstanceRefreshId": refresh.instance_refresh_id})
@@ -126,27 +126,27 @@ def cancel_instance_refresh(self: Any) -> Any:
 
 def rollback_instance_refresh(self: Any) -> Any:
     group = requested_group(self)
-    refresh = launch_spec.active(group)
+    refresh = launch_spec.active_refresh(group)
     if refresh is None or refresh.status in ("Cancelling", "RollbackInProgress"):
-        raise nothing_active(group)
-    if obstacle := irreversible(group, refresh.desired_configuration):
+        raise no_active_refresh(group)
+    if obstacle := rollback_blocker(group, refresh.desired_configuration):
         raise AutoscalingClientError("IrreversibleInstanceRefresh", obstacle)
     autoscaling_refresh.roll_back(group, refresh, "Manual rollback requested by the user.")
     return ActionResult({"InstanceRefreshId": refresh.instance_refresh_id})
 
 
-def nothing_active(group: Any) -> AutoscalingClientError:
+def no_active_refresh(group: Any) -> AutoscalingClientError:
     return AutoscalingClientError(
         "ActiveInstanceRefreshNotFound",
         f"No in progress or pending Instance Refresh found for Auto Scaling group {group.name}",
     )
 
 
-def irreversible(group: Any, desired: dict[str, Any] | None) -> str:
+def rollback_blocker(group: Any, desired: dict[str, Any] | None) -> str:
     """Why AWS would not roll a refresh of the group back; '' when it would."""
     if not desired:
         return "the instance refresh has no desired configuration."
-    own = launch_spec.own(group)
+    own = launch_spec.group_specification(group)
     if own is None:
         return ""
     if str(own.get("Version") or "$Default").startswith("$"):
@@ -160,7 +160,7 @@ def irreversible(group: Any, desired: dict[str, Any] | None) -> str:
     return ""
 
 
-def checked(preferences: dict[str, Any]) -> None:
+def check_preferences(preferences: dict[str, Any]) -> None:
     """AWS's own limits: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html"""
     small, large = preferences.get("MinHealthyPercentage"), preferences.get("MaxHealthyPercentage")
     if small is not None and not 0 <= int(small) <= 100:
@@ -184,7 +184,7 @@ def checked(preferences: dict[str, Any]) -> None:
             raise ValidationError(f"{name} must be one of {', '.join(values)}.")
 
 
-def filled(group: Any, preferences: dict[str, Any]) -> None:
+def fill_defaults(group: Any, preferences: dict[str, Any]) -> None:
     """The defaults that AWS shows with a refresh."""
     policy = group.instance_maintenance_policy or {}
     if preferences.get("MinHealthyPercentage") is None:

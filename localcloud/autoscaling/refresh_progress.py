@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from localcloud.autoscaling import members
-from localcloud.autoscaling.launch_spec import back_id
-from localcloud.elbv2.targets import TargetHealthStore, in_use
+from localcloud.autoscaling.launch_spec import rollback_id
+from localcloud.elbv2.targets import TargetHealthStore, is_in_use
 
 
 @dataclass
@@ -25,7 +25,7 @@ class RefreshProgress:
     updated: int  # fresh and ready, brought by this refresh
 
     @classmethod
-    def of(cls, health: TargetHealthStore, group: Any, refresh: Any, now: float) -> RefreshProgress:
+    def measure(cls, health: TargetHealthStore, group: Any, refresh: Any, now: float) -> RefreshProgress:
         warmup = float(refresh.preference("InstanceWarmup", 0) or 0)
         scene = cls(int(group.desired_capacity or 0), [], [], [], [], set(), False, [], 0)
         back = refresh.status == "RollbackInProgress"
@@ -38,7 +38,7 @@ class RefreshProgress:
             is_ready = member.lifecycle_state == "InService" and is_healthy(health, group, member)
             if (
                 is_ready
-                and (ours or member.refresh_id == back_id(refresh))
+                and (ours or member.refresh_id == rollback_id(refresh))
                 and now - (member.in_service_at or now) < warmup
             ):
                 is_ready = False
@@ -54,7 +54,7 @@ class RefreshProgress:
                 else:
                     scene.not_ready.append(member)
             else:
-                behaviour = hold(refresh, member)
+                behaviour = excluded_behaviour(refresh, member)
                 if behaviour == "Ignore":
                     if member.lifecycle_state != "Standby":
                         scene.updated_members.append(member)
@@ -67,7 +67,7 @@ class RefreshProgress:
         return scene
 
 
-def hold(refresh: Any, member: Any) -> str | None:
+def excluded_behaviour(refresh: Any, member: Any) -> str | None:
     """Ignore, Wait, or None for a stale member that may be replaced."""
     behaviour = None
     if member.lifecycle_state == "Standby":
@@ -84,6 +84,6 @@ def is_healthy(health: TargetHealthStore, group: Any, member: Any) -> bool:
     if "ELB" not in (group.health_check_type or ""):
         return True
     return all(
-        not in_use(one) or health.state(one, member.instance_id)[0] in ("healthy", "unavailable")
+        not is_in_use(one) or health.state(one, member.instance_id)[0] in ("healthy", "unavailable")
         for one in members.target_groups(group)
     )

@@ -15,7 +15,7 @@ def requested_group(response: Any, *, reads: bool = False) -> Any:
     group = response.autoscaling_backend.autoscaling_groups.get(name)
     if group is None:
         raise ValidationError(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
-    members.adopt(group)
+    members.ensure_fields(group)
     if group.status and not reads:
         raise AutoscalingClientError(
             "ScalingActivityInProgress", "You cannot change an AutoScalingGroup while it is being deleted."

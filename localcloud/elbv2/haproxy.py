@@ -14,11 +14,11 @@ from localcloud.elbv2.haproxy_config import Plan, Server, render
 from localcloud.errors import CloudError
 from localcloud.machines import port_redirect
 
-SPARE = 8  # free slots of a backend, so that targets come without a new process
+SPARE_SLOTS = 8  # free slots of a backend, so that targets come without a new process
 START_SECONDS = 10.0
 
 
-class Proxy:
+class HAProxy:
     """One HAProxy. All its calls come from one thread: the kernel's parent-death signal is tied to that thread."""
 
     def __init__(self, folder: Path, machines: Path) -> None:
@@ -42,7 +42,7 @@ class Proxy:
         if alive and plan == self._running:
             return
         same = alive and plan.frontends == self._running.frontends and set(plan.backends) == set(self._running.backends)
-        if not (same and self._told(plan)):
+        if not (same and self._update_servers(plan)):
             self._replace(plan)
         self._running = plan
 
@@ -57,11 +57,11 @@ class Proxy:
                     one.kill()
                     one.wait()
         for folder in self._machines.glob("balancer-*"):
-            port_redirect.remove(folder)
+            port_redirect.remove_redirects(folder)
             folder.rmdir()
         self._process, self._former, self._running, self._detours = None, [], Plan(), {}
 
-    def _told(self, plan: Plan) -> bool:
+    def _update_servers(self, plan: Plan) -> bool:
         """Change targets in the running process; False when there is no room or it does not understand."""
         orders = []
         for name, servers in plan.backends.items():
@@ -79,9 +79,9 @@ class Proxy:
                         return False
                     slots[slots.index(None)] = target
                     before.pop(target, None)
-                orders += changes(f"{name}/s{slots.index(target)}", before.get(target), server)
+                orders += server_commands(f"{name}/s{slots.index(target)}", before.get(target), server)
         try:
-            return all(accepted(self._command(order)) for order in orders)
+            return all(is_accepted(self._command(order)) for order in orders)
         except OSError:
             return False
 
@@ -99,7 +99,7 @@ class Proxy:
                     if None not in slots:
                         slots.append(None)
                     slots[slots.index(None)] = target
-            self._slots[name] = slots + [None] * max(0, SPARE - slots.count(None))
+            self._slots[name] = slots + [None] * max(0, SPARE_SLOTS - slots.count(None))
         config = self._folder / "haproxy.cfg"
         config.write_text(render(plan, self._slots, self._redirect_ports(plan)))
         argv = ["setpriv", "--pdeathsig", "KILL", "--", program, "-db", "-f", config.name]
@@ -126,13 +126,15 @@ class Proxy:
         asked = {(one.host, one.port) for one in plan.frontends}
         held = {(one.host, one.port) for one in self._running.frontends} if self._process is not None else set()
         for place in asked - held:
-            if not bindable(*place):
-                self._detours[place] = port_redirect.free_port(*place)
+            if not can_bind(*place):
+                self._detours[place] = port_redirect.find_free_port(*place)
         self._detours = {place: port for place, port in self._detours.items() if place in asked}
         for host in {host for host, _ in asked | held}:
             folder = self._machines / f"balancer-{host}"
             folder.mkdir(exist_ok=True)
-            port_redirect.add(folder, host, {port: to for (at, port), to in self._detours.items() if at == host})
+            port_redirect.set_redirects(
+                folder, host, {port: to for (at, port), to in self._detours.items() if at == host}
+            )
         return self._detours
 
     def _serves(self, process: subprocess.Popen[bytes]) -> bool:
@@ -157,7 +159,7 @@ class Proxy:
         return answer.decode(errors="replace")
 
 
-def changes(place: str, before: Server | None, now: Server) -> list[str]:
+def server_commands(place: str, before: Server | None, now: Server) -> list[str]:
     """The orders that make a slot what it is to be."""
     orders = []
     if before is None or (before.host, before.port) != (now.host, now.port):
@@ -167,7 +169,7 @@ def changes(place: str, before: Server | None, now: Server) -> list[str]:
     return orders
 
 
-def bindable(host: str, port: int) -> bool:
+def can_bind(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -179,7 +181,7 @@ def bindable(host: str, port: int) -> bool:
     return True
 
 
-def accepted(answer: str) -> bool:
+def is_accepted(answer: str) -> bool:
     return not any(
         word in answer for word in ("No such", "Unknown", "Invalid", "Permission denied", "Require", "Can't")
     )

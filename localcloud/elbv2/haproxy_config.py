@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SIDES = 1_000_000  # of the die that weighted target groups are chosen by
+WEIGHT_RANGE = 1_000_000  # of the die that weighted target groups are chosen by
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def render(plan: Plan, slots: dict[str, list[str | None]], detours: Mapping[tupl
         lines += [f"frontend {frontend.name}", f"  bind {frontend.host}:{listening}"]
         lines += ["  http-request set-header X-Forwarded-Proto http"]
         lines += [f"  http-request set-header X-Forwarded-Port {frontend.port}"]
-        lines += [f"  http-request set-var(txn.die) rand({SIDES})", "  http-request set-var(txn.rule) int(0)"]
+        lines += [f"  http-request set-var(txn.die) rand({WEIGHT_RANGE})", "  http-request set-var(txn.rule) int(0)"]
         for number, route in enumerate(frontend.routes, 1):
             names = []
             for index, alternatives in enumerate(route.conditions):
@@ -99,7 +99,7 @@ def render(plan: Plan, slots: dict[str, list[str | None]], detours: Mapping[tupl
             for backend, weight in route.weights:
                 below += weight
                 if weight:
-                    share = f"{{ var(txn.die) -m int lt {below * SIDES // total} }}"
+                    share = f"{{ var(txn.die) -m int lt {below * WEIGHT_RANGE // total} }}"
                     lines.append(f"  use_backend {backend} if {{ var(txn.rule) -m int {number} }} {share}")
     for name, servers in plan.backends.items():
         known = {server.target: server for server in servers}
@@ -111,19 +111,21 @@ def render(plan: Plan, slots: dict[str, list[str | None]], detours: Mapping[tupl
     return "\n".join(lines) + "\n"
 
 
-def route(conditions: list[dict[str, Any]], actions: list[Any], names: dict[str, str]) -> Route:
+def build_route(conditions: list[dict[str, Any]], actions: list[Any], names: dict[str, str]) -> Route:
     """A listener's rule as a route; `names`: target group ARN -> backend."""
-    matchers = tuple(matcher(one) for one in conditions)
+    matchers = tuple(build_matcher(one) for one in conditions)
     action = actions[-1].data if actions else {}
     kind = action.get("Type")
     if kind == "fixed-response":
         given = action.get("FixedResponseConfig", {})
         text = f"return status {int(given.get('StatusCode', 200))}"
         if given.get("MessageBody"):
-            text += f" content-type {quoted(given.get('ContentType') or 'text/plain')} string {quoted(given['MessageBody'])}"
+            text += (
+                f" content-type {quote(given.get('ContentType') or 'text/plain')} string {quote(given['MessageBody'])}"
+            )
         return Route(matchers, answer=text)
     if kind == "redirect":
-        return Route(matchers, answer=redirect(action.get("RedirectConfig", {})))
+        return Route(matchers, answer=build_redirect(action.get("RedirectConfig", {})))
     if kind != "forward":
         return Route(matchers, answer="return status 503")
     config = action.get("ForwardConfig") or {}
@@ -136,7 +138,7 @@ def route(conditions: list[dict[str, Any]], actions: list[Any], names: dict[str,
     return Route(matchers, tuple(weights))
 
 
-def matcher(condition: dict[str, Any]) -> tuple[str, ...]:
+def build_matcher(condition: dict[str, Any]) -> tuple[str, ...]:
     """One condition's alternatives as HAProxy samples."""
     kind = condition.get("Field")
 
@@ -144,28 +146,28 @@ def matcher(condition: dict[str, Any]) -> tuple[str, ...]:
         return list((condition.get(config) or {}).get("Values") or condition.get("Values") or [])
 
     if kind == "path-pattern":
-        return tuple(f"path -m reg {pattern(one)}" for one in values("PathPatternConfig"))
+        return tuple(f"path -m reg {quoted_regex(one)}" for one in values("PathPatternConfig"))
     if kind == "host-header":
-        return tuple(f"req.hdr(host),field(1,:) -i -m reg {pattern(one)}" for one in values("HostHeaderConfig"))
+        return tuple(f"req.hdr(host),field(1,:) -i -m reg {quoted_regex(one)}" for one in values("HostHeaderConfig"))
     if kind == "http-header":
         name = re.sub(r"[^A-Za-z0-9_-]", "", condition["HttpHeaderConfig"]["HttpHeaderName"])
-        return tuple(f"req.hdr({name}) -i -m reg {pattern(one)}" for one in values("HttpHeaderConfig"))
+        return tuple(f"req.hdr({name}) -i -m reg {quoted_regex(one)}" for one in values("HttpHeaderConfig"))
     if kind == "http-request-method":
-        return tuple(f"method {quoted(one)}" for one in values("HttpRequestMethodConfig"))
+        return tuple(f"method {quote(one)}" for one in values("HttpRequestMethodConfig"))
     if kind == "source-ip":
-        return tuple(f"src {quoted(one)}" for one in values("SourceIpConfig"))
+        return tuple(f"src {quote(one)}" for one in values("SourceIpConfig"))
     if kind == "query-string":
         found = []
         for one in values("QueryStringConfig"):
             key = re.sub(r"[^A-Za-z0-9_.-]", "", one.get("Key") or "")
             sample = f"url_param({key})" if key else "query"
-            text = pattern(one["Value"]) if key else quoted(f"(^|&)[^=]*={wild(one['Value'])}(&|$)")
+            text = quoted_regex(one["Value"]) if key else quote(f"(^|&)[^=]*={wildcard_regex(one['Value'])}(&|$)")
             found.append(f"{sample} -i -m reg {text}")
         return tuple(found)
     return ("always_false",)
 
 
-def redirect(config: dict[str, Any]) -> str:
+def build_redirect(config: dict[str, Any]) -> str:
     parts = {
         "protocol": "http",
         "host": "%[req.hdr(host),field(1,:)]",
@@ -180,17 +182,17 @@ def redirect(config: dict[str, Any]) -> str:
     for name, sample in parts.items():
         text = text.replace("#{" + name + "}", sample)
     code = 301 if config.get("StatusCode") == "HTTP_301" else 302
-    return f"redirect location {quoted(text)} code {code}"
+    return f"redirect location {quote(text)} code {code}"
 
 
-def wild(value: str) -> str:
+def wildcard_regex(value: str) -> str:
     return re.escape(value).replace(r"\*", ".*").replace(r"\?", ".")
 
 
-def pattern(value: str) -> str:
-    return quoted(f"^{wild(value)}$")
+def quoted_regex(value: str) -> str:
+    return quote(f"^{wildcard_regex(value)}$")
 
 
-def quoted(value: str) -> str:
+def quote(value: str) -> str:
     """One word of HAProxy's configuration, whatever is in it."""
     return "'" + re.sub(r"[\r\n\0]", " ", str(value)).replace("'", "'\\''") + "'"

@@ -22,9 +22,9 @@ class Probe:
     timeout: float
 
 
-def of(group: Any, target: dict[str, Any]) -> Probe | None:
+def build_probe(group: Any, target: dict[str, Any]) -> Probe | None:
     """The check that a target group asks of a target; None while there is nothing to ask."""
-    found = targets.address(group, target)
+    found = targets.target_address(group, target)
     if found is None:
         return None
     asked = group.health_check_port
@@ -38,7 +38,7 @@ def of(group: Any, target: dict[str, Any]) -> Probe | None:
     )
 
 
-def make(probe: Probe) -> tuple[str, str]:
+def run_probe(probe: Probe) -> tuple[str, str]:
     """('', '') when the target is well, else (reason, description)."""
     try:
         if not probe.protocol.startswith("HTTP"):
@@ -56,12 +56,12 @@ def make(probe: Probe) -> tuple[str, str]:
         return "Target.Timeout", "Request timed out"
     except (OSError, http.client.HTTPException):
         return "Target.FailedHealthChecks", "Health checks failed"
-    if accepts(probe.codes, status):
+    if matches_codes(probe.codes, status):
         return "", ""
     return "Target.ResponseCodeMismatch", f"Health checks failed with these codes: [{status}]"
 
 
-def accepts(codes: str, status: int) -> bool:
+def matches_codes(codes: str, status: int) -> bool:
     """A matcher such as `200,202` or `200-299`."""
     for part in codes.split(","):
         first, _, last = part.strip().partition("-")

@@ -12,8 +12,8 @@ from moto.elbv2.models import ELBv2Backend, FakeLoadBalancer, elbv2_backends
 
 from localcloud.core.cloud import Cloud
 from localcloud.elbv2 import health_checks, targets
-from localcloud.elbv2.haproxy import Proxy
-from localcloud.elbv2.haproxy_config import Frontend, Plan, Server, route
+from localcloud.elbv2.haproxy import HAProxy
+from localcloud.elbv2.haproxy_config import Frontend, Plan, Server, build_route
 from localcloud.elbv2.targets import TargetHealthStore
 from localcloud.errors import CloudError
 
@@ -26,7 +26,7 @@ class LoadBalancerService:
 
     def __init__(self, cloud: Cloud, health: TargetHealthStore) -> None:
         self._cloud, self._health = cloud, health
-        self._proxy = Proxy(cloud.state_dir.root / "balancer", cloud.state_dir.machines)
+        self._proxy = HAProxy(cloud.state_dir.root / "balancer", cloud.state_dir.machines)
         self._pool = ThreadPoolExecutor(PROBERS, thread_name_prefix="prober")
         self._problem = ""
 
@@ -37,15 +37,20 @@ class LoadBalancerService:
             if self._drain(now):
                 self._cloud.store.save()
             plan = self._plan()
-            served = [(group, plan.backends.get(name_of("tg", group.arn), ())) for group in targets.groups()]
-            drained = {(group.arn, one) for group in targets.groups() for one in targets.draining(group)}
+            served = [
+                (group, plan.backends.get(proxy_name("tg", group.arn), ())) for group in targets.list_target_groups()
+            ]
+            drained = {
+                (group.arn, one) for group in targets.list_target_groups() for one in targets.draining_targets(group)
+            }
             due = [
                 (group, target["Id"], probe)
-                for group in targets.groups()
-                if targets.in_use(group) and group.health_check_enabled
+                for group in targets.list_target_groups()
+                if targets.is_in_use(group) and group.health_check_enabled
                 for target in group.targets.values()
-                if self._health.state(group, target["Id"])[0] != "unused" and (probe := health_checks.of(group, target))
-                if self._health.due(group, target["Id"], now)
+                if self._health.state(group, target["Id"])[0] != "unused"
+                and (probe := health_checks.build_probe(group, target))
+                if self._health.is_due(group, target["Id"], now)
             ]
         for group, target_id, probe in due:
             self._pool.submit(self._probe, group, target_id, probe)
@@ -57,20 +62,20 @@ class LoadBalancerService:
                 print(f"load balancer: {error}", file=sys.stderr, flush=True)
             self._problem = str(error)
         serving = {(group.arn, one.target) for group, servers in served for one in servers if one.up}
-        self._health.routed(serving, drained, works=not self._problem)
-        self._show()
+        self._health.set_routing(serving, drained, works=not self._problem)
+        self._update_states()
 
     def stop(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._proxy.stop()
 
     def _probe(self, group: Any, target_id: str, probe: health_checks.Probe) -> None:
-        self._health.record(group, target_id, *health_checks.make(probe))
+        self._health.record(group, target_id, *health_checks.run_probe(probe))
 
     def _drain(self, now: float) -> bool:
         """Forget targets whose draining is over, drain those whose instance is gone; True when something changed."""
         known, changed = set(), False
-        for group in targets.groups():
+        for group in targets.list_target_groups():
             for target_id in list(group.targets):
                 instance = group.ec2_backend.get_instance_by_id(target_id)
                 if target_id.startswith("i-") and (
@@ -78,28 +83,32 @@ class LoadBalancerService:
                 ):
                     targets.drain(group, target_id)
                     changed = True
-            for target_id in [one for one in targets.draining(group) if self._health.drained(group, one, now)]:
-                del targets.draining(group)[target_id]
+            for target_id in [
+                one for one in targets.draining_targets(group) if self._health.is_drained(group, one, now)
+            ]:
+                del targets.draining_targets(group)[target_id]
                 changed = True
             known |= {(group.arn, one) for one in group.targets}
-        self._health.forget(known)
+        self._health.retain(known)
         return changed
 
     def _plan(self) -> Plan:
         frontends, backends = [], {}
-        for group in targets.groups():
-            if targets.in_use(group):
-                backends[name_of("tg", group.arn)] = tuple(self._servers(group))
-        names = {group.arn: name_of("tg", group.arn) for group in targets.groups()}
+        for group in targets.list_target_groups():
+            if targets.is_in_use(group):
+                backends[proxy_name("tg", group.arn)] = tuple(self._servers(group))
+        names = {group.arn: proxy_name("tg", group.arn) for group in targets.list_target_groups()}
         idle = 60
         for _, _, backend in list(elbv2_backends.iter_backends()):
             for balancer in backend.load_balancers.values():
                 idle = int(balancer.attrs.get("idle_timeout.timeout_seconds", idle))
                 for listener in balancer.listeners.values():
-                    rules = sorted(listener.rules.values(), key=lambda one: (one.is_default, int_of(one.priority)))
-                    routes = tuple(route(rule.conditions, rule.actions, names) for rule in rules)
+                    rules = sorted(
+                        listener.rules.values(), key=lambda one: (one.is_default, parse_priority(one.priority))
+                    )
+                    routes = tuple(build_route(rule.conditions, rule.actions, names) for rule in rules)
                     frontends.append(
-                        Frontend(name_of("l", listener.arn), balancer.dns_name, int(listener.port), routes)
+                        Frontend(proxy_name("l", listener.arn), balancer.dns_name, int(listener.port), routes)
                     )
         return Plan(tuple(frontends), backends, idle)
 
@@ -107,18 +116,18 @@ class LoadBalancerService:
         """The group's targets; the unhealthy get requests only when there is no healthy one (as AWS fails open)."""
         states = {
             one: self._health.state(group, one, probed_only=True)[0]
-            for one in [*group.targets, *targets.draining(group)]
+            for one in [*group.targets, *targets.draining_targets(group)]
         }
         serving = [one for one, state in states.items() if state in ("healthy", "unavailable")]
         if not serving:
             serving = [one for one, state in states.items() if state == "unhealthy"]
         servers = []
-        for target in [*group.targets.values(), *targets.draining(group).values()]:
-            if place := targets.address(group, target):
+        for target in [*group.targets.values(), *targets.draining_targets(group).values()]:
+            if place := targets.target_address(group, target):
                 servers.append(Server(target["Id"], *place, up=target["Id"] in serving))
         return servers
 
-    def _show(self) -> None:
+    def _update_states(self) -> None:
         """The state that DescribeLoadBalancers tells."""
         with self._cloud.lock:
             changed = False
@@ -141,7 +150,7 @@ def install(cloud: Cloud) -> None:
             if known.name == name:
                 return known  # with the same settings AWS answers with the existing one
         balancer = _create(self, *given, **asked)
-        balancer.dns_name = cloud.addresses.take()
+        balancer.dns_name = cloud.addresses.allocate()
         return balancer
 
     def activate(self: Any) -> None:
@@ -167,13 +176,13 @@ def resume(cloud: Cloud) -> None:
     for _, _, backend in list(elbv2_backends.iter_backends()):
         for balancer in backend.load_balancers.values():
             balancer.state = "provisioning"
-            if not cloud.addresses.holds(balancer.dns_name):
-                balancer.dns_name = cloud.addresses.take()
+            if not cloud.addresses.contains(balancer.dns_name):
+                balancer.dns_name = cloud.addresses.allocate()
 
 
-def name_of(kind: str, arn: str) -> str:
+def proxy_name(kind: str, arn: str) -> str:
     return f"{kind}-" + re.sub(r"[^A-Za-z0-9_.-]", "-", arn.rpartition("targetgroup/")[2].rpartition("listener/")[2])
 
 
-def int_of(priority: Any) -> int:
+def parse_priority(priority: Any) -> int:
     return int(priority) if str(priority).isdigit() else 0

@@ -56,32 +56,32 @@ class TargetHealthStore:
         self._routed: tuple[set[Key], set[Key]] = set(), set()  # what the balancer sends requests to; what it lets go
         self._data_plane = True
 
-    def routed(self, served: set[Key], without: set[Key], *, works: bool) -> None:
+    def set_routing(self, served: set[Key], without: set[Key], *, works: bool) -> None:
         """What the balancer carried out: which targets it serves, and which draining ones get nothing any more."""
         self._routed, self._data_plane = (served, without), works
 
     def state(self, group: Any, target_id: str, *, probed_only: bool = False) -> tuple[str, str | None, str | None]:
         """(state, reason, description) as DescribeTargetHealth shows them: healthy when it gets requests, not before."""
-        if target_id in draining(group):
-            return named("draining", "Target.DeregistrationInProgress")
+        if target_id in draining_targets(group):
+            return describe_state("draining", "Target.DeregistrationInProgress")
         if target_id not in group.targets:
-            return named("unused", "Target.NotRegistered")
-        if not in_use(group):
-            return named("unused", "Target.NotInUse")
+            return describe_state("unused", "Target.NotRegistered")
+        if not is_in_use(group):
+            return describe_state("unused", "Target.NotInUse")
         instance = group.ec2_backend.get_instance_by_id(target_id)
         if instance is not None and instance.state in ("stopping", "stopped", "shutting-down", "terminated"):
-            return named("unused", "Target.InvalidState")
+            return describe_state("unused", "Target.InvalidState")
         if not group.health_check_enabled:
-            return named("unavailable", "Target.HealthCheckDisabled")
+            return describe_state("unavailable", "Target.HealthCheckDisabled")
         with self._lock:
             probed = self._probed.get((group.arn, target_id)) or TargetHealth()
             if probed.state == "healthy":
                 if probed_only or not self._data_plane or (group.arn, target_id) in self._routed[0]:
                     return "healthy", None, None
-                return named("initial", "Elb.RegistrationInProgress")
+                return describe_state("initial", "Elb.RegistrationInProgress")
             return probed.state, probed.reason, probed.description
 
-    def due(self, group: Any, target_id: str, now: float) -> bool:
+    def is_due(self, group: Any, target_id: str, now: float) -> bool:
         """Whether the target is to be probed now; it counts as being probed then."""
         with self._lock:
             if (key := (group.arn, target_id)) not in self._probed:
@@ -116,20 +116,20 @@ class TargetHealthStore:
                 if probed.failed >= int(group.unhealthy_threshold_count):
                     probed.state, probed.reason, probed.description = "unhealthy", reason, description
                 elif before == "initial":
-                    _, probed.reason, probed.description = named("initial", "Elb.InitialHealthChecking")  # type: ignore[assignment]
+                    _, probed.reason, probed.description = describe_state("initial", "Elb.InitialHealthChecking")  # type: ignore[assignment]
             return probed.state != before
 
-    def drained(self, group: Any, target_id: str, now: float) -> bool:
+    def is_drained(self, group: Any, target_id: str, now: float) -> bool:
         """Whether nothing of the target is in flight any more: its delay is over and the balancer let go of it."""
-        entry = draining(group).get(target_id)
+        entry = draining_targets(group).get(target_id)
         if entry is None:
             return target_id not in group.targets
-        return now >= entry["until"] and self.deregister(group, target_id)
+        return now >= entry["until"] and self.is_unrouted(group, target_id)
 
-    def deregister(self, group: Any, target_id: str) -> bool:
-        return not self._data_plane or not in_use(group) or (group.arn, target_id) in self._routed[1]
+    def is_unrouted(self, group: Any, target_id: str) -> bool:
+        return not self._data_plane or not is_in_use(group) or (group.arn, target_id) in self._routed[1]
 
-    def forget(self, known: set[Key]) -> None:
+    def retain(self, known: set[Key]) -> None:
         """Drop the health of everything that is not registered (any more)."""
         with self._lock:
             for key in [key for key in self._probed if key not in known]:
@@ -147,7 +147,7 @@ def install(targets: TargetHealthStore) -> None:
             if instance is not None and instance.state != "running":
                 raise TargetNotRunning(instance_id=target["Id"])
         for target in asked:
-            draining(self).pop(target["Id"], None)
+            draining_targets(self).pop(target["Id"], None)
             self.targets[target["Id"]] = {"Id": target["Id"], "Port": int(target.get("Port") or self.port)}
 
     def deregister(self: Any, asked: list[dict[str, Any]]) -> None:
@@ -163,7 +163,7 @@ def install(targets: TargetHealthStore) -> None:
             drain(self, instance_id)
 
     def health_for(self: Any, target: dict[str, Any], _: Any) -> FakeHealthStatus:
-        known = self.targets.get(target["Id"]) or draining(self).get(target["Id"]) or {}
+        known = self.targets.get(target["Id"]) or draining_targets(self).get(target["Id"]) or {}
         port = known.get("Port") or target.get("Port") or self.port
         check = port if self.health_check_port == "traffic-port" else self.health_check_port
         return FakeHealthStatus(target["Id"], port, str(check), *targets.state(self, target["Id"]))
@@ -171,12 +171,12 @@ def install(targets: TargetHealthStore) -> None:
     def describe_target_health(self: Any, arn: str, asked: list[dict[str, Any]]) -> list[FakeHealthStatus]:
         """moto: leaves out the draining ones when no target is named."""
         group = next(iter(self.describe_target_groups(None, [arn], None)))
-        every = [*group.targets.values(), *draining(group).values()]
+        every = [*group.targets.values(), *draining_targets(group).values()]
         return [group.health_for(one, self.ec2_backend) for one in asked or every]
 
     def describe_target_groups(self: Any, *asked: Any, **named: Any) -> Any:
         for group in self.target_groups.values():
-            group.load_balancer_arns = used_by(group)
+            group.load_balancer_arns = load_balancer_arns(group)
         return _describe(self, *asked, **named)
 
     ELBv2Backend.describe_target_groups = describe_target_groups
@@ -185,7 +185,7 @@ def install(targets: TargetHealthStore) -> None:
     ELBv2Backend.describe_target_health = describe_target_health
 
 
-def draining(group: Any) -> dict[str, dict[str, Any]]:
+def draining_targets(group: Any) -> dict[str, dict[str, Any]]:
     """Deregistered targets whose delay still runs: id -> Id, Port, until (epoch seconds)."""
     found: dict[str, dict[str, Any]] = vars(group).setdefault("draining", {})
     return found
@@ -196,19 +196,19 @@ def drain(group: Any, target_id: str) -> None:
     if (target := group.targets.pop(target_id, None)) is None:
         return
     delay = float(group.attributes.get("deregistration_delay.timeout_seconds", 300))
-    draining(group)[target_id] = {**target, "until": time.time() + (delay if in_use(group) else 0)}
+    draining_targets(group)[target_id] = {**target, "until": time.time() + (delay if is_in_use(group) else 0)}
 
 
-def in_use(group: Any) -> bool:
+def is_in_use(group: Any) -> bool:
     """Whether a listener or rule forwards to the group."""
-    return bool(backend_of(group)._any_listener_using(group.arn))
+    return bool(elbv2_backend(group)._any_listener_using(group.arn))
 
 
-def backend_of(group: Any) -> Any:
+def elbv2_backend(group: Any) -> Any:
     return elbv2_backends[group.account_id][group.region_name]
 
 
-def address(group: Any, target: dict[str, Any]) -> tuple[str, int] | None:
+def target_address(group: Any, target: dict[str, Any]) -> tuple[str, int] | None:
     """Where a target's traffic goes; None while its machine has no address."""
     if not target["Id"].startswith("i-"):
         return target["Id"], int(target["Port"])
@@ -217,9 +217,9 @@ def address(group: Any, target: dict[str, Any]) -> tuple[str, int] | None:
     return (host, int(target["Port"])) if host else None
 
 
-def used_by(group: Any) -> list[str]:
+def load_balancer_arns(group: Any) -> list[str]:
     """ARNs of the balancers that forward to the group. moto writes them down once, and forgets none."""
-    backend = backend_of(group)
+    backend = elbv2_backend(group)
     return [
         balancer.arn
         for balancer in backend.load_balancers.values()
@@ -232,11 +232,11 @@ def used_by(group: Any) -> list[str]:
     ]
 
 
-def groups() -> list[Any]:
+def list_target_groups() -> list[Any]:
     return [
         one for _, _, backend in list(elbv2_backends.iter_backends()) for one in list(backend.target_groups.values())
     ]
 
 
-def named(state: str, reason: str) -> tuple[str, str | None, str | None]:
+def describe_state(state: str, reason: str) -> tuple[str, str | None, str | None]:
     return state, reason, STATES[reason]

@@ -17,7 +17,7 @@ from localcloud.rds import postgres
 from localcloud.rds.instances import DatabaseService
 
 _create, _modify = RDSBackend.create_db_instance, RDSBackend.modify_db_instance
-LETTERS = string.ascii_uppercase + string.digits
+RESOURCE_ID_CHARACTERS = string.ascii_uppercase + string.digits
 FORBIDDEN = set('/"@ ')  # in a master password
 
 
@@ -26,11 +26,11 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
 
     def create_db_instance(self: Any, asked: dict[str, Any]) -> Any:
         """moto: available at once, any engine, an address that leads nowhere."""
-        asked["engine_version"] = checked(asked)
+        asked["engine_version"] = check_request(asked)
         database = _create(self, asked)
         database.status, database.answered = "creating", False
-        database.dbi_resource_id = "db-" + "".join(secrets.choice(LETTERS) for _ in range(26))
-        database.own_address = cloud.addresses.take()
+        database.dbi_resource_id = "db-" + "".join(secrets.choice(RESOURCE_ID_CHARACTERS) for _ in range(26))
+        database.loopback_address = cloud.addresses.allocate()
         databases.create(database)
         return database
 
@@ -39,7 +39,7 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
         database = self.describe_db_instances(identifier)[0]
         if password := asked.get("master_user_password"):
             check_password(password)
-            in_state(database, "available")
+            check_state(database, "available")
         _modify(self, identifier, asked)
         if password:
             database._master_user_password = password
@@ -49,14 +49,14 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
 
     def start_db_instance(self: Any, identifier: str) -> Any:
         database = self.describe_db_instances(identifier)[0]
-        in_state(database, "stopped")
+        check_state(database, "stopped")
         database.status = "starting"
         databases.start(database)
         return database
 
     def stop_db_instance(self: Any, identifier: str, snapshot: str | None = None) -> Any:
         database = self.describe_db_instances(identifier)[0]
-        in_state(database, "available")
+        check_state(database, "available")
         if snapshot:
             no_snapshots()
         database.status = "stopping"
@@ -65,7 +65,7 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
 
     def reboot_db_instance(self: Any, identifier: str) -> Any:
         database = self.describe_db_instances(identifier)[0]
-        in_state(database, "available")
+        check_state(database, "available")
         database.status = "rebooting"
         databases.reboot(database)
         return database
@@ -96,7 +96,7 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
         no_snapshots()
 
     def endpoint(self: Any) -> dict[str, Any] | None:
-        return {"Address": self.own_address, "Port": self.port} if self.answered else None
+        return {"Address": self.loopback_address, "Port": self.port} if self.answered else None
 
     def secret(self: Any) -> str:
         """moto: always the same password."""
@@ -113,13 +113,13 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
     MasterUserSecret._generate_secret_string = secret
 
 
-def checked(asked: dict[str, Any]) -> str:
+def check_request(asked: dict[str, Any]) -> str:
     """The engine version of a new DB instance, or RDS's error."""
     if asked.get("engine") != "postgres":
         raise NotImplementedError(f"the engine {asked.get('engine')}: the local cloud's databases are PostgreSQL")
     if why := postgres.unavailable_reason():
         raise RDSClientError("InsufficientDBInstanceCapacity", why)
-    programs = postgres.installed()
+    programs = postgres.installed_versions()
     version = str(asked.get("engine_version") or max(programs))
     if not version.split(".")[0].isdigit() or int(version.split(".")[0]) not in programs:
         have = ", ".join(map(str, sorted(programs)))
@@ -151,7 +151,7 @@ def check_password(password: str | None) -> None:
         )
 
 
-def in_state(database: Any, state: str) -> None:
+def check_state(database: Any, state: str) -> None:
     if database.status != state:
         raise RDSClientError(
             "InvalidDBInstanceState", f"Instance {database.db_instance_identifier} is not in {state} state."

@@ -24,9 +24,9 @@ class DatabaseService:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self.hurry = threading.Event()  # ends what a fault makes slow
+        self.ending = threading.Event()  # ends what a fault makes slow
 
-    def then(self, database: Any, work: Callable[[], None], status: str) -> None:
+    def _submit(self, database: Any, work: Callable[[], None], status: str) -> None:
         """Do slow work on the database's line; its status is `status` after it, or says that it failed."""
 
         def line() -> None:
@@ -40,41 +40,41 @@ class DatabaseService:
                 database.status = reached
                 database.answered = database.answered or reached == "available"
 
-        self._cloud.queues.do(database.dbi_resource_id, line)
+        self._cloud.queues.submit(database.dbi_resource_id, line)
 
     def server(self, database: Any) -> postgres.PostgresServer:
         home = self._cloud.state_dir.databases / database.dbi_resource_id
         major = int(str(database.engine_version).split(".")[0])
-        return postgres.PostgresServer(home, major, database.own_address, int(database.port))
+        return postgres.PostgresServer(home, major, database.loopback_address, int(database.port))
 
     def create(self, database: Any) -> None:
         server = self.server(database)
 
         def work() -> None:
             if slow := self._cloud.faults.consume("CreateDBInstance", "slow_database"):
-                self.hurry.wait(slow.seconds)
+                self.ending.wait(slow.seconds)
             server.create(database.master_username, database._master_user_password, database.db_name)
             self._start(database)
 
-        self.then(database, work, "available")
+        self._submit(database, work, "available")
 
     def start(self, database: Any) -> None:
-        self.then(database, lambda: self._start(database), "available")
+        self._submit(database, lambda: self._start(database), "available")
 
     def stop(self, database: Any) -> None:
-        self.then(database, lambda: self._stop(database), "stopped")
+        self._submit(database, lambda: self._stop(database), "stopped")
 
     def reboot(self, database: Any) -> None:
         def work() -> None:
             self._stop(database)
             self._start(database)
 
-        self.then(database, work, "available")
+        self._submit(database, work, "available")
 
     def set_password(self, database: Any) -> None:
         server = self.server(database)
         password = database._master_user_password
-        self.then(database, lambda: server.set_password(database.master_username, password), "available")
+        self._submit(database, lambda: server.set_password(database.master_username, password), "available")
 
     def delete(self, database: Any) -> None:
         def work() -> None:
@@ -84,29 +84,29 @@ class DatabaseService:
                 if database.db_instance_identifier in database.backend.databases:
                     _delete(database.backend, database.db_instance_identifier, skip_final_snapshot=True)
 
-        self._cloud.queues.do(database.dbi_resource_id, work)
+        self._cloud.queues.submit(database.dbi_resource_id, work)
         self._cloud.queues.close(database.dbi_resource_id)
 
     def tick(self) -> None:
         """Start again what died by itself, as RDS does."""
-        for database in known():
+        for database in list_databases():
             process = self._running.get(database.dbi_resource_id)
             died = process is not None and process.poll() is not None
-            if died and database.status == "available" and not self._cloud.queues.busy(database.dbi_resource_id):
+            if died and database.status == "available" and not self._cloud.queues.is_busy(database.dbi_resource_id):
                 print(f"{database.db_instance_identifier}: its server ended; starting it again", file=sys.stderr)
                 self.start(database)
 
     def shut_down(self) -> None:
         """End all servers on their lines: the API still knows them as available, the next start brings them back."""
-        self.hurry.set()
-        for database in known():
-            self._cloud.queues.do(database.dbi_resource_id, self._stop, database)
+        self.ending.set()
+        for database in list_databases():
+            self._cloud.queues.submit(database.dbi_resource_id, self._stop, database)
 
     def resume(self) -> None:
         """After a start: bring back what should run, finish what was under way, remove what nothing names."""
-        for database in known():
-            if not self._cloud.addresses.holds(database.own_address):
-                database.own_address = self._cloud.addresses.take()  # the former range is somebody else's now
+        for database in list_databases():
+            if not self._cloud.addresses.contains(database.loopback_address):
+                database.loopback_address = self._cloud.addresses.allocate()  # the former range is somebody else's now
             if database.status == "deleting":
                 self.delete(database)
             elif database.status == "stopping":
@@ -117,7 +117,7 @@ class DatabaseService:
                 self.start(database)
                 if database.status == "resetting-master-credentials":
                     self.set_password(database)
-        named = {database.dbi_resource_id for database in known()}
+        named = {database.dbi_resource_id for database in list_databases()}
         for home in self._cloud.state_dir.databases.iterdir():
             if home.name not in named:
                 shutil.rmtree(home, ignore_errors=True)
@@ -132,7 +132,7 @@ class DatabaseService:
             postgres.stop(process)
 
 
-def known() -> list[Any]:
+def list_databases() -> list[Any]:
     """The DB instances that are real."""
     backends = [backend for _, _, backend in list(rds_backends.iter_backends())]
-    return [one for backend in backends for one in list(backend.databases.values()) if hasattr(one, "own_address")]
+    return [one for backend in backends for one in list(backend.databases.values()) if hasattr(one, "loopback_address")]

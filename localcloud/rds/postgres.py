@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from localcloud.errors import CloudError
-from localcloud.rds.sandbox import INSIDE
+from localcloud.rds.sandbox import SANDBOX_HOME
 
 SANDBOX = Path(__file__).with_name("sandbox.py")
 USER = "postgres"
@@ -59,7 +59,7 @@ hostssl all all all scram-sha-256
 """
 
 
-def installed() -> dict[int, Path]:
+def installed_versions() -> dict[int, Path]:
     """Folders of programs by major version."""
     found = [path for path in PACKAGES.glob("*/bin") if path.parent.name.isdigit() and (path / "initdb").exists()]
     return {int(path.parent.name): path for path in found}
@@ -67,7 +67,7 @@ def installed() -> dict[int, Path]:
 
 def unavailable_reason() -> str | None:
     """Why no database can run here, as a sentence with its mend."""
-    if not installed():
+    if not installed_versions():
         return "PostgreSQL is not installed; run: sudo apt-get install --yes --no-install-recommends postgresql"
     return None
 
@@ -84,7 +84,7 @@ class PostgresServer:
     @property
     def inside(self) -> str:
         """The home as the server sees it."""
-        return INSIDE if os.geteuid() == 0 else str(self.home)
+        return SANDBOX_HOME if os.geteuid() == 0 else str(self.home)
 
     def create(self, master: str, password: str, database: str | None) -> None:
         """Make it, whole or not at all: an attempt that was cut off is begun again. Raises CloudError."""
@@ -93,7 +93,7 @@ class PostgresServer:
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True, mode=0o700)
         (self.home / "run").mkdir(mode=0o700)
-        certificate(self.home, self.address)
+        write_certificate(self.home, self.address)
         if os.geteuid() == 0:
             entry = pwd.getpwnam(USER)
             for path in (self.home, *self.home.iterdir()):
@@ -103,7 +103,7 @@ class PostgresServer:
             "--encoding=UTF8", "--locale=C.UTF-8",
         )  # fmt: skip
         self._configure()
-        script = "\n".join(grants(self.major, master, password, database)) + "\n"
+        script = "\n".join(role_statements(self.major, master, password, database)) + "\n"
         said = self._run("postgres", "--single", "-D", f"{self.inside}/data", "postgres", text=script)
         if "ERROR:" in said:
             raise CloudError(f"cannot set the database up: {said[said.index('ERROR:') :].splitlines()[0]}")
@@ -133,13 +133,13 @@ class PostgresServer:
 
     def set_password(self, master: str, password: str) -> None:
         """Of a running server. Raises CloudError."""
-        statement = f"ALTER ROLE {name(master)} PASSWORD {literal(password)};\n"
+        statement = f"ALTER ROLE {quote_identifier(master)} PASSWORD {quote_literal(password)};\n"
         self._run("psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", f"{self.inside}/run", "-p", str(self.port), "-U", ADMIN,
                   "-d", "postgres", text=statement)  # fmt: skip
 
     @property
     def _programs(self) -> Path:
-        programs = installed().get(self.major)
+        programs = installed_versions().get(self.major)
         if programs is None:
             raise CloudError(
                 f"PostgreSQL {self.major} is not installed; run: sudo apt-get install --yes --no-install-recommends "
@@ -188,7 +188,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def reap(homes: Path) -> list[str]:
+def kill_servers(homes: Path) -> list[str]:
     """After a kill -9 of the cloud: end servers that still run in these homes. Returns what was done."""
     places = set()
     for data in homes.glob("*/data"):
@@ -205,25 +205,29 @@ def reap(homes: Path) -> list[str]:
     return done
 
 
-def grants(major: int, master: str, password: str, database: str | None) -> list[str]:
+def role_statements(major: int, master: str, password: str, database: str | None) -> list[str]:
     """One statement a line. https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html"""
     powers = ["pg_monitor", "pg_signal_backend", *(["pg_checkpoint"] if major >= 15 else [])]
     return [
         "CREATE ROLE rds_superuser NOLOGIN",
         f"GRANT {', '.join(powers)} TO rds_superuser WITH ADMIN OPTION",
-        f"CREATE ROLE {name(master)} LOGIN CREATEDB CREATEROLE PASSWORD {literal(password)} IN ROLE rds_superuser",
+        f"CREATE ROLE {quote_identifier(master)} LOGIN CREATEDB CREATEROLE PASSWORD {quote_literal(password)} IN ROLE rds_superuser",
         f"CREATE DATABASE {ADMIN}",
         f"REVOKE CONNECT ON DATABASE {ADMIN} FROM PUBLIC",
-        f"ALTER DATABASE postgres OWNER TO {name(master)}",
-        *([f"CREATE DATABASE {name(database)} OWNER {name(master)}"] if database and database != "postgres" else []),
+        f"ALTER DATABASE postgres OWNER TO {quote_identifier(master)}",
+        *(
+            [f"CREATE DATABASE {quote_identifier(database)} OWNER {quote_identifier(master)}"]
+            if database and database != "postgres"
+            else []
+        ),
     ]
 
 
-def name(word: str) -> str:
+def quote_identifier(word: str) -> str:
     return '"' + word.replace('"', '""') + '"'
 
 
-def literal(text: str) -> str:
+def quote_literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -231,7 +235,7 @@ def environment() -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
-def certificate(folder: Path, address: str) -> None:
+def write_certificate(folder: Path, address: str) -> None:
     """A key and a self-signed certificate for the address, ten years long."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])

@@ -14,7 +14,7 @@ import pwd
 import signal
 import sys
 
-INSIDE = "/var/lib/postgresql"
+SANDBOX_HOME = "/var/lib/postgresql"
 _NEWNS, _NEWIPC, _NEWPID = 0x00020000, 0x08000000, 0x20000000
 _BIND, _RECURSIVE, _PRIVATE = 0x1000, 0x4000, 0x40000
 _PDEATHSIG = 1
@@ -22,25 +22,25 @@ _PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def called(name: str, *arguments: object) -> None:
+def call(name: str, *arguments: object) -> None:
     """A system call that must succeed."""
     if getattr(_libc, name)(*arguments) != 0:
         sys.exit(f"{name}: {os.strerror(ctypes.get_errno())}")
 
 
-def go_with_parent() -> None:
-    called("prctl", _PDEATHSIG, signal.SIGKILL)
+def die_with_parent() -> None:
+    call("prctl", _PDEATHSIG, signal.SIGKILL)
 
 
-def enter(home: str) -> None:
-    called("unshare", _NEWNS | _NEWIPC | _NEWPID)
-    called("mount", None, b"/", None, _RECURSIVE | _PRIVATE, None)
-    called("mount", home.encode(), INSIDE.encode(), None, _BIND, None)
+def enter_sandbox(home: str) -> None:
+    call("unshare", _NEWNS | _NEWIPC | _NEWPID)
+    call("mount", None, b"/", None, _RECURSIVE | _PRIVATE, None)
+    call("mount", home.encode(), SANDBOX_HOME.encode(), None, _BIND, None)
 
 
-def become(user: str) -> None:
+def switch_user(user: str) -> None:
     entry = pwd.getpwnam(user)
-    os.chdir(INSIDE)
+    os.chdir(SANDBOX_HOME)
     os.setgroups([])
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
@@ -48,15 +48,15 @@ def become(user: str) -> None:
 
 def main() -> None:
     home, user, *argv = sys.argv[1:]
-    go_with_parent()
+    die_with_parent()
     boxed = os.geteuid() == 0
     if boxed:
-        enter(home)
+        enter_sandbox(home)
     child = os.fork()
     if child == 0:
         if boxed:
-            become(user)
-        go_with_parent()  # again: a change of user forgets it
+            switch_user(user)
+        die_with_parent()  # again: a change of user forgets it
         os.execv(argv[0], argv)  # noqa: S606 - an argument list, no shell
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGINT))
     _, status = os.waitpid(child, 0)

@@ -23,11 +23,11 @@ from localcloud.core import request
 _upload_part = S3Backend.upload_part
 _list_parts = S3Response.list_parts
 _complete_body = S3Response._complete_multipart_body
-_UNTOLD = (
+_MISSING_CHECKSUM = (
     "The upload was created using a sha256 checksum. The complete request must include the checksum for each part."
     " It was missing for part {} in the request."
 )
-SUMS: dict[str, Callable[[bytes], bytes]] = {
+CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
     "crc32": lambda body: zlib.crc32(body).to_bytes(4, "big"),
     "sha1": lambda body: hashlib.sha1(body, usedforsecurity=False).digest(),
     "sha256": lambda body: hashlib.sha256(body).digest(),
@@ -43,7 +43,7 @@ def install() -> None:
         if multipart_id not in self.get_bucket(bucket_name).multiparts:
             raise NoSuchUpload(multipart_id)
         part = _upload_part(self, bucket_name, multipart_id, part_id, value)
-        part.checksum_value = base64.b64encode(SUMS["sha256"](value)).decode()
+        part.checksum_value = base64.b64encode(CHECKSUMS["sha256"](value)).decode()
         return part
 
     def list_parts(self: Any) -> Any:
@@ -68,7 +68,7 @@ def install() -> None:
             part = upload.parts.get(number)
             if upload.metadata.get("x-amz-checksum-algorithm") == "SHA256" and part is not None:
                 if not sums:
-                    raise S3ClientError("InvalidRequest", _UNTOLD.format(number))
+                    raise S3ClientError("InvalidRequest", _MISSING_CHECKSUM.format(number))
                 if sums[0].firstChild.data != part.checksum_value:
                     raise InvalidPart
         return parts
@@ -78,19 +78,19 @@ def install() -> None:
     S3Response._complete_multipart_body = complete_body
 
 
-def untyped(environ: dict[str, Any]) -> None:
+def drop_form_type(environ: dict[str, Any]) -> None:
     """An object that its sender calls a form (curl -d, urllib): moto's server would read it as one, and keep nothing."""
     if environ["REQUEST_METHOD"] == "PUT" and "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", ""):
         environ["CONTENT_TYPE"] = environ["HTTP_CONTENT_TYPE"] = "binary/octet-stream"
 
 
-def refusal(environ: dict[str, Any], body: bytes) -> tuple[str, str, int] | None:
+def find_error(environ: dict[str, Any], body: bytes) -> tuple[str, str, int] | None:
     """S3's (code, message, status) for a request that moto would accept; None for a good one.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
     """
     query = parse_qs(environ.get("QUERY_STRING", ""))
-    if expired(query):
+    if is_expired(query):
         return "AccessDenied", "Request has expired", 403
     if environ["REQUEST_METHOD"] not in ("PUT", "POST"):
         return None
@@ -104,22 +104,22 @@ def refusal(environ: dict[str, Any], body: bytes) -> tuple[str, str, int] | None
             400,
         )
     if md5 := environ.get("HTTP_CONTENT_MD5"):
-        if len(decoded(md5)) != 16:
+        if len(decode_base64(md5)) != 16:
             return "InvalidDigest", "The Content-MD5 you specified was invalid.", 400
-        if decoded(md5) != hashlib.md5(body, usedforsecurity=False).digest():
+        if decode_base64(md5) != hashlib.md5(body, usedforsecurity=False).digest():
             return "BadDigest", "The Content-MD5 you specified did not match what we received.", 400
-    for kind, digest in SUMS.items():
+    for kind, digest in CHECKSUMS.items():
         given = environ.get(f"HTTP_X_AMZ_CHECKSUM_{kind.upper()}")
         if given and "uploadId" in query and environ["REQUEST_METHOD"] == "POST":
             continue  # CompleteMultipartUpload tells the sum of the whole object, not of this request
-        if given and decoded(given) != digest(body):
+        if given and decode_base64(given) != digest(body):
             return "BadDigest", f"The {kind.upper()} you specified did not match the calculated checksum.", 400
         if given:  # moto keeps the sum only of a request that also names its algorithm
             environ.setdefault("HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM", kind.upper())
     return None
 
 
-def cut_short(environ: dict[str, Any]) -> None:
+def read_half(environ: dict[str, Any]) -> None:
     """Take half of an upload off the socket: what a connection that breaks in the middle leaves."""
     if environ.get("wsgi.input_terminated"):
         environ["wsgi.input"].read(1)
@@ -128,10 +128,10 @@ def cut_short(environ: dict[str, Any]) -> None:
 
 
 def is_upload(environ: dict[str, Any]) -> bool:
-    return environ["REQUEST_METHOD"] in ("PUT", "POST") and request.service(environ) == "s3"
+    return environ["REQUEST_METHOD"] in ("PUT", "POST") and request.signing_service(environ) == "s3"
 
 
-def expired(query: dict[str, list[str]]) -> bool:
+def is_expired(query: dict[str, list[str]]) -> bool:
     """Whether this is a presigned URL (Signature Version 4) whose time is over."""
     signed, seconds = query.get("X-Amz-Date"), query.get("X-Amz-Expires")
     if not signed or not seconds:
@@ -143,7 +143,7 @@ def expired(query: dict[str, list[str]]) -> bool:
         return True
 
 
-def decoded(text: str) -> bytes:
+def decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:

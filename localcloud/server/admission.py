@@ -20,22 +20,22 @@ UNIX_SOCKET = "<local>"  # werkzeug's REMOTE_ADDR there
 CONTROL, MOTO = "/_localcloud", "/moto-api"
 
 
-def refusal(environ: dict[str, Any], endpoint: str) -> tuple[str, list[tuple[str, str]], bytes] | None:
+def refusal_response(environ: dict[str, Any], endpoint: str) -> tuple[str, list[tuple[str, str]], bytes] | None:
     """Return the answer (403) to a request that may not come in, without reading its body; None for others.
 
     Args:
         environ: The WSGI request.
         endpoint: The main listener's address and port.
     """
-    message = reason(environ, endpoint)
+    message = refusal_reason(environ, endpoint)
     if message is None:
         return None
-    call = spoken(environ)
+    call = parse_headers(environ)
     code = "UnauthorizedOperation" if call.service == "ec2" else "AccessDenied"
-    return request.error(call, "AccessDeniedException" if call.json else code, message, 403)
+    return request.error_response(call, "AccessDeniedException" if call.json else code, message, 403)
 
 
-def reason(environ: dict[str, Any], endpoint: str) -> str | None:
+def refusal_reason(environ: dict[str, Any], endpoint: str) -> str | None:
     """Say why a request is refused; None when it is not."""
     caller, host = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_HOST", "")
     hosts = GUEST_HOSTS if caller == UNIX_SOCKET else (endpoint,)
@@ -45,7 +45,7 @@ def reason(environ: dict[str, Any], endpoint: str) -> str | None:
         return "The local cloud answers no web page."
     if environ.get("HTTP_SEC_FETCH_SITE", "none") != "none":  # none: the user opened the URL, such as a presigned one
         return "The local cloud answers no web page."
-    path = plain(environ["PATH_INFO"])
+    path = normalize_path(environ["PATH_INFO"])
     if path.startswith(MOTO):
         return "The local cloud does not offer moto's own API."
     if path.startswith(CONTROL) and caller != endpoint.rpartition(":")[0]:
@@ -53,16 +53,16 @@ def reason(environ: dict[str, Any], endpoint: str) -> str | None:
     return None
 
 
-def plain(path: str) -> str:
+def normalize_path(path: str) -> str:
     """The path in one spelling: decoded to the end, lower case, without empty and dot segments."""
     while (decoded := unquote(path)) != path:
         path = decoded
     return "/" + posixpath.normpath("/" + path.replace("\\", "/")).lower().lstrip("/")
 
 
-def spoken(environ: dict[str, Any]) -> request.Call:
+def parse_headers(environ: dict[str, Any]) -> request.Call:
     """The call as far as the headers tell it: enough for the form of an error."""
-    call = request.identify(environ, b"")
+    call = request.parse_call(environ, b"")
     form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
-    json = (call.json and not form) or plain(environ["PATH_INFO"]).startswith(CONTROL)
-    return request.Call(call.service, call.action, call.reads, json)
+    json = (call.json and not form) or normalize_path(environ["PATH_INFO"]).startswith(CONTROL)
+    return request.Call(call.service, call.action, call.read_only, json)

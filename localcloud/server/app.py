@@ -21,10 +21,10 @@ from localcloud import codebuild, machines, service_quotas
 from localcloud.autoscaling import groups_api, instances_api, refresh_api
 from localcloud.autoscaling.reconciler import GroupReconciler
 from localcloud.core import parent_watch
-from localcloud.core.addresses import PORT, claim
-from localcloud.core.cloud import ACCOUNT, Base, Cloud
-from localcloud.core.cloud import images as all_images
-from localcloud.core.cloud import instances as all_instances
+from localcloud.core.addresses import PORT, bind_range
+from localcloud.core.cloud import ACCOUNT, BaseImage, Cloud
+from localcloud.core.cloud import list_images as all_images
+from localcloud.core.cloud import list_instances as all_instances
 from localcloud.core.periodic import PeriodicTask
 from localcloud.core.unix_server import QuietHandler
 from localcloud.ec2 import (
@@ -51,32 +51,32 @@ from localcloud.rds import instances as rds_instances
 from localcloud.s3 import requests
 from localcloud.server.gateway import Gateway
 from localcloud.ssm import agents, command_results, parameters, run_command
-from localcloud.state_dir import StateDir, default_cache, write_whole
+from localcloud.state_dir import StateDir, default_cache_dir, write_atomically
 from localcloud.storage import base_image, disks, reflinks, s3_bodies
 
 
 class LocalCloudServer:
     """One local cloud in this process. The folder is prepared and locked by the caller."""
 
-    def __init__(self, folder: StateDir, driver: Driver, base: Base) -> None:
+    def __init__(self, folder: StateDir, driver: Driver, base: BaseImage) -> None:
         moto.settings.ENABLE_AMI_VALIDATION = True
         moto.settings.ENABLE_KEYPAIR_VALIDATION = True
         moto.settings.EC2_ENABLE_INSTANCE_TYPE_VALIDATION = True
-        prefix, listener = claim(folder.root, folder.range_file)
+        prefix, listener = bind_range(folder.root, folder.range_file)
         self.cloud = Cloud(folder, driver, base, prefix)
         self.gateway = Gateway(self.cloud)
-        self.fleet = MachinePool(self.cloud, self.gateway)
+        self.machine_pool = MachinePool(self.cloud, self.gateway)
         self.health = TargetHealthStore(self.cloud.faults)
-        self.balancer = load_balancers.LoadBalancerService(self.cloud, self.health)
-        self.agents = agents.SsmAgents(self.cloud, self.fleet)
+        self.load_balancers = load_balancers.LoadBalancerService(self.cloud, self.health)
+        self.agents = agents.SsmAgents(self.cloud, self.machine_pool)
         self.databases = rds_instances.DatabaseService(self.cloud)
         self._tickers = [
             PeriodicTask("databases", self.databases.tick),
-            PeriodicTask("balancer", self.balancer.tick),
+            PeriodicTask("balancer", self.load_balancers.tick),
             PeriodicTask("agents", self.agents.tick),
             PeriodicTask("scaling", GroupReconciler(self.cloud, self.health).tick),
         ]
-        self.gateway.after_change = self.fleet.update_ports
+        self.gateway.after_change = self.machine_pool.update_ports
         self.gateway.status = self.status
         self.endpoint = f"http://{prefix}.1:{PORT}"
         self._server = make_server(
@@ -89,12 +89,12 @@ class LocalCloudServer:
 
     def start(self) -> None:
         """Load what is kept, launch what should be running, and answer."""
-        cloud, fleet = self.cloud, self.fleet
+        cloud, pool = self.cloud, self.machine_pool
         BackendDict.reset()  # a test may have had another cloud in this process
-        images.install(cloud, fleet)
-        ec2_instances.install(cloud, fleet)
-        volumes.install(cloud, fleet)
-        attachments.install(cloud, fleet)
+        images.install(cloud, pool)
+        ec2_instances.install(cloud, pool)
+        volumes.install(cloud, pool)
+        attachments.install(cloud, pool)
         parameters.install(cloud)
         image_attributes.install()
         image_references.install()
@@ -112,23 +112,23 @@ class LocalCloudServer:
         refresh_api.install(cloud)
         api.install(cloud, self.databases)
         agents.install()
-        run_command.install(cloud, fleet)
+        run_command.install(cloud, pool)
         command_results.install()
         with cloud.change():
             cloud.store.load()
             for backend in [ec2_backends[ACCOUNT][cloud.region], *(b for _, _, b in ec2_backends.iter_backends())]:
-                base_ami.publish_base(cloud, backend)
-            volumes.sweep(cloud)
+                base_ami.publish_base_ami(cloud, backend)
+            volumes.delete_orphaned_disks(cloud)
             known = all_instances()
             volumes.resume(cloud)
-            attachments.resume(cloud, fleet)
-            images.resume(cloud, fleet, known)
-            ec2_instances.resume(cloud, fleet, known)
+            attachments.resume(cloud, pool)
+            images.resume(cloud, pool, known)
+            ec2_instances.resume(cloud, pool, known)
             load_balancers.resume(cloud)
             self.databases.resume()
             groups_api.resume()
-            run_command.resume(cloud, fleet)
-        fleet.watch()
+            run_command.resume(cloud, pool)
+        pool.watch()
         for ticker in self._tickers:
             ticker.start()
         self._thread.start()
@@ -139,7 +139,7 @@ class LocalCloudServer:
         self._server.server_close()
         self.stop_periodic_tasks()
         self.databases.shut_down()
-        self.fleet.shut_down()
+        self.machine_pool.shut_down()
         with self.cloud.lock:
             self.cloud.store.save()
 
@@ -147,13 +147,13 @@ class LocalCloudServer:
         """End all that happens by itself: no more replacements, probes, forwarded requests."""
         for ticker in reversed(self._tickers):
             ticker.stop()
-        self.balancer.stop()
+        self.load_balancers.stop()
         self.agents.stop()
 
     def status(self) -> dict[str, Any]:
         """What `status` shows; no secrets in it."""
         cloud = self.cloud
-        live = self.fleet.running()
+        live = self.machine_pool.running()
         return {
             "endpoint": self.endpoint,
             "region": cloud.region,
@@ -174,7 +174,13 @@ class LocalCloudServer:
                 for one in all_instances()
             ],
             "images": [
-                {"id": one.id, "name": one.name, "state": one.state, "owner": one.owner_id, "bytes": self._bytes(one)}
+                {
+                    "id": one.id,
+                    "name": one.name,
+                    "state": one.state,
+                    "owner": one.owner_id,
+                    "bytes": self._disk_usage(one),
+                }
                 for one in all_images()
             ],
             "balancers": [
@@ -191,12 +197,12 @@ class LocalCloudServer:
                 for _, _, backend in autoscaling_backends.iter_backends()
                 for one in backend.autoscaling_groups.values()
             ],
-            "faults": cloud.faults.listed(),
+            "faults": cloud.faults.as_dicts(),
         }
 
-    def _bytes(self, image: Any) -> int:
+    def _disk_usage(self, image: Any) -> int:
         paths = [self.cloud.state_dir.snapshot(snapshot_id) for snapshot_id in image.snapshot_ids()]
-        return sum(disks.sizes(path).allocated for path in paths if path.exists())
+        return sum(disks.measure(path).allocated for path in paths if path.exists())
 
 
 def serve(folder: StateDir, log: Callable[[str], None]) -> None:
@@ -205,20 +211,20 @@ def serve(folder: StateDir, log: Callable[[str], None]) -> None:
     with folder.locked("server", wait=False) as mine:
         if not mine:
             raise CloudError(f"another local cloud already serves {folder.root}")
-        for what in [*cleanup.reap(folder.machines), *postgres.reap(folder.databases)]:
+        for what in [*cleanup.reap(folder.machines), *postgres.kill_servers(folder.databases)]:
             log(f"reaped after a crash: {what}")
-        if reflinks.open_disks(folder, log):
+        if reflinks.mount_disk_store(folder, log):
             folder.prepare()
-        driver = machines.choose(os.environ.get("GOLDENAMI_MACHINES") or "auto")
+        driver = machines.choose_driver(os.environ.get("GOLDENAMI_MACHINES") or "auto")
         if driver.name == "container":
-            container_driver.check_path(folder.machines)
-        base = base_image.ensure(default_cache(), log)
+            container_driver.check_socket_paths(folder.machines)
+        base = base_image.ensure_base_image(default_cache_dir(), log)
         server = LocalCloudServer(folder, driver, base)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.gateway.end.set())
-        parent_watch.watch(os.environ, server.gateway.end.set)
+        parent_watch.watch_parent(os.environ, server.gateway.end.set)
         server.start()
-        write_whole(folder.server_file, json.dumps({"endpoint": server.endpoint, "pid": os.getpid()}).encode())
+        write_atomically(folder.server_file, json.dumps({"endpoint": server.endpoint, "pid": os.getpid()}).encode())
         log(f"serving {server.endpoint} with {driver.name} machines")
         server.gateway.end.wait()
         log("ending: powering the machines off")
@@ -226,6 +232,6 @@ def serve(folder: StateDir, log: Callable[[str], None]) -> None:
         server.stop()
         for what in cleanup.reap(folder.machines):
             log(f"reaped at the end: {what}")
-        reflinks.close_disks(folder)
+        reflinks.unmount_disk_store(folder)
         log("ended")
         sys.stderr.flush()

@@ -15,21 +15,21 @@ from moto.core.responses import ActionResult
 from moto.iam.models import iam_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
-from localcloud.core.cloud import ACCOUNT, Cloud, instances
+from localcloud.core.cloud import ACCOUNT, Cloud, list_instances
 from localcloud.ec2.machine_pool import MachinePool
 from localcloud.errors import CloudError
 
-AGAIN_SECONDS = 1.0  # until an agent has answered
+RETRY_SECONDS = 1.0  # until an agent has answered
 PING_SECONDS = 60.0  # after that; AWS's agents call every five minutes
 POLICIES = ("AmazonSSMManagedInstanceCore", "AmazonEC2RoleforSSM", "AdministratorAccess")
-NEEDED = ("ssm:updateinstanceinformation", "ssm:update*", "ssm:*", "*")
+REGISTRATION_ACTIONS = ("ssm:updateinstanceinformation", "ssm:update*", "ssm:*", "*")
 
 
-def run(
-    fleet: MachinePool, instance_id: str, argv: Sequence[str], stdin: bytes, timeout: float
+def run_on_instance(
+    pool: MachinePool, instance_id: str, argv: Sequence[str], stdin: bytes, timeout: float
 ) -> tuple[int, bytes, bytes]:
     """Run a program in a machine, as root: Machine.run. Raises CloudError when the machine takes none."""
-    machine = fleet.running().get(instance_id)
+    machine = pool.running().get(instance_id)
     if machine is None:
         raise CloudError(f"{instance_id} is off")
     return machine.run(argv, stdin, timeout)
@@ -38,8 +38,8 @@ def run(
 class SsmAgents:
     """Pings machines. `registered` and `seen` (epoch seconds) are kept on the instances."""
 
-    def __init__(self, cloud: Cloud, fleet: MachinePool) -> None:
-        self._cloud, self._fleet = cloud, fleet
+    def __init__(self, cloud: Cloud, pool: MachinePool) -> None:
+        self._cloud, self._machine_pool = cloud, pool
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="agent")
         self._next: dict[str, float] = {}
 
@@ -48,8 +48,8 @@ class SsmAgents:
         with self._cloud.lock:
             due = [
                 one
-                for one in instances()
-                if one.state == "running" and now >= self._next.get(one.id, 0) and admitted(one)
+                for one in list_instances()
+                if one.state == "running" and now >= self._next.get(one.id, 0) and is_permitted(one)
             ]
         for instance in due:
             self._next[instance.id] = now + 3600  # not twice at once
@@ -60,11 +60,13 @@ class SsmAgents:
 
     def _ping(self, instance: Any) -> None:
         try:
-            code, _, _ = run(self._fleet, instance.id, ("systemctl", "is-active", "--quiet", "basic.target"), b"", 5)
+            code, _, _ = run_on_instance(
+                self._machine_pool, instance.id, ("systemctl", "is-active", "--quiet", "basic.target"), b"", 5
+            )
         except (CloudError, TimeoutError):
             code = 1
         answered, now = code == 0, time.time()
-        self._next[instance.id] = now + (PING_SECONDS if answered else AGAIN_SECONDS)
+        self._next[instance.id] = now + (PING_SECONDS if answered else RETRY_SECONDS)
         if answered:
             first = not hasattr(instance, "agent_registered")
             instance.agent_seen = now
@@ -82,8 +84,8 @@ def describe_instance_information(self: Any) -> ActionResult:
     told = []
     asked = {one["Key"]: one["Values"] for one in self._get_param("Filters", [])}
     asked |= {one["key"]: one["valueSet"] for one in self._get_param("InstanceInformationFilterList", [])}
-    for instance in instances():
-        if not managed(instance) or instance.ec2_backend.region_name != self.region:
+    for instance in list_instances():
+        if not is_managed(instance) or instance.ec2_backend.region_name != self.region:
             continue
         online = instance.state == "running" and time.time() - instance.agent_seen < 2 * PING_SECONDS
         one = {
@@ -108,12 +110,12 @@ def describe_instance_information(self: Any) -> ActionResult:
     return ActionResult({"InstanceInformationList": told[start : start + size], "NextToken": token})
 
 
-def managed(instance: Any) -> bool:
+def is_managed(instance: Any) -> bool:
     """Whether Systems Manager knows the instance: its agent has called once, and it is not gone."""
     return hasattr(instance, "agent_registered") and instance.state not in ("shutting-down", "terminated")
 
 
-def admitted(instance: Any) -> bool:
+def is_permitted(instance: Any) -> bool:
     """Whether the instance's role lets an agent call Systems Manager."""
     found = instance.ec2_backend.iam_instance_profile_associations.get(instance.id)
     if not found:
@@ -125,12 +127,12 @@ def admitted(instance: Any) -> bool:
         if any(one.name in POLICIES for one in attached):
             return True
         documents = [*role.policies.values(), *(one.document for one in attached)]
-        if any(permits(document) for document in documents):
+        if any(allows_registration(document) for document in documents):
             return True
     return False
 
 
-def permits(document: Any) -> bool:
+def allows_registration(document: Any) -> bool:
     """Whether a policy's text allows the agent's first call. Resources and conditions are not weighed."""
     try:
         parsed = json.loads(document) if isinstance(document, str) else document
@@ -140,6 +142,6 @@ def permits(document: Any) -> bool:
     for statement in statements if isinstance(statements, list) else [statements]:
         actions = statement.get("Action", [])
         wanted = [actions] if isinstance(actions, str) else actions
-        if statement.get("Effect") == "Allow" and any(str(one).lower() in NEEDED for one in wanted):
+        if statement.get("Effect") == "Allow" and any(str(one).lower() in REGISTRATION_ACTIONS for one in wanted):
             return True
     return False

@@ -11,7 +11,7 @@ from moto.ssm.responses import SimpleSystemManagerResponse
 
 PLUGIN = "aws:runShellScript"
 STDOUT_MOST, STDERR_MOST, LISTED_MOST = 24000, 8000, 2500  # characters
-CUT = "\n--output truncated--"
+TRUNCATED = "\n--output truncated--"
 
 
 class Invocation:
@@ -45,7 +45,7 @@ def install() -> None:
 def list_commands(self: Any) -> ActionResult:
     commands = self.ssm_backend.list_commands(self._get_param("CommandId"), self._get_param("InstanceId"))
     shown, token = page(self, list(commands)[::-1])
-    return ActionResult({"Commands": [response(one) for one in shown], "NextToken": token})
+    return ActionResult({"Commands": [command_response(one) for one in shown], "NextToken": token})
 
 
 def get_command_invocation(self: Any) -> ActionResult:
@@ -55,14 +55,16 @@ def get_command_invocation(self: Any) -> ActionResult:
         if one.instance_id == self._get_param("InstanceId") and plugin in (None, one.plugin_name):
             return ActionResult(
                 {
-                    **names(one, "CommandId", "InstanceId", "Comment", "DocumentName", "DocumentVersion", "PluginName"),
-                    **names(one, "ResponseCode", "Status", "StatusDetails"),
-                    "ExecutionStartDateTime": moment(one.started),
-                    "ExecutionElapsedTime": elapsed(one),
-                    "ExecutionEndDateTime": moment(one.ended if one.started else None),
-                    "StandardOutputContent": cut(one.out, STDOUT_MOST),
+                    **pick_fields(
+                        one, "CommandId", "InstanceId", "Comment", "DocumentName", "DocumentVersion", "PluginName"
+                    ),
+                    **pick_fields(one, "ResponseCode", "Status", "StatusDetails"),
+                    "ExecutionStartDateTime": format_time(one.started),
+                    "ExecutionElapsedTime": format_elapsed(one),
+                    "ExecutionEndDateTime": format_time(one.ended if one.started else None),
+                    "StandardOutputContent": truncate(one.out, STDOUT_MOST),
                     "StandardOutputUrl": "",
-                    "StandardErrorContent": cut(one.err, STDERR_MOST),
+                    "StandardErrorContent": truncate(one.err, STDERR_MOST),
                     "StandardErrorUrl": "",
                 }
             )
@@ -77,13 +79,13 @@ def list_command_invocations(self: Any) -> ActionResult:
     shown, token = page(self, found)
     answers = []
     for one in shown:
-        answer = names(one, "CommandId", "InstanceId", "InstanceName", "Comment", "DocumentName", "DocumentVersion",
+        answer = pick_fields(one, "CommandId", "InstanceId", "InstanceName", "Comment", "DocumentName", "DocumentVersion",
                        "Status", "StatusDetails")  # fmt: skip
         answer |= {"RequestedDateTime": one.requested.timestamp(), "CommandPlugins": []}
         if self._get_param("Details"):
             output = one.out + (f"\n----------ERROR-------\n{one.err}" if one.err else "")
-            plugin = {"Name": PLUGIN, "ResponseCode": one.response_code, "Output": cut(output, LISTED_MOST)}
-            plugin |= names(one, "Status", "StatusDetails")
+            plugin = {"Name": PLUGIN, "ResponseCode": one.response_code, "Output": truncate(output, LISTED_MOST)}
+            plugin |= pick_fields(one, "Status", "StatusDetails")
             for name, at in (("ResponseStartDateTime", one.started), ("ResponseFinishDateTime", one.ended)):
                 if at:
                     plugin[name] = at.timestamp()
@@ -92,7 +94,7 @@ def list_command_invocations(self: Any) -> ActionResult:
     return ActionResult({"CommandInvocations": answers, "NextToken": token})
 
 
-def response(command: Any) -> dict[str, Any]:
+def command_response(command: Any) -> dict[str, Any]:
     """A command, with the status that its invocations add up to."""
     parts = [one for one in command.invocations if isinstance(one, Invocation)]
     over = [one for one in parts if one.is_over]
@@ -110,21 +112,21 @@ def response(command: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def names(one: Any, *wanted: str) -> dict[str, Any]:
+def pick_fields(one: Any, *wanted: str) -> dict[str, Any]:
     """Fields of an invocation by their API names."""
     known = {"".join(part.title() for part in name.split("_")): value for name, value in vars(one).items()}
     return {name: known[name] for name in wanted}
 
 
-def cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - len(CUT)] + CUT
+def truncate(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - len(TRUNCATED)] + TRUNCATED
 
 
-def moment(at: datetime | None) -> str:
+def format_time(at: datetime | None) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z" if at else ""
 
 
-def elapsed(one: Invocation) -> str:
+def format_elapsed(one: Invocation) -> str:
     if one.started is None:
         return ""
     spent: timedelta = (one.ended or datetime.now(UTC)) - one.started

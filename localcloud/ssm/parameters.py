@@ -25,7 +25,7 @@ def install(cloud: Cloud) -> None:
         _loaded(self, key)
         # Debian's own name: https://wiki.debian.org/Cloud/AmazonEC2Image/Bookworm
         if str(key or "").startswith("/aws/service/debian"):
-            public = public_name(cloud)
+            public = debian_parameter_name(cloud)
             versions = dict.setdefault(self, public, [])
             image = base_ami_id(cloud, self.region_name)
             _ = ec2_backends[ACCOUNT][self.region_name].amis  # makes the region, and with it the image
@@ -72,6 +72,6 @@ def install(cloud: Cloud) -> None:
     SimpleSystemManagerBackend.put_parameter = put_parameter
 
 
-def public_name(cloud: Cloud) -> str:
+def debian_parameter_name(cloud: Cloud) -> str:
     architecture = "arm64" if "arm64" in cloud.base.name else "amd64"
     return f"/aws/service/debian/release/12/latest/{architecture}"

@@ -15,14 +15,14 @@ from moto.ssm.exceptions import SSMException
 from moto.ssm.models import Command, ssm_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
-from localcloud.core.cloud import ACCOUNT, Cloud, instances
+from localcloud.core.cloud import ACCOUNT, Cloud, list_instances
 from localcloud.ec2.machine_pool import MachinePool
 from localcloud.errors import CloudError
-from localcloud.ssm.agents import managed, run
-from localcloud.ssm.command_results import Invocation, response
+from localcloud.ssm.agents import is_managed, run_on_instance
+from localcloud.ssm.command_results import Invocation, command_response
 
 DOCUMENT = "AWS-RunShellScript"
-LATER_SECONDS = 1.0  # between two attempts to reach a machine
+RETRY_SECONDS = 1.0  # between two attempts to reach a machine
 # The script gets a file of its own and an empty standard input, as the agent gives it.
 RUNNER = (
     'script=$(mktemp /var/tmp/ssm-XXXXXX) && cat >"$script" && chmod 700 "$script" && cd "$1" || exit 1; '
@@ -30,7 +30,7 @@ RUNNER = (
 )
 
 
-def install(cloud: Cloud, fleet: MachinePool) -> None:
+def install(cloud: Cloud, pool: MachinePool) -> None:
     """Replace moto's actions. May be called again with another cloud."""
 
     def send_command(self: Any) -> ActionResult:
@@ -41,7 +41,9 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         parameters = self._get_param("Parameters", {}) or {}
         if not parameters.get("commands"):
             raise SSMException("InvalidParameters", "Parameter commands is required.")
-        known = {one.id: one for one in instances() if managed(one) and one.ec2_backend.region_name == self.region}
+        known = {
+            one.id: one for one in list_instances() if is_managed(one) and one.ec2_backend.region_name == self.region
+        }
         named = list(self._get_param("InstanceIds", []) or [])
         wrong = [one for one in named if one not in known or known[one].state != "running"]
         if wrong:
@@ -50,7 +52,7 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
             )
         chosen = [
             *named,
-            *(one for one in known if one not in named and targeted(known[one], self._get_param("Targets", []))),
+            *(one for one in known if one not in named and matches_targets(known[one], self._get_param("Targets", []))),
         ]
         command = Command(
             account_id=self.current_account,
@@ -65,11 +67,11 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         )
         command.instance_ids = named
         command.targets = self._get_param("Targets", []) or []
-        command.invocations = [Invocation(command, one, name_of(known[one])) for one in chosen]
+        command.invocations = [Invocation(command, one, instance_name(known[one])) for one in chosen]
         self.ssm_backend._commands.append(command)
         for invocation in command.invocations:
-            deliver(cloud, fleet, command, invocation)
-        return ActionResult({"Command": response(command)})
+            deliver(cloud, pool, command, invocation)
+        return ActionResult({"Command": command_response(command)})
 
     def cancel_command(self: Any) -> ActionResult:
         """What has not begun will not; what runs is left to end."""
@@ -84,7 +86,7 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
     SimpleSystemManagerResponse.cancel_command = cancel_command
 
 
-def resume(cloud: Cloud, fleet: MachinePool) -> None:
+def resume(cloud: Cloud, pool: MachinePool) -> None:
     """After a start: the machines were powered off under what ran; what waits is delivered."""
     for _, _, backend in list(ssm_backends.iter_backends()):
         for command in backend._commands:
@@ -92,22 +94,22 @@ def resume(cloud: Cloud, fleet: MachinePool) -> None:
                 if not isinstance(invocation, Invocation) or invocation.is_over:
                     continue
                 if invocation.status == "Pending":
-                    deliver(cloud, fleet, command, invocation)
+                    deliver(cloud, pool, command, invocation)
                 else:
                     invocation.end("Failed", "Terminated", err=b"The machine was powered off.")
 
 
-def deliver(cloud: Cloud, fleet: MachinePool, command: Any, invocation: Invocation) -> None:
+def deliver(cloud: Cloud, pool: MachinePool, command: Any, invocation: Invocation) -> None:
     thread = threading.Thread(
-        target=carry_out,
-        args=(cloud, fleet, command, invocation),
+        target=execute,
+        args=(cloud, pool, command, invocation),
         name=f"command {invocation.instance_id}",
         daemon=True,
     )
     thread.start()
 
 
-def carry_out(cloud: Cloud, fleet: MachinePool, command: Any, invocation: Invocation) -> None:
+def execute(cloud: Cloud, pool: MachinePool, command: Any, invocation: Invocation) -> None:
     """Reach the machine within the command's TimeoutSeconds, run the script within its executionTimeout."""
     parameters = command.parameters
     script = "\n".join(parameters["commands"]).encode() + b"\n"
@@ -118,13 +120,15 @@ def carry_out(cloud: Cloud, fleet: MachinePool, command: Any, invocation: Invoca
         with cloud.change():
             if invocation.is_over:
                 return
-            instance = next((one for one in instances() if one.id == invocation.instance_id), None)
+            instance = next((one for one in list_instances() if one.id == invocation.instance_id), None)
             if instance is None or instance.state in ("shutting-down", "terminated"):
                 return invocation.end("Failed", "Undeliverable")
             invocation.status = invocation.status_details = "InProgress"
             invocation.started = datetime.now(UTC)
         try:
-            code, out, err = run(fleet, invocation.instance_id, ("sh", "-c", RUNNER, "sh", folder), script, limit)
+            code, out, err = run_on_instance(
+                pool, invocation.instance_id, ("sh", "-c", RUNNER, "sh", folder), script, limit
+            )
         except TimeoutError:
             with cloud.change():
                 return invocation.end("TimedOut", "ExecutionTimedOut", 137)
@@ -134,7 +138,7 @@ def carry_out(cloud: Cloud, fleet: MachinePool, command: Any, invocation: Invoca
                 invocation.started = None
                 if time.monotonic() > deadline:
                     return invocation.end("TimedOut", "DeliveryTimedOut")
-            time.sleep(LATER_SECONDS)
+            time.sleep(RETRY_SECONDS)
             continue
         with cloud.change():
             if code:
@@ -143,7 +147,7 @@ def carry_out(cloud: Cloud, fleet: MachinePool, command: Any, invocation: Invoca
             return invocation.end("Success" if good else "Failed", "Success" if good else "Failed", code, out, err)
 
 
-def targeted(instance: Any, asked: list[dict[str, Any]] | None) -> bool:
+def matches_targets(instance: Any, asked: list[dict[str, Any]] | None) -> bool:
     """Whether a command's Targets name the instance: by id, or by tags that must all fit."""
     if not asked:
         return False
@@ -152,5 +156,5 @@ def targeted(instance: Any, asked: list[dict[str, Any]] | None) -> bool:
     return instance.state == "running" and all(known.get(one["Key"]) in one["Values"] for one in asked)
 
 
-def name_of(instance: Any) -> str:
+def instance_name(instance: Any) -> str:
     return next((tag["value"] for tag in instance.get_tags() if tag["key"] == "Name"), "")

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from localcloud.storage import disks
-from tests.support.cloud_server import Harness
+from tests.support.cloud_server import CloudHarness
 from tests.support.memory_machines import grow
 
 
 @pytest.fixture
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(disks, "grow", grow)
-    harness = Harness(tmp_path)
+    harness = CloudHarness(tmp_path)
     yield harness
     harness.server.stop()
 
@@ -24,11 +24,11 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.fixture
 def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A local cloud whose machines serve HTTP, with short ticks and little patience."""
-    from tests.support.cloud_fleet import Town
+    from tests.support.cloud_fleet import FleetCloud
 
     monkeypatch.setattr(disks, "grow", grow)
     monkeypatch.setattr("localcloud.core.periodic.SECONDS", 0.05)
     monkeypatch.setenv("GOLDENAMI_REFRESH_PATIENCE", "2")
-    harness = Town(tmp_path)
+    harness = FleetCloud(tmp_path)
     yield harness
     harness.server.stop()

@@ -14,14 +14,14 @@ import time
 from typing import Any
 
 from localcloud.elbv2 import targets
-from tests.support.cloud_server import Harness, eventually, head
+from tests.support.cloud_server import CloudHarness, eventually, head
 from tests.support.memory_machines import MemoryDriver, MemoryMachine
 
 PORT = 8080
-FICKLE_SECONDS = 2.0
+CRASH_SECONDS = 2.0
 
 
-class Site(socketserver.ThreadingTCPServer):
+class WebServer(socketserver.ThreadingTCPServer):
     """One machine's web server: /health, /slow, and on any other path what it is."""
 
     allow_reuse_address = True
@@ -52,15 +52,15 @@ class Site(socketserver.ThreadingTCPServer):
 class WebMachine(MemoryMachine):
     serves = ""
     sick = False
-    site: Site | None = None
+    site: WebServer | None = None
 
     def start(self) -> None:
         super().start()
         self.serves = head(self.spec.disk, 40).split(b"\0")[0].decode().strip()
         if "mute" not in self.serves:
-            self.site = Site(self.spec.address, self)
+            self.site = WebServer(self.spec.address, self)
         if "fickle" in self.serves:
-            threading.Timer(FICKLE_SECONDS, self.close).start()
+            threading.Timer(CRASH_SECONDS, self.close).start()
 
     def stop(self, timeout: float) -> None:
         super().stop(timeout)
@@ -83,7 +83,7 @@ class WebDriver(MemoryDriver):
         return self.machines[-1]  # type: ignore[return-value]
 
 
-class Town(Harness):
+class FleetCloud(CloudHarness):
     """A cloud with a template, a group, and (where asked) a balancer before it."""
 
     driver_type = WebDriver
@@ -133,7 +133,7 @@ class Town(Harness):
         return self.members()
 
     def machine(self, instance_id: str) -> WebMachine:
-        return self.driver.of(instance_id)[-1]  # type: ignore[return-value]
+        return self.driver.launched(instance_id)[-1]  # type: ignore[return-value]
 
     def make_balancer(self, delay: float = 0.5) -> str:
         """A balancer on port 80 before a target group, and the target group's ARN."""
@@ -155,7 +155,7 @@ class Town(Harness):
             Name=name, Protocol="HTTP", Port=PORT, VpcId=vpc, HealthCheckPath="/health", HealthyThresholdCount=2,
             UnhealthyThresholdCount=2, HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=2,
         )["TargetGroups"][0]["TargetGroupArn"]  # fmt: skip
-        (group,) = [one for one in targets.groups() if one.arn == arn]
+        (group,) = [one for one in targets.list_target_groups() if one.arn == arn]
         group.health_check_interval_seconds = 0.2  # the API takes no less than 5; tests have no time for that
         group.attributes["deregistration_delay.timeout_seconds"] = delay
         return str(arn)
@@ -178,7 +178,7 @@ class Town(Harness):
             connection.close()
 
 
-class Visitors:
+class TrafficGenerator:
     """Requests through the balancer, many a second, on kept connections and on new ones; and what went wrong."""
 
     def __init__(self, address: str, rate: float = 20, path: str = "/") -> None:
@@ -188,7 +188,7 @@ class Visitors:
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._visit, args=(kept,)) for kept in (True, False)]
 
-    def __enter__(self) -> Visitors:
+    def __enter__(self) -> TrafficGenerator:
         for thread in self._threads:
             thread.start()
         return self

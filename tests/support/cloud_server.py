@@ -41,7 +41,7 @@ def head(path: Path, size: int = 10) -> bytes:
         return disk.read(size)
 
 
-class Harness:
+class CloudHarness:
     """A running server on a folder that outlives it, and the calls that most tests need."""
 
     driver_type = MemoryDriver

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.machines import cgroups, loop_devices, supervised
-from localcloud.machines.interface import DataVolume, Spec
+from localcloud.machines.interface import DataVolume, MachineSpec
 
 INSTANCE = "i-0123456789abcdef0"
 HOST_NAME = "ip-10-0-0-7"
@@ -61,7 +61,7 @@ class Metadata(socketserver.ThreadingUnixStreamServer):
         return request, ("machine", 0)
 
 
-class Lab:
+class MachineLab:
     """One machine's surroundings in a folder of the test's own."""
 
     def __init__(self, root: Path, address: str) -> None:
@@ -70,7 +70,7 @@ class Lab:
         self.folder = root / "machines" / INSTANCE
         self.folder.mkdir(parents=True)
         self.disk = root / "vol-1.raw"
-        self.spec = Spec(
+        self.spec = MachineSpec(
             instance_id=INSTANCE,
             disk=self.disk,
             address=address,
@@ -139,9 +139,13 @@ class Lab:
         """Everything of this machine that is still on the host."""
         folder = self.folder.parent
         return [
-            *(f"process {pid}" for pid in supervised.marked(folder)),
-            *(f"loop device {device}" for disk in [self.disk, *self.volumes()] for device in loop_devices.of(disk)),
-            *(f"group {path}" for path in cgroups.paths(self.folder) if path.exists()),
+            *(f"process {pid}" for pid in supervised.find_processes(folder)),
+            *(
+                f"loop device {device}"
+                for disk in [self.disk, *self.volumes()]
+                for device in loop_devices.find_devices(disk)
+            ),
+            *(f"group {path}" for path in cgroups.group_paths(self.folder) if path.exists()),
             *(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line),
         ]
 

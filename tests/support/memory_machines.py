@@ -12,7 +12,7 @@ from pathlib import Path
 
 from localcloud import machines
 from localcloud.machines.errors import MachineError
-from localcloud.machines.interface import DataVolume, Spec
+from localcloud.machines.interface import DataVolume, MachineSpec
 from localcloud.server import app
 from localcloud.state_dir import StateDir
 from localcloud.storage import base_image, disks
@@ -25,7 +25,7 @@ class MemoryMachine:
 
     deaf = False
 
-    def __init__(self, spec: Spec, driver: MemoryDriver) -> None:
+    def __init__(self, spec: MachineSpec, driver: MemoryDriver) -> None:
         self.spec, self.driver, self.on = spec, driver, False
         self.events: list[str] = []
         self.ports: frozenset[int] = frozenset()
@@ -55,7 +55,7 @@ class MemoryMachine:
         self.events.append("kill")
         self.on = False
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self.on
 
     @contextlib.contextmanager
@@ -63,19 +63,19 @@ class MemoryMachine:
         self.events.append("freeze")
         yield
 
-    def plug(self, volume: DataVolume) -> None:
+    def attach_volume(self, volume: DataVolume) -> None:
         if self.driver.broken:
             raise MachineError("the fake driver is broken")
         assert volume.disk.stat().st_size >= GIB
         self.volumes[volume.volume_id] = volume
 
-    def unplug(self, volume_id: str) -> bool:
+    def detach_volume(self, volume_id: str) -> bool:
         if volume_id in self.mounted:
             return False
         self.volumes.pop(volume_id, None)
         return True
 
-    def resize(self, volume_id: str, size: int) -> None:
+    def resize_volume(self, volume_id: str, size: int) -> None:
         assert self.volumes[volume_id].disk.stat().st_size == size
         self.events.append(f"resize {volume_id}")
 
@@ -102,11 +102,11 @@ class MemoryDriver:
         self.broken = False
         self.machines: list[MemoryMachine] = []
 
-    def machine(self, spec: Spec) -> MemoryMachine:
+    def machine(self, spec: MachineSpec) -> MemoryMachine:
         self.machines.append(MemoryMachine(spec, self))
         return self.machines[-1]
 
-    def of(self, instance_id: str) -> list[MemoryMachine]:
+    def launched(self, instance_id: str) -> list[MemoryMachine]:
         return [machine for machine in self.machines if machine.spec.instance_id == instance_id]
 
 
@@ -137,8 +137,8 @@ def grow(path: Path, size: int) -> None:
 if __name__ == "__main__":  # python fake_machines.py: as `python -m localcloud serve`
     disks.grow = grow
     folder = StateDir.at(None)
-    machines.choose = lambda _: MemoryDriver()  # type: ignore[assignment]
-    base_image.ensure = lambda cache, log: (log("made a base image"), make_base(cache))[1]  # type: ignore[assignment]
+    machines.choose_driver = lambda _: MemoryDriver()  # type: ignore[assignment]
+    base_image.ensure_base_image = lambda cache, log: (log("made a base image"), make_base(cache))[1]  # type: ignore[assignment]
     if os.environ.get("FAKE_FAILURE"):
         sys.exit("no machines today")
     app.serve(folder, lambda line: print(line, file=sys.stderr, flush=True))

@@ -44,7 +44,7 @@ from localcloud.storage import disks
 from tests.e2e.cases import few
 from tests.integration.promote.test_promote import Killed, Wire, Yard
 from tests.integration.promote.test_promote import pytestmark as promotions
-from tests.support.cloud_fleet import PORT, Town
+from tests.support.cloud_fleet import PORT, FleetCloud
 from tests.support.cloud_server import client, eventually
 from tests.support.memory_machines import MemoryDriver, MemoryMachine, grow
 from tests.support.recipes import VOLUME, recipe
@@ -254,7 +254,7 @@ class Hurried(SystemClock):
         super().sleep(seconds / 8)
 
 
-class Harbour(Town):
+class Harbour(FleetCloud):
     driver_type = Driver
 
     def start(self) -> None:
@@ -290,7 +290,7 @@ class Quay(Yard):
     def machine(self) -> Machine:
         """The one that serves."""
         (member,) = self.fleet_state().group.members
-        return self.driver.of(member.id)[-1]  # type: ignore[return-value]
+        return self.driver.launched(member.id)[-1]  # type: ignore[return-value]
 
     def serves(self, ami: str) -> None:
         """One instance of this image serves from the volume; nothing is left of a handover, nobody else runs."""
@@ -354,7 +354,7 @@ class Writer:
 @contextlib.contextmanager
 def hurried() -> Iterator[None]:
     """Everything looks sooner than it would."""
-    due = TargetHealthStore.due
+    due = TargetHealthStore.is_due
 
     def sooner(self: TargetHealthStore, group: Any, target_id: str, now: float) -> bool:
         found, probed = due(self, group, target_id, now), self._probed[(group.arn, target_id)]

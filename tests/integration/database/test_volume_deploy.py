@@ -51,7 +51,7 @@ def at_rest(quay: Quay, ami: str) -> None:
     assert image == ami
     (found,) = ebs.list_volumes(quay.ctx().aws, "guestbook")
     assert (found.instance, found.attachment) == (only, "attached")
-    assert quay.driver.of(only)[-1].mounted == {found.id}
+    assert quay.driver.launched(only)[-1].mounted == {found.id}
     assert transfer.load(quay.ctx()) is None
 
 

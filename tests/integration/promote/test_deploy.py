@@ -15,7 +15,7 @@ from goldenami.promote import report as promote_report
 from goldenami.state import lock
 from tests.e2e.cases import few
 from tests.integration.promote.test_promote import Killed, Wire, Yard
-from tests.support.cloud_fleet import Visitors
+from tests.support.cloud_fleet import TrafficGenerator
 from tests.support.cloud_server import eventually
 
 pytestmark = pytest.mark.fleet
@@ -57,7 +57,7 @@ def at_rest(yard: Yard, ami: str) -> None:
 
 def test_a_good_image_costs_no_request(lane: Yard) -> None:
     image = lane.image("good")
-    with Visitors(lane.town.address, rate=40) as visitors:
+    with TrafficGenerator(lane.town.address, rate=40) as visitors:
         run(lane, image)
     assert visitors.failures == []
     at_rest(lane, image)
@@ -90,7 +90,7 @@ def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
 @pytest.mark.parametrize("ill", few(["sick", "mute"], "sick"))
 def test_a_bad_image_costs_nothing(lane: Yard, ill: str) -> None:
     before = instances(lane)
-    with Visitors(lane.town.address) as visitors, pytest.raises(GateError, match="was not well") as caught:
+    with TrafficGenerator(lane.town.address) as visitors, pytest.raises(GateError, match="was not well") as caught:
         run(lane, lane.image(f"bad {ill}"))
     assert "The instance before it serves on" in str(caught.value.state)
     assert visitors.failures == []
@@ -119,7 +119,7 @@ def test_killed_after_any_call_the_next_deployment_finishes_it(lane: Yard, name:
     image, ctx = lane.image("good"), lane.ctx()
     wire = Wire(ctx.aws)
     wire.end_after(name, 1)
-    with Visitors(lane.town.address) as visitors:
+    with TrafficGenerator(lane.town.address) as visitors:
         with pytest.raises(Killed):
             run(lane, image, ctx)
         assert wire.calls[-1] == name

@@ -32,7 +32,7 @@ from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
 from localcloud.elbv2.targets import TargetHealthStore
 from localcloud.storage import disks
-from tests.support.cloud_fleet import Town, Visitors
+from tests.support.cloud_fleet import FleetCloud, TrafficGenerator
 from tests.support.cloud_server import eventually
 from tests.support.memory_machines import grow
 from tests.support.recipes import RDS, recipe
@@ -170,7 +170,7 @@ class Yard:
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     """One for all tests: each leaves the fleet at rest."""
-    due = TargetHealthStore.due
+    due = TargetHealthStore.is_due
 
     def hurried(self: TargetHealthStore, group: Any, target_id: str, now: float) -> bool:
         """The API takes no interval of less than 5 s."""
@@ -189,7 +189,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
         patch.setattr(monitor, "TICK", 0.1)
         patch.setattr(rollout_plan, "min_healthy_time", lambda wanted: 30.0)  # its margin is meant for real times
         patch.setattr(host, "is_alive", lambda process: False)  # a killed one is this one
-        town = Town(root)
+        town = FleetCloud(root)
         yield Yard(town, root / "checkout")
         town.server.stop()
 
@@ -210,7 +210,7 @@ def test_a_good_image_costs_no_request(yard: Yard, size: int, traffic: tuple[int
     yard.resize(size)
     image, versions, refreshes, ctx = yard.image("good"), yard.versions(), yard.refreshes(), yard.ctx(traffic)
     wire = Wire(ctx.aws)
-    with Visitors(yard.town.address, rate=40) as visitors:
+    with TrafficGenerator(yard.town.address, rate=40) as visitors:
         result = yard.promote(image, ctx)
     assert visitors.failures == []
     assert len(visitors.served) > 20
@@ -234,7 +234,7 @@ def test_a_bad_image_is_taken_back(yard: Yard, ill: str, traffic: tuple[int, ...
     yard.resize(1)
     bad, before = yard.image(f"bad {ill}"), yard.running()
     default = yard.fleet_state().template.default
-    with Visitors(yard.town.address) as visitors, pytest.raises(GateError, match="was not well") as caught:
+    with TrafficGenerator(yard.town.address) as visitors, pytest.raises(GateError, match="was not well") as caught:
         yard.promote(bad, yard.ctx(traffic), watch=4)
     assert "back on version" in str(caught.value.state)
     assert len(visitors.failures) <= BAD[ill], visitors.failures
@@ -263,7 +263,7 @@ def test_killed_after_any_call_the_next_promotion_finishes_it(
     if name == "CreateTargetGroup":
         yard.forget_trial_targets()
     image, versions, refreshes = yard.image("good"), yard.versions(), yard.refreshes()
-    with Visitors(yard.town.address) as visitors:
+    with TrafficGenerator(yard.town.address) as visitors:
         killed(yard, image, traffic, number, name)
         yard.promote(image, yard.ctx(traffic))
     assert visitors.failures == []
@@ -283,7 +283,7 @@ def test_killed_after_a_call_a_rollback_takes_it_back(
 ) -> None:
     yard.resize(1)
     image, before = yard.image("good"), yard.running()
-    with Visitors(yard.town.address) as visitors:
+    with TrafficGenerator(yard.town.address) as visitors:
         killed(yard, image, traffic, number, name)
         ctx, options = yard.ctx(), promote_model.RollbackOptions()
         result = rollback.rollback(ctx, rollback.preflight(ctx, options), options)
@@ -295,7 +295,7 @@ def test_killed_after_a_call_a_rollback_takes_it_back(
 def test_another_image_is_promoted_over_a_trial_that_was_left(yard: Yard) -> None:
     yard.resize(1)
     left, image = yard.image("good"), yard.image("better")
-    with Visitors(yard.town.address) as visitors:
+    with TrafficGenerator(yard.town.address) as visitors:
         killed(yard, left, (50, 100), 2, "ModifyListener")
         fleet_state = yard.fleet_state()
         assert fleet_state.trial is not None

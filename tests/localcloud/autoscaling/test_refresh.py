@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.cloud_fleet import Visitors
+from tests.support.cloud_fleet import TrafficGenerator
 from tests.support.cloud_server import eventually
 
 SAFE = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200, "InstanceWarmup": 0}
@@ -52,7 +52,7 @@ def test_the_only_member_is_replaced_without_a_failed_request(town: Any) -> None
     (old,) = town.in_service(1)
     town.healthy(arn, 1)
     second = town.version(town.bake("v2"))
-    with Visitors(town.address) as visitors:
+    with TrafficGenerator(town.address) as visitors:
         begin(town, second, AutoRollback=True)
         eventually(lambda: len(town.members("InService")) == 2)
         assert town.group()["LaunchTemplate"]["Version"] == "1"  # not before the success
@@ -76,7 +76,7 @@ def test_a_sick_image_is_rolled_back_while_the_old_members_serve(town: Any) -> N
     town.make_group(first, 2, TargetGroupARNs=[arn], HealthCheckType="ELB", HealthCheckGracePeriod=1)
     old = set(town.in_service(2))
     town.healthy(arn, 2)
-    with Visitors(town.address) as visitors:
+    with TrafficGenerator(town.address) as visitors:
         begin(town, town.version(town.bake("v2 sick")), AutoRollback=True)
         eventually(lambda: "do not become healthy" in told(town).get("StatusReason", ""), 15)
         until(town, "RollbackInProgress", 15)

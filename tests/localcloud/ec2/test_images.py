@@ -51,7 +51,7 @@ def test_an_image_is_pending_then_available_and_boots_its_own_disk(cloud: Any, i
 
 def test_a_running_instance_is_stopped_for_its_image_unless_no_reboot(cloud: Any, instance: str) -> None:
     cloud.wait_image(create(cloud, instance))
-    first, second = cloud.driver.of(instance)
+    first, second = cloud.driver.launched(instance)
     assert (first.events, second.events) == (["start", "stop"], ["start"])
     ami = cloud.ec2.create_image(InstanceId=instance, Name="golden v1.1", NoReboot=True)["ImageId"]
     cloud.wait_image(ami)

@@ -22,7 +22,7 @@ def test_an_instance_is_pending_then_running_on_a_copy_of_the_ami_s_disk(cloud: 
     assert told["PublicIpAddress"].startswith(cloud.server.cloud.prefix + ".")
     assert head(cloud.volume(instance)) == b"base image"
     assert cloud.volume(instance).stat().st_size == 8 * 1024**3
-    (machine,) = cloud.driver.of(instance)
+    (machine,) = cloud.driver.launched(instance)
     assert machine.spec.address == told["PublicIpAddress"]
     assert (machine.spec.vcpus, machine.spec.memory_mib) == (2, 1024)
     assert machine.spec.environment == {"AWS_ENDPOINT_URL": "http://169.254.169.250"}
@@ -34,14 +34,14 @@ def test_stop_start_reboot_terminate_act_on_the_machine(cloud: Any) -> None:
     cloud.wait(instance, "running")
     cloud.ec2.stop_instances(InstanceIds=[instance])
     assert "PublicIpAddress" not in cloud.wait(instance, "stopped")
-    assert cloud.driver.of(instance)[0].events == ["start", "stop"]
+    assert cloud.driver.launched(instance)[0].events == ["start", "stop"]
     with cloud.volume(instance).open("r+b") as disk:
         disk.write(b"kept")
     cloud.ec2.start_instances(InstanceIds=[instance])
     cloud.wait(instance, "running")
     assert head(cloud.volume(instance), 4) == b"kept"
     cloud.ec2.reboot_instances(InstanceIds=[instance])
-    eventually(lambda: len(cloud.driver.of(instance)) == 3 and cloud.driver.of(instance)[2].on)
+    eventually(lambda: len(cloud.driver.launched(instance)) == 3 and cloud.driver.launched(instance)[2].on)
     path = cloud.volume(instance)
     cloud.ec2.terminate_instances(InstanceIds=[instance])
     cloud.wait(instance, "terminated")
@@ -129,7 +129,7 @@ def test_a_launch_that_fails_ends_terminated_with_its_reason(cloud: Any) -> None
 def test_a_guest_that_powers_off_stops_or_terminates(cloud: Any, behaviour: str, state: str) -> None:
     instance = cloud.run(InstanceInitiatedShutdownBehavior=behaviour)
     cloud.wait(instance, "running")
-    cloud.driver.of(instance)[0].on = False
+    cloud.driver.launched(instance)[0].on = False
     told = cloud.wait(instance, state)
     assert told["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
 
@@ -143,7 +143,7 @@ def test_security_groups_decide_the_open_ports_also_later(cloud: Any) -> None:
     cloud.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule(22, 22)])
     instance = cloud.run(SecurityGroupIds=[group])
     cloud.wait(instance, "running")
-    (machine,) = cloud.driver.of(instance)
+    (machine,) = cloud.driver.launched(instance)
     assert machine.ports == {22}
     cloud.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule(8080, 8081)])
     eventually(lambda: machine.ports == {22, 8080, 8081})
@@ -156,7 +156,7 @@ def test_security_groups_decide_the_open_ports_also_later(cloud: Any) -> None:
 def test_the_default_group_lets_nobody_in_from_outside(cloud: Any) -> None:
     instance = cloud.run()
     cloud.wait(instance, "running")
-    assert cloud.driver.of(instance)[0].ports == frozenset()
+    assert cloud.driver.launched(instance)[0].ports == frozenset()
 
 
 def test_console_output_is_the_machine_s(cloud: Any) -> None:

@@ -68,7 +68,7 @@ def instance(cloud: Any) -> str:
 
 @pytest.fixture
 def metadata(cloud: Any, instance: str) -> Metadata:
-    return Metadata(cloud.driver.of(instance)[0].spec.imds_socket)
+    return Metadata(cloud.driver.launched(instance)[0].spec.imds_socket)
 
 
 def test_tokens_are_required_and_checked(metadata: Metadata) -> None:
@@ -135,7 +135,7 @@ def test_the_role_s_credentials_are_temporary_and_work(cloud: Any, metadata: Met
 
 
 def test_the_aws_api_answers_the_guest_too(cloud: Any, instance: str) -> None:
-    guest = Guest(cloud.driver.of(instance)[0].spec.api_socket, "169.254.169.250")
+    guest = Guest(cloud.driver.launched(instance)[0].spec.api_socket, "169.254.169.250")
     guest.request("GET", "/")
     assert b"ListAllMyBucketsResult" in guest.getresponse().read()
     guest.close()

@@ -48,7 +48,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def machine(cloud: Any, instance: str) -> Any:
-    return cloud.driver.of(instance)[-1]
+    return cloud.driver.launched(instance)[-1]
 
 
 def test_a_volume_is_an_empty_sparse_disk_with_what_was_asked(cloud: Any) -> None:
@@ -109,7 +109,7 @@ def test_a_stopped_machine_gets_its_volumes_with_its_next_start_and_keeps_them(c
     cloud.wait(instance, "running")
     assert set(machine(cloud, instance).volumes) == {data}
     cloud.ec2.reboot_instances(InstanceIds=[instance])
-    eventually(lambda: len(cloud.driver.of(instance)) == 3 and cloud.driver.of(instance)[2].on)
+    eventually(lambda: len(cloud.driver.launched(instance)) == 3 and cloud.driver.launched(instance)[2].on)
     assert set(machine(cloud, instance).volumes) == {data}
     cloud.restart()
     cloud.wait(instance, "running")
@@ -246,7 +246,7 @@ def test_instances_bring_volumes_of_their_own(cloud: Any) -> None:
 def test_what_was_under_way_when_the_server_was_killed_is_finished(cloud: Any) -> None:
     instance, coming, going = running(cloud), made(cloud), made(cloud)
     attached(cloud, instance, going)
-    cloud.server.cloud.lines.do = lambda *_: None  # from here on nothing slow gets done
+    cloud.server.cloud.queues.submit = lambda *_: None  # from here on nothing slow gets done
     new = cloud.ec2.create_volume(AvailabilityZone=ZONE, Size=1)["VolumeId"]
     cloud.ec2.attach_volume(VolumeId=coming, InstanceId=instance, Device="/dev/sdg")
     cloud.ec2.detach_volume(VolumeId=going)
@@ -256,7 +256,7 @@ def test_what_was_under_way_when_the_server_was_killed_is_finished(cloud: Any) -
     cloud.server.cloud.store.save = lambda: None
     cloud.server._server.shutdown()
     cloud.server._server.server_close()
-    cloud.server.fleet._ended.set()
+    cloud.server.machine_pool._ended.set()
     cloud.server.hold_still()
     BackendDict.reset()
 

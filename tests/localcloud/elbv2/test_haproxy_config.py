@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.elbv2.haproxy_config import Frontend, Plan, Route, Server, render, route
+from localcloud.elbv2.haproxy_config import Frontend, Plan, Route, Server, build_route, render
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 NAMES = {"arn:a": "tg-a", "arn:b": "tg-b"}
@@ -48,8 +48,10 @@ ACTIONS = [
 
 @pytest.mark.skipif(HAPROXY is None, reason="needs HAProxy")
 def test_haproxy_takes_whatever_is_asked(tmp_path: Path) -> None:
-    routes = [route([condition], [ACTIONS[index % len(ACTIONS)]], NAMES) for index, condition in enumerate(CONDITIONS)]
-    routes.append(route(CONDITIONS, [forward(1, 1)], NAMES))
+    routes = [
+        build_route([condition], [ACTIONS[index % len(ACTIONS)]], NAMES) for index, condition in enumerate(CONDITIONS)
+    ]
+    routes.append(build_route(CONDITIONS, [forward(1, 1)], NAMES))
     routes.append(Route((), (("tg-a", 1),)))
     backends = {"tg-a": (Server("i-1", "127.1.2.3", 8080, True),), "tg-b": ()}
     plan = Plan((Frontend("l-1", "127.1.2.9", 8093, tuple(routes)),), backends)
@@ -63,10 +65,10 @@ def test_haproxy_takes_whatever_is_asked(tmp_path: Path) -> None:
 
 
 def test_weights_become_shares_and_nothing_to_choose_from_is_unavailable() -> None:
-    assert route([], [forward(3, 1)], NAMES).weights == (("tg-a", 3), ("tg-b", 1))
-    assert route([], [forward(0, 0)], NAMES).answer == "return status 503"
-    assert route([], [action(Type="forward", TargetGroupArn="arn:gone")], NAMES).answer == "return status 503"
-    plan = Plan((Frontend("l", "127.1.2.9", 80, (route([], [forward(3, 1)], NAMES),)),), {"tg-a": (), "tg-b": ()})
+    assert build_route([], [forward(3, 1)], NAMES).weights == (("tg-a", 3), ("tg-b", 1))
+    assert build_route([], [forward(0, 0)], NAMES).answer == "return status 503"
+    assert build_route([], [action(Type="forward", TargetGroupArn="arn:gone")], NAMES).answer == "return status 503"
+    plan = Plan((Frontend("l", "127.1.2.9", 80, (build_route([], [forward(3, 1)], NAMES),)),), {"tg-a": (), "tg-b": ()})
     text = render(plan, {"tg-a": [], "tg-b": []}, {})
     assert "use_backend tg-a if { var(txn.rule) -m int 1 } { var(txn.die) -m int lt 750000 }" in text
     assert "use_backend tg-b if { var(txn.rule) -m int 1 } { var(txn.die) -m int lt 1000000 }" in text

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from localcloud import control
 from tests.support import memory_machines
-from tests.support.cloud_fleet import Visitors
+from tests.support.cloud_fleet import TrafficGenerator
 from tests.support.cloud_server import client, eventually
 
 pytestmark = pytest.mark.skipif(
@@ -67,7 +67,7 @@ def test_a_member_that_fails_its_health_check_is_replaced_after_the_grace_period
 def test_no_request_fails_while_members_are_replaced(town: Any) -> None:
     # A request that outlasts the delay is cut, as on AWS. All of this is one process, where a busy machine makes any wait.
     arn, instances = run_two(town, delay=3)
-    with Visitors(town.address) as visitors:
+    with TrafficGenerator(town.address) as visitors:
         for one in instances:
             town.autoscaling.terminate_instance_in_auto_scaling_group(
                 InstanceId=one, ShouldDecrementDesiredCapacity=False
@@ -113,7 +113,7 @@ def test_weights_and_rules_route(town: Any) -> None:
     served = [town.get()[1].split()[1] for _ in range(60)]
     assert 10 < served.count("v2") < 50
     shares[0]["Weight"], shares[1]["Weight"] = 0, 100
-    with Visitors(town.address) as visitors:
+    with TrafficGenerator(town.address) as visitors:
         town.elbv2.modify_listener(ListenerArn=town.listener, DefaultActions=[action])
         time.sleep(1)
     assert visitors.failures == []

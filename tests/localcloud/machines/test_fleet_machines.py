@@ -13,9 +13,9 @@ import pytest
 from localcloud.machines.cleanup import reap
 from localcloud.machines.container import driver
 from localcloud.server.app import LocalCloudServer
-from localcloud.state_dir import StateDir, default_cache
+from localcloud.state_dir import StateDir, default_cache_dir
 from localcloud.storage import base_image
-from tests.support.cloud_fleet import PORT, Town, Visitors
+from tests.support.cloud_fleet import PORT, FleetCloud, TrafficGenerator
 from tests.support.cloud_server import client, eventually
 
 pytestmark = [
@@ -35,13 +35,13 @@ exec systemd-run --quiet --unit=web perl -MIO::Socket::INET -e '
 """
 
 
-class RealTown(Town):
+class RealTown(FleetCloud):
     """The same, with containers for machines."""
 
     def __init__(self, root: Path) -> None:
         self.folder = StateDir(root / "state")
         self.folder.prepare()
-        self.base = base_image.ensure(default_cache(), print)  # type: ignore[assignment]
+        self.base = base_image.ensure_base_image(default_cache_dir(), print)  # type: ignore[assignment]
         self.start()
 
     def start(self) -> None:
@@ -63,7 +63,7 @@ def user_data(version: str) -> str:
     return base64.b64encode(WEB.replace("VERSION", version).encode()).decode()
 
 
-def profile(town: Town) -> dict[str, str]:
+def profile(town: FleetCloud) -> dict[str, str]:
     allow = {"Effect": "Allow", "Action": "ssm:UpdateInstanceInformation", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
     town.iam.create_role(RoleName="web", AssumeRolePolicyDocument="{}")
@@ -86,7 +86,7 @@ def test_real_members_are_replaced_without_a_failed_request(city: RealTown) -> N
     city.make_group(first, 2, TargetGroupARNs=[arn], HealthCheckType="ELB", HealthCheckGracePeriod=60)
     old = city.in_service(2, 60)
     eventually(lambda: list(city.health(arn).values()) == ["healthy"] * 2, 60)
-    with Visitors(city.address) as visitors:
+    with TrafficGenerator(city.address) as visitors:
         city.autoscaling.terminate_instance_in_auto_scaling_group(
             InstanceId=old[0], ShouldDecrementDesiredCapacity=False
         )

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from localcloud.machines import choose
+from localcloud.machines import choose_driver
 from localcloud.machines.container import driver
 from localcloud.machines.errors import MachineError
 from localcloud.rds import postgres
-from localcloud.state_dir import default_cache
+from localcloud.state_dir import default_cache_dir
 from localcloud.storage import base_image
-from tests.support.cloud_server import Harness, client, eventually
+from tests.support.cloud_server import CloudHarness, client, eventually
 
 pytestmark = [
     pytest.mark.e2e,
@@ -37,24 +37,24 @@ s3() { curl -sS --fail-with-body --aws-sigv4 aws:amz:ap-northeast-2:s3 --user "$
 """
 
 
-class Real(Harness):
+class Real(CloudHarness):
     """A cloud of real containers."""
 
-    driver_type = staticmethod(lambda: choose("container"))
+    driver_type = staticmethod(lambda: choose_driver("container"))
 
     def __init__(self, root: Path) -> None:
-        self.real_base = base_image.ensure(default_cache(), print)
+        self.real_base = base_image.ensure_base_image(default_cache_dir(), print)
         super().__init__(root)
 
     def start(self) -> None:
         self.base = self.real_base
         super().start()
-        self.server.databases.hurry.clear()
+        self.server.databases.ending.clear()
 
     def inside(self, instance: str, script: str) -> str:
         """What a shell script prints, run as root in the machine."""
         try:
-            code, out, err = self.server.fleet.running()[instance].run(("bash", "-euc", script), b"", 60)
+            code, out, err = self.server.machine_pool.running()[instance].run(("bash", "-euc", script), b"", 60)
         except MachineError as error:  # it still boots
             return str(error)
         return out.decode().strip() if code == 0 else f"status {code}: {err.decode()}{out.decode()}"

@@ -149,7 +149,7 @@ def test_a_database_can_be_slow_to_come_up(rds: Rds) -> None:
     assert rds.told()["DBInstanceStatus"] == "creating"
     with refused("DBInstanceAlreadyExists"):
         rds.create()
-    rds.cloud.server.databases.hurry.set()  # enough of it
+    rds.cloud.server.databases.ending.set()  # enough of it
     rds.wait("available")
     assert rds.sql("SELECT 1") == "1"
 
@@ -174,9 +174,9 @@ def test_a_killed_cloud_leaves_no_database_process(tmp_path: Path) -> None:
         assert running(home) > 3
         server.kill()
     eventually(lambda: running(home) == 0)
-    assert postgres.reap(tmp_path / "databases") == []
+    assert postgres.kill_servers(tmp_path / "databases") == []
     # What was cut off comes back.
-    again = postgres.PostgresServer(home, max(postgres.installed()), "127.201.11.9", 5432)
+    again = postgres.PostgresServer(home, max(postgres.installed_versions()), "127.201.11.9", 5432)
     process = again.start()
     assert running(home) > 3
     postgres.stop(process)

@@ -50,8 +50,8 @@ def test_checksums_are_compared_and_kept(s3: Any) -> None:
 
 def test_a_payload_that_differs_from_its_signature_s_is_refused() -> None:
     environ = {"REQUEST_METHOD": "PUT", "HTTP_X_AMZ_CONTENT_SHA256": hashlib.sha256(b"sent").hexdigest()}
-    assert requests.refusal(environ, b"sent") is None
-    found = requests.refusal(environ, b"arrived")
+    assert requests.find_error(environ, b"sent") is None
+    found = requests.find_error(environ, b"arrived")
     assert found is not None
     assert found[0] == "XAmzContentSHA256Mismatch"
 

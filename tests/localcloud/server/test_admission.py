@@ -45,7 +45,7 @@ def ask(cloud: Any, method: str, path: str, body: str | None = None, **headers: 
 def ask_as_guest(cloud: Any, method: str, path: str, host: str = "169.254.169.250", **headers: str) -> tuple[int, str]:
     instance = cloud.run()
     cloud.wait(instance, "running")
-    return sent(Guest(cloud.driver.of(instance)[0].spec.api_socket, host), method, path, None, headers)
+    return sent(Guest(cloud.driver.launched(instance)[0].spec.api_socket, host), method, path, None, headers)
 
 
 def sent(
@@ -178,9 +178,9 @@ def test_the_body_is_not_waited_for(cloud: Any) -> None:
 
 def test_a_request_names_its_host() -> None:
     environ = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": ENDPOINT, "REQUEST_METHOD": "POST", "PATH_INFO": "/"}
-    assert admission.refusal(environ, ENDPOINT) is None
+    assert admission.refusal_response(environ, ENDPOINT) is None
     del environ["HTTP_HOST"]
-    assert admission.refusal(environ, ENDPOINT) is not None
+    assert admission.refusal_response(environ, ENDPOINT) is not None
 
 
 @pytest.mark.parametrize(
@@ -197,4 +197,4 @@ def test_a_request_names_its_host() -> None:
     ],
 )
 def test_a_path_has_one_plain_spelling(path: str, wanted: str) -> None:
-    assert admission.plain(path) == wanted
+    assert admission.normalize_path(path) == wanted

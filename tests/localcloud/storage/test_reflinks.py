@@ -20,22 +20,22 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from localcloud.storage import disks, reflinks
-from localcloud.state_dir import Folder
+from localcloud.state_dir import StateDir
 
-folder = Folder.at(Path(sys.argv[1]))
+folder = StateDir.at(Path(sys.argv[1]))
 folder.prepare()
-mounted = reflinks.open_disks(folder, print)
+mounted = reflinks.mount_disk_store(folder, print)
 folder.prepare()
 print("mounted" if mounted else "plain", flush=True)
 for line in sys.stdin:
     if line == "write\\n":
         folder.volume("vol-1").write_bytes(b"x" * (64 << 20))
         disks.copy(folder.volume("vol-1"), folder.snapshot("snap-1"))
-        print(reflinks.shares(folder.disks), folder.snapshot("snap-1").stat().st_size, flush=True)
+        print(reflinks.supports_reflinks(folder.disks), folder.snapshot("snap-1").stat().st_size, flush=True)
     elif line == "read\\n":
         print(folder.snapshot("snap-1").stat().st_size, flush=True)
     elif line == "close\\n":
-        reflinks.close_disks(folder)
+        reflinks.unmount_disk_store(folder)
         print("closed", flush=True)
 """
 
@@ -69,9 +69,9 @@ class Holder:
 
 def free(folder: StateDir) -> bool:
     deadline = time.monotonic() + 10
-    while loop_devices.of(folder.disk_store) and time.monotonic() < deadline:
+    while loop_devices.find_devices(folder.disk_store) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return not loop_devices.of(folder.disk_store)
+    return not loop_devices.find_devices(folder.disk_store)
 
 
 def test_copies_share_their_blocks_and_outlive_their_server(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_copies_share_their_blocks_and_outlive_their_server(tmp_path: Path) -> N
         try:
             assert second.ask("read") == str(64 << 20)
             assert second.ask("close") == "closed"
-            assert loop_devices.of(folder.disk_store) == []
+            assert loop_devices.find_devices(folder.disk_store) == []
         finally:
             second.end()
     finally:
