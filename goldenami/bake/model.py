@@ -1,4 +1,4 @@
-"""All that one layer's folder is rendered from."""
+"""Options, inputs and results of a bake."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from goldenami.state.run_model import RunFolder
 
 @dataclass(frozen=True)
 class LayerInputs:
-    """All that a layer's folder is rendered from.
+    """Everything that a layer's folder is rendered from.
 
     Attributes:
-        source_ami: The literal AMI id to start from.
-        app_commit: The commit (or digest) of the application's source.
-        tags: All tags of the AMI; its snapshot, builder and volume carry them too.
-        endpoint_url: Another address of the AWS API, or None for Amazon's own.
-        instance_profile: The builder's instance profile; empty takes the target's.
+        source_ami: Id of the AMI to start from.
+        app_commit: Commit (or digest) of the application's source.
+        tags: All tags of the AMI, also set on its snapshot, builder and volume.
+        endpoint_url: Endpoint of the AWS API; None for the public one.
+        instance_profile: Instance profile of the builder; the target's if empty.
     """
 
     recipe: Recipe
@@ -46,7 +46,7 @@ class LayerInputs:
 
 @dataclass(frozen=True)
 class BakeResult:
-    """The golden AMI of a bake, and how it came to be."""
+    """Result of a bake: the golden AMI, and what was done for each layer."""
 
     image: Image
     version: Version
@@ -56,13 +56,13 @@ class BakeResult:
 
     @property
     def unchanged(self) -> bool:
-        """Whether there was nothing to do."""
+        """True if the bake had nothing to do."""
         return self.run is None
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What was found: `removable` belongs to runs that are known to be dead, `kept` to runs that may be alive."""
+    """Orphaned resources: `removable` belong to ended runs, `kept` to runs that may be running."""
 
     removable: tuple[OrphanedResource, ...]
     kept: tuple[OrphanedResource, ...]
@@ -70,11 +70,15 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class BakeOptions:
-    """What the command line asks for.
+    """Options of a bake.
 
     Attributes:
-        since: Only layers that were made after this moment (ISO 8601, UTC) are taken as they are: a rebuild that goes on
-            takes up its own, and nothing older.
+        bump: Part of the version to increase (`minor`, `major`, `patch`); empty follows the version policy.
+        version: The version to bake.
+        fresh: Build both layers even if their inputs are unchanged.
+        clean: Delete an image that fails the boot gate.
+        since: Reuse only layers that were created after this time (ISO 8601, UTC): an interrupted rebuild that is resumed
+            reuses its own, and no older ones.
     """
 
     bump: str = ""
@@ -98,9 +102,9 @@ class BakeOptions:
 
 
 def fingerprint(inputs: Mapping[str, bytes]) -> str:
-    """Digest named inputs, whatever the order in which they come.
+    """Return the digest of named inputs, independent of their order.
 
-    Names and contents are framed by their lengths, so that no two different sets of inputs can look the same.
+    Names and contents are prefixed with their lengths, so that different sets of inputs never have the same bytes.
 
     Returns:
         64 hexadecimal digits.

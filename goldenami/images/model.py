@@ -16,12 +16,25 @@ from goldenami.recipe.image import CopyTarget
 
 
 @dataclass(frozen=True)
-class PromoteOptions:
-    """What the command line asks for: which image, and how carefully."""
+class ImageSelector:
+    """The image that a command line selects: by id, by version, or the candidate."""
 
     ami: str = ""
     version: str = ""
     candidate: bool = False
+
+
+@dataclass(frozen=True)
+class PromoteOptions(ImageSelector):
+    """Options of a promotion.
+
+    Attributes:
+        canary: Percentage of instances that are replaced first; the recipe's if None.
+        watch: Seconds to monitor the fleet after the canary; the recipe's if None.
+        unverified: Promote an image that has not passed its gates.
+        why: Reason, recorded in the history.
+    """
+
     canary: int | None = None
     watch: int | None = None
     unverified: bool = False
@@ -30,11 +43,11 @@ class PromoteOptions:
 
 @dataclass(frozen=True)
 class CopyStatus:
-    """How far the copy to one destination is.
+    """State of the copy to one destination.
 
     Attributes:
-        account: The destination's account, where it is another one; else empty.
-        steps: What is still to be done.
+        account: Account id of the destination if it is another account; else empty.
+        steps: Remaining steps.
     """
 
     copy: CopyTarget
@@ -45,7 +58,7 @@ class CopyStatus:
 
 @dataclass(frozen=True)
 class CopyResult:
-    """The original, and the copy of each destination."""
+    """The source image, and the copy in each destination."""
 
     source: Image
     copies: tuple[CopyStatus, ...]
@@ -53,7 +66,7 @@ class CopyResult:
 
 @dataclass(frozen=True)
 class DiffResult:
-    """Both images, what their tags say differently, and what is known of what is in them."""
+    """Two images, and the differences between their tags and contents."""
 
     before: Image
     after: Image
@@ -63,12 +76,12 @@ class DiffResult:
 
 @dataclass(frozen=True)
 class PruneResult:
-    """What came of it.
+    """Result of a prune.
 
     Attributes:
-        verdicts: About every image of ours, newest first.
-        snapshots: The snapshots that were deleted, each with the image that it belonged to.
-        held: Images that were to go and stayed, because something changed in the meantime; with what.
+        decisions: The decision about every image of the recipe, newest first.
+        snapshots: The deleted snapshots, each with its image.
+        kept: Images that were due but kept, because something references them now; each with the reason.
     """
 
     decisions: tuple[RetentionDecision, ...]
@@ -78,7 +91,7 @@ class PruneResult:
 
 @dataclass(frozen=True)
 class RetireResult:
-    """What was marked (or would be)."""
+    """The image to retire, and what was (or would be) retired with it."""
 
     image: Image
     plan: RetirementPlan
@@ -86,11 +99,12 @@ class RetireResult:
 
 @dataclass(frozen=True)
 class TrimResult:
-    """What was found: every version with the reason why it stays, or without one.
+    """Result of deleting unused launch template versions.
 
     Attributes:
-        template: The launch template's id.
-        busy: Why nothing was deleted, when somebody is changing the fleet.
+        versions: The decision about every version.
+        template: Id of the launch template.
+        busy: Why nothing was deleted: the fleet is locked; else empty.
     """
 
     versions: tuple[VersionDecision, ...]
@@ -99,13 +113,13 @@ class TrimResult:
 
     @property
     def removable(self) -> tuple[VersionDecision, ...]:
-        """The versions without a reason to stay."""
-        return tuple(judged for judged in self.versions if not judged.reason)
+        """Versions that nothing uses."""
+        return tuple(decision for decision in self.versions if not decision.reason)
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """An AMI of ours with what it is to us."""
+    """An AMI of the recipe, with its version and status."""
 
     image: Image
     version: Version | None

@@ -23,6 +23,12 @@ class ProcessResult:
     stdout: str
     stderr: str = ""
 
+    @property
+    def last_line(self) -> str:
+        """Last line of its error output, else of its output, else its exit code."""
+        lines = (self.stderr or self.stdout).strip().splitlines()
+        return lines[-1] if lines else f"exited with {self.code}"
+
 
 def which(tool: str) -> Path | None:
     """Where a program is on PATH, or None."""

@@ -34,15 +34,15 @@ class Watch:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.made: list[tuple[str, str]] = []
         self.doom = 0
-        known: set[int] = set()
         plain = AwsSession.client
 
         def watched(aws: AwsSession, service: Any) -> Any:
-            found = plain(aws, service)
-            if id(found) not in known:
-                known.add(id(found))
-                found.meta.events.register_first("before-call", lambda model, **_: self.see(aws.region, model.name))
-            return found
+            client = plain(aws, service)
+            # With an id of its own, a handler is registered once, however often the client is asked for.
+            client.meta.events.register_first(
+                "before-call", lambda model, **_: self.see(aws.region, model.name), unique_id="watch"
+            )
+            return client
 
         patch.setattr(AwsSession, "client", watched)
 
@@ -117,7 +117,7 @@ def test_killed_before_each_change_the_next_run_finishes_with_one_copy(
     ctx = with_copies(shop_of(cloud, tmp_path), CopyTarget(region="us-east-1", share_with=(FRIEND,)))
     # One connection for all: making clients takes longer than the calls.
     far = ctx.aws.__class__("us-east-1", endpoint_url=ctx.aws.endpoint_url, keys=ctx.aws.keys)
-    monkeypatch.setattr(image_copies, "elsewhere", lambda *_: far)
+    monkeypatch.setattr(image_copies, "in_region", lambda *_: far)
     for doom in range(1, 20):
         watch.made, watch.doom = [], doom
         with contextlib.suppress(Killed):
@@ -129,8 +129,9 @@ def test_killed_before_each_change_the_next_run_finishes_with_one_copy(
         assert copy.preflight(ctx, PromoteOptions(ami=golden)).copies[0].steps == ()
         if not ended:
             break
-        far.client("ec2").deregister_image(ImageId=copied["ImageId"])
+        # The parameter first: while it is still being validated, it must not lose the image that it names.
         far.client("ssm").delete_parameter(Name=ctx.candidate)
+        far.client("ec2").deregister_image(ImageId=copied["ImageId"])
     assert doom > 6
 
 

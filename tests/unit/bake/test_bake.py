@@ -128,7 +128,7 @@ def test_a_version_that_was_asked_for_and_is_there_already_is_reused(at: Works, 
 def test_a_version_that_is_taken_is_refused(at: Works, web: Web) -> None:
     edit(at)
     error = fails(at, web, UsageError, BakeOptions(version="v1.0"))
-    assert error.message == "v1.0 is taken; a version is never used again (the latest is v1.0)"
+    assert error.message == "v1.0 is taken; a version is never reused (the latest is v1.0)"
     assert at.packed() == []
 
 
@@ -168,8 +168,8 @@ def test_a_check_that_fails_inside_makes_no_image(at: Works, web: Web) -> None:
     ]
     at.packer.play(app={"image": False, "code": 1, "lines": lines})
     error = fails(at, web, GateError)
-    assert error.message == "the app layer did not pass its checks: app-built (exit 2)"
-    assert error.state == "The builder was terminated; there is no AMI."
+    assert error.message == "the app layer failed its checks: app-built (exit 2)"
+    assert error.state == "The builder was terminated; no AMI was created."
     assert error.next.endswith("app/packer.log")
     assert at.golden() == {}
     assert at.candidate() == ""
@@ -236,7 +236,7 @@ def test_packer_made_the_image_but_its_manifest_is_not_there(at: Works, web: Web
 
 def test_an_image_that_was_made_in_spite_of_a_failed_check_is_never_used(at: Works, web: Web) -> None:
     at.packer.play(base={"lines": ["1,,ui,message,    amazon-ebs.golden: CHECK go-version FAIL 1.18"]})
-    assert "there is no AMI" not in (fails(at, web, GateError).state or "")
+    assert "no AMI was created" not in (fails(at, web, GateError).state or "")
     at.packer.play(base={})
     go(at, web)
     assert at.packed() == ["base", "base", "app"]
@@ -248,7 +248,7 @@ def test_a_fault_on_the_fresh_boot_marks_the_image_and_publishes_nothing(at: Wor
     at.account.checks = "CHECK boot-unit-active FAIL guestbook.service is failed\n"
     error = fails(at, web, GateError)
     assert "boot-unit-active (guestbook.service is failed)" in error.message
-    assert "marked failed" in error.state
+    assert "tagged as failed" in error.state
     assert at.golden() == {"v1.0": "verified", "v1.1": "failed"}
     assert at.candidate() == "guestbook-golden-v1.0"
     assert at.account.alive() == []
@@ -259,7 +259,7 @@ def test_a_fault_on_the_fresh_boot_marks_the_image_and_publishes_nothing(at: Wor
 def test_clean_removes_an_image_that_fails(at: Works, web: Web) -> None:
     at.account.checks = "CHECK boot-clean FAIL /root/.ssh/authorized_keys\n"
     error = fails(at, web, GateError, BakeOptions(clean=True))
-    assert "are removed" in error.state
+    assert "were deleted" in error.state
     assert at.golden() == {}
 
 
@@ -392,7 +392,7 @@ def planned(context: Context) -> Report:
 def test_a_plan_changes_nothing(at: Works, web: Web) -> None:
     told = planned(ctx(at, web)).text
     assert [line.split() for line in told.splitlines()[1:]] == [
-        ["base", "build", "there", "is", "none", "yet"],
+        ["base", "build", "it", "does", "not", "exist", "yet"],
         ["app", "build", "its", "base", "layer", "is", "rebuilt"],
     ]
     assert not [name for name, _ in at.account.calls if not name.startswith(("Get", "Describe"))]
@@ -430,4 +430,4 @@ def test_a_refusal_of_aws_leaves_a_report(at: Works, web: Web) -> None:
     assert not isinstance(error, GoldenError)  # tasks.py puts it in words
     (folder,) = (at.root / "build").glob("2026*")
     assert json.loads((folder / "run.json").read_text())["state"] == "failed"
-    assert "refused: An error occurred (UnauthorizedOperation)" in (folder / "report.md").read_text()
+    assert "failed: An error occurred (UnauthorizedOperation)" in (folder / "report.md").read_text()

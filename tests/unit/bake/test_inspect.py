@@ -64,7 +64,7 @@ def test_what_it_says_is_kept_for_the_team(at: Works, monkeypatch: pytest.Monkey
 def test_one_that_says_nothing_is_ended_and_told(at: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx, image = at.ctx(), put(at)
     monkeypatch.setattr(at.account, "GetConsoleOutput", console(at, lambda _: "kernel panic"))
-    with pytest.raises(AwsError, match="did not say what is in it") as error:
+    with pytest.raises(AwsError, match="could not be inspected") as error:
         inspect.inspect_image(ctx, image)
     assert at.account.alive() == []
     assert "console.log" in str(error.value)

@@ -161,7 +161,7 @@ def test_the_console_is_kept_and_the_next_command_shows_it(at: Works) -> None:
 
 def test_a_failed_image_is_removed_when_that_was_asked_for(at: Works) -> None:
     error, _ = look(at, [503], clean=True)
-    assert error.state == f"{AMI} and its snapshots are removed; the candidate is unchanged."
+    assert error.state == f"{AMI} and its snapshots were deleted; the candidate is unchanged."
     assert at.account.images() == {}
 
 
@@ -197,7 +197,7 @@ def test_an_image_that_failed_by_bad_luck_can_be_verified_after_all(at: Works, w
 
 
 def test_only_our_own_golden_images_are_held_against_it(at: Works, web: Web) -> None:
-    with pytest.raises(UsageError, match="there is no AMI ami-none in ap-northeast-2"):
+    with pytest.raises(UsageError, match="ami-none does not exist in ap-northeast-2"):
         again(at, web, "ami-none")
     at.account.put_image(AMI, "guestbook-base-0123456789ab-run1")
     with pytest.raises(UsageError, match="is not a golden AMI of guestbook"):

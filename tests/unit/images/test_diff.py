@@ -94,8 +94,8 @@ def test_what_was_not_written_down_is_said_not_taken_for_none() -> None:
     found = compare(parse(older, ROWS), parse(MACHINE, ROWS))
     assert found.differences == ()
     assert found.missing == (
-        "users were not written down for the first image",
-        "setuid files were not written down for the first image",
+        "the inventory of the first image has no users",
+        "the inventory of the first image has no setuid files",
     )
 
 
