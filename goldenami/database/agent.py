@@ -55,9 +55,9 @@ def run(
     backup: str = "",
     result: str = "",
     replace: bool = False,
-    home: str = "",
+    storage_mode: str = "",
     host: str = "",
-    beat: Callable[[], object] = lambda: None,
+    heartbeat: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Let an instance do something with its rows; waits for the agent of one that has just booted.
 
@@ -81,12 +81,12 @@ def run(
         "prefix": prefix(ctx.name, backup) if backup else "",
         "result": result,
         "replace": "yes" if replace else "no",
-        "storage_mode": home,
+        "storage_mode": storage_mode,
         "host": host,
     }
     script = data_script(ctx.recipe, ctx.aws.region, action, values)
     for _ in poll(ctx.clock, timeout=_AGENT, every=2):
-        said = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, beat=beat)
+        said = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, beat=heartbeat)
         if said is not None:
             return _output(instance, action, said)
     raise AwsError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from goldenami.aws import s3
 from goldenami.context import Context
 from goldenami.database import agent, backup_model
-from goldenami.database.backup_model import MANIFEST, Manifest, fingerprint
+from goldenami.database.backup_model import MANIFEST, Manifest, parse_fingerprint
 from goldenami.errors import GateError, GoldenError, UsageError
 from goldenami.model.names import prefix
 from goldenami.text import seconds
@@ -25,7 +25,7 @@ def take_backup(
     why: str,
     *,
     own: bool = False,
-    beat: Callable[[], object] = lambda: None,
+    heartbeat: Callable[[], object] = lambda: None,
 ) -> Manifest:
     """Back up what an instance's database holds, from one snapshot.
 
@@ -45,7 +45,7 @@ def take_backup(
     bucket, place = agent.backup_bucket(ctx), prefix(ctx.name, identity)
     began = ctx.clock.monotonic()
     try:
-        agent.run(ctx, instance, "backup", backup=identity, home="instance" if own else "", beat=beat)
+        agent.run(ctx, instance, "backup", backup=identity, storage_mode="instance" if own else "", heartbeat=heartbeat)
     except GoldenError:
         # One that was killed there has not done so itself.
         s3.abort_unfinished(ctx.aws, bucket, f"{place}/dump")
@@ -70,11 +70,11 @@ def take_backup(
         commit=seen["commit"],
         size=seen["size"],
         sha256=seen["sha256"],
-        fingerprint=fingerprint(seen["fingerprint"]),
-        quiet=seen["writes_stopped"],
+        fingerprint=parse_fingerprint(seen["fingerprint"]),
+        writes_stopped=seen["writes_stopped"],
         why=why,
     )
-    s3.put(ctx.aws, bucket, f"{place}/{MANIFEST}", backup_model.write(manifest))
+    s3.put(ctx.aws, bucket, f"{place}/{MANIFEST}", backup_model.dump_manifest(manifest))
     spent = seconds(ctx.clock.monotonic() - began)
     ctx.progress.info(
         f"backup {identity}: {manifest.fingerprint.rows} row(s) of {instance}, {manifest.size} bytes, {spent}"
@@ -89,7 +89,7 @@ def list_backups(ctx: Context) -> list[Manifest]:
     for identity in s3.folders(ctx.aws, bucket, prefix(ctx.name, "")):
         text = s3.get(ctx.aws, bucket, f"{prefix(ctx.name, identity)}/{MANIFEST}")
         if text is not None:
-            found.append(backup_model.read(text, identity))
+            found.append(backup_model.parse_manifest(text, identity))
     return found
 
 
@@ -105,7 +105,7 @@ def get_backup(ctx: Context, identity: str) -> Manifest:
         if not there:
             raise UsageError(f"there is no backup in {agent.backup_bucket(ctx)}", next="./invoke db.backup")
         return there[-1]
-    found = find_backup(ctx, identity) if backup_model.is_id(identity) else None
+    found = find_backup(ctx, identity) if backup_model.is_backup_id(identity) else None
     if found is None:
         raise UsageError(f"there is no backup {identity} in {agent.backup_bucket(ctx)}", next="./invoke db.list")
     return found
@@ -114,7 +114,7 @@ def get_backup(ctx: Context, identity: str) -> Manifest:
 def find_backup(ctx: Context, identity: str) -> Manifest | None:
     """A backup by its id; None where there is none, or only a part of one."""
     text = s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix(ctx.name, identity)}/{MANIFEST}")
-    return backup_model.read(text, identity) if text is not None else None
+    return backup_model.parse_manifest(text, identity) if text is not None else None
 
 
 def verify_backup(ctx: Context, manifest: Manifest) -> None:
@@ -134,7 +134,7 @@ def verify_backup(ctx: Context, manifest: Manifest) -> None:
             raise _damaged(manifest, f"{name} is not what was written")
 
 
-def fetch_archive(ctx: Context, manifest: Manifest, folder: Path) -> None:
+def download_archive(ctx: Context, manifest: Manifest, folder: Path) -> None:
     """Write a backup to a folder, its manifest last: for another place, or pg_restore by hand.
 
     Raises:
@@ -152,7 +152,7 @@ def fetch_archive(ctx: Context, manifest: Manifest, folder: Path) -> None:
     s3.download(ctx.aws, agent.backup_bucket(ctx), f"{place}/{MANIFEST}", folder / MANIFEST)
 
 
-def download(ctx: Context, folder: Path) -> Manifest:
+def upload_archive(ctx: Context, folder: Path) -> Manifest:
     """Put a backup of a folder into the bucket, where instances find it; its manifest last.
 
     Raises:
@@ -162,8 +162,8 @@ def download(ctx: Context, folder: Path) -> Manifest:
     if not (folder / MANIFEST).is_file():
         raise UsageError(f"{folder} holds no {MANIFEST}, so no backup", next="./invoke db.list")
     text = (folder / MANIFEST).read_text(encoding="utf-8")
-    manifest = backup_model.read(text, str(folder / MANIFEST))
-    if manifest.service != ctx.name or not backup_model.is_id(manifest.id):
+    manifest = backup_model.parse_manifest(text, str(folder / MANIFEST))
+    if manifest.service != ctx.name or not backup_model.is_backup_id(manifest.id):
         raise GateError(
             f"{folder} holds a backup of {manifest.service}, not of {ctx.name}",
             state="Nothing was touched.",

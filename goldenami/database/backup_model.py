@@ -59,21 +59,21 @@ class Manifest:
     size: int
     sha256: Mapping[str, str]
     fingerprint: Fingerprint
-    quiet: bool = False
+    writes_stopped: bool = False
     why: str = ""
 
 
-def is_id(text: str) -> bool:
+def is_backup_id(text: str) -> bool:
     """Whether this may be the id of a backup."""
     return bool(_ID.fullmatch(text))
 
 
-def write(manifest: Manifest) -> str:
+def dump_manifest(manifest: Manifest) -> str:
     """The manifest as it is kept."""
     return json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n"
 
 
-def read(text: str, where: str) -> Manifest:
+def parse_manifest(text: str, where: str) -> Manifest:
     """The manifest as it was kept.
 
     Raises:
@@ -81,14 +81,14 @@ def read(text: str, where: str) -> Manifest:
     """
     try:
         found: dict[str, Any] = json.loads(text)
-        return Manifest(**{**found, "fingerprint": fingerprint(found["fingerprint"])})
+        return Manifest(**{**found, "fingerprint": parse_fingerprint(found["fingerprint"])})
     except (ValueError, TypeError, KeyError, AttributeError):
         raise GateError(
             f"{where} is no manifest of a backup", state="Nothing was touched.", next="./invoke db.list"
         ) from None
 
 
-def fingerprint(found: Mapping[str, Any]) -> Fingerprint:
+def parse_fingerprint(found: Mapping[str, Any]) -> Fingerprint:
     """A fingerprint as an instance tells it."""
     return Fingerprint(
         tables={name: (int(count), str(digest)) for name, (count, digest) in found["tables"].items()},
@@ -134,7 +134,7 @@ def _differences(kept: Manifest, found: Fingerprint) -> Iterator[str]:
     for name in sorted({*was.sequences, *found.sequences}):
         if name not in was.sequences or name not in found.sequences:
             yield f"sequence {name} is {'new' if name not in was.sequences else 'missing'}"
-        elif not _comparable(was.sequences[name], found.sequences[name], exact=kept.quiet):
+        elif not _comparable(was.sequences[name], found.sequences[name], exact=kept.writes_stopped):
             yield f"sequence {name} was at {was.sequences[name]}, is at {found.sequences[name]}"
     for name in sorted({*was.extensions} - {*found.extensions}):
         yield f"extension {name} is missing"

@@ -153,12 +153,12 @@ def _data_arrived(ctx: Context, pause: WriteFreeze, standing: Sequence[str]) -> 
         raise AwsError(f"no instance runs that could say what the server holds after {pause.operation}")
     # On an instance they lie beside what is there, and count for nothing yet; on a server elsewhere they take its place at once,
     # under a mark that adopting them takes away.
-    waits = pause.restoring_to
+    waits = pause.swapping_in
     if not on_instance:
         waits = agent.run(ctx, standing[0], "survey")["stale"] == prefix(ctx.name, pause.backup)
     if waits:
         agent.run(ctx, standing[0], "swap-in", backup=pause.backup)
-    return waits or pause.restoring_to
+    return waits or pause.swapping_in
 
 
 def _resume_writes(ctx: Context, one: InstanceData) -> str:

@@ -38,7 +38,7 @@ def blockers(ctx: Context, instances: Sequence[str], image: Image) -> list[str]:
 
 
 def backup_before_termination(
-    ctx: Context, held_lock: HeldLock, run: str, instances: Sequence[str], why: str, *, lose: bool = False
+    ctx: Context, held_lock: HeldLock, run: str, instances: Sequence[str], why: str, *, lose_data: bool = False
 ) -> list[str]:
     """Before instances are ended for good: stop the writes of those that hold rows, and back them up; within a pause, which lets
     them serve again should it fail (flows/pausing.py).
@@ -62,12 +62,12 @@ def backup_before_termination(
         if one.volume or (
             not one.reachable and ctx.recipe.database.on_volume and volume.is_attached_to(ctx, one.instance)
         ):
-            made += _back_up_and_unmount(ctx, held_lock, one, f"{run}-{'abcdefghij'[number]}", why, lose=lose)
+            made += _back_up_and_unmount(ctx, held_lock, one, f"{run}-{'abcdefghij'[number]}", why, lose=lose_data)
             continue
         unsure = not one.reachable and ctx.recipe.database.on_instance
         if not one.has_data and not unsure:
             continue
-        if lose:
+        if lose_data:
             ctx.progress.info(f"LOSING the rows of {one.instance}, because --lose-data says so")
             continue
         identity = f"{run}-{'abcdefghij'[number]}"
@@ -76,7 +76,7 @@ def backup_before_termination(
                 raise GateError(f"nobody can look at them: {one.reason}")
             agent.ensure_backup_bucket(ctx)
             agent.run(ctx, one.instance, "stop-writes", backup=identity)
-            backup.take_backup(ctx, one.instance, identity, why, beat=held_lock.heartbeat)
+            backup.take_backup(ctx, one.instance, identity, why, heartbeat=held_lock.heartbeat)
         except GoldenError as error:
             raise GateError(
                 f"the rows of {one.instance} could not be saved: {error.message}",
@@ -101,7 +101,7 @@ def _back_up_and_unmount(
         try:
             agent.ensure_backup_bucket(ctx)
             agent.run(ctx, one.instance, "stop-writes", backup=identity)
-            backup.take_backup(ctx, one.instance, identity, why, beat=held_lock.heartbeat)
+            backup.take_backup(ctx, one.instance, identity, why, heartbeat=held_lock.heartbeat)
         except GoldenError as error:
             raise GateError(
                 f"the last backup of {one.instance} failed: {error.message}",

@@ -23,7 +23,7 @@ AUTOMATIC_PROCESSES = (
 )
 
 
-def token(switchover: Switchover) -> str:
+def client_token(switchover: Switchover) -> str:
     """The client token of the instance that a handover launches: it finds it again, whoever looks."""
     return f"{switchover.run}-handover"
 
@@ -108,7 +108,7 @@ def fail_over_backup(ctx: Context, switchover: Switchover) -> Switchover | None:
     saved = None if switchover.data_arrived else backup.find_backup(ctx, transfer.backup_id(switchover))
     copied = saved is not None or switchover.data_arrived or switchover.is_reversal
     if instances.gone(ctx.aws, other) or not copied:
-        for one in instances.find_by_client_token(ctx.aws, token(switchover)):
+        for one in instances.find_by_client_token(ctx.aws, client_token(switchover)):
             instances.terminate(ctx.aws, ctx.clock, one.id)
         if (group := auto_scaling.get(ctx.aws, ctx.names.group)) is not None:
             _release(ctx, group, switchover.max_size, switchover.suspended)
@@ -157,7 +157,7 @@ def roll_back(ctx: Context, switchover: Switchover) -> None:
         switchover.storage_mode == "instance" or not instances.gone(ctx.aws, switchover.source)
     ):
         transfer.abort(ctx, switchover)
-    there = instances.find_by_client_token(ctx.aws, token(switchover))
+    there = instances.find_by_client_token(ctx.aws, client_token(switchover))
     relocate.undo(ctx, switchover, [one.id for one in there])
     for one in there:
         instances.terminate(ctx.aws, ctx.clock, one.id)
@@ -173,7 +173,7 @@ def complete(ctx: Context, switchover: Switchover) -> None:
     """
     group = auto_scaling.get(ctx.aws, ctx.names.group)
     if group is not None:
-        attach(ctx, switchover)
+        attach_target(ctx, switchover)
         group = auto_scaling.get(ctx.aws, ctx.names.group) or group
         if any(m.id == switchover.source for m in group.members):
             auto_scaling.detach(ctx.aws, group.name, switchover.source)
@@ -191,7 +191,7 @@ def complete(ctx: Context, switchover: Switchover) -> None:
     transfer.clear(ctx)
 
 
-def attach(ctx: Context, switchover: Switchover) -> None:
+def attach_target(ctx: Context, switchover: Switchover) -> None:
     """Make room for one more, and let the target in."""
     group = auto_scaling.get(ctx.aws, ctx.names.group)
     if group is None or any(m.id == switchover.target for m in group.members):

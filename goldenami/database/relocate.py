@@ -92,7 +92,7 @@ def release_source(ctx: Context, switchover: Switchover) -> None:
     """The data has moved for good: a volume that it was on is nobody's, so that no later instance takes it for the truth."""
     found = (
         volume.find_volume(ctx)
-        if switchover.storage_change is not None and switchover.storage_change.left == "volume"
+        if switchover.storage_change is not None and switchover.storage_change.previous_mode == "volume"
         else None
     )
     if found is not None:

@@ -15,7 +15,7 @@ from goldenami.state import lock, runs
 from goldenami.text import seconds
 
 
-def save(ctx: Context, instance: str, folder: str, *, own: bool, why: str) -> Manifest:
+def back_up(ctx: Context, instance: str, folder: str, *, own: bool, why: str) -> Manifest:
     """Back the database up, while it serves.
 
     Raises:
@@ -29,12 +29,12 @@ def save(ctx: Context, instance: str, folder: str, *, own: bool, why: str) -> Ma
                 ctx, _instance_with_database(ctx, instance), f"{run.id}", why or "db.backup", own=own
             )
         if folder:
-            backup.fetch_archive(ctx, made, Path(folder))
+            backup.download_archive(ctx, made, Path(folder))
             ctx.progress.info(f"also in {folder}")
     return made
 
 
-def restore(ctx: Context, identity: str, folder: str, instance: str, *, replace: bool) -> Manifest:
+def restore(ctx: Context, backup_id: str, folder: str, instance: str, *, replace: bool) -> Manifest:
     """Put a backup in the place of what the database holds.
 
     Everything that can be known beforehand is checked before anything is touched; what is there is backed up before it is
@@ -45,9 +45,9 @@ def restore(ctx: Context, identity: str, folder: str, instance: str, *, replace:
         GateError: It is refused, or does not work; what was there serves on.
         BusyError: Somebody else is changing the fleet.
     """
-    if identity and folder:
+    if backup_id and folder:
         raise UsageError("name a backup or a folder, not both", next="./invoke db.list")
-    manifest = backup.download(ctx, Path(folder)) if folder else backup.get_backup(ctx, identity)
+    manifest = backup.upload_archive(ctx, Path(folder)) if folder else backup.get_backup(ctx, backup_id)
     with runs.record_run(ctx, "restore", backup=manifest.id) as run:
         with ctx.progress.phase(f"reading {manifest.id} whole"):
             backup.verify_backup(ctx, manifest)
@@ -92,10 +92,10 @@ def _replace(
                 agent.run(ctx, one, "stop-writes", backup=manifest.id)
             if before:
                 why = f"before the restore of {manifest.id}"
-                former = backup.take_backup(ctx, target, f"{run}-before", why, beat=held_lock.heartbeat)
+                former = backup.take_backup(ctx, target, f"{run}-before", why, heartbeat=held_lock.heartbeat)
                 ctx.progress.info(f"what was there is in {former.id}")
             held_lock.verify_held()  # on a server elsewhere what it holds is replaced in here
-            transfer.restore(ctx, target, manifest, replace=before, beat=held_lock.heartbeat)
+            transfer.restore(ctx, target, manifest, replace=before, heartbeat=held_lock.heartbeat)
             held_lock.verify_held()
             freeze.save(ctx, dataclasses.replace(pause, restoring_to=True))
             agent.run(ctx, target, "swap-in", backup=manifest.id)

@@ -30,7 +30,7 @@ class StorageChange:
     """
 
     mode: str
-    left: str
+    previous_mode: str
     parameter: str = ""
     host: str = ""
     previous_host: str = ""
@@ -86,7 +86,7 @@ class Switchover:
             return "volume"
         if self.storage_change is None:
             return "instance"
-        return self.storage_change.mode if self.data_arrived != self.is_reversal else self.storage_change.left
+        return self.storage_change.mode if self.data_arrived != self.is_reversal else self.storage_change.previous_mode
 
     @property
     def suspended_after(self) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ class WriteFreeze:
     instances: tuple[str, ...]
     suspended: tuple[str, ...] = ()
     backup: str = ""
-    restoring_to: bool = False
+    swapping_in: bool = False
 
     def text(self) -> str:
         """As the parameter holds it."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from goldenami.aws import parameters, s3
 from goldenami.context import Context
 from goldenami.database import agent, backup, volume
-from goldenami.database.backup_model import Manifest, differences, fingerprint
+from goldenami.database.backup_model import Manifest, differences, parse_fingerprint
 from goldenami.database.switchover_model import Switchover, TransferMethod, parse_switchover
 from goldenami.errors import GateError, GoldenError
 from goldenami.model.names import prefix
@@ -76,13 +76,13 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> Trans
     ctx.progress.info(f"writes stop on {source}")
     try:
         if switchover.method == "volume":
-            volume.attach_and_mount(ctx, target, why=f"before {switchover.run} brought it to {target}")
+            volume.attach_and_mount(ctx, target, snapshot=f"before {switchover.run} brought it to {target}")
             told = f"every row is on {target}, with its volume"
         else:
             identity = backup_id(switchover)
             agent.run(ctx, source, "stop-writes", backup=identity)
-            manifest = backup.take_backup(ctx, source, identity, f"handover to {target}", beat=held_lock.heartbeat)
-            restore_and_swap_in(ctx, target, manifest, replace=switchover.replaces, beat=held_lock.heartbeat)
+            manifest = backup.take_backup(ctx, source, identity, f"handover to {target}", heartbeat=held_lock.heartbeat)
+            restore_and_swap_in(ctx, target, manifest, replace=switchover.replaces, heartbeat=held_lock.heartbeat)
             told = f"{manifest.fingerprint.rows} row(s) are on {target}, compared table by table"
         held_lock.verify_held()
         agent.run(ctx, target, "resume")
@@ -102,19 +102,19 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> Trans
 
 
 def restore_and_swap_in(
-    ctx: Context, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
+    ctx: Context, instance: str, manifest: Manifest, *, replace: bool, heartbeat: Callable[[], object] = lambda: None
 ) -> None:
     """Restore a backup beside what an instance has, compare it with its manifest, and only then put it in its place.
 
     Raises:
         GateError: It differs, or does not work; what the instance had is still there.
     """
-    restore(ctx, instance, manifest, replace=replace, beat=beat)
+    restore(ctx, instance, manifest, replace=replace, heartbeat=heartbeat)
     agent.run(ctx, instance, "swap-in", backup=manifest.id, replace=replace)
 
 
 def restore(
-    ctx: Context, instance: str, manifest: Manifest, *, replace: bool, beat: Callable[[], object] = lambda: None
+    ctx: Context, instance: str, manifest: Manifest, *, replace: bool, heartbeat: Callable[[], object] = lambda: None
 ) -> None:
     """The first half of that: it is restored and compared, and counts for nothing yet.
 
@@ -122,9 +122,9 @@ def restore(
         GateError: It differs, or does not work; what the instance had is still there.
     """
     result = f"restored-{instance}.json"
-    agent.run(ctx, instance, "restore", backup=manifest.id, result=result, replace=replace, beat=beat)
+    agent.run(ctx, instance, "restore", backup=manifest.id, result=result, replace=replace, heartbeat=heartbeat)
     text = s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix(ctx.name, manifest.id)}/{result}")
-    wrong = differences(manifest, fingerprint(json.loads(text))) if text else ["it was not compared"]
+    wrong = differences(manifest, parse_fingerprint(json.loads(text))) if text else ["it was not compared"]
     if wrong:
         raise GateError(
             f"what was restored on {instance} is not what {manifest.id} holds: {'; '.join(wrong[:10])}",
@@ -143,7 +143,7 @@ def abort(ctx: Context, switchover: Switchover) -> None:
         if not switchover.source_had_volume:
             return
         try:
-            volume.attach_and_mount(ctx, switchover.source, stop=True)
+            volume.attach_and_mount(ctx, switchover.source, stop_holder=True)
         except GoldenError as error:
             raise GateError(
                 f"the volume with every row does not come back to {switchover.source}: {error.message}",

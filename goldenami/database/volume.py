@@ -55,7 +55,7 @@ def ensure_volume(ctx: Context, place: network.Network, run: str) -> DataVolumeS
     return there
 
 
-def attach(ctx: Context, instance: str, *, why: str = "", stop: bool = False) -> DataVolumeState:
+def attach(ctx: Context, instance: str, *, snapshot: str = "", stop_holder: bool = False) -> DataVolumeState:
     """Bring the volume to an instance, from wherever it is. Safe to repeat.
 
     Args:
@@ -74,11 +74,11 @@ def attach(ctx: Context, instance: str, *, why: str = "", stop: bool = False) ->
             f"there is no volume with the tag {image.VOLUME_TAG} = {ctx.name}", next="./invoke fleet.create makes it"
         )
     there = instances.get(ctx.aws, found.instance) if found.instance else None
-    for step in volume_plan.steps(found, instance, there.state if there else "", keep=bool(why)):
+    for step in volume_plan.attach_steps(found, instance, there.state if there else "", snapshot=bool(snapshot)):
         if step == "release":
-            _release(ctx, found.instance, stop=stop)
+            _release(ctx, found.instance, stop=stop_holder)
         elif step == "snapshot":
-            kept = ebs.snapshot(ctx.aws, found.id, why, _tags(ctx))
+            kept = ebs.snapshot(ctx.aws, found.id, snapshot, _tags(ctx))
             ctx.progress.info(f"{kept} keeps what {found.id} holds now")
         elif step == "detach":
             ebs.detach(ctx.aws, found.id, found.instance)
@@ -90,14 +90,14 @@ def attach(ctx: Context, instance: str, *, why: str = "", stop: bool = False) ->
     return found
 
 
-def attach_and_mount(ctx: Context, instance: str, *, why: str = "", stop: bool = False) -> None:
+def attach_and_mount(ctx: Context, instance: str, *, snapshot: str = "", stop_holder: bool = False) -> None:
     """Bring the volume to an instance, and let its server start on it; the service stays down until it is opened.
 
     Raises:
         GateError: The instance refuses what is on it (another major version, not ours, damaged); nothing was changed.
         AwsError: It does not come to the instance.
     """
-    attach(ctx, instance, why=why, stop=stop)
+    attach(ctx, instance, snapshot=snapshot, stop_holder=stop_holder)
     agent.run(ctx, instance, "mount")
 
 

@@ -18,7 +18,7 @@ from goldenami.recipe.recipe import Recipe
 Step = Literal["release", "snapshot", "detach", "wait", "attach"]
 
 
-def steps(volume: DataVolumeState, wanted: str, holder: str, *, keep: bool = False) -> tuple[Step, ...]:
+def attach_steps(volume: DataVolumeState, wanted: str, holder: str, *, snapshot: bool = False) -> tuple[Step, ...]:
     """What has to happen until an instance has the volume.
 
     Args:
@@ -33,7 +33,7 @@ def steps(volume: DataVolumeState, wanted: str, holder: str, *, keep: bool = Fal
         # EC2 detaches by itself what a terminated instance had.
         return ("wait", "attach")
     found: list[Step] = ["release"] if holder in ("pending", "running", "stopping") else []
-    if keep:
+    if snapshot:
         found.append("snapshot")
     if volume.attachment not in ("detaching", "busy"):  # else that was asked for before
         found.append("detach")

@@ -88,10 +88,10 @@ def ensure_security_groups(ctx: Context, place: Network) -> tuple[str, str]:
     return security, entry
 
 
-def ensure_database_security_group(ctx: Context, vpc: str, *, shut: bool = False) -> str:
+def ensure_database_security_group(ctx: Context, vpc: str, *, closed: bool = False) -> str:
     """The database server's security group, which lets exactly the fleet's instances in; nobody while the fleet is taken down."""
     names = ctx.names
-    web = None if shut else security_groups.find(ctx.aws, names.web, vpc)
+    web = None if closed else security_groups.find(ctx.aws, names.web, vpc)
     wanted = [IngressRule(ctx.recipe.database.port, web)] if web else []
     why = f"goldenami {names.database}: the database"
     return security_groups.ensure(

@@ -55,12 +55,12 @@ def wait_until_healthy(ctx: Context, patience: float) -> None:
             return
 
 
-def address(ctx: Context, balancer: LoadBalancer) -> str:
+def load_balancer_url(ctx: Context, balancer: LoadBalancer) -> str:
     """Where the balancer answers."""
     return f"{'https' if ctx.recipe.fleet.certificate_arn else 'http'}://{balancer.address}"
 
 
-def direct_address(ctx: Context, group: AutoScalingGroup) -> str:
+def instance_url(ctx: Context, group: AutoScalingGroup) -> str:
     """Where the first instance answers, without a balancer."""
     found = [m.address for m in group.members if m.address]
     return f"http://{found[0]}:{ctx.recipe.app.port}" if found else ""

@@ -29,7 +29,7 @@ def lock_spec(names: ResourceNames) -> LockSpec:
     """
     return LockSpec(
         names.rebuild_lock,
-        called="the rebuild",
+        subject="the rebuild",
         doing="is rebuilding this image",
         stale_after=timedelta(hours=3),
     )

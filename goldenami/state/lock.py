@@ -31,7 +31,7 @@ class HeldLock:
             return
         _still_held(self._shop, self._on, self._claim.run)
         self._claim = self._claim.with_heartbeat(now)
-        parameters.overwrite(self._shop.aws, self._on.name, self._claim.text())
+        parameters.overwrite(self._shop.aws, self._on.parameter, self._claim.text())
 
     def verify_held(self) -> None:
         """Make sure that the claim is ours before something that cannot be taken back.
@@ -57,20 +57,20 @@ def acquire(ctx: Context, run: str, what: str, on: LockSpec | None = None) -> It
     """
     on = on or LockSpec(ResourceNames(ctx.name).lock)
     held_lock = _read_back(ctx, run, what)
-    if not parameters.create(ctx.aws, on.name, held_lock.text()):
+    if not parameters.create(ctx.aws, on.parameter, held_lock.text()):
         _take_over(ctx, on, held_lock)
     try:
         yield HeldLock(ctx, on, held_lock)
     finally:
-        found = parameters.get(ctx.aws, on.name)
+        found = parameters.get(ctx.aws, on.parameter)
         holder = parse(found.value) if found else None
         if holder is not None and holder.run == run:
-            parameters.delete(ctx.aws, on.name)
+            parameters.delete(ctx.aws, on.parameter)
 
 
 def holder(ctx: Context, on: LockSpec | None = None) -> LockRecord | None:
     """Who holds the claim now."""
-    found = parameters.get(ctx.aws, on.name if on else ResourceNames(ctx.name).lock)
+    found = parameters.get(ctx.aws, on.parameter if on else ResourceNames(ctx.name).lock)
     return parse(found.value) if found else None
 
 
@@ -78,7 +78,7 @@ def is_stale(ctx: Context, held_lock: LockRecord, on: LockSpec | None = None) ->
     """Whether a claim's holder has ended without giving it back."""
     alive = host.is_alive(held_lock.process)
     patience = (on or LockSpec("")).stale_after
-    return held_lock.is_stale(ctx.clock.now(), here=host.machine(), alive=alive, patience=patience)
+    return held_lock.is_stale(ctx.clock.now(), machine=host.machine(), alive=alive, stale_after=patience)
 
 
 def _read_back(ctx: Context, run: str, what: str) -> LockRecord:
@@ -92,7 +92,7 @@ def _take_over(ctx: Context, on: LockSpec, held_lock: LockRecord) -> None:
     Parameter Store has no compare-and-swap. So that of two who find the same dead holder only one succeeds, the right to
     take over is itself a parameter, named after the dead run, which can be made only once.
     """
-    name = on.name
+    name = on.parameter
     former = parameters.get(ctx.aws, name)
     if former is None:  # given back in the meantime
         if not parameters.create(ctx.aws, name, held_lock.text()):
@@ -112,20 +112,20 @@ def _take_over(ctx: Context, on: LockSpec, held_lock: LockRecord) -> None:
         again = parameters.get(ctx.aws, name)
         if again is not None and again.value != former.value:
             raise _busy_error(parse(again.value) or held_lock, on)
-        told = f"{other.who} ({other.what}, since {other.since})" if other else "an unknown holder"
-        ctx.progress.info(f"taking over {on.called} from {told}, which has ended without giving it back")
+        told = f"{other.holder} ({other.operation}, since {other.since})" if other else "an unknown holder"
+        ctx.progress.info(f"taking over {on.subject} from {told}, which has ended without giving it back")
         parameters.overwrite(ctx.aws, name, held_lock.text())
     finally:
         parameters.delete(ctx.aws, right)
 
 
 def _still_held(ctx: Context, on: LockSpec, run: str) -> None:
-    found = parameters.get(ctx.aws, on.name)
+    found = parameters.get(ctx.aws, on.parameter)
     now = parse(found.value) if found else None
     if now is None or now.run != run:
-        who = f"{now.who} ({now.what})" if now else "somebody else"
+        who = f"{now.holder} ({now.operation})" if now else "somebody else"
         raise AwsError(
-            f"{who} has taken over {on.called} while this one gave no sign of life",
+            f"{who} has taken over {on.subject} while this one gave no sign of life",
             state="This one stops here and changes nothing more.",
             next="./invoke status",
         )
@@ -133,7 +133,7 @@ def _still_held(ctx: Context, on: LockSpec, run: str) -> None:
 
 def _busy_error(other: LockRecord, on: LockSpec) -> BusyError:
     return BusyError(
-        f"{other.who} {on.doing}: {other.what}, since {other.since}",
+        f"{other.holder} {on.doing}: {other.operation}, since {other.since}",
         state="Nothing was changed.",
         next="./invoke status, and the same command once it is done",
     )

@@ -22,8 +22,8 @@ class LockSpec:
         patience: Without a sign of life for so long, a holder on another machine counts as dead.
     """
 
-    name: str
-    called: str = "the fleet"
+    parameter: str
+    subject: str = "the fleet"
     doing: str = "is changing the fleet"
     stale_after: timedelta = STALE_AFTER
 
@@ -42,8 +42,8 @@ class LockRecord:
     """
 
     run: str
-    what: str
-    who: str
+    operation: str
+    holder: str
     process: str
     since: str
     last_heartbeat: str
@@ -56,7 +56,7 @@ class LockRecord:
         """With a sign of life of now."""
         return replace(self, last_heartbeat=now.isoformat(timespec="seconds"))
 
-    def is_stale(self, now: datetime, *, here: str, alive: bool, patience: timedelta = STALE_AFTER) -> bool:
+    def is_stale(self, now: datetime, *, machine: str, alive: bool, stale_after: timedelta = STALE_AFTER) -> bool:
         """Whether its holder has ended without giving it back.
 
         Args:
@@ -65,9 +65,9 @@ class LockRecord:
             alive: Whether the holder's process runs, if it is one of this machine.
             patience: How long a holder on another machine may give no sign of life.
         """
-        if self.process and self.who.endswith(f"@{here}"):
+        if self.process and self.holder.endswith(f"@{machine}"):
             return not alive
-        return now - datetime.fromisoformat(self.last_heartbeat) > patience
+        return now - datetime.fromisoformat(self.last_heartbeat) > stale_after
 
 
 def parse(text: str) -> LockRecord | None:

@@ -94,7 +94,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def record_run(
-    ctx: Context, kind: str, *, ended: Callable[[Run, str], None] | None = None, **facts: Any
+    ctx: Context, kind: str, *, on_end: Callable[[Run, str], None] | None = None, **facts: Any
 ) -> Iterator[Run]:
     """Open a run and close it as finished or failed; killed, it stays marked as running.
 
@@ -112,10 +112,10 @@ def record_run(
             yield run
         except BaseException as error:
             reason = str(error) or type(error).__name__
-            if ended:
-                ended(run, reason)
+            if on_end:
+                on_end(run, reason)
             run.record(state="failed", error=reason)
             raise
-        if ended:
-            ended(run, "")
+        if on_end:
+            on_end(run, "")
         run.record(state="finished", phases=ctx.progress.phases)

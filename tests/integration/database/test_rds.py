@@ -128,7 +128,7 @@ def kept(house: House) -> tuple[str, set[int]]:
     with Writer(house) as before:
         eventually(lambda: len(before.acknowledged) > 3)
     rows = set(house.driver.kept[SERVER])
-    made = database_restore.save(house.ctx(), "", "", own=False, why="")
+    made = database_restore.back_up(house.ctx(), "", "", own=False, why="")
     with Writer(house) as later:
         eventually(lambda: len(later.acknowledged) > 3)
     return made.id, rows

@@ -172,7 +172,7 @@ BEFORE = tuple(name for name in RESTORED if name not in ("SuspendProcesses", "Re
 
 
 def test_a_restore_is_over_when_it_serves_again(pier: Pier) -> None:
-    made, before, ctx = database_restore.save(pier.ctx(), "", "", own=False, why=""), pier.running(), pier.ctx()
+    made, before, ctx = database_restore.back_up(pier.ctx(), "", "", own=False, why=""), pier.running(), pier.ctx()
     wire = Told(ctx.aws)
     restore(ctx, made.id)
     assert [m.serving for m in pier.fleet_state().group.members] == [True], "also to its balancer"
@@ -185,7 +185,7 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(pier: Pier, nam
     before = pier.running()
     with Clerk(pier) as clerk:
         eventually(lambda: len(clerk.acknowledged) > 3)
-    made = database_restore.save(pier.ctx(), "", "", own=False, why="")
+    made = database_restore.back_up(pier.ctx(), "", "", own=False, why="")
     with Clerk(pier) as later:
         ended(pier, name, lambda ctx: restore(ctx, made.id))
         restore(pier.ctx(), made.id)

@@ -586,7 +586,7 @@ RESTORED = (
 
 def kept(quay: Quay) -> str:
     """A backup of what is there, and some rows since."""
-    made = database_restore.save(quay.ctx(), "", "", own=False, why="")
+    made = database_restore.back_up(quay.ctx(), "", "", own=False, why="")
     with Writer(quay) as later:
         eventually(lambda: len(later.acknowledged) > 3)
     return made.id

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldenami.database import guard_plan
-from goldenami.database.backup_model import Fingerprint, Manifest, differences, is_id, read, restore_blockers, write
+from goldenami.database.backup_model import Fingerprint, Manifest, differences, is_backup_id, parse_manifest, restore_blockers, dump_manifest
 from goldenami.database.guard_plan import InstanceData
 from goldenami.database.switchover_model import Switchover, parse_switchover
 from goldenami.errors import GateError
@@ -37,7 +37,7 @@ MANIFEST = Manifest(
     size=10,
     sha256={"dump": "d", "roles": "r"},
     fingerprint=FINGERPRINT,
-    quiet=True,
+    writes_stopped=True,
 )
 
 names = st.text("abc.\"'한", min_size=1, max_size=8)
@@ -56,7 +56,7 @@ fingerprints = st.builds(
 @given(fingerprints)
 def test_a_manifest_comes_back_as_it_was(found: Fingerprint) -> None:
     kept = replace(MANIFEST, fingerprint=found)
-    assert read(write(kept), "x") == kept
+    assert parse_manifest(dump_manifest(kept), "x") == kept
     assert differences(kept, found) == []
 
 
@@ -99,10 +99,10 @@ def test_a_sequence_may_have_gone_on_only_while_others_wrote() -> None:
     assert differences(replace(MANIFEST, quiet=False), further) == []
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"id": 1}', write(MANIFEST)[:-40]])
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"id": 1}', dump_manifest(MANIFEST)[:-40]])
 def test_what_is_no_manifest_is_refused(text: str) -> None:
     with pytest.raises(GateError, match="is no manifest of a backup"):
-        read(text, "b1")
+        parse_manifest(text, "b1")
 
 
 def test_a_foreign_or_newer_backup_is_refused() -> None:
@@ -122,9 +122,9 @@ def test_names() -> None:
     assert len(bucket_name(recipe({"image.name": "a" * 40}), "123456789012", "ap-northeast-2")) == 63
     assert bucket_name(recipe({"backup": {"bucket": "mine"}}), "1", "r") == "mine"
     assert prefix("guestbook", "b") == "guestbook/backups/b"
-    assert is_id("20251002-030405-0abcde")
-    assert is_id("20251002-030405-0abcde-carry")
-    assert not is_id("../20251002-030405-0abcde")
+    assert is_backup_id("20251002-030405-0abcde")
+    assert is_backup_id("20251002-030405-0abcde-carry")
+    assert not is_backup_id("../20251002-030405-0abcde")
 
 
 GUARDED = [

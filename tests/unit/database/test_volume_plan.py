@@ -13,7 +13,7 @@ from goldenami.aws import ebs
 from goldenami.database.guard_plan import InstanceData
 from goldenami.database.guard_plan import data_blockers as guarded
 from goldenami.database.switchover_model import StorageChange
-from goldenami.database.volume_plan import expired_snapshots, steps, volume_blockers
+from goldenami.database.volume_plan import expired_snapshots, attach_steps, volume_blockers
 from goldenami.iam.instance_role import fleet_policy
 from goldenami.iam.statements import PolicyScope
 from goldenami.iam.task_policies import policy
@@ -82,19 +82,19 @@ def test_wherever_it_is_and_however_often_we_are_killed_it_arrives_and_is_never_
 ) -> None:
     had = world.volume.instance == "i-new" and world.volume.attachment in ("attached", "attaching")
     for number in [*kills, 99]:
-        for step in steps(world.volume, "i-new", world.holder, keep=keep)[:number]:
+        for step in attach_steps(world.volume, "i-new", world.holder, snapshot=keep)[:number]:
             world.do(step, "i-new")
     assert world.volume.instance == "i-new"
     assert world.volume.attachment in ("attached", "attaching")
     assert had or world.volume.attachment == "attached"
-    assert steps(world.volume, "i-new", world.holder, keep=keep) == ()
+    assert attach_steps(world.volume, "i-new", world.holder, snapshot=keep) == ()
 
 
 def test_a_snapshot_is_taken_once_nobody_uses_it_and_before_it_leaves() -> None:
     held = replace(THERE, instance="i-old", attachment="attached", state="in-use")
-    assert steps(held, "i-new", "running", keep=True) == ("release", "snapshot", "detach", "wait", "attach")
-    assert steps(held, "i-new", "stopped", keep=True) == ("snapshot", "detach", "wait", "attach")
-    assert steps(held, "i-new", "terminated", keep=True) == ("wait", "attach")
+    assert attach_steps(held, "i-new", "running", snapshot=True) == ("release", "snapshot", "detach", "wait", "attach")
+    assert attach_steps(held, "i-new", "stopped", snapshot=True) == ("snapshot", "detach", "wait", "attach")
+    assert attach_steps(held, "i-new", "terminated", snapshot=True) == ("wait", "attach")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_it_is_given_back_at_the_end_and_after_an_error(ctx: Context) -> None:
     with lock.acquire(ctx, "run-1", "promote"):
         found = lock.holder(ctx)
         assert found is not None
-        assert (found.run, found.what) == ("run-1", "promote")
+        assert (found.run, found.operation) == ("run-1", "promote")
     assert lock.holder(ctx) is None
     with pytest.raises(RuntimeError), lock.acquire(ctx, "run-2", "promote"):
         raise RuntimeError
