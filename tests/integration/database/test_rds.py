@@ -102,7 +102,7 @@ class House(Quay):
         return recipe({**RDS, "fleet.desired": 2})
 
     def serves(self, ami: str) -> None:
-        """Both serve, with rows that count; nothing is left of a pause."""
+        """Both serve, with rows that count; nothing is left of a write freeze."""
         eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True, True], 20)
         self.at_rest(ami, 2)
         driver: Any = self.driver
