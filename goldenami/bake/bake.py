@@ -160,7 +160,7 @@ def render_only(ctx: Context, options: BakeOptions) -> Path:
     """
     current = preflight.preflight(ctx)
     base = preflight.plan_base_layer(ctx, current, options)
-    run = runs.new(ctx.build, ctx.clock.now())
+    run = runs.create(ctx.build, ctx.clock.now())
     profile = ctx.target.iam_instance_profile or f"{ctx.name}-bake"
     base_ami = base.image.id if base.image else _UNKNOWN_AMI
     app = preflight.plan_app_layer(ctx, current, base_ami, options)

@@ -14,7 +14,7 @@ from goldenami.bake.source import Source
 from goldenami.context import Context
 from goldenami.errors import UsageError
 from goldenami.model.image import Image, Layer
-from goldenami.model.version import Version, parse
+from goldenami.model.version import Version, next_after, parse
 from goldenami.state import runs
 from goldenami.state.runs import Run
 from goldenami.tools import packer

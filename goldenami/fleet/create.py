@@ -59,7 +59,7 @@ def create(ctx: Context, ami: str = "") -> FleetResult:
             image = images.get(ctx.aws, fleet_state.template.versions[number].image) or image
             history.commit(ctx, run.id, fleet_state, number, image, "first image of the fleet")
     balancer = load_balancers.get(ctx.aws, ctx.names.load_balancer) if ctx.recipe.fleet.load_balancer else None
-    address = wait.address(ctx, balancer) if balancer else wait.direct_address(ctx, fleet_state.group)
+    address = wait.load_balancer_url(ctx, balancer) if balancer else wait.instance_url(ctx, fleet_state.group)
     return FleetResult(fleet_state, fleet_state.group, address, image, run.id)
 
 

@@ -29,7 +29,7 @@ def fleet_status(ctx: Context) -> FleetStatus:
         drift=(*drift(fleet_state), *_unfinished(ctx)),
         lock=held_lock,
         lock_is_stale=held_lock is not None and lock.is_stale(ctx, held_lock),
-        address=wait.address(ctx, balancer) if balancer else "",
+        address=wait.load_balancer_url(ctx, balancer) if balancer else "",
         names={image.id: image.name for image in images.list_family(ctx.aws, ctx.name)},
         data=data_storage(ctx),
         failed_promotions=tuple(e for e in _history(ctx) if e.get("result") != "promoted")[-PROMOTIONS_SHOWN:],
@@ -76,7 +76,7 @@ def list_resources(ctx: Context) -> list[FleetResource]:
     canary_targets = load_balancers.get_target_group(ctx.aws, names.canary_target_group)
     if fleet.load_balancer or balancer or targets:
         security_group = security_groups.find(ctx.aws, names.load_balancer_security_group, vpc)
-        address = wait.address(ctx, balancer) if balancer else ""
+        address = wait.load_balancer_url(ctx, balancer) if balancer else ""
         resources += [
             FleetResource("security group", names.load_balancer_security_group, security_group is not None),
             FleetResource("target group", names.target_group, targets is not None),

@@ -42,7 +42,7 @@ def destroy(ctx: Context, *, lose_data: bool = False) -> list[str]:
         members = [m.id for g in groups if g for m in g.members if not m.lifecycle.startswith("Terminat")]
         with freeze.frozen(ctx, WriteFreeze(run.id, "fleet.destroy", tuple(members)), ending=True):
             backups = guard.backup_before_termination(
-                ctx, held_lock, run.id, members, "before fleet.destroy", lose=lose_data
+                ctx, held_lock, run.id, members, "before fleet.destroy", lose_data=lose_data
             )
             for name in (names.canary_group, names.group):
                 group = auto_scaling.get(ctx.aws, name)
@@ -62,7 +62,7 @@ def destroy(ctx: Context, *, lose_data: bool = False) -> list[str]:
             if launch_templates.delete(ctx.aws, names.launch_template):
                 deleted.append(names.launch_template)
             if security_groups.find(ctx.aws, names.database, vpc) is not None:
-                network.ensure_database_security_group(ctx, vpc, shut=True)
+                network.ensure_database_security_group(ctx, vpc, closed=True)
             # The instances' security group references the load balancer's, so it is deleted first.
             deleted += [
                 n

@@ -82,7 +82,7 @@ def status(ctx: Context, status: FleetStatus) -> Report:
         lines[data.kind] = f"{data.name}: {data.detail or 'not created'}"
     if lock:
         state = "STALE: the next promote or rollback takes the lock over" if status.lock_is_stale else "running"
-        lines["lock"] = f"{lock.what}, by {lock.who} since {lock.since} ({state})"
+        lines["lock"] = f"{lock.operation}, by {lock.holder} since {lock.since} ({state})"
     parts = [pairs(lines)]
     if fleet_state.group:
         parts += ["", preflight_report.group_instances(fleet_state)]

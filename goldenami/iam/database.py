@@ -86,7 +86,7 @@ def _replace_instance(scope: PolicyScope) -> list[Statement]:
         allow(
             "Handover",
             ["ssm:PutParameter", "ssm:DeleteParameter"],
-            [scope.arn("ssm", f"parameter/goldenami/{name}/{what}") for what in ("handover", "pause")],
+            [scope.arn("ssm", f"parameter{record}") for record in (scope.names.switchover, scope.names.write_freeze)],
         ),
         allow("Subnets", ["ec2:DescribeSubnets", "ec2:DescribeVpcs", "ssm:ListCommandInvocations"]),
         allow("EndReplaced", ["ec2:TerminateInstances"], scope.arn("ec2", "instance/*"), **ours),
@@ -112,7 +112,7 @@ def _describe_volumes(scope: PolicyScope) -> list[Statement]:
 def suspend_processes(scope: PolicyScope) -> list[Statement]:
     """Keep the group from mending itself while writes are stopped on purpose; and end a pause that somebody has left."""
     group = scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{scope.names.group}")
-    told = scope.arn("ssm", f"parameter/goldenami/{scope.recipe.image.name}/pause")
+    told = scope.arn("ssm", f"parameter{scope.names.write_freeze}")
     return [
         *_describe_volumes(scope),
         allow("Undisturbed", ["autoscaling:ResumeProcesses", "autoscaling:SuspendProcesses"], group),

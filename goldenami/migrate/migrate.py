@@ -129,7 +129,9 @@ def _survey(ctx: Context, options: MigrateOptions, members: Sequence[str]) -> Mi
         if not host:
             return homes
         try:
-            return replace(homes, target=migrate_plan.survey(agent.run(ctx, one, "survey", home="rds", host=host)))
+            return replace(
+                homes, target=migrate_plan.survey(agent.run(ctx, one, "survey", storage_mode="rds", host=host))
+            )
         except GoldenError as error:
             return replace(homes, closed=error.message)
 

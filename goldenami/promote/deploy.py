@@ -136,7 +136,7 @@ def deploy(ctx: Context, options: PromoteOptions) -> DeployResult:
 def _launch(ctx: Context, fleet_state: FleetState, switchover: Switchover) -> Instance:
     assert fleet_state.template is not None
     subnet = network.find_network(ctx).subnets[0]
-    version, token = switchover.version, recovery.token(switchover)
+    version, token = switchover.version, recovery.client_token(switchover)
     machine = instances.launch_from_template(ctx.aws, fleet_state.template.id, version, subnet, token)
     ctx.progress.info(f"launched {machine.id} from version {version}")
     return machine

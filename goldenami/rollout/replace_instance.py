@@ -79,7 +79,7 @@ class InstanceReplacement:
                 return error.message
             raise
         try:
-            recovery.attach(self.ctx, carried.switchover)
+            recovery.attach_target(self.ctx, carried.switchover)
             self._record("attached", f"{new.id} joined {self.group.name}", new.id)
             reason = self._switch_traffic(new.id, carried.frozen_since) or self._monitor(new.id)
         except GoldenError as error:
@@ -103,7 +103,7 @@ class InstanceReplacement:
     def _launch(self, switchover: Switchover) -> Instance:
         subnet = network.find_network(self.ctx).subnets[0]
         new = instances.launch_from_template(
-            self.ctx.aws, self.group.template_id, self.version, subnet, recovery.token(switchover)
+            self.ctx.aws, self.group.template_id, self.version, subnet, recovery.client_token(switchover)
         )
         self._record("launched", f"{new.id} launched in {new.zone}, outside the group", new.id)
         return new

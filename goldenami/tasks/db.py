@@ -27,7 +27,7 @@ def backup(
     """
     from goldenami.database import report, restore
 
-    print_report(report.backup(restore.save(open_context(), instance, folder, own=own, why=why)), json=json)
+    print_report(report.backup(restore.back_up(open_context(), instance, folder, own=own, why=why)), json=json)
 
 
 @recipe_task("list")

@@ -211,7 +211,8 @@ def role_statements(major: int, master: str, password: str, database: str | None
     return [
         "CREATE ROLE rds_superuser NOLOGIN",
         f"GRANT {', '.join(powers)} TO rds_superuser WITH ADMIN OPTION",
-        f"CREATE ROLE {quote_identifier(master)} LOGIN CREATEDB CREATEROLE PASSWORD {quote_literal(password)} IN ROLE rds_superuser",
+        f"CREATE ROLE {quote_identifier(master)} LOGIN CREATEDB CREATEROLE PASSWORD {quote_literal(password)}"
+        " IN ROLE rds_superuser",
         f"CREATE DATABASE {ADMIN}",
         f"REVOKE CONNECT ON DATABASE {ADMIN} FROM PUBLIC",
         f"ALTER DATABASE postgres OWNER TO {quote_identifier(master)}",

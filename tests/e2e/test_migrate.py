@@ -121,14 +121,14 @@ def at_home(homes: Homes) -> Homes:
 
 
 def settled(homes: Homes, image: str, size: int = 1) -> None:
-    """All instances are of this image and serve from the server elsewhere, everything agrees, nothing is left of a handover."""
+    """All instances are of this image and serve from the server elsewhere, everything agrees, nothing is left of a switchover."""
     service = homes.there
     assert service.running() == [image] * size
     assert service.pointer() == image
     status = service.status()
     assert (status["drift"], status["lock"]) == ([], None)
     names = [p["Name"] for p in service.client("ssm").describe_parameters()["Parameters"]]
-    assert "/goldenami/guestbook/handover" not in names
+    assert "/goldenami/guestbook/switchover" not in names
     group = service.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
     assert [p["ProcessName"] for p in group["SuspendedProcesses"]] == []
     assert homes.parameter() == homes.host

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from goldenami.database.agent import data_script
-from goldenami.database.backup_model import Fingerprint, fingerprint
+from goldenami.database.backup_model import Fingerprint, parse_fingerprint
 from tests.provisioners.bucket import REGION, Bucket
 from tests.provisioners.cluster import Cluster, programs, started
 from tests.support.recipes import RDS, recipe
@@ -109,10 +109,10 @@ class Machine:
         return self.bucket.objects[f"/kept/guestbook/backups/{backup}/{name}"]
 
     def seen(self) -> Fingerprint:
-        return fingerprint(json.loads(self.object("metadata.json"))["fingerprint"])
+        return parse_fingerprint(json.loads(self.object("metadata.json"))["fingerprint"])
 
     def restored(self) -> Fingerprint:
-        return fingerprint(json.loads(self.object("restored.json")))
+        return parse_fingerprint(json.loads(self.object("restored.json")))
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ class House(Quay):
         return recipe({**RDS, "fleet.desired": 2})
 
     def serves(self, ami: str) -> None:
-        """Both serve, with rows that count; nothing is left of a pause."""
+        """Both serve, with rows that count; nothing is left of a write freeze."""
         eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True, True], 20)
         self.at_rest(ami, 2)
         driver: Any = self.driver
@@ -128,7 +128,7 @@ def kept(house: House) -> tuple[str, set[int]]:
     with Writer(house) as before:
         eventually(lambda: len(before.acknowledged) > 3)
     rows = set(house.driver.kept[SERVER])
-    made = database_restore.save(house.ctx(), "", "", own=False, why="")
+    made = database_restore.back_up(house.ctx(), "", "", own=False, why="")
     with Writer(house) as later:
         eventually(lambda: len(later.acknowledged) > 3)
     return made.id, rows

@@ -92,7 +92,7 @@ class Pier(Quay):
         return recipe()
 
     def serves(self, ami: str) -> None:
-        """One instance of this image serves; nothing is left of a handover, and nobody else runs."""
+        """One instance of this image serves; nothing is left of a switchover, and nobody else runs."""
         eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True], 20)
         self.at_rest(ami)
         assert transfer.load(self.ctx()) is None
@@ -124,7 +124,7 @@ def pier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pier]:
 CALLS = (
     *("PutParameter launching", "RunInstances", "SuspendProcesses", "PutParameter moving", "SendCommand stop-writes"),
     *("SendCommand backup", "SendCommand restore", "SendCommand swap-in", "SendCommand resume", "PutParameter opened"),
-    *("AttachInstances", "DetachInstances", "ResumeProcesses", "TerminateInstances", "DeleteParameter handover"),
+    *("AttachInstances", "DetachInstances", "ResumeProcesses", "TerminateInstances", "DeleteParameter switchover"),
 )
 
 
@@ -172,7 +172,7 @@ BEFORE = tuple(name for name in RESTORED if name not in ("SuspendProcesses", "Re
 
 
 def test_a_restore_is_over_when_it_serves_again(pier: Pier) -> None:
-    made, before, ctx = database_restore.save(pier.ctx(), "", "", own=False, why=""), pier.running(), pier.ctx()
+    made, before, ctx = database_restore.back_up(pier.ctx(), "", "", own=False, why=""), pier.running(), pier.ctx()
     wire = Told(ctx.aws)
     restore(ctx, made.id)
     assert [m.serving for m in pier.fleet_state().group.members] == [True], "also to its balancer"
@@ -180,12 +180,12 @@ def test_a_restore_is_over_when_it_serves_again(pier: Pier) -> None:
     pier.serves(before)
 
 
-@pytest.mark.parametrize("name", few(BEFORE, "PutParameter arriving"))
+@pytest.mark.parametrize("name", few(BEFORE, "PutParameter swapping-in"))
 def test_a_restore_that_was_killed_is_finished_by_the_same_again(pier: Pier, name: str) -> None:
     before = pier.running()
     with Clerk(pier) as clerk:
         eventually(lambda: len(clerk.acknowledged) > 3)
-    made = database_restore.save(pier.ctx(), "", "", own=False, why="")
+    made = database_restore.back_up(pier.ctx(), "", "", own=False, why="")
     with Clerk(pier) as later:
         ended(pier, name, lambda ctx: restore(ctx, made.id))
         restore(pier.ctx(), made.id)
@@ -202,7 +202,7 @@ def test_the_new_instance_may_end_and_the_old_one_serves_again(pier: Pier, name:
         switchover = transfer.load(pier.ctx())
         assert switchover is not None
         end(pier, switchover.target)
-        # Its disk has taken with it what was written after the handover, which is what such a disk does; nothing else.
+        # Its disk has taken with it what was written after the switchover, which is what such a disk does; nothing else.
         lost = list(pier.driver.kept.get(switchover.target, ()) if switchover.data_arrived else ())
         lost = [number for number in lost if number not in pier.driver.kept[switchover.source]]
         pier.promote(image)

@@ -293,7 +293,7 @@ class Quay(Yard):
         return self.driver.launched(member.id)[-1]  # type: ignore[return-value]
 
     def serves(self, ami: str) -> None:
-        """One instance of this image serves from the volume; nothing is left of a handover, nobody else runs."""
+        """One instance of this image serves from the volume; nothing is left of a switchover, nobody else runs."""
         eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True], 20)
         self.at_rest(ami)
         ctx = self.ctx()
@@ -394,10 +394,10 @@ class Told(Wire):
     def _ask(self, params: Any, model: Any, **_: Any) -> None:
         text = json.dumps(params)
         found = re.search(r"\baction=([\w-]+)", text) if model.name == "SendCommand" else None
-        step = re.search(r'\\"step\\": \\"(\w+)', text) if "/handover" in text else None
-        self.about = found[1] if found else step[1] if step else "handover" if "/handover" in text else ""
-        if "/pause" in text:
-            self.about = "arriving" if '\\"restoring_to\\": true' in text else "pause"
+        step = re.search(r'\\"step\\": \\"(\w+)', text) if "/switchover" in text else None
+        self.about = found[1] if found else step[1] if step else "switchover" if "/switchover" in text else ""
+        if "/write-freeze" in text:
+            self.about = "swapping-in" if '\\"swapping_in\\": true' in text else "write-freeze"
 
     def _after(self, model: Any, **more: Any) -> None:
         if model.name == "SendCommand":
@@ -452,7 +452,7 @@ CALLS = (
         "PutParameter opened",
     ),
     *("UpdateAutoScalingGroup", "AttachInstances", "DetachInstances", "ResumeProcesses", "TerminateInstances"),
-    *("DeleteParameter handover", "ModifyLaunchTemplate"),
+    *("DeleteParameter switchover", "ModifyLaunchTemplate"),
 )
 
 
@@ -548,7 +548,7 @@ def test_a_newer_server_is_refused_before_anything_is_touched(quay: Quay) -> Non
     before, image = quay.running(), quay.image("good")
     quay.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
     asked = len(quay.driver.asked)
-    with pytest.raises(GateError, match="is PostgreSQL 15's and the image has 16"):
+    with pytest.raises(GateError, match="is from PostgreSQL 15 and the image has 16"):
         quay.promote(image)
     assert {told.split()[0] for told in quay.driver.asked[asked:]} <= {"inspect"}
     quay.serves(before)
@@ -572,21 +572,33 @@ def test_an_image_of_another_distribution_is_refused_before_anything_is_touched(
 def test_an_instance_whose_database_is_on_its_own_disk_is_not_replaced(quay: Quay) -> None:
     before, image, machine = quay.running(), quay.image("good"), quay.machine()
     mounted, machine.mounted = machine.mounted, set()
-    with pytest.raises(GateError, match="keeps its database on its root disk"):
+    with pytest.raises(GateError, match="has its database on its root disk"):
         quay.promote(image)
     machine.mounted = mounted
     quay.serves(before)
 
 
 RESTORED = (
-    *("PutParameter pause", "SuspendProcesses", "SendCommand stop-writes", "SendCommand backup", "SendCommand restore"),
-    *("PutParameter arriving", "SendCommand swap-in", "SendCommand resume", "ResumeProcesses", "DeleteParameter pause"),
+    *(
+        "PutParameter write-freeze",
+        "SuspendProcesses",
+        "SendCommand stop-writes",
+        "SendCommand backup",
+        "SendCommand restore",
+    ),
+    *(
+        "PutParameter swapping-in",
+        "SendCommand swap-in",
+        "SendCommand resume",
+        "ResumeProcesses",
+        "DeleteParameter write-freeze",
+    ),
 )
 
 
 def kept(quay: Quay) -> str:
     """A backup of what is there, and some rows since."""
-    made = database_restore.save(quay.ctx(), "", "", own=False, why="")
+    made = database_restore.back_up(quay.ctx(), "", "", own=False, why="")
     with Writer(quay) as later:
         eventually(lambda: len(later.acknowledged) > 3)
     return made.id
@@ -620,7 +632,7 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(quay: Quay, nam
     with Writer(quay) as writer:
         ended(quay, name, lambda ctx: restore(ctx, identity))
         told = describe.fleet_status(quay.ctx()).drift
-        assert ("writes are stopped on" in " ".join(told)) == (name != "DeleteParameter pause")
+        assert ("writes are stopped on" in " ".join(told)) == (name != "DeleteParameter write-freeze")
         restore(quay.ctx(), identity)
         after = len(writer.acknowledged)
         eventually(lambda: len(writer.acknowledged) > after)

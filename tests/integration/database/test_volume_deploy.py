@@ -46,7 +46,7 @@ def running(quay: Quay) -> dict[str, str]:
 
 
 def at_rest(quay: Quay, ami: str) -> None:
-    """One instance of this image has the volume, and nothing is left of a handover."""
+    """One instance of this image has the volume, and nothing is left of a switchover."""
     ((only, image),) = running(quay).items()
     assert image == ami
     (found,) = ebs.list_volumes(quay.ctx().aws, "guestbook")
@@ -79,7 +79,7 @@ def test_a_plan_looks_at_the_rows_and_touches_none(berth: Quay) -> None:
     assert found.blockers == ()
     berth.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
     (reason,) = deploy.preflight(ctx, images_model.PromoteOptions(ami=image)).blockers
-    assert "is PostgreSQL 15's and the image has 16" in reason
+    assert "is from PostgreSQL 15 and the image has 16" in reason
     assert {told.split()[0] for told in berth.driver.asked[asked:]} == {"inspect"}
     assert wire.calls == []
 
