@@ -40,7 +40,7 @@ def test(_: Context, e2e: bool = False, quick: bool = False, long: bool = False,
 @task
 @command
 def docs(_: Context) -> None:
-    """Write the generated documentation: the references of the recipe and of the tasks, and the policy of a bake."""
+    """Write the generated pages: the references of the recipe and of the tasks, the policies, the README's list of tasks."""
     from goldenami.dev import docs as dev_docs
 
     for page in dev_docs.write_docs(ROOT):
