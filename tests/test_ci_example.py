@@ -34,12 +34,12 @@ def test_workflow_pins_actions_to_a_major_version() -> None:
 def test_workflow_runs_an_existing_task() -> None:
     steps = workflow()["jobs"]["rebuild"]["steps"]
     (run,) = [step["run"] for step in steps if "run" in step]
-    _, name, *options = run.split()
+    _, task, *options = run.split()
     known = {
         flag
-        for task in tasks.describe_tasks()
-        if task["name"] == name
-        for option in task["options"]
+        for told in tasks.describe_tasks()
+        if told["name"] == task
+        for option in told["options"]
         for flag in option["flags"]
     }
     assert {option.partition("=")[0] for option in options} <= known

@@ -86,9 +86,9 @@ def test_commands_in_the_pages_exist_with_their_options() -> None:
                 continue
             known = {
                 flag
-                for task in tasks.describe_tasks()
-                if task["name"] == name
-                for option in task["options"]
+                for told in tasks.describe_tasks()
+                if told["name"] == name
+                for option in told["options"]
                 for flag in option["flags"]
             }
             used = {word.partition("=")[0] for word in words[1:] if word.startswith("--")}

@@ -1,4 +1,4 @@
-"""Generate the documentation that comes from code: docs/tasks.md, docs/recipe.md and the policy in docs/aws.md."""
+"""The reference of the tasks, docs/tasks.md, made from the tasks themselves, so that it cannot say anything else."""
 
 from __future__ import annotations
 
@@ -18,31 +18,28 @@ from goldenami.tools import process
 _HEAD = """\
 # The tasks, option by option
 
-Every task is `./invoke TASK`, or `invoke TASK` inside the virtual environment. Results go to stdout and progress to stderr;
-`--json` prints the result as JSON. Where accepted, `--recipe` sets another recipe file and `--target` another target than the
-recipe's own. `./invoke --help TASK` prints the same text.
+Every task is `./invoke TASK`, or `invoke TASK` inside the virtual environment. Results go to stdout and everything else to
+stderr; `--json` prints the result for scripts. `--recipe` names another recipe file, and `--target` another target than the
+recipe's own; tasks that take both say so. `./invoke --help TASK` prints the same.
 
-This page is generated from the tasks by `./invoke docs`; a test checks that it is current.
-
-| task | |
-|---|---|
+This page is made from the tasks by `./invoke docs`; a test keeps it so.
 """
 _COMMON_OPTIONS = ("--recipe", "--target")
 
 
 def page(tasks: Iterable[Mapping[str, Any]]) -> str:
-    """Return the reference of the tasks, as Markdown.
+    """The whole page, as Markdown.
 
     Args:
         tasks: Tasks with `name`, `doc`, and `options`: `flags`, `help`, `default`, `required`.
     """
     tasks = list(tasks)
-    return _HEAD + "".join(map(_row, tasks)) + "".join("".join(_task(task)) for task in tasks)
+    index = "".join(f"| [`{task['name']}`](#{_anchor(task)}) | {_cell(_summary(task))} |\n" for task in tasks)
+    return f"{_HEAD}\n| task | |\n|---|---|\n{index}" + "".join("".join(_task(task)) for task in tasks)
 
 
-def _row(task: Mapping[str, Any]) -> str:
-    name = str(task["name"])
-    return f"| [`{name}`](#{name.replace('.', '')}) | {_cell(_summary(task))} |\n"
+def _anchor(task: Mapping[str, Any]) -> str:
+    return str(task["name"]).replace(".", "")
 
 
 def _summary(task: Mapping[str, Any]) -> str:
@@ -78,7 +75,7 @@ _POLICY, _POLICY_END = "<!-- policy: begin -->", "<!-- policy: end -->"
 
 
 def write_docs(root: Path) -> list[Path]:
-    """Write the generated pages, and return the paths of those that changed."""
+    """Write the generated pages; returns those that changed."""
     changed = []
     for path, text in pages(root).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -88,7 +85,7 @@ def write_docs(root: Path) -> list[Path]:
 
 
 def pages(root: Path) -> dict[Path, str]:
-    """Return the generated pages: the text of each path."""
+    """The generated pages as they should be."""
     return {
         root / "docs/recipe.md": recipe_reference.page(),
         root / "docs/tasks.md": page(_describe_tasks(root)),
@@ -97,15 +94,15 @@ def pages(root: Path) -> dict[Path, str]:
 
 
 def _describe_tasks(root: Path) -> list[dict[str, Any]]:
-    """Return every task with its options, from a separate process: goldenami may not import tasks."""
+    """Every task with its options, as tasks.py describes them (which may import us, and we not it)."""
     script = "import json, tasks; print(json.dumps(tasks.describe_tasks()))"
-    tasks: list[dict[str, Any]] = json.loads(process.run([sys.executable, "-c", script], cwd=root).stdout)
-    return tasks
+    found: list[dict[str, Any]] = json.loads(process.run([sys.executable, "-c", script], cwd=root).stdout)
+    return found
 
 
 def _with_policy(root: Path, text: str) -> str:
-    """Return the page about AWS with the output of `iam.policy bake` for the repository's recipe."""
-    scope = PolicyScope("ap-northeast-2", "111122223333", load(root / "golden.toml"))
-    policy = json.dumps(task_policies.policy("bake", scope), indent=2)
+    """The page about AWS with the policy of a bake, as `iam.policy bake` prints it for the recipe that comes along."""
+    place = PolicyScope("ap-northeast-2", "111122223333", load(root / "golden.toml"))
+    told = json.dumps(task_policies.policy("bake", place), indent=2)
     before, rest = text.split(_POLICY)
-    return f"{before}{_POLICY}\n```json\n{policy}\n```\n{_POLICY_END}{rest.split(_POLICY_END)[1]}"
+    return f"{before}{_POLICY}\n```json\n{told}\n```\n{_POLICY_END}{rest.split(_POLICY_END)[1]}"

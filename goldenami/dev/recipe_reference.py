@@ -1,4 +1,4 @@
-"""Generate the reference of the recipe, docs/recipe.md, from the model."""
+"""The reference of the recipe, docs/recipe.md, made from the model, so that it cannot say anything else."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from goldenami.recipe.fields import join_words
+from goldenami.recipe.fields import words
 from goldenami.recipe.os_families import FAMILIES
-from goldenami.recipe.problems import section_model
+from goldenami.recipe.problems import section_of
 from goldenami.recipe.recipe import Recipe
 
 _HEAD = """\
 # The recipe, key by key
 
-`golden.toml` sets what is baked, from which source, and where. The whole file is validated before anything is started. All
-wrong keys are reported together; the rules between keys are checked when every key is valid. Keys without a default are
-required, and unknown keys are refused.
+`golden.toml` says what is baked, from what, and where. It is read as a whole before anything is started, and every
+problem in it is told at once. Keys without a default must be given; a key that is not listed here is refused.
 
-This page is generated from the model by `./invoke docs`; a test checks that it is current.
+This page is made from the model by `./invoke docs`; a test keeps it so.
 """
 
 _FAMILIES = """
-## Operating-system families
+## The operating-system families
 
 | family | login | packages | Go in the distribution | PostgreSQL | source AMI (public parameter) |
 |---|---|---|---|---|---|
@@ -33,7 +32,7 @@ _FAMILIES = """
 
 
 def page() -> str:
-    """Return the reference of the recipe, as Markdown."""
+    """The whole page, as Markdown."""
     return _HEAD + "".join(_section(Recipe, "", "")) + _FAMILIES + "".join(_families())
 
 
@@ -41,7 +40,7 @@ def _section(model: type[BaseModel], name: str, description: str, *, repeated: b
     sections: list[tuple[str, FieldInfo, type[BaseModel]]] = []
     keys: list[tuple[str, FieldInfo]] = []
     for attribute, field in model.model_fields.items():
-        section = section_model(field)
+        section = section_of(field)
         key = field.alias or attribute
         if section is not None:
             sections.append((f"{name}.{key}".lstrip("."), field, section))
@@ -61,10 +60,10 @@ def _section(model: type[BaseModel], name: str, description: str, *, repeated: b
 
 def _families() -> Iterator[str]:
     for family in FAMILIES.values():
-        go = join_words(family.go) if family.go else "changes with updates"
+        go = words(family.go) if family.go else "moves with its updates"
         parameter = family.ami_parameter("x86_64")
         yield f"| `{family.name}` | `{family.user}` | {family.packages} | {go} |"
-        yield f" {join_words(family.postgresql)} | `{parameter}` |\n"
+        yield f" {words(family.postgresql)} | `{parameter}` |\n"
 
 
 def _allowed(field: FieldInfo) -> str:

@@ -197,7 +197,7 @@ Text = Annotated[str, AfterValidator(_plain)]
 Ref = Annotated[str, AfterValidator(_or_empty(matches(r"(?!-)(?!.*\.\.)[A-Za-z0-9._/+-]+(?<!/)(?<!\.lock)")))]
 
 
-def join_words(items: Sequence[object]) -> str:
+def words(items: Sequence[object]) -> str:
     """Join values in words: `15, 16 or 17`."""
     texts = [str(item) for item in items]
     return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " or " + texts[-1]

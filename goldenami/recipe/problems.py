@@ -102,7 +102,7 @@ def _explain(model: type[BaseModel], details: Any) -> Problem:
     if kind == "extra_forbidden":
         return Problem(path, sentence=_unknown_key(model, owner, str(path[-1])))
     expected = _expected(details, field)
-    is_section = field is not None and section_model(field) is not None
+    is_section = field is not None and section_of(field) is not None
     if kind == "missing":
         return Problem(path, "this section" if is_section else expected, "nothing", is_section=is_section)
     if kind in ("model_type", "model_attributes_type", "dict_type"):
@@ -137,7 +137,7 @@ def _unknown_key(model: type[BaseModel], owner: type[BaseModel] | None, name: st
     if similar:
         return f"unknown key; did you mean {similar[0]}?"
     elsewhere = [
-        format_path(path, is_section=bool(section_model(field))) for path, field in walk(model) if path[-1] == name
+        format_path(path, is_section=bool(section_of(field))) for path, field in walk(model) if path[-1] == name
     ]
     if elsewhere:
         return f"unknown key here; did you mean {' or '.join(elsewhere)}?"
@@ -149,7 +149,7 @@ def key_names(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def section_model(field: FieldInfo) -> type[BaseModel] | None:
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
     """Return the model of the section in a field (for a list of sections: of its items), or None for a plain value."""
     pending: list[Any] = [field.annotation]
     while pending:
@@ -168,7 +168,7 @@ def find_field(model: type[BaseModel], path: KeyPath) -> tuple[type[BaseModel] |
         if isinstance(step, int) or step == "[key]":
             continue
         if field is not None:
-            inner = section_model(field)
+            inner = section_of(field)
             if inner is None:  # a key within a mapping
                 return owner, field
             owner = inner
@@ -184,6 +184,6 @@ def walk(model: type[BaseModel], start: KeyPath = ()) -> Iterable[tuple[KeyPath,
     for name, field in model.model_fields.items():
         path = (*start, field.alias or name)
         yield path, field
-        inner = section_model(field)
+        inner = section_of(field)
         if inner is not None:
             yield from walk(inner, path)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from goldenami.recipe.copy_rules import check_copies
 from goldenami.recipe.database_rules import check_database
-from goldenami.recipe.fields import join_words
+from goldenami.recipe.fields import words
 from goldenami.recipe.os_families import FAMILIES
 from goldenami.recipe.problems import SECRET_NAME, KeyPath, Problem, format_value
 from goldenami.recipe.targets import TargetName
@@ -102,15 +102,15 @@ def _check_go(recipe: Recipe) -> Iterator[Problem]:
     family = recipe.image.os
     if family.go and go.version not in family.go:
         got = f'{format_value(go.version)}; for another version set source = "go.dev" and its sha256'
-        yield Problem((*path, "version"), f"{join_words(family.go)}, which {family.name} has", got)
+        yield Problem((*path, "version"), f"{words(family.go)}, which {family.name} has", got)
 
 
 def _check_postgresql(recipe: Recipe) -> Iterator[Problem]:
     family, version = recipe.image.os, recipe.runtime.postgresql.version
     if version not in family.postgresql:
         others = [f'"{name}"' for name, other in FAMILIES.items() if version in other.postgresql]
-        hint = f"; [image] family {join_words(others)} has it" if others else ""
-        expected = f"{join_words(family.postgresql)}, which {family.name} has"
+        hint = f"; [image] family {words(others)} has it" if others else ""
+        expected = f"{words(family.postgresql)}, which {family.name} has"
         yield Problem(("runtime", "postgresql", "version"), expected, f"{version}{hint}")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from goldenami.dev import recipe_reference
-from goldenami.recipe.problems import section_model, walk
+from goldenami.recipe.problems import section_of, walk
 from goldenami.recipe.recipe import Recipe
 from tests.support.recipes import ROOT
 
-KEYS = [(place, field) for place, field in walk(Recipe) if section_model(field) is None]
+KEYS = [(place, field) for place, field in walk(Recipe) if section_of(field) is None]
 
 
 def test_page_is_up_to_date() -> None:
