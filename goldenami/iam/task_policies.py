@@ -44,7 +44,7 @@ def task_names() -> Sequence[str]:
 
 
 _CHANGES = (caller_identity, describe_fleet, lock)
-_PROMOTE = (*_CHANGES, images.inventory, commit, instance_refresh, traffic_shift, run_command, database.exchange)
+_PROMOTE = (*_CHANGES, commit, instance_refresh, traffic_shift, run_command, database.exchange)
 _BAKE = (caller_identity, bake.survey, bake.build, bake.numbers)
 _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "bake": _BAKE,
@@ -67,8 +67,8 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "logs": (describe_fleet, run_command),
     "ssh": (describe_fleet,),
     "terminate": (*_CHANGES, terminate, run_command, database.backup_bucket, database.suspend_processes),
-    "promote": _PROMOTE,
-    "rollback": _PROMOTE,
+    "promote": (*_PROMOTE, images.inventory),
+    "rollback": (*_PROMOTE, images.inventory),
     "deploy": (
         *_CHANGES,
         images.inventory,
