@@ -15,24 +15,24 @@ from goldenami.text import Report, bullets, numbered, pairs, seconds
 _STORAGE = {"rds": "an external database", "volume": "a data volume", "instance": "the root volume of the instance"}
 
 
-def preflight(ctx: Context, found: MigrationPreflight) -> Report:
+def preflight(ctx: Context, preflight: MigrationPreflight) -> Report:
     """Return the preflight of a migration: current databases, steps, downtime, blockers."""
-    survey, image = found.survey, found.preflight.request.image
+    survey, image = preflight.survey, preflight.preflight.request.image
     assert image is not None
-    planned = list(steps(ctx, found))
+    planned = list(steps(ctx, preflight))
     downtime = migrate_plan.estimate_downtime(survey.source.bytes) if survey.source else None
     facts = {
         "to": survey.mode,
-        "migrated": survey.there,
-        "unfinished": found.unfinished,
+        "already_migrated": survey.there,
+        "unfinished": preflight.unfinished,
         "image": image.id,
         "source": asdict(survey.source) if survey.source else None,
         "target": asdict(survey.target) if survey.target else None,
         "host": survey.host,
         "downtime_seconds": None if downtime is None else round(downtime),
         "steps": planned,
-        "warnings": list(found.warnings),
-        "blockers": list(found.blockers),
+        "warnings": list(preflight.warnings),
+        "blockers": list(preflight.blockers),
     }
     parts = [
         f"MIGRATE the database of {ctx.name} to {survey.mode}, with {image.name} ({image.id})\n",
@@ -45,21 +45,21 @@ def preflight(ctx: Context, found: MigrationPreflight) -> Report:
     if downtime is not None and not survey.there:
         estimate = f"about {seconds(downtime)}, estimated from the size of the database"
         parts += ["\nDowntime", pairs({"no writes for": estimate})]
-    parts += [*bullets("Warnings", found.warnings), *bullets("REFUSED", found.blockers)]
+    parts += [*bullets("Warnings", preflight.warnings), *bullets("REFUSED", preflight.blockers)]
     return Report(facts, "\n".join(parts))
 
 
-def steps(ctx: Context, found: MigrationPreflight) -> Iterator[str]:
+def steps(ctx: Context, preflight: MigrationPreflight) -> Iterator[str]:
     """Return the steps of a migration, in order."""
-    survey, change = found.survey, found.preflight.request.storage_change
-    if found.unfinished:
+    survey, change = preflight.survey, preflight.preflight.request.storage_change
+    if preflight.unfinished:
         yield (
             "recover from the interrupted operation: complete it if its data was transferred, otherwise roll it back;"
             " then run the preflight again"
         )
         return
     if survey.there:
-        yield f"the database is already there: commit what was promoted with it ({ctx.names.production})"
+        yield f"the database is already in the new storage: release the image that was promoted with it ({ctx.names.production})"
         return
     if survey.created:
         server = ctx.recipe.database.rds

@@ -100,7 +100,7 @@ def test_the_doctor_names_an_old_packer_and_permissions_that_lack(at: Works) -> 
     at.account.before["CreateTags"] = refuse
     found = findings(at.ctx())
     assert found["packer"].detail == "1.6.5 is too old"
-    assert found["permissions"].detail == "refused: ec2:CreateTags"
+    assert found["permissions"].detail == "denied: ec2:CreateTags"
     assert "fail" in doctor.report(list(found.values())).text
 
 
