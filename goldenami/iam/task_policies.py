@@ -91,8 +91,8 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "logs": (describe_fleet, run_command),
     "ssh": (describe_fleet,),
     "terminate": (*_CHANGES, terminate, run_command, database.backup_bucket, database.suspend_processes),
-    "promote": (*_PROMOTE, images.inventory),
-    "rollback": (*_PROMOTE, images.inventory),
+    "promote": _PROMOTE,
+    "rollback": _PROMOTE,
     "deploy": (
         *_CHANGES,
         publish,
