@@ -1,5 +1,6 @@
-"""Registered targets and their health as it was probed; deregistered ones drain first. moto: healthy if registered.
+"""Registered targets and the health that probes found, and draining of deregistered targets.
 
+moto reports every registered target as healthy.
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
 """
 
@@ -14,8 +15,9 @@ from typing import Any
 from moto.elbv2.exceptions import InvalidTargetError, TargetNotRunning
 from moto.elbv2.models import ELBv2Backend, FakeHealthStatus, FakeTargetGroup, elbv2_backends
 
-from localcloud.core.cloud import machine_address
+from localcloud.core.cloud import TERMINATED_STATES, machine_address, regional_backends
 from localcloud.core.faults import Faults
+from localcloud.core.overrides import replace_methods
 
 _describe = ELBv2Backend.describe_target_groups
 Key = tuple[str, str]  # (target group's ARN, target's id)
@@ -34,7 +36,7 @@ STATES = {
 
 @dataclass
 class TargetHealth:
-    """What the probes of one target found. Not kept: a restarted balancer looks again."""
+    """Health of one target. Not saved: a restarted load balancer probes again."""
 
     state: str = "initial"
     reason: str = "Elb.RegistrationInProgress"
@@ -43,25 +45,29 @@ class TargetHealth:
     failed: int = 0
     next_at: float = 0.0
     busy: bool = False
-    unhealthy_until: float = 0.0  # a fault that was asked for
+    unhealthy_until: float = 0.0  # an injected fault
 
 
 class TargetHealthStore:
-    """Health by target. Asked under the cloud's lock; probes write under a lock of their own."""
+    """Health by target. Read under the cloud's lock; probes write under the store's own lock."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._lock = threading.Lock()
         self._probed: dict[Key, TargetHealth] = {}
-        self._routed: tuple[set[Key], set[Key]] = set(), set()  # what the balancer sends requests to; what it lets go
-        self._data_plane = True
+        self._served: set[Key] = set()
+        self._unrouted: set[Key] = set()
+        self._data_plane_works = True
 
-    def set_routing(self, served: set[Key], without: set[Key], *, works: bool) -> None:
-        """What the balancer carried out: which targets it serves, and which draining ones get nothing any more."""
-        self._routed, self._data_plane = (served, without), works
+    def set_routing(self, served: set[Key], unrouted: set[Key], *, works: bool) -> None:
+        """Record which targets the data plane serves, and which draining ones receive no more requests."""
+        self._served, self._unrouted, self._data_plane_works = served, unrouted, works
 
     def state(self, group: Any, target_id: str, *, probed_only: bool = False) -> tuple[str, str | None, str | None]:
-        """(state, reason, description) as DescribeTargetHealth shows them: healthy when it gets requests, not before."""
+        """Return the state, reason and description of DescribeTargetHealth.
+
+        A target is healthy once it receives requests; with `probed_only`, once its health checks pass.
+        """
         if target_id in draining_targets(group):
             return describe_state("draining", "Target.DeregistrationInProgress")
         if target_id not in group.targets:
@@ -69,20 +75,20 @@ class TargetHealthStore:
         if not is_in_use(group):
             return describe_state("unused", "Target.NotInUse")
         instance = group.ec2_backend.get_instance_by_id(target_id)
-        if instance is not None and instance.state in ("stopping", "stopped", "shutting-down", "terminated"):
+        if instance is not None and instance.state in ("stopping", "stopped", *TERMINATED_STATES):
             return describe_state("unused", "Target.InvalidState")
         if not group.health_check_enabled:
             return describe_state("unavailable", "Target.HealthCheckDisabled")
         with self._lock:
             probed = self._probed.get((group.arn, target_id)) or TargetHealth()
             if probed.state == "healthy":
-                if probed_only or not self._data_plane or (group.arn, target_id) in self._routed[0]:
+                if probed_only or not self._data_plane_works or (group.arn, target_id) in self._served:
                     return "healthy", None, None
                 return describe_state("initial", "Elb.RegistrationInProgress")
             return probed.state, probed.reason, probed.description
 
     def is_due(self, group: Any, target_id: str, now: float) -> bool:
-        """Whether the target is to be probed now; it counts as being probed then."""
+        """Return True if the target's health check is due, and mark it as running."""
         with self._lock:
             if (key := (group.arn, target_id)) not in self._probed:
                 self._probed[key] = TargetHealth()
@@ -96,7 +102,7 @@ class TargetHealthStore:
             return True
 
     def record(self, group: Any, target_id: str, reason: str, description: str) -> bool:
-        """Take one probe's result ('' for passed). True when the state changed."""
+        """Record the result of one health check (an empty reason if it passed). Return True if the state changed."""
         with self._lock:
             probed = self._probed.get((group.arn, target_id))
             if probed is None:
@@ -106,7 +112,7 @@ class TargetHealthStore:
                 reason, description = "Target.ResponseCodeMismatch", "Health checks failed with these codes: [503]"
             if not reason:
                 probed.passed, probed.failed = probed.passed + 1, 0
-                # the first success is enough after the registration, the threshold counts after a failure
+                # One success is enough after the registration; the threshold applies after failures.
                 if before == "initial" or (
                     before == "unhealthy" and probed.passed >= int(group.healthy_threshold_count)
                 ):
@@ -120,79 +126,89 @@ class TargetHealthStore:
             return probed.state != before
 
     def is_drained(self, group: Any, target_id: str, now: float) -> bool:
-        """Whether nothing of the target is in flight any more: its delay is over and the balancer let go of it."""
+        """Return True once the deregistration delay is over and the data plane sends the target no more requests."""
         entry = draining_targets(group).get(target_id)
         if entry is None:
             return target_id not in group.targets
         return now >= entry["until"] and self.is_unrouted(group, target_id)
 
     def is_unrouted(self, group: Any, target_id: str) -> bool:
-        return not self._data_plane or not is_in_use(group) or (group.arn, target_id) in self._routed[1]
+        """Return True if the data plane sends the target no more requests."""
+        return not self._data_plane_works or not is_in_use(group) or (group.arn, target_id) in self._unrouted
 
-    def retain(self, known: set[Key]) -> None:
-        """Drop the health of everything that is not registered (any more)."""
+    def retain(self, registered: set[Key]) -> None:
+        """Delete the health of targets that are not registered."""
         with self._lock:
-            for key in [key for key in self._probed if key not in known]:
-                del self._probed[key]
+            self._probed = {key: health for key, health in self._probed.items() if key in registered}
 
 
 def install(targets: TargetHealthStore) -> None:
-    """Replace moto's methods by these. May be called again with other targets."""
+    """Replace moto's methods."""
 
-    def register(self: Any, asked: list[dict[str, Any]]) -> None:
-        for target in asked:
+    def register(self: Any, requested: list[dict[str, Any]]) -> None:
+        """moto accepts instances that do not exist or do not run.
+
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RegisterTargets.html
+        """
+        for target in requested:
             instance = self.ec2_backend.get_instance_by_id(target["Id"])
             if target["Id"].startswith("i-") and instance is None:
                 raise InvalidTargetError(f"The following targets do not exist: '{target['Id']}'")
             if instance is not None and instance.state != "running":
                 raise TargetNotRunning(instance_id=target["Id"])
-        for target in asked:
+        for target in requested:
             draining_targets(self).pop(target["Id"], None)
             self.targets[target["Id"]] = {"Id": target["Id"], "Port": int(target.get("Port") or self.port)}
 
-    def deregister(self: Any, asked: list[dict[str, Any]]) -> None:
-        """moto: refuses what is not registered, which the real one takes for done.
+    def deregister(self: Any, requested: list[dict[str, Any]]) -> None:
+        """moto rejects targets that are not registered, for which AWS succeeds.
 
         https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeregisterTargets.html
         """
-        for target in asked:
+        for target in requested:
             drain(self, target["Id"])
 
-    def deregister_terminated(self: Any, instance_ids: list[str]) -> None:
+    def deregister_terminated_instances(self: Any, instance_ids: list[str]) -> None:
         for instance_id in instance_ids:
             drain(self, instance_id)
 
     def health_for(self: Any, target: dict[str, Any], _: Any) -> FakeHealthStatus:
-        known = self.targets.get(target["Id"]) or draining_targets(self).get(target["Id"]) or {}
-        port = known.get("Port") or target.get("Port") or self.port
+        """https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html"""
+        registered = self.targets.get(target["Id"]) or draining_targets(self).get(target["Id"]) or {}
+        port = registered.get("Port") or target.get("Port") or self.port
         check = port if self.health_check_port == "traffic-port" else self.health_check_port
         return FakeHealthStatus(target["Id"], port, str(check), *targets.state(self, target["Id"]))
 
-    def describe_target_health(self: Any, arn: str, asked: list[dict[str, Any]]) -> list[FakeHealthStatus]:
-        """moto: leaves out the draining ones when no target is named."""
-        group = next(iter(self.describe_target_groups(None, [arn], None)))
-        every = [*group.targets.values(), *draining_targets(group).values()]
-        return [group.health_for(one, self.ec2_backend) for one in asked or every]
+    def describe_target_health(self: Any, arn: str, requested: list[dict[str, Any]]) -> list[FakeHealthStatus]:
+        """moto omits draining targets if the request names none.
 
-    def describe_target_groups(self: Any, *asked: Any, **named: Any) -> Any:
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTargetHealth.html
+        """
+        group = next(iter(self.describe_target_groups(None, [arn], None)))
+        all_targets = [*group.targets.values(), *draining_targets(group).values()]
+        return [group.health_for(target, self.ec2_backend) for target in requested or all_targets]
+
+    def describe_target_groups(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """moto never removes a load balancer from LoadBalancerArns.
+
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetGroup.html
+        """
         for group in self.target_groups.values():
             group.load_balancer_arns = load_balancer_arns(group)
-        return _describe(self, *asked, **named)
+        return _describe(self, *args, **kwargs)
 
-    ELBv2Backend.describe_target_groups = describe_target_groups
-    FakeTargetGroup.register, FakeTargetGroup.deregister = register, deregister
-    FakeTargetGroup.deregister_terminated_instances, FakeTargetGroup.health_for = deregister_terminated, health_for
-    ELBv2Backend.describe_target_health = describe_target_health
+    replace_methods(ELBv2Backend, describe_target_groups, describe_target_health)
+    replace_methods(FakeTargetGroup, register, deregister, deregister_terminated_instances, health_for)
 
 
 def draining_targets(group: Any) -> dict[str, dict[str, Any]]:
-    """Deregistered targets whose delay still runs: id -> Id, Port, until (epoch seconds)."""
-    found: dict[str, dict[str, Any]] = vars(group).setdefault("draining", {})
-    return found
+    """Return deregistered targets within their delay, by id, with Id, Port and until (epoch seconds)."""
+    draining: dict[str, dict[str, Any]] = vars(group).setdefault("draining", {})
+    return draining
 
 
 def drain(group: Any, target_id: str) -> None:
-    """Send a target no new requests, and let it finish those that it has."""
+    """Deregister a target: it receives no new requests, and completes those in flight."""
     if (target := group.targets.pop(target_id, None)) is None:
         return
     delay = float(group.attributes.get("deregistration_delay.timeout_seconds", 300))
@@ -200,16 +216,17 @@ def drain(group: Any, target_id: str) -> None:
 
 
 def is_in_use(group: Any) -> bool:
-    """Whether a listener or rule forwards to the group."""
+    """Return True if a listener or rule forwards to the group."""
     return bool(elbv2_backend(group)._any_listener_using(group.arn))
 
 
 def elbv2_backend(group: Any) -> Any:
+    """Return the backend of the group's region."""
     return elbv2_backends[group.account_id][group.region_name]
 
 
 def target_address(group: Any, target: dict[str, Any]) -> tuple[str, int] | None:
-    """Where a target's traffic goes; None while its machine has no address."""
+    """Return the host and port of a target; None while its machine has no address."""
     if not target["Id"].startswith("i-"):
         return target["Id"], int(target["Port"])
     instance = group.ec2_backend.get_instance_by_id(target["Id"])
@@ -218,7 +235,7 @@ def target_address(group: Any, target: dict[str, Any]) -> tuple[str, int] | None
 
 
 def load_balancer_arns(group: Any) -> list[str]:
-    """ARNs of the balancers that forward to the group. moto writes them down once, and forgets none."""
+    """Return the ARNs of the load balancers that forward to the group."""
     backend = elbv2_backend(group)
     return [
         balancer.arn
@@ -233,10 +250,10 @@ def load_balancer_arns(group: Any) -> list[str]:
 
 
 def list_target_groups() -> list[Any]:
-    return [
-        one for _, _, backend in list(elbv2_backends.iter_backends()) for one in list(backend.target_groups.values())
-    ]
+    """Return all target groups."""
+    return [group for backend in regional_backends(elbv2_backends) for group in list(backend.target_groups.values())]
 
 
 def describe_state(state: str, reason: str) -> tuple[str, str | None, str | None]:
+    """Return the state, the reason and the reason's description."""
     return state, reason, STATES[reason]
