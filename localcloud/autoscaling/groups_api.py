@@ -8,19 +8,15 @@ from typing import Any
 from moto.autoscaling.exceptions import AutoscalingClientError, ValidationError
 from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 from moto.autoscaling.responses import AutoScalingResponse
-from moto.core.exceptions import ServiceException
 from moto.core.responses import EmptyResult
 from moto.core.utils import utcnow
-from moto.ec2.models.instance_types import INSTANCE_TYPES
-from moto.ec2.utils import filter_iam_instance_profiles
 
 from localcloud.autoscaling import launch_spec, members
+from localcloud.autoscaling.launch import check_launchable
 from localcloud.autoscaling.members import GroupMember, list_groups
 from localcloud.autoscaling.request import paginated_result, requested_group
 from localcloud.core.cloud import Cloud
 from localcloud.core.overrides import replace_methods
-from localcloud.ec2.image_model import get_available_image
-from localcloud.ec2.launch_templates import resolve_image
 
 _create, _update = AutoScalingResponse.create_auto_scaling_group, AutoScalingResponse.update_auto_scaling_group
 _attach = AutoScalingResponse.attach_instances
@@ -235,26 +231,3 @@ def apply_settings(response: Any, group: Any) -> None:
             setattr(group, attribute, value)
     if isinstance(policy := group.instance_maintenance_policy, dict) and -1 in policy.values():
         group.instance_maintenance_policy = None  # -1 clears it
-
-
-def check_launchable(cloud: Cloud, scaling: Any, specification: dict[str, Any] | None) -> None:
-    """Raise AWS's error if instances cannot be launched from a template. Auto Scaling does a dry run for that.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/create-launch-template.html
-    """
-    if not specification:
-        return
-    backend = scaling.ec2_backend
-    try:
-        version = backend._get_template_from_args(specification)
-        data = version.data
-        get_available_image(cloud, backend, resolve_image(scaling.region_name, scaling.account_id, data))
-        for name in [*data.get("SecurityGroupIds", []), *data.get("SecurityGroups", [])]:
-            if backend.get_security_group_by_name_or_id(name) is None:
-                raise ValidationError(f"The security group '{name}' does not exist")
-        if profile := data.get("IamInstanceProfile"):
-            filter_iam_instance_profiles(scaling.account_id, "aws", profile.get("Arn"), profile.get("Name"))
-        if version.instance_type not in INSTANCE_TYPES:
-            raise ValidationError(f"Invalid instance type: '{version.instance_type}'")
-    except ServiceException as error:
-        raise ValidationError(f"You must use a valid fully-formed launch template. {error.message}") from error

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from moto.autoscaling.exceptions import ValidationError
 from moto.autoscaling.models import ASG_NAME_TAG
+from moto.core.exceptions import ServiceException
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+from moto.ec2.utils import filter_iam_instance_profiles
 
 from localcloud.autoscaling.launch_spec import version_specification
 from localcloud.autoscaling.members import GroupMember, ScalingActivity
+from localcloud.core.cloud import Cloud
+from localcloud.ec2.image_model import get_available_image
 from localcloud.ec2.launch_templates import resolve_image
 
 
@@ -70,3 +76,26 @@ def choose_zone(group: Any) -> tuple[str, str | None]:
         return group.ec2_backend.get_subnet(subnet).availability_zone, subnet
     zones = sorted(group.availability_zones)
     return min(zones, key=lambda zone: sum(instance.placement.zone == zone for instance in active)), None
+
+
+def check_launchable(cloud: Cloud, scaling: Any, specification: dict[str, Any] | None) -> None:
+    """Raise AWS's error if instances cannot be launched from a template. Auto Scaling does a dry run for that.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/create-launch-template.html
+    """
+    if not specification:
+        return
+    backend = scaling.ec2_backend
+    try:
+        version = backend._get_template_from_args(specification)
+        data = version.data
+        get_available_image(cloud, backend, resolve_image(scaling.region_name, scaling.account_id, data))
+        for name in [*data.get("SecurityGroupIds", []), *data.get("SecurityGroups", [])]:
+            if backend.get_security_group_by_name_or_id(name) is None:
+                raise ValidationError(f"The security group '{name}' does not exist")
+        if profile := data.get("IamInstanceProfile"):
+            filter_iam_instance_profiles(scaling.account_id, "aws", profile.get("Arn"), profile.get("Name"))
+        if version.instance_type not in INSTANCE_TYPES:
+            raise ValidationError(f"Invalid instance type: '{version.instance_type}'")
+    except ServiceException as error:
+        raise ValidationError(f"You must use a valid fully-formed launch template. {error.message}") from error

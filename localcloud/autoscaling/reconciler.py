@@ -25,7 +25,7 @@ from localcloud.autoscaling.members import (
 )
 from localcloud.core.cloud import TERMINATED_STATES, Cloud
 from localcloud.elbv2 import targets
-from localcloud.elbv2.targets import TargetHealthStore
+from localcloud.elbv2.target_health import TargetHealthStore
 
 MAX_LAUNCH_DELAY = 60.0  # seconds between attempts of a launch that fails repeatedly
 

@@ -15,8 +15,8 @@ from moto.core.utils import utcnow
 
 from localcloud.autoscaling import members
 from localcloud.autoscaling.launch_spec import active_refresh, matches_specification, rollback_id
-from localcloud.autoscaling.refresh_progress import RefreshProgress
-from localcloud.elbv2.targets import TargetHealthStore
+from localcloud.autoscaling.refresh_progress import RefreshProgress, update_progress
+from localcloud.elbv2.target_health import TargetHealthStore
 
 RETRY_SECONDS = 300.0  # AWS: one hour. GOLDENAMI_REFRESH_TIMEOUT overrides it.
 TERMINATION_CAUSE = "an instance was taken out of service in response to an instance refresh."
@@ -212,22 +212,6 @@ def blocking_reason(group: Any, refresh: Any, progress: RefreshProgress) -> str:
         state = "in Standby state" if member.lifecycle_state == "Standby" else "protected from scale in"
         return f"Waiting for instances that cannot be replaced. For example: {member.instance_id} is {state}."
     return ""
-
-
-def update_progress(refresh: Any, progress: RefreshProgress) -> None:
-    """Update PercentageComplete and InstancesToUpdate."""
-    if refresh.status == "RollbackInProgress":
-        left = len(progress.stale) + len(progress.not_ready)
-        before = refresh.rollback_details["PercentageCompleteOnRollback"]
-        refresh.percentage_complete = min(before, percent(left, progress.desired))
-        return
-    if refresh.status != "Baking":
-        refresh.instances_to_update = max(len(progress.stale), progress.desired - progress.updated, 0)
-        refresh.percentage_complete = percent(progress.desired - refresh.instances_to_update, progress.desired)
-
-
-def percent(part: int, total: int) -> int:
-    return min(100, max(0, 100 * part // total)) if total else 100
 
 
 def begin(group: Any, refresh: Any) -> None:

@@ -21,7 +21,7 @@ from moto.core.utils import utcnow
 
 from localcloud.autoscaling import launch_spec
 from localcloud.autoscaling import refresh as autoscaling_refresh
-from localcloud.autoscaling.groups_api import check_launchable
+from localcloud.autoscaling.launch import check_launchable
 from localcloud.autoscaling.request import paginated_result, requested_group
 from localcloud.core.cloud import Cloud
 from localcloud.core.overrides import replace_methods

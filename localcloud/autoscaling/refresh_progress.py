@@ -7,7 +7,8 @@ from typing import Any
 
 from localcloud.autoscaling import members
 from localcloud.autoscaling.launch_spec import rollback_id
-from localcloud.elbv2.targets import TargetHealthStore, is_in_use
+from localcloud.elbv2.target_health import TargetHealthStore
+from localcloud.elbv2.targets import is_in_use
 
 
 @dataclass
@@ -88,3 +89,19 @@ def is_healthy(health: TargetHealthStore, group: Any, member: Any) -> bool:
         not is_in_use(target_group) or health.state(target_group, member.instance_id)[0] in ("healthy", "unavailable")
         for target_group in members.target_groups(group)
     )
+
+
+def update_progress(refresh: Any, progress: RefreshProgress) -> None:
+    """Update PercentageComplete and InstancesToUpdate."""
+    if refresh.status == "RollbackInProgress":
+        left = len(progress.stale) + len(progress.not_ready)
+        before = refresh.rollback_details["PercentageCompleteOnRollback"]
+        refresh.percentage_complete = min(before, percent(left, progress.desired))
+        return
+    if refresh.status != "Baking":
+        refresh.instances_to_update = max(len(progress.stale), progress.desired - progress.updated, 0)
+        refresh.percentage_complete = percent(progress.desired - refresh.instances_to_update, progress.desired)
+
+
+def percent(part: int, total: int) -> int:
+    return min(100, max(0, 100 * part // total)) if total else 100

@@ -15,7 +15,7 @@ from localcloud.core.overrides import replace_methods
 from localcloud.elbv2 import health_checks, targets
 from localcloud.elbv2.haproxy import HAProxy
 from localcloud.elbv2.haproxy_config import Frontend, Plan, Server, build_route
-from localcloud.elbv2.targets import TargetHealthStore
+from localcloud.elbv2.target_health import TargetHealthStore
 from localcloud.errors import CloudError
 
 _create, _listen = ELBv2Backend.create_load_balancer, ELBv2Backend.create_listener

@@ -40,8 +40,8 @@ from localcloud.ec2 import (
 )
 from localcloud.ec2 import instances as ec2_instances
 from localcloud.ec2.machine_pool import MachinePool
-from localcloud.elbv2 import load_balancers, targets
-from localcloud.elbv2.targets import TargetHealthStore
+from localcloud.elbv2 import load_balancers, target_health
+from localcloud.elbv2.target_health import TargetHealthStore
 from localcloud.errors import CloudError
 from localcloud.machines import cleanup
 from localcloud.machines.container import driver as container_driver
@@ -103,7 +103,7 @@ class LocalCloudServer:
         pagination.install()
         launch_templates.install()
         launch_template_api.install()
-        targets.install(self.health)
+        target_health.install(self.health)
         load_balancers.install(cloud)
         groups_api.install(cloud)
         instances_api.install()

@@ -30,7 +30,7 @@ from goldenami.state import lock
 from goldenami.tools import host
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
-from localcloud.elbv2.targets import TargetHealthStore
+from localcloud.elbv2.target_health import TargetHealthStore
 from localcloud.storage import disks
 from tests.support.cloud_fleet import FleetCloud, TrafficGenerator
 from tests.support.cloud_server import eventually
