@@ -163,10 +163,7 @@ def delete_launch_template_versions(self: Any) -> ActionResult:
             template.versions.remove(version)
             deleted.append({**ids, "VersionNumber": version.number})
     return ActionResult(
-        {
-            "SuccessfullyDeletedLaunchTemplateVersions": deleted,
-            "UnsuccessfullyDeletedLaunchTemplateVersions": failed,
-        }
+        {"SuccessfullyDeletedLaunchTemplateVersions": deleted, "UnsuccessfullyDeletedLaunchTemplateVersions": failed}
     )
 
 

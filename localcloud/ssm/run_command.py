@@ -104,10 +104,7 @@ def resume(cloud: Cloud, pool: MachinePool) -> None:
 def deliver(cloud: Cloud, pool: MachinePool, command: Any, invocation: Invocation) -> None:
     """Execute an invocation in a thread of its own."""
     thread = threading.Thread(
-        target=execute,
-        args=(cloud, pool, command, invocation),
-        name=f"command {invocation.instance_id}",
-        daemon=True,
+        target=execute, args=(cloud, pool, command, invocation), name=f"command {invocation.instance_id}", daemon=True
     )
     thread.start()
 
