@@ -18,7 +18,7 @@ KINDS = {
     "failed_launch": "the instance goes from pending to terminated",
     "stuck_attach": "an attached volume stays `attaching` for `seconds` (0: until it is detached)",
     "slow_database": "CreateDBInstance's database stays `creating` for `seconds` more",
-    "sick_target": "a newly registered target fails its health checks for `seconds` (0: permanently)",
+    "unhealthy_target": "a newly registered target fails its health checks for `seconds` (0: permanently)",
 }
 
 

@@ -9,19 +9,19 @@ from moto.core.exceptions import ServiceException
 T = TypeVar("T")
 
 
-def paginate(items: list[T], size: int | None, token: str | None) -> tuple[list[T], str | None]:
+def paginate(
+    items: list[T], size: int | None, token: str | None, error: type[ServiceException]
+) -> tuple[list[T], str | None]:
     """Return one page of the items and the NextToken of the following page; None on the last page.
 
     Args:
         items: All items, in a stable order.
-        size: Number of items per page; None for all.
+        size: Number of items per page; None or 0 for all.
         token: The request's NextToken.
-
-    Raises:
-        ServiceException: The token is invalid (InvalidNextToken).
+        error: Exception class of the service, raised with the code InvalidNextToken for an invalid token.
     """
     if token and not token.isdecimal():
-        raise ServiceException("InvalidNextToken", f"The token '{token}' is invalid")
+        raise error("InvalidNextToken", f"The token '{token}' is invalid")
     start = int(token or 0)
     end = start + size if size else len(items)
     return items[start:end], str(end) if end < len(items) else None

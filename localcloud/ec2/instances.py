@@ -232,6 +232,5 @@ def merge_mappings(image: Any, overrides: list[dict[str, Any]]) -> list[dict[str
 
 def wrong_state_error(instance: Any, verb: str) -> Exception:
     return EC2ClientError(  # type: ignore[no-any-return]
-        "IncorrectInstanceState",
-        f"The instance '{instance.id}' is not in a state from which it can be {verb}.",
+        "IncorrectInstanceState", f"The instance '{instance.id}' is not in a state from which it can be {verb}."
     )

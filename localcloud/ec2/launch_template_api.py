@@ -93,7 +93,7 @@ def describe_launch_templates(self: Any) -> ActionResult:
         template_ids=ids,
         filters=self._filters_from_querystring(),
     )
-    page, token = paginate(templates, page_size(self), self._get_param("NextToken"))
+    page, token = paginate(templates, page_size(self), self._get_param("NextToken"), EC2ClientError)
     responses = [template_response(self, template) for template in page]
     return ActionResult({"LaunchTemplates": responses, "NextToken": token})
 
@@ -121,7 +121,7 @@ def describe_launch_template_versions(self: Any) -> ActionResult:
     ]
     for spec in self._get_param("Filters", []):
         versions = [pair for pair in versions if matches_filter(*pair, spec["Name"], spec["Values"])]
-    page, token = paginate(versions, page_size(self), self._get_param("NextToken"))
+    page, token = paginate(versions, page_size(self), self._get_param("NextToken"), EC2ClientError)
     responses = [version_response(self, *pair) for pair in page]
     if self._get_param("ResolveAlias"):
         for response in responses:
@@ -163,10 +163,7 @@ def delete_launch_template_versions(self: Any) -> ActionResult:
             template.versions.remove(version)
             deleted.append({**ids, "VersionNumber": version.number})
     return ActionResult(
-        {
-            "SuccessfullyDeletedLaunchTemplateVersions": deleted,
-            "UnsuccessfullyDeletedLaunchTemplateVersions": failed,
-        }
+        {"SuccessfullyDeletedLaunchTemplateVersions": deleted, "UnsuccessfullyDeletedLaunchTemplateVersions": failed}
     )
 
 

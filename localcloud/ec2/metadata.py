@@ -37,8 +37,7 @@ class MetadataService:
             code, body, headers = self._answer(environ)
         kind = [] if any(name == "Content-Type" for name, _ in headers) else [("Content-Type", "text/plain")]
         start_response(
-            f"{code} {REASONS[code]}",
-            [*kind, ("Content-Length", str(len(body))), ("Server", "EC2ws"), *headers],
+            f"{code} {REASONS[code]}", [*kind, ("Content-Length", str(len(body))), ("Server", "EC2ws"), *headers]
         )
         return [body] if environ["REQUEST_METHOD"] != "HEAD" else []
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
@@ -37,7 +38,8 @@ def paginated(action: Callable[[Any], Any], field: str) -> Callable[[Any], Any]:
         if owners := self._get_param("OwnerIds"):
             owner_ids = {self.current_account if owner == "self" else owner for owner in owners}
             items = [item for item in items if item.owner_id in owner_ids]
-        page, token = paginate(items, int(self._get_param("MaxResults") or 0), self._get_param("NextToken"))
+        size, token = int(self._get_param("MaxResults") or 0), self._get_param("NextToken")
+        page, token = paginate(items, size, token, EC2ClientError)
         return ActionResult({field: page, "NextToken": token})
 
     return describe

@@ -1,4 +1,7 @@
-"""One health check of one target, as a load balancer makes it."""
+"""One health check of one target.
+
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from localcloud.elbv2 import targets
 
 @dataclass(frozen=True)
 class Probe:
-    """What is asked of whom, copied out of the API's state so that it can be made without its lock."""
+    """Parameters of a health check, copied from the API's state so that it can run without the lock."""
 
     host: str
     port: int
@@ -23,14 +26,14 @@ class Probe:
 
 
 def build_probe(group: Any, target: dict[str, Any]) -> Probe | None:
-    """The check that a target group asks of a target; None while there is nothing to ask."""
-    found = targets.target_address(group, target)
-    if found is None:
+    """Return a target's health check; None while its machine has no address."""
+    address = targets.target_address(group, target)
+    if address is None:
         return None
-    asked = group.health_check_port
+    port = group.health_check_port
     return Probe(
-        host=found[0],
-        port=found[1] if asked in (None, "traffic-port") else int(asked),
+        host=address[0],
+        port=address[1] if port in (None, "traffic-port") else int(port),
         protocol=group.health_check_protocol or "HTTP",
         path=group.health_check_path or "/",
         codes=(getattr(group, "matcher", None) or {}).get("HttpCode") or "200",
@@ -39,7 +42,7 @@ def build_probe(group: Any, target: dict[str, Any]) -> Probe | None:
 
 
 def run_probe(probe: Probe) -> tuple[str, str]:
-    """('', '') when the target is well, else (reason, description)."""
+    """Return the reason and the description of a failure, or two empty strings if the target is healthy."""
     try:
         if not probe.protocol.startswith("HTTP"):
             socket.create_connection((probe.host, probe.port), timeout=probe.timeout).close()
@@ -62,7 +65,7 @@ def run_probe(probe: Probe) -> tuple[str, str]:
 
 
 def matches_codes(codes: str, status: int) -> bool:
-    """A matcher such as `200,202` or `200-299`."""
+    """Return True if the status matches a matcher such as `200,202` or `200-299`."""
     for part in codes.split(","):
         first, _, last = part.strip().partition("-")
         if first.isdigit() and int(first) <= status <= int(last or first):

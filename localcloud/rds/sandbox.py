@@ -1,9 +1,9 @@
-"""The process above a database server: a box of its own for it, a clean end for it, and its end with ours. Standard library only.
+"""The parent process of a database server, which runs it in a sandbox and ends it cleanly.
 
-Run as `python -I -S boxed.py HOME USER PROGRAM ARGUMENT...`. As root, the program runs as USER, with HOME as INSIDE: the way
-to a state folder is closed to other users, so the folder is bound to where they may go, in a mount namespace of its own. The
-program is the first process of a PID namespace and has its own System V memory: however it ends, nothing of it stays.
-SIGTERM asks it for PostgreSQL's fast shutdown (SIGINT). When the server of the local cloud dies, everything goes at once.
+Uses the standard library only. Run as `python -I -S sandbox.py FOLDER USER PROGRAM ARGUMENT...`. As root, the program
+runs as USER, with FOLDER mounted at SANDBOX_HOME in its own mount namespace, because other users cannot enter the state
+folder. The program is the first process of a PID namespace and has its own System V memory, so that nothing remains of
+it. SIGTERM requests PostgreSQL's fast shutdown (SIGINT). When the server of the local cloud dies, the kernel kills all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def call(name: str, *arguments: object) -> None:
-    """A system call that must succeed."""
+    """Call a C function that must succeed."""
     if getattr(_libc, name)(*arguments) != 0:
         sys.exit(f"{name}: {os.strerror(ctypes.get_errno())}")
 
@@ -32,10 +32,10 @@ def die_with_parent() -> None:
     call("prctl", _PDEATHSIG, signal.SIGKILL)
 
 
-def enter_sandbox(home: str) -> None:
+def enter_sandbox(folder: str) -> None:
     call("unshare", _NEWNS | _NEWIPC | _NEWPID)
     call("mount", None, b"/", None, _RECURSIVE | _PRIVATE, None)
-    call("mount", home.encode(), SANDBOX_HOME.encode(), None, _BIND, None)
+    call("mount", folder.encode(), SANDBOX_HOME.encode(), None, _BIND, None)
 
 
 def switch_user(user: str) -> None:
@@ -47,16 +47,16 @@ def switch_user(user: str) -> None:
 
 
 def main() -> None:
-    home, user, *argv = sys.argv[1:]
+    folder, user, *argv = sys.argv[1:]
     die_with_parent()
-    boxed = os.geteuid() == 0
-    if boxed:
-        enter_sandbox(home)
+    is_root = os.geteuid() == 0
+    if is_root:
+        enter_sandbox(folder)
     child = os.fork()
     if child == 0:
-        if boxed:
+        if is_root:
             switch_user(user)
-        die_with_parent()  # again: a change of user forgets it
+        die_with_parent()  # again, as a change of user resets it
         os.execv(argv[0], argv)  # noqa: S606 - an argument list, no shell
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGINT))
     _, status = os.waitpid(child, 0)

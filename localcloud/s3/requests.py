@@ -1,4 +1,4 @@
-"""S3: what arrives is what was sent, and what moto lets pass is refused: wrong checksums, expired URLs, unknown uploads."""
+"""Checks of S3 requests that moto lacks: checksums, expired presigned URLs, unknown multipart uploads."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from moto.s3.models import S3Backend
 from moto.s3.responses import S3Response
 
 from localcloud.core import request
+from localcloud.core.overrides import replace_methods
 
 _upload_part = S3Backend.upload_part
 _list_parts = S3Response.list_parts
@@ -32,14 +33,17 @@ CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
     "sha1": lambda body: hashlib.sha1(body, usedforsecurity=False).digest(),
     "sha256": lambda body: hashlib.sha256(body).digest(),
 }
-"""By the end of their header's name, x-amz-checksum-…; CRC32C and CRC64NVME are kept, not compared."""
+"""Functions by the suffix of their header, x-amz-checksum-…. CRC32C and CRC64NVME are stored without a check."""
 
 
 def install() -> None:
     """Replace moto's methods."""
 
     def upload_part(self: Any, bucket_name: str, multipart_id: str, part_id: int, value: bytes) -> Any:
-        """moto: fails on an upload that was completed, aborted or never begun."""
+        """moto fails with an internal error on an unknown upload.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html
+        """
         if multipart_id not in self.get_bucket(bucket_name).multiparts:
             raise NoSuchUpload(multipart_id)
         part = _upload_part(self, bucket_name, multipart_id, part_id, value)
@@ -47,24 +51,31 @@ def install() -> None:
         return part
 
     def list_parts(self: Any) -> Any:
-        """moto: does not tell the parts' checksums."""
+        """moto omits the checksums of parts.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html
+        """
         status, headers, body = _list_parts(self)
         upload = self.backend.get_bucket(self.bucket_name).multiparts[self._get_param("uploadId")]
         if upload.metadata.get("x-amz-checksum-algorithm") == "SHA256":
             for number, part in upload.parts.items():
-                named = f"<PartNumber>{number}</PartNumber>"
-                body = body.replace(named, f"{named}<ChecksumSHA256>{part.checksum_value}</ChecksumSHA256>")
+                element = f"<PartNumber>{number}</PartNumber>"
+                body = body.replace(element, f"{element}<ChecksumSHA256>{part.checksum_value}</ChecksumSHA256>")
         return status, headers, body
 
-    def complete_body(self: Any, body: bytes) -> list[tuple[int, str]]:
-        """moto: does not look at the parts' checksums, which S3 wants told again where an upload was begun with them."""
+    def _complete_multipart_body(self: Any, body: bytes) -> list[tuple[int, str]]:
+        """moto ignores the checksums of parts, which S3 requires if the upload was created with a checksum algorithm.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+        """
         upload = self.backend.get_bucket(self.bucket_name).multiparts.get(self._get_param("uploadId"))
         if upload is None:
             raise NoSuchUpload(self._get_param("uploadId"))
-        told = [part.getElementsByTagName("ChecksumSHA256") for part in parseString(body).getElementsByTagName("Part")]  # noqa: S318 - our own test's, on loopback
+        elements = parseString(body).getElementsByTagName("Part")  # noqa: S318 - from a client on loopback
         sums: Any
         parts = list(_complete_body(self, body))
-        for (number, _), sums in zip(parts, told, strict=True):
+        for (number, _), element in zip(parts, elements, strict=True):
+            sums = element.getElementsByTagName("ChecksumSHA256")
             part = upload.parts.get(number)
             if upload.metadata.get("x-amz-checksum-algorithm") == "SHA256" and part is not None:
                 if not sums:
@@ -73,19 +84,18 @@ def install() -> None:
                     raise InvalidPart
         return parts
 
-    S3Backend.upload_part = upload_part
-    S3Response.list_parts = list_parts
-    S3Response._complete_multipart_body = complete_body
+    replace_methods(S3Backend, upload_part)
+    replace_methods(S3Response, list_parts, _complete_multipart_body)
 
 
 def drop_form_type(environ: dict[str, Any]) -> None:
-    """An object that its sender calls a form (curl -d, urllib): moto's server would read it as one, and keep nothing."""
+    """Remove the content type of a form from an object (curl -d, urllib), which moto would parse and not store."""
     if environ["REQUEST_METHOD"] == "PUT" and "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", ""):
         environ["CONTENT_TYPE"] = environ["HTTP_CONTENT_TYPE"] = "binary/octet-stream"
 
 
 def find_error(environ: dict[str, Any], body: bytes) -> tuple[str, str, int] | None:
-    """S3's (code, message, status) for a request that moto would accept; None for a good one.
+    """Return the code, message and status of S3's error for a request that moto accepts; None for a valid request.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
     """
@@ -94,10 +104,10 @@ def find_error(environ: dict[str, Any], body: bytes) -> tuple[str, str, int] | N
         return "AccessDenied", "Request has expired", 403
     if environ["REQUEST_METHOD"] not in ("PUT", "POST"):
         return None
-    told = environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
-    if told.startswith("STREAMING-"):
-        return None  # in chunks, with their sums within
-    if re.fullmatch("[0-9a-f]{64}", told) and told != hashlib.sha256(body).hexdigest():
+    sha256 = environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
+    if sha256.startswith("STREAMING-"):
+        return None  # the chunks contain their checksums
+    if re.fullmatch("[0-9a-f]{64}", sha256) and sha256 != hashlib.sha256(body).hexdigest():
         return (
             "XAmzContentSHA256Mismatch",
             "The provided 'x-amz-content-sha256' header does not match what was computed.",
@@ -109,18 +119,18 @@ def find_error(environ: dict[str, Any], body: bytes) -> tuple[str, str, int] | N
         if decode_base64(md5) != hashlib.md5(body, usedforsecurity=False).digest():
             return "BadDigest", "The Content-MD5 you specified did not match what we received.", 400
     for kind, digest in CHECKSUMS.items():
-        given = environ.get(f"HTTP_X_AMZ_CHECKSUM_{kind.upper()}")
-        if given and "uploadId" in query and environ["REQUEST_METHOD"] == "POST":
-            continue  # CompleteMultipartUpload tells the sum of the whole object, not of this request
-        if given and decode_base64(given) != digest(body):
+        checksum = environ.get(f"HTTP_X_AMZ_CHECKSUM_{kind.upper()}")
+        if not checksum or ("uploadId" in query and environ["REQUEST_METHOD"] == "POST"):
+            continue  # CompleteMultipartUpload has the checksum of the object, not of this request
+        if decode_base64(checksum) != digest(body):
             return "BadDigest", f"The {kind.upper()} you specified did not match the calculated checksum.", 400
-        if given:  # moto keeps the sum only of a request that also names its algorithm
-            environ.setdefault("HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM", kind.upper())
+        # moto stores the checksum only if the request also names its algorithm
+        environ.setdefault("HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM", kind.upper())
     return None
 
 
 def read_half(environ: dict[str, Any]) -> None:
-    """Take half of an upload off the socket: what a connection that breaks in the middle leaves."""
+    """Read half of an upload, for the fault of a broken connection."""
     if environ.get("wsgi.input_terminated"):
         environ["wsgi.input"].read(1)
     else:
@@ -132,13 +142,13 @@ def is_upload(environ: dict[str, Any]) -> bool:
 
 
 def is_expired(query: dict[str, list[str]]) -> bool:
-    """Whether this is a presigned URL (Signature Version 4) whose time is over."""
+    """Return True for an expired presigned URL (Signature Version 4)."""
     signed, seconds = query.get("X-Amz-Date"), query.get("X-Amz-Expires")
     if not signed or not seconds:
         return False
     try:
-        at = datetime.strptime(signed[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        return time.time() > at.timestamp() + int(seconds[0])
+        signed_at = datetime.strptime(signed[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return time.time() > signed_at.timestamp() + int(seconds[0])
     except ValueError:
         return True
 

@@ -1,9 +1,9 @@
-"""Which requests the gateway answers: none of a web page, none to a foreign host, and control calls of the operator alone.
+"""Admission of requests: none from web pages, none for other hosts, and control calls from the operator only.
 
-The server listens on loopback without secrets, so what a browser or a guest can send there is told apart here. Guests
-come through a UNIX socket (doors.py), or to the endpoint through user-mode networking: then their source address is
-127.0.0.1, as that of most processes of this machine. The operator's control calls therefore come from the endpoint's
-own address, which any process of this machine can bind, and no guest.
+The server listens on loopback without secrets, so this module distinguishes browsers, guests and the operator. Guests
+connect through a UNIX socket, or to the endpoint through user-mode networking; then their source address is 127.0.0.1,
+like that of most processes of the host. The operator's control calls therefore come from the endpoint's own address,
+which any process of the host can bind, but no guest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONTROL, MOTO = "/_localcloud", "/moto-api"
 
 
 def refusal_response(environ: dict[str, Any], endpoint: str) -> tuple[str, list[tuple[str, str]], bytes] | None:
-    """Return the answer (403) to a request that may not come in, without reading its body; None for others.
+    """Return the response (403) to a request that is not admitted, without reading its body; None for others.
 
     Args:
         environ: The WSGI request.
@@ -36,10 +36,10 @@ def refusal_response(environ: dict[str, Any], endpoint: str) -> tuple[str, list[
 
 
 def refusal_reason(environ: dict[str, Any], endpoint: str) -> str | None:
-    """Say why a request is refused; None when it is not."""
+    """Return why a request is refused; None if it is admitted."""
     caller, host = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_HOST", "")
     hosts = GUEST_HOSTS if caller == UNIX_SOCKET else (endpoint,)
-    if host not in hosts:  # a name that was rebound to this address, too
+    if host not in hosts:  # DNS rebinding
         return f"The local cloud answers requests to the host {hosts[0]} only."
     if "HTTP_ORIGIN" in environ or environ["REQUEST_METHOD"] == "OPTIONS":
         return "The local cloud answers no web page."
@@ -49,19 +49,19 @@ def refusal_reason(environ: dict[str, Any], endpoint: str) -> str | None:
     if path.startswith(MOTO):
         return "The local cloud does not offer moto's own API."
     if path.startswith(CONTROL) and caller != endpoint.rpartition(":")[0]:
-        return f"Control calls are the operator's: send them from {endpoint.rpartition(':')[0]}."
+        return f"Control calls are for the operator only: send them from {endpoint.rpartition(':')[0]}."
     return None
 
 
 def normalize_path(path: str) -> str:
-    """The path in one spelling: decoded to the end, lower case, without empty and dot segments."""
+    """Return the path fully decoded, in lower case, without empty and dot segments."""
     while (decoded := unquote(path)) != path:
         path = decoded
     return "/" + posixpath.normpath("/" + path.replace("\\", "/")).lower().lstrip("/")
 
 
 def parse_headers(environ: dict[str, Any]) -> request.Call:
-    """The call as far as the headers tell it: enough for the form of an error."""
+    """Return the call as far as the headers specify it, for the format of an error."""
     call = request.parse_call(environ, b"")
     form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
     json = (call.json and not form) or normalize_path(environ["PATH_INFO"]).startswith(CONTROL)

@@ -1,4 +1,4 @@
-"""The server process: puts the parts together, serves until it is told to end, and ends cleanly."""
+"""The server process: creates the services, serves until a signal or request ends it, and shuts down cleanly."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ from localcloud.ec2 import (
 )
 from localcloud.ec2 import instances as ec2_instances
 from localcloud.ec2.machine_pool import MachinePool
-from localcloud.elbv2 import load_balancers, targets
-from localcloud.elbv2.targets import TargetHealthStore
+from localcloud.elbv2 import load_balancers, target_health
+from localcloud.elbv2.target_health import TargetHealthStore
 from localcloud.errors import CloudError
 from localcloud.machines import cleanup
 from localcloud.machines.container import driver as container_driver
@@ -56,7 +56,7 @@ from localcloud.storage import base_image, disks, reflinks, s3_bodies
 
 
 class LocalCloudServer:
-    """One local cloud in this process. The folder is prepared and locked by the caller."""
+    """The local cloud of this process. The caller has prepared and locked the folder."""
 
     def __init__(self, folder: StateDir, driver: Driver, base: BaseImage) -> None:
         moto.settings.ENABLE_AMI_VALIDATION = True
@@ -70,7 +70,7 @@ class LocalCloudServer:
         self.load_balancers = load_balancers.LoadBalancerService(self.cloud, self.health)
         self.agents = agents.SsmAgents(self.cloud, self.machine_pool)
         self.databases = rds_instances.DatabaseService(self.cloud)
-        self._tickers = [
+        self._tasks = [
             PeriodicTask("databases", self.databases.tick),
             PeriodicTask("balancer", self.load_balancers.tick),
             PeriodicTask("agents", self.agents.tick),
@@ -82,13 +82,13 @@ class LocalCloudServer:
         self._server = make_server(
             f"{prefix}.1", PORT, self.gateway, threaded=True, request_handler=QuietHandler, fd=listener.fileno()
         )
-        listener.close()  # the server has its own copy
+        listener.close()  # the server has duplicated it
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="api", daemon=True
         )
 
     def start(self) -> None:
-        """Load what is kept, launch what should be running, and answer."""
+        """Load the saved state, launch running instances, and answer requests."""
         cloud, pool = self.cloud, self.machine_pool
         BackendDict.reset()  # a test may have had another cloud in this process
         images.install(cloud, pool)
@@ -103,7 +103,7 @@ class LocalCloudServer:
         pagination.install()
         launch_templates.install()
         launch_template_api.install()
-        targets.install(self.health)
+        target_health.install(self.health)
         load_balancers.install(cloud)
         groups_api.install(cloud)
         instances_api.install()
@@ -129,12 +129,12 @@ class LocalCloudServer:
             groups_api.resume()
             run_command.resume(cloud, pool)
         pool.watch()
-        for ticker in self._tickers:
-            ticker.start()
+        for task in self._tasks:
+            task.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer no more, power the machines off, keep everything."""
+        """Stop to answer, power the machines off, and save the state."""
         self._server.shutdown()
         self._server.server_close()
         self.stop_periodic_tasks()
@@ -144,14 +144,14 @@ class LocalCloudServer:
             self.cloud.store.save()
 
     def stop_periodic_tasks(self) -> None:
-        """End all that happens by itself: no more replacements, probes, forwarded requests."""
-        for ticker in reversed(self._tickers):
-            ticker.stop()
+        """Stop all background work: reconcilers, health checks and load balancers."""
+        for task in reversed(self._tasks):
+            task.stop()
         self.load_balancers.stop()
         self.agents.stop()
 
     def status(self) -> dict[str, Any]:
-        """What `status` shows; no secrets in it."""
+        """Return the data of the `status` command, without secrets."""
         cloud = self.cloud
         live = self.machine_pool.running()
         return {
@@ -208,11 +208,11 @@ class LocalCloudServer:
 def serve(folder: StateDir, log: Callable[[str], None]) -> None:
     """Serve one state folder until SIGTERM, SIGINT or a shutdown request. Raises CloudError."""
     folder.prepare()
-    with folder.locked("server", wait=False) as mine:
-        if not mine:
+    with folder.locked("server", wait=False) as locked:
+        if not locked:
             raise CloudError(f"another local cloud already serves {folder.root}")
-        for what in [*cleanup.reap(folder.machines), *postgres.kill_servers(folder.databases)]:
-            log(f"reaped after a crash: {what}")
+        for action in [*cleanup.reap(folder.machines), *postgres.kill_servers(folder.databases)]:
+            log(f"cleaned up after a crash: {action}")
         if reflinks.mount_disk_store(folder, log):
             folder.prepare()
         driver = machines.choose_driver(os.environ.get("GOLDENAMI_MACHINES") or "auto")
@@ -230,8 +230,8 @@ def serve(folder: StateDir, log: Callable[[str], None]) -> None:
         log("ending: powering the machines off")
         folder.server_file.unlink(missing_ok=True)
         server.stop()
-        for what in cleanup.reap(folder.machines):
-            log(f"reaped at the end: {what}")
+        for action in cleanup.reap(folder.machines):
+            log(f"cleaned up at the end: {action}")
         reflinks.unmount_disk_store(folder)
         log("ended")
         sys.stderr.flush()

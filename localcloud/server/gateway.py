@@ -1,4 +1,4 @@
-"""The front of the AWS API: one request at a time into moto, kept on the disk before it is answered."""
+"""The gateway of the AWS API: passes one request at a time to moto, and saves the state before it replies."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
 
 
 class Gateway:
-    """A WSGI application. moto is not safe for threads, so its part runs under the cloud's lock.
+    """A WSGI application. moto is not thread-safe, so it runs under the cloud's lock.
 
-    What takes long (copies, boots) is on lines (lines.py), so a request holds the lock for milliseconds.
+    Long work (copies, boots) is done in work queues, so that a request holds the lock for milliseconds.
     """
 
     def __init__(self, cloud: Cloud) -> None:
@@ -36,7 +36,7 @@ class Gateway:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.after_change: Callable[[], None] = lambda: None
         self.status: Callable[[], dict[str, Any]] = dict
-        self.end = threading.Event()  # set by an operator's request to shut down
+        self.end = threading.Event()  # set by the operator's shutdown request
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if refused := admission.refusal_response(environ, self._endpoint):
@@ -73,7 +73,7 @@ class Gateway:
         with self._cloud.lock:
             reply = self._moto_reply(call, environ)
             if len(body) > 1 << 20:
-                gc.collect(1)  # moto's request is a cycle, which would keep its copy of the body for minutes
+                gc.collect(1)  # moto's request object is a reference cycle that keeps its copy of the body
             if not call.read_only:
                 self.after_change()
                 self._cloud.store.save()
@@ -82,17 +82,17 @@ class Gateway:
         return reply
 
     def _moto_reply(self, call: request.Call, environ: dict[str, Any]) -> Reply:
-        told: list[Any] = []
+        head: list[Any] = []
 
         def start(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
-            told[:] = [status, headers]
+            head[:] = [status, headers]
 
         try:
             chunks = self._moto(environ, start)
-            # An object is sent from its file when the lock is free again (bodies.py); all else is there at once.
+            # S3 objects are sent from their files after the lock is released (s3_bodies.py).
             content = chunks if call.service == "s3" and call.read_only else b"".join(chunks)
         except (NotImplementedError, OperationNotFoundError) as error:
-            # moto answers these with an HTML page, which no SDK can parse
+            # moto replies with an HTML page, which SDKs cannot parse.
             if isinstance(error, OperationNotFoundError):
                 return request.error_response(
                     call, "InvalidAction", f"The action {call.action} is not valid for this service.", 400
@@ -103,42 +103,42 @@ class Gateway:
         except Exception as error:
             print(f"{call.service} {call.action}: {traceback.format_exc()}", file=sys.stderr, flush=True)
             return request.error_response(call, "InternalError", f"{type(error).__name__}: {error}", 500)
-        return told[0], told[1], content
+        return head[0], head[1], content
 
     def _control(self, environ: dict[str, Any], body: bytes) -> Reply:
-        """What is not AWS: status, faults, shutdown. For `python -m localcloud` and tests (admission.py)."""
-        what = (environ["REQUEST_METHOD"], environ["PATH_INFO"].removeprefix("/_localcloud/"))
+        """Handle control calls, which are not part of AWS: status, faults and shutdown (see admission.py)."""
+        route = (environ["REQUEST_METHOD"], environ["PATH_INFO"].removeprefix("/_localcloud/"))
         faults = self._cloud.faults
-        if what == ("GET", "status"):
+        if route == ("GET", "status"):
             with self._cloud.lock:
                 return json_reply(self.status())
-        if what == ("GET", "faults"):
+        if route == ("GET", "faults"):
             return json_reply({"faults": faults.as_dicts()})
-        if what == ("POST", "faults"):
+        if route == ("POST", "faults"):
             try:
                 faults.add(json.loads(body))
             except (ValueError, TypeError) as error:
                 return json_reply({"error": str(error)}, "400 Bad Request")
             return json_reply({"faults": faults.as_dicts()})
-        if what == ("DELETE", "faults"):
+        if route == ("DELETE", "faults"):
             faults.clear()
             return json_reply({"faults": []})
-        if what == ("POST", "shutdown"):
+        if route == ("POST", "shutdown"):
             self.end.set()
             return json_reply({"ending": True})
-        return json_reply({"error": "no such thing"}, "404 Not Found")
+        return json_reply({"error": "unknown control call"}, "404 Not Found")
 
 
 def break_connection(environ: dict[str, Any]) -> NoReturn:
-    """Close the connection without an answer, as a fault asked for."""
+    """Close the connection without a reply, for an injected fault."""
     environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-    raise ConnectionAbortedError("a broken connection was asked for")  # werkzeug: the client has gone
+    raise ConnectionAbortedError("injected fault: broken connection")  # werkzeug handles it as a disconnected client
 
 
 def send_half(environ: dict[str, Any], content: bytes | Iterable[bytes]) -> Iterator[bytes]:
-    """Half of a body, and then no connection."""
-    whole = content if isinstance(content, bytes) else b"".join(content)
-    yield whole[: len(whole) // 2]
+    """Yield half of a body, then break the connection."""
+    body = content if isinstance(content, bytes) else b"".join(content)
+    yield body[: len(body) // 2]
     break_connection(environ)
 
 

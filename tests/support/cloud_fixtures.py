@@ -28,7 +28,7 @@ def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     monkeypatch.setattr(disks, "grow", grow)
     monkeypatch.setattr("localcloud.core.periodic.SECONDS", 0.05)
-    monkeypatch.setenv("GOLDENAMI_REFRESH_PATIENCE", "2")
+    monkeypatch.setenv("GOLDENAMI_REFRESH_TIMEOUT", "2")
     harness = FleetCloud(tmp_path)
     yield harness
     harness.server.stop()

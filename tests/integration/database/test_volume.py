@@ -39,7 +39,7 @@ from goldenami.rollout import plan as rollout_plan
 from goldenami.tools import host
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
-from localcloud.elbv2.targets import TargetHealthStore
+from localcloud.elbv2.target_health import TargetHealthStore
 from localcloud.storage import disks
 from tests.e2e.cases import few
 from tests.integration.promote.test_promote import Killed, Wire, Yard

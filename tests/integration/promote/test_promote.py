@@ -30,7 +30,7 @@ from goldenami.state import lock
 from goldenami.tools import host
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
-from localcloud.elbv2.targets import TargetHealthStore
+from localcloud.elbv2.target_health import TargetHealthStore
 from localcloud.storage import disks
 from tests.support.cloud_fleet import FleetCloud, TrafficGenerator
 from tests.support.cloud_server import eventually
@@ -183,7 +183,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disks, "grow", grow)
         patch.setattr("localcloud.core.periodic.SECONDS", 0.05)
-        patch.setenv("GOLDENAMI_REFRESH_PATIENCE", "2")
+        patch.setenv("GOLDENAMI_REFRESH_TIMEOUT", "2")
         patch.setattr(TargetHealthStore, "due", hurried)
         patch.setattr(monitor, "POLL_INTERVAL", 0.2)
         patch.setattr(monitor, "TICK", 0.1)

@@ -257,7 +257,7 @@ def test_what_was_under_way_when_the_server_was_killed_is_finished(cloud: Any) -
     cloud.server._server.shutdown()
     cloud.server._server.server_close()
     cloud.server.machine_pool._ended.set()
-    cloud.server.hold_still()
+    cloud.server.stop_periodic_tasks()
     BackendDict.reset()
 
     cloud.start()

@@ -138,7 +138,7 @@ def test_a_killed_target_is_noticed_and_the_balancer_survives_a_restart(town: An
 
 
 def test_a_sick_target_can_be_ordered_and_a_balancer_goes_with_its_address(town: Any) -> None:
-    town.server.cloud.faults.add({"kind": "sick_target"})
+    town.server.cloud.faults.add({"kind": "unhealthy_target"})
     arn = town.make_balancer()
     town.make_group(town.template(town.bake("v1")), 1, TargetGroupARNs=[arn])
     (instance,) = town.in_service(1)

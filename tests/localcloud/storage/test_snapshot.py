@@ -49,15 +49,15 @@ def kill(cloud: Any) -> None:
     cloud.server._server.shutdown()
     cloud.server._server.server_close()
     cloud.server.machine_pool._ended.set()
-    cloud.server.hold_still()
+    cloud.server.stop_periodic_tasks()
     BackendDict.reset()
 
 
 def test_work_that_was_under_way_is_finished_after_a_crash(cloud: Any) -> None:
     instance = cloud.run()
     cloud.wait(instance, "running")
-    lines = cloud.server.cloud.queues
-    lines.do = lambda *_: None  # from here on nothing slow gets done
+    queues = cloud.server.cloud.queues
+    queues.submit = lambda *_: None  # from here on nothing slow gets done
     ami = cloud.ec2.create_image(InstanceId=instance, Name="golden")["ImageId"]
     launching = cloud.run()
     kill(cloud)
