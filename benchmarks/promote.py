@@ -21,10 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.e2e import workspace  # noqa: E402
 from tests.e2e.relay import Relay  # noqa: E402
-from tests.e2e.service import (  # noqa: E402
-    QUICK,
-    Service,
-)
+from tests.e2e.service import QUICK, Service  # noqa: E402
 
 ROUNDS = 3
 MAX_RATIO, MAX_ROLLBACK_SECONDS, MAX_WRITES = 1.3, 10.0, 16

@@ -138,14 +138,7 @@ def measure_custodian(arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         policy = Path(folder) / "policy.yml"
         policy.write_text(POLICY)
-        options = [
-            "--region",
-            "ap-northeast-2",
-            "--output-dir",
-            folder,
-            "--cache-period",
-            "0",
-        ]
+        options = ["--region", "ap-northeast-2", "--output-dir", folder, "--cache-period", "0"]
         sys.argv = ["custodian", "run", *options, str(policy)]
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.monotonic()

@@ -52,8 +52,7 @@ def prepare(ctx: Context, inputs: LayerInputs, source: Source, folder: Path) -> 
         problems = render_checks.check_attributes(folder) + lint.result()
         if problems:
             raise RenderError(
-                f"the rendered folder {folder} failed its checks: {'; '.join(problems)}",
-                state="Nothing was launched.",
+                f"the rendered folder {folder} failed its checks: {'; '.join(problems)}", state="Nothing was launched."
             )
         plugins.result()
 
@@ -100,12 +99,7 @@ def delete_ssh_key(folder: Path) -> None:
 
 
 def bake(
-    ctx: Context,
-    inputs: LayerInputs,
-    folder: Path,
-    groups: list[str],
-    environment: Mapping[str, str],
-    lock: int,
+    ctx: Context, inputs: LayerInputs, folder: Path, groups: list[str], environment: Mapping[str, str], lock: int
 ) -> BakedLayer:
     """Run Packer in a prepared folder.
 

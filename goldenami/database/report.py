@@ -18,16 +18,7 @@ def backups(manifests: Sequence[Manifest]) -> Report:
     """Return the list of backups."""
     head = ["BACKUP", "CREATED", "INSTANCE", "ROWS", "BYTES", "POSTGRESQL", "COMMIT", "WHY"]
     rows = [
-        [
-            m.id,
-            minute(m.created),
-            m.instance,
-            str(m.fingerprint.rows),
-            str(m.size),
-            str(m.major),
-            m.commit[:12],
-            m.why,
-        ]
+        [m.id, minute(m.created), m.instance, str(m.fingerprint.rows), str(m.size), str(m.major), m.commit[:12], m.why]
         for m in manifests
     ]
     return Report(

@@ -95,7 +95,9 @@ def terminate(ctx: Context, instance: str, *, decrement: bool, force: bool, lose
                 next="the same command with --force",
             )
         with freeze.frozen(ctx, WriteFreeze(run.id, operation, (target.id,)), ending=True):
-            guard.backup_before_termination(ctx, held_lock, run.id, [target.id], f"before {operation}", lose_data=lose_data)
+            guard.backup_before_termination(
+                ctx, held_lock, run.id, [target.id], f"before {operation}", lose_data=lose_data
+            )
             if target.grouped:
                 auto_scaling.terminate(ctx.aws, target.id, decrement=decrement)
             else:

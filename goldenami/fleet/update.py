@@ -57,10 +57,7 @@ def update(ctx: Context, ref: str, instance: str = "", key: str = "") -> list[Up
         raise UsageError(f"{ctx.name} has no running instance", next="./invoke instances")
     results: list[UpdateResult] = []
     script = update_script(ctx.recipe, ctx.aws.region, ref)
-    with (
-        runs.record_run(ctx, "update", ref=ref) as run,
-        lock.acquire(ctx, run.id, f"update to {ref}") as held_lock,
-    ):
+    with runs.record_run(ctx, "update", ref=ref) as run, lock.acquire(ctx, run.id, f"update to {ref}") as held_lock:
         write_text(run.folder / "update.sh", script)
         for target in targets:
             held_lock.heartbeat()

@@ -118,12 +118,7 @@ def _kept_by_policy(family: Sequence[Image], policy: Retention, now: datetime) -
 
 
 def _decide(
-    image: Image,
-    name: str,
-    referenced_by: Sequence[Reference],
-    kept_by_policy: str,
-    policy: Retention,
-    now: datetime,
+    image: Image, name: str, referenced_by: Sequence[Reference], kept_by_policy: str, policy: Retention, now: datetime
 ) -> RetentionDecision:
     references = tuple(referenced_by)
     if image.tags.get(IMAGE) != name:

@@ -34,9 +34,7 @@ def preflight(ctx: Context, options: MigrateOptions) -> MigrationPreflight:
     wanted = replace(request.build_request(ctx, options.image), transfers_data=True, traffic=(), canary=100)
     if transfer.load(ctx) is not None:
         return MigrationPreflight(
-            promote.decide(ctx, wanted, describe.describe_fleet(ctx)),
-            MigrationSurvey(options.to, ()),
-            unfinished=True,
+            promote.decide(ctx, wanted, describe.describe_fleet(ctx)), MigrationSurvey(options.to, ()), unfinished=True
         )
     image, fleet_state = wanted.image, describe.describe_fleet(ctx)
     group = fleet_state.group

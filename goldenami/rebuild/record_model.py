@@ -27,11 +27,7 @@ def lock_spec(names: ResourceNames) -> LockSpec:
 
     A bake sends no heartbeat for many minutes, so the lock of another machine counts as stale only after three hours.
     """
-    return LockSpec(
-        names.rebuild_lock,
-        subject="the rebuild",
-        stale_after=timedelta(hours=3),
-    )
+    return LockSpec(names.rebuild_lock, subject="the rebuild", stale_after=timedelta(hours=3))
 
 
 @dataclass(frozen=True)

@@ -93,12 +93,7 @@ class App(Section):
         example="schema.sql",
     )
     port: int = field(
-        8080,
-        description="TCP port of the service.",
-        expected="a number from 1 to 65535",
-        example=8080,
-        ge=1,
-        le=65535,
+        8080, description="TCP port of the service.", expected="a number from 1 to 65535", example=8080, ge=1, le=65535
     )
     health: HealthPath = field(
         "/health",

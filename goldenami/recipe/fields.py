@@ -22,12 +22,7 @@ class Section(BaseModel):
 
 
 def field(
-    default: object = ...,
-    *,
-    description: str,
-    example: object,
-    expected: str | None = None,
-    **constraints: Any,
+    default: object = ..., *, description: str, example: object, expected: str | None = None, **constraints: Any
 ) -> Any:
     """Declare a key of the recipe, with the texts of its reference and its error messages.
 

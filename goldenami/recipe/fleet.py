@@ -106,10 +106,7 @@ class Fleet(Section):
         le=3600,
     )
     load_balancer: bool = field(
-        True,
-        description="Create an Application Load Balancer for the fleet.",
-        expected="true or false",
-        example=True,
+        True, description="Create an Application Load Balancer for the fleet.", expected="true or false", example=True
     )
     certificate_arn: Arn = field(
         "",

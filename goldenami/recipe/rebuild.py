@@ -80,14 +80,7 @@ class Notify(Section):
 class Schedule(Section):
     """The time of the rebuild, for a systemd timer or EventBridge Scheduler."""
 
-    day: int = field(
-        1,
-        description="Day of the month.",
-        expected="a number from 1 to 28",
-        example=1,
-        ge=1,
-        le=28,
-    )
+    day: int = field(1, description="Day of the month.", expected="a number from 1 to 28", example=1, ge=1, le=28)
     hour: int = field(
         3, description="Hour of the day, in `timezone`.", expected="a number from 0 to 23", example=3, ge=0, le=23
     )

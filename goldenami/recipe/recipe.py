@@ -48,10 +48,7 @@ class Recipe(Section):
     notify: Notify = field(Notify(), description="Destinations of notifications about rebuilds.", example={})
     schedule: Schedule = field(Schedule(), description="Time of the monthly rebuild.", example={})
     copies: Annotated[tuple[CopyTarget, ...], Frozen] = field(
-        (),
-        description="Regions and accounts that `copy` copies images to.",
-        expected="[[copies]] sections",
-        example=[],
+        (), description="Regions and accounts that `copy` copies images to.", expected="[[copies]] sections", example=[]
     )
     retention: Retention = field(
         Retention(), description="Retention policy of `prune`. Images in use are always kept.", example={}

@@ -41,11 +41,7 @@ def logs(
     instances.logs(open_context(), instance, lines, follow=follow, show=lambda text: print(text, flush=True), key=key)
 
 
-@recipe_task(
-    instance=_INSTANCE,
-    key="file of the private key",
-    run="command to run instead of a shell",
-)
+@recipe_task(instance=_INSTANCE, key="file of the private key", run="command to run instead of a shell")
 def ssh(open_context: ContextFactory, instance: str = "", key: str = "", run: str = "") -> None:
     """Open an SSH session on an instance (needs key_name under [fleet])."""
     from goldenami.fleet import instances

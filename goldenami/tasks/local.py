@@ -40,9 +40,6 @@ def reset(_: Context, yes: bool = False) -> None:
     from localcloud import control
 
     if not yes:
-        raise Exit(
-            "error: this deletes every local image, machine and parameter\nNext: ./invoke local.reset --yes",
-            2,
-        )
+        raise Exit("error: this deletes every local image, machine and parameter\nNext: ./invoke local.reset --yes", 2)
     with cloud_errors():
         control.reset()

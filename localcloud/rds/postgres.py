@@ -206,8 +206,7 @@ def role_statements(major: int, master: str, password: str, database: str | None
     statements = [
         "CREATE ROLE rds_superuser NOLOGIN",
         f"GRANT {', '.join(roles)} TO rds_superuser WITH ADMIN OPTION",
-        f"CREATE ROLE {user} LOGIN CREATEDB CREATEROLE PASSWORD {secret}"
-        " IN ROLE rds_superuser",
+        f"CREATE ROLE {user} LOGIN CREATEDB CREATEROLE PASSWORD {secret} IN ROLE rds_superuser",
         f"CREATE DATABASE {ADMIN}",
         f"REVOKE CONNECT ON DATABASE {ADMIN} FROM PUBLIC",
         f"ALTER DATABASE postgres OWNER TO {user}",

@@ -80,10 +80,7 @@ def pair(kept: Service) -> tuple[str, str]:
 
 @pytest.mark.parametrize("call", few(WAYS))
 def test_killed_at_any_step_the_next_deployment_finishes_it(
-    kept: Service,
-    relayed: tuple[Workspace, Relay],
-    pair: tuple[str, str],
-    call: str,
+    kept: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
 ) -> None:
     ctx, relay = relayed
     image = pair[1] if kept.pointer() == pair[0] else pair[0]

@@ -38,11 +38,7 @@ def monthly(kept: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
 
 
 @pytest.mark.parametrize("call", ["", "fenced", "opened"])
-def test_every_row_is_there_after_a_month(
-    kept: Service,
-    monthly: tuple[Workspace, Relay],
-    call: str,
-) -> None:
+def test_every_row_is_there_after_a_month(kept: Service, monthly: tuple[Workspace, Relay], call: str) -> None:
     ctx, relay = monthly
     with Writer(kept.address) as writer:
         if call:

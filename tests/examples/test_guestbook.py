@@ -31,13 +31,7 @@ PASSWORD = 'it\'s \\ "hard" 비밀'
 
 
 def go(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    settings = {
-        **os.environ,
-        "GOFLAGS": "-modfile=distro.mod",
-        "GOPROXY": "off",
-        "GOTOOLCHAIN": "local",
-        **environment,
-    }
+    settings = {**os.environ, "GOFLAGS": "-modfile=distro.mod", "GOPROXY": "off", "GOTOOLCHAIN": "local", **environment}
     argv = ["go", *arguments]
     return subprocess.run(argv, cwd=EXAMPLE, env=settings, capture_output=True, text=True, timeout=300, check=False)
 
@@ -49,18 +43,7 @@ def cluster() -> Iterator[Cluster]:
         quoted = PASSWORD.replace("'", "''")
         running.sql(f"CREATE ROLE guestbook LOGIN PASSWORD '{quoted}'")
         running.sql("CREATE DATABASE guestbook OWNER guestbook")
-        argv = [
-            "psql",
-            "-XqAt",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-h",
-            "127.0.0.1",
-            "-U",
-            "guestbook",
-            "-d",
-            "guestbook",
-        ]
+        argv = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "guestbook", "-d", "guestbook"]
         for _ in range(2):
             settings = {**running.environment, "PGPASSWORD": PASSWORD}
             subprocess.run([*argv, "-f", str(EXAMPLE / "schema.sql")], env=settings, check=True)

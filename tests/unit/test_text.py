@@ -6,15 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldenami.text import (
-    ChecklistItem,
-    markdown,
-    markdown_checklist,
-    markdown_table,
-    pairs,
-    seconds,
-    table,
-)
+from goldenami.text import ChecklistItem, markdown, markdown_checklist, markdown_table, pairs, seconds, table
 
 cell = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), max_size=12)
 
@@ -49,14 +41,7 @@ def test_pairs_aligns_values() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [
-        (0, "0.0 s"),
-        (7.34, "7.3 s"),
-        (59.9, "59.9 s"),
-        (60, "1 min 00 s"),
-        (125.9, "2 min 05 s"),
-        (3600, "60 min 00 s"),
-    ],
+    [(0, "0.0 s"), (7.34, "7.3 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (125.9, "2 min 05 s"), (3600, "60 min 00 s")],
 )
 def test_seconds_formats_durations(amount: float, text: str) -> None:
     assert seconds(amount) == text

@@ -98,10 +98,7 @@ class Yard:
         quick = {"instance_warmup": 1, "health_check_grace_period": 4, "deregistration_delay": 1, "run_command": False}
         watched = {"watch_seconds": 1, "canary": 34, "traffic": traffic}
         return found.model_copy(
-            update={
-                "fleet": found.fleet.model_copy(update=quick),
-                "promote": found.promote.model_copy(update=watched),
-            }
+            update={"fleet": found.fleet.model_copy(update=quick), "promote": found.promote.model_copy(update=watched)}
         )
 
     def ctx(self, traffic: tuple[int, ...] = ()) -> Context:

@@ -62,10 +62,7 @@ def test_one_that_refuses_holds_up_all_before_anything_is_done(ctx: Context) -> 
 
 def test_none_is_begun_after_the_first_red_one(ctx: Context) -> None:
     route = regions.plan_regions(ctx, PromoteOptions(version="v1.1"), [FAR])
-    with (
-        lock.acquire(route[0].ctx, "somebody-s", "promote"),
-        pytest.raises(BusyError, match="ap-northeast-2") as error,
-    ):
+    with lock.acquire(route[0].ctx, "somebody-s", "promote"), pytest.raises(BusyError, match="ap-northeast-2") as error:
         list(regions.promote_regions(list(regions.preflights(route))))
     assert f"Not begun: {FAR}" in str(error.value)
     assert [production(stop) for stop in route] == ["", ""]

@@ -42,10 +42,7 @@ CASES = {
         inputs(layer="base", endpoint_url="http://127.1.1.1:4566", instance_profile="builder"),
         inputs(layer="app", endpoint_url="http://127.1.1.1:4566", instance_profile="builder"),
     ],
-    "aws-amazon-linux-2023-packer-1.11": [
-        inputs(AMAZON_LINUX, "base", NEW),
-        inputs(AMAZON_LINUX, "app", NEW),
-    ],
+    "aws-amazon-linux-2023-packer-1.11": [inputs(AMAZON_LINUX, "base", NEW), inputs(AMAZON_LINUX, "app", NEW)],
     "aws-ubuntu-24.04-arm64-packer-1.14": [
         inputs(UBUNTU_ARM, "base", (1, 14, 0)),
         inputs(UBUNTU_ARM, "app", (1, 14, 0)),

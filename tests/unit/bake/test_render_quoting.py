@@ -89,12 +89,7 @@ def test_packer_itself_reads_hcl_as_python_hcl2_does(tmp_path: Path) -> None:
 
 
 def _packer_env() -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": "/nonexistent",
-        "CHECKPOINT_DISABLE": "1",
-        "PACKER_NO_COLOR": "1",
-    }
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1"}
 
 
 def _go(quoted: str) -> str:

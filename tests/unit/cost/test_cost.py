@@ -121,10 +121,7 @@ class List:
         return {
             "t3.micro": [product("APN2-BoxUsage:t3.micro", "0.0131")],
             "t3.small": [product("APN2-BoxUsage:t3.small", "0.0262")],
-            "gp3": [
-                product("APN2-EBS:VolumeUsage.gp3", "0.0920"),
-                product("APN2-EBS:VolumeP-IOPS.gp3", "0.0057"),
-            ],
+            "gp3": [product("APN2-EBS:VolumeUsage.gp3", "0.0920"), product("APN2-EBS:VolumeP-IOPS.gp3", "0.0057")],
             "Storage Snapshot": [
                 product("APN2-EBS:SnapshotUsage", "0.051"),
                 product("APN2-EBS:SnapshotArchiveStorage", "0.01"),
