@@ -53,7 +53,7 @@ def test_version(fake: FakePacker, told: str, version: tuple[int, int, int]) -> 
 
 def test_another_program_called_packer_is_told(fake: FakePacker) -> None:
     fake.play(version="cracklib-packer: skipping line 1")  # Red Hat's cracklib has a /usr/sbin/packer
-    with pytest.raises(ToolError, match="did not tell its version; it printed: cracklib-packer"):
+    with pytest.raises(ToolError, match="the version of packer is unknown; it printed: cracklib-packer"):
         packer.version()
 
 
