@@ -15,7 +15,7 @@ def backup_bucket(scope: PolicyScope) -> list[Statement]:
     bucket = f"arn:aws:s3:::{bucket_name(scope.recipe, scope.account, scope.region)}"
     settings = [f"s3:Put{what}" for what in ("BucketPublicAccessBlock", "BucketTagging", "BucketVersioning")]
     settings += ["s3:CreateBucket", "s3:ListBucket", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"]
-    settings += ["s3:ListBucketMultipartUploads"]  # to go on with one that broke off
+    settings += ["s3:ListBucketMultipartUploads"]  # to abort an incomplete one
     return [allow("Vault", settings, bucket), *backups(scope, write=True)]
 
 
@@ -23,7 +23,7 @@ def backups(scope: PolicyScope, *, write: bool = False) -> list[Statement]:
     """Read the backups, or write them as well."""
     bucket = f"arn:aws:s3:::{bucket_name(scope.recipe, scope.account, scope.region)}"
     objects = f"{bucket}/{scope.recipe.image.name}/backups/*"
-    sends = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"]
+    sends = ["s3:AbortMultipartUpload", "s3:PutObject"]
     verbs = ["s3:GetObject", *(sends if write else [])]
     return [allow("Backups", verbs, objects), *([] if write else [allow("ListBackups", ["s3:ListBucket"], bucket)])]
 

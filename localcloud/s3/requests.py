@@ -22,7 +22,6 @@ from localcloud.core import request
 from localcloud.core.overrides import replace_methods
 
 _upload_part = S3Backend.upload_part
-_list_parts = S3Response.list_parts
 _complete_body = S3Response._complete_multipart_body
 _MISSING_CHECKSUM = (
     "The upload was created using a sha256 checksum. The complete request must include the checksum for each part."
@@ -50,19 +49,6 @@ def install() -> None:
         part.checksum_value = base64.b64encode(CHECKSUMS["sha256"](value)).decode()
         return part
 
-    def list_parts(self: Any) -> Any:
-        """moto omits the checksums of parts.
-
-        https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html
-        """
-        status, headers, body = _list_parts(self)
-        upload = self.backend.get_bucket(self.bucket_name).multiparts[self._get_param("uploadId")]
-        if upload.metadata.get("x-amz-checksum-algorithm") == "SHA256":
-            for number, part in upload.parts.items():
-                element = f"<PartNumber>{number}</PartNumber>"
-                body = body.replace(element, f"{element}<ChecksumSHA256>{part.checksum_value}</ChecksumSHA256>")
-        return status, headers, body
-
     def _complete_multipart_body(self: Any, body: bytes) -> list[tuple[int, str]]:
         """moto ignores the checksums of parts, which S3 requires if the upload was created with a checksum algorithm.
 
@@ -85,7 +71,7 @@ def install() -> None:
         return parts
 
     replace_methods(S3Backend, upload_part)
-    replace_methods(S3Response, list_parts, _complete_multipart_body)
+    replace_methods(S3Response, _complete_multipart_body)
 
 
 def drop_form_type(environ: dict[str, Any]) -> None:
