@@ -46,7 +46,7 @@ def read_references(
             aws,
             frozenset({ours.production, ours.candidate}),
             before.parameters if before else {},
-            unread=f"{ours.path}/facts",
+            unread=f"{ours.path}/inventory",
         ),
     )
 

@@ -58,7 +58,9 @@ def build(place: PolicyScope) -> list[Statement]:
 def numbers(place: PolicyScope) -> list[Statement]:
     """Reserve versions, publish the candidate, make the application's parameters, find the vendor's AMI."""
     name = place.recipe.image.name
-    own = [place.arn("ssm", f"parameter/goldenami/{name}/{rest}") for rest in ("candidate", "versions/*", "facts/*")]
+    own = [
+        place.arn("ssm", f"parameter/goldenami/{name}/{rest}") for rest in ("candidate", "versions/*", "inventory/*")
+    ]
     theirs = [place.arn("ssm", f"parameter{parameter.name}") for parameter in place.recipe.parameters]
     read = [place.arn("ssm", f"parameter/goldenami/{name}/*"), f"arn:aws:ssm:{place.region}::parameter/aws/service/*"]
     return [

@@ -9,13 +9,13 @@ from goldenami.iam.statements import PolicyScope, Statement, allow
 from goldenami.model import image as model_image
 
 
-def _facts(place: PolicyScope) -> str:
-    return f"/goldenami/{place.recipe.image.name}/facts/*"
+def _inventory(place: PolicyScope) -> str:
+    return f"/goldenami/{place.recipe.image.name}/inventory/*"
 
 
 def inventory(place: PolicyScope) -> list[Statement]:
     """Read what the bakes wrote down about their images."""
-    return [allow("ReadFacts", ["ssm:GetParametersByPath"], place.arn("ssm", f"parameter{_facts(place)}"))]
+    return [allow("Inventory", ["ssm:GetParametersByPath"], place.arn("ssm", f"parameter{_inventory(place)}"))]
 
 
 def references(_place: PolicyScope) -> list[Statement]:
@@ -69,7 +69,7 @@ def prune(place: PolicyScope) -> list[Statement]:
     # Images and snapshots have ARNs without an account.
     image, snapshot = (f"arn:aws:ec2:{place.region}::{kind}/*" for kind in ("image", "snapshot"))
     return [
-        allow("ForgetFacts", ["ssm:DeleteParameters"], place.arn("ssm", f"parameter{_facts(place)}")),
+        allow("Unused", ["ssm:DeleteParameters"], place.arn("ssm", f"parameter{_inventory(place)}")),
         allow("LetImagesGo", [f"ec2:{verb}" for verb in verbs], image, **ours),
         allow("DeleteTheirSnapshots", ["ec2:DeleteSnapshot", "ec2:CreateTags", "ec2:DeleteTags"], snapshot, **ours),
     ]

@@ -1,4 +1,4 @@
-"""How far a rebuild has come: written down in Parameter Store, so that the next one, anywhere, goes on with it."""
+"""Record of a rebuild in Parameter Store, from which the next rebuild resumes, on any machine; check and result."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from goldenami.state.run_model import RunFolder
 
 RebuildState = Literal["running", "finished", "unchanged", "failed"]
 
-# A standard parameter holds 4 KiB.
+# A standard parameter holds 4 KiB:
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
-ROOM = 4096
+MAX_BYTES = 4096
 
 
 def lock_spec(names: ResourceNames) -> LockSpec:
@@ -37,17 +37,17 @@ def lock_spec(names: ResourceNames) -> LockSpec:
 
 @dataclass(frozen=True)
 class RebuildRecord:
-    """A rebuild.
+    """Record of a rebuild.
 
     Attributes:
-        run: Its id.
-        since: When it began; layers made after that are its own (ISO 8601, UTC).
+        run: Id of its first run.
+        since: When it started (ISO 8601, UTC); layers created after that are its own.
         by: Who runs it, as `user@machine`.
-        step: What it was doing last.
-        before: The AMI that was in production, or the candidate, when it began; empty for none.
-        ami: The AMI that it baked; empty as long as there is none.
-        promoted: Whether it carried the AMI to the fleet.
-        notified: The places that were told how it ended.
+        step: Its latest step.
+        previous_ami: The AMI in production, else the candidate, when it started; empty if there was none.
+        ami: The AMI that it baked; empty until then.
+        promoted: True if it promoted the AMI.
+        notified: Destinations that were notified of its end.
     """
 
     run: str
@@ -65,29 +65,26 @@ class RebuildRecord:
     notified: tuple[str, ...] = ()
 
     def advance(self, step: str, **facts: Any) -> RebuildRecord:
-        """Further on."""
+        """Return the record at another step."""
         return replace(self, step=step, **facts)
 
     def text(self) -> str:
-        """As the parameter holds it; long texts are cut to its size."""
-        cut = 500
-        while len(text := json.dumps(self._cut(cut), ensure_ascii=False).encode()) > ROOM:
-            cut //= 2
+        """Return the parameter's value, with long texts cut to its maximum size."""
+        length = 500
+        while len(text := json.dumps(self._shortened(length), ensure_ascii=False).encode()) > MAX_BYTES:
+            length //= 2
         return text.decode()
 
-    def _cut(self, to: int) -> dict[str, Any]:
-        facts = asdict(self)
-        facts["error"] = facts["error"][:to]
-        facts["reasons"] = [reason[:to] for reason in facts["reasons"]]
-        facts["notified"] = [place[:to] for place in facts["notified"]]
-        return facts
+    def _shortened(self, length: int) -> dict[str, Any]:
+        texts = {name: [text[:length] for text in getattr(self, name)] for name in ("reasons", "notified")}
+        return {**asdict(self), **texts, "error": self.error[:length]}
 
 
 def parse(text: str) -> RebuildRecord | None:
-    """A record from its parameter; None when that holds anything else."""
+    """Parse a parameter's value; None if it is not a record."""
     try:
-        found = json.loads(text)
-        known = {name: found[name] for name in RebuildRecord.__dataclass_fields__ if name in found}
+        values = json.loads(text)
+        known = {name: values[name] for name in RebuildRecord.__dataclass_fields__ if name in values}
         for name in ("reasons", "notified"):
             known[name] = tuple(known.get(name, ()))
         record = RebuildRecord(**known)
@@ -99,13 +96,13 @@ def parse(text: str) -> RebuildRecord | None:
 
 @dataclass(frozen=True)
 class RebuildCheck:
-    """What was read and decided; nothing was changed.
+    """Result of the check whether a rebuild is due.
 
     Attributes:
-        packages: What is known about waiting package updates, and how.
-        before: What is in production, or the candidate where nothing is.
-        version: What a bake of now would be called.
-        unfinished: A rebuild that ended before it was done, which the next one goes on with.
+        packages: What is known about pending package updates, and how.
+        current: The image in production, else the candidate.
+        version: Version of the next bake.
+        unfinished: An interrupted rebuild, which the next one resumes.
     """
 
     inputs: RebuildInputs
@@ -118,13 +115,13 @@ class RebuildCheck:
 
 @dataclass(frozen=True)
 class RebuildResult:
-    """How a rebuild ended well.
+    """Result of a rebuild that succeeded.
 
     Attributes:
-        changes: What the tags of the two images and their bases say differently.
-        inside: What is in them differently; None where there was no image before.
-        removed: What was tidied up.
-        notify_failed: The places that could not be told, with the reason.
+        changes: Differences between the tags of the two images and their base layers.
+        diff: Differences between their contents; None if there was no previous image.
+        removed: What was deleted or deprecated.
+        notify_failed: Destinations that could not be notified, with the reason.
     """
 
     record: RebuildRecord
@@ -138,5 +135,5 @@ class RebuildResult:
 
     @property
     def unchanged(self) -> bool:
-        """Whether there was no reason for it."""
+        """True if there was no reason to rebuild."""
         return self.record.state == "unchanged"

@@ -12,6 +12,7 @@ from goldenami.errors import AwsError, BusyError
 from goldenami.model.names import ResourceNames
 from goldenami.state.lock_model import HEARTBEAT_INTERVAL, LockRecord, LockSpec, parse
 from goldenami.tools import host
+from goldenami.tools.clock import timestamp
 
 
 class HeldLock:
@@ -82,8 +83,8 @@ def is_stale(ctx: Context, held_lock: LockRecord, on: LockSpec | None = None) ->
 
 
 def _read_back(ctx: Context, run: str, what: str) -> LockRecord:
-    now = ctx.clock.now().isoformat(timespec="seconds")
-    return LockRecord(run, what, f"{host.user()}@{host.machine()}", host.is_own_process(), now, now)
+    now = timestamp(ctx.clock)
+    return LockRecord(run, what, host.operator(), host.is_own_process(), now, now)
 
 
 def _take_over(ctx: Context, on: LockSpec, held_lock: LockRecord) -> None:

@@ -111,16 +111,18 @@ def rebuild(opened: ContextFactory, if_needed: bool = False, plan: bool = False,
 @recipe_task(
     text="what to say",
     failure="it is about a failure",
-    unless_told="say nothing where the rebuild of this systemd invocation has told of its end itself",
+    unless_notified="send nothing if the rebuild of this systemd invocation already sent a notification",
 )
-def notify(opened: ContextFactory, text: str, failure: bool = False, unless_told: str = "", json: bool = False) -> None:
+def notify(
+    opened: ContextFactory, text: str, failure: bool = False, unless_notified: str = "", json: bool = False
+) -> None:
     """Tell the team something at every place that [notify] names: to try them, and for the schedule's own failures.
 
     Exits with 1 when a place could not be told.
     """
     from goldenami.rebuild import notify as rebuild_notify
 
-    told = rebuild_notify.notify_result(opened(), text, failure=failure, unless_told=unless_told)
+    told = rebuild_notify.notify_result(opened(), text, failure=failure, unless_notified=unless_notified)
     print(
         jsonlib.dumps({"told": told.notified, "failed": told.failed})
         if json

@@ -42,6 +42,11 @@ class SystemClock:
         time.sleep(seconds)
 
 
+def timestamp(clock: Clock) -> str:
+    """Return the current time as ISO 8601, in UTC, to the second."""
+    return clock.now().isoformat(timespec="seconds")
+
+
 def poll(clock: Clock, timeout: float, every: float) -> Iterator[float]:
     """Yield the elapsed seconds, again and again with a pause between, until the time is up.
 

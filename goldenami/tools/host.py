@@ -14,12 +14,13 @@ def machine() -> str:
     return platform.node() or "localhost"
 
 
-def user() -> str:
-    """The operator's name."""
+def operator() -> str:
+    """Return who runs this process, as `user@machine`."""
     try:
-        return getpass.getuser()
+        user = getpass.getuser()
     except (KeyError, OSError):  # a user id without a name
-        return str(os.getuid())
+        user = str(os.getuid())
+    return f"{user}@{machine()}"
 
 
 def is_root() -> bool:

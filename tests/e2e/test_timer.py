@@ -116,7 +116,7 @@ def test_the_timer_goes_off_and_the_job_runs(ctx: Workspace, baked: str) -> None
     assert "Result=success\nExecMainStatus=0\n" in first
     assert "stamp-goldenami-rebuild@guestbook.timer\n" in first  # Persistent=true: it remembers when it went off
     assert "Result=exit-code\nExecMainStatus=5\n" in second
-    found = re.search(r"ran notify --failure --unless-told=([0-9a-f]{32}) --text=(.*) --recipe=", second)
+    found = re.search(r"ran notify --failure --unless-notified=([0-9a-f]{32}) --text=(.*) --recipe=", second)
     assert found, second
     assert "(exit-code, exited 5)" in found[2]
 

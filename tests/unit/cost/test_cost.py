@@ -66,7 +66,7 @@ def test_the_server_that_was_made_costs_what_it_is() -> None:
     unknown = compare(recipe(RDS), SEOUL, replace(made, kind="db.r9.huge", storage_type="io2"))
     assert unknown is not None
     assert total(unknown.images) == pytest.approx(total(plain.images))
-    assert [item.note for item in unknown.images].count("not counted: no price of it is known") == 2
+    assert [item.note for item in unknown.images].count("not counted: its price is unknown") == 2
 
 
 def test_sizes() -> None:

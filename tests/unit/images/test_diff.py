@@ -256,7 +256,7 @@ def test_an_image_of_which_nothing_is_known_is_said(estate: Estate, tmp_path: Pa
 
 def test_parts_that_are_not_all_there_count_as_unknown(estate: Estate, tmp_path: Path) -> None:
     ctx = shop_of(estate, tmp_path)
-    estate.parameter(f"/goldenami/{NAME}/facts/{ami(1)}/1-of-2", pack(MACHINE, ROWS)[0])
+    estate.parameter(f"/goldenami/{NAME}/inventory/{ami(1)}/1-of-2", pack(MACHINE, ROWS)[0])
     image = images.get(ctx.aws, ami(1))
     assert image is not None
     assert inventory.load(ctx, image) is None

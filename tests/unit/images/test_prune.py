@@ -194,7 +194,7 @@ def test_what_others_made_under_our_name_is_not_ours(tmp_path: Path) -> None:
     ctx = shop_of(estate, tmp_path)
     live(ctx)
     assert estate.gone == []
-    assert [v.reason for v in prune.prune(ctx).decisions][-1].endswith("not made by us")
+    assert [v.reason for v in prune.prune(ctx).decisions][-1].startswith("not managed by goldenami")
 
 
 def test_good_images_that_failed_or_were_retired_are_no_rollback_targets(estate: Estate, tmp_path: Path) -> None:

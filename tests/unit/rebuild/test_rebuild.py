@@ -66,7 +66,7 @@ def test_without_news_nothing_is_baked_and_that_is_recorded(at: Works, web: Web)
     assert at.account.published == []
     assert NAMES.rebuild_lock not in at.account.parameters
     assert "nothing has changed" in (outcome.run.folder / "rebuild.md").read_text()
-    assert "not known" in outcome.check.packages
+    assert "unknown" in outcome.check.packages
 
 
 @pytest.mark.usefixtures("_baked")
@@ -224,7 +224,7 @@ def test_a_place_that_cannot_be_told_changes_nothing_else(at: Works, web: Web, t
     assert outcome.record.notified == (f"the command {sys.executable}",)
     assert len(outcome.notify_failed) == 2
     assert "hunter2" not in at.said.getvalue() + json.dumps(outcome.notify_failed)
-    assert "could not tell the topic" in at.said.getvalue()
+    assert "could not notify the topic" in at.said.getvalue()
     assert json.loads(out.read_text())["goldenami"]["result"] == "success"
     assert "Not told" in (outcome.run.folder / "rebuild.md").read_text()
 
@@ -248,8 +248,10 @@ def test_the_schedules_unit_says_nothing_that_was_told_already(at: Works, web: W
     there = ctx(at, web)
     rebuild.rebuild(there)
     assert len(at.account.published) == 1
-    assert notify.notify_result(there, "failed", failure=True, unless_told="abc").notified == ()
-    assert notify.notify_result(there, "failed", failure=True, unless_told="def").notified == (f"the topic {TOPIC}",)
+    assert notify.notify_result(there, "failed", failure=True, unless_notified="abc").notified == ()
+    assert notify.notify_result(there, "failed", failure=True, unless_notified="def").notified == (
+        f"the topic {TOPIC}",
+    )
     assert len(at.account.published) == 2
 
 
