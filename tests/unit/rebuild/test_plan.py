@@ -69,9 +69,7 @@ def test_age_is_assumed_and_says_so() -> None:
 def test_what_is_known_about_packages_is_told_with_how() -> None:
     assert "unknown" in pending_updates_text(stock(timedelta(days=3)), NOW)
     assert "3 day(s) ago" in pending_updates_text(stock(timedelta(days=3)), NOW)
-    assert pending_updates_text(stock(pending=PendingUpdates("i-1", ())), NOW).startswith(
-        "no update(s) pending on i-1"
-    )
+    assert pending_updates_text(stock(pending=PendingUpdates("i-1", ())), NOW).startswith("no update(s) pending on i-1")
     assert pending_updates_text(stock(candidate=None), NOW) == "there is no image yet"
 
 
