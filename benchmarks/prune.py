@@ -56,10 +56,10 @@ ASIDE: dict[str, dict[str, Any]] = {
 
 def account(arguments: argparse.Namespace, wrong: list[str]) -> Any:
     from tests.support.large_account import START
-    from tests.support.large_account_growth import grown
+    from tests.support.large_account_growth import grow_account
 
     facts = {"DeprecationTime": f"{START - timedelta(days=50):%Y-%m-%dT%H:%M:%S.000Z}"}
-    return grown(
+    return grow_account(
         arguments.images,
         arguments.snapshots,
         arguments.templates,

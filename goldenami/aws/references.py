@@ -44,7 +44,7 @@ def read_references(
             aws,
             frozenset({pointers.production, pointers.candidate}),
             previous.parameters if previous else {},
-            skip_path=f"{pointers.path}/facts",
+            skip_path=f"{pointers.path}/inventory",
         ),
     )
 

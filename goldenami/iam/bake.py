@@ -58,7 +58,9 @@ def build(scope: PolicyScope) -> list[Statement]:
 def read_and_publish_parameters(scope: PolicyScope) -> list[Statement]:
     """Reserve versions, publish the candidate, make the application's parameters, find the vendor's AMI."""
     name = scope.recipe.image.name
-    own = [scope.arn("ssm", f"parameter/goldenami/{name}/{rest}") for rest in ("candidate", "versions/*", "facts/*")]
+    own = [
+        scope.arn("ssm", f"parameter/goldenami/{name}/{rest}") for rest in ("candidate", "versions/*", "inventory/*")
+    ]
     theirs = [scope.arn("ssm", f"parameter{parameter.name}") for parameter in scope.recipe.parameters]
     read = [scope.arn("ssm", f"parameter/goldenami/{name}/*"), f"arn:aws:ssm:{scope.region}::parameter/aws/service/*"]
     return [

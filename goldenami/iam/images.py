@@ -9,13 +9,13 @@ from goldenami.iam.statements import PolicyScope, Statement, allow
 from goldenami.model import image as model_image
 
 
-def _facts(scope: PolicyScope) -> str:
-    return f"/goldenami/{scope.recipe.image.name}/facts/*"
+def _inventory(scope: PolicyScope) -> str:
+    return f"/goldenami/{scope.recipe.image.name}/inventory/*"
 
 
 def read_inventory(scope: PolicyScope) -> list[Statement]:
     """Read what the bakes wrote down about their images."""
-    return [allow("ReadFacts", ["ssm:GetParametersByPath"], scope.arn("ssm", f"parameter{_facts(scope)}"))]
+    return [allow("Inventory", ["ssm:GetParametersByPath"], scope.arn("ssm", f"parameter{_inventory(scope)}"))]
 
 
 def read_references(_scope: PolicyScope) -> list[Statement]:
@@ -69,7 +69,7 @@ def prune(scope: PolicyScope) -> list[Statement]:
     # Images and snapshots have ARNs without an account.
     image, snapshot = (f"arn:aws:ec2:{scope.region}::{kind}/*" for kind in ("image", "snapshot"))
     return [
-        allow("ForgetFacts", ["ssm:DeleteParameters"], scope.arn("ssm", f"parameter{_facts(scope)}")),
+        allow("Unused", ["ssm:DeleteParameters"], scope.arn("ssm", f"parameter{_inventory(scope)}")),
         allow("LetImagesGo", [f"ec2:{verb}" for verb in verbs], image, **ours),
         allow("DeleteTheirSnapshots", ["ec2:DeleteSnapshot", "ec2:CreateTags", "ec2:DeleteTags"], snapshot, **ours),
     ]

@@ -12,6 +12,7 @@ from goldenami.images.model import PruneResult
 from goldenami.images.prune_plan import AccountSnapshot, RetentionDecision, ending, is_due, own_snapshots, plan
 from goldenami.infra.describe import release_pointers
 from goldenami.model.image import ORPHANED, PRUNED
+from goldenami.tools.clock import timestamp
 
 # EC2 rejects dates in the past, and rounds to the minute.
 SOON = timedelta(minutes=2)
@@ -87,9 +88,8 @@ def deprecate(ctx: Context, decision: RetentionDecision) -> None:
     """Deprecate an image, or cancel the deprecation of one that is kept again; a tag marks the deprecation as goldenami's."""
     image = decision.image
     if decision.action == "deprecate":
-        now = ctx.clock.now()
-        images.tag(ctx.aws, [image.id], {PRUNED: now.isoformat(timespec="seconds")})
-        images.deprecate(ctx.aws, image.id, now + SOON)
+        images.tag(ctx.aws, [image.id], {PRUNED: timestamp(ctx.clock)})
+        images.deprecate(ctx.aws, image.id, ctx.clock.now() + SOON)
     elif decision.action == "restore":
         images.cancel_deprecation(ctx.aws, image.id)
         images.untag(ctx.aws, [image.id], [PRUNED])

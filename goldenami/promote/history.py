@@ -53,7 +53,7 @@ def history_entry(
     return HistoryEntry(
         when=ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         run=run,
-        by=f"{host.user()}@{host.machine()}",
+        by=host.operator(),
         arn=session.caller_identity(ctx.aws)[1],
         from_ami=fleet_state.pointer.ami if fleet_state.pointer else "",
         to_ami=ami,

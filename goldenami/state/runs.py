@@ -14,6 +14,7 @@ from typing import Any
 
 from goldenami.context import Context
 from goldenami.state.run_model import RunFolder
+from goldenami.tools.clock import timestamp
 
 
 class Run(RunFolder):
@@ -106,7 +107,7 @@ def record_run(
         facts: Further facts for run.json.
     """
     run = create(ctx.build, ctx.clock.now())
-    run.record(state="running", kind=kind, started=ctx.clock.now().isoformat(timespec="seconds"), **facts)
+    run.record(state="running", kind=kind, started=timestamp(ctx.clock), **facts)
     with ctx.progress.log_to(run.folder / f"{kind}.log"):
         try:
             yield run

@@ -44,6 +44,11 @@ class SystemClock:
         time.sleep(seconds)
 
 
+def timestamp(clock: Clock) -> str:
+    """Return the current time as ISO 8601, in UTC, to the second."""
+    return clock.now().isoformat(timespec="seconds")
+
+
 def poll(clock: Clock, timeout: float, every: float) -> Iterator[float]:
     """Yield the elapsed seconds, with a pause between two attempts, until the timeout.
 

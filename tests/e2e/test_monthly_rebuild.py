@@ -71,16 +71,16 @@ def test_without_news_and_then_with_a_changed_application(ready: Workspace) -> N
     assert json.loads(ready.ok("rebuild", "--if-needed", "--json"))["state"] == "unchanged"
 
 
-# What the rebuild says when it has come to a phase.
+# Output of the rebuild at the start of a phase.
 PHASES = {
     "base": "scripts/20-update.sh",
     "app": "scripts/30-build.sh",
     "gate": "probing http://",
-    "tidy": "look for everything that names an image",
+    "prune": "find references to images",
 }
 
 
-@pytest.mark.parametrize("phase", few(PHASES, "app", "tidy"))
+@pytest.mark.parametrize("phase", few(PHASES, "app", "prune"))
 def test_kill_9_then_rebuild_again(ready: Workspace, phase: str) -> None:
     change(ready)
     before, bases = ready.golden_ids(), bases_of(ready)

@@ -17,7 +17,7 @@ from goldenami.images import copy
 from goldenami.images import report as images_report
 from goldenami.images.model import PromoteOptions
 from goldenami.recipe.image import CopyTarget
-from tests.integration.images.test_prune import NAME, bake, shop_of
+from tests.integration.images.test_prune import NAME, bake, context_for
 from tests.support.cloud_server import client
 
 FRIEND = "210987654321"
@@ -87,7 +87,7 @@ def golden(cloud: Any) -> str:
 def test_an_image_is_carried_to_each_place_whole(cloud: Any, tmp_path: Path, golden: str) -> None:
     key = "1234abcd-12ab-34cd-56ef-1234567890ab"
     ctx = with_copies(
-        shop_of(cloud, tmp_path),
+        context_for(cloud, tmp_path),
         CopyTarget(region="us-east-1", kms_key_id=key, share_with=(FRIEND,)),
         CopyTarget(region="eu-west-1", publish=False),
     )
@@ -114,7 +114,7 @@ def test_an_image_is_carried_to_each_place_whole(cloud: Any, tmp_path: Path, gol
 def test_killed_before_each_change_the_next_run_finishes_with_one_copy(
     cloud: Any, tmp_path: Path, golden: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ctx = with_copies(shop_of(cloud, tmp_path), CopyTarget(region="us-east-1", share_with=(FRIEND,)))
+    ctx = with_copies(context_for(cloud, tmp_path), CopyTarget(region="us-east-1", share_with=(FRIEND,)))
     # One connection for all: making clients takes longer than the calls.
     far = ctx.aws.__class__("us-east-1", endpoint_url=ctx.aws.endpoint_url, keys=ctx.aws.keys)
     monkeypatch.setattr(image_copies, "in_region", lambda *_: far)
@@ -137,14 +137,14 @@ def test_killed_before_each_change_the_next_run_finishes_with_one_copy(
 
 def test_what_is_not_verified_is_not_carried(cloud: Any, tmp_path: Path, golden: str) -> None:
     cloud.ec2.create_tags(Resources=[golden], Tags=[{"Key": "goldenami:retired", "Value": "leaks"}])
-    ctx = with_copies(shop_of(cloud, tmp_path), CopyTarget(region="us-east-1"))
+    ctx = with_copies(context_for(cloud, tmp_path), CopyTarget(region="us-east-1"))
     with pytest.raises(GateError, match="retired"):
         copy.copy(ctx, PromoteOptions(ami=golden))
     assert there(cloud, "us-east-1") == []
 
 
 def test_nowhere_to_copy_to_and_a_name_that_is_taken_are_said(cloud: Any, tmp_path: Path, golden: str) -> None:
-    ctx = shop_of(cloud, tmp_path)
+    ctx = context_for(cloud, tmp_path)
     with pytest.raises(UsageError, match="no place"):
         copy.copy(ctx, PromoteOptions(ami=golden))
     with pytest.raises(UsageError, match="already"):

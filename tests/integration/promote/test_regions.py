@@ -14,7 +14,7 @@ from goldenami.images import copy as images_copy
 from goldenami.images.model import PromoteOptions
 from goldenami.promote import regions
 from goldenami.state import lock
-from tests.integration.images.test_prune import NAME, bake, shop_of
+from tests.integration.images.test_prune import NAME, bake, context_for
 
 FAR = "us-east-1"
 
@@ -23,7 +23,7 @@ FAR = "us-east-1"
 def ctx(cloud: Any, tmp_path: Path) -> Context:
     """An image that is copied to the other region, and a launch template in each; no group."""
     former, ami = bake(cloud, "v1.0"), bake(cloud, "v1.1")
-    found = shop_of(cloud, tmp_path)
+    found = context_for(cloud, tmp_path)
     images_copy.copy(found, PromoteOptions(ami=ami), [FAR])
     for stop in regions.plan_regions(found, PromoteOptions(version="v1.1"), [FAR]):
         stop.ctx.aws.client("ec2").create_launch_template(

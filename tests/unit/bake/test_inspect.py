@@ -15,13 +15,13 @@ from goldenami.errors import AwsError
 from goldenami.images import diff
 from goldenami.model import image as model_image
 from goldenami.model.image import Image
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 from tests.unit.images.test_diff import said
 
 AMI, OTHER = "ami-0123456789abcdef1", "ami-0123456789abcdef2"
 
 
-def put(at: Works) -> Image:
+def put(at: Checkout) -> Image:
     for ami, version in ((AMI, "v1.0"), (OTHER, "v1.1")):
         told = {
             model_image.IMAGE: "guestbook",
@@ -35,7 +35,7 @@ def put(at: Works) -> Image:
     return found
 
 
-def console(at: Works, answer: Callable[[str], str]) -> Callable[..., dict[str, Any]]:
+def console(at: Checkout, answer: Callable[[str], str]) -> Callable[..., dict[str, Any]]:
     """A console that says this, given the nonce of the newest instance."""
 
     def output(InstanceId: str, **_: Any) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def console(at: Works, answer: Callable[[str], str]) -> Callable[..., dict[str, 
     return output
 
 
-def test_what_it_says_is_kept_for_the_team(at: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_it_says_is_kept_for_the_team(at: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx, image = at.ctx(), put(at)
     monkeypatch.setattr(at.account, "GetConsoleOutput", console(at, said))
     assert inventory.load(ctx, image) is None
@@ -61,7 +61,7 @@ def test_what_it_says_is_kept_for_the_team(at: Works, monkeypatch: pytest.Monkey
     assert (both.contents.differences, both.contents.missing) == ((), ())
 
 
-def test_one_that_says_nothing_is_ended_and_told(at: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_says_nothing_is_ended_and_told(at: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx, image = at.ctx(), put(at)
     monkeypatch.setattr(at.account, "GetConsoleOutput", console(at, lambda _: "kernel panic"))
     with pytest.raises(AwsError, match="could not be inspected") as error:

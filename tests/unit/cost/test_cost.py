@@ -16,7 +16,7 @@ from goldenami.cost.plan import compare, next_size, operations, total
 from goldenami.model import prices
 from goldenami.model.resources import DbInstance
 from goldenami.state import runs
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 from tests.support.recipes import RDS, VOLUME, recipe
 
 SEOUL = prices.for_region("ap-northeast-2")
@@ -69,7 +69,7 @@ def test_the_server_that_was_made_costs_what_it_is() -> None:
     unknown = compare(recipe(RDS), SEOUL, replace(made, instance_class="db.r9.huge", storage_type="io2"))
     assert unknown is not None
     assert total(unknown.images) == pytest.approx(total(plain.images))
-    assert [item.note for item in unknown.images].count("not counted: no price of it is known") == 2
+    assert [item.note for item in unknown.images].count("not counted: its price is unknown") == 2
 
 
 def test_sizes() -> None:
@@ -191,7 +191,7 @@ def test_a_list_with_a_gap_is_not_used(listed: List, missing: str) -> None:
     assert price_list.get_prices(listed.aws, ["t3.micro", "t3.small"]) is None
 
 
-def test_it_says_where_its_prices_are_from(at: Works, listed: List) -> None:
+def test_it_says_where_its_prices_are_from(at: Checkout, listed: List) -> None:
     ctx = at.ctx()
     found = cost.calculate(ctx)
     assert found.source == "the AWS Price List of today (2026-03-14)"
@@ -205,7 +205,7 @@ def test_it_says_where_its_prices_are_from(at: Works, listed: List) -> None:
     assert told["saved"] == pytest.approx(told["docker"]["month"] - told["images"]["month"])
 
 
-def test_runs_of_the_checkout_are_counted(at: Works, listed: List) -> None:
+def test_runs_of_the_checkout_are_counted(at: Checkout, listed: List) -> None:
     ctx = at.ctx()
     run = runs.create(ctx.build, ctx.clock.now())
     run.record(kind="bake", state="finished", phases={"bake app layer with Packer": 90.0})

@@ -12,11 +12,11 @@ from goldenami.errors import UsageError
 from goldenami.images import catalog
 from goldenami.images import report as images_report
 from goldenami.model import image
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 from tests.support.fake_account import Refused
 
 
-def fill(at: Works) -> Context:
+def fill(at: Checkout) -> Context:
     base = {image.LAYER: "base"}
     at.account.put_image("ami-1", "guestbook-base-0123456789ab-run", tags=base)
     at.account.put_image("ami-2", "guestbook-golden-v1.2", tags={image.VERIFIED: "now"})
@@ -27,7 +27,7 @@ def fill(at: Works) -> Context:
     return at.ctx()
 
 
-def test_newest_version_first_with_what_each_is_to_us(at: Works) -> None:
+def test_newest_version_first_with_what_each_is_to_us(at: Checkout) -> None:
     found = catalog.list_images(fill(at))
     assert [(str(e.version or "-"), e.status, e.candidate) for e in found] == [
         ("v1.11", "pending", False),
@@ -46,11 +46,11 @@ def test_newest_version_first_with_what_each_is_to_us(at: Works) -> None:
     ]
 
 
-def test_no_images_yet_says_how_to_make_one(at: Works) -> None:
+def test_no_images_yet_says_how_to_make_one(at: Checkout) -> None:
     assert images_report.images(catalog.list_images(at.ctx())).text == "no images yet; create one with ./invoke bake"
 
 
-def test_images_of_another_recipe_whose_name_begins_like_ours_are_not_ours(at: Works) -> None:
+def test_images_of_another_recipe_whose_name_begins_like_ours_are_not_ours(at: Checkout) -> None:
     at.account.put_image("ami-9", "guestbook-admin-golden-v1.0")
     assert catalog.list_images(at.ctx()) == []
 
@@ -82,7 +82,7 @@ def findings(ctx: Context) -> dict[str, doctor.Finding]:
     return {finding.name: finding for finding in doctor.run_checks(ctx)}
 
 
-def test_the_doctor_looks_at_everything_and_changes_nothing(at: Works) -> None:
+def test_the_doctor_looks_at_everything_and_changes_nothing(at: Checkout) -> None:
     found = findings(at.ctx())
     assert {"packer", "git", "setpriv", "disk", "credentials", "network", "source AMI", "permissions"} <= set(found)
     assert found["packer"].result == found["credentials"].result == "ok"
@@ -92,11 +92,11 @@ def test_the_doctor_looks_at_everything_and_changes_nothing(at: Works) -> None:
     assert "127.0.0.1/32" in found["network"].detail
 
 
-def test_the_doctor_names_an_old_packer_and_permissions_that_lack(at: Works) -> None:
+def test_the_doctor_names_an_old_packer_and_permissions_that_lack(at: Checkout) -> None:
     def refuse() -> None:
         raise Refused("UnauthorizedOperation")
 
-    at.packer.play(version="Packer v1.6.5")
+    at.packer.configure(version="Packer v1.6.5")
     at.account.before["CreateTags"] = refuse
     found = findings(at.ctx())
     assert found["packer"].detail == "1.6.5 is too old"
@@ -104,7 +104,7 @@ def test_the_doctor_names_an_old_packer_and_permissions_that_lack(at: Works) -> 
     assert "fail" in doctor.report(list(found.values())).text
 
 
-def test_the_doctor_says_that_there_are_no_credentials(at: Works) -> None:
+def test_the_doctor_says_that_there_are_no_credentials(at: Checkout) -> None:
     ctx = at.ctx()
     broke = Context(ctx.root, ctx.recipe, ctx.target, AwsSession("ap-northeast-2"), ctx.clock, ctx.progress)
     found = findings(broke)
