@@ -134,7 +134,7 @@ def test_a_secret_is_found(guest: Guest, plant: str) -> None:
 def test_no_secret_no_alarm(guest: Guest) -> None:
     done = run(guest, ASSERT, layer="app")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "CHECK hygiene-secrets ok 1 secret value(s) looked for, none found" in done.stdout
+    assert "CHECK hygiene-secrets ok 1 secret value(s) searched for, none found" in done.stdout
 
 
 def test_a_parameter_that_cannot_be_read_is_no_pass(guest: Guest) -> None:
