@@ -32,7 +32,7 @@ def inspect_image(ctx: Context, image: Image) -> ImageInventory:
     """
     with (
         runs.lock(ctx.build / "bake.lock", "a bake is running here; waiting for it", ctx.progress.info),
-        runs.record_run(ctx, "diff", ended=partial(artifacts.write_run, ctx), ami=image.id) as run,
+        runs.record_run(ctx, "diff", on_end=partial(artifacts.write_run, ctx), ami=image.id) as run,
         ctx.progress.phase(f"look into {image.name}"),
     ):
         machine, rows = _run_script(ctx, run, image)

@@ -194,7 +194,7 @@ def recheck(ctx: Context, ami: str, *, clean: bool) -> Image:
         raise UsageError(f"{ami} ({image.name}) is not a golden AMI of {ctx.name}", next="./invoke images")
     with (
         runs.lock(ctx.build / "bake.lock", "a bake is running here; waiting for it", ctx.progress.info),
-        runs.record_run(ctx, "verify", ended=partial(artifacts.write_run, ctx), ami=ami) as run,
+        runs.record_run(ctx, "verify", on_end=partial(artifacts.write_run, ctx), ami=ami) as run,
     ):
         verify(ctx, run, image, profile=environment.ensure_profile(ctx), clean=clean)
     return images.get(ctx.aws, ami) or image
