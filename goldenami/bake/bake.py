@@ -44,7 +44,7 @@ def bake(ctx: Context, options: BakeOptions) -> BakeResult:
         if app and app.action == "reuse" and app.image:
             publish(ctx, app.image)
             return BakeResult(app.image, preflight.image_version(ctx, app.image), base, app, run=None)
-        with runs.record_run(ctx, "bake", ended=partial(artifacts.close_run, ctx), recipe=str(ctx.recipe.path)) as run:
+        with runs.record_run(ctx, "bake", on_end=partial(artifacts.close_run, ctx), recipe=str(ctx.recipe.path)) as run:
             return _run(ctx, run, current, base, options, lock)
 
 

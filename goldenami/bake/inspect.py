@@ -29,7 +29,7 @@ def inspect_image(ctx: Context, image: Image) -> ImageInventory:
     """
     with (
         environment.bake_lock(ctx),
-        runs.record_run(ctx, "diff", ended=partial(artifacts.close_run, ctx), ami=image.id) as run,
+        runs.record_run(ctx, "diff", on_end=partial(artifacts.close_run, ctx), ami=image.id) as run,
         ctx.progress.phase(f"inspect {image.name}"),
     ):
         report, rows = _read_console(ctx, run, image)

@@ -148,7 +148,7 @@ def recheck(ctx: Context, ami: str, *, clean: bool) -> Image:
         raise UsageError(f"{ami} ({image.name}) is not a golden AMI of {ctx.name}", next="./invoke images")
     with (
         environment.bake_lock(ctx),
-        runs.record_run(ctx, "verify", ended=partial(artifacts.close_run, ctx), ami=ami) as run,
+        runs.record_run(ctx, "verify", on_end=partial(artifacts.close_run, ctx), ami=ami) as run,
     ):
         verify(ctx, run, image, profile=environment.ensure_profile(ctx), clean=clean)
     return images.get(ctx.aws, ami) or image

@@ -105,7 +105,7 @@ def run(
     closing = partial(history.write_report, found, timeline)
     try:
         with (
-            runs.record_run(ctx, "promotion", ended=closing, ami=image.id, why=why) as run,
+            runs.record_run(ctx, "promotion", on_end=closing, ami=image.id, why=why) as run,
             lock.acquire(ctx, run.id, what) as held_lock,
         ):
             timeline.add(Event(ctx.clock.now().isoformat(timespec="seconds"), "began", what))

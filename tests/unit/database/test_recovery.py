@@ -89,8 +89,8 @@ def test_backups_are_found_again_and_one_without_a_manifest_is_none(ctx: Context
     ("name", "body", "told"),
     [
         ("dump", DUMP[:-3], "dump has 12 bytes of 15"),
-        ("dump", DUMP[:-1] + b"x", "dump is not what was written"),
-        ("roles.sql", b"CREATE ROLE other;", "roles.sql is not what was written"),
+        ("dump", DUMP[:-1] + b"x", "the checksum of dump differs"),
+        ("roles.sql", b"CREATE ROLE other;", "the checksum of roles.sql differs"),
         ("dump", None, "dump is missing"),
     ],
 )
@@ -130,17 +130,17 @@ def test_a_folder_is_filled_from_where_it_was_and_damage_is_noticed_there(ctx: C
     assert (folder / "dump").read_bytes() == DUMP, "it was there, so it is not read again"
     (folder / MANIFEST).unlink()
     (folder / "dump").write_bytes(DUMP[:4])
-    with pytest.raises(GateError, match="dump is not what was written"):
+    with pytest.raises(GateError, match="the checksum of dump differs"):
         backup.download_archive(ctx, manifest, folder)
     assert not (folder / MANIFEST).exists()
 
 
 def test_a_folder_with_anything_else_is_refused(ctx: Context, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"holds no manifest\.json"):
+    with pytest.raises(UsageError, match=r"has no manifest\.json"):
         backup.upload_archive(ctx, tmp_path)
     foreign = tmp_path / "foreign"
     backup.download_archive(ctx, keep(ctx, service="other"), foreign)
-    with pytest.raises(GateError, match="holds a backup of other"):
+    with pytest.raises(GateError, match="has a backup of other"):
         backup.upload_archive(ctx, foreign)
     torn = tmp_path / "torn"
     backup.download_archive(ctx, keep(ctx, "20251005-030405-0abcde"), torn)
@@ -171,7 +171,7 @@ def fleet(ctx: Context) -> tuple[str, str]:
     )
     there = aws_auto_scaling.get(ctx.aws, name)
     assert there is not None
-    new = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, ClientToken="run-handover")["Instances"][0]
+    new = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, ClientToken="run-switchover")["Instances"][0]
     return there.members[0].id, new["InstanceId"]
 
 
@@ -202,7 +202,7 @@ def test_before_that_there_is_only_the_way_back(
     # moto lacks EC2's filter by client token, and does not keep the token.
     monkeypatch.setitem(filter_dict_attribute_mapping, "client-token", "client_token")
     for one in (i for r in ec2_backends["123456789012"]["ap-northeast-2"].all_reservations() for i in r.instances):
-        one.client_token = "run-handover" if one.id == new else None
+        one.client_token = "run-switchover" if one.id == new else None
     aws_auto_scaling.suspend(ctx.aws, ctx.names.group, ["ReplaceUnhealthy"])
     switchover = Switchover(
         "run", old, new, "launching", version=2, max_size=1, suspended=suspended, storage_change=move
@@ -220,7 +220,7 @@ def test_before_that_there_is_only_the_way_back(
 def test_a_smaller_fleet_is_refused_while_each_instance_has_rows_of_its_own(ctx: Context) -> None:
     fleet(ctx)
     aws_auto_scaling.update(ctx.aws, {"AutoScalingGroupName": ctx.names.group, "MaxSize": 3, "DesiredCapacity": 3})
-    with pytest.raises(GateError, match="would end some of them with their rows"):
+    with pytest.raises(GateError, match="would terminate some of them with their data"):
         infra_auto_scaling.ensure_group(ctx, Network("vpc-1", ("subnet-1",)), "", ())
     there = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     assert there is not None

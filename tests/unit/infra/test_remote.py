@@ -1,4 +1,4 @@
-"""A script on an instance: through Run Command, else by SSH, else the way to either."""
+"""Scripts run through Run Command, or by SSH if that is not available."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def test_run_command_comes_first(ssh: Path) -> None:
 def test_an_instance_that_nothing_reaches_is_told_with_the_way_to_both() -> None:
     with scripted() as wire:
         wire.refuse("ssm", "send_command", SENT, "InvalidInstanceId")
-        with pytest.raises(AwsError, match="by SSH") as caught:
+        with pytest.raises(AwsError, match="no SSH key") as caught:
             remote.run_on_instance(ctx(wire.aws, ""), MACHINE, "id")
     assert "run_command = true (or key_name)" in caught.value.next

@@ -13,7 +13,7 @@ from tests.support.contexts import Checkout
 def test_a_run_is_running_and_then_finished(at: Checkout) -> None:
     ctx, told = at.ctx(), []
     with runs.record_run(
-        ctx, "promotion", ended=lambda run, failure: told.append((run.id, failure)), ami="ami-1"
+        ctx, "promotion", on_end=lambda run, failure: told.append((run.id, failure)), ami="ami-1"
     ) as run:
         assert run.facts()["state"] == "running"
         ctx.progress.info("something happens")
@@ -27,7 +27,7 @@ def test_a_failure_is_recorded_after_what_is_to_be_done_at_the_end(at: Checkout)
     states = []
     with (
         pytest.raises(KeyboardInterrupt),
-        runs.record_run(at.ctx(), "bake", ended=lambda run, _: states.append(run.facts()["state"])) as run,
+        runs.record_run(at.ctx(), "bake", on_end=lambda run, _: states.append(run.facts()["state"])) as run,
     ):
         raise KeyboardInterrupt
     assert states == ["running"]
@@ -41,7 +41,7 @@ def test_interrupted_at_its_end_too_it_stays_open_for_the_next_bake(at: Checkout
     def interrupted(_: Run, failure: str) -> None:
         raise KeyboardInterrupt(failure)
 
-    with pytest.raises(KeyboardInterrupt, match="no room"), runs.record_run(ctx, "bake", ended=interrupted):
+    with pytest.raises(KeyboardInterrupt, match="no room"), runs.record_run(ctx, "bake", on_end=interrupted):
         raise OSError("no room")
     assert [run.facts()["state"] for run in runs.list_runs(ctx.build)] == ["running"]
     cleanup.after_crashed_runs(ctx)
