@@ -1,4 +1,4 @@
-"""What makes the fleet's parts and takes them down, as statements of IAM policies."""
+"""IAM policy statements of the fleet's resources."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from goldenami.iam.statements import PolicyScope, Statement, allow
 
 
 def manage_resources(scope: PolicyScope) -> list[Statement]:
-    """What makes and takes down the fleet's parts."""
+    """Create, update and delete the fleet's resources."""
     names = scope.names
     group = [
         scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}")
         for name in (names.group, names.canary_group)
     ]
     web = [scope.arn("iam", f"{kind}/{names.web}", region=False) for kind in ("role", "instance-profile")]
-    balancer = [
+    load_balancer = [
         scope.arn("elasticloadbalancing", what)
         for what in (
             f"loadbalancer/app/{names.load_balancer}/*",
@@ -36,13 +36,13 @@ def manage_resources(scope: PolicyScope) -> list[Statement]:
     )
     parameters = [scope.arn("ssm", f"parameter{parameter.name}") for parameter in scope.recipe.parameters]
     asg = ("CreateAutoScalingGroup", "UpdateAutoScalingGroup", "DeleteAutoScalingGroup", "CreateOrUpdateTags")
-    made = [
-        allow("LookAround", ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"]),
+    statements = [
+        allow("DescribeNetwork", ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"]),
         allow("Group", [f"autoscaling:{verb}" for verb in asg], group),
-        allow("Balancer", [f"elasticloadbalancing:{verb}" for verb in elb], balancer),
+        allow("LoadBalancer", [f"elasticloadbalancing:{verb}" for verb in elb], load_balancer),
         allow("Role", [f"iam:{verb}" for verb in iam], web),
         allow(
-            "Ground",
+            "Network",
             [f"ec2:{verb}" for verb in security],
             [scope.arn("ec2", f"{kind}/*") for kind in ("security-group", "launch-template", "vpc")],
         ),
@@ -54,30 +54,31 @@ def manage_resources(scope: PolicyScope) -> list[Statement]:
         ),
     ]
     return [
-        *made,
+        *statements,
         *([allow("AppParameters", ["ssm:GetParameter", "ssm:PutParameter"], parameters)] if parameters else []),
     ]
 
 
 def traffic_shift(scope: PolicyScope) -> list[Statement]:
-    """What a trial beside the fleet takes, where the recipe shifts the traffic by weight."""
+    """Run a canary group, if the recipe shifts traffic by weight."""
     names = scope.names
     if not scope.recipe.promote.traffic:
         return []
-    trial = scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{names.canary_group}")
+    canary = scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{names.canary_group}")
     groups = ("CreateAutoScalingGroup", "UpdateAutoScalingGroup", "DeleteAutoScalingGroup", "CreateOrUpdateTags")
     targets = scope.arn("elasticloadbalancing", f"targetgroup/{names.canary_target_group}/*")
     verbs = ("AddTags", "CreateTargetGroup", "ModifyTargetGroup", "ModifyTargetGroupAttributes")
     listener = scope.arn("elasticloadbalancing", f"listener/app/{names.load_balancer}/*")
     around = ("ec2:DescribeSubnets", "ec2:DescribeVpcs")
     return [
-        allow("Trial", [f"autoscaling:{verb}" for verb in groups], trial),
-        allow("TrialTargets", [f"elasticloadbalancing:{verb}" for verb in verbs], targets),
+        allow("CanaryGroup", [f"autoscaling:{verb}" for verb in groups], canary),
+        allow("CanaryTargets", [f"elasticloadbalancing:{verb}" for verb in verbs], targets),
         allow("Weights", ["elasticloadbalancing:ModifyListener"], listener),
-        allow("LookAround", around),
+        allow("DescribeNetwork", around),
         *([allow("Alarms", ["cloudwatch:DescribeAlarms"])] if scope.recipe.promote.alarms else []),
     ]
 
 
 def describe_network(_scope: PolicyScope) -> list[Statement]:
-    return [allow("LookAround", ["ec2:DescribeSecurityGroups", "ec2:DescribeVpcs", "iam:GetInstanceProfile"])]
+    """Read security groups, VPCs and instance profiles."""
+    return [allow("DescribeNetwork", ["ec2:DescribeSecurityGroups", "ec2:DescribeVpcs", "iam:GetInstanceProfile"])]

@@ -1,4 +1,4 @@
-"""The least privilege of each task, as an IAM policy for the operator or the machine that runs it."""
+"""Least-privilege IAM policy of each task, for the operator or machine that runs it."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from goldenami.iam.statements import (
 
 
 def policy(task: str, scope: PolicyScope) -> dict[str, Any]:
-    """The policy that a task needs, and nothing else.
+    """Return the least-privilege policy of a task.
 
     Raises:
-        UsageError: There is no policy for this task.
+        UsageError: The task has no policy.
     """
     if task not in _TASKS:
         raise UsageError(f"there is no policy for '{task}'; expected one of {', '.join(sorted(_TASKS))}")
     statements = [statement for part in _TASKS[task] for statement in part(scope)]
-    unique = [s for number, s in enumerate(statements) if s not in statements[:number]]
+    unique = [s for index, s in enumerate(statements) if s not in statements[:index]]
     return {"Version": "2012-10-17", "Statement": unique}
 
 
 def task_names() -> Sequence[str]:
-    """The tasks that there is a policy for."""
+    """Return the names of the tasks that have a policy."""
     return sorted(_TASKS)
 
 
