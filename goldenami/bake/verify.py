@@ -13,17 +13,16 @@ from goldenami.bake.check_report import Check, failed_checks, parse
 from goldenami.context import Context
 from goldenami.errors import AwsError, GateError, UsageError
 from goldenami.infra import network
+from goldenami.infra.health import HealthProbe, health_url
 from goldenami.model import image as model_image
 from goldenami.model.image import Image
 from goldenami.model.resources import Instance
 from goldenami.recipe.recipe import Recipe
 from goldenami.state import runs
 from goldenami.state.runs import Run, write_text
-from goldenami.tools import http
 from goldenami.tools.clock import poll
 from goldenami.tools.jinja import ROOT, render_text
 
-_CONSECUTIVE_HEALTHY = 3  # healthy answers in a row: one can be luck
 _POLL_INTERVAL = 0.5  # seconds between two looks
 _BOOT_TIMEOUT = 600.0  # seconds; EC2 may take minutes to show a console
 
@@ -139,17 +138,14 @@ def _wait_until_healthy(ctx: Context, machine: Instance, nonce: str) -> list[Che
     none has to be healthy within the time that the fleet would give it. EC2 refreshes the console of a running instance
     only now and then, so it is read again until the end mark is there.
     """
-    app, grace = ctx.recipe.app, ctx.recipe.fleet.health_check_grace_period
-    url = f"http://{machine.address}:{app.port}{app.health}"
-    ctx.progress.detail(f"probing {url}")
-    green, outside = 0, Check("boot-health-outside", False, f"no answer from {url}", "boot")
+    grace = ctx.recipe.fleet.health_check_grace_period
+    probe = HealthProbe(health_url(ctx.recipe, machine.address))
+    ctx.progress.detail(f"probing {probe.url}")
+    outside = Check("boot-health-outside", False, f"no answer from {probe.url}", "boot")
     inside: list[Check] = []
     for elapsed in poll(ctx.clock, timeout=_BOOT_TIMEOUT, every=_POLL_INTERVAL):
-        if green < _CONSECUTIVE_HEALTHY:
-            seen = http.probe(url)
-            green = green + 1 if seen.ok else 0
-            told = f"{seen.detail} after {elapsed:.0f} s"
-            outside = Check("boot-health-outside", green == _CONSECUTIVE_HEALTHY, told, "boot")
+        if not outside.ok:
+            outside = Check("boot-health-outside", probe.check(), f"{probe.detail} after {elapsed:.0f} s", "boot")
         inside = inside or _own_checks(instances.console(ctx.aws, machine.id), nonce)
         if inside and (outside.ok or failed_checks(inside) or elapsed >= grace):
             return [outside, *inside]

@@ -7,26 +7,26 @@ import re
 from goldenami.aws import images, parameters
 from goldenami.context import Context
 from goldenami.errors import UsageError
-from goldenami.images.model import CatalogEntry, PromoteOptions
+from goldenami.images.model import CatalogEntry, ImageSelector
 from goldenami.model.image import Image, image_status
 from goldenami.model.version import Version, ami_name, parse
 
 
-def resolve_ami(ctx: Context, options: PromoteOptions) -> str:
+def resolve_ami(ctx: Context, selector: ImageSelector) -> str:
     """The id of the AMI that the command line means.
 
     Raises:
         UsageError: It names none, more than one, or one that is not there.
     """
-    given = [bool(options.ami), bool(options.version), options.candidate]
+    given = [bool(selector.ami), bool(selector.version), selector.candidate]
     if sum(given) != 1:
         raise UsageError("name one image: --ami ami-…, --version v1.2 or --candidate", next="./invoke images")
-    if options.ami:
-        if not re.fullmatch(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})", options.ami):
-            raise UsageError(f"'{options.ami}' is not an AMI id", next="./invoke images")
-        return options.ami
-    if options.version:
-        return resolve_version(ctx, options.version).id
+    if selector.ami:
+        if not re.fullmatch(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})", selector.ami):
+            raise UsageError(f"'{selector.ami}' is not an AMI id", next="./invoke images")
+        return selector.ami
+    if selector.version:
+        return resolve_version(ctx, selector.version).id
     pointer = parameters.get(ctx.aws, ctx.candidate)
     if pointer is None:
         raise UsageError("there is no candidate", next="./invoke bake")

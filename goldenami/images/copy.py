@@ -20,7 +20,7 @@ from goldenami.images.copy_plan import (
     source_description,
     token,
 )
-from goldenami.images.model import CopyResult, CopyStatus, PromoteOptions
+from goldenami.images.model import CopyResult, CopyStatus, ImageSelector
 from goldenami.model.image import VERIFIED, Image
 from goldenami.recipe.image import CopyTarget
 from goldenami.tools.clock import poll
@@ -43,7 +43,7 @@ class CopyProgress(CopyStatus):
     former: str = ""
 
 
-def preflight(ctx: Context, options: PromoteOptions, regions: Sequence[str] = ()) -> CopyResult:
+def preflight(ctx: Context, selector: ImageSelector, regions: Sequence[str] = ()) -> CopyResult:
     """Read how far each copy is; nothing is changed.
 
     Raises:
@@ -51,11 +51,11 @@ def preflight(ctx: Context, options: PromoteOptions, regions: Sequence[str] = ()
         GateError: The image has not passed its gates, or was retired.
         AwsError: An image of this name is there already that is no copy of this one.
     """
-    return CopyResult(*_preflight(ctx, options, regions))
+    return CopyResult(*_preflight(ctx, selector, regions))
 
 
-def _preflight(ctx: Context, options: PromoteOptions, regions: Sequence[str]) -> tuple[Image, tuple[CopyProgress, ...]]:
-    source = images.get(ctx.aws, catalog.resolve_ami(ctx, options))
+def _preflight(ctx: Context, selector: ImageSelector, regions: Sequence[str]) -> tuple[Image, tuple[CopyProgress, ...]]:
+    source = images.get(ctx.aws, catalog.resolve_ami(ctx, selector))
     if source is None or source.version(ctx.name) is None:
         raise UsageError(f"there is no such golden AMI of {ctx.name} in {ctx.aws.region}", next="./invoke images")
     if source.state != "available" or not source.verified:
@@ -65,13 +65,13 @@ def _preflight(ctx: Context, options: PromoteOptions, regions: Sequence[str]) ->
     return source, tuple(_read_state(ctx, source, copy) for copy in wanted)
 
 
-def copy(ctx: Context, options: PromoteOptions, regions: Sequence[str] = ()) -> CopyResult:
+def copy(ctx: Context, selector: ImageSelector, regions: Sequence[str] = ()) -> CopyResult:
     """Carry an image to each place, as far as it is not there yet; safe to repeat after any interruption.
 
     Raises:
         AwsError: Some copies failed; the others are done.
     """
-    source, copies = _preflight(ctx, options, regions)
+    source, copies = _preflight(ctx, selector, regions)
     waiting, under_way, done = list(copies), list[CopyProgress](), list[CopyProgress]()
     failed: dict[str, str] = {}
     for _ in poll(ctx.clock, timeout=COPY_TIMEOUT, every=10):

@@ -16,16 +16,12 @@ from goldenami.recipe.image import CopyTarget
 
 
 @dataclass(frozen=True)
-class PromoteOptions:
-    """What the command line asks for: which image, and how carefully."""
+class ImageSelector:
+    """Selection of one image: by its id, by its version, or the candidate."""
 
     ami: str = ""
     version: str = ""
     candidate: bool = False
-    canary: int | None = None
-    watch: int | None = None
-    unverified: bool = False
-    why: str = ""
 
 
 @dataclass(frozen=True)

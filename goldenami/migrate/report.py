@@ -23,7 +23,7 @@ def page(ctx: Context, found: MigrationPreflight, *, as_json: bool) -> str:
     if as_json:
         told = {
             "to": homes.mode,
-            "there": homes.there,
+            "there": homes.already_migrated,
             "unfinished": found.unfinished,
             "image": image.id,
             "source": asdict(homes.source) if homes.source else None,
@@ -44,7 +44,7 @@ def page(ctx: Context, found: MigrationPreflight, *, as_json: bool) -> str:
         parts += [f"\nthe new home: {homes.host}", pairs(_facts(homes.target))]
     parts.append("\nwhat will be done")
     parts += [f"  {number}. {step}" for number, step in enumerate(steps(ctx, found), 1)]
-    if homes.source and not homes.there:
+    if homes.source and not homes.already_migrated:
         window = seconds(migrate_plan.estimate_downtime(homes.source.bytes))
         parts += ["\nmeanwhile", pairs({"nobody can write for": f"about {window}, by the size of the database"})]
     if found.warnings:
@@ -60,14 +60,14 @@ def steps(ctx: Context, found: MigrationPreflight) -> Iterator[str]:
     if found.unfinished:
         yield "one that was left half-way is seen to its end: on, once its rows have arrived, else back; then look again"
         return
-    if homes.there:
+    if homes.already_migrated:
         yield f"the data lives there already: what was promoted with it is committed ({ctx.names.production})"
         return
-    if homes.created:
+    if homes.server_to_create:
         made = ctx.recipe.database.server
         yield (
-            f"the DB instance {homes.created} is made where it is missing: {made.instance_class}, {made.storage_gib} GiB,"
-            " encrypted, private, protected from deletion, open to the fleet alone; its endpoint goes into the parameter"
+            f"the DB instance {homes.server_to_create} is made where it is missing: {made.instance_class},"
+            f" {made.storage_gib} GiB, encrypted, private, protected from deletion, open to the fleet alone; its endpoint goes into the parameter"
         )
     if move is not None and move.parameter:
         yield f"{move.parameter} says {move.host} (now {move.previous_host or 'nothing'}); nobody who serves reads it yet"

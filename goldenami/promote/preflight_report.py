@@ -150,7 +150,7 @@ def steps(ctx: Context, found: PromotionPreflight) -> Iterator[str]:
         if decided.adopt:
             yield f"go on with the instance refresh {decided.adopt} to {version}"
         else:
-            spare = surge_capacity(group.desired, roll, (), 0).most
+            spare = surge_capacity(group.desired, roll, (), 0).instances
             about = estimate_refresh(group.desired, roll)
             yield (
                 f"renew {group.desired} instance(s) of {group.name} with {version}: never fewer than"
@@ -177,10 +177,10 @@ def needed(ctx: Context, found: PromotionPreflight) -> dict[str, str]:
     if decided.refresh_preferences is None or group is None:
         return {}
     needs = surge_capacity(group.desired, decided.refresh_preferences, decided.traffic, found.request.watch)
-    told = {"instances": f"up to {needs.most} {kind} more, about {needs.hours:.2f} instance-hours"}
+    told = {"instances": f"up to {needs.instances} {kind} more, about {needs.instance_hours:.2f} instance-hours"}
     if room is not None:
         most = "an unknown number of" if room.quota is None else str(room.quota)
-        told["room"] = f"{room.used} of {most} vCPUs run; up to {needs.most * room.vcpus_per_instance} more"
+        told["room"] = f"{room.used} of {most} vCPUs run; up to {needs.instances * room.vcpus_per_instance} more"
     dollars = needs.dollars(ctx.aws.region, kind)
     told["cost"] = (
         f"no price of {kind} in {ctx.aws.region} is known"

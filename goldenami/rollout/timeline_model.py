@@ -1,4 +1,4 @@
-"""What happened during a promotion, and the team's deployment checklist made from it."""
+"""Timeline of a rollout, and the deployment checklist made from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: when (ISO 8601, UTC), its kind, a sentence, and what it happened to."""
+    """An event of a rollout.
+
+    Attributes:
+        at: ISO 8601, UTC.
+        subject: Id of the instance or instance refresh.
+    """
 
     at: str
     kind: str
@@ -20,41 +25,41 @@ class Event:
 
 @dataclass
 class Timeline:
-    """The events in their order."""
+    """Events in chronological order."""
 
     events: list[Event] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
-        """Something happened."""
+        """Append an event."""
         self.events.append(event)
 
     def first(self, kind: str) -> Event | None:
-        """The first event of a kind."""
+        """Return the first event of a kind, or None."""
         return next((event for event in self.events if event.kind == kind), None)
 
 
 @dataclass(frozen=True)
 class Item:
-    """A line of the checklist: done, failed, or (None) not looked at, with what shows it."""
+    """A line of the checklist: passed, failed, or (None) not reached; the detail is the event that shows it."""
 
     title: str
     ok: bool | None
     detail: str = ""
 
 
-# The deployment checklist as the team writes it, and the events that show each line.
+# Each line of the deployment checklist, and the kind of event that shows it.
 CHECKLIST: tuple[tuple[str, str], ...] = (
     ("Test instance launched from the new AMI", "launched"),
     ("Health check passed", "healthy"),
     ("Part of the traffic shifted (canary)", "canary"),
-    ("Logs watched", "watched"),
+    ("Logs monitored", "watched"),
     ("All traffic shifted", "shifted"),
     ("Old instances terminated", "terminated"),
 )
 
 
 def checklist(timeline: Timeline, *, passed: bool) -> list[Item]:
-    """The checklist's lines with what shows them; the first that was not reached in a failed promotion is the failed one."""
+    """Return the checklist; in a failed promotion the first line that was not reached has failed."""
     items: list[Item] = []
     failed = passed
     for title, kind in CHECKLIST:
@@ -68,28 +73,28 @@ def checklist(timeline: Timeline, *, passed: bool) -> list[Item]:
 
 
 def seconds_between(start: str, end: str) -> float:
-    """Seconds from one ISO 8601 time to another."""
+    """Return the seconds between two ISO 8601 times."""
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
 def markdown(title: str, facts: Sequence[tuple[str, str]], timeline: Timeline, items: Sequence[Item]) -> str:
-    """The report for people."""
+    """Return the report as Markdown."""
     marks = {True: "[x]", False: "[ ] **FAILED**:", None: "[ ] (not reached)"}
-    out = [f"# {title}", "", *(f"- {name}: {value}" for name, value in facts)]
-    out += ["", "## Deployment checklist", ""]
-    out += [f"- {marks[item.ok]} {item.title}" + (f": {item.detail}" if item.detail else "") for item in items]
-    out += ["", "## Timeline", "", "| elapsed | what |", "|---|---|"]
+    lines = [f"# {title}", "", *(f"- {name}: {value}" for name, value in facts)]
+    lines += ["", "## Deployment checklist", ""]
+    lines += [f"- {marks[item.ok]} {item.title}" + (f": {item.detail}" if item.detail else "") for item in items]
+    lines += ["", "## Timeline", "", "| elapsed | event |", "|---|---|"]
     start = timeline.events[0].at if timeline.events else ""
     for event in timeline.events:
         text = event.text.replace("|", "\\|")
-        out.append(f"| {seconds_between(start, event.at):.0f} s | {text} |")
-    return "\n".join(out) + "\n"
+        lines.append(f"| {seconds_between(start, event.at):.0f} s | {text} |")
+    return "\n".join(lines) + "\n"
 
 
 def as_json(
     facts: Sequence[tuple[str, str]], timeline: Timeline, items: Sequence[Item], *, passed: bool
 ) -> dict[str, Any]:
-    """The report for scripts."""
+    """Return the report as JSON data."""
     return {
         "facts": dict(facts),
         "passed": passed,

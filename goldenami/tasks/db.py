@@ -105,17 +105,17 @@ def migrate(
 
     Exit codes: 0 done, 2 usage, 5 refused or taken back, 6 AWS refused, 7 somebody else is changing the fleet, 130 interrupted.
     """
-    from goldenami.images.model import PromoteOptions
+    from goldenami.images.model import ImageSelector
     from goldenami.migrate import migrate as migrate_migrate
     from goldenami.migrate import plan as migrate_plan
     from goldenami.migrate import report as migrate_report
     from goldenami.promote import report as promote_report
+    from goldenami.promote.model import PromoteOptions
     from goldenami.text import parse_seconds
 
-    wanted = PromoteOptions(
-        ami=ami, version=version, candidate=not (ami or version), watch=parse_seconds(watch) if watch else None, why=why
-    )
-    options, ctx = migrate_plan.MigrateOptions(to, wanted, host, replace, create), opened()
+    selector = ImageSelector(ami, version, candidate=not (ami or version))
+    promotion = PromoteOptions(selector, watch=parse_seconds(watch) if watch else None, why=why)
+    options, ctx = migrate_plan.MigrateOptions(to, promotion, host, replace, create), opened()
     (print if plan else print_status)(
         migrate_report.page(ctx, migrate_migrate.preflight(ctx, options), as_json=json and plan)
     )

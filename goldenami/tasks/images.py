@@ -67,12 +67,12 @@ def copy(
     """
     from goldenami.images import copy as images_copy
     from goldenami.images import report as images_report
-    from goldenami.images.model import PromoteOptions
+    from goldenami.images.model import ImageSelector
 
     ctx = opened()
-    options = PromoteOptions(ami=ami, version=version, candidate=candidate)
+    selector = ImageSelector(ami=ami, version=version, candidate=candidate)
     regions = [region.strip() for region in to.split(",") if region.strip()]
-    found = images_copy.preflight(ctx, options, regions) if plan else images_copy.copy(ctx, options, regions)
+    found = images_copy.preflight(ctx, selector, regions) if plan else images_copy.copy(ctx, selector, regions)
     print(images_report.copied(found, plan_only=plan, as_json=json))
 
 

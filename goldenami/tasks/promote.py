@@ -43,16 +43,15 @@ def promote(
     Exit codes: 0 done, 2 usage, 5 refused by the preflight or rolled back by the gate, 6 AWS refused, 7 somebody else
     is changing the fleet, 130 interrupted (the refresh goes on; promote again to watch it, rollback to take it back).
     """
-    from goldenami.images.model import PromoteOptions
+    from goldenami.images.model import ImageSelector
     from goldenami.promote import preflight_report
     from goldenami.promote import regions as promote_regions
     from goldenami.promote import report as promote_report
+    from goldenami.promote.model import PromoteOptions
     from goldenami.text import parse_percent, parse_seconds
 
     options = PromoteOptions(
-        ami=ami,
-        version=version,
-        candidate=candidate,
+        ImageSelector(ami, version, candidate),
         canary=parse_percent(canary) if canary else None,
         watch=parse_seconds(watch) if watch else None,
         unverified=unverified,
@@ -138,12 +137,13 @@ def deploy(
 
     The instance goes behind the balancer where there is one. When it is not well it is terminated, and the old one serves on.
     """
-    from goldenami.images.model import PromoteOptions
+    from goldenami.images.model import ImageSelector
     from goldenami.promote import deploy as promote_deploy
     from goldenami.promote import report as promote_report
+    from goldenami.promote.model import PromoteOptions
     from goldenami.text import parse_seconds
 
-    options = PromoteOptions(ami=ami, version=version, candidate=candidate, watch=parse_seconds(watch) if watch else 0)
+    options = PromoteOptions(ImageSelector(ami, version, candidate), watch=parse_seconds(watch) if watch else 0)
     ctx = opened()
     if plan:
         print(promote_report.page(ctx, promote_deploy.preflight(ctx, options), as_json=json))
