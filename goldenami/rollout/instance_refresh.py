@@ -9,9 +9,9 @@ from goldenami.context import Context
 from goldenami.errors import AwsError, BusyError
 from goldenami.model.fleet import AutoScalingGroup, InstanceRefresh, RefreshPreferences
 from goldenami.rollout import monitor
+from goldenami.rollout import plan as rollout_plan
 from goldenami.rollout.context import get_group
 from goldenami.rollout.monitor import RolloutMonitor
-from goldenami.rollout.plan import canary_count, min_healthy_time
 from goldenami.state.lock import HeldLock
 from goldenami.text import seconds
 
@@ -45,7 +45,7 @@ class InstanceRefreshRollout:
         """
         rollout, ctx = self.monitor.rollout, self.monitor.ctx
         self.refresh_id = self.refresh_id or self._start()
-        min_time = min_healthy_time(self.preferences)
+        min_time = rollout_plan.min_healthy_time(self.preferences)
         completed: float | None = None
         status = ""
         for elapsed, due in self.monitor.ticks(self._timeout):
@@ -95,7 +95,9 @@ class InstanceRefreshRollout:
         first, record, preferences = self.monitor.rollout.timeline.first, self.monitor.rollout.record, self.preferences
         healthy = self.monitor.healthy_count
         old = [m for m in group.members if m.version != self.version]
-        if not first("canary") and healthy >= min(canary_count(group.desired, preferences), max(1, group.desired)):
+        if not first("canary") and healthy >= min(
+            rollout_plan.canary_count(group.desired, preferences), max(1, group.desired)
+        ):
             record("canary", f"{healthy} new instance(s) beside {len(old)} old one(s) receive traffic")
         since = min(
             (h.healthy_since for h in self.monitor.health.values() if h.healthy_since is not None), default=None

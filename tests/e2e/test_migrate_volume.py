@@ -12,7 +12,12 @@ from localcloud.rds import postgres
 from tests.e2e import test_rows
 from tests.e2e.relay import Relay
 from tests.e2e.service import Service
-from tests.e2e.test_migrate import CALLS, Homes, settled
+from tests.e2e.test_migrate import (
+    CALLS,
+    Homes,
+    homes,  # noqa: F401 - a fixture
+    settled,
+)
 from tests.e2e.test_promote_crash import killed
 from tests.e2e.workspace import Workspace, colleague, relayed_through
 from tests.e2e.writer import Writer

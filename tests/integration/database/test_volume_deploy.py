@@ -15,7 +15,12 @@ from goldenami.promote import deploy
 from goldenami.promote import report as promote_report
 from goldenami.promote.model import PromoteOptions
 from tests.e2e.cases import few
-from tests.integration.database.test_volume import Quay, Told, Writer
+from tests.integration.database.test_volume import (
+    Quay,
+    Told,
+    Writer,
+    quay,  # noqa: F401 - a fixture
+)
 from tests.integration.promote.test_promote import Killed
 from tests.integration.promote.test_promote import pytestmark as promotions
 from tests.support.cloud_server import eventually

@@ -16,7 +16,12 @@ from goldenami.promote import report as promote_report
 from goldenami.promote.model import PromoteOptions
 from goldenami.state import lock
 from tests.e2e.cases import few
-from tests.integration.promote.test_promote import Killed, Wire, Yard
+from tests.integration.promote.test_promote import (
+    Killed,
+    Wire,
+    Yard,
+    yard,  # noqa: F401 - a fixture
+)
 from tests.support.cloud_fleet import Visitors
 from tests.support.cloud_server import eventually
 
