@@ -14,7 +14,6 @@ from goldenami.rollout.instance_refresh import InstanceRefreshRollout, restore_g
 from goldenami.rollout.monitor import RolloutMonitor
 from goldenami.rollout.replace_instance import InstanceReplacement
 from goldenami.rollout.traffic_shift import TrafficShift
-from goldenami.rollout.traffic_switch import GroupAttachment
 
 
 def roll_out(rollout: RolloutContext, preflight: PromotionPreflight, version: int, why: str) -> str:
@@ -102,10 +101,16 @@ def replace_single_instance(rollout: RolloutContext, preflight: PromotionPreflig
         storage_change=change,
         source_had_volume=change is not None or transfer.source_has_data(ctx, members[0]),
     )
-    traffic = GroupAttachment(RolloutMonitor(rollout, version), group.name, group.grace, request.watch)
     retry = f"./invoke db.migrate --to {change.mode} continues" if change else "./invoke rollback tries again"
     replacement = InstanceReplacement(
-        rollout, traffic, switchover, group.template_id, previous_version=group.number or version, retry=retry
+        rollout,
+        switchover,
+        group.template_id,
+        previous_version=group.number or version,
+        grace=group.grace,
+        watch=request.watch,
+        retry=retry,
+        group=group.name,
     )
     with ctx.progress.phase(f"replacing the instance of {group.name} and transferring its data"):
         reason = replacement.run()

@@ -15,7 +15,6 @@ from goldenami.promote.model import DeployPreflight, DeployResult, PromoteOption
 from goldenami.rollout.context import RolloutContext
 from goldenami.rollout.replace_instance import InstanceReplacement
 from goldenami.rollout.request_model import RolloutRequest
-from goldenami.rollout.traffic_switch import TargetRegistration
 from goldenami.state import lock, runs
 
 
@@ -84,15 +83,15 @@ def deploy(ctx: Context, options: PromoteOptions) -> DeployResult:
         if ctx.recipe.database.on_volume:
             volume.ensure_volume(ctx, network.find_network(ctx), run.id)
         target_group = load_balancers.get_target_group(ctx.aws, ctx.names.target_group) or ""
-        rollout = RolloutContext(ctx, run, held_lock)
         replacement = InstanceReplacement(
-            rollout,
-            TargetRegistration(rollout, target_group, ctx.recipe.fleet.health_check_grace_period),
+            RolloutContext(ctx, run, held_lock),
             _switchover(ctx, run.id, version, found),
             fleet_state.template.id,
             previous_version=version,
-            retry="the same command continues",
+            grace=ctx.recipe.fleet.health_check_grace_period,
             watch=options.watch or 0,
+            retry="the same command continues",
+            target_group=target_group,
         )
         reason = replacement.run()
         instance = replacement.switchover.target

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from goldenami.aws import instances
+from goldenami.aws import auto_scaling, instances, load_balancers
 from goldenami.database import recovery, relocate, transfer, volume
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError, GoldenError
 from goldenami.infra import network
 from goldenami.infra.health import wait_until_instance_healthy
-from goldenami.rollout.context import RolloutContext
-from goldenami.rollout.traffic_switch import TrafficSwitch
+from goldenami.rollout.context import RolloutContext, get_group
+from goldenami.rollout.monitor import RolloutMonitor
 from goldenami.state.runs import write_text
 from goldenami.text import seconds
 from goldenami.tools.clock import poll
@@ -30,20 +30,28 @@ class InstanceReplacement:
         switchover: Its record; without a source there is no data to transfer, with a target that instance is used.
         template_id: The launch template's id.
         previous_version: The launch template version of the old instance.
-        watch: Seconds that the new instance is monitored before it receives traffic.
+        grace: Seconds that the new instance has to become healthy, and then to receive traffic.
+        watch: Seconds that it is monitored: with traffic if there is a group, else before it receives any.
         retry: The command that resumes after a failed rollback.
+        group: Name of the Auto Scaling group that the new instance is attached to; empty without one.
+        target_group: ARN of the target group that it is registered in if there is no group; empty without a load balancer.
         evidence: Paths of the logs of a failed instance.
     """
 
     rollout: RolloutContext
-    traffic: TrafficSwitch
     switchover: Switchover
     template_id: str
     previous_version: int
+    grace: int
+    watch: int
     retry: str
-    watch: int = 0
+    group: str = ""
+    target_group: str = ""
     evidence: list[str] = field(default_factory=list)
     _frozen_since: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.ctx, self._monitor = self.rollout.ctx, RolloutMonitor(self.rollout, self.switchover.version)
 
     def run(self) -> str:
         """Replace the instance.
@@ -55,10 +63,10 @@ class InstanceReplacement:
         Raises:
             GateError: The new instance failed with traffic, and transferring the data back failed, too.
         """
-        ctx, record, source = self.rollout.ctx, self.rollout.record, self.switchover.source
+        source = self.switchover.source
         if source:
-            transfer.save(ctx, self.switchover)
-            record("started", f"replacing {source}, with its data")
+            transfer.save(self.ctx, self.switchover)
+            self.rollout.record("started", f"replacing {source}, with its data")
         try:
             self._launch()
             self._transfer()
@@ -67,84 +75,103 @@ class InstanceReplacement:
                 self._save_evidence()
             finally:
                 if source:  # its data is complete: the new instance is terminated
-                    recovery.recover(ctx)
-                    record("restored", f"{source} is in service with all data")
+                    recovery.recover(self.ctx)
+                    self.rollout.record("restored", f"{source} is in service with all data")
             if isinstance(error, GoldenError):
                 return error.message
             raise
         try:
-            self.traffic.add(self.switchover)
-            target = self.switchover.target
-            reason = self._wait_for_traffic(target) or self.traffic.monitor_instance(target)
+            reason = self._switch_traffic()
         except GoldenError as error:
             reason = error.message
         if reason:
             return self._roll_back(reason)
-        record("shifted", f"{target} receives all traffic")
+        self.rollout.record("shifted", f"{self.switchover.target} receives all traffic")
         if source:
-            recovery.complete(ctx, self.switchover)
+            recovery.complete(self.ctx, self.switchover)
             if self.switchover.method == "volume":
-                volume.delete_expired_snapshots(ctx)
-            record("terminated", f"{source} terminated")
+                volume.delete_expired_snapshots(self.ctx)
+            self.rollout.record("terminated", f"{source} terminated")
         return ""
 
     def _launch(self) -> None:
         """Launch the new instance and wait until it is healthy, before any data is transferred."""
-        ctx = self.rollout.ctx
         if self.switchover.target:
             self.rollout.record("launched", f"continuing with {self.switchover.target}, which runs this image")
         else:
-            relocate.prepare(ctx, self.switchover)
-            subnet, token = network.find_network(ctx).subnets[0], recovery.token(self.switchover)
+            relocate.prepare(self.ctx, self.switchover)
+            subnet, token = network.find_network(self.ctx).subnets[0], recovery.token(self.switchover)
             version = self.switchover.version
-            instance = instances.launch_from_template(ctx.aws, self.template_id, version, subnet, token)
+            instance = instances.launch_from_template(self.ctx.aws, self.template_id, version, subnet, token)
             self.switchover = self.switchover.advance("launching", instance.id)
             self.rollout.record("launched", f"{instance.id} launched from version {version}", instance.id)
         if self.switchover.source:
-            transfer.save(ctx, self.switchover)
-        target = self.switchover.target
-        after = wait_until_instance_healthy(
-            ctx, self.rollout.held_lock, target, grace=self.traffic.grace, watch=self.watch
-        )
+            transfer.save(self.ctx, self.switchover)
+        target, watch = self.switchover.target, 0 if self.group else self.watch
+        after = wait_until_instance_healthy(self.ctx, self.rollout.held_lock, target, grace=self.grace, watch=watch)
         self.rollout.record("healthy", f"{target} healthy after {after:.0f} s, without traffic", target)
 
     def _transfer(self) -> None:
         """Transfer the data to the new instance, or attach a volume that no instance has."""
-        ctx = self.rollout.ctx
         if self.switchover.source:
-            relocate.verify_target(ctx, self.switchover)
-            self.traffic.suspend_processes()
-            result = transfer.transfer(ctx, self.rollout.held_lock, self.switchover)
+            relocate.verify_target(self.ctx, self.switchover)
+            if self.group:  # it must not replace the old instance while that one's service is stopped
+                auto_scaling.suspend(self.ctx.aws, self.group, recovery.AUTOMATIC_PROCESSES)
+            result = transfer.transfer(self.ctx, self.rollout.held_lock, self.switchover)
             self.switchover, self._frozen_since = result.switchover, result.frozen_since
         elif self.switchover.method == "volume":
-            volume.attach_and_mount(ctx, self.switchover.target)
-            transfer.resume_service(ctx, self.switchover.target)
+            volume.attach_and_mount(self.ctx, self.switchover.target)
+            transfer.resume_service(self.ctx, self.switchover.target)
+
+    def _switch_traffic(self) -> str:
+        """Send the traffic to the new instance, and in a group monitor it beside the old one; return the failure reason."""
+        target = self.switchover.target
+        if not self.group:
+            if self.target_group:
+                load_balancers.register(self.ctx.aws, self.target_group, target)
+            return self._wait_for_traffic(target)
+        recovery.attach(self.ctx, self.switchover)
+        self.rollout.record("attached", f"{target} joined {self.group}", target)
+        if reason := self._wait_for_traffic(target):
+            return reason
+        for _, due in self._monitor.ticks(self.watch):
+            if due:
+                self._monitor.poll(get_group(self.ctx, self.group))
+            if reason := self._monitor.failure_reason(self.grace):
+                return reason
+        self.rollout.record("watched", f"{target} monitored for {seconds(self.watch)} beside the old instance")
+        return ""
 
     def _wait_for_traffic(self, instance: str) -> str:
         """Wait until the load balancer sends requests to an instance, which ends the write downtime; or return why not."""
-        ctx = self.rollout.ctx
-        for _ in poll(ctx.clock, timeout=self.traffic.grace, every=0.5):
-            if self.traffic.is_serving(instance):
-                downtime = seconds(ctx.clock.monotonic() - self._frozen_since)
+        for _ in poll(self.ctx.clock, timeout=self.grace, every=0.5):
+            if self._is_serving(instance):
+                downtime = seconds(self.ctx.clock.monotonic() - self._frozen_since)
                 text = f"; write downtime {downtime}" if self.switchover.source else ""
                 self.rollout.record("canary", f"{instance} is in service{text}")
                 return ""
             self.rollout.held_lock.heartbeat()
-        return f"{instance} does not receive traffic after {self.traffic.grace} s"
+        return f"{instance} does not receive traffic after {self.grace} s"
+
+    def _is_serving(self, instance: str) -> bool:
+        if self.group:
+            return any(m.id == instance and m.serving for m in get_group(self.ctx, self.group).members)
+        targets = load_balancers.health(self.ctx.aws, self.target_group) if self.target_group else []
+        return not self.target_group or any(t.id == instance and t.state == "healthy" for t in targets)
 
     def _roll_back(self, reason: str) -> str:
         """Transfer the current data back to the old instance, which then serves again; return the failure reason."""
-        ctx, switchover = self.rollout.ctx, self.switchover
+        switchover = self.switchover
         self.rollout.record("failed", reason)
         self._save_evidence()
         if not switchover.source:
             return reason
         try:
-            result = transfer.transfer(ctx, self.rollout.held_lock, switchover.reversed(self.previous_version))
+            result = transfer.transfer(self.ctx, self.rollout.held_lock, switchover.reversed(self.previous_version))
         except GoldenError as error:
-            transfer.save(ctx, switchover)
-            if switchover.storage_mode == "instance" and instances.gone(ctx.aws, switchover.target):
-                recovery.recover(ctx)
+            transfer.save(self.ctx, switchover)
+            if switchover.storage_mode == "instance" and instances.gone(self.ctx.aws, switchover.target):
+                recovery.recover(self.ctx)
                 text = f"{switchover.source} is in service with its data from before the write freeze"
                 self.rollout.record("restored", text)
                 return f"{reason}; {switchover.target} was terminated, with what was written to it"
@@ -156,14 +183,14 @@ class InstanceReplacement:
             ) from None
         self._frozen_since = result.frozen_since
         self._wait_for_traffic(switchover.source)
-        recovery.complete(ctx, result.switchover)
+        recovery.complete(self.ctx, result.switchover)
         self.rollout.record("restored", f"{switchover.source} is in service with all data")
         return reason
 
     def _save_evidence(self) -> None:
         """Save the new instance's console output and logs before it is terminated."""
-        ctx, target = self.rollout.ctx, self.switchover.target
-        if target and not instances.gone(ctx.aws, target):
+        target = self.switchover.target
+        if target and not instances.gone(self.ctx.aws, target):
             path = self.rollout.run.folder / "console.log"
-            write_text(path, instances.console(ctx.aws, target))
-            self.evidence = [*self.traffic.save_evidence(), str(path)]
+            write_text(path, instances.console(self.ctx.aws, target))
+            self.evidence = [*self._monitor.save_evidence(), str(path)]
