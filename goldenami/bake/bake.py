@@ -163,7 +163,7 @@ def render_only(ctx: Context, options: BakeOptions) -> Path:
     """
     known = preflight.preflight(ctx)
     base = preflight.plan_base_layer(ctx, known, options)
-    run = runs.new(ctx.build, ctx.clock.now())
+    run = runs.create(ctx.build, ctx.clock.now())
     profile = ctx.target.iam_instance_profile or f"{ctx.name}-bake"
     # Where the base AMI is still to be made, its id is not known yet.
     base_ami = base.image.id if base.image else "ami-00000000000000000"

@@ -1,4 +1,4 @@
-"""Ask an instance to look after its rows: one script, through Run Command; what it says comes back."""
+"""Run the data script on an instance through Run Command, and parse its result."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from goldenami.recipe.template_vars import template_vars
 from goldenami.tools.clock import poll
 from goldenami.tools.jinja import ROOT, render_text
 
-_TIMEOUT = 3600.0  # seconds; a transfer that takes longer has died
-_AGENT = 180.0  # seconds until the agent of a new instance has called
+_TIMEOUT = 3600.0  # seconds for one action
+_AGENT_TIMEOUT = 180.0  # seconds until the SSM agent of a new instance is registered
 
 
 def backup_bucket(ctx: Context) -> str:
-    """The bucket of the backups."""
+    """Return the name of the backup bucket."""
     return bucket_name(ctx.recipe, session.caller(ctx.aws)[0], ctx.aws.region)
 
 
 def ensure_backup_bucket(ctx: Context) -> str:
-    """The bucket of the backups; made, or set right."""
+    """Create or update the backup bucket, and return its name."""
     bucket = backup_bucket(ctx)
     if s3.ensure_bucket(ctx.aws, bucket, ctx.recipe.backup.keep_days, dict(ctx.recipe.tags)):
-        ctx.progress.info(f"made the bucket {bucket} (private, encrypted, versioned)")
+        ctx.progress.info(f"created the bucket {bucket} (private, encrypted, versioned)")
     return bucket
 
 
 def inspect(ctx: Context, instance: str) -> InstanceData:
-    """What an instance keeps; `seen` is false where nobody can look, also because it does not answer any more."""
-    script = data_script(ctx.recipe, ctx.aws.region, "look", {})
-    said = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=60)
-    if said is None:
-        return InstanceData(instance, reachable=False, reason="it is not managed by Systems Manager")
+    """Return what data an instance has; not `reachable` if the instance does not run commands or does not answer."""
+    script = data_script(ctx.recipe, ctx.aws.region, "inspect", {})
+    result = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=60)
+    if result is None:
+        return InstanceData(instance, reachable=False, reason="the instance is not managed by Systems Manager")
     try:
-        return InstanceData(instance, **_output(instance, "look", said))
+        return InstanceData(instance, **_parse_result(instance, "inspect", result))
     except GateError as error:
         return InstanceData(instance, reachable=False, reason=error.message)
 
@@ -55,25 +55,29 @@ def run(
     backup: str = "",
     result: str = "",
     replace: bool = False,
-    home: str = "",
+    storage_mode: str = "",
     host: str = "",
-    beat: Callable[[], object] = lambda: None,
+    heartbeat: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """Let an instance do something with its rows; waits for the agent of one that has just booted.
+    """Run an action of the data script on an instance; wait for the SSM agent of a new instance.
 
     Args:
-        shop: Where.
-        instance: Which one.
-        action: What (templates/data.sh.j2 lists it).
-        backup: The id of the backup that it is about.
-        result: What the fingerprint of a restored database is called in the bucket.
-        replace: Whether rows that are there may be replaced.
-        home: Whose database: what the machine's image says when empty, `instance` for its own, `rds` for a server elsewhere.
-        host: That server's host name; what the recipe's parameter says when empty.
-        beat: Called while it works, which may take an hour: nobody is to take whoever waits for dead.
+        ctx: The context.
+        instance: Id of the instance.
+        action: The action (templates/data.sh.j2 lists them).
+        backup: Id of the backup to write or to read.
+        result: Name of the object with the fingerprint of a restored database.
+        replace: True if data that exists may be replaced.
+        storage_mode: Whose database: the mode of the instance's image if empty, `instance` for its own server, `rds` for a DB
+            instance.
+        host: Host name of the DB instance; the one in the recipe's parameter if empty.
+        heartbeat: Called while the action runs, which may take an hour, so that the lock does not become stale.
+
+    Returns:
+        The result of the action.
 
     Raises:
-        GateError: It did not work; the message is the instance's own.
+        GateError: The action failed; the message is the script's.
         AwsError: The instance cannot be reached.
     """
     values: dict[str, object] = {
@@ -81,33 +85,34 @@ def run(
         "prefix": prefix(ctx.name, backup) if backup else "",
         "result": result,
         "replace": "yes" if replace else "no",
-        "home": home,
+        "storage_mode": storage_mode,
         "host": host,
     }
     script = data_script(ctx.recipe, ctx.aws.region, action, values)
-    for _ in poll(ctx.clock, timeout=_AGENT, every=2):
-        said = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, beat=beat)
-        if said is not None:
-            return _output(instance, action, said)
+    for _ in poll(ctx.clock, timeout=_AGENT_TIMEOUT, every=2):
+        output = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, beat=heartbeat)
+        if output is not None:
+            return _parse_result(instance, action, output)
     raise AwsError(
-        f"{instance} is not managed by Systems Manager, so nobody can look after its rows",
+        f"cannot run {action} on the database of {instance}: the instance is not managed by Systems Manager",
         next="set run_command = true under [fleet] in golden.toml, and run ./invoke fleet.create",
     )
 
 
-def _output(instance: str, action: str, said: run_command.CommandResult) -> dict[str, Any]:
-    found = re.search(r"^DATA (\{.*\})$", said.stdout, re.MULTILINE)
-    if said.code == 0 and found:
-        told: dict[str, Any] = json.loads(found[1])
-        return told
-    lines = said.stderr.strip().splitlines()
-    red = next((line.removeprefix("RED ") for line in lines if line.startswith("RED ")), said.status)
-    # The server's own words say more than the line of the script that they ended.
-    cause = next((line for line in lines if line.startswith(("ERROR", "FATAL", "pg_", "psql:", "curl:"))), "")
-    raise GateError(f"{instance}, {action}: {cause or red}", next=f"./invoke logs --instance {instance}")
+def _parse_result(instance: str, action: str, output: run_command.CommandResult) -> dict[str, Any]:
+    match = re.search(r"^RESULT (\{.*\})$", output.stdout, re.MULTILINE)
+    if output.code == 0 and match:
+        result: dict[str, Any] = json.loads(match[1])
+        return result
+    lines = output.stderr.strip().splitlines()
+    error = next((line.removeprefix("ERROR ") for line in lines if line.startswith("ERROR ")), output.status)
+    # PostgreSQL's own message says more than the line of the script that failed.
+    cause = next((line for line in lines if line.startswith(("ERROR:", "FATAL:", "pg_", "psql:", "curl:"))), "")
+    raise GateError(f"{action} on {instance} failed: {cause or error}", next=f"./invoke logs --instance {instance}")
 
 
 def data_script(recipe: Recipe, region: str, action: str, values: Mapping[str, object], root: Path = ROOT) -> str:
-    """The script that looks after the database on an instance: what it keeps, backups, their way back."""
-    given = dict.fromkeys(("bucket", "prefix", "result", "replace", "home", "host"), "") | {**values, "action": action}
-    return render_text("data.sh.j2", {**template_vars(recipe, "app", region, ""), **given}, root)
+    """Return the data script for an action: inspect a database, back it up, restore it, stop and resume its writes."""
+    defaults = dict.fromkeys(("bucket", "prefix", "result", "replace", "storage_mode", "host"), "")
+    variables = {**template_vars(recipe, "app", region, ""), **defaults, **values, "action": action}
+    return render_text("data.sh.j2", variables, root)

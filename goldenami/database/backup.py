@@ -1,4 +1,4 @@
-"""`invoke db.backup|list|verify`: rows, roles and what proves them, in the bucket; a backup without its manifest is none."""
+"""`invoke db.backup|list|verify`: dump, roles and fingerprint of the database in the backup bucket, the manifest last."""
 
 from __future__ import annotations
 
@@ -10,186 +10,175 @@ from pathlib import Path
 from goldenami.aws import s3
 from goldenami.context import Context
 from goldenami.database import agent, backup_model
-from goldenami.database.backup_model import MANIFEST, Manifest, fingerprint
+from goldenami.database.backup_model import MANIFEST, Manifest, parse_fingerprint
 from goldenami.errors import GateError, GoldenError, UsageError
 from goldenami.model.names import prefix
 from goldenami.text import seconds
 
-PARTS = ("dump", "roles.sql", "seen.json")  # as the instance writes them
+PARTS = ("dump", "roles.sql", "metadata.json")  # as the instance writes them
 
 
 def take_backup(
     ctx: Context,
     instance: str,
-    identity: str,
+    backup_id: str,
     why: str,
     *,
     own: bool = False,
-    beat: Callable[[], object] = lambda: None,
+    heartbeat: Callable[[], object] = lambda: None,
 ) -> Manifest:
-    """Back up what an instance's database holds, from one snapshot.
+    """Back up the database of an instance from one snapshot.
 
-    The instance writes the parts through its role; the manifest comes last and only when all of them are there, whole.
+    The instance uploads the parts with its own role. The manifest is written only if all parts are complete.
 
     Args:
-        shop: Where.
-        instance: Which one.
-        identity: The backup's id.
-        why: Kept in its manifest.
-        own: Its own database, although the recipe says that data lives elsewhere.
-        beat: Called while the instance works.
+        ctx: The context.
+        instance: Id of the instance.
+        backup_id: Id of the new backup.
+        why: Reason for the backup, recorded in the manifest.
+        own: True to back up the instance's own database although the recipe's storage mode is another one.
+        heartbeat: Called while the backup runs.
 
     Raises:
-        GateError: It did not work; there is no backup of this id then.
+        GateError: The backup failed or is incomplete; it has no manifest then.
     """
-    bucket, place = agent.backup_bucket(ctx), prefix(ctx.name, identity)
+    bucket, folder = agent.backup_bucket(ctx), prefix(ctx.name, backup_id)
     began = ctx.clock.monotonic()
+    storage_mode = "instance" if own else ""
     try:
-        agent.run(ctx, instance, "backup", backup=identity, home="instance" if own else "", beat=beat)
+        agent.run(ctx, instance, "backup", backup=backup_id, storage_mode=storage_mode, heartbeat=heartbeat)
     except GoldenError:
-        # One that was killed there has not done so itself.
-        s3.abort_unfinished(ctx.aws, bucket, f"{place}/dump")
+        # A script that was killed has not aborted its multipart upload.
+        s3.abort_unfinished(ctx.aws, bucket, f"{folder}/dump")
         raise
-    seen = json.loads(s3.get(ctx.aws, bucket, f"{place}/seen.json") or "{}")
-    size = s3.size(ctx.aws, bucket, f"{place}/dump")
-    if not seen or size != seen["size"]:
+    metadata = json.loads(s3.get(ctx.aws, bucket, f"{folder}/metadata.json") or "{}")
+    size = s3.size(ctx.aws, bucket, f"{folder}/dump")
+    if not metadata or size != metadata["size"]:
         raise GateError(
-            f"the backup {identity} is not whole: {size or 0} bytes of {seen.get('size', 'unknown')}",
-            state="It has no manifest, so nothing takes it for a backup.",
+            f"the backup {backup_id} is incomplete: {size or 0} bytes of {metadata.get('size', 'unknown')}",
+            state="It has no manifest, so it does not count as a backup.",
             next="./invoke db.backup",
         )
+    copied = ("service", "database", "owner", "major", "mode", "commit", "size", "sha256", "writes_stopped")
     manifest = Manifest(
-        id=identity,
-        service=seen["service"],
-        database=seen["database"],
-        owner=seen["owner"],
-        major=seen["major"],
+        id=backup_id,
         created=ctx.clock.now().isoformat(timespec="seconds"),
         instance=instance,
-        mode=seen["mode"],
-        commit=seen["commit"],
-        size=seen["size"],
-        sha256=seen["sha256"],
-        fingerprint=fingerprint(seen["fingerprint"]),
-        quiet=seen["quiet"],
+        fingerprint=parse_fingerprint(metadata["fingerprint"]),
         why=why,
+        **{name: metadata[name] for name in copied},
     )
-    s3.put(ctx.aws, bucket, f"{place}/{MANIFEST}", backup_model.write(manifest))
-    spent = seconds(ctx.clock.monotonic() - began)
+    s3.put(ctx.aws, bucket, f"{folder}/{MANIFEST}", backup_model.dump_manifest(manifest))
+    duration = seconds(ctx.clock.monotonic() - began)
     ctx.progress.info(
-        f"backup {identity}: {manifest.fingerprint.rows} row(s) of {instance}, {manifest.size} bytes, {spent}"
+        f"backup {backup_id}: {manifest.fingerprint.rows} row(s) of {instance}, {manifest.size} bytes, {duration}"
     )
     return manifest
 
 
 def list_backups(ctx: Context) -> list[Manifest]:
-    """All backups, the oldest first."""
-    bucket = agent.backup_bucket(ctx)
-    found = []
-    for identity in s3.folders(ctx.aws, bucket, prefix(ctx.name, "")):
-        text = s3.get(ctx.aws, bucket, f"{prefix(ctx.name, identity)}/{MANIFEST}")
-        if text is not None:
-            found.append(backup_model.read(text, identity))
-    return found
+    """Return all complete backups, oldest first."""
+    backup_ids = s3.folders(ctx.aws, agent.backup_bucket(ctx), prefix(ctx.name, ""))
+    return [manifest for backup_id in backup_ids if (manifest := find_backup(ctx, backup_id))]
 
 
-def get_backup(ctx: Context, identity: str) -> Manifest:
-    """A backup by its id; the newest when that is empty.
+def get_backup(ctx: Context, backup_id: str) -> Manifest:
+    """Return a backup by its id; the newest one if the id is empty.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such backup.
         GateError: Its manifest is damaged.
     """
-    if not identity:
-        there = list_backups(ctx)
-        if not there:
+    if not backup_id:
+        backups = list_backups(ctx)
+        if not backups:
             raise UsageError(f"there is no backup in {agent.backup_bucket(ctx)}", next="./invoke db.backup")
-        return there[-1]
-    found = find_backup(ctx, identity) if backup_model.is_id(identity) else None
-    if found is None:
-        raise UsageError(f"there is no backup {identity} in {agent.backup_bucket(ctx)}", next="./invoke db.list")
-    return found
+        return backups[-1]
+    manifest = find_backup(ctx, backup_id) if backup_model.is_backup_id(backup_id) else None
+    if manifest is None:
+        raise UsageError(f"there is no backup {backup_id} in {agent.backup_bucket(ctx)}", next="./invoke db.list")
+    return manifest
 
 
-def find_backup(ctx: Context, identity: str) -> Manifest | None:
-    """A backup by its id; None where there is none, or only a part of one."""
-    text = s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix(ctx.name, identity)}/{MANIFEST}")
-    return backup_model.read(text, identity) if text is not None else None
+def find_backup(ctx: Context, backup_id: str) -> Manifest | None:
+    """Return a backup by its id; None if there is none, or an incomplete one."""
+    text = s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix(ctx.name, backup_id)}/{MANIFEST}")
+    return backup_model.parse_manifest(text, backup_id) if text is not None else None
 
 
 def verify_backup(ctx: Context, manifest: Manifest) -> None:
-    """Read a backup whole and hold it against its manifest.
+    """Read the parts of a backup and verify them against its manifest.
 
     Raises:
-        GateError: It is damaged.
+        GateError: The backup is damaged.
     """
-    bucket, place = agent.backup_bucket(ctx), prefix(ctx.name, manifest.id)
+    bucket, folder = agent.backup_bucket(ctx), prefix(ctx.name, manifest.id)
     for part, name in (("dump", "dump"), ("roles", "roles.sql")):
-        size = s3.size(ctx.aws, bucket, f"{place}/{name}")
+        size = s3.size(ctx.aws, bucket, f"{folder}/{name}")
         if size is None:
             raise _damaged(manifest, f"{name} is missing")
         if part == "dump" and size != manifest.size:
             raise _damaged(manifest, f"{name} has {size} bytes of {manifest.size}")
-        if s3.digest(ctx.aws, bucket, f"{place}/{name}") != manifest.sha256[part]:
-            raise _damaged(manifest, f"{name} is not what was written")
+        if s3.digest(ctx.aws, bucket, f"{folder}/{name}") != manifest.sha256[part]:
+            raise _damaged(manifest, f"the checksum of {name} differs")
 
 
-def fetch_archive(ctx: Context, manifest: Manifest, folder: Path) -> None:
-    """Write a backup to a folder, its manifest last: for another place, or pg_restore by hand.
+def download_archive(ctx: Context, manifest: Manifest, folder: Path) -> None:
+    """Download a backup to a folder, its manifest last.
 
     Raises:
-        GateError: It is damaged; there is no manifest in the folder then.
+        GateError: The backup is damaged; the folder has no manifest then.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    place = prefix(ctx.name, manifest.id)
+    bucket, source = agent.backup_bucket(ctx), prefix(ctx.name, manifest.id)
     for part in PARTS:
-        wanted = manifest.sha256.get(part.removesuffix(".sql"))
-        if wanted is not None and _digest(folder / part) == wanted:
-            continue  # an earlier try has brought it
-        s3.download(ctx.aws, agent.backup_bucket(ctx), f"{place}/{part}", folder / part)
-        if wanted is not None and _digest(folder / part) != wanted:
-            raise _damaged(manifest, f"{part} is not what was written")
-    s3.download(ctx.aws, agent.backup_bucket(ctx), f"{place}/{MANIFEST}", folder / MANIFEST)
+        digest = manifest.sha256.get(part.removesuffix(".sql"))
+        if digest is not None and _digest(folder / part) == digest:
+            continue  # downloaded by an earlier attempt
+        s3.download(ctx.aws, bucket, f"{source}/{part}", folder / part)
+        if digest is not None and _digest(folder / part) != digest:
+            raise _damaged(manifest, f"the checksum of {part} differs")
+    s3.download(ctx.aws, bucket, f"{source}/{MANIFEST}", folder / MANIFEST)
 
 
-def download(ctx: Context, folder: Path) -> Manifest:
-    """Put a backup of a folder into the bucket, where instances find it; its manifest last.
+def upload_archive(ctx: Context, folder: Path) -> Manifest:
+    """Upload a backup from a folder to the bucket, its manifest last.
 
     Raises:
-        UsageError: The folder holds none.
-        GateError: It is damaged.
+        UsageError: The folder has no manifest.
+        GateError: The backup is damaged, or of another service.
     """
     if not (folder / MANIFEST).is_file():
-        raise UsageError(f"{folder} holds no {MANIFEST}, so no backup", next="./invoke db.list")
+        raise UsageError(f"{folder} has no {MANIFEST}, so it is not a backup", next="./invoke db.list")
     text = (folder / MANIFEST).read_text(encoding="utf-8")
-    manifest = backup_model.read(text, str(folder / MANIFEST))
-    if manifest.service != ctx.name or not backup_model.is_id(manifest.id):
+    manifest = backup_model.parse_manifest(text, str(folder / MANIFEST))
+    if manifest.service != ctx.name or not backup_model.is_backup_id(manifest.id):
         raise GateError(
-            f"{folder} holds a backup of {manifest.service}, not of {ctx.name}",
-            state="Nothing was touched.",
+            f"{folder} has a backup of {manifest.service}, not of {ctx.name}",
+            state="No changes were made.",
             next="./invoke db.list",
         )
-    bucket, place = agent.ensure_backup_bucket(ctx), prefix(ctx.name, manifest.id)
+    bucket, destination = agent.ensure_backup_bucket(ctx), prefix(ctx.name, manifest.id)
     for part in PARTS:
         if not (folder / part).is_file():
             raise _damaged(manifest, f"{part} is missing")
-        s3.upload(ctx.aws, bucket, f"{place}/{part}", folder / part)
+        s3.upload(ctx.aws, bucket, f"{destination}/{part}", folder / part)
     verify_backup(ctx, manifest)
-    s3.put(ctx.aws, bucket, f"{place}/{MANIFEST}", text)
+    s3.put(ctx.aws, bucket, f"{destination}/{MANIFEST}", text)
     return manifest
 
 
 def _digest(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal digits; empty when there is none."""
+    """Return the SHA-256 of a file in hexadecimal digits; empty if there is no file."""
     if not path.is_file():
         return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _damaged(manifest: Manifest, why: str) -> GateError:
+def _damaged(manifest: Manifest, cause: str) -> GateError:
     return GateError(
-        f"the backup {manifest.id} is damaged: {why}",
-        state="Nothing was touched.",
-        next="./invoke db.list, and take another one; the bucket may have an earlier version of the object",
+        f"the backup {manifest.id} is damaged: {cause}",
+        state="No changes were made.",
+        next="./invoke db.list, and use another backup; the bucket may have an earlier version of the object",
     )

@@ -1,4 +1,4 @@
-"""Backups: what one is, what a database held when it was taken, and what a restored one holds differently."""
+"""Backups: the manifest, the fingerprint of a database, and the comparison of a restored database with its backup."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}(?:-[a-z]+)?")
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a database holds, whatever the order of its rows.
+    """Fingerprint of a database's contents, independent of the order of the rows.
 
     Attributes:
-        tables: Of each table the number of rows and a checksum over all of them.
-        sequences: The last value of each, or None where none was taken.
-        extensions: Their versions.
-        roles: Every role that is no superuser.
+        tables: For each table the number of rows and a checksum over all of them.
+        sequences: The last value of each sequence; None if it was never used.
+        extensions: Installed extensions and their versions.
+        roles: All roles that are not superusers.
+        large_objects: Number of large objects.
     """
 
     tables: Mapping[str, tuple[int, str]]
@@ -34,17 +35,17 @@ class Fingerprint:
 
     @property
     def rows(self) -> int:
-        """The rows of all tables."""
+        """Number of rows in all tables."""
         return sum(count for count, _ in self.tables.values())
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A backup: whose it is, from where, of what, and the digests of its parts. It is written last.
+    """Manifest of a backup: its origin, the fingerprint of its contents and the digests of its parts. It is written last.
 
     Attributes:
-        major: The server's major version.
-        quiet: Whether writes were stopped, so that not even a sequence can have gone on.
+        major: PostgreSQL's major version.
+        writes_stopped: True if writes were stopped, so that the sequences match the rows exactly.
     """
 
     id: str
@@ -59,48 +60,48 @@ class Manifest:
     size: int
     sha256: Mapping[str, str]
     fingerprint: Fingerprint
-    quiet: bool = False
+    writes_stopped: bool = False
     why: str = ""
 
 
-def is_id(text: str) -> bool:
-    """Whether this may be the id of a backup."""
+def is_backup_id(text: str) -> bool:
+    """Return True if a text has the form of a backup id."""
     return bool(_ID.fullmatch(text))
 
 
-def write(manifest: Manifest) -> str:
-    """The manifest as it is kept."""
+def dump_manifest(manifest: Manifest) -> str:
+    """Return a manifest as JSON."""
     return json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n"
 
 
-def read(text: str, where: str) -> Manifest:
-    """The manifest as it was kept.
+def parse_manifest(text: str, source: str) -> Manifest:
+    """Return the manifest in a JSON text from this source.
 
     Raises:
-        GateError: It is none.
+        GateError: The text is not a manifest.
     """
     try:
-        found: dict[str, Any] = json.loads(text)
-        return Manifest(**{**found, "fingerprint": fingerprint(found["fingerprint"])})
+        values: dict[str, Any] = json.loads(text)
+        return Manifest(**{**values, "fingerprint": parse_fingerprint(values["fingerprint"])})
     except (ValueError, TypeError, KeyError, AttributeError):
         raise GateError(
-            f"{where} is no manifest of a backup", state="Nothing was touched.", next="./invoke db.list"
+            f"{source} is not the manifest of a backup", state="No changes were made.", next="./invoke db.list"
         ) from None
 
 
-def fingerprint(found: Mapping[str, Any]) -> Fingerprint:
-    """A fingerprint as an instance tells it."""
+def parse_fingerprint(values: Mapping[str, Any]) -> Fingerprint:
+    """Return the fingerprint in the output of the data script."""
     return Fingerprint(
-        tables={name: (int(count), str(digest)) for name, (count, digest) in found["tables"].items()},
-        sequences=dict(found["sequences"]),
-        extensions=dict(found["extensions"]),
-        roles=tuple(found["roles"]),
-        large_objects=int(found["large_objects"]),
+        tables={name: (int(count), str(digest)) for name, (count, digest) in values["tables"].items()},
+        sequences=dict(values["sequences"]),
+        extensions=dict(values["extensions"]),
+        roles=tuple(values["roles"]),
+        large_objects=int(values["large_objects"]),
     )
 
 
 def restore_blockers(manifest: Manifest, recipe: Recipe, major: int) -> Iterator[str]:
-    """Why a backup must not be put into the recipe's database, on a server of this major version."""
+    """Yield the reasons why a backup cannot be restored into the recipe's database on a server of this major version."""
     database = recipe.database
     if manifest.service != recipe.image.name:
         yield f"{manifest.id} is a backup of {manifest.service}, not of {recipe.image.name}"
@@ -111,40 +112,40 @@ def restore_blockers(manifest: Manifest, recipe: Recipe, major: int) -> Iterator
         )
     if manifest.major > major:
         yield (
-            f"{manifest.id} comes from PostgreSQL {manifest.major}, which a server of version {major} cannot read:"
-            f" it needs an image with PostgreSQL {manifest.major} or newer"
+            f"{manifest.id} is from PostgreSQL {manifest.major}, which a server of version {major} cannot read:"
+            f" bake an image with PostgreSQL {manifest.major} or newer"
         )
 
 
-def differences(kept: Manifest, found: Fingerprint) -> list[str]:
-    """What a restored database holds differently from what the backup was taken of; empty when it is all the same."""
-    return list(_differences(kept, found))
+def differences(manifest: Manifest, restored: Fingerprint) -> list[str]:
+    """Return the differences between a restored database and its backup; empty if they match."""
+    return list(_differences(manifest, restored))
 
 
-def _differences(kept: Manifest, found: Fingerprint) -> Iterator[str]:
-    was = kept.fingerprint
-    for name in sorted({*was.tables, *found.tables}):
-        before, after = was.tables.get(name), found.tables.get(name)
+def _differences(manifest: Manifest, restored: Fingerprint) -> Iterator[str]:
+    original = manifest.fingerprint
+    for name in sorted({*original.tables, *restored.tables}):
+        before, after = original.tables.get(name), restored.tables.get(name)
         if before is None or after is None:
             yield f"table {name} is {'new' if before is None else 'missing'}"
         elif before[0] != after[0]:
             yield f"table {name} had {before[0]} rows, has {after[0]}"
         elif before != after:
             yield f"table {name} has {after[0]} rows, but not the same ones"
-    for name in sorted({*was.sequences, *found.sequences}):
-        if name not in was.sequences or name not in found.sequences:
-            yield f"sequence {name} is {'new' if name not in was.sequences else 'missing'}"
-        elif not _comparable(was.sequences[name], found.sequences[name], exact=kept.quiet):
-            yield f"sequence {name} was at {was.sequences[name]}, is at {found.sequences[name]}"
-    for name in sorted({*was.extensions} - {*found.extensions}):
+    for name in sorted({*original.sequences, *restored.sequences}):
+        if name not in original.sequences or name not in restored.sequences:
+            yield f"sequence {name} is {'new' if name not in original.sequences else 'missing'}"
+        elif not _sequence_matches(original.sequences[name], restored.sequences[name], exact=manifest.writes_stopped):
+            yield f"sequence {name} was at {original.sequences[name]}, is at {restored.sequences[name]}"
+    for name in sorted({*original.extensions} - {*restored.extensions}):
         yield f"extension {name} is missing"
-    if kept.mode != "rds" and found.roles:  # a server elsewhere has roles of its own
-        for name in sorted({*was.roles} - {*found.roles}):
+    if manifest.mode != "rds" and restored.roles:  # a DB instance has its own roles
+        for name in sorted({*original.roles} - {*restored.roles}):
             yield f"role {name} is missing"
-    if was.large_objects != found.large_objects:
-        yield f"there were {was.large_objects} large objects, there are {found.large_objects}"
+    if original.large_objects != restored.large_objects:
+        yield f"there were {original.large_objects} large objects, there are {restored.large_objects}"
 
 
-def _comparable(before: int | None, after: int | None, *, exact: bool) -> bool:
-    """A sequence goes on outside of any snapshot: while others write it may be further, never behind."""
+def _sequence_matches(before: int | None, after: int | None, *, exact: bool) -> bool:
+    """Sequences are not part of a snapshot: with concurrent writes the restored value may be ahead, never behind."""
     return before == after if exact else (after or 0) >= (before or 0)

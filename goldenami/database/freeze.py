@@ -1,7 +1,7 @@
-"""Writes that are stopped on purpose, outside of a handover: the group looks away meanwhile, and a pause that was left is ended.
+"""Write freezes outside of a switchover: for a restore, or before instances are terminated.
 
-What is under way is written down (values/pause.py) before it is begun. So whoever changes the fleet after a crash lets everybody
-write again, with what was there or with the backup that had already taken its place.
+The state is saved before writes are stopped (database/switchover_model.py). After a crash the next operation on the fleet ends
+the freeze: writes resume, with the data as it was, or with the backup if it was already being swapped in.
 """
 
 from __future__ import annotations
@@ -10,177 +10,176 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from goldenami.aws import auto_scaling, instances, parameters, run_command
+from goldenami.aws import auto_scaling, instances, run_command
 from goldenami.context import Context
 from goldenami.database import agent, transfer, volume
 from goldenami.database.guard_plan import InstanceData
-from goldenami.database.switchover_model import WriteFreeze, parse_write_freeze
+from goldenami.database.switchover_model import WriteFreeze
 from goldenami.errors import AwsError, GateError, GoldenError
-from goldenami.infra import launch_template_plan
-from goldenami.infra import wait as infra_wait
+from goldenami.infra import launch_template_plan, wait
 from goldenami.model.names import prefix
+from goldenami.state import records
 
-# What ends an instance that does not look well.
+# Processes that replace an instance that does not serve.
 SELF_HEALING = ("HealthCheck", "ReplaceUnhealthy")
 
 
-def parameter(ctx: Context) -> str:
-    """The parameter that says whose writes are stopped, and why."""
-    return f"/goldenami/{ctx.name}/pause"
-
-
 def load(ctx: Context) -> WriteFreeze | None:
-    """The pause that lasts, or did when somebody died."""
-    found = parameters.get(ctx.aws, parameter(ctx))
-    return parse_write_freeze(found.value) if found else None
+    """Return the write freeze that is in effect or was interrupted."""
+    return records.load(ctx, ctx.names.write_freeze, WriteFreeze)
 
 
-def save(ctx: Context, pause: WriteFreeze) -> WriteFreeze:
-    """Write down where it stands."""
-    parameters.overwrite(ctx.aws, parameter(ctx), pause.text())
-    return pause
+def save(ctx: Context, freeze: WriteFreeze) -> WriteFreeze:
+    """Save the state of a write freeze, and return it."""
+    return records.save(ctx, ctx.names.write_freeze, freeze)
 
 
 @dataclass(frozen=True)
-class _Released:
-    """How a pause ended: whether its backup is in its place, whether that and the rest is `known`, and what went wrong."""
+class _Resumption:
+    """How writes were resumed.
 
-    arrived: bool = False
-    known: bool = True
-    wrong: tuple[str, ...] = ()
+    Attributes:
+        swapped_in: True if the backup has replaced the data.
+        complete: True if the state of all instances is known, so that the freeze can be cleared.
+        errors: Why instances do not serve.
+    """
+
+    swapped_in: bool = False
+    complete: bool = True
+    errors: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
-def frozen(ctx: Context, pause: WriteFreeze, *, ending: bool = False) -> Iterator[WriteFreeze]:
-    """Stop writes in there; the group does not take an instance without a service for one that is ill, and replace it.
+def frozen(ctx: Context, freeze: WriteFreeze, *, ending: bool = False) -> Iterator[WriteFreeze]:
+    """Save a write freeze and suspend the group's self-healing, which would replace instances whose service is down.
 
-    Should it fail, whoever still stands serves again, with what was there before or with the backup that has arrived.
+    If the block fails, the instances that still run resume service, with the data as it was or with the backup.
 
     Args:
-        shop: Where.
-        pause: What for, and whose writes.
-        ending: The instances are to end in there: only when that fails they are waited for until they serve again.
+        ctx: The context.
+        freeze: The write freeze.
+        ending: True if the block terminates the instances: it waits for healthy instances only if the block fails.
 
     Raises:
-        GateError: It has failed, and they do not serve again.
+        GateError: The block failed, and the instances do not serve again.
     """
     group = auto_scaling.get(ctx.aws, ctx.names.group)
-    # Where a server elsewhere has the rows, the others serve on while one ends.
-    kept = SELF_HEALING if ctx.recipe.database.on_instance or pause.backup else ()
-    own = [p for p in kept if p not in group.suspended] if group else []
-    pause = save(ctx, replace(pause, suspended=tuple(own)))
-    auto_scaling.suspend(ctx.aws, ctx.names.group, own)
+    # With an external database the other instances keep serving while one is terminated.
+    processes = SELF_HEALING if ctx.recipe.database.on_instance or freeze.backup else ()
+    suspended = [p for p in processes if p not in group.suspended] if group else []
+    freeze = save(ctx, replace(freeze, suspended=tuple(suspended)))
+    auto_scaling.suspend(ctx.aws, ctx.names.group, suspended)
     try:
-        yield pause
+        yield freeze
     except BaseException as error:
-        now = load(ctx)
-        if now is None or now.run != pause.run:  # somebody took us for dead, and has ended it
+        current = load(ctx)
+        if current is None or current.run != freeze.run:  # another process took over the lock, and ended the freeze
             raise
-        ended = _release(ctx, now, _running_instances(ctx, now))
-        _end(ctx, now, wait=not ended.wrong, known=ended.known)
-        if ended.wrong:
+        resumption = _resume(ctx, current, _running_instances(ctx, current))
+        _end(ctx, current, wait_healthy=not resumption.errors, clear=resumption.complete)
+        if resumption.errors:
             raise GateError(
-                "; ".join(ended.wrong), state="Writes may still be stopped.", next="./invoke instances"
+                "; ".join(resumption.errors), state="Writes may still be stopped.", next="./invoke instances"
             ) from error
-        if isinstance(error, GoldenError) and now.backup:
-            error.state = "What was there serves on."
-            if ended.arrived:
-                error.state = f"The rows of {now.backup} are in their place all the same, and serve."
+        if isinstance(error, GoldenError) and current.backup:
+            error.state = "The service is up again, with the data as it was."
+            if resumption.swapped_in:
+                error.state = f"The service is up again, with the data of {current.backup}."
         raise
-    _end(ctx, pause, wait=not ending)
+    _end(ctx, freeze, wait_healthy=not ending)
 
 
 def end_stale_freeze(ctx: Context) -> str | None:
-    """End a pause that somebody has left. Safe to repeat.
+    """End an interrupted write freeze. Idempotent.
 
     Returns:
-        The backup that is in its place now; empty where what was there serves on; None when no pause was left.
+        Id of the backup that has replaced the data; empty if the data is as it was; None if there was no freeze.
     """
-    pause = load(ctx)
-    if pause is None:
+    freeze = load(ctx)
+    if freeze is None:
         return None
-    ctx.progress.info(f"{pause.operation} was left half-way, with writes stopped on {', '.join(pause.instances)}")
-    standing = _running_instances(ctx, pause)
-    for one in standing:
-        run_command.wait_for_queued(ctx.aws, ctx.clock, one)
-    ended = _release(ctx, pause, standing)
-    for told in ended.wrong:  # no reason against a command that may mend it: another backup, another image
-        ctx.progress.info(told)
-    _end(ctx, pause, wait=not ended.wrong, known=ended.known)
-    return pause.backup if ended.arrived else ""
+    ctx.progress.info(f"{freeze.operation} was interrupted, with writes stopped on {', '.join(freeze.instances)}")
+    running = _running_instances(ctx, freeze)
+    for instance in running:
+        run_command.wait_for_queued(ctx.aws, ctx.clock, instance)
+    resumption = _resume(ctx, freeze, running)
+    for error in resumption.errors:  # not raised: the command that follows may fix it, with another backup or image
+        ctx.progress.info(error)
+    _end(ctx, freeze, wait_healthy=not resumption.errors, clear=resumption.complete)
+    return freeze.backup if resumption.swapped_in else ""
 
 
-def _running_instances(ctx: Context, pause: WriteFreeze) -> list[str]:
-    """Who can be asked, and is to serve again; of a server elsewhere anybody knows what it holds."""
-    there = [one for one in pause.instances if not instances.gone(ctx.aws, one)]
-    if there or not pause.backup or ctx.recipe.database.on_instance:
-        return there
-    return [
-        one.id for one in instances.tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name) if one.state == "running"
-    ]
+def _running_instances(ctx: Context, freeze: WriteFreeze) -> list[str]:
+    """Return the instances of the freeze that still run; for a restore to an external database, any other if none does."""
+    running = [instance for instance in freeze.instances if not instances.gone(ctx.aws, instance)]
+    if running or not freeze.backup or ctx.recipe.database.on_instance:
+        return running
+    tagged = instances.tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
+    return [instance.id for instance in tagged if instance.state == "running"]
 
 
-def _release(ctx: Context, pause: WriteFreeze, standing: Sequence[str]) -> _Released:
-    """Let whoever stands serve again, with the rows of before or with those that have arrived."""
+def _resume(ctx: Context, freeze: WriteFreeze, running: Sequence[str]) -> _Resumption:
+    """Resume service on the instances that still run, with the data as it was or with the backup."""
     switchover = transfer.load(ctx)
-    moving = (switchover.source, switchover.target) if switchover else ()
-    seen = [agent.inspect(ctx, one) for one in standing]
-    for one in seen:
-        if not one.reachable:
-            ctx.progress.info(f"nobody could look at {one.instance}: {one.reason}")
-    ended = _Released(known=all(one.reachable for one in seen))
+    in_switchover = (switchover.source, switchover.target) if switchover else ()
+    inspected = [agent.inspect(ctx, instance) for instance in running]
+    for data in inspected:
+        if not data.reachable:
+            ctx.progress.info(f"cannot inspect {data.instance}: {data.reason}")
+    swapped_in, complete, errors = False, all(data.reachable for data in inspected), []
     try:
-        ended = replace(ended, arrived=_data_arrived(ctx, pause, standing)) if pause.backup else ended
+        swapped_in = bool(freeze.backup) and _complete_restore(ctx, freeze, running)
     except GoldenError as error:
-        if not ctx.recipe.database.on_instance:  # there, what was restored does not count before it is adopted
-            ended = replace(ended, known=False, wrong=(error.message,))
-    wrong = [
-        told for one in seen if one.reachable and one.instance not in moving and (told := _resume_writes(ctx, one))
-    ]
-    return replace(ended, wrong=(*ended.wrong, *wrong))
+        if not ctx.recipe.database.on_instance:  # on an instance, a restored database counts only once it is swapped in
+            complete = False
+            errors.append(error.message)
+    for data in inspected:
+        if data.reachable and data.instance not in in_switchover and (reason := _resume_instance(ctx, data)):
+            errors.append(reason)
+    return _Resumption(swapped_in, complete, tuple(errors))
 
 
-def _data_arrived(ctx: Context, pause: WriteFreeze, standing: Sequence[str]) -> bool:
-    """See a restore through whose rows are there, in the place of the others or about to be.
+def _complete_restore(ctx: Context, freeze: WriteFreeze, running: Sequence[str]) -> bool:
+    """Swap in the backup if it is restored, and return True if it has replaced the data.
 
     Raises:
-        GoldenError: Nobody can say.
+        GoldenError: The state of the external database is unknown, or the swap failed.
     """
     on_instance = ctx.recipe.database.on_instance
-    if not standing:
+    if not running:
         if on_instance:
             return False
-        raise AwsError(f"no instance runs that could say what the server holds after {pause.operation}")
-    # On an instance they lie beside what is there, and count for nothing yet; on a server elsewhere they take its place at once,
-    # under a mark that adopting them takes away.
-    waits = pause.restoring_to
+        raise AwsError(f"no instance runs that could inspect the external database after {freeze.operation}")
+    # On an instance, the restored database waits next to the current one. An external database is restored in place, and
+    # marked as stale until it is swapped in.
+    pending = freeze.swapping_in
     if not on_instance:
-        waits = agent.run(ctx, standing[0], "survey")["void"] == prefix(ctx.name, pause.backup)
-    if waits:
-        agent.run(ctx, standing[0], "adopt", backup=pause.backup)
-    return waits or pause.restoring_to
+        pending = agent.run(ctx, running[0], "survey")["stale"] == prefix(ctx.name, freeze.backup)
+    if pending:
+        agent.run(ctx, running[0], "swap-in", backup=freeze.backup)
+    return pending or freeze.swapping_in
 
 
-def _resume_writes(ctx: Context, one: InstanceData) -> str:
-    """Let an instance serve again; why it does not, or empty."""
+def _resume_instance(ctx: Context, data: InstanceData) -> str:
+    """Resume service on an instance; return why it failed, or empty."""
     try:
-        if one.storage_mode == "volume" and not one.volume:  # it has let go of it, in order to end
-            if not volume.is_attached_to(ctx, one.instance):
+        if data.storage_mode == "volume" and not data.volume:  # unmounted before the termination
+            if not volume.is_attached_to(ctx, data.instance):
                 return ""
-            agent.run(ctx, one.instance, "take")
-        transfer.resume_service(ctx, one.instance)
+            agent.run(ctx, data.instance, "mount")
+        transfer.resume_service(ctx, data.instance)
     except GoldenError as error:
         return error.message
     return ""
 
 
-def _end(ctx: Context, pause: WriteFreeze, *, wait: bool, known: bool = True) -> None:
-    """Wait until everybody serves, which the balancer is later to notice than anybody; then the group may mend itself again."""
+def _end(ctx: Context, freeze: WriteFreeze, *, wait_healthy: bool, clear: bool = True) -> None:
+    """Wait until the load balancer reports healthy instances, re-enable self-healing, and clear the freeze."""
     name = ctx.names.group
     group = auto_scaling.get(ctx.aws, name)
     if group is not None:
-        infra_wait.wait_until_healthy(ctx, group.grace if wait else 0)
+        wait.wait_until_healthy(ctx, group.grace if wait_healthy else 0)
         if auto_scaling.get(ctx.aws, name) is not None:
-            auto_scaling.resume(ctx.aws, name, pause.suspended)
-    if known:
-        parameters.delete(ctx.aws, parameter(ctx))
+            auto_scaling.resume(ctx.aws, name, freeze.suspended)
+    if clear:
+        records.clear(ctx, ctx.names.write_freeze)

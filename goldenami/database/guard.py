@@ -1,7 +1,8 @@
-"""The guard: nothing that holds rows is replaced or ended as if it held none, whatever the recipe says."""
+"""The guard: no instance that has data is replaced or terminated before the data is safe, whatever the recipe says."""
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 
 from goldenami.context import Context
@@ -13,103 +14,88 @@ from goldenami.state.lock import HeldLock
 
 
 def inspect_instances(ctx: Context, instances: Sequence[str]) -> list[InstanceData]:
-    """What each of these instances keeps."""
+    """Return what data each instance has."""
     return [agent.inspect(ctx, instance) for instance in instances]
 
 
 def raise_if_data_would_be_lost(ctx: Context, instances: Sequence[str], image: Image) -> None:
-    """Stop here when these instances must not be replaced by ones of this image.
+    """Raise if instances cannot be replaced by instances of this image without losing data.
 
     Raises:
-        GateError: With every reason.
+        GateError: The message lists all reasons.
     """
-    if found := blockers(ctx, instances, image):
-        raise GateError("; ".join(found), state="Nothing was changed.", next="./invoke instances")
+    if reasons := blockers(ctx, instances, image):
+        raise GateError("; ".join(reasons), state="No changes were made.", next="./invoke instances")
 
 
 def blockers(ctx: Context, instances: Sequence[str], image: Image) -> list[str]:
-    """Why these instances must not be replaced by ones of this image; empty when they may. Nothing is changed."""
-    with ctx.progress.phase(f"looking for rows on {len(instances)} instance(s)"):
-        found = inspect_instances(ctx, instances)
-    for one in found:
-        if not one.reachable:
-            ctx.progress.info(f"nobody could look at {one.instance}: {one.reason}")
-    return list(data_blockers(ctx.recipe, found, image))
+    """Return the reasons why instances cannot be replaced by instances of this image; empty if they can."""
+    with ctx.progress.phase(f"inspecting the data of {len(instances)} instance(s)"):
+        inspected = inspect_instances(ctx, instances)
+    for data in inspected:
+        if not data.reachable:
+            ctx.progress.info(f"cannot inspect {data.instance}: {data.reason}")
+    return list(data_blockers(ctx.recipe, inspected, image))
 
 
 def backup_before_termination(
-    ctx: Context, held_lock: HeldLock, run: str, instances: Sequence[str], why: str, *, lose: bool = False
+    ctx: Context, held_lock: HeldLock, run: str, instances: Sequence[str], why: str, *, lose_data: bool = False
 ) -> list[str]:
-    """Before instances are ended for good: stop the writes of those that hold rows, and back them up; within a pause, which lets
-    them serve again should it fail (flows/pausing.py).
+    """Stop writes and back up the database of every instance that is about to be terminated.
+
+    Must run inside a write freeze (database/freeze.py), which resumes writes if a backup fails. A volume is unmounted; it
+    survives the instance also without a backup.
 
     Args:
-        shop: Where.
-        claim: Ours, which is shown to live meanwhile.
-        run: The run in whose name the backups are.
-        instances: The instances.
-        why: What ends them.
-        lose: Go on where rows cannot be saved; the operator has said that they may be lost.
+        ctx: The context.
+        held_lock: The lock on the fleet.
+        run: Run id; the ids of the backups begin with it.
+        instances: Ids of the instances.
+        why: Reason for the backups.
+        lose_data: Skip the backups. Data that is not on a volume is lost.
 
     Returns:
-        The backups' ids.
+        The ids of the backups.
 
     Raises:
-        GateError: Rows are there that could not be saved; their instance serves on.
+        GateError: A backup failed; the instance keeps running.
     """
-    made = []
-    for number, one in enumerate(inspect_instances(ctx, instances)):
-        if one.volume or (
-            not one.reachable and ctx.recipe.database.on_volume and volume.is_attached_to(ctx, one.instance)
-        ):
-            made += _back_up_and_unmount(ctx, held_lock, one, f"{run}-{'abcdefghij'[number]}", why, lose=lose)
-            continue
-        unsure = not one.reachable and ctx.recipe.database.on_instance
-        if not one.has_data and not unsure:
-            continue
-        if lose:
-            ctx.progress.info(f"LOSING the rows of {one.instance}, because --lose-data says so")
-            continue
-        identity = f"{run}-{'abcdefghij'[number]}"
-        try:
-            if unsure:
-                raise GateError(f"nobody can look at them: {one.reason}")
-            agent.ensure_backup_bucket(ctx)
-            agent.run(ctx, one.instance, "fence", backup=identity)
-            backup.take_backup(ctx, one.instance, identity, why, beat=held_lock.heartbeat)
-        except GoldenError as error:
-            raise GateError(
-                f"the rows of {one.instance} could not be saved: {error.message}",
-                state="It serves on, with all of them.",
-                next="mend that; or the same command with --lose-data, which really loses them",
-            ) from None
-        made.append(identity)
-        ctx.progress.info(f"every row of {one.instance} is in the backup {identity} (./invoke db.restore)")
-    return made
+    backups: list[str] = []
+    for data in inspect_instances(ctx, instances):
+        instance, on_volume = data.instance, bool(data.volume)
+        if not data.reachable and ctx.recipe.database.on_volume:
+            on_volume = volume.is_attached_to(ctx, instance)
+        if on_volume:
+            needs_backup = data.reachable and data.server_running
+        else:
+            needs_backup = data.has_data or (not data.reachable and ctx.recipe.database.on_instance)
+        if needs_backup and not lose_data:
+            backup_id = f"{run}-{string.ascii_lowercase[len(backups)]}"
+            _back_up(ctx, held_lock, data, backup_id, why, on_volume=on_volume)
+            backups.append(backup_id)
+            ctx.progress.info(f"the database of {instance} is in the backup {backup_id} (./invoke db.restore)")
+        elif needs_backup and not on_volume:
+            ctx.progress.info(f"LOSING the data of {instance} (--lose-data)")
+        if on_volume:
+            if data.reachable:
+                volume.unmount(ctx, instance)
+            ctx.progress.info(f"the data of {instance} is kept on {data.volume or 'its volume'}")
+    return backups
 
 
-def _back_up_and_unmount(
-    ctx: Context, held_lock: HeldLock, one: InstanceData, identity: str, why: str, *, lose: bool
-) -> list[str]:
-    """What is on a volume outlives its instance: a last backup, and a clean end; without, where nobody can ask for them.
-
-    Raises:
-        GateError: The backup did not work; the instance serves on.
-    """
-    made = []
-    if one.reachable and one.server_running and not lose:
-        try:
-            agent.ensure_backup_bucket(ctx)
-            agent.run(ctx, one.instance, "fence", backup=identity)
-            backup.take_backup(ctx, one.instance, identity, why, beat=held_lock.heartbeat)
-        except GoldenError as error:
-            raise GateError(
-                f"the last backup of {one.instance} failed: {error.message}",
-                state="It serves on, with all its rows.",
-                next="mend that; or the same command with --lose-data, which goes on without (the volume stays)",
-            ) from None
-        made.append(identity)
-    if one.reachable:
-        volume.unmount(ctx, one.instance)
-    ctx.progress.info(f"every row of {one.instance} stays on {one.volume or 'its volume'}")
-    return made
+def _back_up(
+    ctx: Context, held_lock: HeldLock, data: InstanceData, backup_id: str, why: str, *, on_volume: bool
+) -> None:
+    try:
+        if not data.reachable:
+            raise GateError(data.reason)
+        agent.ensure_backup_bucket(ctx)
+        agent.run(ctx, data.instance, "stop-writes", backup=backup_id)
+        backup.take_backup(ctx, data.instance, backup_id, why, heartbeat=held_lock.heartbeat)
+    except GoldenError as error:
+        loss = "without a backup; the volume is kept" if on_volume else "the data will be lost"
+        raise GateError(
+            f"cannot back up the database of {data.instance}: {error.message}",
+            state="The instance keeps running, with all its data.",
+            next=f"fix the cause, or run the same command with --lose-data ({loss})",
+        ) from None

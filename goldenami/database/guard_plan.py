@@ -1,4 +1,4 @@
-"""What an instance keeps, as it was found there; and why it must not be replaced as if it kept nothing."""
+"""The data of an instance, and the reasons why the instance must not be replaced."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from goldenami.recipe.recipe import Recipe
 
 @dataclass(frozen=True)
 class InstanceData:
-    """What was found on an instance.
+    """The data of an instance.
 
     Attributes:
-        seen: Whether anybody could look; if not, `why` says what was in the way.
-        answers: Whether a server of its own answers there.
-        rows: Rows that no schema declares, each table counted up to a thousand.
-        bytes: The size of the database.
-        major: The server's major version; 0 where none answers.
-        databases: Databases of users in the folders of the server, whether it answers or not.
-        fenced: The handover that has stopped its writes; empty when they go on.
-        volume: The volume that its data is on; empty where that is the root disk.
-        home: Where its image keeps data: `rds`, `instance`, …; empty where nobody could look.
-        family: The distribution that has written what is on the volume; empty where the volume does not say.
-        architecture: The processor.
+        reachable: False if the instance could not be inspected.
+        reason: Why it could not be inspected.
+        server_running: True if the instance has a PostgreSQL server that answers.
+        rows: Number of rows that are not part of the seed data; each table is counted up to 1000.
+        bytes: Size of the database.
+        major: PostgreSQL's major version; 0 if no server answers.
+        databases: Number of user databases on disk, whether the server answers or not.
+        fenced_by: Id of the backup for which writes were stopped; empty if they are not.
+        volume: Id of the volume with the data; empty if it is the root disk.
+        storage_mode: Storage mode of the instance's image: `rds`, `instance`, …; empty if unknown.
+        family: Distribution that wrote the data on the volume; empty if unknown.
+        architecture: Processor architecture that wrote it.
     """
 
     instance: str
@@ -44,70 +45,72 @@ class InstanceData:
 
     @property
     def has_data(self) -> bool:
-        """Whether rows would go with it: some were counted, or there is a database that nobody can look into."""
+        """True if data would be lost with the instance: it has rows, or a database that cannot be read."""
         return self.rows > 0 or (self.databases > 0 and not self.server_running)
 
 
-def data_blockers(recipe: Recipe, found: Sequence[InstanceData], image: Image | None = None) -> Iterator[str]:
-    """Why these instances must not be replaced.
+def data_blockers(recipe: Recipe, instances: Sequence[InstanceData], image: Image | None = None) -> Iterator[str]:
+    """Yield the reasons why instances must not be replaced.
 
     Args:
-        recipe: What it says of the data.
-        found: What is there.
-        image: What replaces them, if anything does.
+        recipe: The recipe.
+        instances: The data of the instances.
+        image: The image of the new instances, if any.
     """
-    told = image.tags.get("PostgreSQL", "") if image else ""
-    major = int(told) if told.isdigit() else 0
-    for one in found:
-        if recipe.database.on_volume and one.volume and (other := _unsupported(one, image)):
-            yield other
-        if recipe.database.on_instance:
-            yield from _instance(one, major, volume=recipe.database.on_volume)
-        elif one.has_data:
-            what = f"{one.rows} row(s)" if one.server_running else "a database whose server does not answer"
+    version = image.tags.get("PostgreSQL", "") if image else ""
+    major = int(version) if version.isdigit() else 0
+    database = recipe.database
+    for data in instances:
+        written_by = Platform(data.family, data.architecture)
+        if (
+            image
+            and database.on_volume
+            and data.volume
+            and (reason := unsupported_reason(data.volume, written_by, image))
+        ):
+            yield reason
+        if database.on_instance:
+            yield from _instance_blockers(data, major, on_volume=database.on_volume)
+        elif data.has_data:
+            contents = f"{data.rows} row(s)" if data.server_running else "a database whose server does not answer"
             yield (
-                f'{one.instance} keeps {what} of its own, although mode is "{recipe.database.mode}": they would be lost'
-                f" (./invoke db.migrate --to {recipe.database.mode} carries them over)"
+                f'{data.instance} has {contents} of its own, although the storage mode is "{database.mode}": the data would be'
+                f" lost (./invoke db.migrate --to {database.mode} transfers it)"
             )
-    if recipe.database.on_instance and len(found) > 1:
+    if database.on_instance and len(instances) > 1:
         yield (
-            f"{len(found)} instances have a database each, and nobody can say which rows are right:"
-            f" {', '.join(one.instance for one in found)}"
+            f"{len(instances)} instances have a database each, and the authoritative copy is unknown:"
+            f" {', '.join(data.instance for data in instances)}"
         )
 
 
-def _unsupported(one: InstanceData, image: Image | None) -> str:
-    return unsupported_reason(one.volume, Platform(one.family, one.architecture), image) if image else ""
-
-
-def _instance(one: InstanceData, major: int, *, volume: bool) -> Iterator[str]:
-    if one.storage_mode == "rds":
+def _instance_blockers(data: InstanceData, major: int, *, on_volume: bool) -> Iterator[str]:
+    if data.storage_mode == "rds":
         yield (
-            f"{one.instance} keeps its data on a server elsewhere, which one with a database of its own would not see"
-            " (./invoke db.migrate --to instance carries every row over)"
+            f"{data.instance} uses an external database, which an instance with its own database would not use"
+            " (./invoke db.migrate --to instance transfers the data)"
         )
-    elif not one.reachable:
+    elif not data.reachable:
         yield (
-            f"nobody can look at the rows of {one.instance}: {one.reason or 'it does not answer'}"
-            " (it needs run_command = true under [fleet], ./invoke fleet.create, and its agent)"
+            f"cannot inspect the data of {data.instance}: {data.reason or 'it does not answer'}"
+            " (set run_command = true under [fleet], run ./invoke fleet.create, and check the SSM agent)"
         )
-    elif volume and not one.volume and (one.server_running or one.has_data):
+    elif on_volume and not data.volume and (data.server_running or data.has_data):
         yield (
-            f'{one.instance} keeps its database on its root disk, although mode is "volume": it would be lost'
-            " (./invoke db.migrate --to volume carries them over)"
+            f'{data.instance} has its database on its root disk, although the storage mode is "volume": it would be lost'
+            " (./invoke db.migrate --to volume transfers the data)"
         )
-    elif volume and major and one.major and one.major != major:
+    elif on_volume and major and data.major and data.major != major:
         yield (
-            f"the data on {one.volume or 'the volume'} is PostgreSQL {one.major}'s and the image has {major}, which cannot"
-            f" take it over as it is: bake it with PostgreSQL {one.major}, or carry the rows over by ./invoke db.backup and"
-            " db.restore"
+            f"the data on {data.volume or 'the volume'} is from PostgreSQL {data.major} and the image has {major}, which cannot"
+            f" use it: bake an image with PostgreSQL {data.major}, or transfer the data by ./invoke db.backup and db.restore"
         )
-    elif volume and one.volume:
+    elif on_volume and data.volume:
         return
-    elif not one.server_running and one.databases:
-        yield f"the database server of {one.instance} does not answer, so its rows cannot be carried over"
-    elif major and one.major > major:
+    elif not data.server_running and data.databases:
+        yield f"the database server of {data.instance} does not answer, so its data cannot be transferred"
+    elif major and data.major > major:
         yield (
-            f"{one.instance} has PostgreSQL {one.major} and the image {major}, which cannot read its rows:"
-            f" bake it with PostgreSQL {one.major} or newer"
+            f"{data.instance} has PostgreSQL {data.major} and the image {major}, which cannot read its data:"
+            f" bake an image with PostgreSQL {data.major} or newer"
         )

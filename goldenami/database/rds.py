@@ -1,4 +1,4 @@
-"""The server elsewhere, made where it is missing: encrypted, private, backed up, protected; only the fleet gets in."""
+"""The DB instance of the fleet: encrypted, private, backed up, protected from deletion, and open to the fleet only."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ from goldenami.aws import parameters, rds
 from goldenami.context import Context
 from goldenami.database import rds_plan
 from goldenami.errors import GateError
-from goldenami.infra import network
+from goldenami.infra.network import ensure_database_security_group, find_network, resource_tags
 from goldenami.model import resources
 
 
 def find_db_instance(ctx: Context) -> resources.DbInstance | None:
-    """The server of this name, if it is there."""
+    """Return the fleet's DB instance; None if there is none."""
     return rds.get(ctx.aws, ctx.names.database)
 
 
 def ensure_db_instance(ctx: Context) -> str:
-    """Make the server, or find it; returns its endpoint. Safe to repeat: one that was begun is waited for.
+    """Create the DB instance if it does not exist, wait until it is available, and return its endpoint. Idempotent.
 
     Raises:
-        GateError: One of this name is there that is not as safe as ours.
-        AwsError: AWS refused, or it did not come up.
+        GateError: The existing DB instance is public or not encrypted.
+        AwsError: The creation failed.
     """
     names, database = ctx.names, ctx.recipe.database
-    place = network.find_network(ctx)
-    security = network.ensure_database_security_group(ctx, place.vpc)
+    network, tags = find_network(ctx), resource_tags(ctx)
+    security_group = ensure_database_security_group(ctx, network.vpc)
     if find_db_instance(ctx) is None:
-        rds.ensure_subnets(ctx.aws, names.database, place.subnets, network.resource_tags(ctx))
-        wanted = rds_plan.db_instance_request(ctx.recipe, names, security, ctx.target.kms_key_id)
+        rds.ensure_subnets(ctx.aws, names.database, network.subnets, tags)
+        request = rds_plan.db_instance_request(ctx.recipe, names, security_group, ctx.target.kms_key_id)
         password = parameters.secret(ctx.aws, database.password_parameter)
-        if rds.create(ctx.aws, wanted, password, network.resource_tags(ctx)):
+        if rds.create(ctx.aws, request, password, tags):
             ctx.progress.info(
-                f"making the DB instance {names.database} ({wanted['DBInstanceClass']}); about ten minutes"
+                f"creating the DB instance {names.database} ({request['DBInstanceClass']}); about ten minutes"
             )
     with ctx.progress.phase(f"waiting for the DB instance {names.database}"):
-        found = rds.wait_available(ctx.aws, ctx.clock, names.database)
-    if found.public or not found.encrypted:
+        db_instance = rds.wait_available(ctx.aws, ctx.clock, names.database)
+    if db_instance.public or not db_instance.encrypted:
         raise GateError(
-            f"the DB instance {names.database} is {'public' if found.public else 'not encrypted'}",
-            state="It is left as it is.",
-            next="make one that is private and encrypted by hand, and name it with --host",
+            f"the DB instance {names.database} is {'public' if db_instance.public else 'not encrypted'}",
+            state="It was not changed.",
+            next="create a private, encrypted one by hand, and name it with --host",
         )
-    return found.endpoint
+    return db_instance.endpoint

@@ -8,23 +8,23 @@ from goldenami.model.names import ResourceNames
 from goldenami.recipe.recipe import Recipe
 
 
-def db_instance_request(recipe: Recipe, names: ResourceNames, security: str, key: str) -> dict[str, Any]:
-    """The DB instance, without its password.
+def db_instance_request(recipe: Recipe, names: ResourceNames, security_group: str, key: str) -> dict[str, Any]:
+    """Return the CreateDBInstance request, without the password.
 
-    Its master user is the role that the application comes in as: on RDS that one is no superuser.
+    The master user is the application's role; on RDS it is not a superuser.
 
     Args:
-        recipe: What it says of the database.
-        names: What the parts of the fleet are called.
-        security: The security group that lets the fleet in.
-        key: The KMS key; the account's own for RDS when empty.
+        recipe: The recipe.
+        names: Names of the fleet's resources.
+        security_group: Id of the security group that allows access from the fleet.
+        key: KMS key; the account's default key for RDS if empty.
     """
     database, server = recipe.database, recipe.database.server
     return {
         "DBInstanceIdentifier": names.database,
         "DBInstanceClass": server.instance_class,
         "Engine": "postgres",
-        "EngineVersion": str(recipe.runtime.postgresql.version),  # RDS takes its newest of that major version
+        "EngineVersion": str(recipe.runtime.postgresql.version),  # RDS uses the newest minor version
         "AllocatedStorage": server.storage_gib,
         "StorageType": "gp3",
         "StorageEncrypted": True,
@@ -32,7 +32,7 @@ def db_instance_request(recipe: Recipe, names: ResourceNames, security: str, key
         "MasterUsername": database.user,
         "DBName": database.name,
         "Port": database.port,
-        "VpcSecurityGroupIds": [security],
+        "VpcSecurityGroupIds": [security_group],
         "DBSubnetGroupName": names.database,
         "MultiAZ": server.multi_az,
         "PubliclyAccessible": False,

@@ -1,4 +1,4 @@
-"""Settle a handover: on, once the rows have arrived, else back; after a crash, a failure, or at its ordinary end."""
+"""Complete or roll back a switchover: at its regular end, after a failure, or after a crash."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from goldenami.errors import GateError
 from goldenami.infra import wait
 from goldenami.model.fleet import AutoScalingGroup
 
-# What a group does by itself, and must not do while two of its instances hold the same rows.
+# Suspended while two instances of the group have a copy of the data.
 AUTOMATIC_PROCESSES = (
     "AlarmNotification",
     "AZRebalance",
@@ -23,29 +23,31 @@ AUTOMATIC_PROCESSES = (
 )
 
 
-def token(switchover: Switchover) -> str:
-    """The client token of the instance that a handover launches: it finds it again, whoever looks."""
-    return f"{switchover.run}-handover"
+def client_token(switchover: Switchover) -> str:
+    """Return the client token of the instance that a switchover launches; it identifies the instance after a crash."""
+    return f"{switchover.run}-switchover"
 
 
 def has_unfinished(ctx: Context) -> bool:
-    """Whether somebody has left a handover half-way, or writes that are stopped."""
+    """Return True if a switchover or a write freeze was interrupted."""
     return transfer.load(ctx) is not None or freeze.load(ctx) is not None
 
 
 def recover(ctx: Context) -> bool:
-    """End what somebody has left: a pause, and a handover: on, if the rows have arrived, else back. Safe to repeat.
+    """Recover from an interrupted operation.
+
+    Ends a stale write freeze, then completes a switchover whose data was transferred, or rolls it back. Idempotent.
 
     Returns:
-        Whether anything was left.
+        True if there was anything to recover.
 
     Raises:
-        GateError: The instance with the rows does not serve; or it has ended, and its rows with it.
+        GateError: The primary does not serve, or was terminated together with its data.
     """
-    paused = freeze.end_stale_freeze(ctx) is not None
+    had_freeze = freeze.end_stale_freeze(ctx) is not None
     switchover = transfer.load(ctx)
     if switchover is None:
-        return paused
+        return had_freeze
     for instance in filter(None, (switchover.source, switchover.target)):
         run_command.wait_for_queued(ctx.aws, ctx.clock, instance)
     if switchover.method == "volume" and fail_over_volume(ctx, switchover):
@@ -53,136 +55,139 @@ def recover(ctx: Context) -> bool:
     if switchover.storage_mode == "instance" and fail_over_backup(ctx, switchover):
         return True
     if switchover.data_arrived:
-        ctx.progress.info(f"a handover was left when its rows had arrived on {switchover.target}: going on with it")
+        ctx.progress.info(
+            f"a switchover was interrupted after its data was transferred to {switchover.target}: completing it"
+        )
         complete(ctx, relocate.relaunch_target(ctx, switchover))
     elif switchover.is_reversal:
-        ctx.progress.info(f"a way back was left half-way; every row is on {switchover.source}")
+        ctx.progress.info(f"the reversal of a switchover was interrupted; {switchover.source} is the primary")
         transfer.abort(ctx, switchover)
-        complete(ctx, switchover.reverted(_version(ctx, switchover.source, switchover.version)))
+        complete(ctx, switchover.reverted(_launch_version(ctx, switchover.source, switchover.version)))
     else:
         roll_back(ctx, switchover)
     return True
 
 
 def fail_over_volume(ctx: Context, switchover: Switchover) -> Switchover | None:
-    """A volume outlives its instance: when the one that was to have it has ended meanwhile, the other takes it.
+    """Attach the volume to the other instance if the primary was terminated.
 
     Returns:
-        What was settled so; None where that one stands, or nothing has moved yet.
+        The completed switchover; None if the primary runs, or the transfer has not begun.
     """
     if switchover.step == "launching" or not instances.gone(ctx.aws, switchover.primary):
         return None
-    other = switchover.source if switchover.data_arrived else switchover.target
+    standby = switchover.standby
     group = auto_scaling.get(ctx.aws, ctx.names.group)
-    if instances.gone(ctx.aws, other):
-        ctx.progress.info(f"both instances of a handover have ended: {ctx.names.group} launches one for the volume")
+    if instances.gone(ctx.aws, standby):
+        ctx.progress.info(
+            f"both instances of a switchover were terminated: {ctx.names.group} launches one for the volume"
+        )
         if group is not None:
-            # Not one for each of the two that were in it: the desired size goes down with the maximum.
+            # One instance, not one for each of the two: the maximum also limits the desired capacity.
             auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, "MaxSize": switchover.max_size})
-            auto_scaling.resume(
-                ctx.aws, group.name, [p for p in AUTOMATIC_PROCESSES if p not in switchover.suspended_after]
-            )
+            _resume_processes(ctx, group, switchover.suspended_after)
             wait.wait_until_serving(ctx)
-            _release(ctx, group, switchover.max_size, switchover.suspended_after)
+            _release_group(ctx, group, switchover.max_size, switchover.suspended_after)
         transfer.clear(ctx)
         return switchover
-    ctx.progress.info(f"{switchover.primary} has ended; {other} takes the volume with every row")
-    volume.attach_and_mount(ctx, other)
-    transfer.resume_service(ctx, other)
-    return _switch_to(ctx, switchover, other)
+    ctx.progress.info(f"{switchover.primary} was terminated: failing over to {standby} with the volume")
+    volume.attach_and_mount(ctx, standby)
+    transfer.resume_service(ctx, standby)
+    return _complete_failover(ctx, switchover, standby)
 
 
 def fail_over_backup(ctx: Context, switchover: Switchover) -> Switchover | None:
-    """Rows on an instance's own disk end with it: the other one of the two serves, with the last copy that there is.
+    """Restore the latest copy on the other instance if the primary was terminated, and its root disk with it.
 
     Returns:
-        What was settled so; None where the one with the rows stands, or nothing has moved yet.
+        The completed switchover; None if the primary runs, or the transfer has not begun.
 
     Raises:
-        GateError: There is no copy but an unfinished one, or nobody to take it; nothing is under way any more.
+        GateError: There is no complete copy, or no instance to restore it on; the switchover is cleared.
     """
     if switchover.step == "launching" or not instances.gone(ctx.aws, switchover.primary):
         return None
-    ended, other = switchover.primary, switchover.source if switchover.data_arrived else switchover.target
-    # Taken when nobody could write any more, so where it is whole not a row is missing.
-    saved = None if switchover.data_arrived else backup.find_backup(ctx, transfer.backup_id(switchover))
-    copied = saved is not None or switchover.data_arrived or switchover.is_reversal
-    if instances.gone(ctx.aws, other) or not copied:
-        for one in instances.find_by_client_token(ctx.aws, token(switchover)):
-            instances.terminate(ctx.aws, ctx.clock, one.id)
+    primary, standby = switchover.primary, switchover.standby
+    # Taken while writes were stopped: a complete backup has all data.
+    manifest = None if switchover.data_arrived else backup.find_backup(ctx, transfer.backup_id(switchover))
+    has_copy = manifest is not None or switchover.data_arrived or switchover.is_reversal
+    if instances.gone(ctx.aws, standby) or not has_copy:
+        for launched in instances.find_by_client_token(ctx.aws, client_token(switchover)):
+            instances.terminate(ctx.aws, ctx.clock, launched.id)
         if (group := auto_scaling.get(ctx.aws, ctx.names.group)) is not None:
-            _release(ctx, group, switchover.max_size, switchover.suspended)
+            _release_group(ctx, group, switchover.max_size, switchover.suspended)
         transfer.clear(ctx)
         raise GateError(
-            f"{ended} has ended, and its disk with every row: "
-            + (f"so has {other}" if copied else "their backup was not finished"),
-            state="Nobody is served. What backups hold is safe.",
-            next="./invoke db.list, ./invoke fleet.show; an instance that serves again takes one with ./invoke db.restore",
+            f"{primary} was terminated, and its disk with all data: "
+            + (f"so was {standby}" if has_copy else "its backup was not complete"),
+            state="The service is down. Earlier backups are intact.",
+            next="./invoke db.list, ./invoke fleet.show; restore a backup on a running instance with ./invoke db.restore",
         )
-    if saved is not None:
+    if manifest is not None:
         ctx.progress.info(
-            f"{ended} has ended, and its disk with it; {other} takes every row from the backup {saved.id}"
+            f"{primary} was terminated, and its disk with it: failing over to {standby} with the backup {manifest.id}"
         )
-        transfer.restore_and_swap_in(ctx, other, saved, replace=switchover.replaces)
+        transfer.restore_and_swap_in(ctx, standby, manifest, replace=switchover.replaces)
     else:
         ctx.progress.info(
-            f"{ended} has ended, and what was written on it since it took over is LOST with its disk; {other} serves again"
-            " with every row from before"
+            f"{primary} was terminated, and what was written on it since the switchover is LOST with its disk: failing over to"
+            f" {standby} with the data from before"
         )
-    transfer.resume_service(ctx, other)
-    return _switch_to(ctx, switchover, other)
+    transfer.resume_service(ctx, standby)
+    return _complete_failover(ctx, switchover, standby)
 
 
-def _switch_to(ctx: Context, switchover: Switchover, other: str) -> Switchover:
-    """The one with the rows has ended, and the other has them now: the rest of a handover to that one."""
+def _complete_failover(ctx: Context, switchover: Switchover, standby: str) -> Switchover:
     if switchover.data_arrived:
-        switchover = switchover.failed_over(_version(ctx, other, switchover.version))
+        switchover = switchover.failed_over(_launch_version(ctx, standby, switchover.version))
     switchover = transfer.save(ctx, switchover.advance("opened"))
     complete(ctx, switchover)
     return switchover
 
 
-def _version(ctx: Context, instance: str, otherwise: int) -> int:
-    """The version of the launch template that a member of the group runs; another where it is none."""
+def _launch_version(ctx: Context, instance: str, default: int) -> int:
+    """Return the launch template version of a member of the group; a default if the instance is not a member."""
     group = auto_scaling.get(ctx.aws, ctx.names.group)
-    return next((m.version for m in group.members if m.id == instance), otherwise) if group else otherwise
+    return next((m.version for m in group.members if m.id == instance), default) if group else default
 
 
 def roll_back(ctx: Context, switchover: Switchover) -> None:
-    """Before the rows have arrived: the source serves on, and what was launched goes.
+    """Roll back a switchover whose data was not transferred: the source keeps serving, the launched instance is terminated.
 
-    A source that has ended, and left its rows on a server or a volume, is replaced by its group as soon as that may again.
+    If the source was terminated, and its data is on a volume or a DB instance, the group replaces it.
     """
     if switchover.step == "moving" and (
         switchover.storage_mode == "instance" or not instances.gone(ctx.aws, switchover.source)
     ):
         transfer.abort(ctx, switchover)
-    there = instances.find_by_client_token(ctx.aws, token(switchover))
-    relocate.undo(ctx, switchover, [one.id for one in there])
-    for one in there:
-        instances.terminate(ctx.aws, ctx.clock, one.id)
+    launched = instances.find_by_client_token(ctx.aws, client_token(switchover))
+    relocate.undo(ctx, switchover, [instance.id for instance in launched])
+    for instance in launched:
+        instances.terminate(ctx.aws, ctx.clock, instance.id)
     group = auto_scaling.get(ctx.aws, ctx.names.group)
     if group is not None:
-        _release(ctx, group, switchover.max_size, switchover.suspended)
+        _release_group(ctx, group, switchover.max_size, switchover.suspended)
     transfer.clear(ctx)
 
 
 def complete(ctx: Context, switchover: Switchover) -> None:
-    """After the rows have arrived: the target is the group's one instance, of its version, or takes the requests without one;
-    the source goes.
+    """Complete a switchover whose data was transferred.
+
+    The target becomes the group's only instance, with its launch template version; without a group, the target group's only
+    target. The source is terminated.
     """
     group = auto_scaling.get(ctx.aws, ctx.names.group)
     if group is not None:
-        attach(ctx, switchover)
+        attach_target(ctx, switchover)
         group = auto_scaling.get(ctx.aws, ctx.names.group) or group
         if any(m.id == switchover.source for m in group.members):
             auto_scaling.detach(ctx.aws, group.name, switchover.source)
-        most = relocate.max_size(ctx, switchover)
-        pin_launch_version(ctx, group, switchover.version, most)
-        _release(ctx, group, most, switchover.suspended_after)
-    elif targets := load_balancers.get_target_group(ctx.aws, ctx.names.target_group):
-        load_balancers.register(ctx.aws, targets, switchover.target)
-        load_balancers.deregister(ctx.aws, ctx.clock, targets, switchover.source)
+        max_size = relocate.max_size(ctx, switchover)
+        pin_launch_version(ctx, group, switchover.version, max_size)
+        _release_group(ctx, group, max_size, switchover.suspended_after)
+    elif target_group := load_balancers.get_target_group(ctx.aws, ctx.names.target_group):
+        load_balancers.register(ctx.aws, target_group, switchover.target)
+        load_balancers.deregister(ctx.aws, ctx.clock, target_group, switchover.source)
     if switchover.is_reversal:
         relocate.undo(ctx, switchover, [switchover.source])
     instances.terminate(ctx.aws, ctx.clock, switchover.source)
@@ -191,8 +196,8 @@ def complete(ctx: Context, switchover: Switchover) -> None:
     transfer.clear(ctx)
 
 
-def attach(ctx: Context, switchover: Switchover) -> None:
-    """Make room for one more, and let the target in."""
+def attach_target(ctx: Context, switchover: Switchover) -> None:
+    """Attach the target to the group, and raise the group's maximum for it."""
     group = auto_scaling.get(ctx.aws, ctx.names.group)
     if group is None or any(m.id == switchover.target for m in group.members):
         return
@@ -202,17 +207,23 @@ def attach(ctx: Context, switchover: Switchover) -> None:
     auto_scaling.attach(ctx.aws, group.name, switchover.target)
 
 
-def pin_launch_version(ctx: Context, group: AutoScalingGroup, version: int, most: int) -> None:
-    """What the group launches from now on, and how many at most."""
+def pin_launch_version(ctx: Context, group: AutoScalingGroup, version: int, max_size: int) -> None:
+    """Set the launch template version that the group launches, and its maximum size."""
     template = launch_templates.get(ctx.aws, ctx.names.launch_template)
     assert template is not None
-    wanted = {"LaunchTemplateId": template.id, "Version": str(version)}
-    auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, "MaxSize": most, "LaunchTemplate": wanted})
+    specification = {"LaunchTemplateId": template.id, "Version": str(version)}
+    auto_scaling.update(
+        ctx.aws, {"AutoScalingGroupName": group.name, "MaxSize": max_size, "LaunchTemplate": specification}
+    )
 
 
-def _release(ctx: Context, group: AutoScalingGroup, most: int, still: Sequence[str]) -> None:
-    """Let the group do again by itself what it may: to mark whoever is not well, for good, and to replace those."""
+def _release_group(ctx: Context, group: AutoScalingGroup, max_size: int, suspended: Sequence[str]) -> None:
+    """Wait for healthy instances, then restore the group's maximum and resume its processes but these."""
     wait.wait_until_healthy(ctx, group.grace)
-    if group.max != most:
-        auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, "MaxSize": most})
-    auto_scaling.resume(ctx.aws, group.name, [p for p in AUTOMATIC_PROCESSES if p not in still])
+    if group.max != max_size:
+        auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, "MaxSize": max_size})
+    _resume_processes(ctx, group, suspended)
+
+
+def _resume_processes(ctx: Context, group: AutoScalingGroup, suspended: Sequence[str]) -> None:
+    auto_scaling.resume(ctx.aws, group.name, [p for p in AUTOMATIC_PROCESSES if p not in suspended])

@@ -1,4 +1,4 @@
-"""What a move of the data to another home takes beside the rows: the role, the server's host name, the old rows set aside."""
+"""Change the storage mode as part of a switchover: the role, the database's host name, and the data in the previous storage."""
 
 from __future__ import annotations
 
@@ -13,114 +13,109 @@ from goldenami.errors import GateError, GoldenError
 from goldenami.infra import network, role
 from goldenami.model import image
 
-# What has the rows also when the instance that wrote them has ended.
-_SURVIVES_TERMINATION = {"rds": "server", "volume": "volume"}
+# Storage that survives the instance, by storage mode.
+_SURVIVES_TERMINATION = {"rds": "DB instance", "volume": "volume"}
 
 
 def prepare(ctx: Context, switchover: Switchover) -> None:
-    """Before the new instance is launched: it has to find the new home. Nothing that serves reads any of this."""
-    move = switchover.storage_change
-    if move is None:
+    """Prepare the new storage before the target is launched. Instances in service are not affected."""
+    change = switchover.storage_change
+    if change is None:
         return
-    if move.mode != "instance":  # on the way back the old instance still needs what the recipe names no more
+    if change.mode != "instance":  # until it is replaced, the source needs permissions that the recipe no longer lists
         role.ensure_role(ctx)
-    if move.mode == "volume":
+    if change.mode == "volume":
         volume.ensure_volume(ctx, network.find_network(ctx), switchover.run)
-    if move.parameter:
-        parameters.overwrite(ctx.aws, move.parameter, move.host)
-        ctx.progress.info(f"{move.parameter} says {move.host}, and said {move.previous_host or 'nothing'}")
+    if change.parameter:
+        parameters.overwrite(ctx.aws, change.parameter, change.host)
+        ctx.progress.info(f"{change.parameter} set to {change.host} (before: {change.previous_host or 'not set'})")
 
 
 def verify_target(ctx: Context, switchover: Switchover) -> None:
-    """Before anybody's writes stop: the new instance really lives where the data is to go, and what is there is saved.
+    """Check that the target uses the new storage, and back up what the new storage holds; before writes are stopped.
 
     Raises:
-        GateError: It does not, or what is there cannot be saved.
+        GateError: The target uses another storage mode, or the existing data is not to be replaced or cannot be backed up.
     """
-    move, new = switchover.storage_change, switchover.target
-    if move is None:
+    change, target = switchover.storage_change, switchover.target
+    if change is None:
         return
-    found = agent.run(ctx, new, "look")["home"]
-    if found != move.mode:
-        raise GateError(f'{new} keeps its data in mode "{found}", not "{move.mode}": the image was baked for that')
-    if move.mode == "volume":
-        volume.attach_and_mount(ctx, new)
-        rows = agent.run(ctx, new, "look")["rows"]
-        if rows and not move.replace:
+    storage_mode = agent.run(ctx, target, "inspect")["storage_mode"]
+    if storage_mode != change.mode:
+        raise GateError(f'the image of {target} was baked for the storage mode "{storage_mode}", not "{change.mode}"')
+    if change.mode == "volume":
+        volume.attach_and_mount(ctx, target)
+        rows = agent.run(ctx, target, "inspect")["rows"]
+        if rows and not change.replace:
             raise GateError(
-                f"the volume holds {rows} row(s) already",
-                next="the same command with --replace, which puts yours in their place after a backup of them",
+                f"the volume already has {rows} row(s)",
+                next="the same command with --replace, which backs them up and replaces them",
             )
-    if move.replace:
+    if change.replace:
         agent.ensure_backup_bucket(ctx)
-        former = backup.take_backup(ctx, new, f"{switchover.run}-before", f"before db.migrate --to {move.mode}")
-        ctx.progress.info(f"what the new home holds is in the backup {former.id}")
+        manifest = backup.take_backup(ctx, target, f"{switchover.run}-before", f"before db.migrate --to {change.mode}")
+        ctx.progress.info(f"backed up the data in the new storage: {manifest.id}")
 
 
 def relaunch_target(ctx: Context, switchover: Switchover) -> Switchover:
-    """The new instance has ended, and its rows have not gone with it: another one takes its place, with the volume or without.
+    """Launch another target if it was terminated and the data survived on the volume or the DB instance.
 
     Raises:
-        GateError: The other one refuses what is on the volume, or is not well with it; the next attempt finds it again.
+        GateError: The new target cannot mount the volume, or does not serve; recovery finds it again.
     """
-    move = switchover.storage_change
-    gone = instances.gone(ctx.aws, switchover.target)
+    change = switchover.storage_change
+    terminated = instances.gone(ctx.aws, switchover.target)
     group = auto_scaling.get(ctx.aws, ctx.names.group)
-    if move is None or move.mode == "instance" or switchover.is_reversal or not gone or group is None:
+    if change is None or change.mode == "instance" or switchover.is_reversal or not terminated or group is None:
         return switchover
     if any(m.id == switchover.target for m in group.members):
         auto_scaling.detach(ctx.aws, group.name, switchover.target)
     subnet, token = network.find_network(ctx).subnets[0], f"{switchover.run}-again"
-    new = instances.launch_from_template(ctx.aws, group.template_id, switchover.version, subnet, token)
+    target = instances.launch_from_template(ctx.aws, group.template_id, switchover.version, subnet, token)
     ctx.progress.info(
-        f"{switchover.target} has ended, and the {_SURVIVES_TERMINATION[move.mode]} has every row: {new.id} takes its place"
+        f"{switchover.target} was terminated; the {_SURVIVES_TERMINATION[change.mode]} has all data: {target.id} replaces it"
     )
-    instances.wait_running(ctx.aws, ctx.clock, new.id)
-    if move.mode == "volume":  # written down only once it has the volume: whoever is written down joins the group
-        volume.attach_and_mount(ctx, new.id)
-        transfer.resume_service(ctx, new.id)
-    return transfer.save(ctx, replace(switchover, target=new.id))
+    instances.wait_running(ctx.aws, ctx.clock, target.id)
+    if change.mode == "volume":  # saved only once it has the volume: a saved target is attached to the group
+        volume.attach_and_mount(ctx, target.id)
+        transfer.resume_service(ctx, target.id)
+    return transfer.save(ctx, replace(switchover, target=target.id))
 
 
 def max_size(ctx: Context, switchover: Switchover) -> int:
-    """How many instances the group may have from now on: where the data is on one, another would have another truth."""
-    moved = switchover.storage_change is not None and not switchover.is_reversal
-    return ctx.recipe.fleet.max if moved and ctx.recipe.database.on_instance else switchover.max_size
+    """Return the group's maximum size after the switchover, which depends on the new storage mode."""
+    changed = switchover.storage_change is not None and not switchover.is_reversal
+    return ctx.recipe.fleet.max if changed and ctx.recipe.database.on_instance else switchover.max_size
 
 
 def release_source(ctx: Context, switchover: Switchover) -> None:
-    """The data has moved for good: a volume that it was on is nobody's, so that no later instance takes it for the truth."""
-    found = (
-        volume.find_volume(ctx)
-        if switchover.storage_change is not None and switchover.storage_change.left == "volume"
-        else None
-    )
-    if found is not None:
-        images.untag(ctx.aws, [found.id], [image.VOLUME_TAG])
-        ctx.progress.info(
-            f"{found.id} keeps what was there when the rows left; nobody uses it any more, so delete it some day"
-        )
+    """Untag the volume that had the data before, so that no instance uses the stale data on it."""
+    change = switchover.storage_change
+    if change is None or change.previous_mode != "volume" or (stale := volume.find_volume(ctx)) is None:
+        return
+    images.untag(ctx.aws, [stale.id], [image.VOLUME_TAG])
+    ctx.progress.info(f"{stale.id} is no longer used; it keeps the data from before. Delete it when you do not need it")
 
 
 def undo(ctx: Context, switchover: Switchover, launched: Sequence[str]) -> None:
-    """The data stays, or is again, where it was: what has arrived in the new home is marked as out of date. Safe to repeat."""
-    move = switchover.storage_change
-    if move is None:
+    """Undo a change of the storage mode: mark the data in the new storage as stale, and restore the host name. Idempotent."""
+    change = switchover.storage_change
+    if change is None:
         return
-    if move.mode != "instance" and switchover.step != "launching":
+    if change.mode != "instance" and switchover.step != "launching":
         for instance in launched:
             try:
-                agent.run(ctx, instance, "leave", backup=transfer.backup_id(switchover))
+                agent.run(ctx, instance, "discard", backup=transfer.backup_id(switchover))
             except GoldenError as error:
                 ctx.progress.info(
-                    f"{instance} cannot say whether rows are left in the new home ({error.message}); if so, the next"
-                    " ./invoke db.migrate refuses them unless --replace is given"
+                    f"cannot mark the data in the new storage as stale: {error.message}; if there is any, the next"
+                    " ./invoke db.migrate needs --replace"
                 )
-    now = parameters.get(ctx.aws, move.parameter) if move.parameter else None
-    if now is None or now.value != move.host:
+    current = parameters.get(ctx.aws, change.parameter) if change.parameter else None
+    if current is None or current.value != change.host:
         return
-    if move.previous_host:
-        parameters.overwrite(ctx.aws, move.parameter, move.previous_host)
+    if change.previous_host:
+        parameters.overwrite(ctx.aws, change.parameter, change.previous_host)
     else:
-        parameters.delete(ctx.aws, move.parameter)
-    ctx.progress.info(f"{move.parameter} says {move.previous_host or 'nothing'} again")
+        parameters.delete(ctx.aws, change.parameter)
+    ctx.progress.info(f"{change.parameter} set back to {change.previous_host or 'nothing'}")

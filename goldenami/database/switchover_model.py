@@ -1,13 +1,12 @@
-"""A handover: rows go from one instance to another, written down step by step, so that whoever finds it knows where they are.
+"""State of a database switchover between two instances, and of a write freeze; saved before each step.
 
-At every moment exactly one of the two has the rows that count. Until `opened` it is the source, after that the target; what
-the other one holds is out of date, and its writes are stopped.
+An interrupted operation can be recovered from its state. Exactly one instance is primary at any time: the source until step
+`opened`, then the target. The other instance is stale and does not accept writes.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING
@@ -18,19 +17,19 @@ TransferMethod = Literal["backup", "volume"]
 
 @dataclass(frozen=True)
 class StorageChange:
-    """Data gets another home on the way from one instance to the other.
+    """A change of the storage mode as part of a switchover.
 
     Attributes:
-        to: The new home, as `[database] mode` says it.
-        left: The home before.
-        parameter: The parameter with the server's host name, where that is to change.
-        host: What it says from now on.
-        former: What it said before; empty where it did not exist.
-        replace: Whether rows that the new home holds may be replaced.
+        mode: The new storage mode, as in `[database] mode`.
+        previous_mode: The storage mode before.
+        parameter: Name of the parameter with the database's host name; empty if it does not change.
+        host: The new host name.
+        previous_host: The host name before; empty if the parameter did not exist.
+        replace: True if data in the new storage may be replaced.
     """
 
     mode: str
-    left: str
+    previous_mode: str
     parameter: str = ""
     host: str = ""
     previous_host: str = ""
@@ -39,19 +38,19 @@ class StorageChange:
 
 @dataclass(frozen=True)
 class Switchover:
-    """What Parameter Store holds while one is under way.
+    """State of a switchover, as the parameter holds it.
 
     Attributes:
-        run: The run that made it; the instance that it launched has it in its tags.
-        source: The instance that rows leave.
-        target: The instance that they go to; empty until it is known.
-        version: The template version of the target.
-        back: Whether the target is the one that served before: rows return to it.
-        max: The group's maximum before; 0 where there is no group.
-        suspended: The group's processes that were suspended before.
-        by: How rows go: restored from a backup, or with the volume that they are on.
-        move: Where data moves on the way, if it does.
-        had: Whether the source had that volume; one that could not take it has nothing to give, and nothing to get back.
+        run: Id of the run that began it; the client token of the instance that it launches contains it.
+        source: The instance that the data is transferred from.
+        target: The instance that the data is transferred to; empty until it is launched.
+        version: Launch template version of the target.
+        is_reversal: True if the data returns to the instance that was primary before.
+        max_size: Maximum size of the group before; 0 without a group.
+        suspended: Processes of the group that were suspended before.
+        method: How the data is transferred: restored from a backup, or with its volume.
+        storage_change: The change of the storage mode, if there is one.
+        source_had_volume: False if the source could not mount the volume; there is nothing to transfer or to give back then.
     """
 
     run: str
@@ -66,31 +65,37 @@ class Switchover:
     storage_change: StorageChange | None = None
     source_had_volume: bool = True
 
-    def text(self) -> str:
-        """As the parameter holds it."""
-        return json.dumps(asdict(self))
-
     def advance(self, step: SwitchoverStep, target: str = "") -> Switchover:
-        """The same one step on."""
+        """Return the state at another step."""
         return replace(self, step=step, target=target or self.target)
 
     @property
+    def data_arrived(self) -> bool:
+        """True if the data was transferred; the switchover can then only be completed."""
+        return self.step == "opened"
+
+    @property
     def primary(self) -> str:
-        """The instance whose rows count."""
-        return self.target if self.step == "opened" else self.source
+        """The instance with the authoritative copy of the data."""
+        return self.target if self.data_arrived else self.source
+
+    @property
+    def standby(self) -> str:
+        """The other instance."""
+        return self.source if self.data_arrived else self.target
 
     @property
     def storage_mode(self) -> str:
-        """Where the rows that count are: a `volume` and a server (`rds`) outlive it, a disk of its own (`instance`) does not."""
+        """Storage mode of the authoritative copy. A volume and a DB instance survive the instance, its root disk does not."""
         if self.method == "volume":
             return "volume"
         if self.storage_change is None:
             return "instance"
-        return self.storage_change.mode if self.data_arrived != self.is_reversal else self.storage_change.left
+        return self.storage_change.mode if self.data_arrived != self.is_reversal else self.storage_change.previous_mode
 
     @property
     def suspended_after(self) -> tuple[str, ...]:
-        """What the group must not do by itself once it is over."""
+        """Processes of the group that stay suspended when the switchover is complete."""
         if self.storage_change is None or self.is_reversal:
             return self.suspended
         others = tuple(process for process in self.suspended if process not in SUSPENDED_WHILE_REPLACING)
@@ -98,56 +103,36 @@ class Switchover:
 
     @property
     def replaces(self) -> bool:
-        """Whether rows of the target may be replaced: always those of an instance that was launched, or left, for it."""
+        """True if data on the target may be replaced: always, unless the storage mode changes."""
         return self.storage_change is None or self.is_reversal or self.storage_change.replace
 
-    @property
-    def data_arrived(self) -> bool:
-        """Whether the rows have arrived: then there is only one way, and it leads on."""
-        return self.step == "opened"
-
     def reversed(self, version: int) -> Switchover:
-        """The way back for rows that have arrived: from the target to the source, which still stands there."""
-        return replace(
-            self,
-            source=self.target,
-            target=self.source,
-            step="moving",
-            version=version,
-            is_reversal=True,
-            source_had_volume=True,
-        )
+        """Return the switchover from the target back to the source, which still runs."""
+        return replace(self._swapped(version), step="moving", is_reversal=True, source_had_volume=True)
 
     def failed_over(self, version: int) -> Switchover:
-        """The target has ended with its work undone, and the volume with every row has come back to the source."""
-        return replace(self, source=self.target, target=self.source, step="opened", version=version, is_reversal=True)
+        """Return the completed failover to the source, after the target was terminated."""
+        return replace(self._swapped(version), step="opened", is_reversal=True)
 
     def reverted(self, version: int) -> Switchover:
-        """What is true when that way back fails: the rows are where they were."""
-        return replace(self, source=self.target, target=self.source, step="opened", version=version, is_reversal=False)
+        """Return the state after a failed reversal: the data is where it was."""
+        return replace(self._swapped(version), step="opened", is_reversal=False)
 
-
-def parse_switchover(text: str) -> Switchover | None:
-    """A handover from its parameter; None when that holds anything else."""
-    try:
-        found = json.loads(text)
-        move = StorageChange(**found["storage_change"]) if found.get("storage_change") else None
-        return Switchover(**{**found, "suspended": tuple(found["suspended"]), "storage_change": move})
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
+    def _swapped(self, version: int) -> Switchover:
+        return replace(self, source=self.target, target=self.source, version=version)
 
 
 @dataclass(frozen=True)
 class WriteFreeze:
-    """What Parameter Store holds while one lasts.
+    """State of a write freeze, as the parameter holds it.
 
     Attributes:
-        run: The run that made it.
-        what: What it is for: `db.restore 20260102-030405-0abcde`.
-        instances: Whose writes are stopped, or about to be; the first one does the work.
-        suspended: The group's processes that were suspended for it.
-        backup: The backup that is to take the place of what the database holds; empty where rows stay as they are.
-        arriving: Whether it is being put in its place: from here on there is only the way on.
+        run: Id of the run that began it.
+        operation: What it is for: `db.restore 20260102-030405-0abcde`.
+        instances: Instances whose writes are stopped; the first one does the work.
+        suspended: Processes of the group that were suspended for it.
+        backup: Id of the backup that replaces the data; empty if the data stays as it is.
+        swapping_in: True once the restored database is being swapped in; the restore can then only be completed.
     """
 
     run: str
@@ -155,17 +140,4 @@ class WriteFreeze:
     instances: tuple[str, ...]
     suspended: tuple[str, ...] = ()
     backup: str = ""
-    restoring_to: bool = False
-
-    def text(self) -> str:
-        """As the parameter holds it."""
-        return json.dumps(asdict(self))
-
-
-def parse_write_freeze(text: str) -> WriteFreeze | None:
-    """A pause from its parameter; None when that holds anything else."""
-    try:
-        found = json.loads(text)
-        return WriteFreeze(**{**found, "instances": tuple(found["instances"]), "suspended": tuple(found["suspended"])})
-    except (ValueError, TypeError, KeyError):
-        return None
+    swapping_in: bool = False

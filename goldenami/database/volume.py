@@ -1,6 +1,6 @@
-"""The volume with PostgreSQL's data: made once, and brought to the instance that is to have it; never forced off another.
+"""The EBS volume with PostgreSQL's data: create it once, and attach it to the primary.
 
-Where EC2 has it attached is where the rows are. So every step here may be cut short: the next who looks goes on from there.
+The instance that EC2 has it attached to is the primary. Every step is idempotent, so an interrupted one is repeated.
 """
 
 from __future__ import annotations
@@ -9,129 +9,128 @@ from goldenami.aws import ebs, instances, vpc
 from goldenami.context import Context
 from goldenami.database import agent, volume_plan
 from goldenami.errors import AwsError, GateError, GoldenError
-from goldenami.infra import network
+from goldenami.infra.network import Network, resource_tags
 from goldenami.model import image
 from goldenami.model.resources import DataVolumeState
 
 
 def find_volume(ctx: Context) -> DataVolumeState | None:
-    """The volume of the service, by its tag.
+    """Return the service's volume, by its tag; None if there is none.
 
     Raises:
-        GateError: There are several.
+        GateError: Several volumes have the tag.
     """
-    found = ebs.find(ctx.aws, ctx.name)
-    if len(found) > 1:
+    volumes = ebs.find(ctx.aws, ctx.name)
+    if len(volumes) > 1:
         raise GateError(
-            f"several volumes have the tag {image.VOLUME_TAG} = {ctx.name}: {', '.join(one.id for one in found)}",
-            state="None of them was touched.",
-            next="take the tag off all but one (aws ec2 delete-tags)",
+            f"several volumes have the tag {image.VOLUME_TAG} = {ctx.name}: {', '.join(v.id for v in volumes)}",
+            state="No changes were made.",
+            next="remove the tag from all but one (aws ec2 delete-tags)",
         )
-    return found[0] if found else None
+    return volumes[0] if volumes else None
 
 
-def ensure_volume(ctx: Context, place: network.Network, run: str) -> DataVolumeState:
-    """The volume, in the zone that the group launches in: made when there is none, grown when the recipe wants more.
+def ensure_volume(ctx: Context, network: Network, run: str) -> DataVolumeState:
+    """Create the volume in the zone that the group launches in, or grow it to the size in the recipe.
 
     Raises:
-        GateError: What is there does not fit; the message says the way out.
+        GateError: The existing volume does not fit; the message says how to fix it.
     """
-    wanted, zone = ctx.recipe.database.volume, vpc.zone_of(ctx.aws, place.subnets[0])
-    found = ebs.find(ctx.aws, ctx.name)
-    if reasons := list(volume_plan.volume_blockers(ctx.recipe, found, zone)):
-        raise GateError("; ".join(reasons), state="No volume was touched.", next="./invoke fleet.show")
-    if not found:
+    desired, zone = ctx.recipe.database.volume, vpc.zone_of(ctx.aws, network.subnets[0])
+    volumes = ebs.find(ctx.aws, ctx.name)
+    if reasons := list(volume_plan.volume_blockers(ctx.recipe, volumes, zone)):
+        raise GateError("; ".join(reasons), state="No changes were made.", next="./invoke fleet.show")
+    if not volumes:
         key = ctx.target.kms_key_id
-        made = ebs.create(ctx.aws, zone, wanted.size_gib, wanted.type, key, _tags(ctx), f"{run}-data")
-        ebs.wait_available(ctx.aws, ctx.clock, made)
-        ctx.progress.info(f"made the volume {made} ({wanted.size_gib} GiB, encrypted, {zone}) for the data")
-        return DataVolumeState(made, zone, wanted.size_gib, "available")
-    there = found[0]
-    if there.size < wanted.size_gib:
-        ebs.grow(ctx.aws, there.id, wanted.size_gib)
+        created = ebs.create(ctx.aws, zone, desired.size_gib, desired.type, key, _tags(ctx), f"{run}-data")
+        ebs.wait_available(ctx.aws, ctx.clock, created)
+        ctx.progress.info(f"created the data volume {created} ({desired.size_gib} GiB, encrypted, {zone})")
+        return DataVolumeState(created, zone, desired.size_gib, "available")
+    volume = volumes[0]
+    if volume.size < desired.size_gib:
+        ebs.grow(ctx.aws, volume.id, desired.size_gib)
         ctx.progress.info(
-            f"{there.id} grows to {wanted.size_gib} GiB; its file system, when it is mounted the next time"
+            f"growing {volume.id} to {desired.size_gib} GiB; its file system grows when it is mounted the next time"
         )
-    return there
+    return volume
 
 
-def attach(ctx: Context, instance: str, *, why: str = "", stop: bool = False) -> DataVolumeState:
-    """Bring the volume to an instance, from wherever it is. Safe to repeat.
+def attach(ctx: Context, instance: str, *, snapshot: str = "", stop_holder: bool = False) -> DataVolumeState:
+    """Attach the volume to an instance, and detach it from another one first. Idempotent.
 
     Args:
-        shop: Where.
-        instance: Who is to have it.
-        why: Keep a snapshot of it first, once nobody uses it, with this description; none when empty.
-        stop: Stop the instance that has it where that does not let go of it: nobody needs that one any more.
+        ctx: The context.
+        instance: Id of the instance.
+        snapshot: Description of a snapshot that is taken while the volume is not mounted; no snapshot if empty.
+        stop_holder: True to stop the instance that has the volume if it does not unmount it.
 
     Raises:
-        GateError: There is no volume, or the instance that has it does not let go of it.
-        AwsError: It does not come to the instance; it is whole all the same.
+        GateError: There is no volume, or the instance that has it does not unmount it.
+        AwsError: The volume cannot be attached; its data is intact.
     """
-    found = find_volume(ctx)
-    if found is None:
+    volume = find_volume(ctx)
+    if volume is None:
         raise GateError(
-            f"there is no volume with the tag {image.VOLUME_TAG} = {ctx.name}", next="./invoke fleet.create makes it"
+            f"there is no volume with the tag {image.VOLUME_TAG} = {ctx.name}", next="./invoke fleet.create creates it"
         )
-    there = instances.get(ctx.aws, found.instance) if found.instance else None
-    for step in volume_plan.steps(found, instance, there.state if there else "", keep=bool(why)):
-        if step == "release":
-            _release(ctx, found.instance, stop=stop)
+    holder = instances.get(ctx.aws, volume.instance) if volume.instance else None
+    for step in volume_plan.attach_steps(volume, instance, holder.state if holder else "", snapshot=bool(snapshot)):
+        if step == "unmount":
+            _release(ctx, volume.instance, stop=stop_holder)
         elif step == "snapshot":
-            kept = ebs.snapshot(ctx.aws, found.id, why, _tags(ctx))
-            ctx.progress.info(f"{kept} keeps what {found.id} holds now")
+            created = ebs.snapshot(ctx.aws, volume.id, snapshot, _tags(ctx))
+            ctx.progress.info(f"created the snapshot {created} of {volume.id}")
         elif step == "detach":
-            ebs.detach(ctx.aws, found.id, found.instance)
+            ebs.detach(ctx.aws, volume.id, volume.instance)
         elif step == "wait":
-            ebs.wait_available(ctx.aws, ctx.clock, found.id)
+            ebs.wait_available(ctx.aws, ctx.clock, volume.id)
         else:
-            ebs.attach(ctx.aws, ctx.clock, found.id, instance)
-            ctx.progress.info(f"{found.id} is attached to {instance}")
-    return found
+            ebs.attach(ctx.aws, ctx.clock, volume.id, instance)
+            ctx.progress.info(f"{volume.id} is attached to {instance}")
+    return volume
 
 
-def attach_and_mount(ctx: Context, instance: str, *, why: str = "", stop: bool = False) -> None:
-    """Bring the volume to an instance, and let its server start on it; the service stays down until it is opened.
+def attach_and_mount(ctx: Context, instance: str, *, snapshot: str = "", stop_holder: bool = False) -> None:
+    """Attach the volume to an instance, mount it, and start PostgreSQL on it; the service stays down until it is resumed.
 
     Raises:
-        GateError: The instance refuses what is on it (another major version, not ours, damaged); nothing was changed.
-        AwsError: It does not come to the instance.
+        GateError: The instance cannot use the data (another major version, a foreign or damaged volume); it is unchanged.
+        AwsError: The volume cannot be attached.
     """
-    attach(ctx, instance, why=why, stop=stop)
-    agent.run(ctx, instance, "take")
+    attach(ctx, instance, snapshot=snapshot, stop_holder=stop_holder)
+    agent.run(ctx, instance, "mount")
 
 
 def unmount(ctx: Context, instance: str) -> None:
-    """Let an instance unmount it, before it ends; one that does not answer ends as it is, and its rows stay on the volume."""
+    """Unmount the volume before an instance is terminated. A failure is only reported: the data on the volume stays intact."""
     try:
-        agent.run(ctx, instance, "release")
+        agent.run(ctx, instance, "unmount")
     except GoldenError as error:
-        ctx.progress.info(f"{instance} does not unmount its volume first ({error.message}); its journal keeps it whole")
+        ctx.progress.info(f"{instance} did not unmount its volume ({error.message}); its journal keeps the data intact")
 
 
 def delete_expired_snapshots(ctx: Context) -> None:
-    """Let snapshots go that are older than backups are kept; the newest stays in any case."""
-    found = ebs.snapshots(ctx.aws, ctx.name)
-    for snapshot in volume_plan.expired_snapshots(found, ctx.clock.now(), ctx.recipe.backup.keep_days):
+    """Delete snapshots that are older than `[backup] keep_days`; the newest one is always kept."""
+    snapshots = ebs.snapshots(ctx.aws, ctx.name)
+    for snapshot in volume_plan.expired_snapshots(snapshots, ctx.clock.now(), ctx.recipe.backup.keep_days):
         ebs.delete_snapshot(ctx.aws, snapshot)
 
 
 def is_attached_to(ctx: Context, instance: str) -> bool:
-    """Whether an instance has it, as EC2 says."""
-    found = find_volume(ctx)
-    return found is not None and found.instance == instance
+    """Return True if EC2 has the volume attached to an instance."""
+    volume = find_volume(ctx)
+    return volume is not None and volume.instance == instance
 
 
 def _tags(ctx: Context) -> dict[str, str]:
-    """What finds the volume, and its snapshots, again."""
-    return {**network.resource_tags(ctx), "Name": f"{ctx.name}-data", image.VOLUME_TAG: ctx.name}
+    return {**resource_tags(ctx), "Name": f"{ctx.name}-data", image.VOLUME_TAG: ctx.name}
 
 
 def _release(ctx: Context, instance: str, *, stop: bool) -> None:
     try:
-        agent.run(ctx, instance, "release")
+        agent.run(ctx, instance, "unmount")
     except (GateError, AwsError) as error:
         if not stop:
             raise
-        ctx.progress.info(f"{instance} does not let go of the volume ({error.message}): stopping it")
+        ctx.progress.info(f"stopping {instance}, which did not unmount the volume ({error.message})")
         instances.stop(ctx.aws, ctx.clock, instance)

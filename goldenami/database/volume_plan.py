@@ -1,7 +1,7 @@
-"""The volume that holds PostgreSQL's data: found by its tag, and what has to happen until an instance has it.
+"""Decisions about the data volume: the steps that attach it to an instance, and what prevents its use.
 
-EC2 attaches a volume to one instance at a time, so where it is attached is where the rows are: no record of ours can be wrong
-about it. Source: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-describing-volumes.html
+EC2 attaches a volume to one instance at a time, so its attachment says which instance is the primary.
+Source: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-describing-volumes.html
 """
 
 from __future__ import annotations
@@ -14,80 +14,81 @@ from goldenami.model.image import VOLUME_TAG, Image, Platform
 from goldenami.model.resources import DataVolumeState, Snapshot
 from goldenami.recipe.recipe import Recipe
 
-# `release`: its machine stops what uses it, and unmounts it; `snapshot`; `detach`; `wait` until it is free; `attach`.
-Step = Literal["release", "snapshot", "detach", "wait", "attach"]
+# `wait`: until the volume is available.
+Step = Literal["unmount", "snapshot", "detach", "wait", "attach"]
 
 
-def steps(volume: DataVolumeState, wanted: str, holder: str, *, keep: bool = False) -> tuple[Step, ...]:
-    """What has to happen until an instance has the volume.
+def attach_steps(
+    volume: DataVolumeState, instance: str, holder_state: str, *, snapshot: bool = False
+) -> tuple[Step, ...]:
+    """Return the steps that attach a volume to an instance.
 
     Args:
-        volume: As EC2 shows it.
-        wanted: The instance.
-        holder: EC2's word for the state of the instance that has it now; empty where none has, or it is gone.
-        keep: Take a snapshot while nobody uses it.
+        volume: The volume as EC2 describes it.
+        instance: Id of the instance.
+        holder_state: EC2's state of the instance that has the volume now; empty if there is none.
+        snapshot: True to take a snapshot while the volume is not mounted.
     """
-    if volume.instance == wanted and volume.attachment in ("attached", "attaching"):
+    if volume.instance == instance and volume.attachment in ("attached", "attaching"):
         return ()
-    if not volume.instance or holder in ("", "shutting-down", "terminated"):
-        # EC2 detaches by itself what a terminated instance had.
-        return ("wait", "attach")
-    found: list[Step] = ["release"] if holder in ("pending", "running", "stopping") else []
-    if keep:
-        found.append("snapshot")
-    if volume.attachment not in ("detaching", "busy"):  # else that was asked for before
-        found.append("detach")
-    return (*found, "wait", "attach")
+    if not volume.instance or holder_state in ("", "shutting-down", "terminated"):
+        return ("wait", "attach")  # EC2 detaches the volumes of a terminated instance
+    steps: list[Step] = ["unmount"] if holder_state in ("pending", "running", "stopping") else []
+    if snapshot:
+        steps.append("snapshot")
+    if volume.attachment not in ("detaching", "busy"):  # otherwise the detachment was requested before
+        steps.append("detach")
+    return (*steps, "wait", "attach")
 
 
-def volume_blockers(recipe: Recipe, found: Sequence[DataVolumeState], zone: str) -> Iterator[str]:
-    """Why a fleet cannot be made with the volumes that are there.
+def volume_blockers(recipe: Recipe, volumes: Sequence[DataVolumeState], zone: str) -> Iterator[str]:
+    """Yield the reasons why a fleet cannot use its data volume.
 
     Args:
-        recipe: What is wanted.
-        found: Those that have the service's tag.
-        zone: Where the group launches.
+        recipe: The recipe.
+        volumes: The volumes with the service's tag.
+        zone: Availability Zone that the group launches in.
     """
-    wanted = recipe.database.volume
-    if len(found) > 1:
-        told = ", ".join(f"{one.id} ({one.zone}, {one.size} GiB, {one.state})" for one in found)
+    size = recipe.database.volume.size_gib
+    if len(volumes) > 1:
+        listed = ", ".join(f"{volume.id} ({volume.zone}, {volume.size} GiB, {volume.state})" for volume in volumes)
         yield (
-            f"{len(found)} volumes have the tag {VOLUME_TAG} = {recipe.image.name}, and the authoritative copy is unknown:"
-            f" {told}; take the tag off all but one (aws ec2 delete-tags)"
+            f"{len(volumes)} volumes have the tag {VOLUME_TAG} = {recipe.image.name}, and the authoritative copy is unknown:"
+            f" {listed}; remove the tag from all but one (aws ec2 delete-tags)"
         )
         return
-    for one in found:
-        if one.state == "error":
-            yield f"{one.id} has failed (EC2 says `error`): make one of its newest snapshot, with the same tag"
-        if one.zone != zone:
+    for volume in volumes:
+        if volume.state == "error":
+            yield f"{volume.id} has failed (EC2 state `error`): create a volume from its newest snapshot, with the same tag"
+        if volume.zone != zone:
             yield (
-                f"{one.id} is in {one.zone}, and the group launches in {zone}: put {one.zone} first in zones (or its subnet"
-                " in subnet_ids) under [fleet], or make a volume of its snapshot there"
+                f"{volume.id} is in {volume.zone}, and the group launches in {zone}: put {volume.zone} first in zones (or its"
+                " subnet in subnet_ids) under [fleet], or create a volume from its snapshot there"
             )
-        if one.size > wanted.size_gib:
-            yield f"{one.id} has {one.size} GiB and cannot shrink to {wanted.size_gib}: set size_gib = {one.size}"
-        if not one.encrypted:
-            yield f"{one.id} is not encrypted: make an encrypted volume of its snapshot, with the same tag"
+        if volume.size > size:
+            yield f"{volume.id} has {volume.size} GiB and cannot shrink to {size}: set size_gib = {volume.size}"
+        if not volume.encrypted:
+            yield f"{volume.id} is not encrypted: create an encrypted volume from its snapshot, with the same tag"
 
 
 def unsupported_reason(volume: str, written: Platform, image: Image) -> str:
-    """Why instances of an image must not take the data over as it is; empty where they may, or nobody knows.
+    """Return why instances of an image cannot use the data on a volume; empty if they can, or it is unknown.
 
     Args:
-        volume: What holds it.
-        written: What has written it.
-        image: What would take it.
+        volume: Id of the volume.
+        written: Platform that wrote the data.
+        image: Image of the new instances.
     """
     if image.platform.is_compatible(written):
         return ""
     return (
-        f"the data on {volume} was written by {written}, which {image.platform} ({image.name}) must not take over as it is:"
-        " bake an image of the former, or carry the rows over: ./invoke db.migrate --to instance with an image of the other,"
-        " then --to volume"
+        f"the data on {volume} was written by {written}, which {image.platform} ({image.name}) cannot use: bake an image for"
+        f" {written}, or transfer the data: ./invoke db.migrate --to instance with an image for {image.platform}, then"
+        " --to volume"
     )
 
 
-def expired_snapshots(found: Sequence[Snapshot], now: datetime, keep_days: int) -> list[str]:
-    """The snapshots that may go: older than the backups are kept, and never the newest one."""
-    newest = sorted(found, key=lambda one: one.started, reverse=True)
-    return [one.id for one in newest[1:] if now - one.started > timedelta(days=keep_days)]
+def expired_snapshots(snapshots: Sequence[Snapshot], now: datetime, keep_days: int) -> list[str]:
+    """Return the ids of the snapshots to delete: older than `keep_days`, but never the newest one."""
+    newest_first = sorted(snapshots, key=lambda snapshot: snapshot.started, reverse=True)
+    return [s.id for s in newest_first[1:] if now - s.started > timedelta(days=keep_days)]

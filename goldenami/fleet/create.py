@@ -58,7 +58,7 @@ def create(ctx: Context, ami: str = "") -> FleetResult:
             image = images.get(ctx.aws, fleet_state.template.versions[number].image) or image
             history.commit(ctx, run.id, fleet_state, number, image, "the first fleet")
     found = load_balancers.get(ctx.aws, ctx.names.load_balancer) if ctx.recipe.fleet.load_balancer else None
-    where = wait.address(ctx, found) if found else wait.direct_address(ctx, fleet_state.group)
+    where = wait.load_balancer_url(ctx, found) if found else wait.instance_url(ctx, fleet_state.group)
     return FleetResult(fleet_state, fleet_state.group, where, image, run.id)
 
 

@@ -78,7 +78,10 @@ def list_resources(ctx: Context) -> list[FleetResource]:
             FleetResource("security group", names.load_balancer_security_group, there),
             FleetResource("target group", names.target_group, targets is not None),
             FleetResource(
-                "balancer", names.load_balancer, balancer is not None, wait.address(ctx, balancer) if balancer else ""
+                "balancer",
+                names.load_balancer,
+                balancer is not None,
+                wait.load_balancer_url(ctx, balancer) if balancer else "",
             ),
         ]
     told = f"default {template.default}, latest {template.latest}" if template else ""

@@ -35,7 +35,7 @@ def destroy(ctx: Context, *, lose_data: bool = False) -> list[str]:
         members = [m.id for group in there for m in group.members if not m.lifecycle.startswith("Terminat")]
         with freeze.frozen(ctx, WriteFreeze(run.id, "fleet.destroy", tuple(members)), ending=True):
             saved = guard.backup_before_termination(
-                ctx, held_lock, run.id, members, "before fleet.destroy", lose=lose_data
+                ctx, held_lock, run.id, members, "before fleet.destroy", lose_data=lose_data
             )
             for name in (names.canary_group, names.group):
                 group = auto_scaling.get(ctx.aws, name)
@@ -55,7 +55,7 @@ def destroy(ctx: Context, *, lose_data: bool = False) -> list[str]:
             if launch_templates.delete(ctx.aws, names.launch_template):
                 gone.append(names.launch_template)
             if security_groups.find(ctx.aws, names.database, vpc) is not None:
-                network.ensure_database_security_group(ctx, vpc, shut=True)
+                network.ensure_database_security_group(ctx, vpc, closed=True)
             # The instances' group names the balancer's as a source, so it goes first.
             gone += [
                 n

@@ -80,7 +80,7 @@ def terminate(ctx: Context, instance: str, *, decrement: bool, force: bool, lose
             )
         with freeze.frozen(ctx, WriteFreeze(run.id, f"terminate {machine.id}", (machine.id,)), ending=True):
             guard.backup_before_termination(
-                ctx, held_lock, run.id, [machine.id], f"before terminate {machine.id}", lose=lose_data
+                ctx, held_lock, run.id, [machine.id], f"before terminate {machine.id}", lose_data=lose_data
             )
             if machine.grouped:
                 auto_scaling.terminate(ctx.aws, machine.id, decrement=decrement)

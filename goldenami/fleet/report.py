@@ -103,7 +103,7 @@ def status(ctx: Context, found: FleetStatus, *, as_json: bool) -> str:
         facts[found.data.kind] = f"{found.data.name}: {found.data.detail or 'none yet'}"
     if found.lock is not None:
         word = "DEAD: the next promote or rollback takes over" if found.lock_is_stale else "alive"
-        facts["in progress"] = f"{found.lock.what}, by {found.lock.who} since {found.lock.since} ({word})"
+        facts["in progress"] = f"{found.lock.operation}, by {found.lock.holder} since {found.lock.since} ({word})"
     parts = [pairs(facts)]
     if fleet_state.group is not None:
         parts += ["", preflight_report.members(fleet_state)]

@@ -86,8 +86,8 @@ def _one(ctx: Context, machine: FleetInstance, script: str, ref: str, key: str, 
             ctx.aws, [machine.id], {auto_scaling.SETTING_NAMES: f"updated to {ref} ({found[2][:12]}), {now}"[:255]}
         )
         return UpdateResult(machine, found[1], found[2])
-    red = re.search(r"^RED (.*)$", said.stderr, re.MULTILINE)
-    back = re.search(r"^RESTORED (\w+)$", said.stderr, re.MULTILINE)
+    red = re.search(r"^ERROR (.*)$", said.stderr, re.MULTILINE)
+    back = re.search(r"^ROLLED_BACK (\w+)$", said.stderr, re.MULTILINE)
     if back and not machine.drifted:
         images.untag(ctx.aws, [machine.id], [auto_scaling.SETTING_NAMES])
     elif back:

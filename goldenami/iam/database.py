@@ -86,7 +86,7 @@ def _exchange(place: PolicyScope) -> list[Statement]:
         allow(
             "Handover",
             ["ssm:PutParameter", "ssm:DeleteParameter"],
-            [place.arn("ssm", f"parameter/goldenami/{name}/{what}") for what in ("handover", "pause")],
+            [place.arn("ssm", f"parameter{record}") for record in (place.names.switchover, place.names.write_freeze)],
         ),
         allow("Subnets", ["ec2:DescribeSubnets", "ec2:DescribeVpcs", "ssm:ListCommandInvocations"]),
         allow("EndReplaced", ["ec2:TerminateInstances"], place.arn("ec2", "instance/*"), **ours),
@@ -109,7 +109,7 @@ def _volumes(place: PolicyScope) -> list[Statement]:
 def suspend_processes(place: PolicyScope) -> list[Statement]:
     """Keep the group from mending itself while writes are stopped on purpose; and end a pause that somebody has left."""
     group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
-    told = place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}/pause")
+    told = place.arn("ssm", f"parameter{place.names.write_freeze}")
     return [
         *_volumes(place),
         allow("Undisturbed", ["autoscaling:ResumeProcesses", "autoscaling:SuspendProcesses"], group),

@@ -1,4 +1,4 @@
-"""What the fleet's instances come from: the launch template and the Auto Scaling group."""
+"""The launch template and the Auto Scaling group, created or updated from the recipe."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from typing import Any, Literal
 from goldenami.aws import auto_scaling, launch_templates
 from goldenami.context import Context
 from goldenami.errors import GateError
-from goldenami.infra import launch_template_plan, network, role
-from goldenami.infra.network import Network
+from goldenami.infra import launch_template_plan, role
+from goldenami.infra.network import Network, ensure_security_groups, find_network, resource_tags
 from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING, AutoScalingGroup
 from goldenami.model.image import Image
 
 
-def ensure_launch_template(ctx: Context, image: Image, security: str) -> None:
-    """The launch template; one that is there keeps its versions."""
+def ensure_launch_template(ctx: Context, image: Image, security_group: str) -> None:
+    """Create the launch template if it does not exist; an existing one is not changed."""
     names = ctx.names
     if launch_templates.get(ctx.aws, names.launch_template) is not None:
         return
-    wanted = launch_template_plan.first_version(ctx.recipe, image, [security], names.web)
-    token = launch_template_plan.client_token(names.launch_template, None, wanted, 0)
-    launch_templates.create(
-        ctx.aws, names.launch_template, wanted, f"{image.name} ({image.id})", token, network.resource_tags(ctx)
-    )
+    data = launch_template_plan.first_version(ctx.recipe, image, [security_group], names.web)
+    token = launch_template_plan.client_token(names.launch_template, None, data, 0)
+    description = f"{image.name} ({image.id})"
+    launch_templates.create(ctx.aws, names.launch_template, data, description, token, resource_tags(ctx))
     ctx.progress.detail(f"{names.launch_template} version 1 launches {image.name}")
 
 
-def ensure_canary_group(ctx: Context, place: Network, version: int, size: int, target_group: str) -> None:
-    """A group of its own for a version on trial; made once."""
+def ensure_canary_group(ctx: Context, network: Network, version: int, size: int, target_group: str) -> None:
+    """Create the Auto Scaling group of the canary if it does not exist."""
     template = launch_templates.get(ctx.aws, ctx.names.launch_template)
     assert template is not None
     auto_scaling.create(
@@ -41,19 +40,19 @@ def ensure_canary_group(ctx: Context, place: Network, version: int, size: int, t
             "LaunchTemplate": {"LaunchTemplateId": template.id, "Version": str(version)},
             "TargetGroupARNs": [target_group],
             "Tags": _tags(ctx),
-            **_settings(ctx, place, "ELB"),
+            **_settings(ctx, network, "ELB"),
         },
     )
 
 
-def ensure_group(ctx: Context, place: Network, target_group: str, held: Sequence[str]) -> None:
-    """The Auto Scaling group, of the template's default version; one that is there keeps its version and its size.
+def ensure_group(ctx: Context, network: Network, target_group: str, instances_with_data: Sequence[str]) -> None:
+    """Create or update the Auto Scaling group. A new one launches the template's default version; version and size are kept.
 
     Args:
-        shop: Where.
-        place: The network.
-        target_group: The target group's ARN; empty for none.
-        held: Instances that may have data of their own (see `fleet.create.instances_with_data`).
+        ctx: The context.
+        network: The network.
+        target_group: ARN of the target group; empty without a load balancer.
+        instances_with_data: Instances that may have data of their own (see `fleet.create.instances_with_data`).
     """
     fleet, names = ctx.recipe.fleet, ctx.names
     template = launch_templates.get(ctx.aws, names.launch_template)
@@ -62,18 +61,18 @@ def ensure_group(ctx: Context, place: Network, target_group: str, held: Sequence
         "AutoScalingGroupName": names.group,
         "MinSize": fleet.min,
         "MaxSize": fleet.max,
-        **_settings(ctx, place, "ELB" if target_group else "EC2"),
+        **_settings(ctx, network, "ELB" if target_group else "EC2"),
     }
-    there = auto_scaling.get(ctx.aws, names.group)
-    if there is not None:
-        check_new_max_size(ctx, there)
-        if held:  # a second instance would have another truth
-            settings |= {"MinSize": there.min, "MaxSize": there.max}
-        if there.number is None:  # $Latest or $Default cannot be rolled back: name the version that it means now
-            number = template.latest if there.version == "$Latest" else template.default
+    group = auto_scaling.get(ctx.aws, names.group)
+    if group is not None:
+        check_new_max_size(ctx, group)
+        if instances_with_data:  # another instance would have another database
+            settings |= {"MinSize": group.min, "MaxSize": group.max}
+        if group.number is None:  # $Latest or $Default cannot be rolled back: pin the current version
+            number = template.latest if group.version == "$Latest" else template.default
             settings["LaunchTemplate"] = {"LaunchTemplateId": template.id, "Version": str(number)}
         auto_scaling.update(ctx.aws, settings)
-        configure_self_healing(ctx, there, held)
+        configure_self_healing(ctx, group, instances_with_data)
         return
     settings |= {
         "DesiredCapacity": fleet.desired,
@@ -87,45 +86,45 @@ def ensure_group(ctx: Context, place: Network, target_group: str, held: Sequence
 
 
 def check_new_max_size(ctx: Context, group: AutoScalingGroup) -> None:
-    """A maximum below the size ends instances at once; those that have a database of their own would take their rows along.
+    """Check that a new maximum does not terminate instances that have a database of their own.
 
     Raises:
-        GateError: That would happen.
+        GateError: It does.
     """
     if ctx.recipe.database.on_instance and group.desired > ctx.recipe.fleet.max:
-        told = ", ".join(m.id for m in group.members)
+        members = ", ".join(m.id for m in group.members)
         raise GateError(
-            f"{group.name} has {group.desired} instances, each with a database of its own ({told}); [fleet] max ="
-            f" {ctx.recipe.fleet.max} would end some of them with their rows",
+            f"{group.name} has {group.desired} instances, each with a database of its own ({members}); [fleet] max ="
+            f" {ctx.recipe.fleet.max} would terminate some of them with their data",
             state="The group was not changed.",
-            next="./invoke terminate --instance i-… --decrement, which backs its rows up, until one is left",
+            next="./invoke terminate --instance i-… --decrement, which backs up its database, until one is left",
         )
 
 
-def configure_self_healing(ctx: Context, group: AutoScalingGroup | None, held: Sequence[str]) -> None:
-    """Where the instance has the database, the group must not replace it by itself: the new one would have no rows.
+def configure_self_healing(ctx: Context, group: AutoScalingGroup | None, instances_with_data: Sequence[str]) -> None:
+    """Suspend the processes that replace instances if the database is on the root disk; otherwise resume them.
 
-    With a volume it would have them all: it takes it at boot, so the group may mend itself.
+    A replacement would have an empty database. With a volume it has the data: it attaches the volume at boot.
     """
     suspended = group.suspended if group else ()
     if ctx.recipe.database.on_instance and not ctx.recipe.database.on_volume:
         auto_scaling.suspend(ctx.aws, ctx.names.group, [p for p in SUSPENDED_WHILE_REPLACING if p not in suspended])
         return
-    if held:
+    if instances_with_data:
         ctx.progress.info(
-            f"{', '.join(held)} may hold rows, so the group keeps its size and must not replace it by itself"
+            f"{', '.join(instances_with_data)} may have data, so the group keeps its size and does not replace instances"
             f" (./invoke db.migrate --to {ctx.recipe.database.mode})"
         )
         return
-    # Also what somebody who died with the writes stopped has left.
+    # Also after a crash during a write freeze.
     auto_scaling.resume(ctx.aws, ctx.names.group, [p for p in SUSPENDED_WHILE_REPLACING if p in suspended])
 
 
-def _settings(ctx: Context, place: Network, health_check: Literal["ELB", "EC2"]) -> dict[str, Any]:
+def _settings(ctx: Context, network: Network, health_check: Literal["ELB", "EC2"]) -> dict[str, Any]:
     fleet = ctx.recipe.fleet
     return {
-        # A volume is in one zone, and so is whoever is to have it.
-        "VPCZoneIdentifier": ",".join(place.subnets[:1] if ctx.recipe.database.on_volume else place.subnets),
+        # A volume is in one zone, and so is the instance that mounts it.
+        "VPCZoneIdentifier": ",".join(network.subnets[:1] if ctx.recipe.database.on_volume else network.subnets),
         "HealthCheckType": health_check,
         "HealthCheckGracePeriod": fleet.health_check_grace_period,
         "DefaultInstanceWarmup": fleet.warmup,
@@ -134,14 +133,12 @@ def _settings(ctx: Context, place: Network, health_check: Literal["ELB", "EC2"])
 
 def _tags(ctx: Context) -> list[dict[str, Any]]:
     return [
-        {"Key": key, "Value": value, "PropagateAtLaunch": False}
-        for key, value in sorted(network.resource_tags(ctx).items())
+        {"Key": key, "Value": value, "PropagateAtLaunch": False} for key, value in sorted(resource_tags(ctx).items())
     ]
 
 
 def ensure_first_version(ctx: Context, image: Image) -> None:
-    """The launch template alone, with what it names (role, security group), for a service without a group."""
-    place = network.find_network(ctx)
+    """Create the launch template with its role and security group, for a service without an Auto Scaling group."""
     role.ensure_role(ctx)
-    security, _ = network.ensure_security_groups(ctx, place)
-    ensure_launch_template(ctx, image, security)
+    security_group, _ = ensure_security_groups(ctx, find_network(ctx))
+    ensure_launch_template(ctx, image, security_group)

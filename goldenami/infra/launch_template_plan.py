@@ -1,4 +1,4 @@
-"""What a version of the launch template says: the whole of a first one, and what changes with a new image."""
+"""Data of launch template versions: of the first one, and what changes with a new image."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ AMI = model_image.PREFIX + "ami"
 
 
 def version_overrides(recipe: Recipe, image: Image) -> dict[str, Any]:
-    """What a version for this image says over the one before: a literal AMI id, the instance type, IMDSv2, the tags.
+    """Return what a version for this image sets over its source version: AMI id, instance type, IMDSv2 and tags.
 
-    It holds nothing that differs from run to run, so that a version which was made already is recognised by what it says.
+    It does not depend on the run, so that an existing version is recognized by its data.
     """
     version = image.version(recipe.image.name)
     name = recipe.image.name
-    given = {
+    tags = {
         **recipe.tags,
         "Name": f"{name}-{version}" if version else name,
         "Version": image.tags.get("Version", ""),
@@ -30,17 +30,17 @@ def version_overrides(recipe: Recipe, image: Image) -> dict[str, Any]:
         FLEET_TAG: name,
         AMI: image.id,
     }
-    told = [{"Key": key, "Value": value} for key, value in sorted(given.items())]
+    tag_list = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
     return {
         "ImageId": image.id,
         "InstanceType": recipe.instance.type,
         "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
-        "TagSpecifications": [{"ResourceType": kind, "Tags": told} for kind in ("instance", "volume")],
+        "TagSpecifications": [{"ResourceType": kind, "Tags": tag_list} for kind in ("instance", "volume")],
     }
 
 
 def first_version(recipe: Recipe, image: Image, security_groups: Sequence[str], profile: str) -> dict[str, Any]:
-    """The whole of a template's first version."""
+    """Return the data of a template's first version."""
     data: dict[str, Any] = {
         **version_overrides(recipe, image),
         "IamInstanceProfile": {"Name": profile},
@@ -52,6 +52,6 @@ def first_version(recipe: Recipe, image: Image, security_groups: Sequence[str], 
 
 
 def client_token(template: str, source: int | None, data: Mapping[str, Any], latest: int) -> str:
-    """The client token of a new version: the same for the same wish on the same template, whoever asks, however often."""
-    told = json.dumps([template, source, latest, data], sort_keys=True, default=str)
-    return hashlib.sha256(told.encode()).hexdigest()[:40]
+    """Return the client token of a new version: the same for the same request on the same template."""
+    request = json.dumps([template, source, latest, data], sort_keys=True, default=str)
+    return hashlib.sha256(request.encode()).hexdigest()[:40]

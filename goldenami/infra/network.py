@@ -1,8 +1,8 @@
-"""The ground that the fleet stands on: its subnets, its security groups, its role; made where missing, from the recipe."""
+"""The fleet's network: VPC, subnets and security groups, created or updated from the recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from goldenami.aws import security_groups
@@ -17,90 +17,85 @@ from goldenami.tools import http
 
 @dataclass(frozen=True)
 class Network:
-    """The network that the fleet stands in."""
+    """VPC and subnets of the fleet, by id."""
 
     vpc: str
     subnets: tuple[str, ...]
 
 
 def find_network(ctx: Context) -> Network:
-    """The network that the recipe puts the fleet in.
+    """Return the network that the recipe names, or the default VPC.
 
     Raises:
-        AwsError: A zone has no default subnet.
+        AwsError: An Availability Zone has no default subnet.
     """
     fleet = ctx.recipe.fleet
     if fleet.subnet_ids:
         return Network(find_vpc(ctx), tuple(fleet.subnet_ids))
     zones = fleet.zone_names(ctx.aws.region)
-    found = aws_vpc.default_subnets(ctx.aws, zones)
-    if len(found) < len(zones):
+    subnets = aws_vpc.default_subnets(ctx.aws, zones)
+    if len(subnets) < len(zones):
         raise AwsError(
             f"the default VPC of {ctx.aws.region} has no subnet in each of {', '.join(zones)}",
-            state="Nothing was changed.",
+            state="No changes were made.",
             next="set zones or subnet_ids under [fleet] in golden.toml",
         )
-    return Network(found[0][1], tuple(subnet for subnet, _ in found))
+    return Network(subnets[0][1], tuple(subnet for subnet, _ in subnets))
 
 
 def find_vpc(ctx: Context) -> str:
-    """The VPC that the recipe means."""
-    given = ctx.recipe.fleet.subnet_ids
-    return aws_vpc.subnet_vpc(ctx.aws, given[0] if given else None)
+    """Return the id of the VPC that the recipe names, or of the default VPC."""
+    subnets = ctx.recipe.fleet.subnet_ids
+    return aws_vpc.subnet_vpc(ctx.aws, subnets[0] if subnets else None)
 
 
 def resource_tags(ctx: Context) -> dict[str, str]:
-    """What every part of the fleet is tagged with."""
+    """Return the tags of all resources of the fleet."""
     return {**ctx.recipe.tags, launch_template_plan.FLEET_TAG: ctx.name, "Environment": ctx.recipe.image.environment}
 
 
-def ensure_security_groups(ctx: Context, place: Network) -> tuple[str, str]:
-    """The instances' security group, and the balancer's (empty without one)."""
+def ensure_security_groups(ctx: Context, network: Network) -> tuple[str, str]:
+    """Create or update the security groups.
+
+    Returns:
+        Ids of the instances' security group and of the load balancer's (empty without a load balancer).
+    """
     fleet, names, port = ctx.recipe.fleet, ctx.names, ctx.recipe.app.port
-    entry = ""
+    load_balancer_group = ""
     sources: Sequence[str] = fleet.client_cidrs
     if fleet.load_balancer:
         ports = (80, 443) if fleet.certificate_arn else (80,)
-        rules = [IngressRule(number, network) for number in ports for network in fleet.client_cidrs]
-        entry = security_groups.ensure(
-            ctx.aws,
-            names.load_balancer_security_group,
-            place.vpc,
-            f"goldenami {names.load_balancer}: clients",
-            rules,
-            {**resource_tags(ctx), "Name": names.load_balancer_security_group},
-        )
-        # Besides the balancer, the operators' networks: a promotion probes each instance itself.
-        sources = [entry, *allowed_networks(ctx.target)]
-    wanted = [IngressRule(port, source) for source in sources]
+        rules = [IngressRule(number, cidr) for number in ports for cidr in fleet.client_cidrs]
+        name = names.load_balancer_security_group
+        load_balancer_group = _ensure(ctx, name, network.vpc, f"goldenami {names.load_balancer}: clients", rules)
+        # A promotion also probes each instance directly.
+        sources = [load_balancer_group, *allowed_networks(ctx.target)]
+    rules = [IngressRule(port, source) for source in sources]
     if fleet.key_name:
-        wanted += [IngressRule(22, network) for network in allowed_networks(ctx.target)]
-    security = security_groups.ensure(
-        ctx.aws,
-        names.web,
-        place.vpc,
-        f"goldenami {names.web}: instances",
-        wanted,
-        {**resource_tags(ctx), "Name": names.web},
-    )
-    if security_groups.find(ctx.aws, names.database, place.vpc) is not None:
-        ensure_database_security_group(ctx, place.vpc)
-    return security, entry
+        rules += [IngressRule(22, cidr) for cidr in allowed_networks(ctx.target)]
+    instance_group = _ensure(ctx, names.web, network.vpc, f"goldenami {names.web}: instances", rules)
+    if security_groups.find(ctx.aws, names.database, network.vpc) is not None:
+        ensure_database_security_group(ctx, network.vpc)
+    return instance_group, load_balancer_group
 
 
-def ensure_database_security_group(ctx: Context, vpc: str, *, shut: bool = False) -> str:
-    """The database server's security group, which lets exactly the fleet's instances in; nobody while the fleet is taken down."""
+def ensure_database_security_group(ctx: Context, vpc: str, *, closed: bool = False) -> str:
+    """Create or update the DB instance's security group, and return its id.
+
+    It allows access from the fleet's instances only; from nothing if `closed`, while the fleet is being destroyed.
+    """
     names = ctx.names
-    web = None if shut else security_groups.find(ctx.aws, names.web, vpc)
-    wanted = [IngressRule(ctx.recipe.database.port, web)] if web else []
-    why = f"goldenami {names.database}: the database"
-    return security_groups.ensure(
-        ctx.aws, names.database, vpc, why, wanted, {**resource_tags(ctx), "Name": names.database}
-    )
+    instance_group = None if closed else security_groups.find(ctx.aws, names.web, vpc)
+    rules = [IngressRule(ctx.recipe.database.port, instance_group)] if instance_group else []
+    return _ensure(ctx, names.database, vpc, f"goldenami {names.database}: the database", rules)
+
+
+def _ensure(ctx: Context, name: str, vpc: str, description: str, rules: Iterable[IngressRule]) -> str:
+    return security_groups.ensure(ctx.aws, name, vpc, description, rules, {**resource_tags(ctx), "Name": name})
 
 
 def allowed_networks(target: Target) -> Sequence[str]:
-    """The networks that may reach our machines: the recipe's, else this machine alone."""
+    """Return the networks (CIDR) that may access instances directly: the recipe's, or the address of this machine."""
     if target.ssh_cidrs:
         return target.ssh_cidrs
     address = http.public_address()

@@ -1,4 +1,4 @@
-"""Ensure the fleet's IAM role and the parameters that the application reads."""
+"""The fleet's IAM role, and the parameters that the application reads."""
 
 from __future__ import annotations
 
@@ -12,47 +12,46 @@ from goldenami.recipe.recipe import bucket_name
 
 
 def ensure_parameters(ctx: Context) -> None:
-    """Make the parameters that the recipe says how to make; the application cannot start without them.
+    """Create the application's parameters that do not exist and have a value (or `generate`) in the recipe.
 
     Raises:
-        AwsError: A parameter is missing that the recipe does not say how to make.
+        AwsError: A parameter does not exist, and the recipe has no value for it.
     """
     missing = []
-    for wanted in ctx.recipe.parameters:
-        if parameters.get(ctx.aws, wanted.name):
+    for parameter in ctx.recipe.parameters:
+        if parameters.get(ctx.aws, parameter.name):
             continue
-        if wanted.generate:
-            parameters.create(ctx.aws, wanted.name, secrets.token_urlsafe(32), "SecureString")
-            ctx.progress.info(f"made {wanted.name} in Parameter Store (SecureString, random)")
-        elif wanted.value is not None:
-            parameters.create(ctx.aws, wanted.name, wanted.value, wanted.type)
-            ctx.progress.info(f"made {wanted.name} in Parameter Store")
+        if parameter.generate:
+            parameters.create(ctx.aws, parameter.name, secrets.token_urlsafe(32), "SecureString")
+            ctx.progress.info(f"created the parameter {parameter.name} (SecureString, random)")
+        elif parameter.value is not None:
+            parameters.create(ctx.aws, parameter.name, parameter.value, parameter.type)
+            ctx.progress.info(f"created the parameter {parameter.name}")
         else:
-            missing.append(wanted)
+            missing.append(parameter)
     if missing:
         raise AwsError(
-            f"the application reads {', '.join(p.name for p in missing)}, which Parameter Store does not have",
+            f"the application reads parameters that do not exist: {', '.join(p.name for p in missing)}",
             state="Nothing was launched.",
             next=f"aws ssm put-parameter --type {missing[0].type} --name {missing[0].name} --value …",
         )
 
 
 def ensure_role(ctx: Context) -> None:
-    """The instances' role and profile, with the least that they need."""
+    """Create or update the instances' role and instance profile, with least privilege."""
     account, _ = session.caller(ctx.aws)
-    names = [p.name for p in ctx.recipe.parameters]
-    # Without Run Command nobody could ask an instance for a backup.
+    # Backups are taken through Run Command.
     run_command = ctx.recipe.fleet.run_command
     bucket = bucket_name(ctx.recipe, account, ctx.aws.region) if run_command else ""
     volume = ctx.recipe.database.on_volume
-    wanted = instance_role.fleet_policy(
+    policy = instance_role.fleet_policy(
         ctx.aws.region,
         account,
         ctx.name,
-        names,
+        [parameter.name for parameter in ctx.recipe.parameters],
         run_command=run_command,
         bucket=bucket,
         volume=volume,
         key=ctx.target.kms_key_id if volume else "",
     )
-    iam_roles.ensure(ctx.aws, ctx.names.web, wanted, "goldenami: instances that serve read their parameters")
+    iam_roles.ensure(ctx.aws, ctx.names.web, policy, "goldenami: instances that serve read their parameters")

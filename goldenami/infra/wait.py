@@ -1,4 +1,4 @@
-"""Wait until the fleet serves, and tell where."""
+"""Wait until the fleet serves, and return its URL."""
 
 from __future__ import annotations
 
@@ -11,56 +11,57 @@ from goldenami.model.fleet import AutoScalingGroup, FleetState
 from goldenami.state import lock
 from goldenami.tools.clock import poll
 
+_LAUNCH_SECONDS = 180  # until a new instance is in service, in addition to the grace period
+
 
 def wait_until_serving(ctx: Context, held_lock: lock.HeldLock | None = None) -> FleetState:
-    """Wait until the group has all its instances and each one serves.
+    """Wait until the group has its desired number of instances, and all are in service.
 
     Raises:
-        GateError: They do not, within the grace period and what a launch takes.
+        GateError: They are not within the health check grace period and the time of a launch.
     """
-    patience = ctx.recipe.fleet.health_check_grace_period + 180
-    fleet_state = describe.describe_fleet(ctx)
-    told = ""
-    for _ in poll(ctx.clock, timeout=patience, every=2):
+    timeout = ctx.recipe.fleet.health_check_grace_period + _LAUNCH_SECONDS
+    last_states = ""
+    for _ in poll(ctx.clock, timeout=timeout, every=2):
         fleet_state = describe.describe_fleet(ctx)
         group = fleet_state.group
         if group is None:
-            raise AwsError(f"{ctx.names.group} is gone", next="./invoke fleet.create")
+            raise AwsError(f"{ctx.names.group} was deleted", next="./invoke fleet.create")
         serving = [m for m in group.members if m.serving]
         if len(serving) >= group.desired and len(serving) == len(group.members):
             return fleet_state
         if held_lock is not None:
             held_lock.heartbeat()
-        states = ", ".join(f"{m.id} {m.lifecycle} {m.target}".rstrip() for m in group.members) or "none yet"
-        if states != told:
-            told = states
-            ctx.progress.detail(f"{len(serving)} of {group.desired} serve: {states}")
+        states = ", ".join(f"{m.id} {m.lifecycle} {m.target}".rstrip() for m in group.members) or "no instances yet"
+        if states != last_states:
+            last_states = states
+            ctx.progress.detail(f"{len(serving)} of {group.desired} in service: {states}")
     failed = [a for a in auto_scaling.activities(ctx.aws, ctx.names.group) if a.status == "Failed"]
-    why = f"; {failed[0].message or failed[0].description}" if failed else ""
+    cause = f"; {failed[0].message or failed[0].description}" if failed else ""
     raise GateError(
-        f"the fleet does not serve after {patience} s ({told}{why})",
-        state="It is left as it is, so that you can look at it.",
+        f"the fleet is not in service after {timeout} s ({last_states}{cause})",
+        state="It was not changed, so that you can inspect it.",
         next="./invoke console",
     )
 
 
-def wait_until_healthy(ctx: Context, patience: float) -> None:
-    """Wait, for at most so many seconds, until all of the group that stand serve: the balancer is later to notice than anybody.
+def wait_until_healthy(ctx: Context, timeout: float) -> None:
+    """Wait up to `timeout` seconds until every running instance of the group is in service.
 
-    A group that may mark and replace again while it does not know that yet would take one that is well for one that is ill.
+    The load balancer reports health with a delay; re-enabling health checks earlier could replace a healthy instance.
     """
-    for _ in poll(ctx.clock, timeout=patience, every=1):
+    for _ in poll(ctx.clock, timeout=timeout, every=1):
         group = auto_scaling.get(ctx.aws, ctx.names.group)
         if group is None or all(m.serving or instances.gone(ctx.aws, m.id) for m in group.members):
             return
 
 
-def address(ctx: Context, balancer: LoadBalancer) -> str:
-    """Where the balancer answers."""
-    return f"{'https' if ctx.recipe.fleet.certificate_arn else 'http'}://{balancer.address}"
+def load_balancer_url(ctx: Context, load_balancer: LoadBalancer) -> str:
+    """Return the URL of the load balancer."""
+    return f"{'https' if ctx.recipe.fleet.certificate_arn else 'http'}://{load_balancer.address}"
 
 
-def direct_address(ctx: Context, group: AutoScalingGroup) -> str:
-    """Where the first instance answers, without a balancer."""
-    found = [m.address for m in group.members if m.address]
-    return f"http://{found[0]}:{ctx.recipe.app.port}" if found else ""
+def instance_url(ctx: Context, group: AutoScalingGroup) -> str:
+    """Return the URL of the first instance, for a fleet without a load balancer; empty if there is none."""
+    addresses = [m.address for m in group.members if m.address]
+    return f"http://{addresses[0]}:{ctx.recipe.app.port}" if addresses else ""

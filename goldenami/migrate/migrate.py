@@ -129,7 +129,7 @@ def _survey(ctx: Context, options: MigrateOptions, members: Sequence[str]) -> Mi
         if not host:
             return survey
         try:
-            target = migrate_plan.parse_survey(agent.run(ctx, instance, "survey", home="rds", host=host))
+            target = migrate_plan.parse_survey(agent.run(ctx, instance, "survey", storage_mode="rds", host=host))
         except GoldenError as error:
             return replace(survey, target_error=error.message)
         return replace(survey, target=target)

@@ -24,13 +24,13 @@ class ResourceNames:
 
     @property
     def canary_group(self) -> str:
-        """The Auto Scaling group that stands beside the fleet's own while the traffic is shifted by weight."""
-        return f"{self.image}-asg-trial"
+        """The Auto Scaling group of the canary, which exists while traffic is shifted by weight."""
+        return f"{self.image}-asg-canary"
 
     @property
     def canary_target_group(self) -> str:
-        """The trial's target group."""
-        return _short(self.image, "-tg-trial")
+        """The canary's target group."""
+        return _short(self.image, "-tg-canary")
 
     @property
     def target_group(self) -> str:
@@ -74,8 +74,18 @@ class ResourceNames:
 
     @property
     def lock(self) -> str:
-        """The parameter that says who is changing the fleet."""
-        return f"/goldenami/{self.image}/promotion"
+        """The parameter of the lock on the fleet."""
+        return f"/goldenami/{self.image}/lock"
+
+    @property
+    def switchover(self) -> str:
+        """The parameter with the state of a database switchover."""
+        return f"/goldenami/{self.image}/switchover"
+
+    @property
+    def write_freeze(self) -> str:
+        """The parameter with the state of a write freeze."""
+        return f"/goldenami/{self.image}/write-freeze"
 
 
 def _short(name: str, suffix: str) -> str:

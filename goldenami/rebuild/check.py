@@ -12,7 +12,8 @@ from goldenami.infra import describe
 from goldenami.model import image as model_image
 from goldenami.model.image import Image
 from goldenami.rebuild.plan import PendingUpdates, RebuildInputs, package_reasons, rebuild_reasons
-from goldenami.rebuild.record_model import RebuildCheck, RebuildRecord, parse
+from goldenami.rebuild.record_model import RebuildCheck, RebuildRecord
+from goldenami.state import records
 
 
 def check(ctx: Context) -> RebuildCheck:
@@ -34,8 +35,7 @@ def check(ctx: Context) -> RebuildCheck:
 
 def last_rebuild(ctx: Context) -> RebuildRecord | None:
     """How the latest rebuild went, wherever it ran."""
-    found = parameters.get(ctx.aws, ctx.names.rebuild_record)
-    return parse(found.value) if found else None
+    return records.load(ctx, ctx.names.rebuild_record, RebuildRecord)
 
 
 def _production_image(ctx: Context, known: tuple[Image, ...], parameter: str) -> Image | None:

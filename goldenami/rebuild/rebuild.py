@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from goldenami.aws import images, parameters
+from goldenami.aws import images
 from goldenami.aws.errors import explain
 from goldenami.bake import bake, cleanup
 from goldenami.bake import model as bake_model
@@ -18,9 +18,9 @@ from goldenami.promote import promote
 from goldenami.promote.model import PromoteOptions
 from goldenami.rebuild import check, notify
 from goldenami.rebuild import report as rebuild_report
-from goldenami.rebuild.record_model import RebuildCheck, RebuildRecord, RebuildResult, lock_spec, parse
+from goldenami.rebuild.record_model import RebuildCheck, RebuildRecord, RebuildResult, lock_spec
 from goldenami.rebuild.report import NONE, diff_lines, file_name, record_facts
-from goldenami.state import lock, runs
+from goldenami.state import lock, records, runs
 from goldenami.state.lock import HeldLock
 from goldenami.state.runs import Run, write_json, write_text
 from goldenami.tools import host
@@ -101,8 +101,7 @@ def _failed(ctx: Context, run: Run, error: Exception) -> None:
     """Write down and tell why it failed. What cannot be written (AWS may be what failed) must not hide the reason."""
     known = explain(error) or error
     reason = str(known) or type(error).__name__
-    facts = run.facts().get("record", {})
-    latest = parse(facts) if isinstance(facts, str) else None
+    latest = records.parse(run.facts().get("record", ""), RebuildRecord)
     record = latest or RebuildRecord(run.id, f"{ctx.clock.now():%Y-%m-%dT%H:%M:%S}", _rebuilder())
     record = replace(record, state="failed", error=reason, ended=_now(ctx))
     write_failure_report(run, ctx.name, record)
@@ -124,8 +123,8 @@ def _keep(ctx: Context, run: Run, held_lock: HeldLock, record: RebuildRecord) ->
 
 
 def _write(ctx: Context, run: Run, record: RebuildRecord) -> None:
-    parameters.overwrite(ctx.aws, ctx.names.rebuild_record, record.text())
-    run.record(step=record.step, record=record.text(), told=list(record.notified))
+    record = records.save(ctx, ctx.names.rebuild_record, record.shortened())
+    run.record(step=record.step, record=records.dump(record), told=list(record.notified))
 
 
 def _compared(ctx: Context, record: RebuildRecord, image: Image) -> tuple[tuple[Change, ...], ImageDiff | None]:

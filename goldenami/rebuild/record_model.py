@@ -19,7 +19,7 @@ RebuildState = Literal["running", "finished", "unchanged", "failed"]
 
 # A standard parameter holds 4 KiB.
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
-ROOM = 4096
+MAX_SIZE = 4096
 
 
 def lock_spec(names: ResourceNames) -> LockSpec:
@@ -29,8 +29,7 @@ def lock_spec(names: ResourceNames) -> LockSpec:
     """
     return LockSpec(
         names.rebuild_lock,
-        called="the rebuild",
-        doing="is rebuilding this image",
+        subject="the rebuild",
         stale_after=timedelta(hours=3),
     )
 
@@ -64,37 +63,26 @@ class RebuildRecord:
     error: str = ""
     notified: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        datetime.fromisoformat(self.since)  # a record without a valid date is none
+
     def advance(self, step: str, **facts: Any) -> RebuildRecord:
         """Further on."""
         return replace(self, step=step, **facts)
 
-    def text(self) -> str:
-        """As the parameter holds it; long texts are cut to its size."""
-        cut = 500
-        while len(text := json.dumps(self._cut(cut), ensure_ascii=False).encode()) > ROOM:
-            cut //= 2
-        return text.decode()
-
-    def _cut(self, to: int) -> dict[str, Any]:
-        facts = asdict(self)
-        facts["error"] = facts["error"][:to]
-        facts["reasons"] = [reason[:to] for reason in facts["reasons"]]
-        facts["notified"] = [place[:to] for place in facts["notified"]]
-        return facts
-
-
-def parse(text: str) -> RebuildRecord | None:
-    """A record from its parameter; None when that holds anything else."""
-    try:
-        found = json.loads(text)
-        known = {name: found[name] for name in RebuildRecord.__dataclass_fields__ if name in found}
-        for name in ("reasons", "notified"):
-            known[name] = tuple(known.get(name, ()))
-        record = RebuildRecord(**known)
-        datetime.fromisoformat(record.since)
-    except (ValueError, KeyError, TypeError):
-        return None
-    return record
+    def shortened(self) -> RebuildRecord:
+        """Return the record with its texts cut until it fits into a parameter."""
+        length = 500
+        while True:
+            record = replace(
+                self,
+                error=self.error[:length],
+                reasons=tuple(reason[:length] for reason in self.reasons),
+                notified=tuple(place[:length] for place in self.notified),
+            )
+            if len(json.dumps(asdict(record), ensure_ascii=False).encode()) <= MAX_SIZE:
+                return record
+            length //= 2
 
 
 @dataclass(frozen=True)

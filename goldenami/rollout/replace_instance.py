@@ -100,7 +100,7 @@ class InstanceReplacement:
             self.rollout.record("launched", f"continuing with {self.switchover.target}, which runs this image")
         else:
             relocate.prepare(self.ctx, self.switchover)
-            subnet, token = network.find_network(self.ctx).subnets[0], recovery.token(self.switchover)
+            subnet, token = network.find_network(self.ctx).subnets[0], recovery.client_token(self.switchover)
             version = self.switchover.version
             instance = instances.launch_from_template(self.ctx.aws, self.template_id, version, subnet, token)
             self.switchover = self.switchover.advance("launching", instance.id)
@@ -130,7 +130,7 @@ class InstanceReplacement:
             if self.target_group:
                 load_balancers.register(self.ctx.aws, self.target_group, target)
             return self._wait_for_traffic(target)
-        recovery.attach(self.ctx, self.switchover)
+        recovery.attach_target(self.ctx, self.switchover)
         self.rollout.record("attached", f"{target} joined {self.group}", target)
         if reason := self._wait_for_traffic(target):
             return reason

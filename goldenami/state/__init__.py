@@ -1,1 +1,1 @@
-"""State between commands: the lock in Parameter Store, records, and the run folders under build/."""
+"""State between commands: lock and records in Parameter Store, run folders under build/."""

@@ -1,4 +1,4 @@
-"""Hold the claim on the fleet while changing it: two promotions at once must not meet."""
+"""The lock in Parameter Store: one operation at a time changes the fleet, or rebuilds the image."""
 
 from __future__ import annotations
 
@@ -9,131 +9,119 @@ from datetime import datetime
 from goldenami.aws import parameters
 from goldenami.context import Context
 from goldenami.errors import AwsError, BusyError
-from goldenami.model.names import ResourceNames
-from goldenami.state.lock_model import HEARTBEAT_INTERVAL, LockRecord, LockSpec, parse
+from goldenami.state import records
+from goldenami.state.lock_model import HEARTBEAT_INTERVAL, LockRecord, LockSpec
 from goldenami.tools import host
 
 
 class HeldLock:
-    """A claim that we hold; `beat` shows others that we live, and notices when somebody has taken it from us."""
+    """A lock that this process holds."""
 
-    def __init__(self, ctx: Context, on: LockSpec, held_lock: LockRecord) -> None:
-        self._shop, self._on, self._claim = ctx, on, held_lock
+    def __init__(self, ctx: Context, spec: LockSpec, record: LockRecord) -> None:
+        self._ctx, self._spec, self._record = ctx, spec, record
 
     def heartbeat(self) -> None:
-        """Give a sign of life, now and then.
+        """Send a heartbeat, if the last one is older than `HEARTBEAT_INTERVAL`.
 
         Raises:
-            AwsError: Somebody else holds the claim now: we looked dead to them (a laptop that slept, say).
+            AwsError: Another process took over the lock because this one looked stale (a suspended laptop, for example).
         """
-        now = self._shop.clock.now()
-        if now - datetime.fromisoformat(self._claim.last_heartbeat) < HEARTBEAT_INTERVAL:
+        now = self._ctx.clock.now()
+        if now - datetime.fromisoformat(self._record.last_heartbeat) < HEARTBEAT_INTERVAL:
             return
-        _still_held(self._shop, self._on, self._claim.run)
-        self._claim = self._claim.with_heartbeat(now)
-        parameters.overwrite(self._shop.aws, self._on.name, self._claim.text())
+        self.verify_held()
+        self._record = records.save(self._ctx, self._spec.parameter, self._record.with_heartbeat(now))
 
     def verify_held(self) -> None:
-        """Make sure that the claim is ours before something that cannot be taken back.
+        """Check that this process still holds the lock. Call it before a step that cannot be undone.
 
         Raises:
-            AwsError: Somebody else holds it now.
+            AwsError: Another process holds it now.
         """
-        _still_held(self._shop, self._on, self._claim.run)
+        current = records.load(self._ctx, self._spec.parameter, LockRecord)
+        if current is None or current.run != self._record.run:
+            raise AwsError(
+                f"the lock on {self._spec.subject} was taken over by {current or 'another process'}, because this process"
+                " sent no heartbeat",
+                state="This command stops here and makes no further changes.",
+                next="./invoke status",
+            )
 
 
 @contextlib.contextmanager
-def acquire(ctx: Context, run: str, what: str, on: LockSpec | None = None) -> Iterator[HeldLock]:
-    """Take the claim, or take it over from a holder that is dead; give it back at the end.
+def acquire(ctx: Context, run: str, operation: str, spec: LockSpec | None = None) -> Iterator[HeldLock]:
+    """Acquire a lock, or take over a stale one; release it at the end.
 
     Args:
-        shop: Where.
-        run: Whose.
-        what: What it does.
-        on: What is claimed; the fleet unless said otherwise.
+        ctx: The context.
+        run: Run id of the holder.
+        operation: What the holder does: `promote ami-…`.
+        spec: What is locked; the fleet by default.
 
     Raises:
-        BusyError: Somebody else holds it; the message says who, and what they do.
+        BusyError: Another process holds the lock.
     """
-    on = on or LockSpec(ResourceNames(ctx.name).lock)
-    held_lock = _read_back(ctx, run, what)
-    if not parameters.create(ctx.aws, on.name, held_lock.text()):
-        _take_over(ctx, on, held_lock)
-    try:
-        yield HeldLock(ctx, on, held_lock)
-    finally:
-        found = parameters.get(ctx.aws, on.name)
-        holder = parse(found.value) if found else None
-        if holder is not None and holder.run == run:
-            parameters.delete(ctx.aws, on.name)
-
-
-def holder(ctx: Context, on: LockSpec | None = None) -> LockRecord | None:
-    """Who holds the claim now."""
-    found = parameters.get(ctx.aws, on.name if on else ResourceNames(ctx.name).lock)
-    return parse(found.value) if found else None
-
-
-def is_stale(ctx: Context, held_lock: LockRecord, on: LockSpec | None = None) -> bool:
-    """Whether a claim's holder has ended without giving it back."""
-    alive = host.is_alive(held_lock.process)
-    patience = (on or LockSpec("")).stale_after
-    return held_lock.is_stale(ctx.clock.now(), here=host.machine(), alive=alive, patience=patience)
-
-
-def _read_back(ctx: Context, run: str, what: str) -> LockRecord:
+    spec = spec or LockSpec(ctx.names.lock)
     now = ctx.clock.now().isoformat(timespec="seconds")
-    return LockRecord(run, what, f"{host.user()}@{host.machine()}", host.is_own_process(), now, now)
-
-
-def _take_over(ctx: Context, on: LockSpec, held_lock: LockRecord) -> None:
-    """Take a dead holder's claim over.
-
-    Parameter Store has no compare-and-swap. So that of two who find the same dead holder only one succeeds, the right to
-    take over is itself a parameter, named after the dead run, which can be made only once.
-    """
-    name = on.name
-    former = parameters.get(ctx.aws, name)
-    if former is None:  # given back in the meantime
-        if not parameters.create(ctx.aws, name, held_lock.text()):
-            _take_over(ctx, on, held_lock)
-        return
-    other = parse(former.value)
-    if other is not None and not is_stale(ctx, other, on):
-        raise _busy_error(other, on)
-    right = f"{name}-after-{other.run if other else former.version}"
-    if not parameters.create(ctx.aws, right, held_lock.text()):
-        rival = parameters.get(ctx.aws, right)
-        winner = parse(rival.value) if rival else None
-        if winner is None or not is_stale(ctx, winner, on):
-            raise _busy_error(winner or held_lock, on)
-        parameters.overwrite(ctx.aws, right, held_lock.text())  # it died in these very moments
+    record = LockRecord(run, operation, f"{host.user()}@{host.machine()}", host.is_own_process(), now, now)
+    if not parameters.create(ctx.aws, spec.parameter, records.dump(record)):
+        _take_over(ctx, spec, record)
     try:
-        again = parameters.get(ctx.aws, name)
-        if again is not None and again.value != former.value:
-            raise _busy_error(parse(again.value) or held_lock, on)
-        told = f"{other.who} ({other.what}, since {other.since})" if other else "an unknown holder"
-        ctx.progress.info(f"taking over {on.called} from {told}, which has ended without giving it back")
-        parameters.overwrite(ctx.aws, name, held_lock.text())
+        yield HeldLock(ctx, spec, record)
     finally:
-        parameters.delete(ctx.aws, right)
+        current = records.load(ctx, spec.parameter, LockRecord)
+        if current is not None and current.run == run:
+            records.clear(ctx, spec.parameter)
 
 
-def _still_held(ctx: Context, on: LockSpec, run: str) -> None:
-    found = parameters.get(ctx.aws, on.name)
-    now = parse(found.value) if found else None
-    if now is None or now.run != run:
-        who = f"{now.who} ({now.what})" if now else "somebody else"
-        raise AwsError(
-            f"{who} has taken over {on.called} while this one gave no sign of life",
-            state="This one stops here and changes nothing more.",
-            next="./invoke status",
-        )
+def holder(ctx: Context) -> LockRecord | None:
+    """Return the lock on the fleet; None if it is free."""
+    return records.load(ctx, ctx.names.lock, LockRecord)
 
 
-def _busy_error(other: LockRecord, on: LockSpec) -> BusyError:
+def is_stale(ctx: Context, record: LockRecord, spec: LockSpec | None = None) -> bool:
+    """Return True if the holder of a lock ended without releasing it."""
+    return record.is_stale(
+        ctx.clock.now(),
+        machine=host.machine(),
+        alive=host.is_alive(record.process),
+        stale_after=(spec or LockSpec("")).stale_after,
+    )
+
+
+def _take_over(ctx: Context, spec: LockSpec, record: LockRecord) -> None:
+    """Take over a stale lock.
+
+    Parameter Store has no compare-and-swap. If two processes find the same stale lock, the one that creates a second
+    parameter, named after the stale run, takes over: a parameter can be created only once.
+    """
+    former = parameters.get(ctx.aws, spec.parameter)
+    if former is None:  # released in the meantime
+        if not parameters.create(ctx.aws, spec.parameter, records.dump(record)):
+            _take_over(ctx, spec, record)
+        return
+    stale = records.parse(former.value, LockRecord)
+    if stale is not None and not is_stale(ctx, stale, spec):
+        raise _busy_error(stale, spec)
+    takeover = f"{spec.parameter}-after-{stale.run if stale else former.version}"
+    if not parameters.create(ctx.aws, takeover, records.dump(record)):
+        rival = records.load(ctx, takeover, LockRecord)
+        if rival is None or not is_stale(ctx, rival, spec):
+            raise _busy_error(rival or record, spec)
+        records.save(ctx, takeover, record)  # the rival crashed while it took over
+    try:
+        current = parameters.get(ctx.aws, spec.parameter)
+        if current is not None and current.value != former.value:
+            raise _busy_error(records.parse(current.value, LockRecord) or record, spec)
+        ctx.progress.info(f"taking over the stale lock on {spec.subject} from {stale or 'an unknown holder'}")
+        records.save(ctx, spec.parameter, record)
+    finally:
+        records.clear(ctx, takeover)
+
+
+def _busy_error(other: LockRecord, spec: LockSpec) -> BusyError:
     return BusyError(
-        f"{other.who} {on.doing}: {other.what}, since {other.since}",
-        state="Nothing was changed.",
-        next="./invoke status, and the same command once it is done",
+        f"{spec.subject} is locked by {other}",
+        state="No changes were made.",
+        next="./invoke status; retry when it has finished",
     )

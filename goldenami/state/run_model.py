@@ -1,4 +1,4 @@
-"""A run as others refer to it: its id and its folder under build/."""
+"""Reference to a run: its id and its folder under build/."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder and its id; the id is in the tags of every resource that the run creates."""
+    """Id and folder of a run. Every resource that the run creates has the id in its tags."""
 
     id: str
     folder: Path

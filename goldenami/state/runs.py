@@ -1,4 +1,4 @@
-"""Run folders under build/: one a bake, each with an id, a record of how far it came, and a lock that shows it alive."""
+"""Run folders under build/: each has an id, a run.json with its progress, and a log."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from goldenami.state.run_model import RunFolder
 
 
 class Run(RunFolder):
-    """A run of this process or an earlier one, and the facts in its run.json."""
+    """A run of this process or an earlier one, with the facts in its run.json."""
 
     def record(self, **facts: Any) -> None:
-        """Add facts to run.json, atomically: a reader sees the old ones or the new ones."""
+        """Add facts to run.json. The file is replaced atomically."""
         write_json(self.folder / "run.json", {**self.facts(), **facts})
 
     def facts(self) -> dict[str, Any]:
-        """What run.json holds; empty when the run was killed before it wrote any."""
+        """Return the facts in run.json; empty if the run was killed before it wrote any."""
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
             facts: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
             return facts
         return {}
 
 
-def new(build: Path, now: datetime) -> Run:
-    """Make the folder of a new run; its id sorts by time and cannot collide with a colleague's."""
+def create(build: Path, now: datetime) -> Run:
+    """Create the folder of a new run. Run ids sort by time and are unique across machines."""
     run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     folder = build / run_id
     folder.mkdir(parents=True)
@@ -40,28 +40,28 @@ def new(build: Path, now: datetime) -> Run:
 
 
 def list_runs(build: Path) -> list[Run]:
-    """All runs of this checkout, oldest first."""
+    """Return all runs of this checkout, oldest first."""
     return [Run(path.parent.name, path.parent) for path in sorted(build.glob("*/run.json"))]
 
 
 def discard(run: Run) -> None:
-    """Remove the folder of a run that had nothing to do."""
+    """Delete the folder of a run that had nothing to do."""
     for path in sorted(run.folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
     run.folder.rmdir()
 
 
 @contextlib.contextmanager
-def lock(path: Path, on_wait: str = "", say: Any = None) -> Iterator[int]:
-    """Hold an exclusive lock on a file; waits for whoever has it.
+def lock(path: Path, on_wait: str = "", log: Callable[[str], object] | None = None) -> Iterator[int]:
+    """Hold an exclusive lock on a file; wait while another process holds it.
 
-    The kernel lets go of it when the last process that inherited the descriptor ends, however it ends. A Packer that
-    outlives a killed bake therefore keeps the next bake waiting until it has cleaned up.
+    The kernel releases the lock when the last process that inherited the descriptor ends. If a bake is killed while Packer
+    still runs, the next bake therefore waits until Packer has cleaned up.
 
     Args:
-        path: The lock file; it is made when it is not there and never removed.
-        on_wait: What to say (through `say`) when somebody else has it.
-        say: Called with `on_wait`.
+        path: The lock file; created if it does not exist, never deleted.
+        on_wait: Message for `log` if the lock is held.
+        log: Called with `on_wait`.
 
     Yields:
         The locked file descriptor.
@@ -72,8 +72,8 @@ def lock(path: Path, on_wait: str = "", say: Any = None) -> Iterator[int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if say:
-                say(on_wait)
+            if log:
+                log(on_wait)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:
@@ -81,41 +81,41 @@ def lock(path: Path, on_wait: str = "", say: Any = None) -> Iterator[int]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON for people to read, atomically."""
+    """Write indented JSON to a file, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, atomically."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    """Write a text file, atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 @contextlib.contextmanager
 def record_run(
-    ctx: Context, kind: str, *, ended: Callable[[Run, str], None] | None = None, **facts: Any
+    ctx: Context, kind: str, *, on_end: Callable[[Run, str], None] | None = None, **facts: Any
 ) -> Iterator[Run]:
-    """Open a run and close it as finished or failed; killed, it stays marked as running.
+    """Record a run as running, then as finished or failed. The record of a killed run stays at running.
 
     Args:
-        shop: Where.
-        kind: What it does (`bake`, `promotion`, …); its log is called so, too.
-        ended: What is still to be done at the end: called with the reason of a failure, or with nothing. Where it does
-            not come through, the run stays marked as running, so that the next one knows that something may be left.
-        facts: What else its record says from the beginning.
+        ctx: The context.
+        kind: The operation (`bake`, `promotion`, …); also the name of its log file.
+        on_end: Called at the end with the run and the reason of the failure (empty on success). If it raises, the run stays
+            at running, so that the next run cleans up after it.
+        facts: Further facts for run.json.
     """
-    run = new(ctx.build, ctx.clock.now())
+    run = create(ctx.build, ctx.clock.now())
     run.record(state="running", kind=kind, started=ctx.clock.now().isoformat(timespec="seconds"), **facts)
     with ctx.progress.log_to(run.folder / f"{kind}.log"):
         try:
             yield run
         except BaseException as error:
             reason = str(error) or type(error).__name__
-            if ended:
-                ended(run, reason)
+            if on_end:
+                on_end(run, reason)
             run.record(state="failed", error=reason)
             raise
-        if ended:
-            ended(run, "")
+        if on_end:
+            on_end(run, "")
         run.record(state="finished", phases=ctx.progress.phases)

@@ -23,7 +23,7 @@ def backup(
     from goldenami.database import report as database_report
     from goldenami.database import restore as database_restore
 
-    made = database_restore.save(opened(), instance, folder, own=own, why=why)
+    made = database_restore.back_up(opened(), instance, folder, own=own, why=why)
     print(database_report.backup(made, as_json=json))
 
 

@@ -121,18 +121,18 @@ def at_home(homes: Homes) -> Homes:
 
 
 def settled(homes: Homes, image: str, size: int = 1) -> None:
-    """All instances are of this image and serve from the server elsewhere, everything agrees, nothing is left of a handover."""
+    """All instances are of this image and serve from the server elsewhere, everything agrees, nothing is left of a switchover."""
     service = homes.there
     assert service.running() == [image] * size
     assert service.pointer() == image
     status = service.status()
     assert (status["disagreements"], status["claim"]) == ([], None)
     names = [p["Name"] for p in service.client("ssm").describe_parameters()["Parameters"]]
-    assert "/goldenami/guestbook/handover" not in names
+    assert "/goldenami/guestbook/switchover" not in names
     group = service.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
     assert [p["ProcessName"] for p in group["SuspendedProcesses"]] == []
     assert homes.parameter() == homes.host
-    assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_void'") == "0"
+    assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_stale'") == "0"
     assert int(homes.sql("SELECT count(*) FROM entries")) <= len(entries(service.address)), (
         "some may be written meanwhile"
     )
@@ -221,20 +221,20 @@ def test_an_image_that_is_bad_in_the_new_home_costs_no_row(at_home: Homes, kind:
     with Writer(homes.there.address) as writer:
         done = homes.there.ctx.invoke(*homes.migrate, "--ami", image, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
-        assert "The instance before it serves, with every row" in done.stderr
+        assert "The previous instance is in service with all data" in done.stderr
     test_rows.settled(homes.here, homes.here.good)
     assert homes.parameter() == before
     writer.check()
     if kind == "unit fails":
         assert (writer.refused, writer.unsure) == ([], [])
     else:
-        assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_void'") == "1"
+        assert homes.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'goldenami_stale'") == "1"
 
 
 CALLS: dict[str, Callable[[str, str], bool]] = {
     **{name: call for name, call in test_rows.CALLS.items() if name not in ("suspended",)},
     "host": lambda name, body: name == "PutParameter" and HOST in body,
-    "looked": lambda name, body: name == "SendCommand" and "action=look" in body,
+    "looked": lambda name, body: name == "SendCommand" and "action=inspect" in body,
     "default": lambda name, _: name == "ModifyLaunchTemplate",
 }
 

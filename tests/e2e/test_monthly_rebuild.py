@@ -107,7 +107,7 @@ def test_two_at_once(ready: Workspace, tmp_path: Path) -> None:
         first.wait_for("because the application")
         second = ready.invoke("rebuild", "--if-needed")
         assert second.returncode == 7, second.stderr
-        assert "is rebuilding this image" in second.stderr
+        assert "the rebuild is locked by" in second.stderr
         assert first.process.wait(600) == 0
     assert len(ready.golden_ids() - before) == 1
     assert [notice["result"] for notice in told(ready)] == ["success"]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.fleet
 
 PRODUCTION = "/goldenami/guestbook/production"
 CALLS: dict[str, Callable[[str, str], bool]] = {
-    "claim": lambda name, body: name == "PutParameter" and "/promotion" in body,
+    "claim": lambda name, body: name == "PutParameter" and "/lock" in body,
     "version": lambda name, _: name == "CreateLaunchTemplateVersion",
     "refresh": lambda name, _: name == "StartInstanceRefresh",
     "default": lambda name, _: name == "ModifyLaunchTemplate",
@@ -93,7 +93,7 @@ def test_the_second_of_two_promotions_is_told_who_holds_the_fleet(service: Servi
         first.wait_for("began")
         second = service.ctx.invoke("promote", "--ami", service.good)
         assert second.returncode in (5, 7), second.stderr
-        assert "is changing the fleet" in second.stderr or "is under way" in second.stderr
+        assert "the fleet is locked by" in second.stderr or "is under way" in second.stderr
         assert first.process.wait(300) == 0
     assert service.pointer() == image
 

@@ -18,7 +18,7 @@ from tests.e2e.workspace import Workspace, colleague
 
 pytestmark = pytest.mark.fleet
 
-TRIAL = "guestbook-asg-trial"
+TRIAL = "guestbook-asg-canary"
 
 
 @pytest.fixture

@@ -41,13 +41,13 @@ def kept(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def settled(service: Service, image: str, suspended: Collection[str] = SUSPENDED_WHILE_REPLACING) -> None:
-    """One instance of this image serves, everything agrees, and nothing is left of a handover."""
+    """One instance of this image serves, everything agrees, and nothing is left of a switchover."""
     assert service.running() == [image]
     assert service.pointer() == image
     status = service.status()
     assert (status["disagreements"], status["claim"]) == ([], None)
     names = [p["Name"] for p in service.client("ssm").describe_parameters()["Parameters"]]
-    assert "/goldenami/guestbook/handover" not in names
+    assert "/goldenami/guestbook/switchover" not in names
     group = service.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
     assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (1, 1, 1)
     assert {p["ProcessName"] for p in group["SuspendedProcesses"]} == set(suspended)
@@ -79,7 +79,7 @@ def test_a_bad_image_costs_no_row(kept: Service, kind: str) -> None:
     with Writer(kept.address) as writer:
         done = kept.ctx.invoke("promote", "--ami", image, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
-        assert "The instance before it serves, with every row" in done.stderr
+        assert "The previous instance is in service with all data" in done.stderr
     settled(kept, before)
     writer.check()
     if kind == "unit fails":
@@ -106,7 +106,7 @@ def test_backups_prove_themselves_and_restores_touch_nothing_that_they_should_no
         refused = kept.ctx.invoke("db.restore", "--backup", made, "--replace")
         assert refused.returncode == 5
         assert "is damaged" in refused.stderr
-        assert "Nothing was touched" in refused.stderr
+        assert "No changes were made" in refused.stderr
     assert entries(kept.address) == before
     with Writer(kept.address) as later:
         pass
@@ -123,21 +123,21 @@ def test_backups_prove_themselves_and_restores_touch_nothing_that_they_should_no
 
 
 CALLS: dict[str, Callable[[str, str], bool]] = {
-    "noted": lambda name, body: name == "PutParameter" and "/handover" in body and "launching" in body,
+    "noted": lambda name, body: name == "PutParameter" and "/switchover" in body and "launching" in body,
     "launched": lambda name, _: name == "RunInstances",
     "suspended": lambda name, _: name == "SuspendProcesses",
-    "moving": lambda name, body: name == "PutParameter" and "/handover" in body and "moving" in body,
-    "fenced": lambda name, body: name == "SendCommand" and "action=fence" in body,
+    "moving": lambda name, body: name == "PutParameter" and "/switchover" in body and "moving" in body,
+    "fenced": lambda name, body: name == "SendCommand" and "action=stop-writes" in body,
     "backed up": lambda name, body: name == "SendCommand" and "action=backup" in body,
     "restored": lambda name, body: name == "SendCommand" and "action=restore" in body,
-    "adopted": lambda name, body: name == "SendCommand" and "action=adopt" in body,
-    "open": lambda name, body: name == "SendCommand" and "action=open" in body,
-    "opened": lambda name, body: name == "PutParameter" and "/handover" in body and "opened" in body,
+    "adopted": lambda name, body: name == "SendCommand" and "action=swap-in" in body,
+    "open": lambda name, body: name == "SendCommand" and "action=resume" in body,
+    "opened": lambda name, body: name == "PutParameter" and "/switchover" in body and "opened" in body,
     "attached": lambda name, _: name == "AttachInstances",
     "detached": lambda name, _: name == "DetachInstances",
     "pointed": lambda name, body: name == "UpdateAutoScalingGroup" and "LaunchTemplate" in body,
     "terminated": lambda name, _: name == "TerminateInstances",
-    "forgotten": lambda name, body: name == "DeleteParameter" and "/handover" in body,
+    "forgotten": lambda name, body: name == "DeleteParameter" and "/switchover" in body,
 }
 
 
@@ -184,16 +184,18 @@ def test_killed_at_a_step_a_rollback_takes_it_back(
 
 
 RESTORE: dict[str, Callable[[str, str], bool]] = {
-    "paused": lambda name, body: name == "PutParameter" and "/pause" in body and 'arriving\\": false' in body,
+    "paused": lambda name, body: name == "PutParameter" and "/write-freeze" in body and 'swapping_in\\": false' in body,
     "suspended": CALLS["suspended"],
     "fenced": CALLS["fenced"],
     "backed up": CALLS["backed up"],
     "restored": CALLS["restored"],
-    "arriving": lambda name, body: name == "PutParameter" and "/pause" in body and 'arriving\\": true' in body,
+    "arriving": lambda name, body: (
+        name == "PutParameter" and "/write-freeze" in body and 'swapping_in\\": true' in body
+    ),
     "adopted": CALLS["adopted"],
     "open": CALLS["open"],
     "resumed": lambda name, _: name == "ResumeProcesses",
-    "ended": lambda name, body: name == "DeleteParameter" and "/pause" in body,
+    "ended": lambda name, body: name == "DeleteParameter" and "/write-freeze" in body,
 }
 
 

@@ -63,7 +63,7 @@ def instances(service: Service) -> dict[str, str]:
 
 
 def settled(service: Service, image: str) -> None:
-    """One instance of this image takes every request, and nothing is left of a handover."""
+    """One instance of this image takes every request, and nothing is left of a switchover."""
     ((only, found),) = instances(service).items()
     assert found == image
     assert service.pointer() == image
@@ -72,7 +72,7 @@ def settled(service: Service, image: str) -> None:
     health = balancers.describe_target_health(TargetGroupArn=target["TargetGroupArn"])["TargetHealthDescriptions"]
     assert [(one["Target"]["Id"], one["TargetHealth"]["State"]) for one in health] == [(only, "healthy")]
     names = [p["Name"] for p in service.client("ssm").describe_parameters()["Parameters"]]
-    assert not [name for name in names if name.endswith(("/handover", "/promotion"))]
+    assert not [name for name in names if name.endswith(("/switchover", "/lock"))]
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def test_rows_go_to_a_newer_server_and_never_to_an_older_one(kept: Service) -> N
         for asked in (("promote", "--ami", older), ("rollback",)):
             done = kept.ctx.invoke(*asked)
             assert done.returncode == 5, done.stderr[-3000:]
-            assert "has PostgreSQL 17 and the image 15, which cannot read its rows" in done.stderr
+            assert "has PostgreSQL 17 and the image 15, which cannot read its data" in done.stderr
             assert "Nothing was changed" in done.stderr
     settled(kept, newer)
     writer.check()

@@ -62,7 +62,7 @@ def free(service: Service) -> None:
 
 
 def settled(service: Service, image: str) -> None:
-    """One instance of this image serves with the volume; the group may mend itself; nothing is left of a handover."""
+    """One instance of this image serves with the volume; the group may mend itself; nothing is left of a switchover."""
     one_serves(service, image, suspended=set())
     found = volume(service)
     (member,) = service.status()["instances"]
@@ -142,7 +142,7 @@ def test_a_bad_image_costs_no_row(moved: Service, kind: str) -> None:
     with Writer(moved.address) as writer:
         done = moved.ctx.invoke("promote", "--ami", image, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
-        assert "The instance before it serves, with every row" in done.stderr
+        assert "The previous instance is in service with all data" in done.stderr
     settled(moved, before)
     writer.check()
 
@@ -151,7 +151,7 @@ def test_a_bad_image_costs_no_row(moved: Service, kind: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("PostgreSQL", "16", "is PostgreSQL 15's and the image has 16, which cannot take it over as it is"),
+        ("PostgreSQL", "16", "is from PostgreSQL 15 and the image has 16, which cannot use it"),
         ("goldenami:family", "ubuntu-24.04", "was written by debian-12 on x86_64, which ubuntu-24.04 on x86_64"),
     ],
 )
@@ -173,20 +173,20 @@ def test_what_cannot_use_its_files_is_refused_before_anything_is_touched(
 
 
 CALLS: dict[str, Callable[[str, str], bool]] = {
-    "noted": lambda name, body: name == "PutParameter" and "/handover" in body and "launching" in body,
+    "noted": lambda name, body: name == "PutParameter" and "/switchover" in body and "launching" in body,
     "launched": lambda name, _: name == "RunInstances",
-    "moving": lambda name, body: name == "PutParameter" and "/handover" in body and "moving" in body,
-    "released": lambda name, body: name == "SendCommand" and "action=release" in body,
+    "moving": lambda name, body: name == "PutParameter" and "/switchover" in body and "moving" in body,
+    "released": lambda name, body: name == "SendCommand" and "action=unmount" in body,
     "kept": lambda name, _: name == "CreateSnapshot",
     "detached": lambda name, _: name == "DetachVolume",
     "attached": lambda name, _: name == "AttachVolume",
-    "taken": lambda name, body: name == "SendCommand" and "action=take" in body,
-    "open": lambda name, body: name == "SendCommand" and "action=open" in body,
-    "opened": lambda name, body: name == "PutParameter" and "/handover" in body and "opened" in body,
+    "taken": lambda name, body: name == "SendCommand" and "action=mount" in body,
+    "open": lambda name, body: name == "SendCommand" and "action=resume" in body,
+    "opened": lambda name, body: name == "PutParameter" and "/switchover" in body and "opened" in body,
     "joined": lambda name, _: name == "AttachInstances",
     "left": lambda name, _: name == "DetachInstances",
     "terminated": lambda name, _: name == "TerminateInstances",
-    "forgotten": lambda name, body: name == "DeleteParameter" and "/handover" in body,
+    "forgotten": lambda name, body: name == "DeleteParameter" and "/switchover" in body,
 }
 
 

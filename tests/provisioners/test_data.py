@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from goldenami.database.agent import data_script
-from goldenami.database.backup_model import Fingerprint, fingerprint
+from goldenami.database.backup_model import Fingerprint, parse_fingerprint
 from tests.provisioners.bucket import REGION, Bucket
 from tests.provisioners.cluster import Cluster, programs, started
 from tests.support.recipes import RDS, recipe
@@ -97,28 +97,28 @@ class Machine:
     def ok(self, action: str, backup: str = "b1", **values: str) -> dict[str, object]:
         done = self.run(action, backup, **values)
         assert done.returncode == 0, done.stderr
-        found: dict[str, object] = json.loads(done.stdout.splitlines()[-1].removeprefix("DATA "))
+        found: dict[str, object] = json.loads(done.stdout.splitlines()[-1].removeprefix("RESULT "))
         return found
 
-    def red(self, action: str, backup: str = "b1", **values: str) -> str:
+    def error(self, action: str, backup: str = "b1", **values: str) -> str:
         done = self.run(action, backup, **values)
         assert done.returncode != 0, done.stdout
-        return next(line for line in done.stderr.splitlines() if line.startswith("RED "))
+        return next(line for line in done.stderr.splitlines() if line.startswith("ERROR "))
 
     def object(self, name: str, backup: str = "b1") -> bytes:
         return self.bucket.objects[f"/kept/guestbook/backups/{backup}/{name}"]
 
     def seen(self) -> Fingerprint:
-        return fingerprint(json.loads(self.object("seen.json"))["fingerprint"])
+        return parse_fingerprint(json.loads(self.object("metadata.json"))["fingerprint"])
 
     def restored(self) -> Fingerprint:
-        return fingerprint(json.loads(self.object("restored.json")))
+        return parse_fingerprint(json.loads(self.object("restored.json")))
 
 
 @pytest.fixture
 def machine(tmp_path: Path, cluster: Cluster, bucket: Bucket) -> Machine:
     """A machine whose database holds rows of many kinds."""
-    for name in ("guestbook", "goldenami_incoming", "goldenami_former"):
+    for name in ("guestbook", "goldenami_incoming", "goldenami_previous"):
         cluster.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     cluster.sql("DROP ROLE IF EXISTS guestbook")
     cluster.sql("CREATE ROLE guestbook LOGIN PASSWORD 'known'")
@@ -135,7 +135,7 @@ def emptied(machine: Machine) -> None:
 
 
 def test_every_row_comes_back_and_the_fingerprint_shows_it(machine: Machine) -> None:
-    machine.ok("fence")
+    machine.ok("stop-writes")
     machine.ok("backup")
     before = machine.seen()
     assert before.tables["public.entries"][0] == 500
@@ -149,10 +149,10 @@ def test_every_row_comes_back_and_the_fingerprint_shows_it(machine: Machine) -> 
     machine.ok("restore")
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "0", "not touched yet"
     assert machine.restored() == before
-    machine.ok("adopt")
-    machine.ok("adopt")
-    assert "there is no restored database to adopt" in machine.red("adopt", "b2")
-    machine.ok("open")
+    machine.ok("swap-in")
+    machine.ok("swap-in")
+    assert "there is no restored database to adopt" in machine.error("swap-in", "b2")
+    machine.ok("resume")
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
     assert machine.cluster.login("guestbook", "known", "guestbook")
     assert machine.cluster.sql("SELECT count(*) FROM pg_database WHERE datname ~ '^goldenami_'") == "0"
@@ -162,16 +162,16 @@ def test_every_row_comes_back_and_the_fingerprint_shows_it(machine: Machine) -> 
 
 def test_a_fence_stops_writes_and_a_reboot_does_not_lift_it(machine: Machine) -> None:
     assert machine.cluster.login("guestbook", "known", "guestbook")
-    machine.ok("fence")
+    machine.ok("stop-writes")
     assert not machine.cluster.login("guestbook", "known", "guestbook")
     for unit in ("guestbook", "guestbook-database"):
         drop_in = machine.folder / f"etc/systemd/system/{unit}.service.d/goldenami-fence.conf"
         assert drop_in.read_text() == f"[Unit]\nConditionPathExists=!{machine.folder}/etc/goldenami/fenced\n"
-    assert machine.ok("look")["fenced"] == "guestbook/backups/b1"
-    machine.ok("open")
+    assert machine.ok("inspect")["fenced_by"] == "guestbook/backups/b1"
+    machine.ok("resume")
     assert machine.cluster.login("guestbook", "known", "guestbook")
     assert not list((machine.folder / "etc").rglob("*.conf"))
-    assert machine.ok("look")["fenced"] == ""
+    assert machine.ok("inspect")["fenced_by"] == ""
 
 
 def test_one_changed_value_is_noticed(machine: Machine) -> None:
@@ -200,7 +200,7 @@ def test_a_damaged_backup_is_refused_before_anything_is_touched(machine: Machine
     }[how]
     if how == "missing":
         del machine.bucket.objects[path]
-    told = machine.red("restore")
+    told = machine.error("restore")
     assert ("cannot be read" if how == "missing" else "is damaged") in told
     assert machine.cluster.sql("SELECT count(*) FROM pg_database WHERE datname ~ '^goldenami_'") == "0"
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "0"
@@ -208,11 +208,11 @@ def test_a_damaged_backup_is_refused_before_anything_is_touched(machine: Machine
 
 def test_rows_are_not_replaced_unless_asked_for(machine: Machine) -> None:
     machine.ok("backup")
-    assert "holds rows; --replace" in machine.red("restore")
+    assert "holds rows; --replace" in machine.error("restore")
     machine.cluster.sql("DELETE FROM entries WHERE id > 10", "guestbook")
     machine.ok("restore", replace="yes")
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "10"
-    machine.ok("adopt", replace="yes")
+    machine.ok("swap-in", replace="yes")
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
 
 
@@ -233,12 +233,12 @@ def test_a_dump_goes_and_comes_in_parts_of_which_only_those_that_broke_are_sent_
     machine.program("sleep", "exit 0")
     bucket = machine.bucket
     puts = [f"PUT .*/dump[?]partNumber={number}&" for number in (1, 3, 3)]
-    bucket.breaks = broken("POST .*uploads=", *puts, "POST .*/dump[?]uploadId", "PUT .*/seen.json")
+    bucket.breaks = broken("POST .*uploads=", *puts, "POST .*/dump[?]uploadId", "PUT .*/metadata.json")
     told = machine.ok("backup")
     dump = machine.object("dump")
     parts = -(-len(dump) // PART)
     assert parts >= 5, "else this proves little"
-    assert told["size"] == json.loads(machine.object("seen.json"))["size"] == len(dump)
+    assert told["size"] == json.loads(machine.object("metadata.json"))["size"] == len(dump)
     sent = Counter(int(re.findall(r"partNumber=(\d+)", request)[0]) for request in bucket.asked("PUT .*partNumber"))
     assert sent == {number: {1: 2, 3: 3}.get(number, 1) for number in range(1, parts + 1)}
     assert (bucket.refused, bucket.uploads) == ([], {})
@@ -258,7 +258,7 @@ def test_a_dump_goes_and_comes_in_parts_of_which_only_those_that_broke_are_sent_
 def test_a_transfer_that_cannot_be_made_leaves_nothing_behind(machine: Machine) -> None:
     machine.program("sleep", "exit 0")
     machine.bucket.breaks = lambda request: "partNumber=3&" in request
-    assert "cannot be written" in machine.red("backup")
+    assert "cannot be written" in machine.error("backup")
     assert len(machine.bucket.asked("partNumber=3&")) == 5
     assert not machine.bucket.asked("partNumber=4&")
     assert (machine.bucket.objects, machine.bucket.uploads) == ({}, {})
@@ -278,7 +278,7 @@ def test_half_a_dump_is_never_an_object(machine: Machine) -> None:
 def test_what_s3_refuses_at_the_very_end_is_no_backup(machine: Machine) -> None:
     real = shutil.which("sed")
     machine.program("sed", f'if [[ $* == *etag* ]]; then echo wrong; else exec {real} "$@"; fi')
-    assert "cannot be written" in machine.red("backup")
+    assert "cannot be written" in machine.error("backup")
     assert (machine.bucket.objects, machine.bucket.uploads) == ({}, {})
 
 
@@ -289,7 +289,7 @@ def test_a_dump_that_arrived_whole_is_one_although_the_answer_was_lost(machine: 
     machine.ok("backup")
     assert len(bucket.asked(last)) == 2, "the second time there is no such upload any more"
     assert bucket.asked("HEAD .*/dump")
-    assert len(machine.object("dump")) == json.loads(machine.object("seen.json"))["size"]
+    assert len(machine.object("dump")) == json.loads(machine.object("metadata.json"))["size"]
     emptied(machine)
     bucket.loses = lambda request: False
     machine.ok("restore")
@@ -309,7 +309,7 @@ def test_another_dump_of_the_same_name_is_not_taken_for_it(machine: Machine) -> 
         return False
 
     bucket.loses = lost
-    assert "cannot be written" in machine.red("backup")
+    assert "cannot be written" in machine.error("backup")
     assert machine.object("dump") == before
 
 
@@ -335,23 +335,23 @@ def test_a_dump_that_is_replaced_while_it_is_read_is_refused(machine: Machine) -
 
 
 def test_looking_counts_what_users_wrote(machine: Machine) -> None:
-    found = machine.ok("look")
-    assert (found["answers"], found["rows"]) == (True, 511)
+    found = machine.ok("inspect")
+    assert (found["server_running"], found["rows"]) == (True, 511)
     emptied(machine)
-    assert machine.ok("look")["rows"] == 0
+    assert machine.ok("inspect")["rows"] == 0
 
 
 def test_a_look_tells_what_has_written_to_the_volume(machine: Machine) -> None:
-    assert "family" not in machine.ok("look"), "there is none"
+    assert "family" not in machine.ok("inspect"), "there is none"
     for folder in ("goldenami", "volume"):
         (machine.folder / folder).mkdir()
     (machine.folder / "goldenami/data-volume").write_text("vol-1\n")
-    assert machine.ok("look")["volume"] == "vol-1"
+    assert machine.ok("inspect")["volume"] == "vol-1"
     (machine.folder / "volume/goldenami.json").write_text('{"service": "guestbook", "family": "debian-12"}')
-    found = machine.ok("look")
+    found = machine.ok("inspect")
     assert (found["family"], found["architecture"]) == ("debian-12", "")
     (machine.folder / "volume/goldenami.json").write_text("damaged")
-    assert "family" not in machine.ok("look")
+    assert "family" not in machine.ok("inspect")
 
 
 def test_no_secret_is_printed_or_an_argument(machine: Machine) -> None:
@@ -378,12 +378,12 @@ def test_rows_of_a_server_elsewhere_are_saved_and_put_back_as_its_owner(machine:
     machine.ok("backup")
     before = machine.seen()
     assert before.rows == 510
-    assert "holds rows; --replace" in machine.red("restore")
+    assert "holds rows; --replace" in machine.error("restore")
     machine.cluster.sql("DELETE FROM entries WHERE id > 7", "guestbook")
     machine.ok("restore", replace="yes")
     assert machine.restored().tables == before.tables
     assert machine.restored().sequences == before.sequences
-    machine.ok("adopt", replace="yes")
+    machine.ok("swap-in", replace="yes")
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
 
 
@@ -399,9 +399,9 @@ def server(machine: Machine) -> Machine:
 def moved(server: Machine) -> Fingerprint:
     """A backup of a database as an instance has it; what there is of it on the server then is an image's empty schema."""
     server.cluster.sql("ALTER TABLE entries OWNER TO guestbook", "guestbook")
-    server.ok("fence", home="instance")
-    server.ok("backup", home="instance")
-    server.ok("open", home="instance")
+    server.ok("stop-writes", storage_mode="instance")
+    server.ok("backup", storage_mode="instance")
+    server.ok("resume", storage_mode="instance")
     server.cluster.sql("DROP DATABASE guestbook WITH (FORCE)")
     server.cluster.sql("CREATE DATABASE guestbook OWNER guestbook ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0")
     server.cluster.sql("CREATE EXTENSION pgcrypto; COMMENT ON EXTENSION pgcrypto IS 'of the server'", "guestbook")
@@ -414,59 +414,59 @@ def moved(server: Machine) -> Fingerprint:
 
 def test_a_server_elsewhere_gets_the_rows_of_an_instance_whole(server: Machine) -> None:
     before = moved(server)
-    assert json.loads(server.object("seen.json"))["mode"] == "instance"
+    assert json.loads(server.object("metadata.json"))["mode"] == "instance"
     server.ok("restore")
     assert (server.restored().tables, server.restored().sequences) == (before.tables, before.sequences)
-    assert server.ok("survey")["void"] == "guestbook/backups/b1", "it does not count before it is adopted"
+    assert server.ok("survey")["stale"] == "guestbook/backups/b1", "it does not count before it is adopted"
     server.ok("restore"), "and whoever died here may begin again"
-    server.ok("adopt")
+    server.ok("swap-in")
     found = server.ok("survey")
-    assert (found["void"], found["rows"], found["owner"], found["foreign"]) == ("", 511, "guestbook", [])
-    assert "RED" in server.red("adopt"), "there is nothing to adopt twice"
-    assert "holds rows; --replace" in server.red("restore")
-    server.ok("open")
+    assert (found["stale"], found["rows"], found["owner"], found["foreign"]) == ("", 511, "guestbook", [])
+    assert "ERROR" in server.error("swap-in"), "there is nothing to adopt twice"
+    assert "holds rows; --replace" in server.error("restore")
+    server.ok("resume")
     assert server.cluster.login("guestbook", "known", "guestbook")
     # Rows that went back are marked; the next attempt may replace them.
-    server.ok("leave")
-    assert server.ok("survey")["void"] == "guestbook/backups/b1"
+    server.ok("discard")
+    assert server.ok("survey")["stale"] == "guestbook/backups/b1"
     server.ok("restore")
 
 
 def test_rows_that_another_put_there_always_count(server: Machine) -> None:
     moved(server)
     server.cluster.sql("INSERT INTO newer VALUES (1)", "guestbook")
-    assert "holds rows; --replace" in server.red("restore")
-    server.ok("leave")
-    assert server.ok("survey")["void"] == ""
+    assert "holds rows; --replace" in server.error("restore")
+    server.ok("discard")
+    assert server.ok("survey")["stale"] == ""
 
 
 def test_what_comes_out_differently_on_a_server_elsewhere_is_taken_back(server: Machine) -> None:
     moved(server)
-    path = "/kept/guestbook/backups/b1/seen.json"
+    path = "/kept/guestbook/backups/b1/metadata.json"
     seen = json.loads(server.bucket.objects[path])
     seen["fingerprint"]["tables"]["public.entries"] = [499, "1"]
     server.bucket.objects[path] = json.dumps(seen).encode()
     server.ok("restore")
     assert server.restored().tables["public.entries"][0] == 500, "what the caller compares"
     found = server.ok("survey")
-    assert (found["rows"], found["void"]) == (0, "")
+    assert (found["rows"], found["stale"]) == (0, "")
     assert server.cluster.sql("SELECT count(*) FROM newer", "guestbook") == "0", "it is as it was"
-    assert "nothing" not in server.red("adopt")
+    assert "nothing" not in server.error("swap-in")
 
 
 def test_a_machine_does_what_its_own_image_says(machine: Machine) -> None:
     machine.changes = {**RDS, "database.tls": "disable"}
-    assert machine.ok("look")["home"] == "rds", "where nothing else is known, the recipe's"
+    assert machine.ok("inspect")["storage_mode"] == "rds", "where nothing else is known, the recipe's"
     unit = machine.folder / "unit"
     unit.write_text("AWS_REGION=r DB_NAME=guestbook DB_USER=guestbook DB_PASSWORD_PARAMETER=/p APP_SCHEMA=schema.sql\n")
-    assert machine.ok("look")["home"] == "instance"
+    assert machine.ok("inspect")["storage_mode"] == "instance"
     machine.ok("backup")
     assert machine.seen().rows == 510, "a partition's row once"
     machine.changes = {}
     unit.write_text(
         "DB_NAME=guestbook DB_PASSWORD_PARAMETER=/p DB_MODE=rds DB_HOST_PARAMETER=/h DB_PORT=1 DB_SSLMODE=disable\n"
     )
-    assert machine.ok("look")["home"] == "rds"
+    assert machine.ok("inspect")["storage_mode"] == "rds"
     emptied(machine)
     machine.cluster.sql("ALTER TABLE entries OWNER TO guestbook", "guestbook")
     host = f"127.0.0.1:{machine.cluster.port}"
@@ -475,14 +475,14 @@ def test_a_machine_does_what_its_own_image_says(machine: Machine) -> None:
 
 
 def test_a_new_home_says_what_is_in_the_way(server: Machine) -> None:
-    elsewhere = {"home": "rds", "host": f"127.0.0.1:{server.cluster.port}"}
+    elsewhere = {"storage_mode": "rds", "host": f"127.0.0.1:{server.cluster.port}"}
     server.changes = {}
     server.program("ssm-parameter", "printf unknown")
     assert "password authentication failed" in server.run("survey", **elsewhere).stderr
     server.program("ssm-parameter", "printf known")
     server.cluster.sql("DROP DATABASE guestbook WITH (FORCE)")
     assert 'database "guestbook" does not exist' in server.run("survey", **elsewhere).stderr
-    assert "Connection refused" in server.run("survey", home="rds", host="127.0.0.1:1").stderr
+    assert "Connection refused" in server.run("survey", storage_mode="rds", host="127.0.0.1:1").stderr
 
 
 @pytest.mark.parametrize("changes", [{}, RDS])

@@ -100,7 +100,7 @@ def fleet_states(draw: st.DrawFn, *, calm: bool = False) -> FleetState:
     most = draw(st.integers(max(desired, 1) + calm, desired + 3))
     targets = ("arn:tg",) if draw(st.booleans()) else ()
     there = group(version, desired, members, max=most, suspended=suspended, target_groups=targets)
-    left = CanaryGroup(group(draw(st.integers(1, count)), 2, name="guestbook-asg-trial"), draw(st.integers(0, 100)))
+    left = CanaryGroup(group(draw(st.integers(1, count)), 2, name="guestbook-asg-canary"), draw(st.integers(0, 100)))
     return FleetState(found, there, refreshes, history, left if draw(st.booleans()) else None)
 
 
@@ -135,5 +135,5 @@ def applied(fleet_state: FleetState, wished: RolloutRequest, decided: PromotionP
         history = (*history, ReleasePointer(wished.ami, len(history) + 1))
     left = fleet_state.canary if upto < 4 else None
     if decided.traffic and 1 <= upto < 4:
-        left = CanaryGroup(group(number or 1, 2, name="guestbook-asg-trial"), 50 if upto == 1 else 100)
+        left = CanaryGroup(group(number or 1, 2, name="guestbook-asg-canary"), 50 if upto == 1 else 100)
     return FleetState(template, found, refreshes, history, left)

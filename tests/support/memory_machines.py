@@ -63,13 +63,13 @@ class MemoryMachine:
         self.events.append("freeze")
         yield
 
-    def plug(self, volume: DataVolume) -> None:
+    def attach_volume(self, volume: DataVolume) -> None:
         if self.driver.broken:
             raise MachineError("the fake driver is broken")
         assert volume.disk.stat().st_size >= GIB
         self.volumes[volume.volume_id] = volume
 
-    def unplug(self, volume_id: str) -> bool:
+    def detach_volume(self, volume_id: str) -> bool:
         if volume_id in self.mounted:
             return False
         self.volumes.pop(volume_id, None)

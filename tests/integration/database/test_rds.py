@@ -57,13 +57,13 @@ class Tenant(Machine):
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
         said = stdin.decode()
-        if "action=look\n" in said:
-            told: dict[str, Any] = {"home": "rds", "fenced": "yes" if self.id in self.driver.fenced else ""}
+        if "action=inspect\n" in said:
+            told: dict[str, Any] = {"storage_mode": "rds", "fenced_by": "yes" if self.id in self.driver.fenced else ""}
         elif "action=survey\n" in said:
-            told = {"void": self.driver.void}
+            told = {"stale": self.driver.void}
         else:
             return super().run(argv, stdin, timeout)
-        return 0, f"DATA {json.dumps(told)}\n".encode(), b""
+        return 0, f"RESULT {json.dumps(told)}\n".encode(), b""
 
     def vault(self, action: str, script: str) -> str:
         found = self.place(script)
@@ -72,9 +72,9 @@ class Tenant(Machine):
             super().vault(action, script)
             self.driver.incoming.clear()
             self.driver.kept[SERVER], self.driver.void = json.loads(body["Body"].read()), found["prefix"]
-        elif action == "adopt" and not self.driver.void:
+        elif action == "swap-in" and not self.driver.void:
             return "" if self.arrived == found["prefix"] else "there is no restored database to adopt"
-        elif action == "adopt":
+        elif action == "swap-in":
             self.driver.void, self.arrived = "", found["prefix"]
         else:
             return super().vault(action, script)
@@ -102,7 +102,7 @@ class House(Quay):
         return recipe({**RDS, "fleet.desired": 2})
 
     def serves(self, ami: str) -> None:
-        """Both serve, with rows that count; nothing is left of a pause."""
+        """Both serve, with rows that count; nothing is left of a write freeze."""
         eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True, True], 20)
         self.at_rest(ami, 2)
         driver: Any = self.driver
@@ -128,7 +128,7 @@ def kept(house: House) -> tuple[str, set[int]]:
     with Writer(house) as before:
         eventually(lambda: len(before.acknowledged) > 3)
     rows = set(house.driver.kept[SERVER])
-    made = database_restore.save(house.ctx(), "", "", own=False, why="")
+    made = database_restore.back_up(house.ctx(), "", "", own=False, why="")
     with Writer(house) as later:
         eventually(lambda: len(later.acknowledged) > 3)
     return made.id, rows
@@ -139,7 +139,7 @@ def test_a_restore_stops_everybodys_writes_and_the_group_replaces_nobody(house: 
     ctx = house.ctx()
     wire = Told(ctx.aws)
     restore(ctx, identity)
-    assert wire.calls.count("SendCommand fence") == wire.calls.count("SendCommand open") == 2
+    assert wire.calls.count("SendCommand stop-writes") == wire.calls.count("SendCommand resume") == 2
     assert [name for name in RESTORED if name not in wire.calls] == [], "each call that a test kills after is one"
     house.serves(image)
     assert set(house.driver.kept[SERVER]) == rows
@@ -174,7 +174,7 @@ def test_a_promotion_after_a_killed_restore_lets_everybody_write_to_what_counts(
     assert set(writer.acknowledged) <= there | saved(house)
 
 
-@pytest.mark.parametrize("name", few(["SendCommand restore", "SendCommand adopt"], "SendCommand restore"))
+@pytest.mark.parametrize("name", few(["SendCommand restore", "SendCommand swap-in"], "SendCommand restore"))
 def test_whoever_launches_next_sees_a_restore_through_where_all_have_ended(house: House, name: str) -> None:
     (identity, rows), image = kept(house), house.running()
     ended(house, name, lambda ctx: restore(ctx, identity))

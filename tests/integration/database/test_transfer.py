@@ -60,12 +60,12 @@ class Keeper(Machine):
             self.open()
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
-        if b"action=look\n" not in stdin:
+        if b"action=inspect\n" not in stdin:
             return super().run(argv, stdin, timeout)
-        self.driver.asked.append(f"look {self.id}")
-        told = {"answers": True, "rows": len(self.rows), "bytes": 1, "major": self.major, "databases": 1}
-        told |= {"fenced": "", "home": "instance"}
-        return 0, f"DATA {json.dumps(told)}\n".encode(), b""
+        self.driver.asked.append(f"inspect {self.id}")
+        told = {"server_running": True, "rows": len(self.rows), "bytes": 1, "major": self.major, "databases": 1}
+        told |= {"fenced_by": "", "storage_mode": "instance"}
+        return 0, f"RESULT {json.dumps(told)}\n".encode(), b""
 
     def vault(self, action: str, script: str) -> str:
         if action == "restore" and "refuses" in self.serves:
@@ -92,7 +92,7 @@ class Pier(Quay):
         return recipe()
 
     def serves(self, ami: str) -> None:
-        """One instance of this image serves; nothing is left of a handover, and nobody else runs."""
+        """One instance of this image serves; nothing is left of a switchover, and nobody else runs."""
         eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True], 20)
         self.at_rest(ami)
         assert transfer.load(self.ctx()) is None
@@ -122,13 +122,13 @@ def pier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pier]:
 
 
 CALLS = (
-    *("PutParameter launching", "RunInstances", "SuspendProcesses", "PutParameter moving", "SendCommand fence"),
-    *("SendCommand backup", "SendCommand restore", "SendCommand adopt", "SendCommand open", "PutParameter opened"),
-    *("AttachInstances", "DetachInstances", "ResumeProcesses", "TerminateInstances", "DeleteParameter handover"),
+    *("PutParameter launching", "RunInstances", "SuspendProcesses", "PutParameter moving", "SendCommand stop-writes"),
+    *("SendCommand backup", "SendCommand restore", "SendCommand swap-in", "SendCommand resume", "PutParameter opened"),
+    *("AttachInstances", "DetachInstances", "ResumeProcesses", "TerminateInstances", "DeleteParameter switchover"),
 )
 
 
-@pytest.mark.parametrize("name", few(CALLS, "SendCommand adopt"))
+@pytest.mark.parametrize("name", few(CALLS, "SendCommand swap-in"))
 def test_killed_after_any_call_the_next_promotion_finishes_it(pier: Pier, name: str) -> None:
     image = pier.image("good")
     with Clerk(pier) as clerk:
@@ -153,7 +153,7 @@ def test_a_bad_image_costs_no_row(pier: Pier, ill: str) -> None:
     before, bad = pier.running(), pier.image(f"bad {ill}")
     with Clerk(pier) as clerk, pytest.raises(GateError) as caught:
         pier.promote(bad, watch=4)
-    assert "The instance before it serves, with every row" in str(caught.value.state)
+    assert "The previous instance is in service with all data" in str(caught.value.state)
     pier.serves(before)
     clerk.check()
 
@@ -172,7 +172,7 @@ BEFORE = tuple(name for name in RESTORED if name not in ("SuspendProcesses", "Re
 
 
 def test_a_restore_is_over_when_it_serves_again(pier: Pier) -> None:
-    made, before, ctx = database_restore.save(pier.ctx(), "", "", own=False, why=""), pier.running(), pier.ctx()
+    made, before, ctx = database_restore.back_up(pier.ctx(), "", "", own=False, why=""), pier.running(), pier.ctx()
     wire = Told(ctx.aws)
     restore(ctx, made.id)
     assert [m.serving for m in pier.fleet_state().group.members] == [True], "also to its balancer"
@@ -180,12 +180,12 @@ def test_a_restore_is_over_when_it_serves_again(pier: Pier) -> None:
     pier.serves(before)
 
 
-@pytest.mark.parametrize("name", few(BEFORE, "PutParameter arriving"))
+@pytest.mark.parametrize("name", few(BEFORE, "PutParameter swapping-in"))
 def test_a_restore_that_was_killed_is_finished_by_the_same_again(pier: Pier, name: str) -> None:
     before = pier.running()
     with Clerk(pier) as clerk:
         eventually(lambda: len(clerk.acknowledged) > 3)
-    made = database_restore.save(pier.ctx(), "", "", own=False, why="")
+    made = database_restore.back_up(pier.ctx(), "", "", own=False, why="")
     with Clerk(pier) as later:
         ended(pier, name, lambda ctx: restore(ctx, made.id))
         restore(pier.ctx(), made.id)
@@ -202,7 +202,7 @@ def test_the_new_instance_may_end_and_the_old_one_serves_again(pier: Pier, name:
         switchover = transfer.load(pier.ctx())
         assert switchover is not None
         end(pier, switchover.target)
-        # Its disk has taken with it what was written after the handover, which is what such a disk does; nothing else.
+        # Its disk has taken with it what was written after the switchover, which is what such a disk does; nothing else.
         lost = list(pier.driver.kept.get(switchover.target, ()) if switchover.data_arrived else ())
         lost = [number for number in lost if number not in pier.driver.kept[switchover.source]]
         pier.promote(image)
@@ -223,7 +223,7 @@ def test_the_old_instance_may_end_once_its_rows_are_saved(pier: Pier, name: str)
 
 def test_the_group_replaces_an_old_instance_that_ended_before_its_rows_left_a_server(pier: Pier) -> None:
     image, old, ctx = pier.image("good"), pier.machine().id, pier.ctx()
-    killed(pier, image, "SendCommand fence")
+    killed(pier, image, "SendCommand stop-writes")
     switchover = transfer.load(ctx)
     assert switchover is not None
     # As a migration from a server writes it down: its group replaces instances by itself.
@@ -239,7 +239,7 @@ def test_the_group_replaces_an_old_instance_that_ended_before_its_rows_left_a_se
 def test_rows_that_were_not_saved_when_their_disk_ended_are_not_passed_over(pier: Pier) -> None:
     image, old = pier.image("good"), pier.machine().id
     with Clerk(pier):
-        killed(pier, image, "SendCommand fence")
+        killed(pier, image, "SendCommand stop-writes")
     end(pier, old)
     with pytest.raises(GateError, match="has ended, and its disk with every row: their backup was not finished"):
         pier.promote(image)

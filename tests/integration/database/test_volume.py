@@ -155,38 +155,38 @@ class Machine(MemoryMachine):
         self.mounted = set()
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
-        found = re.search(rb"^action=(\w+)$", stdin, re.MULTILINE)
+        found = re.search(rb"^action=([\w-]+)$", stdin, re.MULTILINE)
         if not found:
             return 0, b"0\n", b""  # no errors in its journal
         action = found[1].decode()
         self.driver.asked.append(f"{action} {self.id}")
         told: dict[str, object] = {}
-        if action == "look":
-            told = {"answers": True, "rows": len(self.rows), "bytes": 1, "major": self.major, "databases": 1}
-            told |= {"fenced": "", "volume": next(iter(self.mounted), ""), "home": "volume"}
+        if action == "inspect":
+            told = {"server_running": True, "rows": len(self.rows), "bytes": 1, "major": self.major, "databases": 1}
+            told |= {"fenced_by": "", "volume": next(iter(self.mounted), ""), "storage_mode": "volume"}
             told |= {"family": "debian-12", "architecture": "x86_64"}
-        elif action == "release":
+        elif action == "unmount":
             self.driver.fenced.add(self.id)
             self.close()
             self.mounted = set()
-        elif action == "take":
+        elif action == "mount":
             if not self.volumes:
-                return 1, b"", b"RED there is no volume here"
+                return 1, b"", b"ERROR there is no volume here"
             if "refuses" in self.serves:
-                return 1, b"", b"RED the data on it is PostgreSQL 15's and this image has 16"
+                return 1, b"", b"ERROR the data on it is PostgreSQL 15's and this image has 16"
             self.mounted = set(self.volumes)
-        elif action == "open":
+        elif action == "resume":
             self.driver.fenced.discard(self.id)
             self.open()
-        elif action == "fence":
+        elif action == "stop-writes":
             self.driver.fenced.add(self.id)
             self.close()
-        elif action in ("backup", "restore", "adopt"):
+        elif action in ("backup", "restore", "swap-in"):
             if wrong := self.vault(action, stdin.decode()):
-                return 1, b"", f"RED {wrong}".encode()
+                return 1, b"", f"ERROR {wrong}".encode()
         else:
-            return 1, b"", f"RED {action} is not for a volume".encode()
-        return 0, f"DATA {json.dumps(told)}\n".encode(), b""
+            return 1, b"", f"ERROR {action} is not for a volume".encode()
+        return 0, f"RESULT {json.dumps(told)}\n".encode(), b""
 
     @staticmethod
     def place(script: str) -> dict[str, str]:
@@ -212,9 +212,9 @@ class Machine(MemoryMachine):
         if action == "backup":
             dump = json.dumps(self.rows)
             told = {"service": "guestbook", "database": "guestbook", "owner": "guestbook", "major": self.major}
-            told |= {"mode": "volume", "commit": "", "size": len(dump), "quiet": self.door is None}
+            told |= {"mode": "volume", "commit": "", "size": len(dump), "writes_stopped": self.door is None}
             told |= {"sha256": {"dump": put("dump", dump), "roles": put("roles.sql", "")}}
-            put("seen.json", json.dumps({**told, "fingerprint": seen(json.loads(dump))}))
+            put("metadata.json", json.dumps({**told, "fingerprint": seen(json.loads(dump))}))
         elif action == "restore":
             incoming = json.loads(s3.get_object(Bucket=bucket, Key=f"{prefix}/dump")["Body"].read())
             self.driver.incoming[place] = incoming
@@ -293,7 +293,7 @@ class Quay(Yard):
         return self.driver.of(member.id)[-1]  # type: ignore[return-value]
 
     def serves(self, ami: str) -> None:
-        """One instance of this image serves from the volume; nothing is left of a handover, nobody else runs."""
+        """One instance of this image serves from the volume; nothing is left of a switchover, nobody else runs."""
         eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True], 20)
         self.at_rest(ami)
         ctx = self.ctx()
@@ -393,16 +393,16 @@ class Told(Wire):
 
     def _ask(self, params: Any, model: Any, **_: Any) -> None:
         text = json.dumps(params)
-        found = re.search(r"\baction=(\w+)", text) if model.name == "SendCommand" else None
-        step = re.search(r'\\"step\\": \\"(\w+)', text) if "/handover" in text else None
-        self.about = found[1] if found else step[1] if step else "handover" if "/handover" in text else ""
-        if "/pause" in text:
-            self.about = "arriving" if '\\"arriving\\": true' in text else "pause"
+        found = re.search(r"\baction=([\w-]+)", text) if model.name == "SendCommand" else None
+        step = re.search(r'\\"step\\": \\"(\w+)', text) if "/switchover" in text else None
+        self.about = found[1] if found else step[1] if step else "switchover" if "/switchover" in text else ""
+        if "/write-freeze" in text:
+            self.about = "swapping-in" if '\\"swapping_in\\": true' in text else "write-freeze"
 
     def _after(self, model: Any, **more: Any) -> None:
         if model.name == "SendCommand":
             about, self.about = self.about, ""
-            if about in ("", "look"):
+            if about in ("", "inspect"):
                 return
             self.note(f"SendCommand {about}")
         elif model.name in ("PutParameter", "DeleteParameter") and self.about:
@@ -442,10 +442,17 @@ def end(quay: Quay, instance: str) -> None:
 
 
 CALLS = (
-    *("PutParameter launching", "RunInstances", "SuspendProcesses", "PutParameter moving", "SendCommand release"),
-    *("CreateSnapshot", "DetachVolume", "AttachVolume", "SendCommand take", "SendCommand open", "PutParameter opened"),
+    *("PutParameter launching", "RunInstances", "SuspendProcesses", "PutParameter moving", "SendCommand unmount"),
+    *(
+        "CreateSnapshot",
+        "DetachVolume",
+        "AttachVolume",
+        "SendCommand mount",
+        "SendCommand resume",
+        "PutParameter opened",
+    ),
     *("UpdateAutoScalingGroup", "AttachInstances", "DetachInstances", "ResumeProcesses", "TerminateInstances"),
-    *("DeleteParameter handover", "ModifyLaunchTemplate"),
+    *("DeleteParameter switchover", "ModifyLaunchTemplate"),
 )
 
 
@@ -459,7 +466,7 @@ def test_a_promotion_and_a_rollback_take_the_volume_along(quay: Quay) -> None:
     quay.serves(before)
     writer.check()
     assert [name for name in CALLS if name not in wire.calls] == [], "each call that a test kills after is one"
-    assert not any(asked.startswith(("backup", "restore", "adopt")) for asked in quay.driver.asked)
+    assert not any(asked.startswith(("backup", "restore", "swap-in")) for asked in quay.driver.asked)
 
 
 @pytest.mark.parametrize("name", few(CALLS, "AttachVolume"))
@@ -520,7 +527,7 @@ def test_a_bad_image_costs_no_row(quay: Quay, ill: str) -> None:
     before, bad = quay.running(), quay.image(f"bad {ill}")
     with Writer(quay) as writer, pytest.raises(GateError) as caught:
         quay.promote(bad, watch=4)
-    assert "The instance before it serves, with every row" in str(caught.value.state)
+    assert "The previous instance is in service with all data" in str(caught.value.state)
     quay.serves(before)
     writer.check()
 
@@ -541,9 +548,9 @@ def test_a_newer_server_is_refused_before_anything_is_touched(quay: Quay) -> Non
     before, image = quay.running(), quay.image("good")
     quay.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
     asked = len(quay.driver.asked)
-    with pytest.raises(GateError, match="is PostgreSQL 15's and the image has 16"):
+    with pytest.raises(GateError, match="is from PostgreSQL 15 and the image has 16"):
         quay.promote(image)
-    assert {told.split()[0] for told in quay.driver.asked[asked:]} <= {"look"}
+    assert {told.split()[0] for told in quay.driver.asked[asked:]} <= {"inspect"}
     quay.serves(before)
 
 
@@ -558,28 +565,40 @@ def test_an_image_of_another_distribution_is_refused_before_anything_is_touched(
     quay.town.ec2.delete_tags(Resources=[before], Tags=[{"Key": "goldenami:family"}])
     with pytest.raises(GateError, match=r"was written by debian-12 on x86_64, which ubuntu-24\.04 on x86_64"):
         quay.promote(image)
-    assert {told.split()[0] for told in quay.driver.asked[asked:]} <= {"look"}
+    assert {told.split()[0] for told in quay.driver.asked[asked:]} <= {"inspect"}
     quay.serves(before)
 
 
 def test_an_instance_whose_database_is_on_its_own_disk_is_not_replaced(quay: Quay) -> None:
     before, image, machine = quay.running(), quay.image("good"), quay.machine()
     mounted, machine.mounted = machine.mounted, set()
-    with pytest.raises(GateError, match="keeps its database on its root disk"):
+    with pytest.raises(GateError, match="has its database on its root disk"):
         quay.promote(image)
     machine.mounted = mounted
     quay.serves(before)
 
 
 RESTORED = (
-    *("PutParameter pause", "SuspendProcesses", "SendCommand fence", "SendCommand backup", "SendCommand restore"),
-    *("PutParameter arriving", "SendCommand adopt", "SendCommand open", "ResumeProcesses", "DeleteParameter pause"),
+    *(
+        "PutParameter write-freeze",
+        "SuspendProcesses",
+        "SendCommand stop-writes",
+        "SendCommand backup",
+        "SendCommand restore",
+    ),
+    *(
+        "PutParameter swapping-in",
+        "SendCommand swap-in",
+        "SendCommand resume",
+        "ResumeProcesses",
+        "DeleteParameter write-freeze",
+    ),
 )
 
 
 def kept(quay: Quay) -> str:
     """A backup of what is there, and some rows since."""
-    made = database_restore.save(quay.ctx(), "", "", own=False, why="")
+    made = database_restore.back_up(quay.ctx(), "", "", own=False, why="")
     with Writer(quay) as later:
         eventually(lambda: len(later.acknowledged) > 3)
     return made.id
@@ -613,7 +632,7 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(quay: Quay, nam
     with Writer(quay) as writer:
         ended(quay, name, lambda ctx: restore(ctx, identity))
         told = describe.fleet_status(quay.ctx()).drift
-        assert ("writes are stopped on" in " ".join(told)) == (name != "DeleteParameter pause")
+        assert ("writes are stopped on" in " ".join(told)) == (name != "DeleteParameter write-freeze")
         restore(quay.ctx(), identity)
         after = len(writer.acknowledged)
         eventually(lambda: len(writer.acknowledged) > after)
@@ -626,7 +645,7 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(quay: Quay, nam
     assert set(writer.acknowledged) <= there | saved(quay), "what it replaces is in a backup"
 
 
-@pytest.mark.parametrize("name", few(RESTORED[1:-1], "SendCommand adopt"))
+@pytest.mark.parametrize("name", few(RESTORED[1:-1], "SendCommand swap-in"))
 def test_whoever_comes_after_a_killed_restore_lets_everybody_write_again(quay: Quay, name: str) -> None:
     identity, image = kept(quay), quay.image("good")
     with Writer(quay) as writer:

@@ -52,7 +52,7 @@ def running(quay: Quay) -> dict[str, str]:
 
 
 def at_rest(quay: Quay, ami: str) -> None:
-    """One instance of this image has the volume, and nothing is left of a handover."""
+    """One instance of this image has the volume, and nothing is left of a switchover."""
     ((only, image),) = running(quay).items()
     assert image == ami
     (found,) = ebs.find(quay.ctx().aws, "guestbook")
@@ -61,7 +61,7 @@ def at_rest(quay: Quay, ami: str) -> None:
     assert transfer.load(quay.ctx()) is None
 
 
-@pytest.mark.parametrize("name", few(["DetachVolume", "AttachVolume", "SendCommand open"]))
+@pytest.mark.parametrize("name", few(["DetachVolume", "AttachVolume", "SendCommand resume"]))
 def test_killed_after_any_call_the_next_deployment_finishes_it(berth: Quay, name: str) -> None:
     image, ctx = berth.image("good"), berth.ctx()
     wire = Told(ctx.aws)
@@ -85,8 +85,8 @@ def test_a_plan_looks_at_the_rows_and_touches_none(berth: Quay) -> None:
     assert found.blockers == ()
     berth.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
     (reason,) = deploy.preflight(ctx, PromoteOptions(ImageSelector(image))).blockers
-    assert "is PostgreSQL 15's and the image has 16" in reason
-    assert {told.split()[0] for told in berth.driver.asked[asked:]} == {"look"}
+    assert "is from PostgreSQL 15 and the image has 16" in reason
+    assert {told.split()[0] for told in berth.driver.asked[asked:]} == {"inspect"}
     assert wire.calls == []
 
 

@@ -58,7 +58,7 @@ def test_a_server_is_made_once_and_lets_in_the_fleet_alone(ctx: Context) -> None
     assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [web]
 
     # A fleet that is taken down leaves it, and lets nobody in meanwhile; one that is made again comes in again.
-    network.ensure_database_security_group(ctx, place.vpc, shut=True)
+    network.ensure_database_security_group(ctx, place.vpc, closed=True)
     assert not ec2.describe_security_groups(GroupIds=[str(security)])["SecurityGroups"][0]["IpPermissions"]
     network.ensure_security_groups(ctx, place)
     assert ec2.describe_security_groups(GroupIds=[str(security)])["SecurityGroups"][0]["IpPermissions"]

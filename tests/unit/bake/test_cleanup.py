@@ -41,7 +41,7 @@ def leave(at: Works, run_id: str) -> None:
 
 def test_runs_of_this_checkout_are_swept_and_those_of_others_listed(at: Works) -> None:
     ctx = at.ctx()
-    ours = runs.new(ctx.build, at.clock.now())
+    ours = runs.create(ctx.build, at.clock.now())
     ours.record(state="running")
     leave(at, ours.id)
     leave(at, "a-colleague-s")

@@ -42,7 +42,7 @@ def image(at: Works, **changes: Any) -> Image:
 def look(at: Works, script: Sequence[int], found: Image | None = None, clean: bool = False) -> tuple[Any, Web]:
     with Web(script) as web:
         ctx = at.ctx({"app.port": web.port})
-        run = runs.new(ctx.build, at.clock.now())
+        run = runs.create(ctx.build, at.clock.now())
         try:
             return verify.verify(ctx, run, found or image(at), profile="guestbook-bake", clean=clean), web
         except GateError as error:

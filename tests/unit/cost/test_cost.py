@@ -207,7 +207,7 @@ def test_it_says_where_its_prices_are_from(at: Works, listed: List) -> None:
 
 def test_runs_of_the_checkout_are_counted(at: Works, listed: List) -> None:
     ctx = at.ctx()
-    run = runs.new(ctx.build, ctx.clock.now())
+    run = runs.create(ctx.build, ctx.clock.now())
     run.record(kind="bake", state="finished", phases={"bake app layer with Packer": 90.0})
     (operation,) = cost.calculate(ctx).operations
     assert (operation.kind, operation.times, operation.minutes) == ("bake", 1, 1.5)

@@ -9,13 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldenami.database import guard_plan
-from goldenami.database.backup_model import Fingerprint, Manifest, differences, is_id, read, restore_blockers, write
+from goldenami.database.backup_model import (
+    Fingerprint,
+    Manifest,
+    differences,
+    dump_manifest,
+    is_backup_id,
+    parse_manifest,
+    restore_blockers,
+)
 from goldenami.database.guard_plan import InstanceData
-from goldenami.database.switchover_model import Switchover, parse_switchover
+from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError
 from goldenami.model.image import Image
 from goldenami.model.names import prefix
 from goldenami.recipe.recipe import bucket_name
+from goldenami.state import records
 from tests.support.recipes import RDS, recipe
 
 FINGERPRINT = Fingerprint(
@@ -37,7 +46,7 @@ MANIFEST = Manifest(
     size=10,
     sha256={"dump": "d", "roles": "r"},
     fingerprint=FINGERPRINT,
-    quiet=True,
+    writes_stopped=True,
 )
 
 names = st.text("abc.\"'한", min_size=1, max_size=8)
@@ -56,7 +65,7 @@ fingerprints = st.builds(
 @given(fingerprints)
 def test_a_manifest_comes_back_as_it_was(found: Fingerprint) -> None:
     kept = replace(MANIFEST, fingerprint=found)
-    assert read(write(kept), "x") == kept
+    assert parse_manifest(dump_manifest(kept), "x") == kept
     assert differences(kept, found) == []
 
 
@@ -96,19 +105,19 @@ def test_each_kind_of_difference_has_its_words() -> None:
 def test_a_sequence_may_have_gone_on_only_while_others_wrote() -> None:
     further = replace(FINGERPRINT, sequences={"public.entries_id_seq": 9, "public.unused": None})
     assert differences(MANIFEST, further)
-    assert differences(replace(MANIFEST, quiet=False), further) == []
+    assert differences(replace(MANIFEST, writes_stopped=False), further) == []
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"id": 1}', write(MANIFEST)[:-40]])
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"id": 1}', dump_manifest(MANIFEST)[:-40]])
 def test_what_is_no_manifest_is_refused(text: str) -> None:
-    with pytest.raises(GateError, match="is no manifest of a backup"):
-        read(text, "b1")
+    with pytest.raises(GateError, match="is not the manifest of a backup"):
+        parse_manifest(text, "b1")
 
 
 def test_a_foreign_or_newer_backup_is_refused() -> None:
     assert list(restore_blockers(MANIFEST, recipe(), 15)) == []
     assert list(restore_blockers(MANIFEST, recipe(), 16)) == []
-    assert "comes from PostgreSQL 15, which a server of version 14 cannot read" in next(
+    assert "is from PostgreSQL 15, which a server of version 14 cannot read" in next(
         restore_blockers(MANIFEST, recipe(), 14)
     )
     assert "is a backup of other, not of guestbook" in next(
@@ -122,9 +131,9 @@ def test_names() -> None:
     assert len(bucket_name(recipe({"image.name": "a" * 40}), "123456789012", "ap-northeast-2")) == 63
     assert bucket_name(recipe({"backup": {"bucket": "mine"}}), "1", "r") == "mine"
     assert prefix("guestbook", "b") == "guestbook/backups/b"
-    assert is_id("20251002-030405-0abcde")
-    assert is_id("20251002-030405-0abcde-carry")
-    assert not is_id("../20251002-030405-0abcde")
+    assert is_backup_id("20251002-030405-0abcde")
+    assert is_backup_id("20251002-030405-0abcde-switchover")
+    assert not is_backup_id("../20251002-030405-0abcde")
 
 
 GUARDED = [
@@ -136,7 +145,7 @@ GUARDED = [
         15,
         "i-1 has PostgreSQL 16 and the image 15, which cannot read",
     ),
-    ({}, [InstanceData("i-1", reachable=False)], 15, "nobody can look at the rows of i-1"),
+    ({}, [InstanceData("i-1", reachable=False)], 15, "cannot inspect the data of i-1"),
     ({}, [InstanceData("i-1", databases=1)], 15, "the database server of i-1 does not answer"),
     (
         {},
@@ -150,9 +159,9 @@ GUARDED = [
         RDS,
         [InstanceData("i-1", server_running=True, rows=7)],
         15,
-        'i-1 keeps 7 row(s) of its own, although mode is "rds"',
+        'i-1 has 7 row(s) of its own, although the storage mode is "rds"',
     ),
-    (RDS, [InstanceData("i-1", databases=1)], 15, "i-1 keeps a database whose server does not answer of its own"),
+    (RDS, [InstanceData("i-1", databases=1)], 15, "i-1 has a database whose server does not answer of its own"),
 ]
 
 
@@ -167,7 +176,7 @@ def test_the_guard_believes_the_machine_more_than_the_recipe(
 
 def test_at_every_step_of_a_handover_one_instance_has_the_rows_that_count() -> None:
     there = Switchover("run", "i-old", version=2, max_size=1, suspended=("AZRebalance",))
-    assert parse_switchover(there.text()) == there
+    assert records.parse(records.dump(there), Switchover) == there
     there = there.advance("moving", "i-new")
     assert (there.primary, there.data_arrived) == ("i-old", False)
     there = there.advance("opened")
@@ -178,4 +187,4 @@ def test_at_every_step_of_a_handover_one_instance_has_the_rows_that_count() -> N
     assert back.reverted(2).primary == "i-new"
     assert back.reverted(2).source == "i-old"
     for text in ("", "{}", "null", '{"run": "x"}'):
-        assert parse_switchover(text) is None
+        assert records.parse(text, Switchover) is None

@@ -18,7 +18,7 @@ from goldenami.aws import s3 as aws_s3
 from goldenami.aws.session import AwsSession
 from goldenami.context import Context
 from goldenami.database import agent, backup, recovery, relocate, transfer, volume
-from goldenami.database.backup_model import MANIFEST, Manifest, write
+from goldenami.database.backup_model import MANIFEST, Manifest, dump_manifest
 from goldenami.database.switchover_model import StorageChange, Switchover
 from goldenami.errors import GateError, UsageError
 from goldenami.infra import auto_scaling as infra_auto_scaling
@@ -50,8 +50,8 @@ def keep(ctx: Context, identity: str = "20251002-030405-0abcde", **changes: str)
     for name, body in (
         ("dump", DUMP),
         ("roles.sql", ROLES),
-        ("seen.json", b"{}"),
-        (MANIFEST, write(manifest).encode()),
+        ("metadata.json", b"{}"),
+        (MANIFEST, dump_manifest(manifest).encode()),
     ):
         ctx.aws.client("s3").put_object(Bucket=BUCKET, Key=f"{prefix('guestbook', identity)}/{name}", Body=body)
     return manifest
@@ -108,46 +108,46 @@ def test_a_damaged_backup_is_noticed(ctx: Context, name: str, body: bytes | None
 
 def test_a_folder_holds_a_whole_backup_that_comes_back_into_an_empty_bucket(ctx: Context, tmp_path: Path) -> None:
     manifest, folder = keep(ctx), tmp_path / "kept"
-    backup.fetch_archive(ctx, manifest, folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["dump", "manifest.json", "roles.sql", "seen.json"]
+    backup.download_archive(ctx, manifest, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["dump", "manifest.json", "metadata.json", "roles.sql"]
     s3 = ctx.aws.client("s3")
     for found in s3.list_objects_v2(Bucket=BUCKET)["Contents"]:
         s3.delete_object(Bucket=BUCKET, Key=found["Key"])
     assert backup.list_backups(ctx) == []
-    assert backup.download(ctx, folder) == manifest
+    assert backup.upload_archive(ctx, folder) == manifest
     assert backup.list_backups(ctx) == [manifest]
 
 
 def test_a_folder_is_filled_from_where_it_was_and_damage_is_noticed_there(ctx: Context, tmp_path: Path) -> None:
     manifest, folder = keep(ctx), tmp_path / "kept"
-    backup.fetch_archive(ctx, manifest, folder)
+    backup.download_archive(ctx, manifest, folder)
     (folder / MANIFEST).unlink()
     (folder / "roles.sql").write_bytes(ROLES[:4])
     key = f"{prefix('guestbook', manifest.id)}/dump"
     ctx.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"damaged")
-    backup.fetch_archive(ctx, manifest, folder)
+    backup.download_archive(ctx, manifest, folder)
     assert (folder / "roles.sql").read_bytes() == ROLES
     assert (folder / "dump").read_bytes() == DUMP, "it was there, so it is not read again"
     (folder / MANIFEST).unlink()
     (folder / "dump").write_bytes(DUMP[:4])
     with pytest.raises(GateError, match="dump is not what was written"):
-        backup.fetch_archive(ctx, manifest, folder)
+        backup.download_archive(ctx, manifest, folder)
     assert not (folder / MANIFEST).exists()
 
 
 def test_a_folder_with_anything_else_is_refused(ctx: Context, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no manifest\.json"):
-        backup.download(ctx, tmp_path)
+        backup.upload_archive(ctx, tmp_path)
     foreign = tmp_path / "foreign"
-    backup.fetch_archive(ctx, keep(ctx, service="other"), foreign)
+    backup.download_archive(ctx, keep(ctx, service="other"), foreign)
     with pytest.raises(GateError, match="holds a backup of other"):
-        backup.download(ctx, foreign)
+        backup.upload_archive(ctx, foreign)
     torn = tmp_path / "torn"
-    backup.fetch_archive(ctx, keep(ctx, "20251005-030405-0abcde"), torn)
+    backup.download_archive(ctx, keep(ctx, "20251005-030405-0abcde"), torn)
     (torn / "dump").write_bytes(DUMP[:4])
     aws_s3.put(ctx.aws, BUCKET, "untouched", "x")
     with pytest.raises(GateError, match="is damaged"):
-        backup.download(ctx, torn)
+        backup.upload_archive(ctx, torn)
 
 
 def fleet(ctx: Context) -> tuple[str, str]:

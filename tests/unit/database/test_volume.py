@@ -89,7 +89,7 @@ def test_it_comes_to_an_instance_and_from_one_that_was_stopped(ctx: Context) -> 
     volume.attach(ctx, old)
     assert volume.is_attached_to(ctx, old)
     instances.stop(ctx.aws, ctx.clock, old)
-    volume.attach(ctx, new, why="before run")
+    volume.attach(ctx, new, snapshot="before run")
     assert volume.is_attached_to(ctx, new)
     (kept,) = ebs.snapshots(ctx.aws, ctx.name)
     volume.delete_expired_snapshots(ctx)

@@ -13,7 +13,7 @@ from goldenami.aws import ebs
 from goldenami.database.guard_plan import InstanceData
 from goldenami.database.guard_plan import data_blockers as guarded
 from goldenami.database.switchover_model import StorageChange
-from goldenami.database.volume_plan import expired_snapshots, steps, volume_blockers
+from goldenami.database.volume_plan import attach_steps, expired_snapshots, volume_blockers
 from goldenami.iam.instance_role import fleet_policy
 from goldenami.iam.statements import PolicyScope
 from goldenami.iam.task_policies import policy
@@ -46,7 +46,7 @@ class World:
 
     def do(self, step: str, wanted: str) -> None:
         """One step, as EC2 carries it out."""
-        if step == "release":
+        if step == "unmount":
             assert self.holder in RUNNING
             self.mounted = False
         elif step == "snapshot":
@@ -82,19 +82,19 @@ def test_wherever_it_is_and_however_often_we_are_killed_it_arrives_and_is_never_
 ) -> None:
     had = world.volume.instance == "i-new" and world.volume.attachment in ("attached", "attaching")
     for number in [*kills, 99]:
-        for step in steps(world.volume, "i-new", world.holder, keep=keep)[:number]:
+        for step in attach_steps(world.volume, "i-new", world.holder, snapshot=keep)[:number]:
             world.do(step, "i-new")
     assert world.volume.instance == "i-new"
     assert world.volume.attachment in ("attached", "attaching")
     assert had or world.volume.attachment == "attached"
-    assert steps(world.volume, "i-new", world.holder, keep=keep) == ()
+    assert attach_steps(world.volume, "i-new", world.holder, snapshot=keep) == ()
 
 
 def test_a_snapshot_is_taken_once_nobody_uses_it_and_before_it_leaves() -> None:
     held = replace(THERE, instance="i-old", attachment="attached", state="in-use")
-    assert steps(held, "i-new", "running", keep=True) == ("release", "snapshot", "detach", "wait", "attach")
-    assert steps(held, "i-new", "stopped", keep=True) == ("snapshot", "detach", "wait", "attach")
-    assert steps(held, "i-new", "terminated", keep=True) == ("wait", "attach")
+    assert attach_steps(held, "i-new", "running", snapshot=True) == ("unmount", "snapshot", "detach", "wait", "attach")
+    assert attach_steps(held, "i-new", "stopped", snapshot=True) == ("snapshot", "detach", "wait", "attach")
+    assert attach_steps(held, "i-new", "terminated", snapshot=True) == ("wait", "attach")
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,10 @@ ON_VOLUME = InstanceData("i-1", server_running=True, rows=9, databases=1, major=
 @pytest.mark.parametrize(
     ("kept", "told"),
     [
-        (replace(ON_VOLUME, major=16), "PostgreSQL 16's and the image has 15"),
-        (replace(ON_VOLUME, major=14, server_running=False, rows=0), "PostgreSQL 14's and the image has 15"),
+        (replace(ON_VOLUME, major=16), "is from PostgreSQL 16 and the image has 15"),
+        (replace(ON_VOLUME, major=14, server_running=False, rows=0), "is from PostgreSQL 14 and the image has 15"),
         (replace(ON_VOLUME, volume=""), "./invoke db.migrate --to volume"),
-        (InstanceData("i-1", reachable=False, reason="no agent"), "nobody can look at the rows of i-1: no agent"),
+        (InstanceData("i-1", reachable=False, reason="no agent"), "cannot inspect the data of i-1: no agent"),
     ],
 )
 def test_a_replacement_that_would_not_have_the_rows_is_refused(kept: InstanceData, told: str) -> None:

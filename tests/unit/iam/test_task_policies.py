@@ -56,7 +56,7 @@ def test_a_promotion_that_shifts_the_traffic_may_touch_the_trial_and_the_weights
         s["Sid"] for s in policy("promote", PolicyScope("ap-northeast-2", "123456789012", recipe(RDS)))["Statement"]
     }
     assert set(found) - plain == {"Trial", "TrialTargets", "Weights", "LookAround", "Alarms"}
-    assert found["Trial"]["Resource"].endswith("autoScalingGroupName/guestbook-asg-trial")
+    assert found["Trial"]["Resource"].endswith("autoScalingGroupName/guestbook-asg-canary")
     assert found["Weights"]["Action"] == ["elasticloadbalancing:ModifyListener"]
 
 

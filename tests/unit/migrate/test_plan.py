@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldenami.database.guard_plan import InstanceData
-from goldenami.database.switchover_model import StorageChange, Switchover, parse_switchover
+from goldenami.database.switchover_model import StorageChange, Switchover
 from goldenami.migrate import plan as migrate_plan
 from goldenami.migrate.plan import DatabaseSurvey, MigrationSurvey
 from goldenami.model import image as model_image
@@ -24,6 +24,7 @@ from goldenami.model.image import Image
 from goldenami.promote.blockers_plan import blockers
 from goldenami.promote.plan import plan_promotion
 from goldenami.rollout.request_model import RolloutRequest
+from goldenami.state import records
 from tests.support.recipes import RDS, recipe
 
 IMAGE = Image(
@@ -136,7 +137,7 @@ MOVE = StorageChange("rds", "instance", "/host", "new", "old")
 
 def test_the_journal_knows_where_the_rows_are_and_what_to_undo() -> None:
     there = Switchover("run", "i-old", version=2, suspended=SUSPENDED_WHILE_REPLACING, storage_change=MOVE)
-    assert parse_switchover(there.text()) == there
+    assert records.parse(records.dump(there), Switchover) == there
     assert not there.replaces, "rows in the new home are somebody's"
     assert replace(there, storage_change=replace(MOVE, replace=True)).replaces
     assert Switchover("run", "i-old").replaces

@@ -197,7 +197,7 @@ def test_unverified_is_loud() -> None:
 
 
 def test_a_trial_that_was_left_is_something_to_do() -> None:
-    left = CanaryGroup(group(2, 1, name="guestbook-asg-trial"), 100)
+    left = CanaryGroup(group(2, 1, name="guestbook-asg-canary"), 100)
     history = (ReleasePointer(OLD, 1), ReleasePointer(NEW, 2))
     found = fleet_state(template=template(OLD, NEW, default=2), group=group(2), history=history, canary=left)
     decided = plan_promotion(request_for(), found)

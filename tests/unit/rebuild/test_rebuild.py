@@ -17,7 +17,8 @@ from goldenami.errors import BusyError, GateError
 from goldenami.model.names import ResourceNames
 from goldenami.rebuild import check, notify, rebuild
 from goldenami.rebuild import report as rebuild_report
-from goldenami.rebuild.record_model import RebuildRecord, RebuildResult, parse
+from goldenami.rebuild.record_model import RebuildRecord, RebuildResult
+from goldenami.state import records
 from goldenami.state.lock_model import LockRecord
 from tests.support.contexts import Works
 from tests.support.fake_account import NEWER, Refused
@@ -38,7 +39,7 @@ def go(at: Works, web: Web, *, if_needed: bool = False, **changes: Any) -> Rebui
 
 
 def record(at: Works) -> RebuildRecord:
-    found = parse(at.account.parameters[NAMES.rebuild_record][-1])
+    found = records.parse(at.account.parameters[NAMES.rebuild_record][-1], RebuildRecord)
     assert found is not None
     return found
 
@@ -181,9 +182,9 @@ def test_two_at_once_the_second_is_told_who_is_at_it(at: Works, web: Web) -> Non
     now = at.clock.now()
     other = LockRecord("their-run", "rebuild", "kim@ci-7", "", now.isoformat(), now.isoformat())
     there = ctx(at, web)
-    parameters.create(there.aws, NAMES.rebuild_lock, other.text())
+    parameters.create(there.aws, NAMES.rebuild_lock, records.dump(other))
     at.clock.sleep(60 * 60)  # a bake gives no sign of life for long
-    with pytest.raises(BusyError, match="kim@ci-7 is rebuilding this image") as error:
+    with pytest.raises(BusyError, match="the rebuild is locked by kim@ci-7") as error:
         rebuild.rebuild(there)
     assert error.value.code == 7
     assert at.packed() == []
@@ -255,7 +256,7 @@ def test_the_schedules_unit_says_nothing_that_was_told_already(at: Works, web: W
 
 def test_a_record_survives_the_parameters_room_and_strangers() -> None:
     long = RebuildRecord("run", "2026-03-14T09:26:53", "kim@ci", error="하" * 5000, reasons=("x" * 3000,) * 6)
-    assert len(long.text().encode()) <= 4096
-    assert parse(long.text()) is not None
+    assert len(records.dump(long.shortened()).encode()) <= 4096
+    assert records.parse(records.dump(long.shortened()), RebuildRecord) is not None
     for text in ("", "[]", "{}", '{"run": 1}', "ami-1"):
-        assert parse(text) is None
+        assert records.parse(text, RebuildRecord) is None

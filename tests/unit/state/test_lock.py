@@ -14,13 +14,13 @@ from goldenami.aws import parameters
 from goldenami.aws.session import AwsSession
 from goldenami.context import Context
 from goldenami.errors import AwsError, BusyError
-from goldenami.state import lock
-from goldenami.state.lock_model import HEARTBEAT_INTERVAL, STALE_AFTER, LockRecord, parse
+from goldenami.state import lock, records
+from goldenami.state.lock_model import HEARTBEAT_INTERVAL, STALE_AFTER, LockRecord
 from goldenami.tools import host
 from goldenami.tools.progress import Progress
 from tests.support.recipes import recipe
 
-NAME = "/goldenami/guestbook/promotion"
+NAME = "/goldenami/guestbook/lock"
 
 
 @dataclass
@@ -53,14 +53,14 @@ def theirs(ctx: Context, **more: str) -> LockRecord:
 
 
 def left_by(ctx: Context, claim: LockRecord) -> None:
-    assert parameters.create(ctx.aws, NAME, claim.text())
+    assert parameters.create(ctx.aws, NAME, records.dump(claim))
 
 
 def test_it_is_given_back_at_the_end_and_after_an_error(ctx: Context) -> None:
     with lock.acquire(ctx, "run-1", "promote"):
         found = lock.holder(ctx)
         assert found is not None
-        assert (found.run, found.what) == ("run-1", "promote")
+        assert (found.run, found.operation) == ("run-1", "promote")
     assert lock.holder(ctx) is None
     with pytest.raises(RuntimeError), lock.acquire(ctx, "run-2", "promote"):
         raise RuntimeError
@@ -69,7 +69,7 @@ def test_it_is_given_back_at_the_end_and_after_an_error(ctx: Context) -> None:
 
 def test_the_second_is_told_who_holds_it(ctx: Context) -> None:
     left_by(ctx, theirs(ctx))
-    with pytest.raises(BusyError, match=r"kim@laptop is changing the fleet: promote ami-1") as told:
+    with pytest.raises(BusyError, match=r"the fleet is locked by kim@laptop \(promote ami-1, since 2026") as told:
         lock.acquire(ctx, "run-1", "promote").__enter__()
     assert told.value.exit_code == 7
     found = lock.holder(ctx)
@@ -88,13 +88,13 @@ def test_a_holder_elsewhere_that_gives_no_sign_of_life_is_replaced(ctx: Context)
 
 
 def test_a_dead_process_of_this_machine_is_replaced_at_once(ctx: Context) -> None:
-    left_by(ctx, theirs(ctx, who=f"kim@{host.machine()}", process="999999999:1"))
+    left_by(ctx, theirs(ctx, holder=f"kim@{host.machine()}", process="999999999:1"))
     with lock.acquire(ctx, "run-1", "promote"):
         pass
 
 
 def test_a_live_process_of_this_machine_is_not_replaced_however_quiet(ctx: Context) -> None:
-    left_by(ctx, theirs(ctx, who=f"kim@{host.machine()}", process=host.is_own_process()))
+    left_by(ctx, theirs(ctx, holder=f"kim@{host.machine()}", process=host.is_own_process()))
     ctx.clock.sleep(10 * STALE_AFTER.total_seconds())
     with pytest.raises(BusyError):
         lock.acquire(ctx, "run-1", "promote").__enter__()
@@ -103,8 +103,8 @@ def test_a_live_process_of_this_machine_is_not_replaced_however_quiet(ctx: Conte
 def test_of_two_who_take_over_one_wins(ctx: Context) -> None:
     left_by(ctx, theirs(ctx))
     ctx.clock.sleep(STALE_AFTER.total_seconds() + 1)
-    rival = theirs(ctx, run="rival-run", who="lee@laptop")
-    assert parameters.create(ctx.aws, f"{NAME}-after-their-run", rival.text())
+    rival = theirs(ctx, run="rival-run", holder="lee@laptop")
+    assert parameters.create(ctx.aws, f"{NAME}-after-their-run", records.dump(rival))
     with pytest.raises(BusyError, match="lee@laptop"):
         lock.acquire(ctx, "run-1", "promote").__enter__()
 
@@ -118,7 +118,7 @@ def test_a_beat_shows_life_and_notices_that_it_was_taken(ctx: Context) -> None:
         assert first is not None
         assert second is not None
         assert second.last_heartbeat > first.last_heartbeat
-        parameters.overwrite(ctx.aws, NAME, theirs(ctx).text())
+        parameters.overwrite(ctx.aws, NAME, records.dump(theirs(ctx)))
         ctx.clock.sleep(HEARTBEAT_INTERVAL.total_seconds() + 1)
         with pytest.raises(AwsError, match="kim@laptop"):
             held.heartbeat()
@@ -131,4 +131,4 @@ def test_a_beat_shows_life_and_notices_that_it_was_taken(ctx: Context) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"run": 1}', "promote"])
 def test_what_is_no_claim_is_none(text: str) -> None:
-    assert parse(text) is None
+    assert records.parse(text, LockRecord) is None

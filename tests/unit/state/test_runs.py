@@ -26,7 +26,7 @@ def is_locked(path: Path) -> bool:
 
 
 def test_ids_sort_by_time_and_differ_within_a_second(tmp_path: Path) -> None:
-    made = [runs.new(tmp_path / "build", NOW + timedelta(seconds=n // 2)) for n in range(6)]
+    made = [runs.create(tmp_path / "build", NOW + timedelta(seconds=n // 2)) for n in range(6)]
     assert len({run.id for run in made}) == 6
     assert [run.id[:15] for run in made] == sorted(run.id[:15] for run in made)
     assert made[0].folder == tmp_path / "build" / made[0].id
@@ -34,11 +34,11 @@ def test_ids_sort_by_time_and_differ_within_a_second(tmp_path: Path) -> None:
 
 
 def test_records_add_up_and_runs_are_found_again_in_order(tmp_path: Path) -> None:
-    later, first = runs.new(tmp_path, NOW + timedelta(hours=1)), runs.new(tmp_path, NOW)
+    later, first = runs.create(tmp_path, NOW + timedelta(hours=1)), runs.create(tmp_path, NOW)
     for run in (later, first):
         run.record(state="running", 이름="값")
         run.record(state="finished")
-    runs.new(tmp_path, NOW)  # killed before it wrote anything: made nothing
+    runs.create(tmp_path, NOW)  # killed before it wrote anything: made nothing
     assert runs.list_runs(tmp_path) == [first, later]
     assert first.facts() == {"state": "finished", "이름": "값"}
     assert "값" in (first.folder / "run.json").read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def test_records_add_up_and_runs_are_found_again_in_order(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("left", [None, "", '{"state": "run'])
 def test_a_record_that_a_crash_cut_short_is_empty(tmp_path: Path, left: str | None) -> None:
-    run = runs.new(tmp_path, NOW)
+    run = runs.create(tmp_path, NOW)
     if left is not None:
         (run.folder / "run.json").write_text(left)
     assert run.facts() == {}
@@ -66,7 +66,7 @@ def test_writing_leaves_the_old_text_whole_when_it_fails(tmp_path: Path) -> None
 
 
 def test_a_discarded_run_is_gone_and_what_its_links_point_to_is_not(tmp_path: Path) -> None:
-    run = runs.new(tmp_path / "build", NOW)
+    run = runs.create(tmp_path / "build", NOW)
     kept = tmp_path / "kept"
     kept.mkdir()
     (run.folder / "base").mkdir()
