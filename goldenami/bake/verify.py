@@ -12,16 +12,15 @@ from goldenami.bake import artifacts, environment, render_checks
 from goldenami.bake.check_report import Check, failed_checks, parse
 from goldenami.context import Context
 from goldenami.errors import AwsError, GateError, UsageError
+from goldenami.infra.health import HealthProbe, health_url
 from goldenami.model.image import FAILED, FINGERPRINT, LAYER, RUN, VERIFIED, Image
 from goldenami.model.resources import Instance
 from goldenami.recipe.recipe import Recipe
 from goldenami.state import runs
 from goldenami.state.runs import Run, write_text
-from goldenami.tools import http
 from goldenami.tools.clock import poll
 from goldenami.tools.jinja import ROOT, render_text
 
-_CONSECUTIVE_HEALTHY = 3  # healthy answers in a row: a single one may be luck
 _POLL_INTERVAL = 0.5  # seconds between two probes
 _BOOT_TIMEOUT = 600.0  # seconds; EC2 may take minutes to show console output
 _REQUIRED_TAGS = (*render_checks.REQUIRED_TAGS, "Version", RUN, LAYER, FINGERPRINT)
@@ -92,17 +91,14 @@ def _wait_until_healthy(ctx: Context, instance: Instance, nonce: str) -> list[Ch
     A failed check of its own ends the wait. An instance that passes its own checks must become healthy within the fleet's
     health check grace period. EC2 refreshes the console output of a running instance only occasionally.
     """
-    app, grace_period = ctx.recipe.app, ctx.recipe.fleet.health_check_grace_period
-    url = f"http://{instance.address}:{app.port}{app.health}"
-    ctx.progress.detail(f"probing {url}")
-    healthy, health = 0, Check("boot-health-outside", False, f"no answer from {url}", "boot")
+    grace_period = ctx.recipe.fleet.health_check_grace_period
+    probe = HealthProbe(health_url(ctx.recipe, instance.address))
+    ctx.progress.detail(f"probing {probe.url}")
+    health = Check("boot-health-outside", False, f"no answer from {probe.url}", "boot")
     boot_report: list[Check] = []
     for elapsed in poll(ctx.clock, timeout=_BOOT_TIMEOUT, every=_POLL_INTERVAL):
-        if healthy < _CONSECUTIVE_HEALTHY:
-            answer = http.probe(url)
-            healthy = healthy + 1 if answer.ok else 0
-            detail = f"{answer.detail} after {elapsed:.0f} s"
-            health = Check("boot-health-outside", healthy == _CONSECUTIVE_HEALTHY, detail, "boot")
+        if not health.ok:
+            health = Check("boot-health-outside", probe.check(), f"{probe.detail} after {elapsed:.0f} s", "boot")
         boot_report = boot_report or _parse_boot_report(instances.console_output(ctx.aws, instance.id), nonce)
         if boot_report and (health.ok or failed_checks(boot_report) or elapsed >= grace_period):
             return [health, *boot_report]

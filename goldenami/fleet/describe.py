@@ -54,7 +54,7 @@ def _unfinished(ctx: Context) -> list[str]:
 
 
 def _history(ctx: Context) -> list[dict[str, Any]]:
-    path = history.path(ctx)
+    path = history.history_path(ctx)
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -81,7 +81,6 @@ def _create_db_instance(scope: PolicyScope) -> list[Statement]:
 
 
 def _replace_instance(scope: PolicyScope) -> list[Statement]:
-    name = scope.recipe.image.name
     verbs = ("AttachInstances", "DetachInstances", "ResumeProcesses", "SuspendProcesses", "UpdateAutoScalingGroup")
     return [
         allow("ReplaceInstance", [f"autoscaling:{verb}" for verb in verbs], scope.group_arn),

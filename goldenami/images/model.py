@@ -17,28 +17,11 @@ from goldenami.recipe.image import CopyTarget
 
 @dataclass(frozen=True)
 class ImageSelector:
-    """The image that a command line selects: by id, by version, or the candidate."""
+    """Selection of one image: by its id, by its version, or the candidate."""
 
     ami: str = ""
     version: str = ""
     candidate: bool = False
-
-
-@dataclass(frozen=True)
-class PromoteOptions(ImageSelector):
-    """Options of a promotion.
-
-    Attributes:
-        canary: Percentage of instances that are replaced first; the recipe's if None.
-        watch: Seconds to monitor the fleet after the canary; the recipe's if None.
-        unverified: Promote an image that has not passed its gates.
-        why: Reason, recorded in the history.
-    """
-
-    canary: int | None = None
-    watch: int | None = None
-    unverified: bool = False
-    why: str = ""
 
 
 @dataclass(frozen=True)

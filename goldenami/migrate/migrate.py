@@ -1,6 +1,6 @@
-"""`invoke db.migrate`: data gets another home; look at both → plan → the new instance beside the old → rows → traffic; or back.
+"""Move the database to another storage mode (db.migrate).
 
-On the way it is a promotion: what replaces the instance (flows/replacing.py) carries the rows, and is told where to.
+A migration is a promotion whose instance replacement transfers the data to the new storage (rollout/replace_instance.py).
 """
 
 from __future__ import annotations
@@ -24,116 +24,117 @@ MODES = ("rds", "volume", "instance")
 
 
 def preflight(ctx: Context, options: MigrateOptions) -> MigrationPreflight:
-    """Look at both homes and decide; nothing is changed.
+    """Inspect both databases and plan the migration. Changes nothing.
 
     Raises:
-        UsageError: The command line does not name a home or an image.
+        UsageError: The options name no storage mode, or select no image.
     """
     if options.to not in MODES:
-        raise UsageError(f"'{options.to}' is no home for data; expected one of {', '.join(MODES)}", next="docs/data.md")
-    wanted = replace(request.build_request(ctx, options.image), transfers_data=True, traffic=(), canary=100)
-    if transfer.load(ctx) is not None:
-        return MigrationPreflight(
-            promote.decide(ctx, wanted, describe.describe_fleet(ctx)), MigrationSurvey(options.to, ()), unfinished=True
+        raise UsageError(
+            f"'{options.to}' is not a storage mode; expected one of {', '.join(MODES)}", next="docs/data.md"
         )
-    image, fleet_state = wanted.image, describe.describe_fleet(ctx)
-    group = fleet_state.group
+    rollout_request = request.build_request(ctx, options.promotion)
+    rollout_request = replace(rollout_request, transfers_data=True, traffic=(), canary=100)
+    image, fleet_state = rollout_request.image, describe.describe_fleet(ctx)
     assert image is not None
-    members = [m.id for m in group.members if not m.lifecycle.startswith(("Terminat", "Detach"))] if group else []
-    homes = _survey(ctx, options, members)
-    if homes.there:
-        found = promote.decide(ctx, wanted, fleet_state)
-        return MigrationPreflight(found, homes, found.plan.blockers, found.plan.warnings)
+    if transfer.load(ctx) is not None:
+        promotion = promote.decide(ctx, rollout_request, fleet_state)
+        return MigrationPreflight(promotion, MigrationSurvey(options.to, ()), unfinished=True)
+    members = fleet_state.group.members if fleet_state.group else ()
+    survey = _survey(ctx, options, [m.id for m in members if not m.lifecycle.startswith(("Terminat", "Detach"))])
+    if survey.already_migrated:
+        promotion = promote.decide(ctx, rollout_request, fleet_state)
+        return MigrationPreflight(promotion, survey, promotion.plan.blockers, promotion.plan.warnings)
     parameter = ctx.recipe.database.host_parameter
-    step = migrate_plan.storage_change(homes, parameter, _survey_instance(ctx, parameter), replace=options.replace)
-    found = promote.decide(ctx, replace(wanted, storage_change=step), fleet_state)
-    against = [*found.plan.blockers, *migrate_plan.blockers(ctx.recipe, image, homes, replace=options.replace)]
-    told = [*found.plan.warnings, *migrate_plan.warnings(image, homes, replace=options.replace)]
-    return MigrationPreflight(found, homes, tuple(against), tuple(told))
+    change = migrate_plan.storage_change(survey, parameter, _parameter_value(ctx, parameter), replace=options.replace)
+    promotion = promote.decide(ctx, replace(rollout_request, storage_change=change), fleet_state)
+    return MigrationPreflight(
+        promotion,
+        survey,
+        (*promotion.plan.blockers, *migrate_plan.blockers(ctx.recipe, image, survey, replace=options.replace)),
+        (*promotion.plan.warnings, *migrate_plan.warnings(image, survey, replace=options.replace)),
+    )
 
 
 def migrate(ctx: Context, options: MigrateOptions) -> PromoteResult:
-    """Move the data, and the fleet to the image that looks for it there.
+    """Move the data, and promote the image that uses the new storage mode.
 
     Raises:
-        UsageError: The command line does not name a home or an image; or the data is there already.
-        GateError: It is refused, or has failed; then the instance before serves, with every row.
-        BusyError: Somebody else is changing the fleet.
-        AwsError: AWS refused.
+        UsageError: The options are wrong, or the data is already there.
+        GateError: It is blocked or has failed; the previous instance is in service with all data.
+        BusyError: Another operation holds the fleet's lock.
+        AwsError: An AWS call failed.
     """
-    why = options.image.why or f"db.migrate --to {options.to}"
+    why = options.promotion.why or f"db.migrate --to {options.to}"
     if recovery.has_unfinished(ctx):
         with runs.record_run(ctx, "migration", why=why) as run, lock.acquire(ctx, run.id, why):
             recovery.recover(ctx)
-    found = preflight(ctx, options)
-    if found.survey.there:
-        return _commit(ctx, found, why)
-    raise_if_blocked(found)
+    current = preflight(ctx, options)
+    if current.survey.already_migrated:
+        return _commit(ctx, current, why)
+    raise_if_blocked(current)
     if options.create:
         options = replace(options, host=rds.ensure_db_instance(ctx), create=False)
-        found = preflight(ctx, options)
-        raise_if_blocked(found)
+        current = preflight(ctx, options)
+        raise_if_blocked(current)
 
-    def again(ctx: Context, _instances: Sequence[str], _image: Image) -> None:
-        raise_if_blocked(preflight(ctx, options))  # what was true before the claim was ours may not be any more
+    def recheck(ctx: Context, _instances: Sequence[str], _image: Image) -> None:
+        raise_if_blocked(preflight(ctx, options))  # the databases may have changed before the lock was acquired
 
-    return promote.run(ctx, found.preflight, why, again)
+    return promote.run(ctx, current.preflight, why, recheck)
 
 
-def raise_if_blocked(found: MigrationPreflight) -> None:
-    """Stop here when there is any reason against it.
+def raise_if_blocked(preflight: MigrationPreflight) -> None:
+    """Raise if the migration has blockers.
 
     Raises:
-        GateError: With every reason.
+        GateError: With every blocker.
     """
-    if found.blockers:
-        reasons = "; ".join(found.blockers)
+    if preflight.blockers:
         raise GateError(
-            reasons, state="Nothing was changed.", next=f"./invoke db.migrate --to {found.survey.mode} --plan"
+            "; ".join(preflight.blockers),
+            state="No changes were made.",
+            next=f"./invoke db.migrate --to {preflight.survey.mode} --plan",
         )
 
 
-def _commit(ctx: Context, found: MigrationPreflight, why: str) -> PromoteResult:
-    """The rows are there. What one that died has left to be committed is; another image is a promotion's matter."""
-    if found.preflight.plan.refresh_preferences is not None:
+def _commit(ctx: Context, preflight: MigrationPreflight, why: str) -> PromoteResult:
+    """Commit an interrupted migration whose data was transferred; another image is promoted by `promote`."""
+    if preflight.preflight.plan.refresh_preferences is not None:
         raise UsageError(
-            f"the data lives in {found.survey.mode} already",
-            state="Nothing was changed.",
+            f"cannot migrate: the storage mode is already {preflight.survey.mode}",
+            state="No changes were made.",
             next="./invoke promote --candidate",
         )
-    return promote.run(ctx, found.preflight, why)
+    return promote.run(ctx, preflight.preflight, why)
 
 
 def _survey(ctx: Context, options: MigrateOptions, members: Sequence[str]) -> MigrationSurvey:
-    """Both homes, as the instance that serves sees them: a server elsewhere lets in nobody else."""
-    with ctx.progress.phase("looking at both homes"):
-        kept = tuple(guard.inspect_instances(ctx, members))
-        homes = MigrationSurvey(options.to, kept)
-        if homes.there or len(kept) != 1 or not kept[0].reachable:
-            return homes
-        one = kept[0].instance
-        source = migrate_plan.survey(agent.run(ctx, one, "survey"))
+    """Inspect both databases from the instance in service: an RDS instance accepts no other client."""
+    with ctx.progress.phase("inspecting the databases"):
+        instances = tuple(guard.inspect_instances(ctx, members))
+        survey = MigrationSurvey(options.to, instances)
+        if survey.already_migrated or len(instances) != 1 or not instances[0].reachable:
+            return survey
+        instance = instances[0].instance
+        survey = replace(survey, source=migrate_plan.parse_survey(agent.run(ctx, instance, "survey")))
         if options.to != "rds" or ctx.recipe.database.mode != "rds":
-            return replace(homes, source=source)
-        there = rds.find_db_instance(ctx) if options.create else None
-        if options.create and (there is None or there.status != "available"):
-            return replace(homes, source=source, created=ctx.names.database)
-        host = (
-            options.host
-            or (there.endpoint if there else "")
-            or _survey_instance(ctx, ctx.recipe.database.host_parameter)
-        )
-        homes = replace(homes, source=source, host=host)
+            return survey
+        server = rds.find_db_instance(ctx) if options.create else None
+        if options.create and (server is None or server.status != "available"):
+            return replace(survey, server_to_create=ctx.names.database)
+        host = options.host or (server.endpoint if server else "")
+        host = host or _parameter_value(ctx, ctx.recipe.database.host_parameter)
+        survey = replace(survey, host=host)
         if not host:
-            return homes
+            return survey
         try:
-            return replace(
-                homes, target=migrate_plan.survey(agent.run(ctx, one, "survey", storage_mode="rds", host=host))
-            )
+            target = migrate_plan.parse_survey(agent.run(ctx, instance, "survey", storage_mode="rds", host=host))
         except GoldenError as error:
-            return replace(homes, closed=error.message)
+            return replace(survey, target_error=error.message)
+        return replace(survey, target=target)
 
 
-def _survey_instance(ctx: Context, parameter: str) -> str:
-    found = parameters.get(ctx.aws, parameter) if parameter else None
-    return found.value if found else ""
+def _parameter_value(ctx: Context, parameter: str) -> str:
+    current = parameters.get(ctx.aws, parameter) if parameter else None
+    return current.value if current else ""

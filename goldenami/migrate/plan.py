@@ -1,36 +1,36 @@
-"""Decide, without touching anything, whether data can move to another home: what leaves, what is there, what forbids it."""
+"""Plan a migration to another storage mode: what is at the source and the target, and what blocks it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from goldenami.database.guard_plan import InstanceData
 from goldenami.database.switchover_model import StorageChange
-from goldenami.images import model as images_model
 from goldenami.model.image import Image
+from goldenami.promote.model import PromoteOptions
 from goldenami.promote.plan import PromotionPreflight
 from goldenami.recipe.recipe import Recipe
 
-# What a window is made of: the service's stop and start, and each byte dumped, sent, fetched, restored and compared twice.
-_FIXED, _RATE = 15.0, 4e6  # seconds; bytes of the database per second, as a t3.micro does it
+# Write downtime: the service's stop and start, and each byte dumped, sent, fetched, restored and compared twice.
+_FIXED, _RATE = 15.0, 4e6  # seconds; bytes of the database per second on a t3.micro
 
 
 @dataclass(frozen=True)
 class DatabaseSurvey:
-    """A database as one look found it.
+    """State of a database.
 
     Attributes:
-        rows: Rows that no schema declares, each table counted up to a thousand.
+        rows: Number of table rows beyond those that the schema itself inserts, each table counted up to a thousand.
         bytes: Its size.
-        major: The server's major version.
+        major: Major version of the PostgreSQL server.
         owner: The role that owns the database.
-        extensions: Those that it has.
-        available: Those that its server offers.
-        roles: Every role of the server that is no superuser.
-        foreign: Tables of other roles than the application's.
-        void: The backup whose rows are there and do not count, as a migration that went back left them; empty otherwise.
+        extensions: Installed extensions.
+        available: Extensions that the server offers.
+        roles: All roles of the server but superusers.
+        foreign: Tables that other roles own.
+        stale: Backup whose data is there but stale, as a migration that was rolled back left it; empty otherwise.
     """
 
     rows: int
@@ -47,16 +47,16 @@ class DatabaseSurvey:
 
 @dataclass(frozen=True)
 class MigrationSurvey:
-    """What was read of both homes.
+    """State of both databases of a migration.
 
     Attributes:
-        to: The new one: `rds`, `volume` or `instance`.
-        kept: What the instances of the group keep.
-        source: The database that rows leave; None where nobody could look.
-        target: The one that they go to; None where it comes into being with the new instance, or could not be looked at.
-        host: The server's host name; empty without one.
-        closed: Why the new home could not be looked at.
-        made: The server that is to be made, or waited for, first; it is looked at afterwards.
+        mode: The new storage mode: `rds`, `volume` or `instance`.
+        instances: Data of the group's instances.
+        source: The current database; None if it could not be inspected.
+        target: The new database; None if it is created with the new instance, or could not be inspected.
+        host: Host name of the database server; empty without one.
+        target_error: Why the new database could not be inspected.
+        server_to_create: The DB instance that is created, or waited for, first; it is inspected afterwards.
     """
 
     mode: str
@@ -64,137 +64,34 @@ class MigrationSurvey:
     source: DatabaseSurvey | None = None
     target: DatabaseSurvey | None = None
     host: str = ""
-    closed: str = ""
-    created: str = ""
+    target_error: str = ""
+    server_to_create: str = ""
 
     @property
-    def there(self) -> bool:
-        """Whether the data lives in the new home already."""
-        return bool(self.instances) and all(one.storage_mode == self.mode for one in self.instances)
+    def already_migrated(self) -> bool:
+        """True if the data is already stored in the new mode."""
+        return bool(self.instances) and all(data.storage_mode == self.mode for data in self.instances)
 
     @property
-    def left(self) -> str:
-        """The home that the data leaves."""
+    def previous_mode(self) -> str:
+        """The current storage mode; empty without an instance."""
         return self.instances[0].storage_mode if self.instances else ""
-
-
-def survey(told: Mapping[str, Any]) -> DatabaseSurvey:
-    """A survey as an instance tells it."""
-    found: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
-    return DatabaseSurvey(**found)
-
-
-def estimate_downtime(size: int) -> float:
-    """About how long nobody can write (seconds) while a database of this size (bytes) moves."""
-    return _FIXED + size / _RATE
-
-
-def blockers(recipe: Recipe, image: Image, homes: MigrationSurvey, *, replace: bool) -> Iterator[str]:
-    """Every reason why the data must not move."""
-    to, mode = homes.mode, recipe.database.mode
-    if mode != to:
-        yield f'the recipe says mode = "{mode}": set mode = "{to}" under [database] in golden.toml, and ./invoke bake'
-        return
-    if not recipe.fleet.run_command:
-        yield "rows are carried through Run Command: set run_command = true under [fleet] in golden.toml"
-    if not homes.instances:
-        yield "no instance serves, so no row is there to be moved (./invoke fleet.create launches one)"
-    elif len(homes.instances) > 1:
-        told = ", ".join(one.instance for one in homes.instances)
-        yield f"{len(homes.instances)} instances serve ({told}): set the group's size to 1 first, so that writes stop on all"
-    for one in homes.instances:
-        if not one.reachable:
-            yield f"nobody can look at {one.instance}: {one.reason or 'it does not answer'}"
-    major = image.tags.get("PostgreSQL", "")
-    yield from _versions(homes, int(major) if major.isdigit() else 0)
-    if to == "rds":
-        yield from _server(recipe, homes, replace=replace)
-
-
-def _versions(homes: MigrationSurvey, image: int) -> Iterator[str]:
-    source, target = homes.source, homes.target
-    if source and image and source.major > image:
-        yield (
-            f"the rows come from PostgreSQL {source.major}, and the image has {image}, which cannot read them: bake it with"
-            f" PostgreSQL {source.major} or newer"
-        )
-    if source and target and target.major < source.major:
-        yield f"the rows come from PostgreSQL {source.major}, and the server is {target.major}, which cannot take them"
-    if target and image and target.major > image:
-        yield (
-            f"the server is PostgreSQL {target.major}, and the image has {image}, whose pg_dump refuses it: there would be no"
-            f" backups (set version = {target.major} under [runtime.postgresql], and bake)"
-        )
-
-
-def _server(recipe: Recipe, homes: MigrationSurvey, *, replace: bool) -> Iterator[str]:
-    database, target, source = recipe.database, homes.target, homes.source
-    if not homes.host and not homes.created:
-        yield f"nobody says where the server is: --host NAME, or a value for {database.host_parameter}"
-    elif homes.closed:
-        yield f"the new home cannot be used: {homes.closed}"
-    if target is None:
-        return
-    if target.owner != database.user:
-        yield (
-            f"the database {database.name} on {homes.host} belongs to {target.owner}"
-            f" (ALTER DATABASE {database.name} OWNER TO {database.user})"
-        )
-    if target.foreign:
-        yield f"tables of others are in {database.name} on {homes.host}: {_some(target.foreign)}"
-    if target.rows and not target.stale and not replace:
-        yield (
-            f"{database.name} on {homes.host} holds {target.rows} row(s) already; --replace puts these rows in their place,"
-            " after a backup of them"
-        )
-    if source is None:
-        return
-    if source.encoding != target.encoding:
-        yield f"{database.name} on {homes.host} is encoded in {target.encoding}, the rows in {source.encoding}"
-    if missing := sorted({*source.extensions} - {*target.extensions, *target.available}):
-        yield f"the server does not offer the extension(s) {_some(missing)}"
-    if missing := sorted({*source.roles} - {*target.roles}):
-        yield f"the server does not have the role(s) {_some(missing)} (CREATE ROLE …, or drop them here)"
-
-
-def warnings(image: Image, homes: MigrationSurvey, *, replace: bool) -> Iterator[str]:
-    """What is worth knowing beforehand."""
-    source, target = homes.source, homes.target
-    if not image.storage_mode:
-        yield f"{image.name} does not say where it keeps data; it is asked once it runs, before any write stops"
-    if target and target.stale:
-        yield f"the new home holds rows that do not count ({target.stale}, of a migration that went back); they are replaced"
-    elif target and target.rows and replace:
-        yield f"the new home holds {target.rows} row(s), which are backed up and replaced, because --replace says so"
-    if source and target and target.major > source.major:
-        yield (
-            f"once PostgreSQL {target.major} has the rows, {source.major} cannot take them back: a new instance that fails"
-            " while it is watched is kept, and so are they"
-        )
-    others = sorted({*source.roles} - {source.owner}) if source else []
-    if others and homes.mode == "rds":
-        yield f"what other roles may do in the database is not carried: {_some(others)}"
-
-
-def storage_change(homes: MigrationSurvey, parameter: str, former: str, *, replace: bool) -> StorageChange:
-    """What is written down of it before it begins."""
-    changed = homes.mode == "rds" and homes.host not in ("", former)
-    named = {"parameter": parameter, "host": homes.host, "previous_host": former} if changed else {}
-    held = bool(homes.target and homes.target.rows and not homes.target.stale)
-    # What a volume holds is known only when the new instance has it.
-    return StorageChange(homes.mode, homes.left, replace=replace and (held or homes.mode == "volume"), **named)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 @dataclass(frozen=True)
 class MigrateOptions:
-    """What the command line asks for: where to, with which image, and what may be replaced there."""
+    """Options of db.migrate.
+
+    Attributes:
+        to: The new storage mode.
+        promotion: Options of the promotion of the image that uses it.
+        host: Host name of the database server.
+        replace: Data at the target may be replaced.
+        create: Create the DB instance if it does not exist.
+    """
 
     to: str
-    image: images_model.PromoteOptions = field(default_factory=images_model.PromoteOptions)
+    promotion: PromoteOptions
     host: str = ""
     replace: bool = False
     create: bool = False
@@ -202,10 +99,10 @@ class MigrateOptions:
 
 @dataclass(frozen=True)
 class MigrationPreflight:
-    """What a migration would do; nothing was changed.
+    """State and plan of a migration.
 
     Attributes:
-        unfinished: Whether one was left half-way, which is seen to its end first.
+        unfinished: True if an interrupted switchover is recovered first.
     """
 
     preflight: PromotionPreflight
@@ -213,3 +110,117 @@ class MigrationPreflight:
     blockers: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unfinished: bool = False
+
+
+def parse_survey(result: Mapping[str, Any]) -> DatabaseSurvey:
+    """Parse the survey of an instance's agent."""
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in result.items()}
+    return DatabaseSurvey(**values)
+
+
+def estimate_downtime(size: int) -> float:
+    """Return the estimated write downtime (seconds) of moving a database of this size (bytes)."""
+    return _FIXED + size / _RATE
+
+
+def blockers(recipe: Recipe, image: Image, survey: MigrationSurvey, *, replace: bool) -> Iterator[str]:
+    """Yield every reason why the migration is refused."""
+    mode = recipe.database.mode
+    if mode != survey.mode:
+        yield (
+            f'the recipe says mode = "{mode}": set mode = "{survey.mode}" under [database] in golden.toml, and'
+            " ./invoke bake"
+        )
+        return
+    if not recipe.fleet.run_command:
+        yield "data is transferred through Run Command: set run_command = true under [fleet] in golden.toml"
+    if not survey.instances:
+        yield "no instance is in service, so there is no data to move (./invoke fleet.create launches one)"
+    elif len(survey.instances) > 1:
+        names = ", ".join(data.instance for data in survey.instances)
+        yield f"{len(survey.instances)} instances are in service ({names}): set the group's size to 1 first"
+    for data in survey.instances:
+        if not data.reachable:
+            yield f"{data.instance} cannot be inspected: {data.reason or 'it does not answer'}"
+    major = image.tags.get("PostgreSQL", "")
+    yield from _version_blockers(survey, int(major) if major.isdigit() else 0)
+    if survey.mode == "rds":
+        yield from _server_blockers(recipe, survey, replace=replace)
+
+
+def _version_blockers(survey: MigrationSurvey, image_major: int) -> Iterator[str]:
+    source, target = survey.source, survey.target
+    if source and image_major and source.major > image_major:
+        yield (
+            f"the data is PostgreSQL {source.major}'s, and the image has {image_major}, which cannot read it: bake it with"
+            f" PostgreSQL {source.major} or newer"
+        )
+    if source and target and target.major < source.major:
+        yield f"the data is PostgreSQL {source.major}'s, and the server is {target.major}, which cannot restore it"
+    if target and image_major and target.major > image_major:
+        yield (
+            f"the server is PostgreSQL {target.major}, and the image has {image_major}, whose pg_dump refuses it: backups"
+            f" would fail (set version = {target.major} under [runtime.postgresql], and bake)"
+        )
+
+
+def _server_blockers(recipe: Recipe, survey: MigrationSurvey, *, replace: bool) -> Iterator[str]:
+    database, target, source = recipe.database, survey.target, survey.source
+    if not survey.host and not survey.server_to_create:
+        yield f"the database server is unknown: --host NAME, or a value for {database.host_parameter}"
+    elif survey.target_error:
+        yield f"the new database cannot be used: {survey.target_error}"
+    if target is None:
+        return
+    if target.owner != database.user:
+        yield (
+            f"the database {database.name} on {survey.host} belongs to {target.owner}"
+            f" (ALTER DATABASE {database.name} OWNER TO {database.user})"
+        )
+    if target.foreign:
+        yield f"other roles own tables in {database.name} on {survey.host}: {_shorten(target.foreign)}"
+    if target.rows and not target.stale and not replace:
+        yield (
+            f"{database.name} on {survey.host} already has {target.rows} row(s); --replace replaces them after a backup"
+        )
+    if source is None:
+        return
+    if source.encoding != target.encoding:
+        yield f"{database.name} on {survey.host} is encoded in {target.encoding}, the data in {source.encoding}"
+    if missing := sorted({*source.extensions} - {*target.extensions, *target.available}):
+        yield f"the server does not offer the extension(s) {_shorten(missing)}"
+    if missing := sorted({*source.roles} - {*target.roles}):
+        yield f"the server does not have the role(s) {_shorten(missing)} (CREATE ROLE …, or drop them at the source)"
+
+
+def warnings(image: Image, survey: MigrationSurvey, *, replace: bool) -> Iterator[str]:
+    """Yield what the operator should know beforehand."""
+    source, target = survey.source, survey.target
+    if not image.storage_mode:
+        yield f"{image.name} has no storage mode tag; the mode is checked once it runs, before writes are stopped"
+    if target and target.stale:
+        yield f"the new database has stale data ({target.stale}, of a migration that was rolled back), which is replaced"
+    elif target and target.rows and replace:
+        yield f"the new database has {target.rows} row(s), which are backed up and replaced because of --replace"
+    if source and target and target.major > source.major:
+        yield (
+            f"once PostgreSQL {target.major} has the data, {source.major} cannot restore it: a new instance that fails"
+            " while it is monitored is kept, with the data"
+        )
+    others = sorted({*source.roles} - {source.owner}) if source else []
+    if others and survey.mode == "rds":
+        yield f"privileges of other roles in the database are not transferred: {_shorten(others)}"
+
+
+def storage_change(survey: MigrationSurvey, parameter: str, previous_host: str, *, replace: bool) -> StorageChange:
+    """Return the change that the switchover's record describes."""
+    has_new_host = survey.mode == "rds" and survey.host not in ("", previous_host)
+    host = {"parameter": parameter, "host": survey.host, "previous_host": previous_host} if has_new_host else {}
+    has_data = bool(survey.target and survey.target.rows and not survey.target.stale)
+    # The data of a volume is known only once the new instance has it.
+    replaces = replace and (has_data or survey.mode == "volume")
+    return StorageChange(survey.mode, survey.previous_mode, replace=replaces, **host)
+
+
+def _shorten(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -23,7 +23,7 @@ def preflight(ctx: Context, preflight: MigrationPreflight) -> Report:
     downtime = migrate_plan.estimate_downtime(survey.source.bytes) if survey.source else None
     facts = {
         "to": survey.mode,
-        "already_migrated": survey.there,
+        "already_migrated": survey.already_migrated,
         "unfinished": preflight.unfinished,
         "image": image.id,
         "source": asdict(survey.source) if survey.source else None,
@@ -42,7 +42,7 @@ def preflight(ctx: Context, preflight: MigrationPreflight) -> Report:
     parts += [pairs(_facts(survey.source))] if survey.source else []
     parts += [f"\nNew storage: {survey.host}", pairs(_facts(survey.target))] if survey.target else []
     parts += ["\nSteps", *numbered(planned)]
-    if downtime is not None and not survey.there:
+    if downtime is not None and not survey.already_migrated:
         estimate = f"about {seconds(downtime)}, estimated from the size of the database"
         parts += ["\nDowntime", pairs({"no writes for": estimate})]
     parts += [*bullets("Warnings", preflight.warnings), *bullets("REFUSED", preflight.blockers)]
@@ -58,14 +58,15 @@ def steps(ctx: Context, preflight: MigrationPreflight) -> Iterator[str]:
             " then run the preflight again"
         )
         return
-    if survey.there:
+    if survey.already_migrated:
         yield f"the database is already in the new storage: release the image that was promoted with it ({ctx.names.production})"
         return
-    if survey.created:
+    if survey.server_to_create:
         server = ctx.recipe.database.rds
         yield (
-            f"create the DB instance {survey.created} if it does not exist: {server.instance_class}, {server.storage_gib} GiB,"
-            " encrypted, private, with deletion protection, reachable from the fleet only; store its endpoint in the parameter"
+            f"create the DB instance {survey.server_to_create} if it does not exist: {server.instance_class},"
+            f" {server.storage_gib} GiB, encrypted, private, with deletion protection, reachable from"
+            " the fleet only; store its endpoint in the parameter"
         )
     if change is not None and change.parameter:
         current = change.previous_host or "nothing"

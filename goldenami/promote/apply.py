@@ -1,122 +1,121 @@
-"""Renew the fleet's instances: the traffic first where it is shifted by weight, then the group; all of it back when it is red."""
+"""Replace the fleet's instances by those of a launch template version, and roll back if the health gate fails."""
 
 from __future__ import annotations
 
-from goldenami.context import Context
+from goldenami.aws import instance_refreshes
+from goldenami.database import recovery, transfer
+from goldenami.database.switchover_model import Switchover
+from goldenami.errors import GateError
 from goldenami.promote import history
 from goldenami.promote.plan import PromotionPreflight
 from goldenami.rollout import traffic_shift
+from goldenami.rollout.context import RolloutContext
 from goldenami.rollout.instance_refresh import InstanceRefreshRollout, restore_group
 from goldenami.rollout.monitor import RolloutMonitor
 from goldenami.rollout.replace_instance import InstanceReplacement
-from goldenami.rollout.timeline_model import Event, Timeline
 from goldenami.rollout.traffic_shift import TrafficShift
-from goldenami.state.lock import HeldLock
-from goldenami.state.runs import Run
 
 
-def roll_out(
-    ctx: Context, run: Run, held_lock: HeldLock, found: PromotionPreflight, version: int, timeline: Timeline, why: str
-) -> str:
-    """Bring every instance of the group to a template version.
+def roll_out(rollout: RolloutContext, preflight: PromotionPreflight, version: int, why: str) -> str:
+    """Bring every instance of the group to a launch template version.
 
     Returns:
-        The id of the instance refresh that did it.
+        The id of the instance refresh; empty if the single instance was replaced without one.
 
     Raises:
-        GateError: The gate was red; the fleet is back on what it ran before.
+        GateError: The health gate failed; the fleet runs the previous version.
     """
-    fleet_state, group, decided, wanted = found.fleet_state, found.fleet_state.group, found.plan, found.request
+    ctx, fleet_state, plan, request = rollout.ctx, preflight.fleet_state, preflight.plan, preflight.request
+    if request.transfers_data:
+        replace_single_instance(rollout, preflight, version, why)
+        return ""
+    group, template = fleet_state.group, fleet_state.template
     assert group is not None
-    if wanted.transfers_data:
-        return replace_single_instance(ctx, run, held_lock, found, version, timeline, why)
-    assert decided.refresh_preferences is not None
-    assert fleet_state.template is not None
-    began = _now(ctx)
-    watch = RolloutMonitor(ctx, run, version, timeline, began=began, old=tuple(m.id for m in group.members))
-    shift = TrafficShift(
-        ctx, held_lock, watch, timeline, group.desired, version, decided.traffic, wanted.watch, wanted.alarms
-    )
-    roll = InstanceRefreshRollout(
-        ctx,
-        held_lock,
-        watch,
-        timeline,
-        group.name,
-        fleet_state.template.id,
-        group.number,
-        version,
-        decided.refresh_preferences,
-        decided.adopt,
-    )
-    reason = shift.run() if decided.traffic else ""
+    assert template is not None
+    assert plan.refresh_preferences is not None
+    monitor = RolloutMonitor(rollout, version)
+    shift = TrafficShift(monitor, group.desired, plan.traffic, request.watch, request.alarms)
+    refresh = InstanceRefreshRollout(monitor, group, template.id, version, plan.refresh_preferences, plan.adopt)
+    reason = shift.run() if plan.traffic else ""
     if not reason:
-        watch.beside = ctx.names.canary_group if decided.traffic or fleet_state.canary else ""
-        if decided.adopt:
-            ctx.progress.info(f"going on with the instance refresh {decided.adopt} that was begun before")
-        with ctx.progress.phase(f"renewing {group.desired} instance(s) of {group.name}"):
-            reason = roll.run()
+        monitor.canary_group = ctx.names.canary_group if plan.traffic or fleet_state.canary else ""
+        if plan.adopt:
+            ctx.progress.info(f"continuing with the instance refresh {plan.adopt}")
+        with ctx.progress.phase(f"replacing {group.desired} instance(s) of {group.name}"):
+            reason = refresh.run()
     if reason:
-        _roll_back(ctx, run, held_lock, found, shift, roll, reason, why)
-    return roll.refresh
+        raise _roll_back(rollout, preflight, shift, refresh, reason, why)
+    return refresh.refresh_id
 
 
 def _roll_back(
-    ctx: Context,
-    run: Run,
-    held_lock: HeldLock,
-    found: PromotionPreflight,
+    rollout: RolloutContext,
+    preflight: PromotionPreflight,
     shift: TrafficShift,
-    roll: InstanceRefreshRollout,
+    refresh: InstanceRefreshRollout,
     reason: str,
     why: str,
-) -> None:
-    """Requests back, group back, trial away; then say what was seen.
+) -> GateError:
+    """Restore traffic and group, and delete the canary group; return the error to raise."""
+    ctx, group, version = rollout.ctx, refresh.group, refresh.version
+    rollout.record("failed", reason)
+    if preflight.plan.traffic:
+        shift.roll_back()
+    if refresh.refresh_id:  # AWS may roll it back by itself, too
+        instance_refreshes.roll_back(ctx.aws, group.name)
+    evidence = refresh.monitor.save_evidence()
+    state = "The production parameter and the template's default version are unchanged."
+    if group.number is not None and group.number != version:
+        with ctx.progress.phase(f"rolling back to version {group.number}"):
+            restore_group(ctx, rollout.held_lock, group.name, refresh.template_id, group.number)
+        rollout.record("restored", f"the whole fleet runs version {group.number} again")
+        state = f"The fleet is back on version {group.number} and healthy. {state}"
+    traffic_shift.end(ctx, rollout.held_lock)
+    return history.record_rollback(
+        rollout, preflight, version, why, reason, state=state, evidence=evidence, refresh=refresh.refresh_id
+    )
+
+
+def replace_single_instance(rollout: RolloutContext, preflight: PromotionPreflight, version: int, why: str) -> None:
+    """Replace the group's only instance by one that gets its data, without an instance refresh.
 
     Raises:
-        GateError: Always.
+        GateError: The new instance failed; the previous one is in service.
     """
-    fleet_state, image, timeline = found.fleet_state, found.request.image, roll.timeline
-    assert image is not None
-    timeline.add(Event(_now(ctx), "red", reason))
-    ctx.progress.info(f"RED: {reason}")
-    if found.plan.traffic:
-        shift.roll_back()
-    if roll.refresh:
-        roll.roll_back()
-    kept = roll.monitor.keep_evidence()
-    state = "The production parameter and the template's default version are untouched."
-    if roll.old is not None and roll.old != roll.new:
-        with ctx.progress.phase(f"back to version {roll.old}"):
-            restore_group(ctx, held_lock, roll.group, roll.template, roll.old)
-        timeline.add(Event(_now(ctx), "restored", f"the whole fleet serves version {roll.old} again"))
-        state = f"The fleet is back on version {roll.old} and healthy. {state}"
-    traffic_shift.end(ctx, held_lock)
-    raise history.record_rollback(
-        ctx, run, fleet_state, image, roll.new, f"{why}: {reason}", state=state, kept=kept, refresh=roll.refresh
-    )
-
-
-def replace_single_instance(
-    ctx: Context, run: Run, held_lock: HeldLock, found: PromotionPreflight, version: int, timeline: Timeline, why: str
-) -> str:
-    """Replace the one instance by another that gets its rows; there is no instance refresh."""
-    group, image = found.fleet_state.group, found.request.image
+    ctx, group, request = rollout.ctx, preflight.fleet_state.group, preflight.request
     assert group is not None
-    assert image is not None
-    watch = RolloutMonitor(ctx, run, version, timeline, began=_now(ctx), old=tuple(m.id for m in group.members))
-    with ctx.progress.phase(f"replacing the instance of {group.name}, with its rows"):
-        exchange = InstanceReplacement(
-            ctx, held_lock, watch, timeline, group, version, found.request.watch, found.request.storage_change
-        )
-        reason = exchange.run()
-    if not reason:
-        return ""
-    state = "The instance before it serves, with every row. The production parameter is untouched."
-    raise history.record_rollback(
-        ctx, run, found.fleet_state, image, version, f"{why}: {reason}", state=state, kept=watch.keep_evidence()
+    members = [m.id for m in group.members if not m.lifecycle.startswith(("Terminat", "Detach"))]
+    if len(members) > 1:
+        raise GateError(f"{group.name} has {len(members)} instances, each with its own database: {', '.join(members)}")
+    if not members:  # an empty group has no data to transfer
+        recovery.pin_launch_version(ctx, group, version, group.max)
+        return
+    change = request.storage_change
+    switchover = Switchover(
+        rollout.run.id,
+        members[0],
+        version=version,
+        max_size=group.max,
+        suspended=group.suspended,
+        method="backup" if change else transfer.transfer_method(ctx),
+        storage_change=change,
+        source_had_volume=change is not None or transfer.source_has_data(ctx, members[0]),
     )
-
-
-def _now(ctx: Context) -> str:
-    return ctx.clock.now().isoformat(timespec="seconds")
+    retry = f"./invoke db.migrate --to {change.mode} continues" if change else "./invoke rollback tries again"
+    replacement = InstanceReplacement(
+        rollout,
+        switchover,
+        group.template_id,
+        previous_version=group.number or version,
+        grace=group.grace,
+        watch=request.watch,
+        retry=retry,
+        group=group.name,
+    )
+    with ctx.progress.phase(f"replacing the instance of {group.name} and transferring its data"):
+        reason = replacement.run()
+    if reason:
+        state = "The previous instance is in service with all data. The production parameter is unchanged."
+        raise history.record_rollback(
+            rollout, preflight, version, why, reason, state=state, evidence=replacement.evidence
+        )

@@ -1,4 +1,4 @@
-"""Why an image must not be carried to the fleet as it is, and what the operator should know."""
+"""Blockers and warnings of a promotion. Pure."""
 
 from __future__ import annotations
 
@@ -9,47 +9,54 @@ from goldenami.model.fleet import FleetState, LaunchTemplateVersion, RefreshPref
 from goldenami.recipe.rules import is_arm
 from goldenami.rollout.request_model import RolloutRequest
 
-_NEEDED = ("Launch", "Terminate", "AddToLoadBalancer", "HealthCheck")
+_NEEDED_PROCESSES = ("Launch", "Terminate", "AddToLoadBalancer", "HealthCheck")
 
 
 def blockers(
-    request: RolloutRequest, fleet_state: FleetState, version: int | None, roll: RefreshPreferences | None
+    request: RolloutRequest, fleet_state: FleetState, version: int | None, preferences: RefreshPreferences | None
 ) -> Iterator[str]:
-    """Every reason against it."""
-    yield from _image_refusals(request, fleet_state.source_version)
-    if other := _other_platform(request):
-        yield other
+    """Yield every reason why the promotion is refused.
+
+    Args:
+        request: What to promote, and how.
+        fleet_state: The current state of the fleet.
+        version: The launch template version to promote; None if it has to be created.
+        preferences: The instance refresh's preferences; None if no instance has to be replaced.
+    """
+    yield from _image_blockers(request, fleet_state.source_version)
+    if reason := _volume_blocker(request):
+        yield reason
     group, active = fleet_state.group, fleet_state.active_refresh
     if group is None:
         return
     if group.number is None:
         yield (
-            f"{group.name} launches {group.version} of its template, which cannot be rolled back"
-            " (./invoke fleet.create pins it to a number)"
+            f"{group.name} launches {group.version} of its launch template, which cannot be rolled back"
+            " (./invoke fleet.create sets a version number)"
         )
     elif fleet_state.source_version is not None and not fleet_state.source_version.image.startswith("ami-"):
         image_id = fleet_state.source_version.image or "no image"
-        yield f"{group.name} launches {image_id}, not a literal AMI, which cannot be rolled back"
+        yield f"{group.name} launches {image_id}, not a literal AMI id, which cannot be rolled back"
     if active is not None and active.is_ending and (version is None or active.version != version):
-        yield f"an instance refresh is on its way back ({active.id}, {active.status}); wait for it"
+        yield f"an instance refresh is being rolled back or cancelled ({active.id}, {active.status}); wait for it"
     elif active is not None and (active.version is None or active.version != version):
         what = f"version {active.version}" if active.version else "another configuration"
-        yield f"an instance refresh to {what} is under way ({active.id}, {active.percent} %); ./invoke rollback ends it"
-    if roll is None:
+        yield f"an instance refresh to {what} is in progress ({active.id}, {active.percent} %); ./invoke rollback ends it"
+    if preferences is None:
         return
-    if other := _other_storage_mode(request):
-        yield other
+    if reason := _storage_mode_blocker(request):
+        yield reason
         return
-    if request.transfers_data:  # one instance, outside of any instance refresh: none of what follows is needed
+    if request.transfers_data:  # the single instance is replaced without an instance refresh
         if group.desired > 1:
             yield (
-                f"{group.name} has {group.desired} instances, each with a database of its own: nobody can say which rows"
-                ' are right (set its size to 1, or mode = "rds" under [database])'
+                f"{group.name} has {group.desired} instances, each with its own database: the authoritative copy is unknown"
+                ' (set its size to 1, or mode = "rds" under [database])'
             )
         return
-    blocked = [process for process in group.suspended if process in _NEEDED]
-    if blocked:
-        yield f"{', '.join(blocked)} of {group.name} is suspended, so that nothing could be renewed"
+    suspended = [process for process in group.suspended if process in _NEEDED_PROCESSES]
+    if suspended:
+        yield f"{', '.join(suspended)} of {group.name} is suspended, so an instance refresh cannot work"
     if group.desired and group.max < group.desired + 1:
         yield (
             f"{group.name} has no room to launch before it terminates: desired {group.desired}, max {group.max}"
@@ -57,80 +64,73 @@ def blockers(
         )
 
 
-def _other_storage_mode(request: RolloutRequest) -> str:
-    """Why instances of this image would not see the rows; empty where they do."""
+def _storage_mode_blocker(request: RolloutRequest) -> str:
+    """Return why instances of this image would not find the data; empty if they do."""
     image = request.image
     if image is None or not image.storage_mode or request.storage_change is not None:
         return ""
-    told = f'{image.name} ({image.id}) keeps its data in mode "{image.storage_mode}"'
+    uses = f'{image.name} ({image.id}) uses storage mode "{image.storage_mode}"'
     if request.current_storage_mode and request.current_storage_mode != image.storage_mode:
         return (
-            f'{told}, and what runs now in "{request.current_storage_mode}": its instances would not see the rows'
-            f" (./invoke db.migrate --to {image.storage_mode} carries every row over)"
+            f'{uses}, the running image "{request.current_storage_mode}": its instances would not find the data'
+            f" (./invoke db.migrate --to {image.storage_mode} transfers it)"
         )
     if request.storage_mode and request.storage_mode != image.storage_mode:
         return (
-            f'{told}, and the recipe says "{request.storage_mode}": bake again, or set mode = "{image.storage_mode}"'
-            " under [database]"
+            f'{uses}, the recipe "{request.storage_mode}": bake again, or set mode = "{image.storage_mode}" under'
+            " [database]"
         )
     return ""
 
 
-def _other_platform(request: RolloutRequest) -> str:
-    """Why an image must not take the volume over from the one that runs now; empty where it may, or it is not known."""
-    if (
-        request.storage_mode != "volume"
-        or request.storage_change is not None
-        or request.image is None
-        or request.current_platform is None
-    ):
+def _volume_blocker(request: RolloutRequest) -> str:
+    """Return why the image cannot use the volume of the running one; empty if it can, or that is unknown."""
+    image = request.image
+    if request.storage_mode != "volume" or request.storage_change is not None or request.current_platform is None:
         return ""
-    if request.image.storage_mode not in ("", "volume"):  # another reason against it
+    if image is None or image.storage_mode not in ("", "volume"):  # another blocker reports that
         return ""
-    return unsupported_reason("the volume", request.current_platform, request.image)
+    return unsupported_reason("the volume", request.current_platform, image)
 
 
-def _image_refusals(request: RolloutRequest, source: LaunchTemplateVersion | None) -> Iterator[str]:
+def _image_blockers(request: RolloutRequest, source: LaunchTemplateVersion | None) -> Iterator[str]:
     image = request.image
     if image is None:
-        yield f"there is no AMI {request.ami} that we may see"
+        yield f"{request.ami} does not exist or is not visible to this account"
         return
     if image.state != "available":
         yield f"{image.id} is {image.state}, not available"
     if image.retired:
-        yield f"{image.name} ({image.id}) was retired ({image.retired}); it is not carried any more"
+        yield f"{image.name} ({image.id}) was retired ({image.retired}) and cannot be promoted"
     elif not image.verified and not request.unverified:
-        why = (
-            f"failed its gate ({image.tags.get('goldenami:failed', '')})"
-            if image.failed
-            else "has not passed its gates"
-        )
-        yield f"{image.name} ({image.id}) {why}; --unverified carries it all the same"
-    kind = str(request.overrides.get("InstanceType") or (source.instance_type if source else ""))
-    if kind and image.architecture and is_arm(kind) != (image.architecture == "arm64"):
-        yield f"{image.id} is for {image.architecture}, which {kind} is not"
+        failed = image.tags.get("goldenami:failed", "")
+        why = f"failed verification ({failed})" if image.failed else "is not verified"
+        yield f"{image.name} ({image.id}) {why}; --unverified promotes it anyway"
+    instance_type = str(request.overrides.get("InstanceType") or (source.instance_type if source else ""))
+    if instance_type and image.architecture and is_arm(instance_type) != (image.architecture == "arm64"):
+        yield f"{image.id} is for {image.architecture}, which {instance_type} is not"
     size = source.root_gib(image.root_device) if source else 0
     if size and size < image.size_gib:
         yield f"{image.id} needs a root volume of {image.size_gib} GiB; the launch template has {size}"
 
 
-def warnings(request: RolloutRequest, fleet_state: FleetState, roll: RefreshPreferences | None) -> Iterator[str]:
-    """What is worth knowing beforehand."""
+def warnings(request: RolloutRequest, fleet_state: FleetState, preferences: RefreshPreferences | None) -> Iterator[str]:
+    """Yield what the operator should know beforehand."""
     if request.unverified and request.image is not None and not request.image.verified:
-        yield "UNVERIFIED: this image has not passed its gates, and is carried because --unverified says so"
+        yield "UNVERIFIED: this image is not verified, and is promoted because of --unverified"
     group = fleet_state.group
     if group is None:
         yield "there is no Auto Scaling group: only the launch template and the parameter change; no instance does"
         return
-    if roll is None:
+    if preferences is None:
         return
-    unwell = [m.id for m in group.members if not m.serving]
-    if unwell:
-        yield f"not serving before it begins: {', '.join(unwell)}"
+    unhealthy = [m.id for m in group.members if not m.serving]
+    if unhealthy:
+        yield f"not in service before the start: {', '.join(unhealthy)}"
     if not group.desired:
         yield "the group is empty: no instance can show whether the image works"
-    kept = [m.id for m in group.members if m.protected or m.lifecycle == "Standby"]
-    if kept:
-        yield f"protected or on standby, so not renewed: {', '.join(kept)}"
-    if not roll.auto_rollback:
-        yield "the group already launches this version: instances are renewed, and AWS cannot roll that back"
+    excluded = [m.id for m in group.members if m.protected or m.lifecycle == "Standby"]
+    if excluded:
+        yield f"protected or on standby, so not replaced: {', '.join(excluded)}"
+    if not preferences.auto_rollback:
+        yield "the group already launches this version: instances are replaced, and AWS cannot roll that back"

@@ -1,4 +1,4 @@
-"""Commit a promotion, and write down who carried what to where: for the team in AWS, for this checkout in a file."""
+"""Commit a promotion, and record it: for the team in AWS, for this checkout in build/promotions.jsonl."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from goldenami.model.fleet import FleetState
 from goldenami.model.image import PREFIX, Image
 from goldenami.promote import report as promote_report
 from goldenami.promote.plan import PromotionPreflight
+from goldenami.rollout.context import RolloutContext
 from goldenami.rollout.timeline_model import Timeline
 from goldenami.state.runs import Run, write_json, write_text
 from goldenami.tools import host, jinja
 
 PROMOTED = PREFIX + "promoted"
-PREVIOUS = "previous"  # the label of the parameter's version that was production before
+PREVIOUS = "previous"  # label of the production parameter's previous version
 ROLLED_BACK = PREFIX + "rolled-back"
 
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """A line of the ledger.
+    """An entry of the promotion history.
 
     Attributes:
         when: ISO 8601, UTC.
-        by: The operator and the machine.
-        arn: Whose credentials.
-        result: `promoted`, `rolled back`, `refused` or `failed`.
+        by: `user@machine`.
+        arn: ARN of the caller's identity.
+        result: `promoted` or `rolled back`.
     """
 
     when: str
@@ -49,7 +50,7 @@ class HistoryEntry:
 def history_entry(
     ctx: Context, run: str, fleet_state: FleetState, ami: str, version: int, refresh: str, why: str, result: str
 ) -> HistoryEntry:
-    """Today's line."""
+    """Return an entry made now."""
     return HistoryEntry(
         when=ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         run=run,
@@ -67,77 +68,80 @@ def history_entry(
 def commit(
     ctx: Context, run: str, fleet_state: FleetState, version: int, image: Image, why: str, refresh: str = ""
 ) -> HistoryEntry:
-    """The commit point: the template's default version, then the production parameter, last and checked.
-
-    Safe to repeat: what is as it should be is left alone.
-    """
-    line = history_entry(ctx, run, fleet_state, image.id, version, refresh, why, "promoted")
+    """Commit: set the template's default version, then the production parameter, last. Idempotent."""
+    entry = history_entry(ctx, run, fleet_state, image.id, version, refresh, why, "promoted")
     assert fleet_state.template is not None
     if fleet_state.template.default != version:
         launch_templates.set_default(ctx.aws, fleet_state.template.id, version)
-    note = json.dumps({**asdict(line), "name": image.name}, ensure_ascii=False)
+    note = json.dumps({**asdict(entry), "name": image.name}, ensure_ascii=False)
     name = ctx.names.production
     parameters.publish_ami(ctx.aws, ctx.clock, name, image.id, note)
-    former = fleet_state.was_released(image.id)
-    if former is not None and PREVIOUS not in former.labels:
-        parameters.label(ctx.aws, name, former.version, PREVIOUS)
-    images.tag(ctx.aws, [image.id], {PROMOTED: line.when})
-    append(ctx, line)
-    return line
+    previous = fleet_state.was_released(image.id)
+    if previous is not None and PREVIOUS not in previous.labels:
+        parameters.label(ctx.aws, name, previous.version, PREVIOUS)
+    images.tag(ctx.aws, [image.id], {PROMOTED: entry.when})
+    append_entry(ctx, entry)
+    return entry
 
 
 def record_rollback(
-    ctx: Context,
-    run: Run,
-    fleet_state: FleetState,
-    image: Image,
+    rollout: RolloutContext,
+    preflight: PromotionPreflight,
     version: int,
     why: str,
+    reason: str,
     *,
     state: str,
-    kept: Sequence[str],
+    evidence: Sequence[str],
     refresh: str = "",
 ) -> GateError:
-    """Write down, on the image and in the ledger, that it was not well; the error that says so.
+    """Record, on the image and in the history, that an image was rolled back; return the error to raise.
 
     Args:
-        why: What was done, a colon, and what was seen.
-        state: What is true now.
-        kept: The files that show it.
+        rollout: The rollout.
+        preflight: Its preflight.
+        version: The launch template version that failed.
+        why: The operation's reason.
+        reason: The failure reason.
+        state: The state after the rollback.
+        evidence: Paths of the logs of the failed instances.
+        refresh: Id of the instance refresh.
     """
-    reason = why.partition(": ")[2]
-    now = ctx.clock.now().isoformat(timespec="seconds")
-    images.tag(ctx.aws, [image.id], {ROLLED_BACK: f"{now} {reason}"[:255]})
-    append(ctx, history_entry(ctx, run.id, fleet_state, image.id, version, refresh, why, "rolled back"))
+    ctx, image = rollout.ctx, preflight.request.image
+    assert image is not None
+    images.tag(ctx.aws, [image.id], {ROLLED_BACK: f"{rollout.now} {reason}"[:255]})
+    why = f"{why}: {reason}"
+    entry = history_entry(ctx, rollout.run.id, preflight.fleet_state, image.id, version, refresh, why, "rolled back")
+    append_entry(ctx, entry)
     return GateError(
-        f"{image.name} ({image.id}) was not well: {reason}",
+        f"{image.name} ({image.id}) failed the health gate: {reason}",
         state=state,
-        next=f"less {kept[0] if kept else run.folder / 'promotion.md'}",
+        next=f"less {evidence[0] if evidence else rollout.run.folder / 'promotion.md'}",
     )
 
 
-def append(ctx: Context, line: HistoryEntry) -> None:
-    """Append a line to build/promotions.jsonl."""
+def append_entry(ctx: Context, entry: HistoryEntry) -> None:
+    """Append an entry to build/promotions.jsonl."""
     ctx.build.mkdir(parents=True, exist_ok=True)
-    with path(ctx).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
+    with history_path(ctx).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
 
 
-def path(ctx: Context) -> Path:
-    """Where this checkout's lines are."""
+def history_path(ctx: Context) -> Path:
+    """Return the path of this checkout's promotion history."""
     return ctx.build / "promotions.jsonl"
 
 
-def write_report(found: PromotionPreflight, timeline: Timeline, run: Run, failure: str) -> None:
+def write_report(preflight: PromotionPreflight, timeline: Timeline, run: Run, failure: str) -> None:
     """Write promotion.md, promotion.json and promotion.html into the run's folder.
 
     Args:
-        found: What was decided.
-        timeline: What happened.
-        run: Whose folder.
-        failure: Why it failed; empty when it did not.
+        preflight: The promotion's preflight.
+        timeline: Its events.
+        run: Its run folder.
+        failure: Why it failed; empty if it succeeded.
     """
-    report = promote_report.rollout(found, timeline, run.id, failure.partition("\n")[0])
+    report = promote_report.rollout(preflight, timeline, run.id, failure.partition("\n")[0])
     write_text(run.folder / "promotion.md", report.text)
     write_json(run.folder / "promotion.json", report.facts)
     page = jinja.render_template("promotion.html.j2", promote_report.rollout_page(report))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from goldenami.images.model import ImageSelector
 from goldenami.model.image import Image
 from goldenami.model.resources import Instance
 from goldenami.promote.plan import PromotionPreflight
@@ -13,8 +14,27 @@ from goldenami.state.run_model import RunFolder
 
 
 @dataclass(frozen=True)
+class PromoteOptions:
+    """Options of promote and deploy; None means the recipe's value.
+
+    Attributes:
+        selector: Selects the image.
+        canary: Percent of the instances that are replaced first.
+        watch: Seconds that they are monitored.
+        unverified: Accept an image that is not verified.
+        why: Reason, recorded in the history.
+    """
+
+    selector: ImageSelector
+    canary: int | None = None
+    watch: int | None = None
+    unverified: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class DeployResult:
-    """The instance that serves now, and those that it has replaced."""
+    """The instance in service, and those that it has replaced."""
 
     instance: Instance
     image: Image
@@ -24,12 +44,12 @@ class DeployResult:
 
 @dataclass(frozen=True)
 class DeployPreflight:
-    """What a deployment would do; nothing was changed.
+    """State and plan of a deployment.
 
     Attributes:
-        same: Instances of this image that are there already; the first of them is to serve.
-        gone: Those that it replaces.
-        guarded: Those whose rows are looked at first.
+        existing: Running instances of this image; the first one is used.
+        replaced: Instances to be replaced.
+        inspected: Ids of the instances whose databases are inspected first.
     """
 
     preflight: PromotionPreflight
@@ -41,7 +61,7 @@ class DeployPreflight:
 
 @dataclass(frozen=True)
 class PromoteResult:
-    """How a promotion ended well: what is in production now."""
+    """Result of a successful promotion; without a run there was nothing to change."""
 
     preflight: PromotionPreflight
     image: Image
@@ -53,7 +73,7 @@ class PromoteResult:
 
 @dataclass(frozen=True)
 class RollbackOptions:
-    """What the command line asks for: a version to go back to (the previous good one when empty), and why."""
+    """Options of rollback: the image by version or id (default: the previous verified one)."""
 
     to: str = ""
     ami: str = ""
@@ -63,11 +83,10 @@ class RollbackOptions:
 
 @dataclass(frozen=True)
 class RollbackPreflight:
-    """What a rollback would do; nothing was changed.
+    """State and plan of a rollback.
 
     Attributes:
-        choice: Where to, and why there.
-        disagreements: What the pointer, the template and the group say differently.
+        drift: Differences between the production parameter, the template and the group.
     """
 
     preflight: PromotionPreflight

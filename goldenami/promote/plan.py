@@ -1,4 +1,4 @@
-"""Decide, without touching anything, how an image is carried to the fleet: what is left to do, and what forbids it."""
+"""Plan a promotion: the steps that are left, and what blocks it. Pure."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from goldenami.model.image import Image
 from goldenami.model.resources import VcpuQuota
 from goldenami.promote.blockers_plan import blockers, warnings
 from goldenami.rollout import plan as rollout_plan
-from goldenami.rollout.plan import preferences
+from goldenami.rollout.plan import refresh_preferences
 from goldenami.rollout.request_model import RolloutRequest
 
 
 @dataclass(frozen=True)
 class PromotionPlan:
-    """What is left to do, in this order: version, traffic, roll, trial, default, pointer.
+    """Remaining steps, in this order: version, traffic shift, instance refresh, canary group, default version, parameter.
 
     Attributes:
-        version: The template version to carry; None when it is still to be made.
-        source: The version to make it from; None for the first version of a template that is still to be made.
-        roll: How to renew the instances; None when nothing is to be renewed.
-        adopt: The id of the refresh that is already doing that.
-        traffic: Percent of the requests that a trial takes before that, step by step.
-        trial: Whether one that an earlier promotion has left is to go.
-        default: Whether the template's default version is to change.
-        publish: Whether the production parameter is to change.
-        refusals: Why it must not be done; with any, nothing is done.
-        notes: What the operator should know.
+        version: The launch template version; None if it has to be created.
+        source: The version that it is created from; None for the first version of a new template.
+        refresh_preferences: How to replace the instances; None if none has to be replaced.
+        adopt: Id of a running instance refresh that already does that.
+        traffic: Percent of the requests that a canary group receives before that, step by step.
+        end_canary: True if an earlier promotion has left a canary group to delete.
+        default: True if the template's default version has to change.
+        publish: True if the production parameter has to change.
+        blockers: Reasons why it is refused; with any, nothing is done.
+        warnings: What the operator should know.
     """
 
     version: int | None
@@ -39,7 +39,7 @@ class PromotionPlan:
     refresh_preferences: RefreshPreferences | None = None
     adopt: str = ""
     traffic: tuple[int, ...] = ()
-    trial: bool = False
+    end_canary: bool = False
     default: bool = True
     publish: bool = True
     blockers: tuple[str, ...] = ()
@@ -47,14 +47,14 @@ class PromotionPlan:
 
     @property
     def unchanged(self) -> bool:
-        """Whether everything is as asked for."""
-        left = self.version is None or self.refresh_preferences or self.trial or self.default or self.publish
-        return not (self.blockers or left)
+        """True if there is nothing to do."""
+        steps = self.version is None or self.refresh_preferences or self.end_canary or self.default or self.publish
+        return not (self.blockers or steps)
 
 
 @dataclass(frozen=True)
 class PromotionPreflight:
-    """Everything that was read and decided; nothing was changed."""
+    """State and plan of a promotion."""
 
     request: RolloutRequest
     fleet_state: FleetState
@@ -64,60 +64,61 @@ class PromotionPreflight:
     diff: ImageDiff | None = None  # contents of the running image and the new one, if they differ
 
 
-def plan_promotion(request: RolloutRequest, fleet_state: FleetState, account: VcpuQuota | None = None) -> PromotionPlan:
-    """Plan a promotion; also after one that was killed at any step, whose effects are part of the scene.
+def plan_promotion(request: RolloutRequest, fleet_state: FleetState, quota: VcpuQuota | None = None) -> PromotionPlan:
+    """Plan a promotion, also one that was interrupted at any step: its effects are part of the fleet's state.
 
     Args:
-        wish: What is asked for.
-        scene: The fleet as it is.
-        account: The account's room for more instances, where that is to be looked at.
+        request: What to promote, and how.
+        fleet_state: The current state of the fleet.
+        quota: The account's vCPU quota; None to skip that check.
     """
-    version = matching(request.overrides, fleet_state)
+    version = matching_version(request.overrides, fleet_state)
     group, active, source = fleet_state.group, fleet_state.active_refresh, fleet_state.source_version
-    roll: RefreshPreferences | None = None
+    preferences: RefreshPreferences | None = None
     adopt = ""
     traffic: tuple[int, ...] = ()
-    if group is not None and not _settled(group, version):
-        weighed = bool(request.traffic and group.desired and group.target_groups)
-        # After a shift of the traffic nothing is left to find out by a canary: the group is renewed all at once.
-        how = replace(request, canary=100, watch=0) if weighed else request
-        roll = preferences(group.desired, how, can_return=version is None or group.number != version)
-        # One that is on its way back already is seen through to its end, and told as such.
+    if group is not None and not _is_up_to_date(group, version):
+        shifts = bool(request.traffic and group.desired and group.target_groups)
+        # The traffic shift is the canary: after it, the group is refreshed all at once.
+        how = replace(request, canary=100, watch=0) if shifts else request
+        can_roll_back = version is None or group.number != version
+        preferences = refresh_preferences(group.desired, how, can_roll_back=can_roll_back)
+        # Also one that AWS is rolling back: it is monitored to its end, and its failure reported.
         if active is not None and version is not None and active.version == version:
             adopt = active.id
-        traffic = request.traffic if weighed and not adopt else ()
-    against, told = [*blockers(request, fleet_state, version, roll)], [*warnings(request, fleet_state, roll)]
-    # What is under way has taken its room already.
-    if account is not None and group is not None and roll is not None and not adopt and fleet_state.canary is None:
-        against += rollout_plan.quota_blockers(
-            account, rollout_plan.surge_capacity(group.desired, roll, traffic, request.watch)
-        )
-        told += rollout_plan.quota_warnings(account)
+        traffic = request.traffic if shifts and not adopt else ()
+    plan_blockers = [*blockers(request, fleet_state, version, preferences)]
+    plan_warnings = [*warnings(request, fleet_state, preferences)]
+    # An instance refresh or canary group in progress already has its capacity.
+    if quota and group and preferences and not adopt and fleet_state.canary is None:
+        surge = rollout_plan.surge_capacity(group.desired, preferences, traffic, request.watch)
+        plan_blockers += rollout_plan.quota_blockers(quota, surge)
+        plan_warnings += rollout_plan.quota_warnings(quota)
     return PromotionPlan(
         version=version,
         source=source.number if source else None,
-        refresh_preferences=roll,
+        refresh_preferences=preferences,
         adopt=adopt,
         traffic=traffic,
-        trial=fleet_state.canary is not None,
+        end_canary=fleet_state.canary is not None,
         default=fleet_state.template is None or version is None or fleet_state.template.default != version,
         publish=fleet_state.pointer is None or fleet_state.pointer.ami != request.ami,
-        blockers=tuple(against),
-        warnings=tuple(told),
+        blockers=tuple(plan_blockers),
+        warnings=tuple(plan_warnings),
     )
 
 
-def matching(overrides: Mapping[str, Any], fleet_state: FleetState) -> int | None:
-    """The number of the template version that already says all that is wanted; the newest of them."""
+def matching_version(overrides: Mapping[str, Any], fleet_state: FleetState) -> int | None:
+    """Return the newest launch template version that equals the source version with these overrides, or None."""
     source, template = fleet_state.source_version, fleet_state.template
     if template is None or source is None:
         return None
-    wanted = {**source.data, **overrides}
-    found = [v.number for v in template.versions.values() if set(v.data) == set(wanted) and includes(v.data, wanted)]
-    return max(found, default=None)
+    desired = {**source.data, **overrides}
+    versions = template.versions.values()
+    return max((v.number for v in versions if set(v.data) == set(desired) and includes(v.data, desired)), default=None)
 
 
-def _settled(group: AutoScalingGroup, version: int | None) -> bool:
-    """Whether the group launches this version and has nothing but it."""
-    staying = [m for m in group.members if not m.lifecycle.startswith(("Terminat", "Detach"))]
-    return version is not None and group.number == version and all(m.version == version for m in staying)
+def _is_up_to_date(group: AutoScalingGroup, version: int | None) -> bool:
+    """Return True if the group launches this version and all its instances run it."""
+    remaining = [m for m in group.members if not m.lifecycle.startswith(("Terminat", "Detach"))]
+    return version is not None and group.number == version and all(m.version == version for m in remaining)

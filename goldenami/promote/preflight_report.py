@@ -200,7 +200,7 @@ def _refresh_steps(ctx: Context, preflight: PromotionPreflight, version: str) ->
     if plan.adopt:
         yield f"continue the instance refresh {plan.adopt} to {version}"
     else:
-        spare = surge_capacity(group.desired, preferences, (), 0).most
+        spare = surge_capacity(group.desired, preferences, (), 0).instances
         yield (
             f"replace {group.desired} instance(s) of {group.name} with {version}: never fewer than {group.desired} in"
             f" service, up to {spare} {kind} more for about {seconds(duration)}"
@@ -219,10 +219,10 @@ def required_capacity(ctx: Context, preflight: PromotionPreflight) -> dict[str, 
     if plan.refresh_preferences is None or group is None:
         return {}
     surge = surge_capacity(group.desired, plan.refresh_preferences, plan.traffic, preflight.request.watch)
-    capacity = {"instances": f"up to {surge.most} {kind} more, about {surge.hours:.2f} instance-hours"}
+    capacity = {"instances": f"up to {surge.instances} {kind} more, about {surge.instance_hours:.2f} instance-hours"}
     if quota is not None:
         limit = "unknown" if quota.quota is None else str(quota.quota)
-        needed = surge.most * quota.vcpus_per_instance
+        needed = surge.instances * quota.vcpus_per_instance
         capacity["vCPU quota"] = f"{quota.used} of {limit} in use, up to {needed} more needed"
     dollars = surge.dollars(ctx.aws.region, kind)
     capacity["cost"] = (

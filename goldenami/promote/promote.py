@@ -1,4 +1,4 @@
-"""Promote: preflight → template version → canary → the whole fleet → default version → the pointer; or back, if it is bad."""
+"""Promote an image: preflight, launch template version, canary, fleet, default version, production parameter; or roll back."""
 
 from __future__ import annotations
 
@@ -12,201 +12,200 @@ from goldenami.database import guard, recovery, transfer
 from goldenami.errors import GateError, GoldenError
 from goldenami.images import diff
 from goldenami.images.diff_plan import ImageDiff
-from goldenami.images.model import PromoteOptions
 from goldenami.infra import auto_scaling, describe, launch_template_plan, wait
 from goldenami.model.fleet import FleetState
 from goldenami.model.image import Image
 from goldenami.model.resources import VcpuQuota
 from goldenami.promote import apply, history, request
-from goldenami.promote.model import PromoteResult
+from goldenami.promote.model import PromoteOptions, PromoteResult
 from goldenami.promote.plan import PromotionPlan, PromotionPreflight, plan_promotion
 from goldenami.rollout import traffic_shift
+from goldenami.rollout.context import RolloutContext
 from goldenami.rollout.request_model import RolloutRequest
-from goldenami.rollout.timeline_model import Event, Timeline
+from goldenami.rollout.timeline_model import Timeline
 from goldenami.state import lock, runs
-from goldenami.state.lock import HeldLock
 from goldenami.state.runs import Run
 
 
 def preflight(ctx: Context, options: PromoteOptions) -> PromotionPreflight:
-    """Read and decide; nothing is changed.
+    """Read the fleet and plan the promotion. Changes nothing.
 
     Raises:
-        UsageError: The command line does not name an image.
+        UsageError: The options select no image.
     """
     return decide(ctx, request.build_request(ctx, options), describe.describe_fleet(ctx))
 
 
-def decide(ctx: Context, wanted: RolloutRequest, fleet_state: FleetState) -> PromotionPreflight:
-    """Plan for a wish, with the fleet as it was read just now."""
+def decide(ctx: Context, rollout_request: RolloutRequest, fleet_state: FleetState) -> PromotionPreflight:
+    """Plan a request for the current state of the fleet."""
     source = fleet_state.source_version
     running = images.get(ctx.aws, source.image) if source and source.image.startswith("ami-") else None
-    room = quotas.vcpu_quota(ctx.aws, ctx.recipe.instance.type) if fleet_state.group else None
+    quota = quotas.vcpu_quota(ctx.aws, ctx.recipe.instance.type) if fleet_state.group else None
     if running is not None:
-        wanted = replace(wanted, current_storage_mode=running.storage_mode, current_platform=running.platform)
-    image = wanted.image
+        rollout_request = replace(
+            rollout_request, current_storage_mode=running.storage_mode, current_platform=running.platform
+        )
+    image = rollout_request.image
     contents = diff.compare_inventories(ctx, running, image) if running and image and running.id != image.id else None
-    return _plan(ctx, wanted, fleet_state, running, room, contents)
+    return _plan(ctx, rollout_request, fleet_state, running, quota, contents)
 
 
 def _plan(
     ctx: Context,
-    wanted: RolloutRequest,
+    rollout_request: RolloutRequest,
     fleet_state: FleetState,
     running: Image | None,
-    room: VcpuQuota | None,
+    quota: VcpuQuota | None,
     contents: ImageDiff | None,
 ) -> PromotionPreflight:
-    decided = plan_promotion(wanted, fleet_state, room)
-    if decided.blockers and recovery.has_unfinished(ctx):
-        # What a handover looks like half-way is no reason against going on with it; once it is settled, all is read again.
-        told = "a handover or a restore was left half-way: it is seen to its end before anything else"
-        decided = replace(decided, blockers=(), warnings=(*decided.warnings, told))
-    return PromotionPreflight(wanted, fleet_state, decided, running, room, contents)
+    plan = plan_promotion(rollout_request, fleet_state, quota)
+    if plan.blockers and recovery.has_unfinished(ctx):
+        # An interrupted switchover may be what blocks. It is recovered first, and then everything is read again.
+        warning = "a switchover or restore was interrupted: it is recovered first"
+        plan = replace(plan, blockers=(), warnings=(*plan.warnings, warning))
+    return PromotionPreflight(rollout_request, fleet_state, plan, running, quota, contents)
 
 
 def promote(ctx: Context, options: PromoteOptions) -> PromoteResult:
-    """Carry an image to the fleet.
+    """Promote an image to the fleet.
 
     Raises:
-        UsageError: The command line does not name an image.
-        GateError: The preflight refuses, or the image is bad: then the fleet is back on what it ran before.
-        BusyError: Somebody else is changing the fleet.
-        AwsError: AWS refused.
+        UsageError: The options select no image.
+        GateError: The preflight blocks it, or the health gate failed and the fleet is rolled back.
+        BusyError: Another operation holds the fleet's lock.
+        AwsError: An AWS call failed.
     """
     return run(ctx, preflight(ctx, options), options.why or "promote")
 
 
 def run(
     ctx: Context,
-    found: PromotionPreflight,
+    preflight: PromotionPreflight,
     why: str,
-    guarded: Callable[[Context, Sequence[str], Image], None] = guard.raise_if_data_would_be_lost,
+    check_data: Callable[[Context, Sequence[str], Image], None] = guard.raise_if_data_would_be_lost,
 ) -> PromoteResult:
-    """The same with a preflight that was just made: promotions, rollbacks and migrations go this way.
+    """Run a promotion, rollback or migration whose preflight was just made.
 
     Args:
-        shop: Where.
-        found: The preflight.
-        why: A word for the ledger.
-        guarded: What looks at the instances that are to be replaced, and stops here where they must not be.
+        ctx: The context.
+        preflight: Its preflight.
+        why: Reason, recorded in the history.
+        check_data: Raises if the instances to be replaced must not be.
     """
-    raise_if_blocked(found.plan)
-    wanted = found.request
-    left = recovery.has_unfinished(ctx)
-    image = wanted.image
+    raise_if_blocked(preflight.plan)
+    rollout_request, image = preflight.request, preflight.request.image
     assert image is not None
-    # With a claim left behind, a promotion died in its commit: what may be missing is made good, and the claim given back.
-    if found.plan.unchanged and not left and lock.holder(ctx) is None:
-        assert found.plan.version is not None
-        return PromoteResult(found, image, found.plan.version, None, Timeline())
+    # A lock without a holder: an earlier promotion crashed during its commit, which has to be repeated.
+    if preflight.plan.unchanged and not recovery.has_unfinished(ctx) and lock.holder(ctx) is None:
+        assert preflight.plan.version is not None
+        return PromoteResult(preflight, image, preflight.plan.version, None, Timeline())
     timeline = Timeline()
     what = f"{why} {image.name} ({image.id})"
-    closing = partial(history.write_report, found, timeline)
     try:
         with (
-            runs.record_run(ctx, "promotion", on_end=closing, ami=image.id, why=why) as run,
-            lock.acquire(ctx, run.id, what) as held_lock,
+            runs.record_run(
+                ctx, "promotion", on_end=partial(history.write_report, preflight, timeline), ami=image.id, why=why
+            ) as promotion_run,
+            lock.acquire(ctx, promotion_run.id, what) as held_lock,
         ):
-            timeline.add(Event(ctx.clock.now().isoformat(timespec="seconds"), "began", what))
-            settled = recovery.recover(ctx)
-            # What was true of the fleet before the claim was ours may not be any more.
-            now = describe.describe_fleet(ctx)
-            found = (
-                decide(ctx, wanted, now) if settled else _plan(ctx, wanted, now, found.running, found.quota, found.diff)
-            )
-            raise_if_blocked(found.plan)
-            if found.plan.refresh_preferences is not None and found.fleet_state.group is not None:
-                guarded(ctx, [m.id for m in found.fleet_state.group.members], image)
-            ctx.progress.info(what)
-            result = _apply(ctx, run, held_lock, found, image, timeline, why)
-            run.record(refresh=result.refresh, version=result.version)
+            rollout = RolloutContext(ctx, promotion_run, held_lock, timeline)
+            rollout.record("began", what)
+            recovered = recovery.recover(ctx)
+            # The fleet may have changed before the lock was acquired.
+            fleet_state = describe.describe_fleet(ctx)
+            if recovered:
+                preflight = decide(ctx, rollout_request, fleet_state)
+            else:
+                preflight = _plan(ctx, rollout_request, fleet_state, preflight.running, preflight.quota, preflight.diff)
+            raise_if_blocked(preflight.plan)
+            if preflight.plan.refresh_preferences is not None and fleet_state.group is not None:
+                check_data(ctx, [m.id for m in fleet_state.group.members], image)
+            result = _apply(rollout, preflight, image, why)
+            promotion_run.record(refresh=result.refresh, version=result.version)
             return result
     except KeyboardInterrupt:
-        if wanted.transfers_data and transfer.load(ctx) is not None:
-            raise _interrupted_switchover(wanted, image) from None
-        if timeline.first("started") and not wanted.transfers_data:
+        if rollout_request.transfers_data and transfer.load(ctx) is not None:
+            raise _interrupted_switchover(rollout_request, image) from None
+        if timeline.first("started") and not rollout_request.transfers_data:
             raise _interrupted(image) from None
         raise
 
 
-def _interrupted_switchover(wanted: RolloutRequest, image: Image) -> GoldenError:
-    again = f"./invoke promote --ami {image.id} goes on; ./invoke rollback carries today's rows back"
-    if wanted.storage_change is not None:
-        again = f"./invoke db.migrate --to {wanted.storage_change.mode} goes on"
+def _interrupted_switchover(rollout_request: RolloutRequest, image: Image) -> GoldenError:
+    resume = f"./invoke promote --ami {image.id} continues; ./invoke rollback transfers the current data back"
+    if rollout_request.storage_change is not None:
+        resume = f"./invoke db.migrate --to {rollout_request.storage_change.mode} continues"
     return GoldenError(
-        "interrupted while the new instance was watched",
-        state="It serves, with every row; the one before it stands beside it with its writes stopped.",
-        next=again,
+        "interrupted while the new instance was monitored",
+        state="The new instance is in service with all data; the previous one is running with its writes stopped.",
+        next=resume,
         exit_code=130,
     )
 
 
 def _interrupted(image: Image) -> GoldenError:
     return GoldenError(
-        "interrupted; nobody watches the new instances now, and AWS goes on with what was begun",
-        state="The production parameter and the template's default version are untouched.",
-        next=f"./invoke promote --ami {image.id} watches it again; ./invoke rollback takes it back",
+        "interrupted: the new instances are not monitored any more, and AWS continues the instance refresh",
+        state="The production parameter and the template's default version are unchanged.",
+        next=f"./invoke promote --ami {image.id} monitors it again; ./invoke rollback rolls it back",
         exit_code=130,
     )
 
 
-def _apply(
-    ctx: Context, run: Run, held_lock: HeldLock, found: PromotionPreflight, image: Image, timeline: Timeline, why: str
-) -> PromoteResult:
-    fleet_state, decided = found.fleet_state, found.plan
-    version = ensure_version(ctx, run, found, image)
+def _apply(rollout: RolloutContext, preflight: PromotionPreflight, image: Image, why: str) -> PromoteResult:
+    ctx, fleet_state = rollout.ctx, preflight.fleet_state
+    version = ensure_version(ctx, rollout.run, preflight, image)
     if fleet_state.template is None:
         fleet_state = describe.describe_fleet(ctx)
     refresh = ""
-    if fleet_state.group is not None and decided.refresh_preferences is not None:
-        refresh = apply.roll_out(ctx, run, held_lock, found, version, timeline, why)
+    if fleet_state.group is not None and preflight.plan.refresh_preferences is not None:
+        refresh = apply.roll_out(rollout, preflight, version, why)
     elif fleet_state.group is not None:
-        with ctx.progress.phase("the fleet runs it already"):
-            wait.wait_until_serving(ctx, held_lock)
-    traffic_shift.end(ctx, held_lock)
-    held_lock.verify_held()
-    with ctx.progress.phase("commit: default version, then the parameter"):
-        history.commit(ctx, run.id, fleet_state, version, image, why, refresh)
-    now = ctx.clock.now().isoformat(timespec="seconds")
-    timeline.add(Event(now, "committed", f"{ctx.names.production} names {image.id}"))
-    return PromoteResult(found, image, version, run, timeline, refresh)
+        with ctx.progress.phase("the fleet already runs this image"):
+            wait.wait_until_serving(ctx, rollout.held_lock)
+    traffic_shift.end(ctx, rollout.held_lock)
+    rollout.held_lock.verify_held()
+    with ctx.progress.phase("commit: default version, then production parameter"):
+        history.commit(ctx, rollout.run.id, fleet_state, version, image, why, refresh)
+    rollout.record("committed", f"{ctx.names.production} is {image.id}")
+    return PromoteResult(preflight, image, version, rollout.run, rollout.timeline, refresh)
 
 
-def ensure_version(ctx: Context, run: Run, found: PromotionPreflight, image: Image) -> int:
-    """The number of the template version for an image; it, or the whole template, is made when there is none."""
-    if found.fleet_state.template is None:
+def ensure_version(ctx: Context, run: Run, preflight: PromotionPreflight, image: Image) -> int:
+    """Return the launch template version for an image; create the version, or the whole template, if there is none."""
+    if preflight.fleet_state.template is None:
         auto_scaling.ensure_first_version(ctx, image)
-        made = launch_templates.get(ctx.aws, ctx.names.launch_template)
-        assert made is not None
-        number = made.default
+        template = launch_templates.get(ctx.aws, ctx.names.launch_template)
+        assert template is not None
+        version = template.default
     else:
-        number = found.plan.version or _create_version(ctx, run, found.fleet_state, found.request, image)
-    run.record(version=number)
-    return number
+        version = preflight.plan.version or _create_version(ctx, run, preflight, image)
+    run.record(version=version)
+    return version
 
 
-def _create_version(ctx: Context, run: Run, fleet_state: FleetState, wanted: RolloutRequest, image: Image) -> int:
-    template, source = fleet_state.template, fleet_state.source_version
+def _create_version(ctx: Context, run: Run, preflight: PromotionPreflight, image: Image) -> int:
+    template, source = preflight.fleet_state.template, preflight.fleet_state.source_version
     assert template is not None
     assert source is not None
-    number = launch_templates.add_version(
+    overrides = preflight.request.overrides
+    version = launch_templates.add_version(
         ctx.aws,
         template.id,
         source.number,
-        wanted.overrides,
+        overrides,
         f"{image.name} ({image.id}), run {run.id}",
-        launch_template_plan.client_token(template.id, source.number, wanted.overrides, template.latest),
+        launch_template_plan.client_token(template.id, source.number, overrides, template.latest),
     )
-    ctx.progress.info(f"{template.name} version {number}: version {source.number} with {image.id}")
-    return number
+    ctx.progress.info(f"created {template.name} version {version}: version {source.number} with {image.id}")
+    return version
 
 
-def raise_if_blocked(decided: PromotionPlan) -> None:
-    """Stop here when the preflight refuses.
+def raise_if_blocked(plan: PromotionPlan) -> None:
+    """Raise if the plan has blockers.
 
     Raises:
-        GateError: With every reason.
+        GateError: With every blocker.
     """
-    if decided.blockers:
-        raise GateError("; ".join(decided.blockers), state="Nothing was changed.", next="./invoke status")
+    if plan.blockers:
+        raise GateError("; ".join(plan.blockers), state="No changes were made.", next="./invoke status")

@@ -6,23 +6,23 @@ from goldenami.aws import auto_scaling, images
 from goldenami.context import Context
 from goldenami.errors import UsageError
 from goldenami.images.catalog import resolve_ami
-from goldenami.images.model import PromoteOptions
 from goldenami.infra import launch_template_plan
 from goldenami.model.image import Image
+from goldenami.promote.model import PromoteOptions
 from goldenami.rollout.request_model import RolloutRequest
 
 
 def build_request(ctx: Context, options: PromoteOptions) -> RolloutRequest:
-    """What the command line asks for, with the recipe's own for what it leaves out.
+    """Return the request of the command line, with the recipe's values as defaults.
 
     Raises:
-        UsageError: It names no image, more than one, or one that is not there.
+        UsageError: The options select no image, several, or one that does not exist.
     """
     recipe = ctx.recipe
-    ami = resolve_ami(ctx, options)
+    ami = resolve_ami(ctx, options.selector)
     image = images.get(ctx.aws, ami)
     if image is None:
-        raise UsageError(f"there is no AMI {ami} in {ctx.aws.region}", next="./invoke images")
+        raise UsageError(f"{ami} does not exist in {ctx.aws.region}", next="./invoke images")
     return RolloutRequest(
         ami=ami,
         image=image,
@@ -32,7 +32,7 @@ def build_request(ctx: Context, options: PromoteOptions) -> RolloutRequest:
         warmup=recipe.fleet.instance_warmup,
         unverified=options.unverified,
         alarms=recipe.promote.alarms,
-        # A canary that is asked for by its size is a part of the fleet, not a share of the requests.
+        # A canary size given explicitly means a part of the fleet, not a share of the traffic.
         traffic=recipe.promote.traffic if options.canary is None and not recipe.database.on_instance else (),
         transfers_data=recipe.database.on_instance,
         storage_mode=recipe.database.mode,
@@ -40,16 +40,16 @@ def build_request(ctx: Context, options: PromoteOptions) -> RolloutRequest:
 
 
 def check_storage_mode(ctx: Context, image: Image) -> None:
-    """A new fleet must find its data where the recipe says; one that exists is moved by db.migrate.
+    """Check that a new fleet's image and the recipe use the same storage mode; db.migrate changes it for an existing one.
 
     Raises:
-        UsageError: The image looks for it elsewhere.
+        UsageError: They differ.
     """
     mode = ctx.recipe.database.mode
     if image.storage_mode in ("", mode) or auto_scaling.get(ctx.aws, ctx.names.group) is not None:
         return
     raise UsageError(
-        f'{image.name} ({image.id}) keeps its data in mode "{image.storage_mode}", and the recipe says "{mode}"',
-        state="Nothing was changed.",
+        f'{image.name} ({image.id}) uses storage mode "{image.storage_mode}", the recipe "{mode}"',
+        state="No changes were made.",
         next=f'set mode = "{image.storage_mode}" under [database] in golden.toml, then ./invoke fleet.create',
     )

@@ -1,8 +1,6 @@
-"""Rollback: to the previous known-good image by the same path as a promotion, whatever the parts say at the moment."""
+"""Roll back to the previous verified image, by the same path as a promotion, whatever the state of the fleet."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from goldenami.aws import images
 from goldenami.context import Context
@@ -21,48 +19,43 @@ from goldenami.state import lock, runs
 
 
 def preflight(ctx: Context, options: RollbackOptions) -> RollbackPreflight:
-    """Read and decide; nothing is changed.
+    """Read the fleet and plan the rollback. Changes nothing.
 
     Raises:
-        UsageError: There is nothing to go back to.
+        UsageError: There is no image to roll back to.
     """
     fleet_state = describe.describe_fleet(ctx)
-    choice = _choose_target(ctx, fleet_state, options)
-    found = promote.decide(ctx, _build_request(ctx, fleet_state, choice, options), fleet_state)
-    return RollbackPreflight(found, choice, tuple(drift(fleet_state)))
+    target = _choose_target(ctx, fleet_state, options)
+    promotion = promote.decide(ctx, _build_request(ctx, fleet_state, target.image, options), fleet_state)
+    return RollbackPreflight(promotion, target, tuple(drift(fleet_state)))
 
 
-def rollback(ctx: Context, found: RollbackPreflight, options: RollbackOptions) -> PromoteResult:
-    """Go back to what was just found.
-
-    A refresh that is under way is taken back first, also one whose promotion has died.
+def rollback(ctx: Context, preflight: RollbackPreflight, options: RollbackOptions) -> PromoteResult:
+    """Roll back to the preflight's target, after rolling back an instance refresh in progress.
 
     Raises:
-        GateError: The preflight refuses, or the image to go back to is not well either.
-        BusyError: Somebody else is changing the fleet.
+        GateError: The preflight blocks it, or the target failed the health gate, too.
+        BusyError: Another operation holds the fleet's lock.
     """
-    going = found.preflight
-    if _end_refresh(ctx, going.fleet_state):
+    promotion = preflight.preflight
+    if _end_refresh(ctx, promotion.fleet_state):
         fleet_state = describe.describe_fleet(ctx)
-        going = promote.decide(ctx, _build_request(ctx, fleet_state, found.target, options), fleet_state)
-    return promote.run(ctx, going, options.why or f"rollback ({found.target.reason})")
+        request = _build_request(ctx, fleet_state, preflight.target.image, options)
+        promotion = promote.decide(ctx, request, fleet_state)
+    return promote.run(ctx, promotion, options.why or f"rollback ({preflight.target.reason})")
 
 
 def _end_refresh(ctx: Context, fleet_state: FleetState) -> bool:
-    """Take a refresh back that is still under way, and wait until the fleet is as it was before it; whether there was one."""
-    if (
-        fleet_state.active_refresh is None
-        or fleet_state.group is None
-        or fleet_state.template is None
-        or fleet_state.group.number is None
-    ):
+    """Roll back an instance refresh in progress and wait until the group is restored; return True if there was one."""
+    refresh, group, template = fleet_state.active_refresh, fleet_state.group, fleet_state.template
+    if refresh is None or group is None or template is None or group.number is None:
         return False
     with (
-        runs.record_run(ctx, "rollback", refresh=fleet_state.active_refresh.id) as run,
-        lock.acquire(ctx, run.id, f"rollback of the refresh {fleet_state.active_refresh.id}") as held_lock,
-        ctx.progress.phase(f"taking the instance refresh {fleet_state.active_refresh.id} back"),
+        runs.record_run(ctx, "rollback", refresh=refresh.id) as run,
+        lock.acquire(ctx, run.id, f"rollback of the instance refresh {refresh.id}") as held_lock,
+        ctx.progress.phase(f"rolling back the instance refresh {refresh.id}"),
     ):
-        restore_group(ctx, held_lock, fleet_state.group.name, fleet_state.template.id, fleet_state.group.number)
+        restore_group(ctx, held_lock, group.name, template.id, group.number)
     return True
 
 
@@ -71,37 +64,33 @@ def _choose_target(ctx: Context, fleet_state: FleetState, options: RollbackOptio
     if options.ami or options.to:
         image = catalog.resolve_version(ctx, options.to) if options.to else known.get(options.ami)
         if image is None:
-            raise UsageError(f"there is no AMI {options.ami} of {ctx.name}", next="./invoke images")
-        return RollbackTarget(image, "as asked for")
-    # A promotion that carried rows and died: what production names is what was before it.
-    if fleet_state.pointer is not None and fleet_state.pointer.ami in known and transfer.load(ctx) is not None:
-        return RollbackTarget(known[fleet_state.pointer.ami], "a promotion was left half-way")
-    found = choose_target(fleet_state, known)
-    if found is None:
+            raise UsageError(f"{options.ami} is not an AMI of {ctx.name}", next="./invoke images")
+        return RollbackTarget(image, "as requested")
+    # During an interrupted switchover, the production parameter is still the image from before it.
+    pointer = fleet_state.pointer
+    if pointer is not None and pointer.ami in known and transfer.load(ctx) is not None:
+        return RollbackTarget(known[pointer.ami], "a promotion was interrupted")
+    target = choose_target(fleet_state, known)
+    if target is None:
         raise UsageError(
-            f"{ctx.names.production} names no earlier image that is still there and verified",
+            f"{ctx.names.production} has no earlier image that still exists and is verified",
             next="./invoke images, then ./invoke rollback --to v1.0",
         )
-    return found
+    return target
 
 
-def _build_request(
-    ctx: Context, fleet_state: FleetState, choice: RollbackTarget, options: RollbackOptions
-) -> RolloutRequest:
-    """A promotion of the earlier image, all at once: what is known to be good needs no canary."""
-    image: Image = choice.image
+def _build_request(ctx: Context, fleet_state: FleetState, image: Image, options: RollbackOptions) -> RolloutRequest:
+    """Return a request for the earlier image, all at once: it is known to be good and needs no canary."""
     versions = fleet_state.template.versions.values() if fleet_state.template else ()
-    # The version that it ran as before, with the instance type of then; made anew only where that is gone.
-    former = max((v for v in versions if v.image == image.id), key=lambda v: v.number, default=None)
-    fresh = images.get(ctx.aws, image.id) or image
+    # Its own earlier version, with that version's instance type; a new one only if it was deleted.
+    previous = max((v for v in versions if v.image == image.id), key=lambda v: v.number, default=None)
     return RolloutRequest(
         ami=image.id,
-        image=replace(fresh),
-        overrides=dict(former.data) if former else launch_template_plan.version_overrides(ctx.recipe, image),
+        image=images.get(ctx.aws, image.id) or image,
+        overrides=dict(previous.data) if previous else launch_template_plan.version_overrides(ctx.recipe, image),
         canary=100,
         watch=options.watch if options.watch is not None else 0,
         warmup=ctx.recipe.fleet.instance_warmup,
-        unverified=False,
         alarms=ctx.recipe.promote.alarms,
         transfers_data=ctx.recipe.database.on_instance,
         storage_mode=ctx.recipe.database.mode,

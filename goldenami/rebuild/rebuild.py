@@ -10,11 +10,12 @@ from goldenami.bake import bake, cleanup
 from goldenami.bake import model as bake_model
 from goldenami.context import Context
 from goldenami.images import diff, prune, template_versions
-from goldenami.images import model as images_model
 from goldenami.images.diff_plan import Change, ImageDiff, changes
+from goldenami.images.model import ImageSelector
 from goldenami.model import image as model_image
 from goldenami.model.image import Image
 from goldenami.promote import promote
+from goldenami.promote.model import PromoteOptions
 from goldenami.rebuild import check, notify
 from goldenami.rebuild import report as rebuild_report
 from goldenami.rebuild.record_model import RebuildCheck, RebuildRecord, RebuildResult, lock_spec
@@ -68,7 +69,7 @@ def _rebuild(
     differences, contents = _compare(ctx, record, baked.image)
     if ctx.recipe.rebuild.auto_promote and not record.promoted:
         record = _save(ctx, run, held_lock, record.advance("promote"))
-        promote.promote(ctx, images_model.PromoteOptions(ami=baked.image.id, why="rebuild"))
+        promote.promote(ctx, PromoteOptions(ImageSelector(baked.image.id), why="rebuild"))
         record = record.advance("promote", promoted=True)
     record = _save(ctx, run, held_lock, record.advance("clean up"))
     removed = clean_up(ctx)

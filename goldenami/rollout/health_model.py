@@ -1,27 +1,27 @@
-"""The health gate of a promotion: what is seen of a new instance, look by look, and when that is reason to turn back."""
+"""Health gate of a rollout: the health of a new instance, sample by sample, and when it fails the rollout."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
 
-_CONSECUTIVE_FAILURES = 3  # bad probes in a row; one may be luck of the network
+_CONSECUTIVE_FAILURES = 3  # failed probes in a row; a single one may be the network
 _LAUNCH_TIMEOUT = 300.0  # seconds that EC2 may take from the launch to a running instance
 _TERMINATING = ("Terminat", "Detach")
 
 
 @dataclass(frozen=True)
 class HealthSample:
-    """What is seen of a new instance at one moment.
+    """State of a new instance at one moment.
 
     Attributes:
-        lifecycle: The group's word; empty when the instance is not in the group any more.
-        healthy: What the group thinks of it.
-        target: Its state in the target group; empty where there is none.
-        probe: Whether it answered our own probe; None when it was not probed.
-        detail: What the probe saw.
-        restarts: How often its service was restarted since boot; None when nobody looked.
-        errors: Lines of the service's journal at level `err` or worse since boot; None when nobody looked.
+        lifecycle: Its lifecycle state in the group; empty once it has left the group.
+        healthy: True if the group considers it healthy.
+        target: Its state in the target group; empty without one.
+        probe: True if it answered our own probe; None if it was not probed.
+        detail: Result of the probe.
+        restarts: Number of restarts of its service since boot; None if unknown.
+        errors: Number of journal lines of its service at level `err` or worse since boot; None if unknown.
     """
 
     lifecycle: str
@@ -34,96 +34,102 @@ class HealthSample:
 
     @property
     def is_terminated(self) -> bool:
-        """Whether the group has taken it out, or is about to."""
+        """True if the instance has left the group, or is leaving it."""
         return not self.lifecycle or self.lifecycle.startswith(_TERMINATING)
+
+    @property
+    def is_healthy(self) -> bool:
+        """True if the group, the load balancer and our own probe agree that it is healthy."""
+        return self.lifecycle == "InService" and self.healthy and self.target in ("", "healthy") and bool(self.probe)
 
 
 @dataclass(frozen=True)
 class InstanceHealth:
-    """What was seen of a new instance so far; times are seconds on the flow's clock.
+    """Health of a new instance so far. Times are seconds of the monotonic clock.
 
     Attributes:
-        since: When it was seen first.
-        service: When the group first had it in service; None before that.
-        green: When it was first well in every respect; None before that.
-        strikes: Bad probes in a row since then.
-        probes: How many probes it has answered, and how many it has not, since it was green.
+        first_seen: When it appeared in the group.
+        in_service_since: When the group first had it in service; None before that.
+        healthy_since: When it was first healthy; None before that.
+        consecutive_failures: Number of failed probes in a row since then.
+        successes: Number of successful probes since then.
+        last: The newest sample, with what older ones know and it does not.
+        is_terminated: True once it has left the group.
     """
 
     id: str
-    since: float
-    service: float | None = None
-    is_healthy: float | None = None
+    first_seen: float
+    in_service_since: float | None = None
+    healthy_since: float | None = None
     consecutive_failures: int = 0
-    good: int = 0
-    bad: int = 0
+    successes: int = 0
     last: HealthSample = HealthSample("Pending")
-    ended: bool = False
+    is_terminated: bool = False
 
 
-def add_sample(record: InstanceHealth, look: HealthSample, now: float) -> InstanceHealth:
-    """The record with another look added."""
-    if record.ended:
-        return record
-    merged = replace(
-        look,
-        restarts=record.last.restarts if look.restarts is None else look.restarts,
-        errors=record.last.errors if look.errors is None else look.errors,
-        detail=look.detail or record.last.detail,
+def add_sample(health: InstanceHealth, sample: HealthSample, now: float) -> InstanceHealth:
+    """Return the health with another sample added."""
+    if health.is_terminated:
+        return health
+    last = replace(
+        sample,
+        restarts=health.last.restarts if sample.restarts is None else sample.restarts,
+        errors=health.last.errors if sample.errors is None else sample.errors,
+        detail=sample.detail or health.last.detail,
     )
-    if record.service is None and look.lifecycle == "InService":
-        record = replace(record, service=now)
-    well = look.lifecycle == "InService" and look.healthy and look.target in ("", "healthy") and look.probe is True
-    if record.is_healthy is None:
-        return replace(record, last=merged, is_healthy=now if well else None, ended=look.is_terminated)
-    if look.probe is None:
-        return replace(record, last=merged, ended=look.is_terminated)
-    return replace(
-        record,
-        last=merged,
-        consecutive_failures=0 if look.probe else record.consecutive_failures + 1,
-        good=record.good + look.probe,
-        bad=record.bad + (not look.probe),
-        ended=look.is_terminated,
-    )
+    updated = replace(health, last=last, is_terminated=sample.is_terminated)
+    if health.in_service_since is None and sample.lifecycle == "InService":
+        updated = replace(updated, in_service_since=now)
+    if health.healthy_since is None:
+        return replace(updated, healthy_since=now if sample.is_healthy else None)
+    if sample.probe is None:
+        return updated
+    if sample.probe:
+        return replace(updated, consecutive_failures=0, successes=health.successes + 1)
+    return replace(updated, consecutive_failures=health.consecutive_failures + 1)
 
 
 def failure_reason(
-    record: InstanceHealth, now: float, grace: float, hold: float = math.inf, errors: int | None = None
+    health: InstanceHealth, now: float, grace: float, min_healthy_time: float = math.inf, max_errors: int | None = None
 ) -> str:
-    """Why to turn back because of this instance; empty when there is no reason.
+    """Return why this instance fails the rollout; empty if it does not.
 
     Args:
-        record: What was seen of it.
-        now: Seconds on the flow's clock.
+        health: Its health so far.
+        now: Seconds of the monotonic clock.
         grace: Seconds in service that a new instance has to become healthy.
-        hold: Seconds in service after which others follow, or old ones go, whatever its health.
-        errors: Lines at level `err` or worse that its service's journal may have since boot; any number when None.
+        min_healthy_time: Seconds in service after which AWS replaces further instances, whatever its health.
+        max_errors: Number of journal lines at level `err` or worse allowed since boot; None for any number.
     """
-    last, age = record.last, now - record.since
-    served = 0.0 if record.service is None else now - record.service
-    seen = f" ({last.detail})" if last.detail else ""
-    if record.is_healthy is None:
+    last, age = health.last, now - health.first_seen
+    in_service = 0.0 if health.in_service_since is None else now - health.in_service_since
+    detail = f" ({last.detail})" if last.detail else ""
+    if health.healthy_since is None:
         if last.is_terminated:
-            return f"{record.id} was taken out of service after {age:.0f} s and was never healthy{seen}"
+            return f"{health.id} left the group after {age:.0f} s without being healthy{detail}"
         if not last.healthy:
-            return f"{record.id} is unhealthy to the group, and never was healthy{seen}"
-        if served > min(grace, hold):
-            limit = "its grace period" if grace <= hold else "as long as the old instances are sure to wait for it"
-            return f"{record.id} is not healthy after {served:.0f} s in service, {limit}{seen}"
-        if record.service is None and age > grace + _LAUNCH_TIMEOUT:
-            return f"{record.id} did not come into service within {age:.0f} s"
+            return f"{health.id} is unhealthy in the group and was never healthy{detail}"
+        if in_service > min(grace, min_healthy_time):
+            limit = "grace period" if grace <= min_healthy_time else "minimum time before old instances are terminated"
+            return f"{health.id} not healthy after {in_service:.0f} s in service ({limit}){detail}"
+        if health.in_service_since is None and age > grace + _LAUNCH_TIMEOUT:
+            return f"{health.id} not in service after {age:.0f} s"
     elif last.is_terminated:
-        if record.consecutive_failures or not last.healthy:
-            return f"{record.id} was healthy, failed, and was taken out of service{seen}"
+        if health.consecutive_failures or not last.healthy:
+            return f"{health.id} was healthy, failed, and left the group{detail}"
     elif not last.healthy:
-        return f"{record.id} became unhealthy {now - record.is_healthy:.0f} s after it had been healthy{seen}"
+        return f"{health.id} became unhealthy {now - health.healthy_since:.0f} s after it was healthy{detail}"
     elif last.target == "unhealthy":
-        return f"{record.id} fails the balancer's health check, {now - record.is_healthy:.0f} s after it had been healthy{seen}"
-    elif record.consecutive_failures >= _CONSECUTIVE_FAILURES:
-        return f"{record.id} stopped answering {now - record.is_healthy:.0f} s after it had been healthy{seen}"
-    if last.restarts and not last.is_terminated:
-        return f"the service of {record.id} was restarted {last.restarts} time(s) since it booted"
-    if errors is not None and (last.errors or 0) > errors and not last.is_terminated:
-        return f"the service of {record.id} logged {last.errors} error(s) since it booted; [promote] errors allows {errors}"
+        after = now - health.healthy_since
+        return f"{health.id} failed the load balancer's health check {after:.0f} s after it was healthy{detail}"
+    elif health.consecutive_failures >= _CONSECUTIVE_FAILURES:
+        return f"{health.id} stopped answering {now - health.healthy_since:.0f} s after it was healthy{detail}"
+    if last.is_terminated:
+        return ""
+    if last.restarts:
+        return f"the service on {health.id} was restarted {last.restarts} time(s) since boot"
+    if max_errors is not None and (last.errors or 0) > max_errors:
+        return (
+            f"the service on {health.id} logged {last.errors} error(s) since boot; [promote] errors allows {max_errors}"
+        )
     return ""

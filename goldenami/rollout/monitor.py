@@ -1,196 +1,193 @@
-"""Watch the new instances of a promotion: the group's view, the balancer's, our own probes, the service's journal."""
+"""Monitor the new instances of a rollout: state in the group and target group, HTTP probes, the service's journal."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from goldenami.aws import auto_scaling, instances, run_command
-from goldenami.context import Context
+from goldenami.infra.health import health_url
 from goldenami.model.fleet import AutoScalingGroup, GroupInstance
+from goldenami.rollout.context import RolloutContext
 from goldenami.rollout.health_model import HealthSample, InstanceHealth, add_sample, failure_reason
-from goldenami.rollout.timeline_model import Event, Timeline
-from goldenami.state.runs import Run, write_text
+from goldenami.state.runs import write_text
 from goldenami.tools import http
 
-TICK = 1.0  # seconds between two of our own probes
-POLL_INTERVAL = 3.0  # seconds between two looks at AWS
-_FIRST_POLLS = (
-    60.0  # seconds from the start in which AWS is looked at with each tick, until the first new instance is well
-)
-_EAGER_INTERVAL = 0.25  # seconds between two probes of the first new instance in that time; they cost AWS nothing
-_PROBE_TIMEOUT = 0.5  # seconds between two looks at AWS once it answers: the balancer and the group will say so soon
-_JOURNAL_EVERY = 30.0  # seconds between two looks into a service's journal
-_ACTIVITIES_EVERY = 10.0
-_REFUSED_LAUNCHES = 2  # one failed launch may be a passing fault of AWS
+TICK = 1.0  # seconds between two HTTP probes
+POLL_INTERVAL = 3.0  # seconds between two polls of AWS
+# Until the first new instance is healthy, but at most this long, AWS is polled and instances are probed more often.
+_EAGER_PERIOD = 60.0
+_EAGER_INTERVAL = 0.25  # seconds between two probes of the first new instance
+_ANSWERING_INTERVAL = 0.5  # seconds between two polls once it answers: the group reports it soon
+_JOURNAL_INTERVAL = 30.0  # seconds between two reads of a service's journal
+_ACTIVITIES_INTERVAL = 10.0  # seconds between two reads of the scaling activities
+_FAILED_LAUNCHES = 2  # a single failed launch may be temporary
 
 
 @dataclass
 class RolloutMonitor:
-    """What is known of the instances that run the new version.
+    """Health of the instances that run the new launch template version.
 
     Attributes:
-        version: The template version that is being carried.
-        records: What was seen of each new instance.
-        old: The instances that ran something else when the promotion began.
-        beside: A second group whose instances of that version are watched as well.
+        canary_group: Name of a second group whose instances of that version are monitored as well.
+        health: Health of each new instance, by id.
     """
 
-    ctx: Context
-    run: Run
+    rollout: RolloutContext
     version: int
-    timeline: Timeline
-    began: str = ""
-    instances: dict[str, InstanceHealth] = field(default_factory=dict)
-    members: dict[str, GroupInstance] = field(default_factory=dict)
-    old: tuple[str, ...] = ()
-    managed: bool | None = None
-    beside: str = ""
+    canary_group: str = ""
+    health: dict[str, InstanceHealth] = field(default_factory=dict)
+    _members: dict[str, GroupInstance] = field(default_factory=dict)
     _group: str = ""
+    _managed: bool = True
     _answers: bool = False
-    _journal: dict[str, float] = field(default_factory=dict)
-    _activities: float = 0.0
+    _journal_read: dict[str, float] = field(default_factory=dict)
+    _activities_read: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.ctx, self._started = self.rollout.ctx, self.rollout.now
+
+    def ticks(self, timeout: float) -> Iterator[tuple[float, bool]]:
+        """Yield the elapsed seconds and whether AWS is to be polled now; probe the instances in between.
+
+        The lock's heartbeat comes before each poll.
+
+        Args:
+            timeout: Seconds after which the first tick is the last one.
+        """
+        clock = self.ctx.clock
+        started, polled = clock.monotonic(), -math.inf
+        while True:
+            now = clock.monotonic()
+            elapsed = now - started
+            interval = POLL_INTERVAL
+            if self._is_eager(elapsed):
+                interval = min(_ANSWERING_INTERVAL, TICK) if self._answers else TICK
+            due = now - polled >= interval
+            if due:
+                polled = now
+                self.rollout.held_lock.heartbeat()
+            else:
+                self._probe_all()
+            yield elapsed, due
+            if elapsed >= timeout:
+                return
+            clock.sleep(min(_EAGER_INTERVAL, TICK) if self._is_eager(elapsed) else TICK)
 
     def poll(self, group: AutoScalingGroup) -> None:
-        """Take the group's view over, and look into the journals when it is time."""
+        """Add a sample of each new instance from the group's state, and read the journals when they are due."""
         now = self.ctx.clock.monotonic()
         self._group = group.name
-        other = auto_scaling.get(self.ctx.aws, self.beside) if self.beside else None
-        members = [*group.members, *(other.members if other else ())]
+        canary = auto_scaling.get(self.ctx.aws, self.canary_group) if self.canary_group else None
+        members = [*group.members, *(canary.members if canary else ())]
         new = {m.id: m for m in members if m.version == self.version}
         for identity, member in new.items():
-            if identity not in self.instances:
-                self.instances[identity] = InstanceHealth(identity, now)
-                self._record("launched", f"{identity} launched in {member.zone}", identity)
-            self.members[identity] = member
-        for identity, record in list(self.instances.items()):
-            found = new.get(identity)
-            if found is None:
-                self._add_sample(record, HealthSample("", healthy=record.last.healthy, target=record.last.target))
+            if identity not in self.health:
+                self.health[identity] = InstanceHealth(identity, now)
+                self.rollout.record("launched", f"{identity} launched in {member.zone}", identity)
+        self._members |= new
+        for identity, health in list(self.health.items()):
+            if identity not in new:
+                self._add_sample(health, replace(health.last, lifecycle="", probe=None))
                 continue
-            look = HealthSample(found.lifecycle, found.healthy, found.target, *self._probed(found))
-            if look.lifecycle == "InService" and record.is_healthy is not None:
-                look = self._with_journal(found, look, now)
-            self._add_sample(record, look)
+            member = new[identity]
+            sample = self._probe(member, HealthSample(member.lifecycle, member.healthy, member.target))
+            if sample.lifecycle == "InService" and health.healthy_since is not None:
+                sample = self._read_journal(identity, sample, now)
+            self._add_sample(health, sample)
 
-    def probe(self) -> None:
-        """Probe every new instance once more; asks AWS nothing."""
-        if not self.healthy_count:
-            self._answers = self._first_answers()
-        for identity, record in list(self.instances.items()):
-            member = self.members[identity]
-            if record.ended or record.is_healthy is None:
-                continue
-            ok, seen = self._probed(member)
-            last = record.last
-            self._add_sample(record, HealthSample(last.lifecycle, last.healthy, last.target, ok, seen))
-
-    def failure_reason(self, grace: float, hold: float) -> str:
-        """Why to turn back; empty when there is no reason."""
+    def failure_reason(self, grace: float, min_healthy_time: float = math.inf) -> str:
+        """Return why the rollout has failed; empty if it has not."""
         now = self.ctx.clock.monotonic()
-        for record in self.instances.values():
-            if reason := failure_reason(record, now, grace, hold, self.ctx.recipe.promote.max_errors):
+        for health in self.health.values():
+            if reason := failure_reason(health, now, grace, min_healthy_time, self.ctx.recipe.promote.max_errors):
                 return reason
-        return self._refused_launches(now)
-
-    def should_poll(self, since: float, passed: float) -> bool:
-        """Whether it is time to look at AWS again, so many seconds after the last look and the beginning."""
-        if not self._eager(passed):
-            return since >= POLL_INTERVAL
-        return since >= (min(_PROBE_TIMEOUT, TICK) if self._answers else TICK)
-
-    def poll_interval(self, passed: float) -> float:
-        """Seconds until the next probe or look."""
-        return min(_EAGER_INTERVAL, TICK) if self._eager(passed) else TICK
+        return self._failed_launches(now)
 
     @property
     def healthy_count(self) -> int:
-        """How many new instances are well now."""
+        """Number of new instances that are healthy now."""
         return sum(
-            r.is_healthy is not None and not r.ended and not r.consecutive_failures for r in self.instances.values()
+            h.healthy_since is not None and not h.is_terminated and not h.consecutive_failures
+            for h in self.health.values()
         )
 
-    @property
-    def failed_instances(self) -> list[str]:
-        """The instances that gave reason to turn back, or all new ones."""
-        now, errors = self.ctx.clock.monotonic(), self.ctx.recipe.promote.max_errors
-        ill = [r.id for r in self.instances.values() if failure_reason(r, now, math.inf, errors=errors)]
-        return ill or list(self.instances)
-
-    def keep_evidence(self) -> list[str]:
-        """Keep the console and the service's log of the instances that failed; returns the files."""
-        kept = []
-        for identity in self.failed_instances[:5]:
-            folder = self.run.folder / "instances" / identity
+    def save_evidence(self) -> list[str]:
+        """Save the console output and the service's log of the failed instances, or of all new ones; return the paths."""
+        now, max_errors = self.ctx.clock.monotonic(), self.ctx.recipe.promote.max_errors
+        failed = [h.id for h in self.health.values() if failure_reason(h, now, math.inf, max_errors=max_errors)]
+        paths = []
+        for identity in (failed or list(self.health))[:5]:
+            folder = self.rollout.run.folder / "instances" / identity
             folder.mkdir(parents=True, exist_ok=True)
             write_text(folder / "console.log", instances.console_output(self.ctx.aws, identity))
-            kept.append(str(folder / "console.log"))
+            paths.append(str(folder / "console.log"))
             script = f"journalctl --unit {self.ctx.name} --no-pager --lines 200"
-            said = run_command.run(self.ctx.aws, self.ctx.clock, identity, script, timeout=10)
-            if said is not None and said.stdout:
-                write_text(folder / "service.log", said.stdout)
-                kept.append(str(folder / "service.log"))
-        return kept
+            result = run_command.run(self.ctx.aws, self.ctx.clock, identity, script, timeout=10)
+            if result is not None and result.stdout:
+                write_text(folder / "service.log", result.stdout)
+                paths.append(str(folder / "service.log"))
+        return paths
 
-    def _eager(self, passed: float) -> bool:
-        return passed < _FIRST_POLLS and not self.healthy_count
+    def _is_eager(self, elapsed: float) -> bool:
+        return elapsed < _EAGER_PERIOD and not self.healthy_count
 
-    def _first_answers(self) -> bool:
-        """Whether the first of the new instances that are not known to be well answers by now."""
-        app = self.ctx.recipe.app
-        on_the_way = (self.members[r.id] for r in self.instances.values() if r.is_healthy is None and not r.ended)
-        address = next((m.address for m in on_the_way if m.address), "")
-        return bool(address) and http.probe(f"http://{address}:{app.port}{app.health}", timeout=1).ok
+    def _probe_all(self) -> None:
+        """Probe every healthy instance, or the first one that may become healthy; call no AWS API."""
+        if not self.healthy_count:
+            starting = [
+                self._members[h.id] for h in self.health.values() if h.healthy_since is None and not h.is_terminated
+            ]
+            address = next((m.address for m in starting if m.address), "")
+            self._answers = bool(address) and http.probe(health_url(self.ctx.recipe, address), timeout=1).ok
+        for identity, health in list(self.health.items()):
+            if not health.is_terminated and health.healthy_since is not None:
+                self._add_sample(health, self._probe(self._members[identity], health.last))
 
-    def _probed(self, member: GroupInstance) -> tuple[bool | None, str]:
+    def _probe(self, member: GroupInstance, sample: HealthSample) -> HealthSample:
         if member.lifecycle != "InService" or not member.address:
-            return None, ""
-        app = self.ctx.recipe.app
-        seen = http.probe(f"http://{member.address}:{app.port}{app.health}", timeout=3)
-        return seen.ok, seen.detail
+            return replace(sample, probe=None)
+        result = http.probe(health_url(self.ctx.recipe, member.address), timeout=3)
+        return replace(sample, probe=result.ok, detail=result.detail)
 
-    def _add_sample(self, record: InstanceHealth, look: HealthSample) -> None:
-        after = add_sample(record, look, self.ctx.clock.monotonic())
-        self.instances[record.id] = after
-        if record.is_healthy is None and after.is_healthy is not None:
-            self._record("healthy", f"{record.id} healthy after {after.is_healthy - record.since:.0f} s", record.id)
-        if after.ended and not record.ended:
-            self._record("gone", f"{record.id} left the group", record.id)
+    def _add_sample(self, health: InstanceHealth, sample: HealthSample) -> None:
+        updated = add_sample(health, sample, self.ctx.clock.monotonic())
+        self.health[health.id] = updated
+        if health.healthy_since is None and updated.healthy_since is not None:
+            after = updated.healthy_since - health.first_seen
+            self.rollout.record("healthy", f"{health.id} healthy after {after:.0f} s", health.id)
+        if updated.is_terminated and not health.is_terminated:
+            self.rollout.record("left", f"{health.id} left the group", health.id)
 
-    def _with_journal(self, member: GroupInstance, look: HealthSample, now: float) -> HealthSample:
-        """Ask the instance itself how its service is; not where Run Command cannot reach it."""
-        if self.managed is False or now - self._journal.get(member.id, -_JOURNAL_EVERY) < _JOURNAL_EVERY:
-            return look
-        self._journal[member.id] = now
+    def _read_journal(self, identity: str, sample: HealthSample, now: float) -> HealthSample:
+        """Add the service's restarts and errors to a sample, where Run Command reaches the instance."""
+        if not self._managed or now - self._journal_read.get(identity, -math.inf) < _JOURNAL_INTERVAL:
+            return sample
+        self._journal_read[identity] = now
         unit = self.ctx.name
         script = (
             f"systemctl show {unit} --property NRestarts --value\n"
             f"journalctl --unit {unit} --boot --priority err --output cat --no-pager --lines 1000 | wc -l"
         )
-        said = run_command.run(self.ctx.aws, self.ctx.clock, member.id, script, timeout=10)
-        self.managed = said is not None and said.code == 0
-        numbers = re.findall(r"^\d+$", said.stdout, re.MULTILINE) if said else []
+        result = run_command.run(self.ctx.aws, self.ctx.clock, identity, script, timeout=10)
+        self._managed = result is not None and result.code == 0
+        numbers = re.findall(r"^\d+$", result.stdout, re.MULTILINE) if result else []
         if len(numbers) != 2:
-            return look
-        return HealthSample(
-            look.lifecycle, look.healthy, look.target, look.probe, look.detail, int(numbers[0]), int(numbers[1])
-        )
+            return sample
+        return replace(sample, restarts=int(numbers[0]), errors=int(numbers[1]))
 
-    def _refused_launches(self, now: float) -> str:
-        """Whether the group cannot launch the new version at all."""
-        if self.instances or now - self._activities < _ACTIVITIES_EVERY:
+    def _failed_launches(self, now: float) -> str:
+        """Return why the group cannot launch the new version; empty if it can."""
+        if self.health or now - self._activities_read < _ACTIVITIES_INTERVAL:
             return ""
-        self._activities = now
+        self._activities_read = now
         failed = [
             a
             for a in auto_scaling.list_activities(self.ctx.aws, self._group)
-            if a.status == "Failed" and a.started >= self.began and "aunch" in a.description
+            if a.status == "Failed" and a.started >= self._started and "aunch" in a.description
         ]
-        if len(failed) < _REFUSED_LAUNCHES:
+        if len(failed) < _FAILED_LAUNCHES:
             return ""
-        return f"the group cannot launch it: {failed[0].message or failed[0].description}"
-
-    def _record(self, kind: str, text: str, subject: str = "") -> None:
-        self.timeline.add(Event(self.ctx.clock.now().isoformat(timespec="seconds"), kind, text, subject))
-        self.ctx.progress.info(text)
+        return f"{self._group} cannot launch version {self.version}: {failed[0].message or failed[0].description}"

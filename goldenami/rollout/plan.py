@@ -1,4 +1,4 @@
-"""How fast the instances are renewed: the canary, the watch, and what never happens before what."""
+"""Pace of a rollout: preferences of the instance refresh, estimated durations, and the capacity it needs. Pure."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from goldenami.model.fleet import RefreshPreferences
 from goldenami.model.resources import VcpuQuota
 from goldenami.rollout.request_model import RolloutRequest
 
-_SMALL_FLEET = 5  # up to so many instances, the fleet may double while it is renewed
+_SMALL_FLEET = 5  # a fleet of at most this size may double during an instance refresh
 
 
-def preferences(desired: int, request: RolloutRequest, *, can_return: bool = True) -> RefreshPreferences:
-    """How to renew a group of this size so that no healthy instance leaves before a new one has taken its place.
+def refresh_preferences(desired: int, request: RolloutRequest, *, can_roll_back: bool = True) -> RefreshPreferences:
+    """Return the preferences for a group of this size so that no healthy instance leaves before its replacement is healthy.
 
-    The minimum is always all of them, so each replacement is launched first. A fleet of one has no part that could be a
-    canary; there, the warm-up lasts as long as the watch, during which the old instance stays beside the new one.
+    The minimum is always 100 %, so each replacement is launched first. A single instance has no canary: its warm-up lasts as
+    long as it is monitored, and the old instance stays beside it.
     """
-    most = 200 if desired <= _SMALL_FLEET else 125
-    rest: dict[str, Any] = {"auto_rollback": can_return, "alarms": request.alarms}
+    max_healthy = 200 if desired <= _SMALL_FLEET else 125
+    rest: dict[str, Any] = {"auto_rollback": can_roll_back, "alarms": request.alarms}
     if desired <= 1:
-        return RefreshPreferences(100, most, max(request.warmup, request.watch), **rest)
+        return RefreshPreferences(100, max_healthy, max(request.warmup, request.watch), **rest)
     if request.canary in (0, 100):
-        return RefreshPreferences(100, most, request.warmup, bake_time=request.watch, **rest)
+        return RefreshPreferences(100, max_healthy, request.warmup, bake_time=request.watch, **rest)
     count = min(desired - 1, max(1, math.ceil(desired * request.canary / 100)))
-    # Rounded down, so that the checkpoint is reached by the canary itself and not by one instance more.
+    # Rounded down, so that the canary alone reaches the checkpoint.
     first = max(1, 100 * count // desired)
     return RefreshPreferences(
         100,
-        most,
+        max_healthy,
         request.warmup,
         checkpoints=(first, 100),
         delay=request.watch,
@@ -41,76 +41,81 @@ def preferences(desired: int, request: RolloutRequest, *, can_return: bool = Tru
     )
 
 
-def min_healthy_time(roll: RefreshPreferences) -> float:
-    """Seconds that a new instance is in service before others follow it or old ones go, less a margin to turn back in.
+def min_healthy_time(preferences: RefreshPreferences) -> float:
+    """Return the seconds in service before AWS replaces further instances, less a margin to roll back in.
 
-    AWS counts an instance as replaced once its warm-up is over; a load balancer's verdict counts only after the grace
-    period. So an instance that is not healthy by then must be reason to turn back, or the old ones would go.
+    AWS counts an instance as replaced once its warm-up is over; the load balancer's health check counts only after the grace
+    period. So the rollout must fail if an instance is not healthy by then, or healthy old ones would be terminated.
     """
-    held = roll.warmup + (roll.delay if roll.checkpoints else 0)
+    held = preferences.warmup + (preferences.delay if preferences.checkpoints else 0)
     return held - max(3.0, min(10.0, 0.1 * held))
 
 
 def estimate_traffic_shift(steps: int, watch: int, boot: float = 30) -> float:
-    """About how many seconds the traffic's way through so many weights takes."""
+    """Return the estimated seconds of a traffic shift of this many steps."""
     return boot + steps * watch if steps else 0.0
 
 
-def estimate_refresh(desired: int, roll: RefreshPreferences, boot: float = 30) -> float:
-    """About how many seconds the roll takes, with so many for an instance to boot."""
-    rounds = 2 if roll.checkpoints else 1
-    return (rounds * (boot + roll.warmup) + rounds * roll.delay + roll.bake_time) if desired else 0.0
+def estimate_refresh(desired: int, preferences: RefreshPreferences, boot: float = 30) -> float:
+    """Return the estimated seconds of an instance refresh, where an instance boots in `boot` seconds."""
+    if not desired:
+        return 0.0
+    rounds = 2 if preferences.checkpoints else 1
+    return rounds * (boot + preferences.warmup + preferences.delay) + preferences.bake_time
 
 
-def canary_count(desired: int, roll: RefreshPreferences) -> int:
-    """How many instances are renewed before the others follow."""
-    if not roll.checkpoints:
+def canary_count(desired: int, preferences: RefreshPreferences) -> int:
+    """Return the number of instances that are replaced before the others."""
+    if not preferences.checkpoints:
         return desired
-    return max(1, math.ceil(desired * roll.checkpoints[0] / 100))
+    return max(1, math.ceil(desired * preferences.checkpoints[0] / 100))
 
 
 @dataclass(frozen=True)
 class SurgeCapacity:
-    """The instances that run beside the fleet.
+    """Instances that run beside the fleet during a rollout.
 
     Attributes:
-        most: How many at once.
-        hours: Instance-hours in all, estimated.
+        instances: Maximum number at one time.
+        instance_hours: Estimated instance-hours in total.
     """
 
-    most: int
-    hours: float
+    instances: int
+    instance_hours: float
 
-    def dollars(self, region: str, kind: str) -> float | None:
-        """What they cost; None where the table of prices does not know it."""
+    def dollars(self, region: str, instance_type: str) -> float | None:
+        """Return their price in US dollars; None if it is unknown."""
         known = prices.for_region(region)
-        price = known.instance(kind) if known else None
-        return None if price is None else self.hours * price
+        price = known.instance(instance_type) if known else None
+        return None if price is None else self.instance_hours * price
 
 
-def surge_capacity(desired: int, roll: RefreshPreferences, traffic: tuple[int, ...], watch: int) -> SurgeCapacity:
-    """What a roll needs: as many as AWS may launch before it terminates, and a trial as large as the fleet."""
-    spare = math.ceil(desired * (roll.max_healthy - 100) / 100)
-    rolling = estimate_refresh(desired, roll)
-    trial = desired if traffic else 0
-    whole = estimate_traffic_shift(len(traffic), watch) + rolling
-    return SurgeCapacity(spare + trial, (spare * rolling + trial * whole) / 3600)
+def surge_capacity(
+    desired: int, preferences: RefreshPreferences, traffic: tuple[int, ...], watch: int
+) -> SurgeCapacity:
+    """Return what a rollout needs: the instances that AWS launches before it terminates, and the canary group."""
+    surge = math.ceil(desired * (preferences.max_healthy - 100) / 100)
+    refresh = estimate_refresh(desired, preferences)
+    canary = desired if traffic else 0
+    total = estimate_traffic_shift(len(traffic), watch) + refresh
+    return SurgeCapacity(surge + canary, (surge * refresh + canary * total) / 3600)
 
 
-def quota_blockers(room: VcpuQuota, needed: SurgeCapacity) -> Iterator[str]:
-    """Why the account has no room for it."""
-    more = needed.most * room.vcpus_per_instance
-    if room.quota is not None and room.used + more > room.quota:
+def quota_blockers(quota: VcpuQuota, surge: SurgeCapacity) -> Iterator[str]:
+    """Yield why the account's vCPU quota does not suffice."""
+    vcpus = surge.instances * quota.vcpus_per_instance
+    if quota.quota is not None and quota.used + vcpus > quota.quota:
         yield (
-            f"the account may run {room.quota} vCPUs of on-demand standard instances (quota L-1216C47A) and runs"
-            f" {room.used}: no room for {needed.most} more instance(s) with {more} vCPUs; ask for more in Service Quotas"
+            f"vCPU quota exceeded: {quota.used} of {quota.quota} vCPUs of on-demand standard instances are in use (quota"
+            f" L-1216C47A), no room for {surge.instances} more instance(s) with {vcpus} vCPUs; request an increase in"
+            " Service Quotas"
         )
 
 
-def quota_warnings(room: VcpuQuota) -> Iterator[str]:
-    """What could not be looked at."""
-    if room.quota is None:
+def quota_warnings(quota: VcpuQuota) -> Iterator[str]:
+    """Yield a warning if the quota could not be read."""
+    if quota.quota is None:
         yield (
-            f"the account's quota of vCPUs cannot be read (servicequotas:GetServiceQuota), so its room was not checked;"
-            f" {room.used} run now"
+            "the account's vCPU quota cannot be read (servicequotas:GetServiceQuota), so it was not checked;"
+            f" {quota.used} vCPUs are in use"
         )

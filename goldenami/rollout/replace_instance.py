@@ -1,197 +1,196 @@
-"""Replace the one instance of a group that keeps its data itself: the new one gets the rows before it gets the traffic.
+"""Replace one instance by another: launch, health check, data transfer, traffic, and only then terminate the old one.
 
-An instance refresh ends the old instance when the new one is healthy, and knows nothing of rows. So the group's own doings
-are suspended for the while, and each step is ours: launch, prove, carry the rows, attach, watch; then the old one goes. As
-long as it is not certain that the new one is well, the old one stands there and can take today's rows back.
+An instance refresh terminates the old instance as soon as the new one is healthy, and transfers no data. Here each step is
+saved before it is taken (the switchover), and the old instance keeps running until the new one is healthy with traffic: until
+then it can take the current data back.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from goldenami.aws import auto_scaling, instances
-from goldenami.context import Context
+from goldenami.aws import auto_scaling, instances, load_balancers
 from goldenami.database import recovery, relocate, transfer, volume
-from goldenami.database.switchover_model import StorageChange, Switchover
-from goldenami.errors import AwsError, GateError, GoldenError
+from goldenami.database.switchover_model import Switchover
+from goldenami.errors import GateError, GoldenError
 from goldenami.infra import network
-from goldenami.model.fleet import AutoScalingGroup, GroupInstance
-from goldenami.model.resources import Instance
+from goldenami.infra.health import wait_until_instance_healthy
+from goldenami.rollout.context import RolloutContext, get_group
 from goldenami.rollout.monitor import RolloutMonitor
-from goldenami.rollout.timeline_model import Event, Timeline
-from goldenami.state.lock import HeldLock
+from goldenami.state.runs import write_text
 from goldenami.text import seconds
-from goldenami.tools import http
 from goldenami.tools.clock import poll
-
-_CONSECUTIVE_HEALTHY = 3  # healthy answers in a row: one can be luck
 
 
 @dataclass
 class InstanceReplacement:
-    """A replacement under way."""
+    """A replacement in progress.
 
-    ctx: Context
-    held_lock: HeldLock
-    monitor: RolloutMonitor
-    timeline: Timeline
-    group: AutoScalingGroup
-    version: int
-    seconds: float
-    storage_change: StorageChange | None = None
+    Attributes:
+        switchover: Its record; without a source there is no data to transfer, with a target that instance is used.
+        template_id: The launch template's id.
+        previous_version: The launch template version of the old instance.
+        grace: Seconds that the new instance has to become healthy, and then to receive traffic.
+        watch: Seconds that it is monitored: with traffic if there is a group, else before it receives any.
+        retry: The command that resumes after a failed rollback.
+        group: Name of the Auto Scaling group that the new instance is attached to; empty without one.
+        target_group: ARN of the target group that it is registered in if there is no group; empty without a load balancer.
+        evidence: Paths of the logs of a failed instance.
+    """
+
+    rollout: RolloutContext
+    switchover: Switchover
+    template_id: str
+    previous_version: int
+    grace: int
+    watch: int
+    retry: str
+    group: str = ""
+    target_group: str = ""
+    evidence: list[str] = field(default_factory=list)
+    _frozen_since: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.ctx, self._monitor = self.rollout.ctx, RolloutMonitor(self.rollout, self.switchover.version)
 
     def run(self) -> str:
-        """Bring the new instance to serve with the rows of the old one.
+        """Replace the instance.
 
         Returns:
-            Why it was turned back; empty when the new instance serves alone.
+            The failure reason; empty if the new instance receives the traffic. After a failure the source has all data and is
+            in service, and the new instance is terminated; without a source the new instance is left to the caller.
+
+        Raises:
+            GateError: The new instance failed with traffic, and transferring the data back failed, too.
         """
-        old = self._source()
-        if old is None:  # an empty group holds nothing that could be lost
-            recovery.pin_launch_version(self.ctx, self.group, self.version, self.group.max)
-            return ""
-        switchover = Switchover(
-            self.monitor.run.id,
-            old.id,
-            version=self.version,
-            max_size=self.group.max,
-            suspended=self.group.suspended,
-            method="backup" if self.storage_change else transfer.transfer_method(self.ctx),
-            storage_change=self.storage_change,
-            source_had_volume=self.storage_change is not None or transfer.source_has_data(self.ctx, old.id),
-        )
-        transfer.save(self.ctx, switchover)
-        self._record("started", f"{old.id} is to be replaced, its rows carried over")
+        source = self.switchover.source
+        if source:
+            transfer.save(self.ctx, self.switchover)
+            self.rollout.record("started", f"replacing {source}, with its data")
         try:
-            relocate.prepare(self.ctx, switchover)
-            new = self._launch(switchover)
-            switchover = transfer.save(self.ctx, switchover.advance("launching", new.id))
-            self._wait_until_healthy(new)
-            relocate.verify_target(self.ctx, switchover)
-            # Its service is about to be stopped, which is no reason for the group to replace the old instance.
-            auto_scaling.suspend(self.ctx.aws, self.group.name, recovery.AUTOMATIC_PROCESSES)
-            carried = transfer.transfer(self.ctx, self.held_lock, switchover)
+            self._launch()
+            self._transfer()
         except BaseException as error:
-            self.monitor.keep_evidence()
-            recovery.recover(self.ctx)
-            self._record("restored", f"{old.id} serves as before, with all its rows")
+            try:
+                self._save_evidence()
+            finally:
+                if source:  # its data is complete: the new instance is terminated
+                    recovery.recover(self.ctx)
+                    self.rollout.record("restored", f"{source} is in service with all data")
             if isinstance(error, GoldenError):
                 return error.message
             raise
         try:
-            recovery.attach_target(self.ctx, carried.switchover)
-            self._record("attached", f"{new.id} joined {self.group.name}", new.id)
-            reason = self._switch_traffic(new.id, carried.frozen_since) or self._monitor(new.id)
+            reason = self._switch_traffic()
         except GoldenError as error:
             reason = error.message
         if reason:
-            return self._roll_back(carried.switchover, reason)
-        self._record("shifted", f"{new.id} serves alone, with every row")
-        recovery.complete(self.ctx, carried.switchover)
-        if carried.switchover.method == "volume":
-            volume.delete_expired_snapshots(self.ctx)
-        self._record("terminated", "no old instance is left in the group")
+            return self._roll_back(reason)
+        self.rollout.record("shifted", f"{self.switchover.target} receives all traffic")
+        if source:
+            recovery.complete(self.ctx, self.switchover)
+            if self.switchover.method == "volume":
+                volume.delete_expired_snapshots(self.ctx)
+            self.rollout.record("terminated", f"{source} terminated")
         return ""
 
-    def _source(self) -> GroupInstance | None:
-        there = [m for m in self.group.members if not m.lifecycle.startswith(("Terminat", "Detach"))]
-        if len(there) > 1:
-            told = ", ".join(m.id for m in there)
-            raise GateError(f"{self.group.name} has {len(there)} instances, each with rows of its own: {told}")
-        return there[0] if there else None
+    def _launch(self) -> None:
+        """Launch the new instance and wait until it is healthy, before any data is transferred."""
+        if self.switchover.target:
+            self.rollout.record("launched", f"continuing with {self.switchover.target}, which runs this image")
+        else:
+            relocate.prepare(self.ctx, self.switchover)
+            subnet, token = network.find_network(self.ctx).subnets[0], recovery.client_token(self.switchover)
+            version = self.switchover.version
+            instance = instances.launch_from_template(self.ctx.aws, self.template_id, version, subnet, token)
+            self.switchover = self.switchover.advance("launching", instance.id)
+            self.rollout.record("launched", f"{instance.id} launched from version {version}", instance.id)
+        if self.switchover.source:
+            transfer.save(self.ctx, self.switchover)
+        target, watch = self.switchover.target, 0 if self.group else self.watch
+        after = wait_until_instance_healthy(self.ctx, self.rollout.held_lock, target, grace=self.grace, watch=watch)
+        self.rollout.record("healthy", f"{target} healthy after {after:.0f} s, without traffic", target)
 
-    def _launch(self, switchover: Switchover) -> Instance:
-        subnet = network.find_network(self.ctx).subnets[0]
-        new = instances.launch_from_template(
-            self.ctx.aws, self.group.template_id, self.version, subnet, recovery.client_token(switchover)
-        )
-        self._record("launched", f"{new.id} launched in {new.zone}, outside the group", new.id)
-        return new
+    def _transfer(self) -> None:
+        """Transfer the data to the new instance, or attach a volume that no instance has."""
+        if self.switchover.source:
+            relocate.verify_target(self.ctx, self.switchover)
+            if self.group:  # it must not replace the old instance while that one's service is stopped
+                auto_scaling.suspend(self.ctx.aws, self.group, recovery.AUTOMATIC_PROCESSES)
+            result = transfer.transfer(self.ctx, self.rollout.held_lock, self.switchover)
+            self.switchover, self._frozen_since = result.switchover, result.frozen_since
+        elif self.switchover.method == "volume":
+            volume.attach_and_mount(self.ctx, self.switchover.target)
+            transfer.resume_service(self.ctx, self.switchover.target)
 
-    def _wait_until_healthy(self, new: Instance) -> None:
-        """Wait until it is well with an empty database of its own: an image that is bad ends here, at no cost to anybody.
-
-        Raises:
-            GateError: It is not, within the grace period.
-        """
-        ctx, app, grace = self.ctx, self.ctx.recipe.app, self.group.grace
-        new = instances.wait_running(ctx.aws, ctx.clock, new.id)
-        url = f"http://{new.address}:{app.port}{app.health}"
-        green, seen = 0, http.Probe(False, "no answer")
-        for elapsed in poll(ctx.clock, timeout=grace, every=1):
-            self.held_lock.heartbeat()
-            seen = http.probe(url, timeout=3)
-            green = green + 1 if seen.ok else 0
-            if green >= _CONSECUTIVE_HEALTHY:
-                self._record("healthy", f"{new.id} healthy after {elapsed:.0f} s, with an empty database", new.id)
-                return
-        raise GateError(f"{new.id} is not healthy after {grace} s ({seen.detail})")
-
-    def _switch_traffic(self, instance: str, began: float) -> str:
-        """Wait until the balancer sends requests to it, which ends the window in which nobody could write."""
-        ctx = self.ctx
-        for _ in poll(ctx.clock, timeout=self.group.grace, every=0.5):
-            member = self._member(instance)
-            if member is not None and member.serving:
-                self._record(
-                    "canary", f"nobody could write for {seconds(ctx.clock.monotonic() - began)}; now {instance} serves"
-                )
-                return ""
-            self.held_lock.heartbeat()
-        return f"{instance} does not take traffic within {self.group.grace} s"
-
-    def _monitor(self, instance: str) -> str:
-        """Watch it while the old one still stands there."""
-        ctx, began = self.ctx, self.ctx.clock.monotonic()
-        while True:
-            now = ctx.clock.monotonic()
-            self.held_lock.heartbeat()
-            found = auto_scaling.get(ctx.aws, self.group.name)
-            if found is None:
-                raise AwsError(f"{self.group.name} is gone", state="Nobody is served.", next="./invoke fleet.create")
-            self.monitor.poll(found)
-            if reason := self.monitor.failure_reason(self.group.grace, float("inf")):
+    def _switch_traffic(self) -> str:
+        """Send the traffic to the new instance, and in a group monitor it beside the old one; return the failure reason."""
+        target = self.switchover.target
+        if not self.group:
+            if self.target_group:
+                load_balancers.register(self.ctx.aws, self.target_group, target)
+            return self._wait_for_traffic(target)
+        recovery.attach_target(self.ctx, self.switchover)
+        self.rollout.record("attached", f"{target} joined {self.group}", target)
+        if reason := self._wait_for_traffic(target):
+            return reason
+        for _, due in self._monitor.ticks(self.watch):
+            if due:
+                self._monitor.poll(get_group(self.ctx, self.group))
+            if reason := self._monitor.failure_reason(self.grace):
                 return reason
-            if now - began >= self.seconds:
-                break
-            for _ in range(3):
-                ctx.clock.sleep(1)
-                self.monitor.probe()
-        self._record("watched", f"{instance} watched for {seconds(self.seconds)} beside the old instance")
+        self.rollout.record("watched", f"{target} monitored for {seconds(self.watch)} beside the old instance")
         return ""
 
-    def _roll_back(self, switchover: Switchover, reason: str) -> str:
-        """Carry today's rows back to the instance that served before, and let it serve again."""
-        self._record("red", reason)
-        self.monitor.keep_evidence()
-        before = self.group.number or switchover.version
+    def _wait_for_traffic(self, instance: str) -> str:
+        """Wait until the load balancer sends requests to an instance, which ends the write downtime; or return why not."""
+        for _ in poll(self.ctx.clock, timeout=self.grace, every=0.5):
+            if self._is_serving(instance):
+                downtime = seconds(self.ctx.clock.monotonic() - self._frozen_since)
+                text = f"; write downtime {downtime}" if self.switchover.source else ""
+                self.rollout.record("canary", f"{instance} is in service{text}")
+                return ""
+            self.rollout.held_lock.heartbeat()
+        return f"{instance} does not receive traffic after {self.grace} s"
+
+    def _is_serving(self, instance: str) -> bool:
+        if self.group:
+            return any(m.id == instance and m.serving for m in get_group(self.ctx, self.group).members)
+        targets = load_balancers.list_targets(self.ctx.aws, self.target_group) if self.target_group else []
+        return not self.target_group or any(t.id == instance and t.state == "healthy" for t in targets)
+
+    def _roll_back(self, reason: str) -> str:
+        """Transfer the current data back to the old instance, which then serves again; return the failure reason."""
+        switchover = self.switchover
+        self.rollout.record("failed", reason)
+        self._save_evidence()
+        if not switchover.source:
+            return reason
         try:
-            carried = transfer.transfer(self.ctx, self.held_lock, switchover.reversed(before))
+            result = transfer.transfer(self.ctx, self.rollout.held_lock, switchover.reversed(self.previous_version))
         except GoldenError as error:
             transfer.save(self.ctx, switchover)
             if switchover.storage_mode == "instance" and instances.is_terminated(self.ctx.aws, switchover.target):
                 recovery.recover(self.ctx)
-                self._record(
-                    "restored", f"{switchover.source} serves again, with what it had when its writes were stopped"
-                )
-                return f"{reason}; {switchover.target} has ended with what was written on it meanwhile"
+                text = f"{switchover.source} is in service with its data from before the write freeze"
+                self.rollout.record("restored", text)
+                return f"{reason}; {switchover.target} was terminated, with what was written to it"
             raise GateError(
-                f"{reason}; and its rows cannot be carried back: {error.message}",
-                state=f"{switchover.target} has every row; {switchover.source} stands beside it with its writes stopped."
-                " Nothing is lost.",
-                next=f"./invoke db.migrate --to {self.storage_change.mode} goes on"
-                if self.storage_change
-                else "./invoke rollback tries again",
+                f"{reason}; and its data cannot be transferred back: {error.message}",
+                state=f"{switchover.target} has all data; {switchover.source} is running with its writes stopped."
+                " No data is lost.",
+                next=self.retry,
             ) from None
-        self._switch_traffic(switchover.source, carried.frozen_since)
-        recovery.complete(self.ctx, carried.switchover)
-        self._record("restored", f"{switchover.source} serves again, with every row that was written meanwhile")
+        self._frozen_since = result.frozen_since
+        self._wait_for_traffic(switchover.source)
+        recovery.complete(self.ctx, result.switchover)
+        self.rollout.record("restored", f"{switchover.source} is in service with all data")
         return reason
 
-    def _member(self, instance: str) -> GroupInstance | None:
-        found = auto_scaling.get(self.ctx.aws, self.group.name)
-        return next((m for m in found.members if m.id == instance), None) if found else None
-
-    def _record(self, kind: str, text: str, subject: str = "") -> None:
-        self.timeline.add(Event(self.ctx.clock.now().isoformat(timespec="seconds"), kind, text, subject))
-        self.ctx.progress.info(text)
+    def _save_evidence(self) -> None:
+        """Save the new instance's console output and logs before it is terminated."""
+        target = self.switchover.target
+        if target and not instances.is_terminated(self.ctx.aws, target):
+            path = self.rollout.run.folder / "console.log"
+            write_text(path, instances.console_output(self.ctx.aws, target))
+            self.evidence = [*self._monitor.save_evidence(), str(path)]

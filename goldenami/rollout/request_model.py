@@ -1,4 +1,4 @@
-"""What is asked for: which image is to be carried to the fleet, and how carefully."""
+"""A rollout request: the image to roll out, and how."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from goldenami.model.image import Image, Platform
 
 @dataclass(frozen=True)
 class RolloutRequest:
-    """What is asked for.
+    """Request to roll out an image.
 
     Attributes:
-        image: The AMI, or None when there is none of that id.
-        overrides: What the template version must say, over what its source says.
-        canary: Percent of the instances that are renewed first.
-        watch: Seconds that they are watched.
-        warmup: Seconds before a new instance counts.
-        unverified: Carry an image that has not passed its gates.
-        alarms: CloudWatch alarms that roll back.
-        traffic: Percent of the requests that a trial beside the fleet takes first, step by step; none: no trial.
-        carried: Whether the instance has the database, so that its rows are carried over to the one that replaces it.
-        home: Where the recipe says that data lives.
-        former: Where the image that runs now keeps them; empty where it does not say.
-        written: The distribution and processor of that image, where there is one.
-        move: Where the rows go, when they are to get another home.
+        image: The AMI; None if it does not exist.
+        overrides: Launch template data of the new version, over its source's.
+        canary: Percent of the instances that are replaced first.
+        watch: Seconds that they are monitored.
+        warmup: Seconds before a new instance counts as in service.
+        unverified: Accept an image that is not verified.
+        alarms: CloudWatch alarms that fail the rollout.
+        traffic: Percent of the requests that a canary group receives first, step by step; empty without a traffic shift.
+        transfers_data: True if the instance has the database, whose data is transferred to the one that replaces it.
+        storage_mode: The recipe's storage mode.
+        current_storage_mode: The storage mode of the running image; empty if unknown.
+        current_platform: Distribution and architecture of the running image.
+        storage_change: The change of the storage mode; None without one.
     """
 
     ami: str

@@ -1,4 +1,4 @@
-"""What happened during a promotion, and the team's deployment checklist made from it."""
+"""Timeline of a rollout, and the deployment checklist made from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from goldenami.text import ChecklistItem
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: when (ISO 8601, UTC), its kind, a sentence, and what it happened to."""
+    """An event of a rollout.
+
+    Attributes:
+        at: ISO 8601, UTC.
+        subject: Id of the instance or instance refresh.
+    """
 
     at: str
     kind: str
@@ -20,16 +25,16 @@ class Event:
 
 @dataclass
 class Timeline:
-    """The events in their order."""
+    """Events in chronological order."""
 
     events: list[Event] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
-        """Something happened."""
+        """Append an event."""
         self.events.append(event)
 
     def first(self, kind: str) -> Event | None:
-        """The first event of a kind."""
+        """Return the first event of a kind, or None."""
         return next((event for event in self.events if event.kind == kind), None)
 
 
@@ -38,7 +43,7 @@ CHECKLIST: tuple[tuple[str, str], ...] = (
     ("Test instance launched from the new AMI", "launched"),
     ("Health check passed", "healthy"),
     ("Part of the traffic shifted (canary)", "canary"),
-    ("Logs watched", "watched"),
+    ("Logs monitored", "watched"),
     ("All traffic shifted", "shifted"),
     ("Old instances terminated", "terminated"),
 )
@@ -59,5 +64,5 @@ def checklist(timeline: Timeline, *, passed: bool) -> list[ChecklistItem]:
 
 
 def seconds_between(start: str, end: str) -> float:
-    """Seconds from one ISO 8601 time to another."""
+    """Return the seconds between two ISO 8601 times."""
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -106,15 +106,15 @@ def migrate(
 
     Exit codes: 0 done, 2 usage error, 5 refused or rolled back, 6 AWS error, 7 the fleet is locked, 130 interrupted.
     """
-    from goldenami.images.model import PromoteOptions
+    from goldenami.images.model import ImageSelector
     from goldenami.migrate import migrate, report
     from goldenami.migrate.plan import MigrateOptions
+    from goldenami.promote.model import PromoteOptions
     from goldenami.text import parse_seconds
 
-    image = PromoteOptions(
-        ami=ami, version=version, candidate=not (ami or version), watch=parse_seconds(watch) if watch else None, why=why
-    )
-    options, ctx = MigrateOptions(to, image, host, replace, create), open_context()
+    selector = ImageSelector(ami, version, candidate=not (ami or version))
+    promotion = PromoteOptions(selector, watch=parse_seconds(watch) if watch else None, why=why)
+    options, ctx = MigrateOptions(to, promotion, host, replace, create), open_context()
     preflight = report.preflight(ctx, migrate.preflight(ctx, options))
     if plan:
         print_report(preflight, json=json)

@@ -67,12 +67,12 @@ def copy(
     is published there as the candidate. Copies run concurrently. If interrupted, run the same command to continue.
     """
     from goldenami.images import copy, report
-    from goldenami.images.model import PromoteOptions
+    from goldenami.images.model import ImageSelector
 
     ctx = open_context()
-    options = PromoteOptions(ami=ami, version=version, candidate=candidate)
+    selector = ImageSelector(ami=ami, version=version, candidate=candidate)
     regions = [region.strip() for region in to.split(",") if region.strip()]
-    result = copy.preflight(ctx, options, regions) if plan else copy.copy(ctx, options, regions)
+    result = copy.preflight(ctx, selector, regions) if plan else copy.copy(ctx, selector, regions)
     print_report(report.copied(result, plan_only=plan), json=json)
 
 

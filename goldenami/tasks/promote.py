@@ -45,15 +45,14 @@ def promote(
     Exit codes: 0 done, 2 usage error, 5 refused by the preflight or rolled back, 6 AWS error, 7 the fleet is locked, 130
     interrupted (the instance refresh continues in AWS).
     """
-    from goldenami.images.model import PromoteOptions
+    from goldenami.images.model import ImageSelector
     from goldenami.promote import preflight_report, report
     from goldenami.promote import regions as promote_regions
+    from goldenami.promote.model import PromoteOptions
     from goldenami.text import parse_percent, parse_seconds
 
     options = PromoteOptions(
-        ami=ami,
-        version=version,
-        candidate=candidate,
+        ImageSelector(ami, version, candidate),
         canary=parse_percent(canary) if canary else None,
         watch=parse_seconds(watch) if watch else None,
         unverified=unverified,
@@ -133,11 +132,12 @@ def deploy(
     The new instance is registered with the load balancer if there is one. If it does not become healthy it is terminated, and
     the old one stays in service.
     """
-    from goldenami.images.model import PromoteOptions
+    from goldenami.images.model import ImageSelector
     from goldenami.promote import deploy, report
+    from goldenami.promote.model import PromoteOptions
     from goldenami.text import parse_seconds
 
-    options = PromoteOptions(ami=ami, version=version, candidate=candidate, watch=parse_seconds(watch) if watch else 0)
+    options = PromoteOptions(ImageSelector(ami, version, candidate), watch=parse_seconds(watch) if watch else 0)
     ctx = open_context()
     if plan:
         print_report(report.deploy_preflight(ctx, deploy.preflight(ctx, options)), json=json)

@@ -221,7 +221,7 @@ def test_an_image_that_is_bad_in_the_new_home_costs_no_row(at_home: Homes, kind:
     with Writer(homes.there.address) as writer:
         done = homes.there.ctx.invoke(*homes.migrate, "--ami", image, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
-        assert "The instance before it serves, with every row" in done.stderr
+        assert "The previous instance is in service with all data" in done.stderr
     test_rows.settled(homes.here, homes.here.good)
     assert homes.parameter() == before
     writer.check()

@@ -12,7 +12,12 @@ from localcloud.rds import postgres
 from tests.e2e import test_rows
 from tests.e2e.relay import Relay
 from tests.e2e.service import Service
-from tests.e2e.test_migrate import CALLS, Homes, settled
+from tests.e2e.test_migrate import (
+    CALLS,
+    Homes,
+    homes,  # noqa: F401 - a fixture
+    settled,
+)
 from tests.e2e.test_promote_crash import killed
 from tests.e2e.workspace import Workspace, colleague, relayed_through
 from tests.e2e.writer import Writer
@@ -99,13 +104,13 @@ def test_rows_move_from_a_server_to_a_volume_and_back_to_it(elsewhere: Homes, mo
     with Writer(moved.address) as writer:
         done = ctx.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
-        assert "The instance before it serves, with every row" in done.stderr
+        assert "The previous instance is in service with all data" in done.stderr
         settled(homes, homes.there.good)
         ctx.ok("db.migrate", "--to", "volume", "--ami", moved.good)
         volume = on_volume(moved)
         done = homes.there.ctx.invoke(*homes.migrate, "--ami", bad, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
-        assert "The instance before it serves, with every row" in done.stderr
+        assert "The previous instance is in service with all data" in done.stderr
         assert on_volume(moved) == volume
         homes.there.ctx.ok(*homes.migrate, "--ami", homes.there.good)
     settled(homes, homes.there.good)

@@ -79,7 +79,7 @@ def test_a_bad_image_costs_no_row(kept: Service, kind: str) -> None:
     with Writer(kept.address) as writer:
         done = kept.ctx.invoke("promote", "--ami", image, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
-        assert "The instance before it serves, with every row" in done.stderr
+        assert "The previous instance is in service with all data" in done.stderr
     settled(kept, before)
     writer.check()
     if kind == "unit fails":

@@ -13,7 +13,10 @@ from tests.e2e.cases import few
 from tests.e2e.relay import Relay
 from tests.e2e.service import QUICK, Service, command
 from tests.e2e.test_promote_crash import killed
-from tests.e2e.test_rows import CALLS
+from tests.e2e.test_rows import (
+    CALLS,
+    relayed,  # noqa: F401 - a fixture
+)
 from tests.e2e.workspace import Workspace
 from tests.e2e.writer import Writer
 

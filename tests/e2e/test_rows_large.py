@@ -12,7 +12,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.e2e.service import Service, command
-from tests.e2e.test_rows import BUCKET, settled
+from tests.e2e.test_rows import (
+    BUCKET,
+    kept,  # noqa: F401 - a fixture
+    settled,
+)
 from tests.e2e.writer import Writer, entries
 
 pytestmark = [pytest.mark.e2e, pytest.mark.data, pytest.mark.long]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.service import ILL, Service, command
-from tests.e2e.test_rows import settled
+from tests.e2e.test_rows import (
+    kept,  # noqa: F401 - a fixture
+    settled,
+)
 from tests.e2e.writer import Writer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.data, pytest.mark.long]

@@ -142,7 +142,7 @@ def test_a_bad_image_costs_no_row(moved: Service, kind: str) -> None:
     with Writer(moved.address) as writer:
         done = moved.ctx.invoke("promote", "--ami", image, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
-        assert "The instance before it serves, with every row" in done.stderr
+        assert "The previous instance is in service with all data" in done.stderr
     settled(moved, before)
     writer.check()
 

@@ -12,7 +12,11 @@ import pytest
 from tests.e2e.relay import Relay
 from tests.e2e.service import Service
 from tests.e2e.test_promote_crash import killed
-from tests.e2e.test_rows import CALLS, settled
+from tests.e2e.test_rows import (
+    CALLS,
+    kept,  # noqa: F401 - a fixture
+    settled,
+)
 from tests.e2e.workspace import Workspace, colleague
 from tests.e2e.writer import Writer
 

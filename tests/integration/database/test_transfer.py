@@ -153,7 +153,7 @@ def test_a_bad_image_costs_no_row(pier: Pier, ill: str) -> None:
     before, bad = pier.running(), pier.image(f"bad {ill}")
     with Clerk(pier) as clerk, pytest.raises(GateError) as caught:
         pier.promote(bad, watch=4)
-    assert "The instance before it serves, with every row" in str(caught.value.state)
+    assert "The previous instance is in service with all data" in str(caught.value.state)
     pier.serves(before)
     clerk.check()
 

@@ -527,7 +527,7 @@ def test_a_bad_image_costs_no_row(quay: Quay, ill: str) -> None:
     before, bad = quay.running(), quay.image(f"bad {ill}")
     with Writer(quay) as writer, pytest.raises(GateError) as caught:
         quay.promote(bad, watch=4)
-    assert "The instance before it serves, with every row" in str(caught.value.state)
+    assert "The previous instance is in service with all data" in str(caught.value.state)
     quay.serves(before)
     writer.check()
 

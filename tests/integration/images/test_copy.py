@@ -15,7 +15,7 @@ from goldenami.context import Context
 from goldenami.errors import AwsError, GateError, UsageError
 from goldenami.images import copy
 from goldenami.images import report as images_report
-from goldenami.images.model import PromoteOptions
+from goldenami.images.model import ImageSelector
 from goldenami.recipe.image import CopyTarget
 from tests.integration.images.test_prune import NAME, bake, context_for
 from tests.support.cloud_server import client
@@ -91,10 +91,10 @@ def test_an_image_is_carried_to_each_place_whole(cloud: Any, tmp_path: Path, gol
         CopyTarget(region="us-east-1", kms_key_id=key, share_with=(FRIEND,)),
         CopyTarget(region="eu-west-1", publish=False),
     )
-    planned = copy.preflight(ctx, PromoteOptions(ami=golden))
+    planned = copy.preflight(ctx, ImageSelector(golden))
     assert [journey.steps[0] for journey in planned.copies] == ["copy", "copy"]
     assert there(cloud, "us-east-1") == []
-    done = copy.copy(ctx, PromoteOptions(ami=golden))
+    done = copy.copy(ctx, ImageSelector(golden))
     (copied,) = there(cloud, "us-east-1")
     tags = {tag["Key"]: tag["Value"] for tag in copied["Tags"]}
     assert (copied["Name"], copied["SourceImageId"], copied["ImdsSupport"]) == (f"{NAME}-golden-v1.0", golden, "v2.0")
@@ -107,7 +107,7 @@ def test_an_image_is_carried_to_each_place_whole(cloud: Any, tmp_path: Path, gol
     assert [(one["region"], one["remaining_steps"]) for one in told["copies"]] == [("us-east-1", []), ("eu-west-1", [])]
     source = {tag["Key"]: tag["Value"] for tag in cloud.image(golden)["Tags"]}
     assert source["goldenami:copy-in:us-east-1"] == copied["ImageId"]
-    again = copy.preflight(ctx, PromoteOptions(ami=golden))
+    again = copy.preflight(ctx, ImageSelector(golden))
     assert [journey.steps for journey in again.copies] == [(), ()]
 
 
@@ -121,12 +121,12 @@ def test_killed_before_each_change_the_next_run_finishes_with_one_copy(
     for doom in range(1, 20):
         watch.made, watch.doom = [], doom
         with contextlib.suppress(Killed):
-            copy.copy(ctx, PromoteOptions(ami=golden))
+            copy.copy(ctx, ImageSelector(golden))
         ended = len(watch.made) == doom
         watch.doom = 0
-        copy.copy(ctx, PromoteOptions(ami=golden))
+        copy.copy(ctx, ImageSelector(golden))
         (copied,) = there(cloud, "us-east-1")
-        assert copy.preflight(ctx, PromoteOptions(ami=golden)).copies[0].steps == ()
+        assert copy.preflight(ctx, ImageSelector(golden)).copies[0].steps == ()
         if not ended:
             break
         # The parameter first: while it is still being validated, it must not lose the image that it names.
@@ -139,16 +139,16 @@ def test_what_is_not_verified_is_not_carried(cloud: Any, tmp_path: Path, golden:
     cloud.ec2.create_tags(Resources=[golden], Tags=[{"Key": "goldenami:retired", "Value": "leaks"}])
     ctx = with_copies(context_for(cloud, tmp_path), CopyTarget(region="us-east-1"))
     with pytest.raises(GateError, match="retired"):
-        copy.copy(ctx, PromoteOptions(ami=golden))
+        copy.copy(ctx, ImageSelector(golden))
     assert there(cloud, "us-east-1") == []
 
 
 def test_nowhere_to_copy_to_and_a_name_that_is_taken_are_said(cloud: Any, tmp_path: Path, golden: str) -> None:
     ctx = context_for(cloud, tmp_path)
     with pytest.raises(UsageError, match="no place"):
-        copy.copy(ctx, PromoteOptions(ami=golden))
+        copy.copy(ctx, ImageSelector(golden))
     with pytest.raises(UsageError, match="already"):
-        copy.copy(ctx, PromoteOptions(ami=golden), ["ap-northeast-2"])
+        copy.copy(ctx, ImageSelector(golden), ["ap-northeast-2"])
     import boto3
 
     stranger = boto3.client(
@@ -160,4 +160,4 @@ def test_nowhere_to_copy_to_and_a_name_that_is_taken_are_said(cloud: Any, tmp_pa
     )
     stranger.copy_image(Name=f"{NAME}-golden-v1.0", SourceImageId=golden, SourceRegion="ap-northeast-2")
     with pytest.raises(AwsError, match="no copy of"):
-        copy.copy(ctx, PromoteOptions(ami=golden), ["us-east-1"])
+        copy.copy(ctx, ImageSelector(golden), ["us-east-1"])

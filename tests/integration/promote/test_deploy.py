@@ -8,13 +8,19 @@ import pytest
 
 from goldenami.context import Context
 from goldenami.errors import GateError
-from goldenami.images import model as images_model
+from goldenami.images.model import ImageSelector
 from goldenami.promote import deploy
 from goldenami.promote import model as promote_model
 from goldenami.promote import report as promote_report
+from goldenami.promote.model import PromoteOptions
 from goldenami.state import lock
 from tests.e2e.cases import few
-from tests.integration.promote.test_promote import Killed, Wire, Yard
+from tests.integration.promote.test_promote import (
+    Killed,
+    Wire,
+    Yard,
+    yard,  # noqa: F401 - a fixture
+)
 from tests.support.cloud_fleet import TrafficGenerator
 from tests.support.cloud_server import eventually
 
@@ -32,7 +38,7 @@ def lane(yard: Yard) -> Yard:
 
 
 def run(yard: Yard, ami: str, ctx: Context | None = None) -> promote_model.DeployResult:
-    return deploy.deploy(ctx or yard.ctx(), images_model.PromoteOptions(ami=ami))
+    return deploy.deploy(ctx or yard.ctx(), PromoteOptions(ImageSelector(ami)))
 
 
 def instances(yard: Yard) -> dict[str, str]:
@@ -66,7 +72,7 @@ def test_a_good_image_costs_no_request(lane: Yard) -> None:
 def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
     image, ctx, before = lane.image("good"), lane.ctx(), instances(lane)
     wire = Wire(ctx.aws)
-    found = deploy.preflight(ctx, images_model.PromoteOptions(ami=image, watch=90))
+    found = deploy.preflight(ctx, PromoteOptions(ImageSelector(image), watch=90))
     text = promote_report.deploy_preflight(ctx, found).text
     told = promote_report.deploy_preflight(ctx, found).facts
     assert wire.calls == []
@@ -78,10 +84,10 @@ def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
     assert told["replaced"][0]["id"] == only
     assert told["steps"][-1] == f"point /goldenami/guestbook/production at {image}"
     lane.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "goldenami:retired", "Value": "bad"}])
-    found = deploy.preflight(ctx, images_model.PromoteOptions(ami=image))
+    found = deploy.preflight(ctx, PromoteOptions(ImageSelector(image)))
     assert "was retired (bad)" in promote_report.deploy_preflight(ctx, found).text
     ((_, running),) = before.items()
-    found = deploy.preflight(ctx, images_model.PromoteOptions(ami=running))
+    found = deploy.preflight(ctx, PromoteOptions(ImageSelector(running)))
     assert f"continue with {only}, which runs this image" in promote_report.deploy_preflight(ctx, found).text
     assert wire.calls == []
     assert instances(lane) == before
@@ -90,9 +96,12 @@ def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
 @pytest.mark.parametrize("ill", few(["sick", "mute"], "sick"))
 def test_a_bad_image_costs_nothing(lane: Yard, ill: str) -> None:
     before = instances(lane)
-    with TrafficGenerator(lane.town.address) as visitors, pytest.raises(GateError, match="was not well") as caught:
+    with (
+        TrafficGenerator(lane.town.address) as visitors,
+        pytest.raises(GateError, match="failed the health gate") as caught,
+    ):
         run(lane, lane.image(f"bad {ill}"))
-    assert "The instance before it serves on" in str(caught.value.state)
+    assert "The previous instance is in service" in str(caught.value.state)
     assert visitors.failures == []
     assert instances(lane) == before
 
@@ -102,9 +111,9 @@ def test_what_was_there_before_is_not_ended_because_it_is_ill(lane: Yard) -> Non
     ((only, image),) = before.items()
     machine: Any = next(m for m in lane.town.driver.machines if m.spec.instance_id == only)
     machine.sick = True
-    with pytest.raises(GateError, match="was not well") as caught:
+    with pytest.raises(GateError, match="failed the health gate") as caught:
         run(lane, image)
-    assert f"{only} is as it was before" in str(caught.value.state)
+    assert f"{only} keeps running, as before" in str(caught.value.state)
     assert instances(lane) == before
     machine.sick = False
     run(lane, image)

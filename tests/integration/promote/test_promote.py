@@ -18,7 +18,7 @@ from goldenami.aws.session import AwsSession
 from goldenami.context import Context
 from goldenami.errors import GateError
 from goldenami.fleet import create
-from goldenami.images import model as images_model
+from goldenami.images.model import ImageSelector
 from goldenami.infra import describe
 from goldenami.promote import model as promote_model
 from goldenami.promote import promote, rollback
@@ -118,7 +118,7 @@ class Yard:
         return ami
 
     def promote(self, ami: str, ctx: Context | None = None, **more: Any) -> promote_model.PromoteResult:
-        return promote.promote(ctx or self.ctx(), images_model.PromoteOptions(ami=ami, **more))
+        return promote.promote(ctx or self.ctx(), promote_model.PromoteOptions(ImageSelector(ami), **more))
 
     def at_rest(self, ami: str, size: int = 1) -> None:
         """All parts name this image, all instances run it and serve, and nothing stands beside them."""
@@ -231,7 +231,10 @@ def test_a_bad_image_is_taken_back(yard: Yard, ill: str, traffic: tuple[int, ...
     yard.resize(1)
     bad, before = yard.image(f"bad {ill}"), yard.running()
     default = yard.fleet_state().template.default
-    with TrafficGenerator(yard.town.address) as visitors, pytest.raises(GateError, match="was not well") as caught:
+    with (
+        TrafficGenerator(yard.town.address) as visitors,
+        pytest.raises(GateError, match="failed the health gate") as caught,
+    ):
         yard.promote(bad, yard.ctx(traffic), watch=4)
     assert "back on version" in str(caught.value.state)
     assert len(visitors.failures) <= BAD[ill], visitors.failures
@@ -295,7 +298,7 @@ def test_another_image_is_promoted_over_a_trial_that_was_left(yard: Yard) -> Non
     with TrafficGenerator(yard.town.address) as visitors:
         killed(yard, left, (50, 100), 2, "ModifyListener")
         fleet_state = yard.fleet_state()
-        assert fleet_state.trial is not None
+        assert fleet_state.canary is not None
         assert any("takes 50 % of the requests" in told for told in drift(fleet_state))
         yard.promote(image, yard.ctx((50, 100)))
     assert visitors.failures == []

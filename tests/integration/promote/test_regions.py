@@ -11,8 +11,9 @@ from goldenami.aws import images, parameters
 from goldenami.context import Context
 from goldenami.errors import BusyError, GateError, UsageError
 from goldenami.images import copy as images_copy
-from goldenami.images.model import PromoteOptions
+from goldenami.images.model import ImageSelector
 from goldenami.promote import regions
+from goldenami.promote.model import PromoteOptions
 from goldenami.state import lock
 from tests.integration.images.test_prune import NAME, bake, context_for
 
@@ -24,8 +25,8 @@ def ctx(cloud: Any, tmp_path: Path) -> Context:
     """An image that is copied to the other region, and a launch template in each; no group."""
     former, ami = bake(cloud, "v1.0"), bake(cloud, "v1.1")
     found = context_for(cloud, tmp_path)
-    images_copy.copy(found, PromoteOptions(ami=ami), [FAR])
-    for stop in regions.plan_regions(found, PromoteOptions(version="v1.1"), [FAR]):
+    images_copy.copy(found, ImageSelector(ami), [FAR])
+    for stop in regions.plan_regions(found, of_version("v1.1"), [FAR]):
         stop.ctx.aws.client("ec2").create_launch_template(
             LaunchTemplateName=f"{NAME}-template",
             LaunchTemplateData={"ImageId": former, "InstanceType": "t3.micro"},
@@ -36,13 +37,17 @@ def ctx(cloud: Any, tmp_path: Path) -> Context:
     return found
 
 
+def of_version(version: str) -> PromoteOptions:
+    return PromoteOptions(ImageSelector(version=version))
+
+
 def production(stop: regions.RegionStep) -> str:
     found = parameters.get(stop.ctx.aws, stop.ctx.names.production)
     return found.value if found else ""
 
 
 def test_the_same_version_is_promoted_in_one_region_after_the_other(ctx: Context) -> None:
-    route = regions.plan_regions(ctx, PromoteOptions(version="v1.1"), [FAR])
+    route = regions.plan_regions(ctx, of_version("v1.1"), [FAR])
     assert [stop.region for stop in route] == ["ap-northeast-2", FAR]
     done = list(regions.promote_regions(list(regions.preflights(route))))
     assert [production(stop) for stop in route] == [result.image.id for _, result in done]
@@ -51,25 +56,25 @@ def test_the_same_version_is_promoted_in_one_region_after_the_other(ctx: Context
 
 
 def test_one_that_refuses_holds_up_all_before_anything_is_done(ctx: Context) -> None:
-    route = regions.plan_regions(ctx, PromoteOptions(version="v1.1"), [FAR])
+    route = regions.plan_regions(ctx, of_version("v1.1"), [FAR])
     (copy,) = images.list_family(route[1].ctx.aws, NAME)
     images.tag(route[1].ctx.aws, [copy.id], {"goldenami:retired": "leaks"})
     with pytest.raises(GateError, match=rf"{FAR}: .*retired") as error:
         list(regions.promote_regions(list(regions.preflights(route))))
-    assert "Nothing was changed in any region" in str(error.value)
+    assert "No changes were made in any region" in str(error.value)
     assert [production(stop) for stop in route] == ["", ""]
 
 
 def test_none_is_begun_after_the_first_red_one(ctx: Context) -> None:
-    route = regions.plan_regions(ctx, PromoteOptions(version="v1.1"), [FAR])
+    route = regions.plan_regions(ctx, of_version("v1.1"), [FAR])
     with lock.acquire(route[0].ctx, "somebody-s", "promote"), pytest.raises(BusyError, match="ap-northeast-2") as error:
         list(regions.promote_regions(list(regions.preflights(route))))
-    assert f"Not begun: {FAR}" in str(error.value)
+    assert f"Not started: {FAR}" in str(error.value)
     assert [production(stop) for stop in route] == ["", ""]
 
 
 def test_the_second_one_s_failure_says_that_the_first_is_done(ctx: Context) -> None:
-    route = regions.plan_regions(ctx, PromoteOptions(version="v1.1"), [FAR])
+    route = regions.plan_regions(ctx, of_version("v1.1"), [FAR])
     with lock.acquire(route[1].ctx, "somebody-s", "promote"), pytest.raises(BusyError, match=FAR) as error:
         list(regions.promote_regions(list(regions.preflights(route))))
     assert "Promoted before: ap-northeast-2" in str(error.value)
@@ -79,12 +84,12 @@ def test_the_second_one_s_failure_says_that_the_first_is_done(ctx: Context) -> N
 
 def test_what_cannot_be_is_refused_and_says_the_way(ctx: Context) -> None:
     for version, far, words in (
-        ("v1.1", [FAR, FAR], "each region once"),
-        ("v1.1", ["ap-northeast-2"], "each region once"),
+        ("v1.1", [FAR, FAR], "a region is named twice"),
+        ("v1.1", ["ap-northeast-2"], "a region is named twice"),
         ("v9.9", [FAR], "there is no"),
     ):
         with pytest.raises(UsageError, match=words):
-            regions.plan_regions(ctx, PromoteOptions(version=version), far)
+            regions.plan_regions(ctx, of_version(version), far)
     with pytest.raises(UsageError, match=FAR) as error:
-        list(regions.preflights(regions.plan_regions(ctx, PromoteOptions(version="v1.0"), [FAR])))
+        list(regions.preflights(regions.plan_regions(ctx, of_version("v1.0"), [FAR])))
     assert "./invoke copy" in str(error.value)

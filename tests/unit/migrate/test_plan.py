@@ -48,28 +48,28 @@ HOMES = MigrationSurvey(
 REFUSED = [
     ({}, HOMES, IMAGE, 'the recipe says mode = "instance": set mode = "rds" under [database]'),
     (RDS | {"fleet.run_command": False}, HOMES, IMAGE, "set run_command = true under [fleet]"),
-    (RDS, replace(HOMES, instances=()), IMAGE, "no instance serves"),
+    (RDS, replace(HOMES, instances=()), IMAGE, "no instance is in service"),
     (
         RDS,
         replace(HOMES, instances=(InstanceData("i-1"), InstanceData("i-2"))),
         IMAGE,
-        "2 instances serve (i-1, i-2): set the group's size to 1",
+        "2 instances are in service (i-1, i-2): set the group's size to 1",
     ),
     (
         RDS,
         replace(HOMES, instances=(InstanceData("i-1", reachable=False, reason="asleep"),)),
         IMAGE,
-        "nobody can look at i-1: asleep",
+        "i-1 cannot be inspected: asleep",
     ),
-    (RDS, replace(HOMES, source=replace(SOURCE, major=16)), IMAGE, "the image has 15, which cannot read them"),
-    (RDS, replace(HOMES, source=replace(SOURCE, major=16)), IMAGE, "the server is 15, which cannot take them"),
-    (RDS, replace(HOMES, target=replace(TARGET, major=17)), IMAGE, "there would be no backups (set version = 17"),
-    (RDS, replace(HOMES, host="", target=None), IMAGE, "nobody says where the server is: --host NAME, or a value for"),
-    (RDS, replace(HOMES, closed="password", target=None), IMAGE, "the new home cannot be used: password"),
+    (RDS, replace(HOMES, source=replace(SOURCE, major=16)), IMAGE, "the image has 15, which cannot read it"),
+    (RDS, replace(HOMES, source=replace(SOURCE, major=16)), IMAGE, "the server is 15, which cannot restore it"),
+    (RDS, replace(HOMES, target=replace(TARGET, major=17)), IMAGE, "backups would fail (set version = 17"),
+    (RDS, replace(HOMES, host="", target=None), IMAGE, "the database server is unknown: --host NAME, or a value for"),
+    (RDS, replace(HOMES, target_error="password", target=None), IMAGE, "the new database cannot be used: password"),
     (RDS, replace(HOMES, target=replace(TARGET, owner="master")), IMAGE, "belongs to master (ALTER DATABASE guestbook OWNER"),
-    (RDS, replace(HOMES, target=replace(TARGET, foreign=("public.x",))), IMAGE, "tables of others are in guestbook on"),
-    (RDS, replace(HOMES, target=replace(TARGET, rows=3)), IMAGE, "holds 3 row(s) already; --replace puts these rows in"),
-    (RDS, replace(HOMES, target=replace(TARGET, encoding="LATIN1")), IMAGE, "is encoded in LATIN1, the rows in UTF8"),
+    (RDS, replace(HOMES, target=replace(TARGET, foreign=("public.x",))), IMAGE, "other roles own tables in guestbook on"),
+    (RDS, replace(HOMES, target=replace(TARGET, rows=3)), IMAGE, "already has 3 row(s); --replace replaces them"),
+    (RDS, replace(HOMES, target=replace(TARGET, encoding="LATIN1")), IMAGE, "is encoded in LATIN1, the data in UTF8"),
     (RDS, replace(HOMES, target=replace(TARGET, available=("plpgsql",))), IMAGE, "does not offer the extension(s) pgcrypto"),
     (RDS, replace(HOMES, source=replace(SOURCE, roles=("guestbook", "reader"))), IMAGE, "does not have the role(s) reader"),
 ]  # fmt: skip
@@ -90,7 +90,7 @@ def test_what_can_arrive_is_not() -> None:
     assert list(migrate_plan.blockers(wanted, IMAGE, full, replace=True)) == []
     void = replace(HOMES, target=replace(TARGET, rows=3, stale="guestbook/backups/b"))
     assert list(migrate_plan.blockers(wanted, IMAGE, void, replace=False)) == []
-    assert "rows that do not count" in next(migrate_plan.warnings(IMAGE, void, replace=False))
+    assert "stale data" in next(migrate_plan.warnings(IMAGE, void, replace=False))
     back = MigrationSurvey("instance", (InstanceData("i-1", storage_mode="rds"),), TARGET)
     assert list(migrate_plan.blockers(recipe(), IMAGE, back, replace=False)) == []
 
@@ -124,12 +124,12 @@ def test_rows_that_count_are_replaced_only_where_that_was_asked_for(
 
 
 def test_a_home_is_known_by_the_machines() -> None:
-    assert not HOMES.there
-    assert HOMES.left == "instance"
+    assert not HOMES.already_migrated
+    assert HOMES.previous_mode == "instance"
     assert replace(
         HOMES, instances=(InstanceData("i-1", storage_mode="rds"), InstanceData("i-2", storage_mode="rds"))
-    ).there
-    assert not MigrationSurvey("rds", ()).there
+    ).already_migrated
+    assert not MigrationSurvey("rds", ()).already_migrated
 
 
 MOVE = StorageChange("rds", "instance", "/host", "new", "old")
@@ -164,11 +164,11 @@ def test_an_image_of_another_home_is_not_promoted() -> None:
     verified = replace(IMAGE, tags={**IMAGE.tags, model_image.VERIFIED: "now"})
     request_for = RolloutRequest("ami-1", verified, {"ImageId": "ami-1"}, storage_mode="instance", transfers_data=True)
     (told,) = [reason for reason in plan_promotion(request_for, fleet_state).blockers if "mode" in reason]
-    assert 'the recipe says "instance": bake again, or set mode = "rds"' in told
+    assert 'the recipe "instance": bake again, or set mode = "rds"' in told
     (told,) = plan_promotion(
         replace(request_for, storage_mode="rds", current_storage_mode="instance", transfers_data=False), fleet_state
     ).blockers
-    assert "./invoke db.migrate --to rds carries every row over" in told
+    assert "./invoke db.migrate --to rds transfers it" in told
     moving = replace(request_for, storage_mode="rds", current_storage_mode="instance", storage_change=MOVE)
     assert plan_promotion(moving, fleet_state).blockers == ()
     assert not [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from goldenami.model.fleet import CanaryGroup, FleetState, InstanceRefresh, LaunchTemplateVersion, ReleasePointer
 from goldenami.model.image import Image
 from goldenami.promote.plan import plan_promotion
-from goldenami.rollout.plan import canary_count, min_healthy_time, preferences
+from goldenami.rollout.plan import canary_count, min_healthy_time, refresh_preferences
 from tests.support.fleet_states import (
     NEW,
     OLD,
@@ -33,7 +33,7 @@ from tests.support.fleet_states import (
     desired=st.integers(0, 400), canary=st.integers(0, 100), watch=st.integers(0, 86400), warmup=st.integers(10, 3600)
 )
 def test_no_healthy_instance_leaves_before_a_new_one_stands(desired: int, canary: int, watch: int, warmup: int) -> None:
-    found = preferences(desired, request_for(canary=canary, watch=watch, warmup=warmup))
+    found = refresh_preferences(desired, request_for(canary=canary, watch=watch, warmup=warmup))
     assert found.min_healthy == 100, "never fewer than are wanted"
     assert found.max_healthy <= found.min_healthy + 100, "what AWS allows"
     if desired:
@@ -78,7 +78,7 @@ def test_whatever_the_fleet_the_plan_is_sound(found: FleetState, verified: bool,
         assert not decided.refresh_preferences.checkpoints
         assert found.group.target_groups
         assert found.group.desired
-    assert decided.trial == (found.canary is not None), "one that is left goes"
+    assert decided.end_canary == (found.canary is not None), "one that is left goes"
 
 
 @given(fleet_states(calm=True), st.integers(0, 5), TRAFFIC)
@@ -99,7 +99,7 @@ def test_killed_after_any_step_the_next_plan_is_the_rest(
         assert rest.refresh_preferences is None
         assert not rest.traffic
     if upto < 4 and decided.traffic and upto:
-        assert rest.trial, "what stands beside the fleet is not forgotten"
+        assert rest.end_canary, "what stands beside the fleet is not forgotten"
     if upto >= 4:
         assert not rest.default
     if upto == 5:
@@ -149,13 +149,13 @@ def test_defaults_that_ec2_fills_in_do_not_make_another_version() -> None:
 
 
 REFUSED: list[tuple[FleetState, Image | None, str]] = [
-    (fleet_state(), None, "there is no AMI"),
+    (fleet_state(), None, "does not exist"),
     (fleet_state(), image(state="pending") if False else replace(image(), state="pending"), "is pending"),
-    (fleet_state(), replace(image(), tags={}), "has not passed its gates"),
+    (fleet_state(), replace(image(), tags={}), "is not verified"),
     (
         fleet_state(),
         replace(image(), tags={"goldenami:verified": "x", "goldenami:failed": "boot"}),
-        "failed its gate (boot)",
+        "failed verification (boot)",
     ),
     (fleet_state(), replace(image(), architecture="arm64"), "is for arm64, which t3.micro is not"),
     (fleet_state(group=group("$Latest", 1, (member(1, 1),))), image(), "cannot be rolled back"),
@@ -166,10 +166,14 @@ REFUSED: list[tuple[FleetState, Image | None, str]] = [
     (
         fleet_state(template=template(OLD, OTHER), refreshes=(InstanceRefresh("r", "InProgress", 2),)),
         image(),
-        "under way (r, 0 %)",
+        "in progress (r, 0 %)",
     ),
     (fleet_state(refreshes=(InstanceRefresh("r", "InProgress"),)), image(), "another configuration"),
-    (fleet_state(refreshes=(InstanceRefresh("r", "RollbackInProgress", 7),)), image(), "on its way back"),
+    (
+        fleet_state(refreshes=(InstanceRefresh("r", "RollbackInProgress", 7),)),
+        image(),
+        "being rolled back or cancelled",
+    ),
 ]
 
 
@@ -197,7 +201,7 @@ def test_a_trial_that_was_left_is_something_to_do() -> None:
     history = (ReleasePointer(OLD, 1), ReleasePointer(NEW, 2))
     found = fleet_state(template=template(OLD, NEW, default=2), group=group(2), history=history, canary=left)
     decided = plan_promotion(request_for(), found)
-    assert (decided.refresh_preferences, decided.trial, decided.unchanged) == (None, True, False)
+    assert (decided.refresh_preferences, decided.end_canary, decided.unchanged) == (None, True, False)
 
 
 def test_nothing_to_do_is_said() -> None:

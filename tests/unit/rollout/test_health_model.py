@@ -43,15 +43,15 @@ def test_no_reason_to_turn_back(looks: Sequence[HealthSample]) -> None:
 @pytest.mark.parametrize(
     ("looks", "told"),
     [
-        ([PENDING] * 40, "did not come into service"),
-        ([PENDING, *[STARTING] * 9], "its grace period"),
-        ([PENDING, STARTING, HealthSample("Terminating", target="unhealthy")], "was never healthy"),
-        ([PENDING, HealthSample("")], "was never healthy"),
-        ([STARTING, HealthSample("InService", healthy=False)], "unhealthy to the group"),
+        ([PENDING] * 40, "not in service after"),
+        ([PENDING, *[STARTING] * 9], "(grace period)"),
+        ([PENDING, STARTING, HealthSample("Terminating", target="unhealthy")], "without being healthy"),
+        ([PENDING, HealthSample("")], "without being healthy"),
+        ([STARTING, HealthSample("InService", healthy=False)], "unhealthy in the group"),
         ([GOOD, SILENT, SILENT, SILENT], "stopped answering"),
-        ([GOOD, HealthSample("InService", target="unhealthy", probe=True)], "fails the balancer's health check"),
+        ([GOOD, HealthSample("InService", target="unhealthy", probe=True)], "failed the load balancer's health check"),
         ([GOOD, HealthSample("InService", healthy=False, target="healthy", probe=True)], "became unhealthy"),
-        ([GOOD, SILENT, HealthSample("Terminating")], "failed, and was taken out"),
+        ([GOOD, SILENT, HealthSample("Terminating")], "failed, and left the group"),
         ([GOOD, HealthSample("InService", target="healthy", probe=True, restarts=1)], "restarted 1 time(s)"),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_reason_to_turn_back(looks: Sequence[HealthSample], told: str) -> None
 def test_the_old_instances_do_not_wait_longer_than_they_must() -> None:
     looks = [STARTING] * 5
     assert after(looks, grace=300) == ""
-    assert "the old instances are sure to wait" in after(looks, grace=300, hold=30)
+    assert "minimum time before old instances are terminated" in after(looks, grace=300, hold=30)
 
 
 def test_errors_in_the_service_s_journal_count_where_the_recipe_says_so() -> None:
@@ -71,10 +71,10 @@ def test_errors_in_the_service_s_journal_count_where_the_recipe_says_so() -> Non
         HealthSample("InService", target="healthy", probe=True, errors=3),
         6.0,
     )
-    assert failure_reason(record, 7.0, 60, errors=3) == ""
-    assert "logged 3 error(s)" in failure_reason(record, 7.0, 60, errors=2)
+    assert failure_reason(record, 7.0, 60, max_errors=3) == ""
+    assert "logged 3 error(s)" in failure_reason(record, 7.0, 60, max_errors=2)
     gone = add_sample(record, HealthSample("Terminating", errors=9), 8.0)
-    assert failure_reason(gone, 9.0, 60, errors=2) == "", "what it says while it is shut down is no matter"
+    assert failure_reason(gone, 9.0, 60, max_errors=2) == "", "what it says while it is shut down is no matter"
 
 
 def test_a_probe_between_two_looks_counts() -> None:

@@ -10,7 +10,7 @@ from goldenami.aws import quotas
 from goldenami.model.fleet import CanaryGroup, InstanceRefresh
 from goldenami.model.resources import VcpuQuota
 from goldenami.promote.plan import plan_promotion
-from goldenami.rollout.plan import preferences, surge_capacity
+from goldenami.rollout.plan import refresh_preferences, surge_capacity
 from tests.support.aws_stubs import scripted
 from tests.support.fleet_states import NEW, OLD, fleet_state, group, request_for, template
 
@@ -22,13 +22,13 @@ ASKED = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A"}
 def test_a_surge_is_what_aws_may_launch_and_a_trial_as_large_as_the_fleet(
     desired: int, steps: tuple[int, ...], watch: int
 ) -> None:
-    roll = preferences(desired, request_for(canary=100, watch=0))
+    roll = refresh_preferences(desired, request_for(canary=100, watch=0))
     needs = surge_capacity(desired, roll, steps, watch)
-    assert needs.most >= 1 + (desired if steps else 0)
-    assert needs.most <= desired * 2
-    assert needs.hours > 0
+    assert needs.instances >= 1 + (desired if steps else 0)
+    assert needs.instances <= desired * 2
+    assert needs.instance_hours > 0
     dollars = needs.dollars("ap-northeast-2", "t3.micro")
-    assert dollars == pytest.approx(needs.hours * 0.013)
+    assert dollars == pytest.approx(needs.instance_hours * 0.013)
     assert needs.dollars("ap-northeast-2", "x9.huge") is None
 
 

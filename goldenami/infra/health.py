@@ -1,0 +1,81 @@
+"""HTTP health checks of a single instance, as a load balancer does them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from goldenami.aws import instances
+from goldenami.context import Context
+from goldenami.errors import GateError
+from goldenami.recipe.recipe import Recipe
+from goldenami.state.lock import HeldLock
+from goldenami.tools import http
+from goldenami.tools.clock import poll
+
+_HEALTHY_THRESHOLD = 3  # consecutive successes; a single one may be luck
+
+
+@dataclass
+class HealthProbe:
+    """A repeated probe of an instance's health path.
+
+    Attributes:
+        successes: Number of consecutive successes.
+        detail: Result of the last probe.
+    """
+
+    url: str
+    successes: int = 0
+    detail: str = "not probed yet"
+
+    def check(self) -> bool:
+        """Probe once and return True if the instance is healthy."""
+        result = http.probe(self.url)
+        self.successes = self.successes + 1 if result.ok else 0
+        self.detail = result.detail
+        return self.is_healthy
+
+    @property
+    def is_healthy(self) -> bool:
+        """True if the last probes succeeded, as many as the threshold requires."""
+        return self.successes >= _HEALTHY_THRESHOLD
+
+
+def health_url(recipe: Recipe, address: str) -> str:
+    """Return the URL of the health path at an instance's address."""
+    return f"http://{address}:{recipe.app.port}{recipe.app.health}"
+
+
+def wait_until_instance_healthy(
+    ctx: Context, held_lock: HeldLock, instance: str, *, grace: float, watch: float = 0
+) -> float:
+    """Wait until an instance is running and healthy, then watch it.
+
+    Args:
+        ctx: The context.
+        held_lock: The lock, whose heartbeat continues meanwhile.
+        instance: Its id.
+        grace: Seconds that it has to become healthy.
+        watch: Seconds that it must stay healthy.
+
+    Returns:
+        Seconds until it was healthy.
+
+    Raises:
+        AwsError: It did not reach the state `running`.
+        GateError: It is not healthy in time, or does not stay healthy.
+    """
+    probe = HealthProbe(health_url(ctx.recipe, instances.wait_running(ctx.aws, ctx.clock, instance).address))
+    healthy_after: float | None = None
+    for elapsed in poll(ctx.clock, timeout=math.inf, every=1):
+        held_lock.heartbeat()
+        if probe.check():
+            healthy_after = elapsed if healthy_after is None else healthy_after
+            if elapsed - healthy_after >= watch:
+                return healthy_after
+        elif healthy_after is not None:
+            raise GateError(f"{instance} stopped answering after {elapsed - healthy_after:.0f} s ({probe.detail})")
+        elif elapsed > grace:
+            break
+    raise GateError(f"{instance} is not healthy after {grace} s ({probe.detail})")
