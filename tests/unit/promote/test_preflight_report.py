@@ -12,7 +12,7 @@ from goldenami.model.inventory import Package
 from goldenami.model.resources import VcpuQuota
 from goldenami.promote import preflight_report, promote
 from goldenami.promote.plan import PromotionPreflight, plan_promotion
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 from tests.support.fleet_states import NEW, OLD, fleet_state, group, image, request_for
 
 RUNNING = replace(image(OLD), name="guestbook-golden-v1.0", tags={"Version": "1.0.0"})
@@ -40,7 +40,7 @@ def test_differences_beyond_the_limit_are_counted() -> None:
     assert f"10 more: ./invoke diff running {NEW}" in preflight_report.differences(preflight(diff=diff))
 
 
-def test_page_as_json_has_the_plan_and_the_differences(at: Works) -> None:
+def test_page_as_json_has_the_plan_and_the_differences(at: Checkout) -> None:
     diff = ImageDiff((Difference("package", "changed", "libssl3", "3.0.1", "3.0.2"),))
     report = preflight_report.promotion(at.ctx(), preflight(diff=diff))
     facts = json.loads(json.dumps(report.facts, default=dict))
@@ -50,7 +50,7 @@ def test_page_as_json_has_the_plan_and_the_differences(at: Works) -> None:
     assert f"create a version of guestbook-template from version 1, with {NEW}" in report.text
 
 
-def test_preflight_compares_the_inventories_that_the_bakes_published(at: Works) -> None:
+def test_preflight_compares_the_inventories_that_the_bakes_published(at: Checkout) -> None:
     """Without this checkout's build folder, as on another machine or in CI."""
     ctx = at.ctx()
     at.account.put_image(OLD, "guestbook-golden-v1.0")
