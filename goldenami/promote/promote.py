@@ -99,7 +99,7 @@ def run(
     try:
         with (
             runs.record_run(
-                ctx, "promotion", ended=partial(history.write_report, preflight, timeline), ami=image.id, why=why
+                ctx, "promotion", on_end=partial(history.write_report, preflight, timeline), ami=image.id, why=why
             ) as promotion_run,
             lock.acquire(ctx, promotion_run.id, what) as held_lock,
         ):
