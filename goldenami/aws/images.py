@@ -164,9 +164,7 @@ def find_orphaned_snapshots(aws: AwsSession) -> dict[str, str]:
         aws.client("ec2")
         .get_paginator("describe_snapshots")
         .paginate(
-            OwnerIds=["self"],
-            Filters=[{"Name": "tag-key", "Values": [ORPHANED]}],
-            PaginationConfig={"PageSize": 1000},
+            OwnerIds=["self"], Filters=[{"Name": "tag-key", "Values": [ORPHANED]}], PaginationConfig={"PageSize": 1000}
         )
     )
     return {s["SnapshotId"]: mapping(s.get("Tags", []))[ORPHANED] for page in pages for s in page["Snapshots"]}

@@ -53,11 +53,7 @@ def launch(aws: AwsSession, clock: Clock, request: Launch) -> Instance:
         "MaxCount": 1,
         "ClientToken": request.token,
         "UserData": request.user_data,
-        "MetadataOptions": {
-            "HttpTokens": "required",
-            "HttpEndpoint": "enabled",
-            "HttpPutResponseHopLimit": 1,
-        },
+        "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
         "TagSpecifications": [
             tag_specification(kind, request.tags) for kind in ("instance", "volume", "network-interface")
         ],

@@ -53,10 +53,7 @@ class AwsSession:
         key, secret = self.keys or (None, None)
         try:
             return boto3.Session(
-                region_name=self.region,
-                profile_name=self.profile,
-                aws_access_key_id=key,
-                aws_secret_access_key=secret,
+                region_name=self.region, profile_name=self.profile, aws_access_key_id=key, aws_secret_access_key=secret
             )
         except ProfileNotFound:
             raise AwsError(f"the AWS profile '{self.profile}' is not in ~/.aws/config", next="aws configure") from None

@@ -31,10 +31,7 @@ def subnet_vpc(aws: AwsSession, subnet: str | None) -> str:
 def default_subnets(aws: AwsSession, zones: Sequence[str]) -> list[tuple[str, str]]:
     """Return the ids of the default subnets in these zones, each with its VPC."""
     subnets = aws.client("ec2").describe_subnets(
-        Filters=[
-            {"Name": "default-for-az", "Values": ["true"]},
-            {"Name": "availability-zone", "Values": list(zones)},
-        ]
+        Filters=[{"Name": "default-for-az", "Values": ["true"]}, {"Name": "availability-zone", "Values": list(zones)}]
     )["Subnets"]
     by_zone = {subnet["AvailabilityZone"]: (subnet["SubnetId"], subnet["VpcId"]) for subnet in subnets}
     return [by_zone[zone] for zone in zones if zone in by_zone]

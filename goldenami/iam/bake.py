@@ -45,10 +45,7 @@ def build(scope: PolicyScope) -> list[Statement]:
     return [
         allow("Build", [f"ec2:{verb}" for verb in verbs], [*resources, *images]),
         allow(
-            "EndBuilders",
-            ["ec2:StopInstances", "ec2:TerminateInstances"],
-            scope.instances_arn,
-            **scope.tagged("image"),
+            "EndBuilders", ["ec2:StopInstances", "ec2:TerminateInstances"], scope.instances_arn, **scope.tagged("image")
         ),
         allow("BuilderConsole", ["ec2:GetConsoleOutput"], scope.instances_arn),
         allow("BuilderRole", [f"iam:{verb}" for verb in iam], role),

@@ -37,10 +37,7 @@ def manage_resources(scope: PolicyScope) -> list[Statement]:
     parameters = [scope.arn("ssm", f"parameter{parameter.name}") for parameter in scope.recipe.parameters]
     asg = ("CreateAutoScalingGroup", "UpdateAutoScalingGroup", "DeleteAutoScalingGroup", "CreateOrUpdateTags")
     statements = [
-        allow(
-            "DescribeNetwork",
-            ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"],
-        ),
+        allow("DescribeNetwork", ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"]),
         allow("Group", [f"autoscaling:{verb}" for verb in asg], group),
         allow("LoadBalancer", [f"elasticloadbalancing:{verb}" for verb in elb], load_balancer),
         allow("Role", [f"iam:{verb}" for verb in iam], web),
@@ -53,9 +50,7 @@ def manage_resources(scope: PolicyScope) -> list[Statement]:
             "ServiceRoles",
             ["iam:CreateServiceLinkedRole"],
             "*",
-            StringLike={
-                "iam:AWSServiceName": ["autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com"],
-            },
+            StringLike={"iam:AWSServiceName": ["autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com"]},
         ),
     ]
     return [

@@ -113,11 +113,7 @@ def publish(scope: PolicyScope) -> list[Statement]:
 def instance_refresh(scope: PolicyScope) -> list[Statement]:
     """Run an instance refresh."""
     refresh = [f"autoscaling:{verb}InstanceRefresh" for verb in ("Start", "Cancel", "Rollback")]
-    return [
-        allow("Refresh", refresh, scope.group_arn),
-        *launch_from_template(scope),
-        *console_output(scope),
-    ]
+    return [allow("Refresh", refresh, scope.group_arn), *launch_from_template(scope), *console_output(scope)]
 
 
 def launch_from_template(scope: PolicyScope) -> list[Statement]:

@@ -37,12 +37,7 @@ def environment(root: Path) -> jinja2.Environment:
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701 (no HTML here; each value goes through the filter of its language)
     )
-    environment.filters |= {
-        "hcl": quoting.hcl,
-        "sh": quoting.sh,
-        "unit": quoting.unit,
-        "unit_env": quoting.unit_env,
-    }
+    environment.filters |= {"hcl": quoting.hcl, "sh": quoting.sh, "unit": quoting.unit, "unit_env": quoting.unit_env}
     return environment
 
 
