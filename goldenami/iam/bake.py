@@ -14,7 +14,7 @@ def describe_build_inputs(_scope: PolicyScope) -> list[Statement]:
     """Read the inputs of a bake and the resources of earlier ones."""
     resources = ("Images", "ImageAttribute", "InstanceStatus", "InstanceTypeOfferings", "KeyPairs", "Regions")
     more = ("Instances", "SecurityGroups", "Snapshots", "Subnets", "Tags", "Volumes", "Vpcs")
-    return [allow("DescribeBuildInputs", [f"ec2:Describe{resource}" for resource in (*resources, *more)])]
+    return [allow("BuildInputs", [f"ec2:Describe{resource}" for resource in (*resources, *more)])]
 
 
 def build(scope: PolicyScope) -> list[Statement]:
@@ -45,10 +45,7 @@ def build(scope: PolicyScope) -> list[Statement]:
     return [
         allow("Build", [f"ec2:{verb}" for verb in verbs], [*resources, *images]),
         allow(
-            "TerminateBuilders",
-            ["ec2:StopInstances", "ec2:TerminateInstances"],
-            scope.instances_arn,
-            **scope.tagged("image"),
+            "EndBuilders", ["ec2:StopInstances", "ec2:TerminateInstances"], scope.instances_arn, **scope.tagged("image")
         ),
         allow("BuilderConsole", ["ec2:GetConsoleOutput"], scope.instances_arn),
         allow("BuilderRole", [f"iam:{verb}" for verb in iam], role),
@@ -80,7 +77,7 @@ def write_rebuild_record(scope: PolicyScope) -> list[Statement]:
         f"parameter{names.rebuild_lock}-after-*",
     ]
     where = [scope.arn("ssm", what) for what in there]
-    return [allow("RebuildRecord", ["ssm:DeleteParameter", "ssm:GetParameter", "ssm:PutParameter"], where)]
+    return [allow("Record", ["ssm:DeleteParameter", "ssm:GetParameter", "ssm:PutParameter"], where)]
 
 
 def notify(scope: PolicyScope) -> list[Statement]:

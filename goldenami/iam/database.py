@@ -15,7 +15,7 @@ def backup_bucket(scope: PolicyScope) -> list[Statement]:
     settings = [f"s3:Put{what}" for what in ("BucketPublicAccessBlock", "BucketTagging", "BucketVersioning")]
     settings += ["s3:CreateBucket", "s3:ListBucket", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"]
     settings += ["s3:ListBucketMultipartUploads"]  # to abort an incomplete one
-    return [allow("BackupBucket", settings, bucket), *backups(scope, write=True)]
+    return [allow("Bucket", settings, bucket), *backups(scope, write=True)]
 
 
 def backups(scope: PolicyScope, *, write: bool = False) -> list[Statement]:
@@ -45,7 +45,7 @@ def migrate(scope: PolicyScope) -> list[Statement]:
     verbs_of_host = ["ssm:DeleteParameter", "ssm:GetParameter", "ssm:PutParameter"]
     return [
         *_replace_instance(scope),
-        allow("DescribeVolumes", ["ec2:DescribeVolumes"]),
+        allow("Volumes", ["ec2:DescribeVolumes"]),
         allow("UntagVolume", ["ec2:DeleteTags"], scope.arn("ec2", "volume/*"), **scope.tagged("data")),
         allow("Role", [f"iam:{verb}" for verb in verbs], web),
         *(
@@ -83,14 +83,14 @@ def _create_db_instance(scope: PolicyScope) -> list[Statement]:
 def _replace_instance(scope: PolicyScope) -> list[Statement]:
     verbs = ("AttachInstances", "DetachInstances", "ResumeProcesses", "SuspendProcesses", "UpdateAutoScalingGroup")
     return [
-        allow("ReplaceInstance", [f"autoscaling:{verb}" for verb in verbs], scope.group_arn),
+        allow("Replace", [f"autoscaling:{verb}" for verb in verbs], scope.group_arn),
         allow(
             "Switchover",
             ["ssm:PutParameter", "ssm:DeleteParameter"],
             [scope.arn("ssm", f"parameter{record}") for record in (scope.names.switchover, scope.names.write_freeze)],
         ),
         allow("Subnets", ["ec2:DescribeSubnets", "ec2:DescribeVpcs", "ssm:ListCommandInvocations"]),
-        allow("TerminateReplaced", ["ec2:TerminateInstances"], scope.instances_arn, **scope.tagged("fleet")),
+        allow("EndReplaced", ["ec2:TerminateInstances"], scope.instances_arn, **scope.tagged("fleet")),
         *backup_bucket(scope),
         *(manage_volume(scope) if scope.recipe.database.on_volume else []),
     ]
@@ -107,7 +107,7 @@ def describe_storage(scope: PolicyScope) -> list[Statement]:
 
 
 def _describe_volumes(scope: PolicyScope) -> list[Statement]:
-    return [allow("DescribeVolumes", ["ec2:DescribeVolumes"])] if scope.recipe.database.on_volume else []
+    return [allow("Volumes", ["ec2:DescribeVolumes"])] if scope.recipe.database.on_volume else []
 
 
 def suspend_processes(scope: PolicyScope) -> list[Statement]:
@@ -115,9 +115,9 @@ def suspend_processes(scope: PolicyScope) -> list[Statement]:
     freeze = scope.arn("ssm", f"parameter{scope.names.write_freeze}")
     return [
         *_describe_volumes(scope),
-        allow("SuspendSelfHealing", ["autoscaling:ResumeProcesses", "autoscaling:SuspendProcesses"], scope.group_arn),
+        allow("SelfHealing", ["autoscaling:ResumeProcesses", "autoscaling:SuspendProcesses"], scope.group_arn),
         allow("WriteFreeze", ["ssm:DeleteParameter", "ssm:PutParameter"], freeze),
-        allow("QueuedCommands", ["ssm:ListCommandInvocations"]),
+        allow("Commands", ["ssm:ListCommandInvocations"]),
     ]
 
 
@@ -136,6 +136,6 @@ def manage_volume(scope: PolicyScope) -> list[Statement]:
         allow("MoveVolume", [*moves, "ec2:ModifyVolume", "ec2:CreateSnapshot"], volumes, **data),
         allow("MoveBetween", [*moves, "ec2:StopInstances"], scope.instances_arn, **scope.tagged("fleet")),
         allow("SnapshotVolume", ["ec2:CreateSnapshot"], snapshots, **new_data),
-        allow("DeleteVolumeSnapshots", ["ec2:DeleteSnapshot"], snapshots, **data),
+        allow("VolumeSnapshots", ["ec2:DeleteSnapshot"], snapshots, **data),
         *use_kms_keys(scope),
     ]

@@ -32,10 +32,10 @@ def read_references(_scope: PolicyScope) -> list[Statement]:
     groups = ("AutoScalingGroups", "InstanceRefreshes", "LaunchConfigurations")
     recipes = ("ListImageRecipes", "ListContainerRecipes", "GetContainerRecipe", "GetImageRecipe")
     return [
-        allow("ReferencesOfEc2", [f"ec2:Describe{resource}" for resource in (*resources, "Snapshots")]),
-        allow("ReferencesOfGroups", [f"autoscaling:Describe{group}" for group in groups]),
-        allow("ReferencesOfParameters", ["ssm:DescribeParameters", "ssm:GetParameters", "ssm:GetParameterHistory"]),
-        allow("ReferencesOfRecipes", [f"imagebuilder:{verb}" for verb in recipes]),
+        allow("ScanEc2", [f"ec2:Describe{resource}" for resource in (*resources, "Snapshots")]),
+        allow("ScanGroups", [f"autoscaling:Describe{group}" for group in groups]),
+        allow("ScanParameters", ["ssm:DescribeParameters", "ssm:GetParameters", "ssm:GetParameterHistory"]),
+        allow("ScanRecipes", [f"imagebuilder:{verb}" for verb in recipes]),
     ]
 
 
@@ -81,10 +81,10 @@ def prune(scope: PolicyScope) -> list[Statement]:
     # The ARNs of images and snapshots have no account.
     image, snapshot = (f"arn:aws:ec2:{scope.region}::{kind}/*" for kind in ("image", "snapshot"))
     return [
-        allow("DeleteInventories", ["ssm:DeleteParameters"], scope.arn("ssm", f"parameter{_inventory_path(scope)}")),
+        allow("Inventories", ["ssm:DeleteParameters"], scope.arn("ssm", f"parameter{_inventory_path(scope)}")),
         allow("RetireImages", [f"ec2:{verb}" for verb in verbs], image, **scope.tagged("image")),
         allow(
-            "DeleteImageSnapshots",
+            "ImageSnapshots",
             ["ec2:DeleteSnapshot", "ec2:CreateTags", "ec2:DeleteTags"],
             snapshot,
             **scope.tagged("image"),

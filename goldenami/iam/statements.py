@@ -55,7 +55,7 @@ def allow(sid: str, actions: Sequence[str], resources: str | Sequence[str] = "*"
 
 def caller_identity(_scope: PolicyScope) -> list[Statement]:
     """Read the identity of the credentials."""
-    return [allow("CallerIdentity", ["sts:GetCallerIdentity"])]
+    return [allow("Identity", ["sts:GetCallerIdentity"])]
 
 
 def describe_fleet(scope: PolicyScope) -> list[Statement]:
@@ -70,7 +70,7 @@ def describe_fleet(scope: PolicyScope) -> list[Statement]:
     ]
     read = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParameterHistory", "ssm:GetParametersByPath"]
     quota = "servicequotas:GetServiceQuota"
-    return [allow("DescribeFleet", [*fleet, quota]), allow("ReadPointers", read, parameter_arns(scope))]
+    return [allow("Fleet", [*fleet, quota]), allow("ReadPointers", read, parameter_arns(scope))]
 
 
 def parameter_arns(scope: PolicyScope) -> list[str]:
@@ -113,7 +113,7 @@ def publish(scope: PolicyScope) -> list[Statement]:
 def instance_refresh(scope: PolicyScope) -> list[Statement]:
     """Run an instance refresh."""
     refresh = [f"autoscaling:{verb}InstanceRefresh" for verb in ("Start", "Cancel", "Rollback")]
-    return [allow("InstanceRefresh", refresh, scope.group_arn), *launch_from_template(scope), *console_output(scope)]
+    return [allow("Refresh", refresh, scope.group_arn), *launch_from_template(scope), *console_output(scope)]
 
 
 def launch_from_template(scope: PolicyScope) -> list[Statement]:

@@ -234,7 +234,7 @@ def test_nobody_may_delete_the_volume_and_an_instance_may_only_take_its_own() ->
         assert "ec2:DeleteVolume" not in {action for s in found for action in s["Action"]}
         assert len({s["Sid"] for s in found}) == len(found)
     for task in ("terminate", "db.restore"):
-        assert "SuspendSelfHealing" in {s["Sid"] for s in policy(task, place)["Statement"]}
+        assert "SelfHealing" in {s["Sid"] for s in policy(task, place)["Statement"]}
     assert {"CreateVolume", "MoveVolume", "Encrypt"} <= {s["Sid"] for s in policy("promote", place)["Statement"]}
     role = fleet_policy(
         "ap-northeast-2", "123456789012", "guestbook", [], run_command=True, volume=True, key="alias/golden"

@@ -64,7 +64,7 @@ def test_a_migration_may_say_where_the_new_home_is() -> None:
     place = PolicyScope("ap-northeast-2", "123456789012", recipe(RDS))
     found = {s["Sid"]: s for s in policy("db.migrate", place)["Statement"]}
     assert found["DatabaseHost"]["Resource"].endswith(":parameter/guestbook/production/db/host")
-    assert {"ReplaceInstance", "Switchover", "BackupBucket", "Role"} <= set(found)
+    assert {"Replace", "Switchover", "Bucket", "Role"} <= set(found)
     assert "DatabaseHost" not in {s["Sid"] for s in policy("db.migrate", PLACE)["Statement"]}
 
 
