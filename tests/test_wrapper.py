@@ -125,7 +125,9 @@ def test_missing_packer_is_an_error(machine: Machine) -> None:
     done = machine.bake()
     assert (done.returncode, done.stdout) == (69, "")
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("invoke: this system's package sources have no packer, and Debian 12's could not be downloaded")
+    assert last.startswith(
+        "invoke: this system's package sources have no packer, and Debian 12's could not be downloaded"
+    )
     assert last.endswith("Install Packer 1.6.6 or newer and put it on PATH, then run the same command again.")
     assert not (machine.cache / "packer").exists()
 

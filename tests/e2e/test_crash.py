@@ -60,7 +60,7 @@ def test_terminate_during_gate_2_cleans_up(tiny: Workspace) -> None:
 
 def test_sweep_deletes_only_resources_of_crashed_runs(tiny: Workspace) -> None:
     ec2 = tiny.client("ec2")
-    tags = [{"Key": "goldenami:run", "Value": "20260101-000000-somebody"}]
+    tags = [{"Key": "goldenami:run", "Value": "20260101-000000-another"}]
     foreign = ec2.create_security_group(
         GroupName="goldenami-foreign",
         Description="a copy_checkout's run",
@@ -78,7 +78,7 @@ def test_sweep_deletes_only_resources_of_crashed_runs(tiny: Workspace) -> None:
         assert [left for left in tiny.leftovers() if "foreign" not in left] == []
         assert foreign in tiny.ok("sweep")
     finally:
-        tiny.ok("sweep", "--run", "20260101-000000-somebody")
+        tiny.ok("sweep", "--run", "20260101-000000-another")
     assert tiny.leftovers() == []
 
 

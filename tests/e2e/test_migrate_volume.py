@@ -78,9 +78,9 @@ def elsewhere(on_instance: Databases) -> Databases:
 
 
 def test_migration_to_a_volume_and_back(on_instance: Databases, moved: Service) -> None:
-    databases, ctx, ill = on_instance, moved.ctx, moved.image("dies later")
+    databases, ctx, unhealthy = on_instance, moved.ctx, moved.image("dies later")
     with Writer(moved.address) as writer:
-        done = ctx.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
+        done = ctx.invoke("db.migrate", "--to", "volume", "--ami", unhealthy, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
         test_rows.assert_idle(databases.here, databases.here.good)
         assert [v["State"] for v in volumes(moved)] == ["available"], "it stays, with nothing on it that counts"
@@ -89,15 +89,15 @@ def test_migration_to_a_volume_and_back(on_instance: Databases, moved: Service) 
         databases.here.ctx.ok("db.migrate", "--to", "instance", "--ami", databases.here.good)
     test_rows.assert_idle(databases.here, databases.here.good)
     writer.check()
-    print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    print(f"{len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")
     free(moved, volume)
 
 
 def test_migration_from_rds_to_a_volume_and_back(elsewhere: Databases, moved: Service) -> None:
     databases, ctx = elsewhere, moved.ctx
-    ill, bad = moved.image("dies later"), databases.there.image("dies later")
+    unhealthy, bad = moved.image("dies later"), databases.there.image("dies later")
     with Writer(moved.address) as writer:
-        done = ctx.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
+        done = ctx.invoke("db.migrate", "--to", "volume", "--ami", unhealthy, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
         assert "The instance before it serves, with every row" in done.stderr
         assert_idle(databases, databases.there.good)
@@ -110,7 +110,7 @@ def test_migration_from_rds_to_a_volume_and_back(elsewhere: Databases, moved: Se
         databases.there.ctx.ok(*databases.migrate, "--ami", databases.there.good)
     assert_idle(databases, databases.there.good)
     writer.check()
-    print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    print(f"{len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")
     free(moved, volume)
 
 
@@ -141,7 +141,7 @@ def test_killed_migration_to_a_volume_is_completed_by_the_same_command(
         databases.here.ctx.ok("db.migrate", "--to", "instance", "--ami", databases.here.good)
     test_rows.assert_idle(databases.here, databases.here.good)
     writer.check()
-    print(f"{call}: {len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    print(f"{call}: {len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")
     free(moved, volume)
 
 
@@ -169,5 +169,5 @@ def test_killed_migration_between_rds_and_volume_is_completed_by_the_same_comman
         elder.ok(*back)
     assert_idle(databases, databases.there.good)
     writer.check()
-    print(f"{call}: {len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    print(f"{call}: {len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")
     free(moved, volume)

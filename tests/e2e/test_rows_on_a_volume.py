@@ -83,7 +83,7 @@ def test_promotion_and_rollback_move_the_volume(moved: Service) -> None:
     assert_idle(moved, before)
     writer.check()
     assert volume(moved)["VolumeId"] == volume_id
-    print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    print(f"{len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")
 
 
 def another_serves(service: Service, gone: str) -> None:
@@ -109,7 +109,7 @@ def test_group_replaces_a_crashed_instance_with_all_data(moved: Service) -> None
     assert len(writer.acknowledged) > after
     assert_idle(moved, image)
     writer.check()
-    print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    print(f"{len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")
 
 
 @pytest.mark.long
@@ -125,7 +125,7 @@ def test_terminated_instance_leaves_all_data_to_the_next(moved: Service) -> None
         assert done.returncode == 0, done.stderr[-3000:]
         assert f"every row of {member['id']} stays on {volume_id}" in done.stderr
         last = json.loads(moved.ctx.ok("db.list", "--json"))[-1]
-        assert last["quiet"], "nobody could write when it was taken"
+        assert last["quiet"], "writes were stopped for this backup"
         another_serves(moved, member["id"])
         after = len(writer.acknowledged)
         time.sleep(3)

@@ -52,12 +52,12 @@ def test_every_sequence_of_the_page_is_tested() -> None:
 
 def test_instance_is_inspected_and_replaced(service: Service) -> None:
     service.resize(2)
-    ill = service.status()["instances"][0]["id"]
+    instance = service.status()["instances"][0]["id"]
     with Client(service.address) as client:
-        said = follow(service, "instance", VARIANTS=ill)
+        output = follow(service, "instance", ILL=instance)
         service.resize(2)
-    assert ill in said
-    assert ill not in [member["id"] for member in service.status()["instances"]]
+    assert instance in output
+    assert instance not in [member["id"] for member in service.status()["instances"]]
     assert client.failures == []
 
 

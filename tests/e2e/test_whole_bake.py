@@ -182,7 +182,7 @@ def test_invalid_recipe_is_refused_before_the_bake_starts(tiny: Workspace) -> No
 
 def test_concurrent_bakes_reserve_different_versions(tiny: Workspace, tmp_path: Path) -> None:
     other = copy_checkout(tiny, tmp_path / "other")
-    (other.root / "tests/e2e/tiny/who.txt").write_text("somebody else")
+    (other.root / "tests/e2e/tiny/who.txt").write_text("another")
     with tiny.running("bake") as first, other.running("bake") as second:
         assert (first.process.wait(600), second.process.wait(600)) == (0, 0), (
             first.log.read_text()[-2000:] + second.log.read_text()[-2000:]
