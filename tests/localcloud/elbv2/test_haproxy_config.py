@@ -70,5 +70,5 @@ def test_weights_become_shares_and_nothing_to_choose_from_is_unavailable() -> No
     assert build_route([], [action(Type="forward", TargetGroupArn="arn:gone")], NAMES).answer == "return status 503"
     plan = Plan((Frontend("l", "127.1.2.9", 80, (build_route([], [forward(3, 1)], NAMES),)),), {"tg-a": (), "tg-b": ()})
     text = render(plan, {"tg-a": [], "tg-b": []}, {})
-    assert "use_backend tg-a if { var(txn.rule) -m int 1 } { var(txn.die) -m int lt 750000 }" in text
-    assert "use_backend tg-b if { var(txn.rule) -m int 1 } { var(txn.die) -m int lt 1000000 }" in text
+    assert "use_backend tg-a if { var(txn.rule) -m int 1 } { var(txn.random) -m int lt 750000 }" in text
+    assert "use_backend tg-b if { var(txn.rule) -m int 1 } { var(txn.random) -m int lt 1000000 }" in text

@@ -53,23 +53,23 @@ class RealTown(FleetCloud):
 
 @pytest.fixture
 def city(tmp_path: Path) -> Iterator[RealTown]:
-    town = RealTown(tmp_path)
-    yield town
-    town.server.stop()
-    assert reap(town.folder.machines) == []
+    fleet_cloud = RealTown(tmp_path)
+    yield fleet_cloud
+    fleet_cloud.server.stop()
+    assert reap(fleet_cloud.folder.machines) == []
 
 
 def user_data(version: str) -> str:
     return base64.b64encode(WEB.replace("VERSION", version).encode()).decode()
 
 
-def profile(town: FleetCloud) -> dict[str, str]:
+def profile(fleet_cloud: FleetCloud) -> dict[str, str]:
     allow = {"Effect": "Allow", "Action": "ssm:UpdateInstanceInformation", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    town.iam.create_role(RoleName="web", AssumeRolePolicyDocument="{}")
-    town.iam.put_role_policy(RoleName="web", PolicyName="agent", PolicyDocument=document)
-    town.iam.create_instance_profile(InstanceProfileName="web")
-    town.iam.add_role_to_instance_profile(InstanceProfileName="web", RoleName="web")
+    fleet_cloud.iam.create_role(RoleName="web", AssumeRolePolicyDocument="{}")
+    fleet_cloud.iam.put_role_policy(RoleName="web", PolicyName="agent", PolicyDocument=document)
+    fleet_cloud.iam.create_instance_profile(InstanceProfileName="web")
+    fleet_cloud.iam.add_role_to_instance_profile(InstanceProfileName="web", RoleName="web")
     return {"Name": "web"}
 
 

@@ -158,7 +158,7 @@ SERVER = """
 import sys, time
 from pathlib import Path
 from localcloud.rds import postgres
-server = postgres.Server(Path(sys.argv[1]), max(postgres.installed()), "127.201.11.9", 5432)
+server = postgres.PostgresServer(Path(sys.argv[1]), max(postgres.installed_versions()), "127.201.11.9", 5432)
 server.create("app", "secret-word", "guestbook")
 server.start()
 print("started", flush=True)

@@ -34,7 +34,7 @@ def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Pat
 def test_up_is_idempotent_and_relays_progress_and_down_ends_it(states: list[Path]) -> None:
     lines: list[str] = []
     info = control.up(states[0], lines.append, SERVE)
-    assert "made a base image" in lines
+    assert "created a base image" in lines
     assert (info.driver, info.region, info.account) == ("memory", "ap-northeast-2", "123456789012")
     assert control.up(states[0], lines.append, SERVE) == info
     assert control.down(states[0], lines.append)
