@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from tests.support.cloud_server import eventually
 
 
-def refused(code: str, text: str = "") -> Any:
+def raises(code: str, text: str = "") -> Any:
     return pytest.raises(ClientError, match=rf"\({code}\).*{text}")
 
 
@@ -67,11 +67,11 @@ def test_scaling_in_and_out_and_its_limits(fleet_cloud: Any) -> None:
     fleet_cloud.in_service(3)
     fleet_cloud.autoscaling.set_desired_capacity(AutoScalingGroupName="web", DesiredCapacity=1)
     assert fleet_cloud.in_service(1) != [oldest]
-    with refused("ValidationError", "above max value 4"):
+    with raises("ValidationError", "above max value 4"):
         fleet_cloud.autoscaling.set_desired_capacity(AutoScalingGroupName="web", DesiredCapacity=5)
-    with refused("ValidationError", "not found"):
+    with raises("ValidationError", "not found"):
         fleet_cloud.autoscaling.set_desired_capacity(AutoScalingGroupName="other", DesiredCapacity=1)
-    with refused("AlreadyExists"):
+    with raises("AlreadyExists"):
         fleet_cloud.make_group({"LaunchTemplateName": "web", "Version": "1"}, 1)
 
 
@@ -112,16 +112,16 @@ def test_a_template_that_cannot_launch_is_refused(fleet_cloud: Any) -> None:
     ami = fleet_cloud.bake("v1")
     named = fleet_cloud.template(ami)
     fleet_cloud.ec2.deregister_image(ImageId=ami)
-    with refused("ValidationError", "fully-formed launch template"):
+    with raises("ValidationError", "fully-formed launch template"):
         fleet_cloud.make_group(named, 1)
-    with refused("ValidationError", "launch template"):
+    with raises("ValidationError", "launch template"):
         fleet_cloud.make_group({"LaunchTemplateId": "lt-0123456789abcdef0", "Version": "1"}, 1)
 
 
 def test_groups_go_with_force_only(fleet_cloud: Any) -> None:
     fleet_cloud.make_group(fleet_cloud.template(fleet_cloud.public_ami()), 1)
     (first,) = fleet_cloud.in_service(1)
-    with refused("ResourceInUse"):
+    with raises("ResourceInUse"):
         fleet_cloud.autoscaling.delete_auto_scaling_group(AutoScalingGroupName="web")
     fleet_cloud.autoscaling.delete_auto_scaling_group(AutoScalingGroupName="web", ForceDelete=True)
     eventually(lambda: not fleet_cloud.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"])
@@ -191,12 +191,12 @@ def test_an_image_named_by_a_parameter_is_looked_up_at_each_launch(fleet_cloud: 
 def test_faults_reach_every_action(fleet_cloud: Any) -> None:
     fleet_cloud.make_group(fleet_cloud.template(fleet_cloud.public_ami()), 1)
     fleet_cloud.server.cloud.faults.add({"kind": "throttle", "action": "SetDesiredCapacity"})
-    with refused("Throttling"):
+    with raises("Throttling"):
         fleet_cloud.autoscaling.set_desired_capacity(AutoScalingGroupName="web", DesiredCapacity=2)
     fleet_cloud.server.cloud.faults.add({"kind": "lost_reply", "action": "SetDesiredCapacity"})
     with pytest.raises(ConnectionClosedError):
         fleet_cloud.autoscaling.set_desired_capacity(AutoScalingGroupName="web", DesiredCapacity=2)
     fleet_cloud.in_service(2)
     fleet_cloud.server.cloud.faults.add({"kind": "error500", "action": "DescribeTargetHealth"})
-    with refused("InternalError"):
+    with raises("InternalError"):
         fleet_cloud.elbv2.describe_target_health(TargetGroupArn="arn")

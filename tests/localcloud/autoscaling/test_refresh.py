@@ -14,7 +14,7 @@ from tests.support.cloud_server import eventually
 SAFE = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200, "InstanceWarmup": 0}
 
 
-def refused(code: str, text: str = "") -> Any:
+def raises(code: str, text: str = "") -> Any:
     return pytest.raises(ClientError, match=rf"\({code}\).*{text}")
 
 
@@ -27,18 +27,18 @@ def begin(fleet_cloud: Any, template: dict[str, str] | None, **preferences: Any)
     )
 
 
-def told(fleet_cloud: Any) -> Any:
+def describe_refresh(fleet_cloud: Any) -> Any:
     return fleet_cloud.autoscaling.describe_instance_refreshes(AutoScalingGroupName="web")["InstanceRefreshes"][0]
 
 
-def until(fleet_cloud: Any, status: str, seconds: float = 10) -> Any:
+def wait_for_status(fleet_cloud: Any, status: str, seconds: float = 10) -> Any:
     def there() -> Any:
-        now = told(fleet_cloud)
+        now = describe_refresh(fleet_cloud)
         assert now["Status"] == status or "EndTime" not in now, now
         return now["Status"] == status
 
     eventually(there, seconds)
-    return told(fleet_cloud)
+    return describe_refresh(fleet_cloud)
 
 
 def versions(fleet_cloud: Any) -> list[str]:
@@ -56,7 +56,7 @@ def test_the_only_member_is_replaced_without_a_failed_request(fleet_cloud: Any) 
         begin(fleet_cloud, second, AutoRollback=True)
         eventually(lambda: len(fleet_cloud.members("InService")) == 2)
         assert fleet_cloud.group()["LaunchTemplate"]["Version"] == "1"  # not before the success
-        done = until(fleet_cloud, "Successful")
+        done = wait_for_status(fleet_cloud, "Successful")
     assert visitors.failures == []
     assert visitors.served[0].endswith("v1")
     assert visitors.served[-1].endswith("v2")
@@ -66,7 +66,7 @@ def test_the_only_member_is_replaced_without_a_failed_request(fleet_cloud: Any) 
     assert done["DesiredConfiguration"]["LaunchTemplate"] == second
     assert (fleet_cloud.group()["LaunchTemplate"]["Version"], versions(fleet_cloud)) == ("2", ["2"])
     assert old not in fleet_cloud.members()
-    with refused("ActiveInstanceRefreshNotFound"):
+    with raises("ActiveInstanceRefreshNotFound"):
         fleet_cloud.autoscaling.rollback_instance_refresh(AutoScalingGroupName="web")
 
 
@@ -78,9 +78,9 @@ def test_a_sick_image_is_rolled_back_while_the_old_members_serve(fleet_cloud: An
     fleet_cloud.healthy(arn, 2)
     with TrafficGenerator(fleet_cloud.address) as visitors:
         begin(fleet_cloud, fleet_cloud.version(fleet_cloud.bake("v2 sick")), AutoRollback=True)
-        eventually(lambda: "do not become healthy" in told(fleet_cloud).get("StatusReason", ""), 15)
-        until(fleet_cloud, "RollbackInProgress", 15)
-        done = until(fleet_cloud, "RollbackSuccessful", 15)
+        eventually(lambda: "do not become healthy" in describe_refresh(fleet_cloud).get("StatusReason", ""), 15)
+        wait_for_status(fleet_cloud, "RollbackInProgress", 15)
+        done = wait_for_status(fleet_cloud, "RollbackSuccessful", 15)
     assert visitors.failures == []
     assert {text.split()[1] for text in visitors.served} == {"v1"}
     assert done["RollbackDetails"]["RollbackReason"].startswith("The instance refresh failed")
@@ -95,7 +95,7 @@ def test_without_auto_rollback_it_fails_and_leaves_the_group_s_settings(fleet_cl
     second = fleet_cloud.version(fleet_cloud.bake("v2"))
     fleet_cloud.server.cloud.faults.add({"kind": "failed_launch", "times": 50})
     begin(fleet_cloud, second)
-    done = until(fleet_cloud, "Failed")
+    done = wait_for_status(fleet_cloud, "Failed")
     assert "Instances cannot be launched" in done["StatusReason"]
     assert fleet_cloud.group()["LaunchTemplate"]["Version"] == "1"
     assert versions(fleet_cloud) == ["1"]
@@ -107,17 +107,17 @@ def test_checkpoints_wait_and_a_rollback_there_brings_back_what_was(fleet_cloud:
     begin(
         fleet_cloud, fleet_cloud.version(fleet_cloud.bake("v2")), CheckpointPercentages=[25, 50, 100], CheckpointDelay=1
     )
-    eventually(lambda: told(fleet_cloud)["PercentageComplete"] == 25)
-    assert told(fleet_cloud)["InstancesToUpdate"] == 3
-    eventually(lambda: "checkpoint" in told(fleet_cloud).get("StatusReason", ""))
+    eventually(lambda: describe_refresh(fleet_cloud)["PercentageComplete"] == 25)
+    assert describe_refresh(fleet_cloud)["InstancesToUpdate"] == 3
+    eventually(lambda: "checkpoint" in describe_refresh(fleet_cloud).get("StatusReason", ""))
     started = time.monotonic()
     eventually(lambda: versions(fleet_cloud).count("2") > 1)
     assert time.monotonic() - started > 0.5
-    eventually(lambda: told(fleet_cloud)["PercentageComplete"] == 50)
-    with refused("InstanceRefreshInProgress"):
+    eventually(lambda: describe_refresh(fleet_cloud)["PercentageComplete"] == 50)
+    with raises("InstanceRefreshInProgress"):
         begin(fleet_cloud, None)
     fleet_cloud.autoscaling.rollback_instance_refresh(AutoScalingGroupName="web")
-    done = until(fleet_cloud, "RollbackSuccessful")
+    done = wait_for_status(fleet_cloud, "RollbackSuccessful")
     assert done["RollbackDetails"]["PercentageCompleteOnRollback"] == 50
     assert (versions(fleet_cloud), done["PercentageComplete"]) == (["1"] * 4, 0)
 
@@ -127,11 +127,11 @@ def test_warm_up_and_bake_time_are_waited_for(fleet_cloud: Any) -> None:
     fleet_cloud.in_service(1)
     started = time.monotonic()
     begin(fleet_cloud, fleet_cloud.version(fleet_cloud.bake("v2")), InstanceWarmup=1, BakeTime=1)
-    eventually(lambda: "warming up" in told(fleet_cloud).get("StatusReason", ""))
+    eventually(lambda: "warming up" in describe_refresh(fleet_cloud).get("StatusReason", ""))
     assert len(fleet_cloud.members("InService")) == 2
-    until(fleet_cloud, "Baking")
+    wait_for_status(fleet_cloud, "Baking")
     assert fleet_cloud.group()["LaunchTemplate"]["Version"] == "1"
-    until(fleet_cloud, "Successful")
+    wait_for_status(fleet_cloud, "Successful")
     assert time.monotonic() - started > 2
 
 
@@ -140,10 +140,10 @@ def test_matching_members_are_skipped(fleet_cloud: Any) -> None:
     fleet_cloud.make_group(named, 2)
     before = fleet_cloud.in_service(2)
     begin(fleet_cloud, named, SkipMatching=True)
-    until(fleet_cloud, "Successful")
+    wait_for_status(fleet_cloud, "Successful")
     assert fleet_cloud.members() == before
     begin(fleet_cloud, named)
-    until(fleet_cloud, "Successful")
+    wait_for_status(fleet_cloud, "Successful")
     assert not set(fleet_cloud.members()) & set(before)
 
 
@@ -153,13 +153,13 @@ def test_cancelling_leaves_what_is_done(fleet_cloud: Any) -> None:
     begin(
         fleet_cloud, fleet_cloud.version(fleet_cloud.bake("v2")), CheckpointPercentages=[50, 100], CheckpointDelay=600
     )
-    eventually(lambda: told(fleet_cloud)["PercentageComplete"] == 50 and len(fleet_cloud.members()) == 2)
+    eventually(lambda: describe_refresh(fleet_cloud)["PercentageComplete"] == 50 and len(fleet_cloud.members()) == 2)
     fleet_cloud.autoscaling.cancel_instance_refresh(AutoScalingGroupName="web")
-    done = until(fleet_cloud, "Cancelled")
+    done = wait_for_status(fleet_cloud, "Cancelled")
     assert done["StatusReason"] == "Cancelled due to user request."
     assert versions(fleet_cloud) == ["1", "2"]
     assert fleet_cloud.group()["LaunchTemplate"]["Version"] == "1"
-    with refused("ActiveInstanceRefreshNotFound"):
+    with raises("ActiveInstanceRefreshNotFound"):
         fleet_cloud.autoscaling.cancel_instance_refresh(AutoScalingGroupName="web")
 
 
@@ -172,7 +172,7 @@ def test_the_defaults_can_take_the_only_member_away(fleet_cloud: Any) -> None:
 
     def done() -> bool:
         seen.add(len(fleet_cloud.members("InService")))
-        return bool(told(fleet_cloud)["Status"] == "Successful")
+        return bool(describe_refresh(fleet_cloud)["Status"] == "Successful")
 
     eventually(done)
     assert 0 in seen
@@ -184,9 +184,9 @@ def test_held_members_make_it_wait_then_fail_unless_told_otherwise(fleet_cloud: 
     fleet_cloud.in_service(1)
     second = fleet_cloud.version(fleet_cloud.bake("v2"))
     begin(fleet_cloud, second)
-    assert "protected from scale in" in until(fleet_cloud, "Failed")["StatusReason"]
+    assert "protected from scale in" in wait_for_status(fleet_cloud, "Failed")["StatusReason"]
     begin(fleet_cloud, second, ScaleInProtectedInstances="Refresh")
-    until(fleet_cloud, "Successful")
+    wait_for_status(fleet_cloud, "Successful")
     assert versions(fleet_cloud) == ["2"]
 
 
@@ -195,18 +195,18 @@ def test_what_aws_refuses_is_refused(fleet_cloud: Any) -> None:
     latest = {**named, "Version": "$Latest"}
     fleet_cloud.make_group(latest, 1)
     fleet_cloud.in_service(1)
-    with refused("ValidationError", "AutoRollback"):
+    with raises("ValidationError", "AutoRollback"):
         begin(fleet_cloud, named, AutoRollback=True)
-    with refused("ValidationError", "cannot be greater than 100"):
+    with raises("ValidationError", "cannot be greater than 100"):
         begin(fleet_cloud, named, MinHealthyPercentage=50)
-    with refused("ValidationError", "ascending"):
+    with raises("ValidationError", "ascending"):
         begin(fleet_cloud, named, CheckpointPercentages=[50, 20])
-    with refused("ValidationError", "fully-formed launch template"):
+    with raises("ValidationError", "fully-formed launch template"):
         begin(fleet_cloud, {**named, "Version": "7"})
     begin(fleet_cloud, named, InstanceWarmup=600)
-    with refused("IrreversibleInstanceRefresh"):
+    with raises("IrreversibleInstanceRefresh"):
         fleet_cloud.autoscaling.rollback_instance_refresh(AutoScalingGroupName="web")
-    with refused("ValidationError", "active instance refresh"):
+    with raises("ValidationError", "active instance refresh"):
         fleet_cloud.autoscaling.update_auto_scaling_group(AutoScalingGroupName="web", LaunchTemplate=named)
     fleet_cloud.autoscaling.update_auto_scaling_group(AutoScalingGroupName="web", MaxSize=5)
 
@@ -215,9 +215,9 @@ def test_a_refresh_survives_a_restart_of_the_cloud(fleet_cloud: Any) -> None:
     fleet_cloud.make_group(fleet_cloud.template(fleet_cloud.bake("v1")), 2)
     fleet_cloud.in_service(2)
     begin(fleet_cloud, fleet_cloud.version(fleet_cloud.bake("v2")), CheckpointPercentages=[50, 100], CheckpointDelay=2)
-    eventually(lambda: told(fleet_cloud)["PercentageComplete"] == 50)
+    eventually(lambda: describe_refresh(fleet_cloud)["PercentageComplete"] == 50)
     fleet_cloud.restart()
-    until(fleet_cloud, "Successful", 15)
+    wait_for_status(fleet_cloud, "Successful", 15)
     assert versions(fleet_cloud) == ["2", "2"]
 
 
@@ -225,7 +225,7 @@ def test_a_last_checkpoint_below_100_leaves_the_others_as_they_are(fleet_cloud: 
     fleet_cloud.make_group(fleet_cloud.template(fleet_cloud.bake("v1")), 2)
     fleet_cloud.in_service(2)
     begin(fleet_cloud, fleet_cloud.version(fleet_cloud.bake("v2")), CheckpointPercentages=[50], CheckpointDelay=0)
-    assert until(fleet_cloud, "Successful")["PercentageComplete"] == 50
+    assert wait_for_status(fleet_cloud, "Successful")["PercentageComplete"] == 50
     fleet_cloud.in_service(2)
     assert versions(fleet_cloud) == ["1", "2"]
 
@@ -235,6 +235,6 @@ def test_a_suspended_process_holds_it_up(fleet_cloud: Any) -> None:
     fleet_cloud.in_service(1)
     fleet_cloud.autoscaling.suspend_processes(AutoScalingGroupName="web", ScalingProcesses=["InstanceRefresh"])
     begin(fleet_cloud, fleet_cloud.version(fleet_cloud.bake("v2")))
-    eventually(lambda: told(fleet_cloud).get("StatusReason") == "The InstanceRefresh process is suspended.")
+    eventually(lambda: describe_refresh(fleet_cloud).get("StatusReason") == "The InstanceRefresh process is suspended.")
     fleet_cloud.autoscaling.resume_processes(AutoScalingGroupName="web")
-    until(fleet_cloud, "Successful")
+    wait_for_status(fleet_cloud, "Successful")

@@ -12,7 +12,7 @@ from tests.support.cloud_server import eventually, head
 GIB = 1024**3
 
 
-def refused(code: str) -> Any:
+def raises(code: str) -> Any:
     return pytest.raises(ClientError, match=rf"\({code}\)")
 
 
@@ -76,16 +76,16 @@ def test_tags_for_image_and_snapshot_go_where_they_belong(cloud: Any, instance: 
     assert told == {"Kind": "image", "이름": "$x ${y}"}
     (snapshot,) = cloud.ec2.describe_snapshots(Filters=[{"Name": "tag:Kind", "Values": ["snapshot"]}])["Snapshots"]
     assert snapshot["SnapshotId"] == cloud.snapshot(ami).stem
-    with refused("InvalidParameterValue"):
+    with raises("InvalidParameterValue"):
         wrong = [{"ResourceType": "volume", "Tags": []}]
         cloud.ec2.create_image(InstanceId=instance, Name="golden v1.1", TagSpecifications=wrong)
 
 
 def test_names_are_unique_and_well_formed(cloud: Any, instance: str) -> None:
     ami = create(cloud, instance)
-    with refused("InvalidAMIName.Duplicate"):
+    with raises("InvalidAMIName.Duplicate"):
         create(cloud, instance)
-    with refused("InvalidAMIName.Malformed"):
+    with raises("InvalidAMIName.Malformed"):
         cloud.ec2.create_image(InstanceId=instance, Name="골든 이미지")
     cloud.wait_image(ami)
     cloud.ec2.deregister_image(ImageId=ami)
@@ -96,13 +96,13 @@ def test_deregistering_and_deleting_the_snapshot_frees_the_disk(cloud: Any, inst
     ami = create(cloud, instance)
     cloud.wait_image(ami)
     path = cloud.snapshot(ami)
-    with refused("InvalidSnapshot.InUse"):
+    with raises("InvalidSnapshot.InUse"):
         cloud.ec2.delete_snapshot(SnapshotId=path.stem)
     cloud.ec2.deregister_image(ImageId=ami)
     assert path.exists()
     cloud.ec2.delete_snapshot(SnapshotId=path.stem)
     assert not path.exists()
-    with refused("InvalidAMIID.Unavailable"):
+    with raises("InvalidAMIID.Unavailable"):
         cloud.run(ImageId=ami)
 
 
@@ -151,7 +151,7 @@ def test_launch_permissions_description_deprecation_and_protection(cloud: Any, i
     cloud.ec2.enable_image_deprecation(ImageId=ami, DeprecateAt="2030-01-01T00:00:00Z")
     assert cloud.image(ami)["DeprecationTime"].startswith("2030-01-01T00:00:00")
     cloud.ec2.enable_image_deregistration_protection(ImageId=ami)
-    with refused("OperationNotPermitted"):
+    with raises("OperationNotPermitted"):
         cloud.ec2.deregister_image(ImageId=ami)
     cloud.ec2.disable_image_deregistration_protection(ImageId=ami)
     cloud.ec2.deregister_image(ImageId=ami)
@@ -163,7 +163,7 @@ def test_the_public_image_is_debian_s_and_only_debian_s_to_change(cloud: Any) ->
     assert told["Public"]
     assert told["CreationDate"] == "2026-01-01T00:00:00.000Z"
     assert cloud.ec2.describe_images(Owners=["self"])["Images"] == []
-    with refused("AuthFailure"):
+    with raises("AuthFailure"):
         cloud.ec2.deregister_image(ImageId=told["ImageId"])
 
 
@@ -179,7 +179,7 @@ def test_images_and_snapshots_come_in_pages(cloud: Any, instance: str) -> None:
         assert [len(page) for page in shown] == [2, 2, 1]
         if field == "Images":
             assert {one for page in shown for one in page} == made
-    with refused("InvalidNextToken"):
+    with raises("InvalidNextToken"):
         cloud.ec2.describe_images(NextToken="nonsense")
 
 

@@ -12,7 +12,7 @@ from tests.support.cloud_server import eventually, head
 ROOT = "/dev/xvda"
 
 
-def refused(code: str) -> Any:
+def raises(code: str) -> Any:
     return pytest.raises(ClientError, match=rf"\({code}\)")
 
 
@@ -81,7 +81,7 @@ def test_a_root_volume_smaller_than_its_snapshot_is_refused(cloud: Any) -> None:
     cloud.wait(instance, "running")
     ami = cloud.ec2.create_image(InstanceId=instance, Name="four GiB")["ImageId"]
     cloud.wait_image(ami)
-    with refused("InvalidBlockDeviceMapping"):
+    with raises("InvalidBlockDeviceMapping"):
         cloud.run(ImageId=ami, BlockDeviceMappings=[{"DeviceName": ROOT, "Ebs": {"VolumeSize": 2}}])
 
 
@@ -95,7 +95,7 @@ def test_a_root_volume_smaller_than_its_snapshot_is_refused(cloud: Any) -> None:
     ],
 )
 def test_what_does_not_exist_is_refused(cloud: Any, asked: dict[str, Any], code: str) -> None:
-    with refused(code):
+    with raises(code):
         cloud.run(**asked)
     assert cloud.ec2.describe_instances()["Reservations"] == []
 
@@ -105,7 +105,7 @@ def test_the_same_client_token_is_the_same_instance(cloud: Any) -> None:
     assert cloud.run(ClientToken="once") == first
     found = cloud.ec2.describe_instances(Filters=[{"Name": "client-token", "Values": ["once"]}])["Reservations"]
     assert [one["InstanceId"] for one in found[0]["Instances"]] == [first]
-    with refused("IdempotentParameterMismatch"):
+    with raises("IdempotentParameterMismatch"):
         cloud.run(ClientToken="once", InstanceType="t3.small")
 
 
@@ -171,7 +171,7 @@ def test_states_that_forbid_an_action(cloud: Any) -> None:
     cloud.ec2.terminate_instances(InstanceIds=[instance])
     cloud.wait(instance, "terminated")
     for action in (cloud.ec2.stop_instances, cloud.ec2.start_instances, cloud.ec2.reboot_instances):
-        with refused("IncorrectInstanceState"):
+        with raises("IncorrectInstanceState"):
             action(InstanceIds=[instance])
     cloud.ec2.terminate_instances(InstanceIds=[instance])  # again: as EC2, no error
 

@@ -15,7 +15,7 @@ from tests.support.cloud_server import eventually, head
 ZONE, GIB = "ap-northeast-2a", 1024**3
 
 
-def refused(code: str) -> Any:
+def raises(code: str) -> Any:
     return pytest.raises(ClientError, match=rf"\({code}\)")
 
 
@@ -23,7 +23,7 @@ def volume(cloud: Any, volume_id: str) -> Any:
     return cloud.ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"][0]
 
 
-def made(cloud: Any, **asked: Any) -> str:
+def create_volume(cloud: Any, **asked: Any) -> str:
     """A volume that is available."""
     given = {"AvailabilityZone": ZONE, **({} if "SnapshotId" in asked else {"Size": 1}), **asked}
     volume_id = str(cloud.ec2.create_volume(**given)["VolumeId"])
@@ -31,13 +31,13 @@ def made(cloud: Any, **asked: Any) -> str:
     return volume_id
 
 
-def running(cloud: Any, **asked: Any) -> str:
+def run_instance(cloud: Any, **asked: Any) -> str:
     instance = str(cloud.run(**{"Placement": {"AvailabilityZone": ZONE}, **asked}))
     cloud.wait(instance, "running")
     return instance
 
 
-def attached(cloud: Any, instance: str, volume_id: str, device: str = "/dev/sdf") -> None:
+def attach(cloud: Any, instance: str, volume_id: str, device: str = "/dev/sdf") -> None:
     cloud.ec2.attach_volume(VolumeId=volume_id, InstanceId=instance, Device=device)
     eventually(lambda: volume(cloud, volume_id)["Attachments"][0]["State"] == "attached")
 
@@ -57,7 +57,7 @@ def test_a_volume_is_an_empty_sparse_disk_with_what_was_asked(cloud: Any) -> Non
     answer = cloud.ec2.create_volume(**asked, ClientToken="once")
     assert answer["State"] == "creating"
     assert cloud.ec2.create_volume(**asked, ClientToken="once")["VolumeId"] == answer["VolumeId"]
-    with refused("IdempotentParameterMismatch"):
+    with raises("IdempotentParameterMismatch"):
         cloud.ec2.create_volume(**{**asked, "Size": 21}, ClientToken="once")
     eventually(lambda: volume(cloud, answer["VolumeId"])["State"] == "available")
     told = volume(cloud, answer["VolumeId"])
@@ -69,12 +69,12 @@ def test_a_volume_is_an_empty_sparse_disk_with_what_was_asked(cloud: Any) -> Non
     assert (path.stat().st_size, path.stat().st_blocks) == (20 * GIB, 0)
     cloud.ec2.delete_volume(VolumeId=answer["VolumeId"])
     assert not path.exists()
-    with refused("InvalidVolume.NotFound"):
+    with raises("InvalidVolume.NotFound"):
         cloud.ec2.describe_volumes(VolumeIds=[answer["VolumeId"]])
 
 
 def test_a_volume_comes_into_a_running_machine_and_goes_out_of_it(cloud: Any) -> None:
-    instance, data = running(cloud), made(cloud)
+    instance, data = run_instance(cloud), create_volume(cloud)
     answer = cloud.ec2.attach_volume(VolumeId=data, InstanceId=instance, Device="/dev/sdf")
     assert answer["State"] == "attaching"
     eventually(lambda: volume(cloud, data)["Attachments"][0]["State"] == "attached")
@@ -89,7 +89,7 @@ def test_a_volume_comes_into_a_running_machine_and_goes_out_of_it(cloud: Any) ->
     machine(cloud, instance).mounted.add(data)
     assert cloud.ec2.detach_volume(VolumeId=data)["State"] == "detaching"
     eventually(lambda: volume(cloud, data)["Attachments"][0]["State"] == "busy")
-    with refused("VolumeInUse"):
+    with raises("VolumeInUse"):
         cloud.ec2.delete_volume(VolumeId=data)
     machine(cloud, instance).mounted.clear()
     eventually(lambda: volume(cloud, data)["State"] == "available")
@@ -98,11 +98,11 @@ def test_a_volume_comes_into_a_running_machine_and_goes_out_of_it(cloud: Any) ->
 
 
 def test_a_stopped_machine_gets_its_volumes_with_its_next_start_and_keeps_them(cloud: Any) -> None:
-    instance, data, other = running(cloud), made(cloud), made(cloud)
+    instance, data, other = run_instance(cloud), create_volume(cloud), create_volume(cloud)
     cloud.ec2.stop_instances(InstanceIds=[instance])
     cloud.wait(instance, "stopped")
-    attached(cloud, instance, data)
-    attached(cloud, instance, other, "/dev/sdg")
+    attach(cloud, instance, data)
+    attach(cloud, instance, other, "/dev/sdg")
     cloud.ec2.detach_volume(VolumeId=other)
     eventually(lambda: volume(cloud, other)["State"] == "available")
     cloud.ec2.start_instances(InstanceIds=[instance])
@@ -118,10 +118,10 @@ def test_a_stopped_machine_gets_its_volumes_with_its_next_start_and_keeps_them(c
 
 
 def test_a_terminated_instance_releases_its_volumes_and_deletes_those_that_go_with_it(cloud: Any) -> None:
-    instance = running(cloud)
-    kept, gone = made(cloud), made(cloud)
-    attached(cloud, instance, kept)
-    attached(cloud, instance, gone, "/dev/sdg")
+    instance = run_instance(cloud)
+    kept, gone = create_volume(cloud), create_volume(cloud)
+    attach(cloud, instance, kept)
+    attach(cloud, instance, gone, "/dev/sdg")
     cloud.ec2.modify_instance_attribute(
         InstanceId=instance, BlockDeviceMappings=[{"DeviceName": "/dev/sdg", "Ebs": {"DeleteOnTermination": True}}]
     )
@@ -134,51 +134,55 @@ def test_a_terminated_instance_releases_its_volumes_and_deletes_those_that_go_wi
     eventually(lambda: volume(cloud, kept)["State"] == "available")
     assert head(cloud.folder.volume(kept), 4) == b"rows"
     assert not cloud.folder.volume(gone).exists()
-    second = running(cloud)
-    attached(cloud, second, kept)
+    second = run_instance(cloud)
+    attach(cloud, second, kept)
     assert set(machine(cloud, second).volumes) == {kept}
 
 
 def test_wrong_attachments_are_refused_as_on_ec2(cloud: Any) -> None:
-    instance, data, far = running(cloud), made(cloud), made(cloud, AvailabilityZone="ap-northeast-2c")
+    instance, data, far = (
+        run_instance(cloud),
+        create_volume(cloud),
+        create_volume(cloud, AvailabilityZone="ap-northeast-2c"),
+    )
     root = cloud.instance(instance)["BlockDeviceMappings"][0]
 
     def attach(**asked: Any) -> Any:
         return cloud.ec2.attach_volume(**{"VolumeId": data, "InstanceId": instance, "Device": "/dev/sdf", **asked})
 
-    with refused("InvalidVolume.NotFound"):
+    with raises("InvalidVolume.NotFound"):
         attach(VolumeId="vol-0123456789abcdef0")
-    with refused("InvalidInstanceID.NotFound"):
+    with raises("InvalidInstanceID.NotFound"):
         attach(InstanceId="i-0123456789abcdef0")
-    with refused("InvalidVolume.ZoneMismatch"):
+    with raises("InvalidVolume.ZoneMismatch"):
         attach(VolumeId=far)
-    with refused("InvalidParameterValue"):
+    with raises("InvalidParameterValue"):
         attach(Device=root["DeviceName"])
-    with refused("IncorrectState"):
+    with raises("IncorrectState"):
         cloud.ec2.detach_volume(VolumeId=data)
-    attached(cloud, instance, data)
-    with refused("VolumeInUse"):
+    attach(cloud, instance, data)
+    with raises("VolumeInUse"):
         attach(Device="/dev/sdg")
-    with refused("VolumeInUse"):
+    with raises("VolumeInUse"):
         cloud.ec2.delete_volume(VolumeId=data)
-    with refused("InvalidAttachment.NotFound"):
-        cloud.ec2.detach_volume(VolumeId=data, InstanceId=running(cloud))
-    with refused("InvalidAttachment.NotFound"):
+    with raises("InvalidAttachment.NotFound"):
+        cloud.ec2.detach_volume(VolumeId=data, InstanceId=run_instance(cloud))
+    with raises("InvalidAttachment.NotFound"):
         cloud.ec2.detach_volume(VolumeId=data, Device="/dev/sdz")
-    with refused("OperationNotPermitted"):
+    with raises("OperationNotPermitted"):
         cloud.ec2.detach_volume(VolumeId=root["Ebs"]["VolumeId"])
-    spare = made(cloud)
+    spare = create_volume(cloud)
     cloud.ec2.terminate_instances(InstanceIds=[instance])
     cloud.wait(instance, "terminated")
-    with refused("IncorrectState"):
+    with raises("IncorrectState"):
         attach(VolumeId=spare)
-    with refused("InvalidZone.NotFound"):
+    with raises("InvalidZone.NotFound"):
         cloud.ec2.create_volume(AvailabilityZone="ap-northeast-2z", Size=1)
 
 
 def test_snapshots_and_volumes_of_them_hold_the_data(cloud: Any) -> None:
-    instance, data = running(cloud), made(cloud)
-    attached(cloud, instance, data)
+    instance, data = run_instance(cloud), create_volume(cloud)
+    attach(cloud, instance, data)
     write(cloud.folder.volume(data), b"before")
     snapshot = cloud.ec2.create_snapshot(VolumeId=data)
     assert snapshot["State"] == "pending"
@@ -187,26 +191,26 @@ def test_snapshots_and_volumes_of_them_hold_the_data(cloud: Any) -> None:
     )
     assert "freeze" in machine(cloud, instance).events
     write(cloud.folder.volume(data), b"after ")
-    restored = made(cloud, SnapshotId=snapshot["SnapshotId"], Size=3)
+    restored = create_volume(cloud, SnapshotId=snapshot["SnapshotId"], Size=3)
     assert head(cloud.folder.volume(restored), 6) == b"before"
     assert cloud.folder.volume(restored).stat().st_size == 3 * GIB
-    assert volume(cloud, made(cloud, SnapshotId=snapshot["SnapshotId"]))["Size"] == 1
+    assert volume(cloud, create_volume(cloud, SnapshotId=snapshot["SnapshotId"]))["Size"] == 1
     cloud.ec2.modify_volume(VolumeId=data, Size=2)
     eventually(lambda: f"resize {data}" in machine(cloud, instance).events)
     assert cloud.ec2.describe_snapshots(SnapshotIds=[snapshot["SnapshotId"]])["Snapshots"][0]["VolumeSize"] == 1
-    with refused("InvalidParameterValue"):
+    with raises("InvalidParameterValue"):
         cloud.ec2.modify_volume(VolumeId=data, Size=1)
     big = cloud.ec2.create_snapshot(VolumeId=data)["SnapshotId"]
     eventually(lambda: cloud.folder.snapshot(big).exists())
     eventually(lambda: cloud.ec2.describe_snapshots(SnapshotIds=[big])["Snapshots"][0]["State"] == "completed")
-    with refused("InvalidParameterValue"):
+    with raises("InvalidParameterValue"):
         cloud.ec2.create_volume(AvailabilityZone=ZONE, SnapshotId=big, Size=1)
     cloud.ec2.delete_snapshot(SnapshotId=big)
     assert not cloud.folder.snapshot(big).exists()
 
 
 def test_instances_bring_volumes_of_their_own(cloud: Any) -> None:
-    source = made(cloud)
+    source = create_volume(cloud)
     write(cloud.folder.volume(source), b"seed")
     snapshot = cloud.ec2.create_snapshot(VolumeId=source)["SnapshotId"]
     eventually(lambda: cloud.ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"][0]["State"] == "completed")
@@ -224,7 +228,7 @@ def test_instances_bring_volumes_of_their_own(cloud: Any) -> None:
         },
     )
     launched = cloud.ec2.run_instances(MinCount=1, MaxCount=1, LaunchTemplate={"LaunchTemplateName": "data"})
-    for instance in (launched["Instances"][0]["InstanceId"], running(cloud, BlockDeviceMappings=mappings)):
+    for instance in (launched["Instances"][0]["InstanceId"], run_instance(cloud, BlockDeviceMappings=mappings)):
         told = cloud.wait(instance, "running")
         ids = {one["DeviceName"]: one["Ebs"]["VolumeId"] for one in told["BlockDeviceMappings"]}
         assert set(machine(cloud, instance).volumes) == {ids["/dev/sdf"], ids["/dev/sdg"]}
@@ -234,7 +238,7 @@ def test_instances_bring_volumes_of_their_own(cloud: Any) -> None:
     write(cloud.folder.volume(ids["/dev/sdf"]), b"mine")
     ami = cloud.ec2.create_image(InstanceId=instance, Name="with data")["ImageId"]
     cloud.wait_image(ami)
-    copy = cloud.wait(running(cloud, ImageId=ami), "running")
+    copy = cloud.wait(run_instance(cloud, ImageId=ami), "running")
     ids = {one["DeviceName"]: one["Ebs"]["VolumeId"] for one in copy["BlockDeviceMappings"]}
     assert head(cloud.folder.volume(ids["/dev/sdf"]), 4) == b"mine"
     cloud.ec2.terminate_instances(InstanceIds=[copy["InstanceId"]])
@@ -244,14 +248,14 @@ def test_instances_bring_volumes_of_their_own(cloud: Any) -> None:
 
 
 def test_what_was_under_way_when_the_server_was_killed_is_finished(cloud: Any) -> None:
-    instance, coming, going = running(cloud), made(cloud), made(cloud)
-    attached(cloud, instance, going)
+    instance, coming, going = run_instance(cloud), create_volume(cloud), create_volume(cloud)
+    attach(cloud, instance, going)
     cloud.server.cloud.queues.submit = lambda *_: None  # from here on nothing slow gets done
     new = cloud.ec2.create_volume(AvailabilityZone=ZONE, Size=1)["VolumeId"]
     cloud.ec2.attach_volume(VolumeId=coming, InstanceId=instance, Device="/dev/sdg")
     cloud.ec2.detach_volume(VolumeId=going)
     lost = cloud.ec2.create_snapshot(VolumeId=going)["SnapshotId"]
-    with refused("IncorrectState"):
+    with raises("IncorrectState"):
         cloud.ec2.delete_volume(VolumeId=new)
     cloud.server.cloud.store.save = lambda: None
     cloud.server._server.shutdown()
@@ -270,14 +274,14 @@ def test_what_was_under_way_when_the_server_was_killed_is_finished(cloud: Any) -
 
 
 def test_an_attachment_can_be_stuck_or_fail(cloud: Any) -> None:
-    instance, data = running(cloud), made(cloud)
+    instance, data = run_instance(cloud), create_volume(cloud)
     control.request(cloud.server.endpoint, "POST", "faults", {"kind": "stuck_attach"})
     cloud.ec2.attach_volume(VolumeId=data, InstanceId=instance, Device="/dev/sdf")
     assert volume(cloud, data)["Attachments"][0]["State"] == "attaching"
     cloud.ec2.detach_volume(VolumeId=data)
     eventually(lambda: volume(cloud, data)["State"] == "available")
     control.request(cloud.server.endpoint, "POST", "faults", {"kind": "stuck_attach", "seconds": 0.3})
-    attached(cloud, instance, data)
+    attach(cloud, instance, data)
     cloud.ec2.detach_volume(VolumeId=data)
     eventually(lambda: volume(cloud, data)["State"] == "available")
     cloud.driver.broken = True

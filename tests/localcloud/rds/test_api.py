@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(postgres.unavailable_reason() is not None, reaso
 PASSWORD = "it's-secret$1"
 
 
-def refused(code: str) -> Any:
+def raises(code: str) -> Any:
     return pytest.raises(ClientError, match=rf"\({code}\)")
 
 
@@ -91,7 +91,7 @@ def test_a_database_lives_as_on_rds(rds: Rds) -> None:
     rds.api.stop_db_instance(DBInstanceIdentifier="guestbook")
     rds.wait("stopped")
     assert "refused" in rds.sql("SELECT 1", "another-one")
-    with refused("InvalidDBInstanceState"):
+    with raises("InvalidDBInstanceState"):
         rds.api.stop_db_instance(DBInstanceIdentifier="guestbook")
     rds.api.start_db_instance(DBInstanceIdentifier="guestbook")
     rds.wait("available")
@@ -111,7 +111,7 @@ def test_a_database_lives_as_on_rds(rds: Rds) -> None:
     process.wait()
     eventually(lambda: rds.sql("SELECT count(*) FROM entry", "another-one") == "1000", 30)
 
-    with refused("InvalidParameterCombination"):
+    with raises("InvalidParameterCombination"):
         rds.api.delete_db_instance(DBInstanceIdentifier="guestbook")
     rds.api.delete_db_instance(DBInstanceIdentifier="guestbook", SkipFinalSnapshot=True)
     eventually(lambda: not rds.api.describe_db_instances()["DBInstances"], 30)
@@ -128,17 +128,17 @@ def test_rds_can_manage_the_password(rds: Rds) -> None:
 
 
 def test_what_rds_refuses(rds: Rds) -> None:
-    with refused("InvalidParameterValue"):
+    with raises("InvalidParameterValue"):
         rds.create(MasterUserPassword="short")
-    with refused("InvalidParameterValue"):
+    with raises("InvalidParameterValue"):
         rds.create(MasterUserPassword="has a/slash")
-    with refused("InvalidParameterValue"):
+    with raises("InvalidParameterValue"):
         rds.create(MasterUsername="rdsadmin")
-    with refused("InvalidParameterCombination"):
+    with raises("InvalidParameterCombination"):
         rds.create(EngineVersion="9.6")
-    with refused("UnsupportedOperation"):
+    with raises("UnsupportedOperation"):
         rds.create(Engine="mysql")
-    with refused("DBInstanceNotFound"):
+    with raises("DBInstanceNotFound"):
         rds.told()
     assert list(rds.cloud.folder.databases.iterdir()) == []
 
@@ -147,7 +147,7 @@ def test_a_database_can_be_slow_to_come_up(rds: Rds) -> None:
     control.request(rds.cloud.server.endpoint, "POST", "faults", {"kind": "slow_database", "seconds": 60})
     rds.create()
     assert rds.told()["DBInstanceStatus"] == "creating"
-    with refused("DBInstanceAlreadyExists"):
+    with raises("DBInstanceAlreadyExists"):
         rds.create()
     rds.cloud.server.databases.ending.set()  # enough of it
     rds.wait("available")
@@ -171,19 +171,19 @@ def test_a_killed_cloud_leaves_no_database_process(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", SERVER, str(home)], stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"started\n"
-        assert running(home) > 3
+        assert count_processes(home) > 3
         server.kill()
-    eventually(lambda: running(home) == 0)
+    eventually(lambda: count_processes(home) == 0)
     assert postgres.kill_servers(tmp_path / "databases") == []
     # What was cut off comes back.
     again = postgres.PostgresServer(home, max(postgres.installed_versions()), "127.201.11.9", 5432)
     process = again.start()
-    assert running(home) > 3
+    assert count_processes(home) > 3
     postgres.stop(process)
-    assert running(home) == 0
+    assert count_processes(home) == 0
 
 
-def running(home: Path) -> int:
+def count_processes(home: Path) -> int:
     """Processes that work in the server's data folder."""
     place = (home / "data").stat()
     count = 0

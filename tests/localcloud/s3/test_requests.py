@@ -24,7 +24,7 @@ def s3(cloud: Any) -> Any:
     return cloud.s3
 
 
-def refused(code: str) -> Any:
+def raises(code: str) -> Any:
     return pytest.raises(ClientError, match=rf"\({code}\)")
 
 
@@ -38,13 +38,13 @@ def test_checksums_are_compared_and_kept(s3: Any) -> None:
     )
     told = s3.head_object(Bucket="backups", Key="a", ChecksumMode="ENABLED")
     assert (told["ChecksumSHA256"], told["ServerSideEncryption"]) == (sha256(b"rows"), "aws:kms")
-    with refused("BadDigest"):
+    with raises("BadDigest"):
         s3.put_object(Bucket="backups", Key="b", Body=b"row", ChecksumSHA256=sha256(b"rows"))
-    with refused("BadDigest"):
+    with raises("BadDigest"):
         s3.put_object(Bucket="backups", Key="b", Body=b"row", ContentMD5=base64.b64encode(bytes(16)).decode())
-    with refused("InvalidDigest"):
+    with raises("InvalidDigest"):
         s3.put_object(Bucket="backups", Key="b", Body=b"row", ContentMD5="short")
-    with refused("404"):
+    with raises("404"):
         s3.head_object(Bucket="backups", Key="b")
 
 
@@ -89,7 +89,7 @@ def test_uploads_in_parts_and_old_versions_outlive_restarts(cloud: Any, s3: Any)
     parts.append(part(2))
     done = {"Bucket": "backups", "Key": "dump", "UploadId": upload, "MultipartUpload": {"Parts": parts}}
     cloud.s3.complete_multipart_upload(**done)
-    with refused("NoSuchUpload"):
+    with raises("NoSuchUpload"):
         part(2)
     assert cloud.s3.get_object(Bucket="backups", Key="dump")["Body"].read() == b"".join(bodies)
     cloud.s3.put_object(Bucket="backups", Key="dump", Body=b"newer")

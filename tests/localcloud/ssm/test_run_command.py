@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from tests.support.cloud_server import eventually
 
 
-def managed(fleet_cloud: Any) -> str:
+def run_managed_instance(fleet_cloud: Any) -> str:
     """An instance whose role lets the agent in."""
     allow = {"Effect": "Allow", "Action": ["ssm:UpdateInstanceInformation"], "Resource": "*"}
     document = {"Version": "2012-10-17", "Statement": [allow]}
@@ -35,7 +35,7 @@ def send(fleet_cloud: Any, instance: str, *lines: str, **asked: Any) -> str:
     )
 
 
-def outcome(fleet_cloud: Any, command: str, instance: str) -> Any:
+def wait_for_invocation(fleet_cloud: Any, command: str, instance: str) -> Any:
     def ended() -> Any:
         now = fleet_cloud.ssm.get_command_invocation(CommandId=command, InstanceId=instance)
         return now if now["Status"] not in ("Pending", "InProgress") else None
@@ -44,13 +44,13 @@ def outcome(fleet_cloud: Any, command: str, instance: str) -> Any:
 
 
 def test_a_script_runs_and_its_output_and_code_come_back(fleet_cloud: Any) -> None:
-    instance = managed(fleet_cloud)
+    instance = run_managed_instance(fleet_cloud)
     command = send(fleet_cloud, instance, "echo out; echo err >&2", "id -u", "pwd", "cat")
-    done = outcome(fleet_cloud, command, instance)
+    done = wait_for_invocation(fleet_cloud, command, instance)
     assert (done["Status"], done["ResponseCode"]) == ("Success", 0)
     assert done["StandardOutputContent"] == "out\n0\n/usr/bin\n"
     assert done["StandardErrorContent"] == "err\n"
-    failed = outcome(
+    failed = wait_for_invocation(
         fleet_cloud, send(fleet_cloud, instance, "#!/bin/bash", "echo ${BASH_VERSION:+bash}; exit 7"), instance
     )
     assert (failed["Status"], failed["ResponseCode"], failed["StandardOutputContent"]) == ("Failed", 7, "bash\n")
@@ -62,17 +62,17 @@ def test_a_script_runs_and_its_output_and_code_come_back(fleet_cloud: Any) -> No
 
 
 def test_output_is_limited_as_on_aws(fleet_cloud: Any) -> None:
-    instance = managed(fleet_cloud)
+    instance = run_managed_instance(fleet_cloud)
     command = send(
         fleet_cloud, instance, "head -c 50000 /dev/zero | tr '\\0' x; head -c 50000 /dev/zero | tr '\\0' y >&2"
     )
-    done = outcome(fleet_cloud, command, instance)
+    done = wait_for_invocation(fleet_cloud, command, instance)
     assert (len(done["StandardOutputContent"]), len(done["StandardErrorContent"])) == (24000, 8000)
 
 
 def test_a_script_that_takes_too_long_is_ended(fleet_cloud: Any) -> None:
-    instance = managed(fleet_cloud)
-    done = outcome(fleet_cloud, send(fleet_cloud, instance, "sleep 60", limit="1"), instance)
+    instance = run_managed_instance(fleet_cloud)
+    done = wait_for_invocation(fleet_cloud, send(fleet_cloud, instance, "sleep 60", limit="1"), instance)
     assert (done["Status"], done["StatusDetails"]) == ("TimedOut", "ExecutionTimedOut")
 
 
@@ -83,30 +83,30 @@ def test_what_is_not_managed_is_refused(fleet_cloud: Any) -> None:
         send(fleet_cloud, instance, "true")
     with pytest.raises(ClientError, match=r"\(InvocationDoesNotExist\)"):
         fleet_cloud.ssm.get_command_invocation(
-            CommandId=send(fleet_cloud, managed(fleet_cloud), "true"), InstanceId=instance
+            CommandId=send(fleet_cloud, run_managed_instance(fleet_cloud), "true"), InstanceId=instance
         )
     with pytest.raises(ClientError, match=r"\(InvalidDocument\)"):
         fleet_cloud.ssm.send_command(DocumentName="Nothing", InstanceIds=[instance])
 
 
 def test_a_machine_that_does_not_answer_gets_its_command_later_or_never(fleet_cloud: Any) -> None:
-    instance = managed(fleet_cloud)
+    instance = run_managed_instance(fleet_cloud)
     machine = fleet_cloud.machine(instance)
     machine.deaf = True
     command = send(fleet_cloud, instance, "echo late")
     time.sleep(0.3)
     assert fleet_cloud.ssm.get_command_invocation(CommandId=command, InstanceId=instance)["Status"] == "Pending"
     machine.deaf = False
-    assert outcome(fleet_cloud, command, instance)["StandardOutputContent"] == "late\n"
+    assert wait_for_invocation(fleet_cloud, command, instance)["StandardOutputContent"] == "late\n"
     machine.deaf = True
     command = send(fleet_cloud, instance, "true")
     fleet_cloud.ec2.terminate_instances(InstanceIds=[instance])
-    assert outcome(fleet_cloud, command, instance)["StatusDetails"] == "Undeliverable"
+    assert wait_for_invocation(fleet_cloud, command, instance)["StatusDetails"] == "Undeliverable"
 
 
 def test_tags_choose_the_machines(fleet_cloud: Any) -> None:
-    instance = managed(fleet_cloud)
+    instance = run_managed_instance(fleet_cloud)
     fleet_cloud.ec2.create_tags(Resources=[instance], Tags=[{"Key": "Role", "Value": "web"}])
     command = send(fleet_cloud, instance, "echo here", Targets=[{"Key": "tag:Role", "Values": ["web"]}])
-    assert outcome(fleet_cloud, command, instance)["Status"] == "Success"
+    assert wait_for_invocation(fleet_cloud, command, instance)["Status"] == "Success"
     assert fleet_cloud.ssm.list_commands(CommandId=command)["Commands"][0]["TargetCount"] == 1
