@@ -29,12 +29,12 @@ def test_members_are_launched_from_the_version_that_the_group_names(fleet_cloud:
     ]
     fleet_cloud.make_group(named, 2, Tags=tags)
     for instance_id in fleet_cloud.in_service(2):
-        told = fleet_cloud.instance(instance_id)
-        assert (told["ImageId"], told["MetadataOptions"]["HttpTokens"]) == (ami, "required")
-        known = {tag["Key"]: tag["Value"] for tag in told["Tags"]}
+        response = fleet_cloud.instance(instance_id)
+        assert (response["ImageId"], response["MetadataOptions"]["HttpTokens"]) == (ami, "required")
+        known = {tag["Key"]: tag["Value"] for tag in response["Tags"]}
         assert {"Name": "web", "Team": "a", "aws:autoscaling:groupName": "web"}.items() <= known.items()
         assert (known["aws:ec2launchtemplate:version"], "Other" in known) == ("2", False)
-        assert len(told["BlockDeviceMappings"]) == 1
+        assert len(response["BlockDeviceMappings"]) == 1
         assert fleet_cloud.machine(instance_id).serves == "v2"
     assert {one["LaunchTemplate"]["Version"] for one in fleet_cloud.group()["Instances"]} == {"2"}
     assert fleet_cloud.group()["HealthCheckGracePeriod"] == 0
@@ -46,10 +46,10 @@ def test_a_lost_member_is_replaced_and_activities_tell(fleet_cloud: Any) -> None
     fleet_cloud.ec2.terminate_instances(InstanceIds=[first])
     eventually(lambda: len(fleet_cloud.members("InService")) == 2 and first not in fleet_cloud.members())
     assert second in fleet_cloud.members()
-    told = fleet_cloud.autoscaling.describe_scaling_activities(AutoScalingGroupName="web")["Activities"]
-    assert [one["StatusCode"] for one in told] == ["Successful"] * 4
-    gone = next(one for one in told if one["Description"].startswith("Terminating"))
-    assert "EC2 health check indicating it has been terminated or stopped" in gone["Cause"]
+    response = fleet_cloud.autoscaling.describe_scaling_activities(AutoScalingGroupName="web")["Activities"]
+    assert [one["StatusCode"] for one in response] == ["Successful"] * 4
+    deleted = next(one for one in response if one["Description"].startswith("Terminating"))
+    assert "EC2 health check indicating it has been terminated or stopped" in deleted["Cause"]
 
 
 def test_a_member_that_powers_off_is_replaced(fleet_cloud: Any) -> None:
@@ -103,9 +103,9 @@ def test_failed_launches_are_told_and_tried_again(fleet_cloud: Any) -> None:
     fleet_cloud.server.cloud.faults.add({"kind": "failed_launch", "times": 1})
     fleet_cloud.make_group(fleet_cloud.template(fleet_cloud.public_ami()), 1)
     fleet_cloud.in_service(1)
-    told = fleet_cloud.autoscaling.describe_scaling_activities(AutoScalingGroupName="web")["Activities"]
-    assert [one["StatusCode"] for one in told] == ["Successful", "Failed"]
-    assert "Launching EC2 instance failed" in told[1]["StatusMessage"]
+    response = fleet_cloud.autoscaling.describe_scaling_activities(AutoScalingGroupName="web")["Activities"]
+    assert [one["StatusCode"] for one in response] == ["Successful", "Failed"]
+    assert "Launching EC2 instance failed" in response[1]["StatusMessage"]
 
 
 def test_a_template_that_cannot_launch_is_refused(fleet_cloud: Any) -> None:
@@ -163,14 +163,14 @@ def test_a_maintenance_policy_replaces_the_unhealthy_before_they_go(fleet_cloud:
     (first,) = fleet_cloud.in_service(1)
     assert fleet_cloud.group()["InstanceMaintenancePolicy"] == policy
     fleet_cloud.autoscaling.set_instance_health(InstanceId=first, HealthStatus="Unhealthy")
-    seen = set()
+    observed = set()
 
     def replaced() -> bool:
-        seen.add(len(fleet_cloud.members("InService")))
+        observed.add(len(fleet_cloud.members("InService")))
         return first not in fleet_cloud.members()
 
     eventually(replaced)
-    assert 0 not in seen
+    assert 0 not in observed
     fleet_cloud.in_service(1)
 
 

@@ -19,10 +19,10 @@ def raises(code: str, text: str = "") -> Any:
 
 
 def begin(fleet_cloud: Any, template: dict[str, str] | None, **preferences: Any) -> str:
-    asked = {"DesiredConfiguration": {"LaunchTemplate": template}} if template else {}
+    options = {"DesiredConfiguration": {"LaunchTemplate": template}} if template else {}
     return str(
         fleet_cloud.autoscaling.start_instance_refresh(
-            AutoScalingGroupName="web", Preferences={**SAFE, **preferences}, **asked
+            AutoScalingGroupName="web", Preferences={**SAFE, **preferences}, **options
         )["InstanceRefreshId"]
     )
 
@@ -167,16 +167,16 @@ def test_the_defaults_can_take_the_only_member_away(fleet_cloud: Any) -> None:
     """Minimum 90 % and no maximum: terminate first, as on AWS."""
     fleet_cloud.make_group(fleet_cloud.template(fleet_cloud.bake("v1")), 1)
     fleet_cloud.in_service(1)
-    seen = set()
+    observed = set()
     fleet_cloud.autoscaling.start_instance_refresh(AutoScalingGroupName="web", Preferences={"InstanceWarmup": 0})
 
     def done() -> bool:
-        seen.add(len(fleet_cloud.members("InService")))
+        observed.add(len(fleet_cloud.members("InService")))
         return bool(describe_refresh(fleet_cloud)["Status"] == "Successful")
 
     eventually(done)
-    assert 0 in seen
-    assert 2 not in seen
+    assert 0 in observed
+    assert 2 not in observed
 
 
 def test_held_members_make_it_wait_then_fail_unless_told_otherwise(fleet_cloud: Any) -> None:

@@ -23,16 +23,16 @@ def volume(cloud: Any, volume_id: str) -> Any:
     return cloud.ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"][0]
 
 
-def create_volume(cloud: Any, **asked: Any) -> str:
+def create_volume(cloud: Any, **options: Any) -> str:
     """A volume that is available."""
-    given = {"AvailabilityZone": ZONE, **({} if "SnapshotId" in asked else {"Size": 1}), **asked}
+    given = {"AvailabilityZone": ZONE, **({} if "SnapshotId" in options else {"Size": 1}), **options}
     volume_id = str(cloud.ec2.create_volume(**given)["VolumeId"])
     eventually(lambda: volume(cloud, volume_id)["State"] == "available")
     return volume_id
 
 
-def run_instance(cloud: Any, **asked: Any) -> str:
-    instance = str(cloud.run(**{"Placement": {"AvailabilityZone": ZONE}, **asked}))
+def run_instance(cloud: Any, **options: Any) -> str:
+    instance = str(cloud.run(**{"Placement": {"AvailabilityZone": ZONE}, **options}))
     cloud.wait(instance, "running")
     return instance
 
@@ -53,18 +53,23 @@ def machine(cloud: Any, instance: str) -> Any:
 
 def test_a_volume_is_an_empty_sparse_disk_with_what_was_asked(cloud: Any) -> None:
     tags = [{"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": "data"}]}]
-    asked = {"AvailabilityZone": ZONE, "Size": 20, "VolumeType": "gp3", "Encrypted": True, "TagSpecifications": tags}
-    answer = cloud.ec2.create_volume(**asked, ClientToken="once")
+    options = {"AvailabilityZone": ZONE, "Size": 20, "VolumeType": "gp3", "Encrypted": True, "TagSpecifications": tags}
+    answer = cloud.ec2.create_volume(**options, ClientToken="once")
     assert answer["State"] == "creating"
-    assert cloud.ec2.create_volume(**asked, ClientToken="once")["VolumeId"] == answer["VolumeId"]
+    assert cloud.ec2.create_volume(**options, ClientToken="once")["VolumeId"] == answer["VolumeId"]
     with raises("IdempotentParameterMismatch"):
-        cloud.ec2.create_volume(**{**asked, "Size": 21}, ClientToken="once")
+        cloud.ec2.create_volume(**{**options, "Size": 21}, ClientToken="once")
     eventually(lambda: volume(cloud, answer["VolumeId"])["State"] == "available")
-    told = volume(cloud, answer["VolumeId"])
-    assert (told["Size"], told["VolumeType"], told["Encrypted"], told["Throughput"]) == (20, "gp3", True, 125)
-    assert told["Tags"] == tags[0]["Tags"]
-    found = cloud.ec2.describe_volumes(Filters=[{"Name": "tag:Name", "Values": ["data"]}])["Volumes"]
-    assert [one["VolumeId"] for one in found] == [answer["VolumeId"]]
+    response = volume(cloud, answer["VolumeId"])
+    assert (response["Size"], response["VolumeType"], response["Encrypted"], response["Throughput"]) == (
+        20,
+        "gp3",
+        True,
+        125,
+    )
+    assert response["Tags"] == tags[0]["Tags"]
+    result = cloud.ec2.describe_volumes(Filters=[{"Name": "tag:Name", "Values": ["data"]}])["Volumes"]
+    assert [one["VolumeId"] for one in result] == [answer["VolumeId"]]
     path = cloud.folder.volume(answer["VolumeId"])
     assert (path.stat().st_size, path.stat().st_blocks) == (20 * GIB, 0)
     cloud.ec2.delete_volume(VolumeId=answer["VolumeId"])
@@ -80,9 +85,9 @@ def test_a_volume_comes_into_a_running_machine_and_goes_out_of_it(cloud: Any) ->
     eventually(lambda: volume(cloud, data)["Attachments"][0]["State"] == "attached")
     (plug,) = machine(cloud, instance).volumes.values()
     assert (plug.disk, plug.serial) == (cloud.folder.volume(data), data.replace("-", ""))
-    told = volume(cloud, data)
-    assert told["State"] == "in-use"
-    assert told["Attachments"][0]["DeleteOnTermination"] is False
+    response = volume(cloud, data)
+    assert response["State"] == "in-use"
+    assert response["Attachments"][0]["DeleteOnTermination"] is False
     devices = {one["DeviceName"]: one["Ebs"] for one in cloud.instance(instance)["BlockDeviceMappings"]}
     assert (devices["/dev/sdf"]["VolumeId"], devices["/dev/sdf"]["Status"]) == (data, "attached")
 
@@ -119,24 +124,24 @@ def test_a_stopped_machine_gets_its_volumes_with_its_next_start_and_keeps_them(c
 
 def test_a_terminated_instance_releases_its_volumes_and_deletes_those_that_go_with_it(cloud: Any) -> None:
     instance = run_instance(cloud)
-    kept, gone = create_volume(cloud), create_volume(cloud)
-    attach(cloud, instance, kept)
-    attach(cloud, instance, gone, "/dev/sdg")
+    remaining, deleted = create_volume(cloud), create_volume(cloud)
+    attach(cloud, instance, remaining)
+    attach(cloud, instance, deleted, "/dev/sdg")
     cloud.ec2.modify_instance_attribute(
         InstanceId=instance, BlockDeviceMappings=[{"DeviceName": "/dev/sdg", "Ebs": {"DeleteOnTermination": True}}]
     )
-    assert volume(cloud, gone)["Attachments"][0]["DeleteOnTermination"] is True
-    machine(cloud, instance).mounted.add(kept)
-    cloud.ec2.detach_volume(VolumeId=kept)
-    write(cloud.folder.volume(kept), b"rows")
+    assert volume(cloud, deleted)["Attachments"][0]["DeleteOnTermination"] is True
+    machine(cloud, instance).mounted.add(remaining)
+    cloud.ec2.detach_volume(VolumeId=remaining)
+    write(cloud.folder.volume(remaining), b"rows")
     cloud.ec2.terminate_instances(InstanceIds=[instance])
     cloud.wait(instance, "terminated")
-    eventually(lambda: volume(cloud, kept)["State"] == "available")
-    assert head(cloud.folder.volume(kept), 4) == b"rows"
-    assert not cloud.folder.volume(gone).exists()
+    eventually(lambda: volume(cloud, remaining)["State"] == "available")
+    assert head(cloud.folder.volume(remaining), 4) == b"rows"
+    assert not cloud.folder.volume(deleted).exists()
     second = run_instance(cloud)
-    attach(cloud, second, kept)
-    assert set(machine(cloud, second).volumes) == {kept}
+    attach(cloud, second, remaining)
+    assert set(machine(cloud, second).volumes) == {remaining}
 
 
 def test_wrong_attachments_are_refused_as_on_ec2(cloud: Any) -> None:
@@ -147,22 +152,22 @@ def test_wrong_attachments_are_refused_as_on_ec2(cloud: Any) -> None:
     )
     root = cloud.instance(instance)["BlockDeviceMappings"][0]
 
-    def attach(**asked: Any) -> Any:
-        return cloud.ec2.attach_volume(**{"VolumeId": data, "InstanceId": instance, "Device": "/dev/sdf", **asked})
+    def try_to_attach(**options: Any) -> Any:
+        return cloud.ec2.attach_volume(**{"VolumeId": data, "InstanceId": instance, "Device": "/dev/sdf", **options})
 
     with raises("InvalidVolume.NotFound"):
-        attach(VolumeId="vol-0123456789abcdef0")
+        try_to_attach(VolumeId="vol-0123456789abcdef0")
     with raises("InvalidInstanceID.NotFound"):
-        attach(InstanceId="i-0123456789abcdef0")
+        try_to_attach(InstanceId="i-0123456789abcdef0")
     with raises("InvalidVolume.ZoneMismatch"):
-        attach(VolumeId=far)
+        try_to_attach(VolumeId=far)
     with raises("InvalidParameterValue"):
-        attach(Device=root["DeviceName"])
+        try_to_attach(Device=root["DeviceName"])
     with raises("IncorrectState"):
         cloud.ec2.detach_volume(VolumeId=data)
     attach(cloud, instance, data)
     with raises("VolumeInUse"):
-        attach(Device="/dev/sdg")
+        try_to_attach(Device="/dev/sdg")
     with raises("VolumeInUse"):
         cloud.ec2.delete_volume(VolumeId=data)
     with raises("InvalidAttachment.NotFound"):
@@ -175,7 +180,7 @@ def test_wrong_attachments_are_refused_as_on_ec2(cloud: Any) -> None:
     cloud.ec2.terminate_instances(InstanceIds=[instance])
     cloud.wait(instance, "terminated")
     with raises("IncorrectState"):
-        attach(VolumeId=spare)
+        try_to_attach(VolumeId=spare)
     with raises("InvalidZone.NotFound"):
         cloud.ec2.create_volume(AvailabilityZone="ap-northeast-2z", Size=1)
 
@@ -229,8 +234,8 @@ def test_instances_bring_volumes_of_their_own(cloud: Any) -> None:
     )
     launched = cloud.ec2.run_instances(MinCount=1, MaxCount=1, LaunchTemplate={"LaunchTemplateName": "data"})
     for instance in (launched["Instances"][0]["InstanceId"], run_instance(cloud, BlockDeviceMappings=mappings)):
-        told = cloud.wait(instance, "running")
-        ids = {one["DeviceName"]: one["Ebs"]["VolumeId"] for one in told["BlockDeviceMappings"]}
+        response = cloud.wait(instance, "running")
+        ids = {one["DeviceName"]: one["Ebs"]["VolumeId"] for one in response["BlockDeviceMappings"]}
         assert set(machine(cloud, instance).volumes) == {ids["/dev/sdf"], ids["/dev/sdg"]}
         assert cloud.folder.volume(ids["/dev/sdf"]).stat().st_size == 5 * GIB
         assert head(cloud.folder.volume(ids["/dev/sdg"]), 4) == b"seed"

@@ -39,16 +39,16 @@ def run_two(fleet_cloud: Any, delay: float = 0.5) -> tuple[str, list[str]]:
 def test_requests_reach_the_healthy_targets(fleet_cloud: Any) -> None:
     arn, instances = run_two(fleet_cloud)
     assert fleet_cloud.elbv2.describe_load_balancers()["LoadBalancers"][0]["State"]["Code"] == "active"
-    seen = {fleet_cloud.get()[1] for _ in range(6)}
-    assert seen == {f"{one} v1" for one in instances}
+    observed = {fleet_cloud.get()[1] for _ in range(6)}
+    assert observed == {f"{one} v1" for one in instances}
     fleet_cloud.autoscaling.suspend_processes(AutoScalingGroupName="web", ScalingProcesses=["ReplaceUnhealthy"])
     fleet_cloud.machine(instances[0]).sick = True
     eventually(lambda: fleet_cloud.health(arn)[instances[0]] == "unhealthy", 6)
-    (told,) = fleet_cloud.elbv2.describe_target_health(TargetGroupArn=arn, Targets=[{"Id": instances[0]}])[
+    (response,) = fleet_cloud.elbv2.describe_target_health(TargetGroupArn=arn, Targets=[{"Id": instances[0]}])[
         "TargetHealthDescriptions"
     ]
-    assert told["TargetHealth"]["Reason"] == "Target.ResponseCodeMismatch"
-    assert "[500]" in told["TargetHealth"]["Description"]
+    assert response["TargetHealth"]["Reason"] == "Target.ResponseCodeMismatch"
+    assert "[500]" in response["TargetHealth"]["Description"]
     eventually(lambda: {fleet_cloud.get()[1] for _ in range(4)} == {f"{instances[1]} v1"})
     fleet_cloud.machine(instances[1]).sick = True  # none is healthy: as on AWS, all get requests
     eventually(lambda: fleet_cloud.health(arn)[instances[1]] == "unhealthy", 6)
@@ -61,8 +61,8 @@ def test_a_member_that_fails_its_health_check_is_replaced_after_the_grace_period
     arn, (first, _) = run_two(fleet_cloud)
     fleet_cloud.machine(first).sick = True
     eventually(lambda: first not in fleet_cloud.members("InService") and len(fleet_cloud.members("InService")) == 2, 10)
-    told = fleet_cloud.autoscaling.describe_scaling_activities(AutoScalingGroupName="web")["Activities"]
-    assert any("ELB system health check failure" in one["Cause"] for one in told)
+    response = fleet_cloud.autoscaling.describe_scaling_activities(AutoScalingGroupName="web")["Activities"]
+    assert any("ELB system health check failure" in one["Cause"] for one in response)
     eventually(lambda: first not in fleet_cloud.health(arn), 6)
 
 
@@ -173,15 +173,15 @@ def test_a_killed_cloud_leaves_no_balancer_running_and_has_it_again_after_a_star
     try:
         ec2, elbv2 = client(info.endpoint, "ec2"), client(info.endpoint, "elbv2")
         subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
-        made = elbv2.create_load_balancer(Name="web", Subnets=[subnet])["LoadBalancers"][0]
+        created = elbv2.create_load_balancer(Name="web", Subnets=[subnet])["LoadBalancers"][0]
         action = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200", "MessageBody": "here"}}
         elbv2.create_listener(
-            LoadBalancerArn=made["LoadBalancerArn"], Port=80, Protocol="HTTP", DefaultActions=[action]
+            LoadBalancerArn=created["LoadBalancerArn"], Port=80, Protocol="HTTP", DefaultActions=[action]
         )
 
         def answers() -> bool:
             try:
-                with urllib.request.urlopen(f"http://{made['DNSName']}/", timeout=2) as answer:
+                with urllib.request.urlopen(f"http://{created['DNSName']}/", timeout=2) as answer:
                     return bool(answer.read() == b"here")
             except OSError:
                 return False

@@ -95,18 +95,18 @@ def test_real_members_are_replaced_without_a_failed_request(machine_cloud: Machi
         )
         eventually(lambda: old[0] not in machine_cloud.members() and len(machine_cloud.members("InService")) == 2, 60)
         eventually(lambda: list(machine_cloud.health(arn).values()) == ["healthy"] * 2, 60)
-        made = machine_cloud.ec2.create_launch_template_version(
+        created = machine_cloud.ec2.create_launch_template_version(
             LaunchTemplateName="web", SourceVersion="1", LaunchTemplateData={"UserData": user_data("v2")}
         )["LaunchTemplateVersion"]
         machine_cloud.autoscaling.start_instance_refresh(
             AutoScalingGroupName="web",
-            DesiredConfiguration={"LaunchTemplate": {**first, "Version": str(made["VersionNumber"])}},
+            DesiredConfiguration={"LaunchTemplate": {**first, "Version": str(created["VersionNumber"])}},
             Preferences={"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200, "InstanceWarmup": 0},
         )
 
         def status() -> Any:
-            told = machine_cloud.autoscaling.describe_instance_refreshes(AutoScalingGroupName="web")
-            return told["InstanceRefreshes"][0]["Status"]
+            response = machine_cloud.autoscaling.describe_instance_refreshes(AutoScalingGroupName="web")
+            return response["InstanceRefreshes"][0]["Status"]
 
         eventually(lambda: status() == "Successful", 120)
     assert visitors.failures == []
@@ -122,9 +122,9 @@ def test_real_members_are_replaced_without_a_failed_request(machine_cloud: Machi
     )["Command"]["CommandId"]
 
     def ended() -> Any:
-        told = machine_cloud.ssm.get_command_invocation(CommandId=command, InstanceId=instance)
-        return told if told["Status"] not in ("Pending", "InProgress") else None
+        response = machine_cloud.ssm.get_command_invocation(CommandId=command, InstanceId=instance)
+        return response if response["Status"] not in ("Pending", "InProgress") else None
 
-    told = eventually(ended, 30)
-    assert told["StandardOutputContent"] == "root\nactive\nhttp://169.254.169.250\n"
-    assert (told["Status"], told["ResponseCode"]) == ("Failed", 3)
+    response = eventually(ended, 30)
+    assert response["StandardOutputContent"] == "root\nactive\nhttp://169.254.169.250\n"
+    assert (response["Status"], response["ResponseCode"]) == ("Failed", 3)

@@ -116,8 +116,8 @@ s3 {machine_cloud.server.endpoint}/backups/dump | cmp - /tmp/dump
 echo "$sum"
 """
     digest = machine_cloud.inside(instance, f"export AWS_ENDPOINT_URL=http://169.254.169.250; {upload}")
-    told = machine_cloud.s3.head_object(Bucket="backups", Key="dump", ChecksumMode="ENABLED")
-    assert (told["ContentLength"], told["ServerSideEncryption"]) == (3000000, "AES256")
+    response = machine_cloud.s3.head_object(Bucket="backups", Key="dump", ChecksumMode="ENABLED")
+    assert (response["ContentLength"], response["ServerSideEncryption"]) == (3000000, "AES256")
     assert len(digest) == 64, digest
     torn = upload.replace("s3 -T /tmp/dump", "truncate -s 2M /tmp/dump; s3 -T /tmp/dump")
     torn = torn.replace("$AWS_ENDPOINT_URL", machine_cloud.server.endpoint)
@@ -129,9 +129,9 @@ echo "$sum"
     assert machine_cloud.s3.head_object(Bucket="backups", Key="streamed")["ContentLength"] == 2000000
 
     if postgres.unavailable_reason() is None:
-        told = lambda: rds.describe_db_instances()["DBInstances"][0]  # noqa: E731
-        eventually(lambda: told()["DBInstanceStatus"] == "available", 30)
-        address = told()["Endpoint"]["Address"]
+        response = lambda: rds.describe_db_instances()["DBInstances"][0]  # noqa: E731
+        eventually(lambda: response()["DBInstanceStatus"] == "available", 30)
+        address = response()["Endpoint"]["Address"]
         # The protocol's SSLRequest, and the server's yes.
         ask = rf"exec 3<>/dev/tcp/{address}/5432; printf '\0\0\0\10\4\322\26\57' >&3; head -c 1 <&3"
         assert machine_cloud.inside(instance, ask) == "S"

@@ -34,22 +34,22 @@ class Rds:
     def api(self) -> Any:
         return client(self.cloud.server.endpoint, "rds")
 
-    def create(self, **asked: Any) -> Any:
+    def create(self, **options: Any) -> Any:
         given = {
             "DBInstanceIdentifier": "guestbook", "DBInstanceClass": "db.t4g.micro", "Engine": "postgres",
             "MasterUsername": "app", "MasterUserPassword": PASSWORD, "DBName": "guestbook", "AllocatedStorage": 20,
         }  # fmt: skip
-        return self.api.create_db_instance(**{k: v for k, v in {**given, **asked}.items() if v})["DBInstance"]
+        return self.api.create_db_instance(**{k: v for k, v in {**given, **options}.items() if v})["DBInstance"]
 
-    def told(self) -> Any:
+    def describe(self) -> Any:
         return self.api.describe_db_instances(DBInstanceIdentifier="guestbook")["DBInstances"][0]
 
     def wait(self, status: str) -> Any:
-        eventually(lambda: self.told()["DBInstanceStatus"] == status, 30)
-        return self.told()
+        eventually(lambda: self.describe()["DBInstanceStatus"] == status, 30)
+        return self.describe()
 
     def sql(self, text: str, password: str = PASSWORD, mode: str = "require", user: str = "app") -> str:
-        endpoint = self.told()["Endpoint"]
+        endpoint = self.describe()["Endpoint"]
         place = f"host={endpoint['Address']} port={endpoint['Port']} user={user} dbname=guestbook sslmode={mode}"
         done = subprocess.run(
             ["psql", "-XqtA", place, "-c", text], check=False, capture_output=True, text=True,
@@ -64,13 +64,13 @@ def rds(cloud: Any) -> Rds:
 
 
 def test_a_database_lives_as_on_rds(rds: Rds) -> None:
-    made = rds.create(StorageEncrypted=True, Tags=[{"Key": "Name", "Value": "data"}])
-    assert made["DBInstanceStatus"] == "creating"
-    assert "Endpoint" not in made
-    told = rds.wait("available")
-    assert told["Endpoint"]["Address"].startswith(rds.cloud.server.cloud.prefix + ".")
-    assert (told["Endpoint"]["Port"], told["StorageEncrypted"], told["DBName"]) == (5432, True, "guestbook")
-    assert told["TagList"] == [{"Key": "Name", "Value": "data"}]
+    created = rds.create(StorageEncrypted=True, Tags=[{"Key": "Name", "Value": "data"}])
+    assert created["DBInstanceStatus"] == "creating"
+    assert "Endpoint" not in created
+    response = rds.wait("available")
+    assert response["Endpoint"]["Address"].startswith(rds.cloud.server.cloud.prefix + ".")
+    assert (response["Endpoint"]["Port"], response["StorageEncrypted"], response["DBName"]) == (5432, True, "guestbook")
+    assert response["TagList"] == [{"Key": "Name", "Value": "data"}]
 
     # The master user is powerful, and no superuser; RDS's own superuser lets nobody in; nothing goes in the clear.
     powers = "SELECT rolsuper, rolcreatedb, rolcreaterole, pg_has_role('rds_superuser', 'member') FROM pg_roles"
@@ -100,7 +100,7 @@ def test_a_database_lives_as_on_rds(rds: Rds) -> None:
     assert rds.sql("SELECT count(*) FROM entry", "another-one") == "1000"
 
     # The cloud ends and starts again: the same address, the same rows.
-    address = rds.told()["Endpoint"]["Address"]
+    address = rds.describe()["Endpoint"]["Address"]
     rds.cloud.restart()
     eventually(lambda: rds.sql("SELECT count(*) FROM entry", "another-one") == "1000", 30)
     assert rds.wait("available")["Endpoint"]["Address"] == address
@@ -120,9 +120,9 @@ def test_a_database_lives_as_on_rds(rds: Rds) -> None:
 
 def test_rds_can_manage_the_password(rds: Rds) -> None:
     rds.create(MasterUserPassword=None, ManageMasterUserPassword=True)
-    told = rds.wait("available")
+    response = rds.wait("available")
     secrets = client(rds.cloud.server.endpoint, "secretsmanager")
-    held = secrets.get_secret_value(SecretId=told["MasterUserSecret"]["SecretArn"])["SecretString"]
+    held = secrets.get_secret_value(SecretId=response["MasterUserSecret"]["SecretArn"])["SecretString"]
     assert json.loads(held)["username"] == "app"
     assert rds.sql("SELECT 1", json.loads(held)["password"]) == "1"
 
@@ -139,14 +139,14 @@ def test_what_rds_refuses(rds: Rds) -> None:
     with raises("UnsupportedOperation"):
         rds.create(Engine="mysql")
     with raises("DBInstanceNotFound"):
-        rds.told()
+        rds.describe()
     assert list(rds.cloud.folder.databases.iterdir()) == []
 
 
 def test_a_database_can_be_slow_to_come_up(rds: Rds) -> None:
     control.request(rds.cloud.server.endpoint, "POST", "faults", {"kind": "slow_database", "seconds": 60})
     rds.create()
-    assert rds.told()["DBInstanceStatus"] == "creating"
+    assert rds.describe()["DBInstanceStatus"] == "creating"
     with raises("DBInstanceAlreadyExists"):
         rds.create()
     rds.cloud.server.databases.ending.set()  # enough of it

@@ -64,8 +64,8 @@ def test_a_web_page_is_refused_and_changes_nothing(cloud: Any) -> None:
         status, text = send_to_endpoint(cloud, "PUT", "/stolen", Origin=origin)
         assert (status, "<Code>AccessDenied</Code>" in text) == (403, True)
     assert send_to_endpoint(cloud, "PUT", "/stolen", Sec_Fetch_Site="cross-site")[0] == 403
-    asked = {"Origin": "https://evil.example", "Access_Control_Request_Method": "PUT"}
-    for headers in ({}, asked):
+    options = {"Origin": "https://evil.example", "Access_Control_Request_Method": "PUT"}
+    for headers in ({}, options):
         assert send_to_endpoint(cloud, "OPTIONS", "/stolen", **headers)[0] == 403
     assert cloud.s3.list_buckets()["Buckets"] == []
 
@@ -184,7 +184,7 @@ def test_a_request_names_its_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "expected"),
     [
         ("/", "/"),
         ("", "/"),
@@ -196,5 +196,5 @@ def test_a_request_names_its_host() -> None:
         ("/bucket/moto-api/reset", "/bucket/moto-api/reset"),
     ],
 )
-def test_a_path_has_one_plain_spelling(path: str, wanted: str) -> None:
-    assert admission.normalize_path(path) == wanted
+def test_a_path_has_one_plain_spelling(path: str, expected: str) -> None:
+    assert admission.normalize_path(path) == expected

@@ -25,9 +25,9 @@ def run_managed_instance(fleet_cloud: Any) -> str:
     return instance
 
 
-def send(fleet_cloud: Any, instance: str, *lines: str, **asked: Any) -> str:
-    limit = {"executionTimeout": [asked.pop("limit")]} if "limit" in asked else {}
-    given = asked if "Targets" in asked else {"InstanceIds": [instance], **asked}
+def send(fleet_cloud: Any, instance: str, *lines: str, **options: Any) -> str:
+    limit = {"executionTimeout": [options.pop("limit")]} if "limit" in options else {}
+    given = options if "Targets" in options else {"InstanceIds": [instance], **options}
     return str(
         fleet_cloud.ssm.send_command(
             DocumentName="AWS-RunShellScript", Parameters={"commands": list(lines), **limit}, **given

@@ -50,9 +50,9 @@ class MountProcess:
         self.process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(control.__file__).parent.parent
         )
-        self.opened = self.said()
+        self.opened = self.read_line()
 
-    def said(self) -> str:
+    def read_line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
@@ -60,7 +60,7 @@ class MountProcess:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
-        return self.said()
+        return self.read_line()
 
     def end(self) -> None:
         self.process.kill()
