@@ -22,8 +22,8 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A local cloud whose machines serve HTTP, with short ticks and little patience."""
+def fleet_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A local cloud whose machines serve HTTP, with short intervals and timeouts."""
     from tests.support.cloud_fleet import FleetCloud
 
     monkeypatch.setattr(disks, "grow", grow)

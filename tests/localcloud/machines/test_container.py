@@ -157,8 +157,8 @@ def test_a_copy_of_a_frozen_disk_boots_with_what_was_written(lab: MachineLab, ma
     assert lab.ssh("echo awake") == "awake"
     checked = subprocess.run(["e2fsck", "-f", "-p", str(copy)], check=False, capture_output=True, text=True)
     assert checked.returncode in (0, 1), checked.stdout
-    found = subprocess.run(["debugfs", "-R", "cat /root/written", str(copy)], check=True, capture_output=True)
-    assert found.stdout == b"written\n"
+    result = subprocess.run(["debugfs", "-R", "cat /root/written", str(copy)], check=True, capture_output=True)
+    assert result.stdout == b"written\n"
 
 
 def test_nothing_is_left_when_the_plug_is_pulled(lab: MachineLab, machine: driver.ContainerMachine) -> None:
@@ -171,7 +171,7 @@ def test_nothing_is_left_when_the_plug_is_pulled(lab: MachineLab, machine: drive
 
 SERVER = """
 import sys, pickle, threading
-from localcloud.machines.container import ContainerDriver
+from localcloud.machines.container.driver import ContainerDriver
 machine = ContainerDriver().machine(pickle.load(open(sys.argv[1], "rb")))
 machine.start()
 frozen = machine.freeze()

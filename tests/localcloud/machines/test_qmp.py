@@ -80,9 +80,9 @@ class Slirp:
 def test_exactly_the_wanted_ports_are_forwarded(far: Path) -> None:
     network = Slirp(taken=set())
     with serving(far / "slirp.sock", network):
-        for wanted in ({22}, {22, 80, 8080}, {443, 8080}, set()):
-            slirp.forward_ports(far / "slirp.sock", "127.1.2.3", frozenset(wanted))
-            assert network.ports() == wanted
+        for expected in ({22}, {22, 80, 8080}, {443, 8080}, set()):
+            slirp.forward_ports(far / "slirp.sock", "127.1.2.3", frozenset(expected))
+            assert network.ports() == expected
 
 
 def test_a_port_that_is_taken_is_named(far: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,10 +158,10 @@ def test_control_groups_of_every_kind_are_found() -> None:
         "26 24 0:24 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid - cgroup cgroup rw,cpu,cpuacct\n"
         "27 24 0:25 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n"
     )
-    found = dict(cgroups.parse_hierarchies(hybrid))
-    assert found[Path("/sys/fs/cgroup/unified")] == {"unified"}
-    assert {"cpu", "cpuacct"} <= found[Path("/sys/fs/cgroup/cpu,cpuacct")]
-    assert "name=systemd" in found[Path("/sys/fs/cgroup/systemd")]
+    result = dict(cgroups.parse_hierarchies(hybrid))
+    assert result[Path("/sys/fs/cgroup/unified")] == {"unified"}
+    assert {"cpu", "cpuacct"} <= result[Path("/sys/fs/cgroup/cpu,cpuacct")]
+    assert "name=systemd" in result[Path("/sys/fs/cgroup/systemd")]
     unified = "30 20 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
     assert cgroups.parse_hierarchies(unified) == [(Path("/sys/fs/cgroup"), frozenset({"unified"}))]
 

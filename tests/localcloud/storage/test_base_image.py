@@ -55,16 +55,16 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the stand-in builds a
 
 @needs_root
 def test_it_is_built_once_and_then_read_from_the_cache(calls: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    built = base_image.ensure_base_image(tmp_path / "cache", said.append)
-    again = base_image.ensure_base_image(tmp_path / "cache", said.append)
+    output: list[str] = []
+    built = base_image.ensure_base_image(tmp_path / "cache", output.append)
+    again = base_image.ensure_base_image(tmp_path / "cache", output.append)
     assert built == again
     assert calls.read_text() == "called\n"
     assert built.packages == (("base-files", "12.4"),)
     assert built.name.startswith("debian-12-")
     assert built.name.endswith("-local")
     assert built.path.stat().st_mode & 0o222 == 0
-    assert any("unpacking nothing" in line for line in said)
+    assert any("unpacking nothing" in line for line in output)
     motd = subprocess.run(
         ["debugfs", "-R", "cat /etc/motd", str(built.path)], check=True, capture_output=True, text=True
     ).stdout
@@ -112,15 +112,15 @@ def test_a_missing_keyring_is_named_with_its_package(calls: Path, tmp_path: Path
 def test_the_digest_follows_every_file_and_its_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(base_image.BASE, tmp_path / "base")
     monkeypatch.setattr(base_image, "BASE", tmp_path / "base")
-    seen = {base_image.input_digest()}
+    observed = {base_image.input_digest()}
     script = tmp_path / "base/root/usr/lib/ec2-boot/ec2-boot"
     script.write_text(script.read_text() + "# more\n")
-    seen.add(base_image.input_digest())
+    observed.add(base_image.input_digest())
     script.chmod(0o644)
-    seen.add(base_image.input_digest())
+    observed.add(base_image.input_digest())
     script.rename(script.with_name("other"))
-    seen.add(base_image.input_digest())
-    assert len(seen) == 4
+    observed.add(base_image.input_digest())
+    assert len(observed) == 4
 
 
 def test_the_overlay_belongs_to_root_and_holds_no_folders(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ for line in sys.stdin:
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mkfs.xfs"), reason="needs root and xfsprogs")
 
 
-class Holder:
+class MountProcess:
     """A process that holds the disks of a state folder, as the server does."""
 
     def __init__(self, state: Path) -> None:
@@ -50,9 +50,9 @@ class Holder:
         self.process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(control.__file__).parent.parent
         )
-        self.opened = self.said()
+        self.opened = self.read_line()
 
-    def said(self) -> str:
+    def read_line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
@@ -60,7 +60,7 @@ class Holder:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
-        return self.said()
+        return self.read_line()
 
     def end(self) -> None:
         self.process.kill()
@@ -76,7 +76,7 @@ def free(folder: StateDir) -> bool:
 
 def test_copies_share_their_blocks_and_outlive_their_server(tmp_path: Path) -> None:
     folder = StateDir.at(tmp_path / "state")
-    first = Holder(folder.root)
+    first = MountProcess(folder.root)
     try:
         if first.opened != "mounted":
             pytest.skip(f"this machine cannot: {first.opened}")
@@ -87,7 +87,7 @@ def test_copies_share_their_blocks_and_outlive_their_server(tmp_path: Path) -> N
         first.process.send_signal(signal.SIGKILL)
         first.process.wait(10)
         assert free(folder), "the kernel took the mount away with the server"
-        second = Holder(folder.root)
+        second = MountProcess(folder.root)
         try:
             assert second.ask("read") == str(64 << 20)
             assert second.ask("close") == "closed"
@@ -102,7 +102,7 @@ def test_disks_that_are_there_already_stay_where_they_are(tmp_path: Path) -> Non
     folder = StateDir.at(tmp_path / "state")
     folder.prepare()
     folder.volume("vol-1").write_bytes(b"old")
-    holder = Holder(folder.root)
+    holder = MountProcess(folder.root)
     holder.end()
     assert holder.opened == "plain"
     assert not folder.disk_store.exists()

@@ -29,8 +29,8 @@ def test_everything_survives_a_restart(cloud: Any) -> None:
 
     assert cloud.server.endpoint == endpoint
     assert cloud.public_ami() == public
-    found = cloud.ssm.get_parameter(Name="/app/db/password", WithDecryption=True)["Parameter"]
-    assert found["Value"] == "s3cret"
+    result = cloud.ssm.get_parameter(Name="/app/db/password", WithDecryption=True)["Parameter"]
+    assert result["Value"] == "s3cret"
     stored = cloud.s3.get_object(Bucket="artifacts", Key="a/b")
     assert (stored["Body"].read(), stored["Metadata"]) == (b"body" * 100_000, {"k": "v"})
     assert cloud.iam.get_role(RoleName="app")["Role"]["RoleName"] == "app"
