@@ -1,4 +1,4 @@
-"""Large objects: in parts and piece by piece, from where a transfer broke off, and never whole in memory."""
+"""Large objects are transferred in parts, and an interrupted transfer resumes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def break_off(cloud: Any, kind: str, action: str, times: int = 1) -> None:
     control.request(cloud.server.endpoint, "POST", "faults", {"kind": kind, "action": action, "times": times})
 
 
-def test_an_upload_goes_on_with_the_parts_that_are_not_there(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
+def test_upload_resumes_with_missing_parts(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     (tmp_path / "dump").write_bytes(BODY)
     begun = cloud.s3.create_multipart_upload(**AT, ChecksumAlgorithm="SHA256")["UploadId"]
     pieces = {1: BODY[:PART], 2: b"something else" * PART}
@@ -63,9 +63,7 @@ def test_an_upload_goes_on_with_the_parts_that_are_not_there(cloud: Any, aws: Aw
     assert s3.digest(aws, "backups", "dump") == hashlib.sha256(BODY).hexdigest()
 
 
-def test_an_upload_that_is_complete_is_one_although_the_answer_was_lost(
-    cloud: Any, aws: AwsSession, tmp_path: Path
-) -> None:
+def test_completed_upload_counts_although_the_response_was_lost(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     (tmp_path / "dump").write_bytes(BODY)
     ended = watched(aws, "CompleteMultipartUpload")
     lost: list[int] = []
@@ -83,7 +81,7 @@ def test_an_upload_that_is_complete_is_one_although_the_answer_was_lost(
     assert "Uploads" not in cloud.s3.list_multipart_uploads(Bucket="backups")
 
 
-def test_an_upload_that_somebody_gave_up_is_none_whatever_is_there(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
+def test_aborted_upload_does_not_count(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     (tmp_path / "dump").write_bytes(BODY)
     s3.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
     (tmp_path / "dump").write_bytes(BODY[:-1] + b"x")
@@ -98,7 +96,7 @@ def test_an_upload_that_somebody_gave_up_is_none_whatever_is_there(cloud: Any, a
     assert cloud.s3.get_object(**AT)["Body"].read() == BODY
 
 
-def test_a_small_file_is_one_request(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
+def test_small_file_is_one_request(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     for body in (b"", b"roles"):
         (tmp_path / "roles.sql").write_bytes(body)
         s3.upload(aws, "backups", "dump", tmp_path / "roles.sql")
@@ -107,7 +105,7 @@ def test_a_small_file_is_one_request(cloud: Any, aws: AwsSession, tmp_path: Path
         assert s3.digest(aws, "backups", "dump") == hashlib.sha256(body).hexdigest()
 
 
-def test_a_download_goes_on_where_it_broke(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
+def test_download_resumes(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     (tmp_path / "dump").write_bytes(BODY)
     s3.upload(aws, "backups", "dump", tmp_path / "dump", part=PART)
     etag = cloud.s3.head_object(**AT)["ETag"].strip('"')
@@ -123,7 +121,7 @@ def test_a_download_goes_on_where_it_broke(cloud: Any, aws: AwsSession, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("copy")) == ["copy"]
 
 
-def test_what_cannot_be_read_does_not_appear(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
+def test_failed_download_leaves_no_file(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     cloud.s3.put_object(**AT, Body=b"four")
     break_off(cloud, "cut_download", "GET", times=99)
     with pytest.raises(BotoCoreError, match="bytes expected"):
@@ -134,7 +132,7 @@ def test_what_cannot_be_read_does_not_appear(cloud: Any, aws: AwsSession, tmp_pa
     assert (tmp_path / "copy").read_bytes() == b"four"
 
 
-def test_an_object_that_is_replaced_while_it_is_read_is_refused(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
+def test_object_replaced_during_download_is_refused(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
     cloud.s3.put_object(**AT, Body=BODY)
 
     def replace(**_: Any) -> None:
@@ -146,7 +144,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_refused(cloud: Any, aws:
     assert not (tmp_path / "copy").exists()
 
 
-def test_an_upload_with_checksums_is_complete_only_with_all_of_them(cloud: Any, aws: AwsSession) -> None:
+def test_upload_with_checksums_needs_all_of_them(cloud: Any, aws: AwsSession) -> None:
     upload = cloud.s3.create_multipart_upload(**AT, ChecksumAlgorithm="SHA256")["UploadId"]
     part = cloud.s3.upload_part(**AT, UploadId=upload, PartNumber=1, Body=b"rows", ChecksumSHA256=sha256(b"rows"))
     (listed,) = cloud.s3.list_parts(**AT, UploadId=upload)["Parts"]
@@ -159,7 +157,7 @@ def test_an_upload_with_checksums_is_complete_only_with_all_of_them(cloud: Any, 
         cloud.s3.head_object(**AT)
 
 
-def test_a_large_object_is_one_file_and_its_ranges_are_read_from_there(cloud: Any, aws: AwsSession) -> None:
+def test_large_object_is_one_file_with_ranges(cloud: Any, aws: AwsSession) -> None:
     upload = cloud.s3.create_multipart_upload(**AT)["UploadId"]
     parts = [
         {
