@@ -1,4 +1,4 @@
-"""A run's record tells how far it came, however it ended."""
+"""The record of a run has its final state, however the run ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from goldenami.state.runs import Run
 from tests.support.contexts import Checkout
 
 
-def test_a_run_is_running_and_then_finished(at: Checkout) -> None:
+def test_run_is_recorded_as_running_then_finished(at: Checkout) -> None:
     ctx, told = at.ctx(), []
     with runs.record_run(
         ctx, "promotion", on_end=lambda run, failure: told.append((run.id, failure)), ami="ami-1"
@@ -23,7 +23,7 @@ def test_a_run_is_running_and_then_finished(at: Checkout) -> None:
     assert "something happens" in (run.folder / "promotion.log").read_text(encoding="utf-8")
 
 
-def test_a_failure_is_recorded_after_what_is_to_be_done_at_the_end(at: Checkout) -> None:
+def test_failure_is_recorded_after_on_end(at: Checkout) -> None:
     states = []
     with (
         pytest.raises(KeyboardInterrupt),
@@ -35,7 +35,7 @@ def test_a_failure_is_recorded_after_what_is_to_be_done_at_the_end(at: Checkout)
     assert run.facts()["error"] == "KeyboardInterrupt"
 
 
-def test_interrupted_at_its_end_too_it_stays_open_for_the_next_bake(at: Checkout) -> None:
+def test_run_stays_running_if_on_end_fails(at: Checkout) -> None:
     ctx = at.ctx()
 
     def interrupted(_: Run, failure: str) -> None:
@@ -48,7 +48,7 @@ def test_interrupted_at_its_end_too_it_stays_open_for_the_next_bake(at: Checkout
     assert [run.facts()["state"] for run in runs.list_runs(ctx.build)] == ["interrupted"]
 
 
-def test_a_bake_takes_no_promotion_under_way_for_dead(at: Checkout) -> None:
+def test_cleanup_ignores_running_promotion(at: Checkout) -> None:
     ctx = at.ctx()
     with runs.record_run(ctx, "promotion") as run:
         cleanup.after_crashed_runs(ctx)
