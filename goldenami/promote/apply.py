@@ -54,7 +54,7 @@ def roll_out(
         watch.beside = ctx.names.canary_group if decided.traffic or fleet_state.canary else ""
         if decided.adopt:
             ctx.progress.info(f"going on with the instance refresh {decided.adopt} that was begun before")
-        with ctx.progress.phase(f"renewing {group.desired} instance(s) of {group.name}"):
+        with ctx.progress.phase(f"replacing {group.desired} instance(s) of {group.name}"):
             reason = roll.run()
     if reason:
         _roll_back(ctx, run, held_lock, found, shift, roll, reason, why)
