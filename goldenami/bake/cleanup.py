@@ -28,7 +28,7 @@ def sweep(ctx: Context, *, run_ids: frozenset[str] = frozenset(), plan_only: boo
 
     Args:
         ctx: Context.
-        run_ids: Further runs whose resources are deleted, whoever started them.
+        run_ids: Further runs whose resources are deleted, also of other checkouts.
         plan_only: Delete nothing.
     """
     with environment.bake_lock(ctx):

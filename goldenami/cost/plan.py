@@ -158,7 +158,7 @@ def operations(records: Sequence[Mapping[str, Any]], recipe: Recipe, prices: Pri
     result = []
     for kind, prefixes, hour, what in (
         ("bake", ("bake ", "verify "), build, f"builders; each AMI's snapshot then costs at most ${gib:.2f} a month"),
-        ("promotion", ("renewing ",), serve * max(1, recipe.fleet.desired), "additional instances, at most"),
+        ("promotion", ("replacing ",), serve * max(1, recipe.fleet.desired), "additional instances, at most"),
     ):
         durations = [_seconds(record, prefixes) for record in records if record.get("kind", "bake") == kind]
         durations = [seconds for seconds in durations if sum(seconds)]

@@ -145,7 +145,7 @@ def test_what_is_not_verified_is_not_carried(cloud: Any, tmp_path: Path, golden:
 
 def test_nowhere_to_copy_to_and_a_name_that_is_taken_are_said(cloud: Any, tmp_path: Path, golden: str) -> None:
     ctx = context_for(cloud, tmp_path)
-    with pytest.raises(UsageError, match="no place"):
+    with pytest.raises(UsageError, match="no destination"):
         copy.copy(ctx, ImageSelector(golden))
     with pytest.raises(UsageError, match="already"):
         copy.copy(ctx, ImageSelector(golden), ["ap-northeast-2"])
@@ -159,5 +159,5 @@ def test_nowhere_to_copy_to_and_a_name_that_is_taken_are_said(cloud: Any, tmp_pa
         aws_secret_access_key="test",
     )
     stranger.copy_image(Name=f"{NAME}-golden-v1.0", SourceImageId=golden, SourceRegion="ap-northeast-2")
-    with pytest.raises(AwsError, match="no copy of"):
+    with pytest.raises(AwsError, match="not a copy of"):
         copy.copy(ctx, ImageSelector(golden), ["us-east-1"])

@@ -86,7 +86,7 @@ def test_what_cannot_be_is_refused_and_says_the_way(ctx: Context) -> None:
     for version, far, words in (
         ("v1.1", [FAR, FAR], "a region is named twice"),
         ("v1.1", ["ap-northeast-2"], "a region is named twice"),
-        ("v9.9", [FAR], "there is no"),
+        ("v9.9", [FAR], "does not exist"),
     ):
         with pytest.raises(UsageError, match=words):
             regions.plan_regions(ctx, of_version(version), far)

@@ -85,7 +85,7 @@ def test_operations_come_from_the_records() -> None:
         {"kind": "bake", "phases": {"bake app layer with Packer": 60}},
         {"kind": "bake", "state": "running"},
         {"kind": "rebuild", "phases": {"bake base layer with Packer": 120}},  # its bake has a record of its own
-        {"kind": "promotion", "phases": {"bake base layer with Packer": 120, "renewing 3 instance(s) of x-asg": 600}},
+        {"kind": "promotion", "phases": {"bake base layer with Packer": 120, "replacing 3 instance(s) of x-asg": 600}},
     ]
     bake, promotion = operations(records, recipe({**RDS, "fleet.desired": 3}), SEOUL, "t3.micro")
     assert (bake.times, bake.minutes) == (2, pytest.approx((210 + 60) / 60 / 2))
