@@ -1,4 +1,4 @@
-"""The reference of the tasks, docs/tasks.md, made from the tasks themselves, so that it cannot say anything else."""
+"""Generate the documentation that comes from code: docs/tasks.md, docs/recipe.md and the policy in docs/aws.md."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from goldenami.tools import process
 _HEAD = """\
 # The tasks, option by option
 
-Every task is `./invoke TASK`, or `invoke TASK` inside the virtual environment. Results go to stdout and everything else to
-stderr; `--json` prints the result for scripts. `--recipe` names another recipe file, and `--target` another target than the
-recipe's own; tasks that take both say so. `./invoke --help TASK` prints the same.
+Run a task with `./invoke TASK`, or with `invoke TASK` inside the virtual environment. Results are printed to stdout, and
+progress to stderr; `--json` prints the result as JSON. `--recipe` selects another recipe file, and `--target` overrides the
+recipe's target, for the tasks that accept them. `./invoke --help TASK` prints the same text.
 
-This page is made from the tasks by `./invoke docs`; a test keeps it so.
+This page is generated from the tasks by `./invoke docs`; a test checks that it is current.
 """
 _COMMON_OPTIONS = ("--recipe", "--target")
 
 
 def page(tasks: Iterable[Mapping[str, Any]]) -> str:
-    """The whole page, as Markdown.
+    """Return the task reference, as Markdown.
 
     Args:
         tasks: Tasks with `name`, `doc`, and `options`: `flags`, `help`, `default`, `required`.
@@ -75,7 +75,7 @@ _POLICY, _POLICY_END = "<!-- policy: begin -->", "<!-- policy: end -->"
 
 
 def write_docs(root: Path) -> list[Path]:
-    """Write the generated pages; returns those that changed."""
+    """Write the generated pages, and return the paths that changed."""
     changed = []
     for path, text in pages(root).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -85,7 +85,7 @@ def write_docs(root: Path) -> list[Path]:
 
 
 def pages(root: Path) -> dict[Path, str]:
-    """The generated pages as they should be."""
+    """Return the text of each generated page."""
     return {
         root / "docs/recipe.md": recipe_reference.page(),
         root / "docs/tasks.md": page(_describe_tasks(root)),
@@ -94,15 +94,15 @@ def pages(root: Path) -> dict[Path, str]:
 
 
 def _describe_tasks(root: Path) -> list[dict[str, Any]]:
-    """Every task with its options, as tasks.py describes them (which may import us, and we not it)."""
+    """Return every task with its options. tasks.py imports this package, so it runs in a process of its own."""
     script = "import json, tasks; print(json.dumps(tasks.describe_tasks()))"
-    found: list[dict[str, Any]] = json.loads(process.run([sys.executable, "-c", script], cwd=root).stdout)
-    return found
+    tasks: list[dict[str, Any]] = json.loads(process.run([sys.executable, "-c", script], cwd=root).stdout)
+    return tasks
 
 
 def _with_policy(root: Path, text: str) -> str:
-    """The page about AWS with the policy of a bake, as `iam.policy bake` prints it for the recipe that comes along."""
-    place = PolicyScope("ap-northeast-2", "111122223333", load(root / "golden.toml"))
-    told = json.dumps(task_policies.policy("bake", place), indent=2)
+    """Insert the output of `iam.policy bake` for the example recipe into a page."""
+    scope = PolicyScope("ap-northeast-2", "111122223333", load(root / "golden.toml"))
+    policy = json.dumps(task_policies.policy("bake", scope), indent=2)
     before, rest = text.split(_POLICY)
-    return f"{before}{_POLICY}\n```json\n{told}\n```\n{_POLICY_END}{rest.split(_POLICY_END)[1]}"
+    return f"{before}{_POLICY}\n```json\n{policy}\n```\n{_POLICY_END}{rest.split(_POLICY_END)[1]}"

@@ -1,4 +1,4 @@
-"""The reference of the recipe, docs/recipe.md, made from the model, so that it cannot say anything else."""
+"""Generate the reference of the recipe, docs/recipe.md, from the recipe's model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from goldenami.recipe.recipe import Recipe
 _HEAD = """\
 # The recipe, key by key
 
-`golden.toml` says what is baked, from what, and where. It is read as a whole before anything is started, and every
-problem in it is told at once. Keys without a default must be given; a key that is not listed here is refused.
+`golden.toml` sets what is baked, from which source, and where. The whole file is validated before anything is started. All
+wrong keys are reported together; the rules between keys are checked when every key is valid. Keys without a default are
+required, and unknown keys are refused.
 
-This page is made from the model by `./invoke docs`; a test keeps it so.
+This page is generated from the model by `./invoke docs`; a test checks that it is current.
 """
 
 _FAMILIES = """
@@ -32,7 +33,7 @@ _FAMILIES = """
 
 
 def page() -> str:
-    """The whole page, as Markdown."""
+    """Return the recipe reference, as Markdown."""
     return _HEAD + "".join(_section(Recipe, "", "")) + _FAMILIES + "".join(_families())
 
 

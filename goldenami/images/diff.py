@@ -89,11 +89,11 @@ def _find(ctx: Context, wanted: str) -> Image:
 def _advisories(folder: Path, ecosystem: str) -> Iterator[Advisory]:
     for path in sorted(folder.rglob("*.json")):
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+            advisory = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             raise UsageError(f"{path} is not JSON", next="see https://ossf.github.io/osv-schema/") from None
-        if isinstance(told, dict):
-            yield from read(told, ecosystem)
+        if isinstance(advisory, dict):
+            yield from read(advisory, ecosystem)
 
 
 def _with_vulnerabilities(

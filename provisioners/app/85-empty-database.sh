@@ -85,7 +85,7 @@ is_seeded() {
   return 1
 }
 
-# User data must never be in an image, and cannot be told apart from the schema's rows: those must be listed as seeded.
+# User data must never be in an image, and cannot be distinguished from the schema's rows: those must be listed as seeded.
 only_schema_rows() {
   local output database table count tables unexpected='' seeded=0
   output=$(tables_with_rows) || return 1
