@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from goldenami.bake import cleanup, inventory
-from goldenami.bake import layer as bake_layer
+from goldenami.bake import cleanup, inventory, layer as bake_layer
 from goldenami.bake.check_report import Check, gate_report
 from goldenami.bake.plan import LayerPlan
 from goldenami.context import Context

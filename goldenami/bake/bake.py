@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from goldenami.aws import images, parameters
-from goldenami.bake import artifacts, cleanup, environment, preflight, verify
-from goldenami.bake import layer as bake_layer
+from goldenami.bake import artifacts, cleanup, environment, layer as bake_layer, preflight, verify
 from goldenami.bake.check_report import Check
 from goldenami.bake.layer import BakedLayer
 from goldenami.bake.model import BakeOptions, BakeResult, LayerInputs

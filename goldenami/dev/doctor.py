@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from goldenami.aws import dry_run, session
-from goldenami.aws import vpc as aws_vpc
+from goldenami.aws import dry_run, session, vpc as aws_vpc
 from goldenami.aws.errors import explain
 from goldenami.bake import environment
 from goldenami.context import Context

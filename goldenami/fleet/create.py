@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from goldenami.aws import auto_scaling as aws_auto_scaling
-from goldenami.aws import images, load_balancers, parameters
+from goldenami.aws import auto_scaling as aws_auto_scaling, images, load_balancers, parameters
 from goldenami.context import Context
 from goldenami.database import agent, freeze, guard, volume
 from goldenami.errors import UsageError
 from goldenami.fleet.model import FleetResult
-from goldenami.infra import auto_scaling as infra_auto_scaling
-from goldenami.infra import load_balancer, network, role, wait
+from goldenami.infra import auto_scaling as infra_auto_scaling, load_balancer, network, role, wait
 from goldenami.model.fleet import REPLACING_PROCESSES
 from goldenami.model.image import Image
 from goldenami.promote import history, request

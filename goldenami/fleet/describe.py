@@ -6,8 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from goldenami.aws import ebs, iam_roles, images, load_balancers, security_groups
-from goldenami.aws import vpc as aws_vpc
+from goldenami.aws import ebs, iam_roles, images, load_balancers, security_groups, vpc as aws_vpc
 from goldenami.context import Context
 from goldenami.database import freeze, rds, transfer
 from goldenami.fleet.model import PROMOTIONS_SHOWN, DataStorage, FleetResource, FleetStatus

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from goldenami.aws import security_groups
-from goldenami.aws import vpc as aws_vpc
+from goldenami.aws import security_groups, vpc as aws_vpc
 from goldenami.aws.security_groups import IngressRule
 from goldenami.context import Context
 from goldenami.errors import AwsError

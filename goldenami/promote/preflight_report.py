@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldenami.context import Context
 from goldenami.images.diff_plan import changes
-from goldenami.model import image as model_image
-from goldenami.model import prices
+from goldenami.model import image as model_image, prices
 from goldenami.model.fleet import FleetState
 from goldenami.promote.plan import PromotionPreflight
 from goldenami.rollout.plan import canary_count, estimate_refresh, estimate_traffic_shift, surge_capacity

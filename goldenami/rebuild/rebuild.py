@@ -6,8 +6,7 @@ from dataclasses import asdict, replace
 
 from goldenami.aws import images
 from goldenami.aws.errors import explain
-from goldenami.bake import bake, cleanup
-from goldenami.bake import model as bake_model
+from goldenami.bake import bake, cleanup, model as bake_model
 from goldenami.context import Context
 from goldenami.images import diff, prune, template_versions
 from goldenami.images.diff_plan import Change, ImageDiff, changes
@@ -16,8 +15,7 @@ from goldenami.model import image as model_image
 from goldenami.model.image import Image
 from goldenami.promote import promote
 from goldenami.promote.model import PromoteOptions
-from goldenami.rebuild import check, notify
-from goldenami.rebuild import report as rebuild_report
+from goldenami.rebuild import check, notify, report as rebuild_report
 from goldenami.rebuild.record_model import RebuildCheck, RebuildRecord, RebuildResult, lock_spec
 from goldenami.state import lock, records, runs
 from goldenami.state.lock import HeldLock

@@ -8,8 +8,7 @@ from goldenami.aws import instance_refreshes
 from goldenami.context import Context
 from goldenami.errors import AwsError, BusyError
 from goldenami.model.fleet import AutoScalingGroup, InstanceRefresh, RefreshPreferences
-from goldenami.rollout import monitor
-from goldenami.rollout import plan as rollout_plan
+from goldenami.rollout import monitor, plan as rollout_plan
 from goldenami.rollout.context import get_group
 from goldenami.rollout.monitor import RolloutMonitor
 from goldenami.state.lock import HeldLock

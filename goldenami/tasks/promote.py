@@ -46,8 +46,7 @@ def promote(
     interrupted (the instance refresh continues in AWS).
     """
     from goldenami.images.model import ImageSelector
-    from goldenami.promote import preflight_report, report
-    from goldenami.promote import regions as promote_regions
+    from goldenami.promote import preflight_report, regions as promote_regions, report
     from goldenami.promote.model import PromoteOptions
     from goldenami.text import parse_percent, parse_seconds
 

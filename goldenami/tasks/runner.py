@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context as InvokeContext
-from invoke import Exit, task
+from invoke import Context as InvokeContext, Exit, task
 
 if TYPE_CHECKING:
     from goldenami.context import Context

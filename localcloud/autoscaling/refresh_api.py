@@ -19,8 +19,7 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 
-from localcloud.autoscaling import launch_spec
-from localcloud.autoscaling import refresh as autoscaling_refresh
+from localcloud.autoscaling import launch_spec, refresh as autoscaling_refresh
 from localcloud.autoscaling.launch import check_launchable
 from localcloud.autoscaling.request import paginated_result, requested_group
 from localcloud.core.cloud import Cloud

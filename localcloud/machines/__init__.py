@@ -15,8 +15,7 @@ def choose_driver(mode: str, cache: Path | None = None) -> Driver:
     the KVM trial is stored in `cache`. Raises MachineError with the fix if no driver is available.
     """
     from localcloud.machines.container import driver as container_driver
-    from localcloud.machines.qemu import driver as qemu_driver
-    from localcloud.machines.qemu import kvm
+    from localcloud.machines.qemu import driver as qemu_driver, kvm
     from localcloud.state_dir import default_cache_dir
 
     if mode not in ("auto", "qemu", "container"):

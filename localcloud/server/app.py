@@ -22,9 +22,7 @@ from localcloud.autoscaling import groups_api, instances_api, refresh_api
 from localcloud.autoscaling.reconciler import GroupReconciler
 from localcloud.core import parent_watch
 from localcloud.core.addresses import PORT, bind_range
-from localcloud.core.cloud import ACCOUNT, BaseImage, Cloud
-from localcloud.core.cloud import list_images as all_images
-from localcloud.core.cloud import list_instances as all_instances
+from localcloud.core.cloud import ACCOUNT, BaseImage, Cloud, list_images as all_images, list_instances as all_instances
 from localcloud.core.periodic import PeriodicTask
 from localcloud.core.unix_server import QuietHandler
 from localcloud.ec2 import (
@@ -33,12 +31,12 @@ from localcloud.ec2 import (
     image_attributes,
     image_references,
     images,
+    instances as ec2_instances,
     launch_template_api,
     launch_templates,
     pagination,
     volumes,
 )
-from localcloud.ec2 import instances as ec2_instances
 from localcloud.ec2.machine_pool import MachinePool
 from localcloud.elbv2 import load_balancers, target_health
 from localcloud.elbv2.target_health import TargetHealthStore
@@ -46,8 +44,7 @@ from localcloud.errors import CloudError
 from localcloud.machines import cleanup
 from localcloud.machines.container import driver as container_driver
 from localcloud.machines.interface import Driver
-from localcloud.rds import api, postgres
-from localcloud.rds import instances as rds_instances
+from localcloud.rds import api, instances as rds_instances, postgres
 from localcloud.s3 import requests
 from localcloud.server.gateway import Gateway
 from localcloud.ssm import agents, command_results, parameters, run_command

@@ -12,8 +12,7 @@ from localcloud.rds import postgres
 from tests.e2e import test_rows
 from tests.e2e.relay import Relay
 from tests.e2e.service import Service
-from tests.e2e.test_migrate import CALLS, Databases, assert_idle
-from tests.e2e.test_migrate import databases as databases
+from tests.e2e.test_migrate import CALLS, Databases, assert_idle, databases as databases
 from tests.e2e.test_promote_crash import run_and_kill
 from tests.e2e.workspace import Workspace, copy_checkout, relayed_through
 from tests.e2e.writer import Writer

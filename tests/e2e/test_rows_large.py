@@ -12,8 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.e2e.service import Service, command
-from tests.e2e.test_rows import BUCKET, assert_idle
-from tests.e2e.test_rows import guestbook as guestbook
+from tests.e2e.test_rows import BUCKET, assert_idle, guestbook as guestbook
 from tests.e2e.writer import Writer, entries
 
 pytestmark = [pytest.mark.e2e, pytest.mark.data, pytest.mark.long]

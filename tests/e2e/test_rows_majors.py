@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.service import VARIANTS, Service, command
-from tests.e2e.test_rows import assert_idle
-from tests.e2e.test_rows import guestbook as guestbook
+from tests.e2e.test_rows import assert_idle, guestbook as guestbook
 from tests.e2e.writer import Writer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.data, pytest.mark.long]

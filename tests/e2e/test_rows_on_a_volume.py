@@ -15,8 +15,7 @@ from tests.e2e.cases import few
 from tests.e2e.relay import Relay
 from tests.e2e.service import FAST_SETTINGS, Service
 from tests.e2e.test_promote_crash import run_and_kill
-from tests.e2e.test_rows import RESTORE, check_killed_restore
-from tests.e2e.test_rows import assert_idle as one_serves
+from tests.e2e.test_rows import RESTORE, assert_idle as one_serves, check_killed_restore
 from tests.e2e.workspace import Workspace, relayed_through
 from tests.e2e.writer import Writer, entries
 

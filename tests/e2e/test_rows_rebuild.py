@@ -12,8 +12,7 @@ import pytest
 from tests.e2e.relay import Relay
 from tests.e2e.service import Service
 from tests.e2e.test_promote_crash import run_and_kill
-from tests.e2e.test_rows import CALLS, assert_idle
-from tests.e2e.test_rows import guestbook as guestbook
+from tests.e2e.test_rows import CALLS, assert_idle, guestbook as guestbook
 from tests.e2e.workspace import Workspace, copy_checkout
 from tests.e2e.writer import Writer
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from goldenami.bake import model as bake_model
-from goldenami.bake import render
+from goldenami.bake import model as bake_model, render
 from goldenami.model import image
 from goldenami.recipe.load import load
 

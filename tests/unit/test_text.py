@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.text import ChecklistItem, markdown, markdown_checklist, markdown_table, pairs, seconds, table
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from goldenami.database import freeze
-from goldenami.database import restore as database_restore
+from goldenami.database import freeze, restore as database_restore
 from goldenami.errors import GateError
 from goldenami.recipe.recipe import Recipe
 from tests.e2e.cases import few

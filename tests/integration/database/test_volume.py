@@ -21,28 +21,23 @@ from typing import Any, ClassVar
 
 import pytest
 
-from goldenami.aws import ebs
-from goldenami.aws import s3 as aws_s3
+from goldenami.aws import ebs, s3 as aws_s3
 from goldenami.context import Context
-from goldenami.database import agent, backup, freeze, transfer
-from goldenami.database import restore as database_restore
+from goldenami.database import agent, backup, freeze, restore as database_restore, transfer
 from goldenami.database.switchover_model import StorageChange
 from goldenami.errors import GateError
 from goldenami.fleet import describe
 from goldenami.model.names import prefix
-from goldenami.promote import model as promote_model
-from goldenami.promote import rollback
+from goldenami.promote import model as promote_model, rollback
 from goldenami.recipe.recipe import Recipe
-from goldenami.rollout import monitor
-from goldenami.rollout import plan as rollout_plan
+from goldenami.rollout import monitor, plan as rollout_plan
 from goldenami.tools import host
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
 from localcloud.elbv2.target_health import TargetHealthStore
 from localcloud.storage import disks
 from tests.e2e.cases import few
-from tests.integration.promote.test_promote import Killed, Wire, Yard
-from tests.integration.promote.test_promote import pytestmark as promotions
+from tests.integration.promote.test_promote import Killed, Wire, Yard, pytestmark as promotions
 from tests.support.cloud_fleet import PORT, FleetCloud
 from tests.support.cloud_server import client, eventually
 from tests.support.memory_machines import MemoryDriver, MemoryMachine, grow

@@ -11,8 +11,7 @@ from goldenami.context import Context
 from goldenami.database import transfer
 from goldenami.errors import GateError
 from goldenami.images.model import ImageSelector
-from goldenami.promote import deploy
-from goldenami.promote import report as promote_report
+from goldenami.promote import deploy, report as promote_report
 from goldenami.promote.model import PromoteOptions
 from tests.e2e.cases import few
 from tests.integration.database.test_volume import (
@@ -21,8 +20,7 @@ from tests.integration.database.test_volume import (
     Writer,
     quay,  # noqa: F401 - a fixture
 )
-from tests.integration.promote.test_promote import Killed
-from tests.integration.promote.test_promote import pytestmark as promotions
+from tests.integration.promote.test_promote import Killed, pytestmark as promotions
 from tests.support.cloud_server import eventually
 
 pytestmark = promotions

@@ -13,8 +13,7 @@ from goldenami.aws import image_copies
 from goldenami.aws.session import AwsSession
 from goldenami.context import Context
 from goldenami.errors import AwsError, GateError, UsageError
-from goldenami.images import copy
-from goldenami.images import report as images_report
+from goldenami.images import copy, report as images_report
 from goldenami.images.model import ImageSelector
 from goldenami.recipe.image import CopyTarget
 from tests.integration.images.test_prune import NAME, bake, context_for

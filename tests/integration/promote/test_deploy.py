@@ -9,9 +9,7 @@ import pytest
 from goldenami.context import Context
 from goldenami.errors import GateError
 from goldenami.images.model import ImageSelector
-from goldenami.promote import deploy
-from goldenami.promote import model as promote_model
-from goldenami.promote import report as promote_report
+from goldenami.promote import deploy, model as promote_model, report as promote_report
 from goldenami.promote.model import PromoteOptions
 from goldenami.state import lock
 from tests.e2e.cases import few

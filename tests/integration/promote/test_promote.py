@@ -20,12 +20,10 @@ from goldenami.errors import GateError
 from goldenami.fleet import create
 from goldenami.images.model import ImageSelector
 from goldenami.infra import describe
-from goldenami.promote import model as promote_model
-from goldenami.promote import promote, rollback
+from goldenami.promote import model as promote_model, promote, rollback
 from goldenami.promote.rollback_plan import drift
 from goldenami.recipe.recipe import Recipe
-from goldenami.rollout import monitor
-from goldenami.rollout import plan as rollout_plan
+from goldenami.rollout import monitor, plan as rollout_plan
 from goldenami.state import lock
 from goldenami.tools import host
 from goldenami.tools.clock import SystemClock

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from botocore import exceptions
 from botocore.exceptions import ClientError
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.aws import dry_run, iam_roles
 from goldenami.aws.errors import code, explain

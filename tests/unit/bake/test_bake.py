@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from goldenami.bake import bake, preflight
-from goldenami.bake import report as bake_report
+from goldenami.bake import bake, preflight, report as bake_report
 from goldenami.bake.model import BakeOptions, BakeResult
 from goldenami.context import Context
 from goldenami.errors import AwsError, BuildError, GateError, GoldenError, UsageError

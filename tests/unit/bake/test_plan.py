@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.bake.plan import LayerPlan, VersionReservation, plan_app, plan_base
 from goldenami.model.image import FAILED, FINGERPRINT, LAYER, VERIFIED, Image, base_name

@@ -10,8 +10,7 @@ import pytest
 
 from goldenami.aws import price_list
 from goldenami.aws.session import AwsSession
-from goldenami.cost import cost
-from goldenami.cost import report as cost_report
+from goldenami.cost import cost, report as cost_report
 from goldenami.cost.plan import compare, next_size, operations, total
 from goldenami.model import prices
 from goldenami.model.resources import DbInstance

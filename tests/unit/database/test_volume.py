@@ -9,17 +9,14 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
-from goldenami.aws import auto_scaling as aws_auto_scaling
-from goldenami.aws import ebs, instances
+from goldenami.aws import auto_scaling as aws_auto_scaling, ebs, instances
 from goldenami.aws.session import AwsSession
 from goldenami.context import Context
 from goldenami.database import freeze, transfer, volume
 from goldenami.database.switchover_model import WriteFreeze
 from goldenami.errors import GateError
-from goldenami.fleet import describe
-from goldenami.fleet import report as fleet_report
-from goldenami.infra import auto_scaling as infra_auto_scaling
-from goldenami.infra import network
+from goldenami.fleet import describe, report as fleet_report
+from goldenami.infra import auto_scaling as infra_auto_scaling, network
 from goldenami.tools.progress import Progress
 from tests.support.clock import ScriptedClock
 from tests.support.recipes import VOLUME, recipe

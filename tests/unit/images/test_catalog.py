@@ -9,8 +9,7 @@ from goldenami.bake.model import BakeOptions
 from goldenami.context import Context
 from goldenami.dev import doctor
 from goldenami.errors import UsageError
-from goldenami.images import catalog
-from goldenami.images import report as images_report
+from goldenami.images import catalog, report as images_report
 from goldenami.model import image
 from tests.support.contexts import Checkout
 from tests.support.fake_account import Refused

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.aws import image_copies
 from goldenami.images.copy_plan import CopyState, copied_tags, is_foreign, remaining_steps, source_tag, token

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from goldenami.context import Context
-from goldenami.images import prune
-from goldenami.images import report as images_report
+from goldenami.images import prune, report as images_report
 from goldenami.model import image as model_image
 from goldenami.recipe.parse import parse
 from goldenami.tools.progress import Progress

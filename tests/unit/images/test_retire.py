@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.bake.plan import plan_app, plan_base
 from goldenami.errors import UsageError
-from goldenami.images import catalog, retire
-from goldenami.images import report as images_report
+from goldenami.images import catalog, report as images_report, retire
 from goldenami.images.retire_plan import family, plan
 from goldenami.model import image as model_image
 from goldenami.model.fleet import ReleasePointer

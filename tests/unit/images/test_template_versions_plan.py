@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.images.template_versions_plan import decide
 from goldenami.model.fleet import FleetState, LaunchTemplate, LaunchTemplateVersion, ReleasePointer

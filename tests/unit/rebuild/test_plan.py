@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.model.image import COMMIT, SOURCE_AMI, Image, short_commit
 from goldenami.rebuild.plan import PendingUpdates, RebuildInputs, age_days, pending_updates_text, rebuild_reasons

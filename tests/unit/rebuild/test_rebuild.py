@@ -15,8 +15,7 @@ from goldenami.aws import parameters
 from goldenami.context import Context
 from goldenami.errors import BusyError, GateError
 from goldenami.model.names import ResourceNames
-from goldenami.rebuild import check, notify, rebuild
-from goldenami.rebuild import report as rebuild_report
+from goldenami.rebuild import check, notify, rebuild, report as rebuild_report
 from goldenami.rebuild.record_model import RebuildRecord, RebuildResult
 from goldenami.state import records
 from goldenami.state.lock_model import LockRecord

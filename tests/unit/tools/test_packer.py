@@ -12,8 +12,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.errors import BuildError, ToolError
 from goldenami.tools import packer
