@@ -146,16 +146,16 @@ def test_rows_move_to_a_server_elsewhere_where_a_fleet_may_grow(at_home: Homes) 
     assert 'set mode = "rds" under [database]' in refused.stderr
     refused = there.ctx.invoke("promote", "--ami", there.good)
     assert refused.returncode == 5
-    assert "./invoke db.migrate --to rds carries every row over" in refused.stderr
+    assert "./invoke db.migrate --to rds transfers it" in refused.stderr
     homes.set_password("of-somebody-else")
     refused = there.ctx.invoke(*migrate)
     assert refused.returncode == 5
-    assert "the new home cannot be used" in refused.stderr
+    assert "the new database cannot be used" in refused.stderr
     assert "password authentication failed" in refused.stderr
     homes.set_password(homes.password)
     homes.sql("CREATE TABLE theirs (n int); INSERT INTO theirs VALUES (1)")
     refused = there.ctx.invoke(*migrate)
-    assert "holds 1 row(s) already; --replace" in refused.stderr
+    assert "already has 1 row(s); --replace" in refused.stderr
     homes.sql("DROP TABLE theirs")
     test_rows.settled(homes.here, homes.here.good)
     assert homes.parameter() != homes.host, "nothing was touched"

@@ -93,7 +93,7 @@ def test_the_second_of_two_promotions_is_told_who_holds_the_fleet(service: Servi
         first.wait_for("began")
         second = service.ctx.invoke("promote", "--ami", service.good)
         assert second.returncode in (5, 7), second.stderr
-        assert "the fleet is locked by" in second.stderr or "is under way" in second.stderr
+        assert "the fleet is locked by" in second.stderr or "is in progress" in second.stderr
         assert first.process.wait(300) == 0
     assert service.pointer() == image
 
