@@ -115,7 +115,7 @@ def test_failed_deploy_keeps_the_old_instance(alone: Service) -> None:
     before, pointer = machines(alone.ctx), alone.production_ami()
     done = alone.ctx.invoke("deploy", "--ami", alone.image("health 503"))
     assert done.returncode == 5
-    assert "serves on" in done.stderr
+    assert "The previous instance is in service" in done.stderr
     assert (machines(alone.ctx), alone.production_ami()) == (before, pointer)
 
 

@@ -148,16 +148,16 @@ def test_migration_to_rds_allows_a_larger_fleet(on_instance: Databases) -> None:
     assert 'set mode = "rds" under [database]' in refused.stderr
     refused = there.ctx.invoke("promote", "--ami", there.good)
     assert refused.returncode == 5
-    assert "./invoke db.migrate --to rds carries every row over" in refused.stderr
+    assert "./invoke db.migrate --to rds transfers it" in refused.stderr
     databases.set_password("another-password")
     refused = there.ctx.invoke(*migrate)
     assert refused.returncode == 5
-    assert "the new home cannot be used" in refused.stderr
+    assert "the new database cannot be used" in refused.stderr
     assert "password authentication failed" in refused.stderr
     databases.set_password(databases.password)
     databases.sql("CREATE TABLE theirs (n int); INSERT INTO theirs VALUES (1)")
     refused = there.ctx.invoke(*migrate)
-    assert "holds 1 row(s) already; --replace" in refused.stderr
+    assert "already has 1 row(s); --replace" in refused.stderr
     databases.sql("DROP TABLE theirs")
     test_rows.assert_idle(databases.here, databases.here.good)
     assert databases.parameter() != databases.host, "nothing was touched"

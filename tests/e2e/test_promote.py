@@ -92,7 +92,7 @@ def test_unhealthy_image_is_rolled_back(fleet_of_one: Service, kind: str) -> Non
     with Client(service.address) as client:
         done = service.ctx.invoke("promote", "--ami", bad, "--watch", WATCH.get(kind, "5s"))
     assert done.returncode == 5, done.stderr[-3000:]
-    assert "was not well" in done.stderr
+    assert "failed the health gate" in done.stderr
     assert "The fleet is back" in done.stderr
     assert client.per_second >= 20
     assert len(client.failures) <= BAD[kind], client.failures
@@ -109,7 +109,7 @@ def test_unverified_image_is_refused(service: Service) -> None:
     versions = service.versions()
     done = service.ctx.invoke("promote", "--ami", image)
     assert done.returncode == 5
-    assert "has not passed its gates" in done.stderr
+    assert "is not verified" in done.stderr
     assert service.versions() == versions
 
 

@@ -91,7 +91,7 @@ def test_concurrent_promotion_reports_the_lock_holder(service: Service, tmp_path
         first.wait_for("began")
         second = service.ctx.invoke("promote", "--ami", service.good)
         assert second.returncode in (5, 7), second.stderr
-        assert "the fleet is locked by" in second.stderr or "is under way" in second.stderr
+        assert "the fleet is locked by" in second.stderr or "is in progress" in second.stderr
         assert first.process.wait(300) == 0
     assert service.production_ami() == image
 

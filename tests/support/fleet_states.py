@@ -1,4 +1,4 @@
-"""Fleets for tests: any that may be met, drawn by hypothesis, and plain ones made by hand."""
+"""States of a fleet for tests: any that may occur, drawn by hypothesis, and simple ones."""
 
 from __future__ import annotations
 
@@ -65,19 +65,21 @@ def fleet_state(**more: Any) -> FleetState:
 
 @st.composite
 def fleet_states(draw: st.DrawFn, *, calm: bool = False) -> FleetState:
-    """Any fleet: half-rolled, unwell, without a group, in the middle of a refresh, with a pointer that is behind.
+    """Any state: partly refreshed, unhealthy, without a group, during an instance refresh, with an old production parameter.
 
-    A calm one is without what the preflight refuses because of the group.
+    A calm one has nothing that blocks a promotion because of the group.
     """
     amis = [OLD, *draw(st.lists(st.sampled_from([OLD, NEW, OTHER]), max_size=3))]
     count = len(amis)
-    found = draw((st.nothing() if calm else st.none()) | st.just(template(*amis, default=draw(st.integers(1, count)))))
+    launch_template = draw(
+        (st.nothing() if calm else st.none()) | st.just(template(*amis, default=draw(st.integers(1, count))))
+    )
     history = tuple(
         ReleasePointer(ami, number)
         for number, ami in enumerate(draw(st.lists(st.sampled_from([OLD, NEW]), max_size=3)), 1)
     )
-    if found is None or draw(st.integers(0, 9)) == 0:
-        return FleetState(template=found, history=history)
+    if launch_template is None or draw(st.integers(0, 9)) == 0:
+        return FleetState(template=launch_template, history=history)
     desired = draw(st.integers(0, 12))
     members = tuple(
         member(
@@ -97,43 +99,43 @@ def fleet_states(draw: st.DrawFn, *, calm: bool = False) -> FleetState:
         (InstanceRefresh("r-1", status, draw(st.none() | st.integers(1, count))),) if draw(st.booleans()) else ()
     )
     suspended = ("Launch",) if not calm and draw(st.integers(0, 9)) == 0 else ()
-    most = draw(st.integers(max(desired, 1) + calm, desired + 3))
-    targets = ("arn:tg",) if draw(st.booleans()) else ()
-    there = group(version, desired, members, max=most, suspended=suspended, target_groups=targets)
-    left = CanaryGroup(group(draw(st.integers(1, count)), 2, name="guestbook-asg-canary"), draw(st.integers(0, 100)))
-    return FleetState(found, there, refreshes, history, left if draw(st.booleans()) else None)
+    max_size = draw(st.integers(max(desired, 1) + calm, desired + 3))
+    target_groups = ("arn:tg",) if draw(st.booleans()) else ()
+    own = group(version, desired, members, max=max_size, suspended=suspended, target_groups=target_groups)
+    canary = CanaryGroup(group(draw(st.integers(1, count)), 2, name="guestbook-asg-canary"), draw(st.integers(0, 100)))
+    return FleetState(launch_template, own, refreshes, history, canary if draw(st.booleans()) else None)
 
 
-def applied(fleet_state: FleetState, wished: RolloutRequest, decided: PromotionPlan, upto: int) -> FleetState:
-    """The fleet after the first `upto` effects of a plan: version, refresh begun, refresh done, default, pointer.
+def applied(fleet_state: FleetState, request: RolloutRequest, plan: PromotionPlan, upto: int) -> FleetState:
+    """The fleet after the first `upto` effects of a plan: version, refresh started, refresh done, default, parameter.
 
-    A trial stands from the version on until the refresh is done; it has gone before the default changes.
+    A canary group exists from the version on until the refresh is done; it is deleted before the default changes.
     """
-    template, found = fleet_state.template, fleet_state.group
+    template, own = fleet_state.template, fleet_state.group
     assert template is not None
-    number = decided.version
+    number = plan.version
     if upto >= 1 and number is None:
         assert fleet_state.source_version is not None
         number = template.latest + 1
-        made = LaunchTemplateVersion(number, {**fleet_state.source_version.data, **wished.overrides})
+        version = LaunchTemplateVersion(number, {**fleet_state.source_version.data, **request.overrides})
         template = LaunchTemplate(
-            template.id, template.name, template.default, number, {**template.versions, number: made}
+            template.id, template.name, template.default, number, {**template.versions, number: version}
         )
     refreshes = fleet_state.refreshes
-    if decided.refresh_preferences is not None and found is not None:
-        if upto == 2 and not decided.adopt:
+    if plan.refresh_preferences is not None and own is not None:
+        if upto == 2 and not plan.adopt:
             refreshes = (InstanceRefresh("r-2", "InProgress", number), *refreshes)
         if upto >= 3:
             assert number is not None
-            members = tuple(member(n, number) for n in range(found.desired))
-            found = replace(found, version=str(number), members=members)
+            members = tuple(member(n, number) for n in range(own.desired))
+            own = replace(own, version=str(number), members=members)
             refreshes = (InstanceRefresh("r-2", "Successful", number),)
     if upto >= 4 and number is not None:
         template = LaunchTemplate(template.id, template.name, number, template.latest, template.versions)
     history = fleet_state.history
-    if upto >= 5 and decided.publish:
-        history = (*history, ReleasePointer(wished.ami, len(history) + 1))
-    left = fleet_state.canary if upto < 4 else None
-    if decided.traffic and 1 <= upto < 4:
-        left = CanaryGroup(group(number or 1, 2, name="guestbook-asg-canary"), 50 if upto == 1 else 100)
-    return FleetState(template, found, refreshes, history, left)
+    if upto >= 5 and plan.publish:
+        history = (*history, ReleasePointer(request.ami, len(history) + 1))
+    canary = fleet_state.canary if upto < 4 else None
+    if plan.traffic and 1 <= upto < 4:
+        canary = CanaryGroup(group(number or 1, 2, name="guestbook-asg-canary"), 50 if upto == 1 else 100)
+    return FleetState(template, own, refreshes, history, canary)

@@ -297,7 +297,7 @@ def test_another_image_is_promoted_over_a_trial_that_was_left(yard: Yard) -> Non
         killed(yard, left, (50, 100), 2, "ModifyListener")
         fleet_state = yard.fleet_state()
         assert fleet_state.canary is not None
-        assert any("takes 50 % of the requests" in told for told in drift(fleet_state))
+        assert any("receives 50 % of the requests" in told for told in drift(fleet_state))
         yard.promote(image, yard.ctx((50, 100)))
     assert visitors.failures == []
     yard.at_rest(image)

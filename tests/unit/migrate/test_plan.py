@@ -1,4 +1,4 @@
-"""Data moves only where it can arrive whole; and whatever happens on the way, it is known where the rows are."""
+"""A migration is blocked if the data cannot arrive complete; its record always knows which copy is authoritative."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ IMAGE = Image(
 )
 SOURCE = DatabaseSurvey(40, 8_000_000, 15, "guestbook", extensions=("pgcrypto", "plpgsql"), roles=("guestbook",))
 TARGET = DatabaseSurvey(0, 7_000_000, 15, "guestbook", available=("pgcrypto", "plpgsql"), roles=("guestbook", "master"))
-HOMES = MigrationSurvey(
+SURVEY = MigrationSurvey(
     "rds",
     (InstanceData("i-1", server_running=True, rows=40, major=15, storage_mode="instance"),),
     SOURCE,
@@ -44,52 +44,50 @@ HOMES = MigrationSurvey(
     "db.example",
 )
 
-REFUSED = [
-    ({}, HOMES, IMAGE, 'the recipe says mode = "instance": set mode = "rds" under [database]'),
-    (RDS | {"fleet.run_command": False}, HOMES, IMAGE, "set run_command = true under [fleet]"),
-    (RDS, replace(HOMES, instances=()), IMAGE, "no instance is in service"),
+BLOCKED = [
+    ({}, SURVEY, IMAGE, 'the recipe says mode = "instance": set mode = "rds" under [database]'),
+    (RDS | {"fleet.run_command": False}, SURVEY, IMAGE, "set run_command = true under [fleet]"),
+    (RDS, replace(SURVEY, instances=()), IMAGE, "no instance is in service"),
     (
         RDS,
-        replace(HOMES, instances=(InstanceData("i-1"), InstanceData("i-2"))),
+        replace(SURVEY, instances=(InstanceData("i-1"), InstanceData("i-2"))),
         IMAGE,
         "2 instances are in service (i-1, i-2): set the group's size to 1",
     ),
     (
         RDS,
-        replace(HOMES, instances=(InstanceData("i-1", reachable=False, reason="asleep"),)),
+        replace(SURVEY, instances=(InstanceData("i-1", reachable=False, reason="asleep"),)),
         IMAGE,
         "i-1 cannot be inspected: asleep",
     ),
-    (RDS, replace(HOMES, source=replace(SOURCE, major=16)), IMAGE, "the image has 15, which cannot read it"),
-    (RDS, replace(HOMES, source=replace(SOURCE, major=16)), IMAGE, "the server is 15, which cannot restore it"),
-    (RDS, replace(HOMES, target=replace(TARGET, major=17)), IMAGE, "backups would fail (set version = 17"),
-    (RDS, replace(HOMES, host="", target=None), IMAGE, "the database server is unknown: --host NAME, or a value for"),
-    (RDS, replace(HOMES, target_error="password", target=None), IMAGE, "the new database cannot be used: password"),
-    (RDS, replace(HOMES, target=replace(TARGET, owner="master")), IMAGE, "belongs to master (ALTER DATABASE guestbook OWNER"),
-    (RDS, replace(HOMES, target=replace(TARGET, foreign=("public.x",))), IMAGE, "other roles own tables in guestbook on"),
-    (RDS, replace(HOMES, target=replace(TARGET, rows=3)), IMAGE, "already has 3 row(s); --replace replaces them"),
-    (RDS, replace(HOMES, target=replace(TARGET, encoding="LATIN1")), IMAGE, "is encoded in LATIN1, the data in UTF8"),
-    (RDS, replace(HOMES, target=replace(TARGET, available=("plpgsql",))), IMAGE, "does not offer the extension(s) pgcrypto"),
-    (RDS, replace(HOMES, source=replace(SOURCE, roles=("guestbook", "reader"))), IMAGE, "does not have the role(s) reader"),
+    (RDS, replace(SURVEY, source=replace(SOURCE, major=16)), IMAGE, "the image has 15, which cannot read it"),
+    (RDS, replace(SURVEY, source=replace(SOURCE, major=16)), IMAGE, "the server is 15, which cannot restore it"),
+    (RDS, replace(SURVEY, target=replace(TARGET, major=17)), IMAGE, "backups would fail (set version = 17"),
+    (RDS, replace(SURVEY, host="", target=None), IMAGE, "the database server is unknown: --host NAME, or a value for"),
+    (RDS, replace(SURVEY, target_error="password", target=None), IMAGE, "the new database cannot be used: password"),
+    (RDS, replace(SURVEY, target=replace(TARGET, owner="master")), IMAGE, "belongs to master (ALTER DATABASE guestbook OWNER"),
+    (RDS, replace(SURVEY, target=replace(TARGET, foreign=("public.x",))), IMAGE, "other roles own tables in guestbook on"),
+    (RDS, replace(SURVEY, target=replace(TARGET, rows=3)), IMAGE, "already has 3 row(s); --replace replaces them"),
+    (RDS, replace(SURVEY, target=replace(TARGET, encoding="LATIN1")), IMAGE, "is encoded in LATIN1, the data in UTF8"),
+    (RDS, replace(SURVEY, target=replace(TARGET, available=("plpgsql",))), IMAGE, "does not offer the extension(s) pgcrypto"),
+    (RDS, replace(SURVEY, source=replace(SOURCE, roles=("guestbook", "reader"))), IMAGE, "does not have the role(s) reader"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("changes", "homes", "image", "told"), REFUSED)
-def test_what_could_not_arrive_whole_is_refused(
-    changes: dict[str, object], homes: MigrationSurvey, image: Image, told: str
-) -> None:
-    found = list(migrate_plan.blockers(recipe(changes), image, homes, replace=False))
+@pytest.mark.parametrize(("changes", "survey", "image", "told"), BLOCKED)
+def test_migration_is_blocked(changes: dict[str, object], survey: MigrationSurvey, image: Image, told: str) -> None:
+    found = list(migrate_plan.blockers(recipe(changes), image, survey, replace=False))
     assert any(told in reason for reason in found), found
 
 
-def test_what_can_arrive_is_not() -> None:
+def test_migration_is_not_blocked() -> None:
     wanted = recipe(RDS)
-    assert list(migrate_plan.blockers(wanted, IMAGE, HOMES, replace=False)) == []
-    full = replace(HOMES, target=replace(TARGET, rows=3))
+    assert list(migrate_plan.blockers(wanted, IMAGE, SURVEY, replace=False)) == []
+    full = replace(SURVEY, target=replace(TARGET, rows=3))
     assert list(migrate_plan.blockers(wanted, IMAGE, full, replace=True)) == []
-    void = replace(HOMES, target=replace(TARGET, rows=3, stale="guestbook/backups/b"))
-    assert list(migrate_plan.blockers(wanted, IMAGE, void, replace=False)) == []
-    assert "stale data" in next(migrate_plan.warnings(IMAGE, void, replace=False))
+    stale = replace(SURVEY, target=replace(TARGET, rows=3, stale="guestbook/backups/b"))
+    assert list(migrate_plan.blockers(wanted, IMAGE, stale, replace=False)) == []
+    assert "stale data" in next(migrate_plan.warnings(IMAGE, stale, replace=False))
     back = MigrationSurvey("instance", (InstanceData("i-1", storage_mode="rds"),), TARGET)
     assert list(migrate_plan.blockers(recipe(), IMAGE, back, replace=False)) == []
 
@@ -105,28 +103,28 @@ surveys = st.builds(
 
 
 @given(surveys, surveys, st.booleans(), st.sampled_from(["", "db.example", "other"]))
-def test_rows_that_count_are_replaced_only_where_that_was_asked_for(
-    source: DatabaseSurvey, target: DatabaseSurvey, asked: bool, former: str
+def test_data_is_replaced_only_on_request(
+    source: DatabaseSurvey, target: DatabaseSurvey, requested: bool, previous: str
 ) -> None:
-    homes = replace(HOMES, source=source, target=target)
-    step = migrate_plan.storage_change(homes, "/host", former, replace=asked)
-    against = list(migrate_plan.blockers(recipe(RDS), IMAGE, homes, replace=asked))
+    survey = replace(SURVEY, source=source, target=target)
+    step = migrate_plan.storage_change(survey, "/host", previous, replace=requested)
+    reasons = list(migrate_plan.blockers(recipe(RDS), IMAGE, survey, replace=requested))
     if target.rows and not target.stale:
-        assert asked or against
-        assert step.replace == asked
+        assert requested or reasons
+        assert step.replace == requested
     else:
         assert not step.replace, "there is nothing to replace"
-    assert (step.parameter, step.host) == (("", "") if former == homes.host else ("/host", homes.host))
+    assert (step.parameter, step.host) == (("", "") if previous == survey.host else ("/host", survey.host))
     if source.major > target.major or target.owner != "guestbook":
-        assert against
+        assert reasons
     assert migrate_plan.estimate_downtime(source.bytes) >= 15
 
 
-def test_a_home_is_known_by_the_machines() -> None:
-    assert not HOMES.already_migrated
-    assert HOMES.previous_mode == "instance"
+def test_survey_knows_the_storage_mode_by_the_instances() -> None:
+    assert not SURVEY.already_migrated
+    assert SURVEY.previous_mode == "instance"
     assert replace(
-        HOMES, instances=(InstanceData("i-1", storage_mode="rds"), InstanceData("i-2", storage_mode="rds"))
+        SURVEY, instances=(InstanceData("i-1", storage_mode="rds"), InstanceData("i-2", storage_mode="rds"))
     ).already_migrated
     assert not MigrationSurvey("rds", ()).already_migrated
 
@@ -157,7 +155,7 @@ def test_a_group_replaces_its_instances_by_itself_where_they_hold_nothing() -> N
     assert Switchover("run", "i-old", suspended=SUSPENDED_WHILE_REPLACING).suspended_after == SUSPENDED_WHILE_REPLACING
 
 
-def test_an_image_of_another_home_is_not_promoted() -> None:
+def test_image_of_another_storage_mode_is_not_promoted() -> None:
     versions = {1: LaunchTemplateVersion(1, {"ImageId": "ami-0", "InstanceType": "t3.micro"})}
     fleet_state = FleetState(LaunchTemplate("lt-1", "t", 1, 1, versions), AutoScalingGroup("g", "lt-1", "1", 1, 2, 1))
     verified = replace(IMAGE, tags={**IMAGE.tags, model_image.VERIFIED: "now"})
@@ -175,4 +173,4 @@ def test_an_image_of_another_home_is_not_promoted() -> None:
     ]
     old = replace(verified, tags={model_image.VERIFIED: "now"})
     assert not [r for r in plan_promotion(replace(request_for, image=old), fleet_state).blockers if "mode" in r]
-    assert list(blockers(request_for, fleet_state, 1, None)) == [], "one that is there already is not asked"
+    assert list(blockers(request_for, fleet_state, 1, None)) == [], "one that is there already is not requested"

@@ -1,4 +1,4 @@
-"""What a rollback goes back to, also when pointer, template and group do not agree."""
+"""The target of a rollback, also if the production parameter, the template and the group differ."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ DONE = fleet_state(
 )
 
 
-def chosen(found: FleetState) -> str:
-    choice = choose_target(found, KNOWN)
-    return choice.image.id if choice else ""
+def chosen(state: FleetState) -> str:
+    target = choose_target(state, KNOWN)
+    return target.image.id if target else ""
 
 
-def test_after_a_promotion_it_is_what_the_pointer_named_before() -> None:
-    found = replace(DONE, group=group(2, members=(member(1, 2, image=NEW),)))
-    assert chosen(found) == OLD
-    assert list(drift(found)) == []
+def test_target_after_a_promotion_is_the_previous_production_image() -> None:
+    state = replace(DONE, group=group(2, members=(member(1, 2, image=NEW),)))
+    assert chosen(state) == OLD
+    assert list(drift(state)) == []
 
 
-def test_the_same_image_published_again_is_not_an_earlier_one() -> None:
+def test_target_is_not_the_same_image_published_again() -> None:
     history = (
         ReleasePointer(OLD, 1),
         ReleasePointer(NEW, 2),
@@ -38,45 +38,45 @@ def test_the_same_image_published_again_is_not_an_earlier_one() -> None:
     assert chosen(replace(DONE, history=history)) == OLD
 
 
-def test_a_promotion_that_died_before_its_commit_goes_back_to_the_pointer() -> None:
-    found = fleet_state(template=template(OLD, NEW), group=group(2, members=(member(1, 2, image=NEW),)))
-    assert chosen(found) == OLD
-    assert len(list(drift(found))) == 2
+def test_target_of_an_uncommitted_promotion_is_the_production_image() -> None:
+    state = fleet_state(template=template(OLD, NEW), group=group(2, members=(member(1, 2, image=NEW),)))
+    assert chosen(state) == OLD
+    assert len(list(drift(state))) == 2
 
 
-def test_a_refresh_under_way_is_a_reason_to_go_back_to_the_pointer() -> None:
-    found = fleet_state(
+def test_target_during_an_instance_refresh_is_the_production_image() -> None:
+    state = fleet_state(
         template=template(OLD, NEW),
         refreshes=(InstanceRefresh("r", "InProgress", 2),),
         history=(ReleasePointer(OLD, 1),),
     )
-    assert chosen(found) == OLD
+    assert chosen(state) == OLD
 
 
-def test_images_that_are_gone_or_refused_are_passed_over() -> None:
+def test_target_is_never_a_deleted_or_failed_image() -> None:
     history = (ReleasePointer(OTHER, 1), ReleasePointer(OLD, 2), ReleasePointer(NEW, 3))
-    found = replace(DONE, history=history)
+    state = replace(DONE, history=history)
     bad = KNOWN | {OLD: replace(image(OLD), tags={"goldenami:failed": "boot"})}
-    choice = choose_target(found, bad)
-    assert choice is not None
-    assert choice.image.id == OTHER
+    target = choose_target(state, bad)
+    assert target is not None
+    assert target.image.id == OTHER
     del bad[OTHER]
-    assert choose_target(found, bad) is None
+    assert choose_target(state, bad) is None
 
 
-def test_without_a_pointer_there_is_nothing_to_go_back_to() -> None:
+def test_no_target_without_a_production_parameter() -> None:
     assert choose_target(fleet_state(history=()), KNOWN) is None
 
 
-def test_a_machine_that_was_changed_in_place_is_told() -> None:
+def test_drift_of_an_instance_changed_in_place() -> None:
     drifted = group(2, members=(member(1, 2, image=NEW, drifted="updated to main"),))
     assert list(drift(replace(DONE, group=drifted))) == ["i-1 was changed in place: updated to main"]
 
 
 @given(fleet_states())
-def test_whatever_the_fleet_the_choice_is_good_and_not_what_the_pointer_has_alone(found: FleetState) -> None:
-    choice = choose_target(found, KNOWN)
-    list(drift(found))
-    if choice is not None:
-        assert choice.image.verified
-        assert choice.image.id in {pointer.ami for pointer in found.history}
+def test_target_of_any_fleet_is_verified_and_was_in_production(state: FleetState) -> None:
+    target = choose_target(state, KNOWN)
+    list(drift(state))
+    if target is not None:
+        assert target.image.verified
+        assert target.image.id in {pointer.ami for pointer in state.history}

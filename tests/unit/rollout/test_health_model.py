@@ -1,4 +1,4 @@
-"""The health gate: what is reason to turn back, and what is not."""
+"""The health gate: what fails a rollout, and what does not."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ GOOD = HealthSample("InService", target="healthy", probe=True)
 SILENT = HealthSample("InService", target="healthy", probe=False, detail="no answer")
 
 
-def after(looks: Sequence[HealthSample], grace: float = 60, hold: float = 1000) -> str:
-    """The verdict after these looks, one every ten seconds."""
-    record, now = InstanceHealth("i-1", 0.0), 0.0
-    for number, look in enumerate(looks):
+def after(samples: Sequence[HealthSample], grace: float = 60, min_healthy_time: float = 1000) -> str:
+    """The failure reason after these samples, one every ten seconds."""
+    health, now = InstanceHealth("i-1", 0.0), 0.0
+    for number, sample in enumerate(samples):
         now = 10.0 * number
-        record = add_sample(record, look, now)
-        if found := failure_reason(record, now, grace, hold):
-            return found
+        health = add_sample(health, sample, now)
+        if reason := failure_reason(health, now, grace, min_healthy_time):
+            return reason
     return ""
 
 
 @pytest.mark.parametrize(
-    "looks",
+    "samples",
     [
         [PENDING] * 20,
         [PENDING, STARTING, STARTING, GOOD, GOOD],
@@ -36,12 +36,12 @@ def after(looks: Sequence[HealthSample], grace: float = 60, hold: float = 1000) 
         [PENDING, HealthSample("InService", target="", probe=True)],
     ],
 )
-def test_no_reason_to_turn_back(looks: Sequence[HealthSample]) -> None:
-    assert after(looks) == ""
+def test_samples_do_not_fail(samples: Sequence[HealthSample]) -> None:
+    assert after(samples) == ""
 
 
 @pytest.mark.parametrize(
-    ("looks", "told"),
+    ("samples", "reason"),
     [
         ([PENDING] * 40, "not in service after"),
         ([PENDING, *[STARTING] * 9], "(grace period)"),
@@ -55,31 +55,31 @@ def test_no_reason_to_turn_back(looks: Sequence[HealthSample]) -> None:
         ([GOOD, HealthSample("InService", target="healthy", probe=True, restarts=1)], "restarted 1 time(s)"),
     ],
 )
-def test_a_reason_to_turn_back(looks: Sequence[HealthSample], told: str) -> None:
-    assert told in after(looks)
+def test_samples_fail(samples: Sequence[HealthSample], reason: str) -> None:
+    assert reason in after(samples)
 
 
-def test_the_old_instances_do_not_wait_longer_than_they_must() -> None:
-    looks = [STARTING] * 5
-    assert after(looks, grace=300) == ""
-    assert "minimum time before old instances are terminated" in after(looks, grace=300, hold=30)
+def test_gate_fails_before_old_instances_are_terminated() -> None:
+    samples = [STARTING] * 5
+    assert after(samples, grace=300) == ""
+    assert "minimum time before old instances are terminated" in after(samples, grace=300, min_healthy_time=30)
 
 
-def test_errors_in_the_service_s_journal_count_where_the_recipe_says_so() -> None:
-    record = add_sample(
+def test_journal_errors_fail_if_the_recipe_limits_them() -> None:
+    health = add_sample(
         add_sample(InstanceHealth("i-1", 0.0), GOOD, 5.0),
         HealthSample("InService", target="healthy", probe=True, errors=3),
         6.0,
     )
-    assert failure_reason(record, 7.0, 60, max_errors=3) == ""
-    assert "logged 3 error(s)" in failure_reason(record, 7.0, 60, max_errors=2)
-    gone = add_sample(record, HealthSample("Terminating", errors=9), 8.0)
-    assert failure_reason(gone, 9.0, 60, max_errors=2) == "", "what it says while it is shut down is no matter"
+    assert failure_reason(health, 7.0, 60, max_errors=3) == ""
+    assert "logged 3 error(s)" in failure_reason(health, 7.0, 60, max_errors=2)
+    ended = add_sample(health, HealthSample("Terminating", errors=9), 8.0)
+    assert failure_reason(ended, 9.0, 60, max_errors=2) == "", "errors during shutdown do not count"
 
 
-def test_a_probe_between_two_looks_counts() -> None:
-    record = add_sample(InstanceHealth("i-1", 0.0), GOOD, 5.0)
+def test_probes_between_two_polls_count() -> None:
+    health = add_sample(InstanceHealth("i-1", 0.0), GOOD, 5.0)
     for second in range(3):
-        record = add_sample(record, SILENT, 6.0 + second)
-    assert record.consecutive_failures == 3
-    assert "stopped answering" in failure_reason(record, 9.0, 60)
+        health = add_sample(health, SILENT, 6.0 + second)
+    assert health.consecutive_failures == 3
+    assert "stopped answering" in failure_reason(health, 9.0, 60)
