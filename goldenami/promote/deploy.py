@@ -50,7 +50,7 @@ def _build_request(ctx: Context, options: PromoteOptions) -> RolloutRequest:
 
 
 def _preflight(ctx: Context, wanted: RolloutRequest) -> DeployPreflight:
-    existing, home = instances.tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name), ctx.recipe.database
+    existing, home = instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name), ctx.recipe.database
     old = [m for m in existing if m.image != wanted.ami]
     # One of this image is there already when an earlier run was killed after its launch.
     same = [m for m in existing if m.image == wanted.ami and m.state in ("pending", "running")]
@@ -168,7 +168,7 @@ def _register(ctx: Context, held_lock: HeldLock, targets: str, machine: Instance
     load_balancers.register(ctx.aws, targets, machine.id)
     for _ in poll(ctx.clock, timeout=ctx.recipe.fleet.health_check_grace_period, every=1):
         held_lock.heartbeat()
-        if any(t.id == machine.id and t.state == "healthy" for t in load_balancers.health(ctx.aws, targets)):
+        if any(t.id == machine.id and t.state == "healthy" for t in load_balancers.list_targets(ctx.aws, targets)):
             ctx.progress.info(f"{machine.id} takes requests from the balancer")
             return
     raise GateError(f"{machine.id} does not become healthy to the balancer")
@@ -194,7 +194,7 @@ def _roll_back(ctx: Context, held_lock: HeldLock, carried: Switchover, what: str
 
 def _undo(ctx: Context, run: Run, targets: str, machine: Instance, others: bool) -> str:
     """Take the new instance away again; its console is kept."""
-    write_text(run.folder / "console.log", instances.console(ctx.aws, machine.id))
+    write_text(run.folder / "console.log", instances.console_output(ctx.aws, machine.id))
     if targets:
         load_balancers.deregister(ctx.aws, ctx.clock, targets, machine.id)
     instances.terminate(ctx.aws, ctx.clock, machine.id)

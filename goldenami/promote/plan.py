@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from goldenami.model.comparison import includes
 from goldenami.model.fleet import AutoScalingGroup, FleetState, RefreshPreferences
 from goldenami.model.image import Image
 from goldenami.model.resources import VcpuQuota
@@ -110,26 +111,8 @@ def matching(overrides: Mapping[str, Any], fleet_state: FleetState) -> int | Non
     if template is None or source is None:
         return None
     wanted = {**source.data, **overrides}
-    found = [v.number for v in template.versions.values() if set(v.data) == set(wanted) and _says(v.data, wanted)]
+    found = [v.number for v in template.versions.values() if set(v.data) == set(wanted) and includes(v.data, wanted)]
     return max(found, default=None)
-
-
-def _says(found: Any, wanted: Any) -> bool:
-    """Whether what EC2 describes holds all that is wanted; EC2 may fill in defaults within."""
-    if isinstance(wanted, Mapping):
-        return isinstance(found, Mapping) and all(_says(found.get(name), inner) for name, inner in wanted.items())
-    if isinstance(wanted, list | tuple):
-        return (
-            isinstance(found, list | tuple)
-            and len(found) == len(wanted)
-            and all(_says(a, b) for a, b in zip(_ordered(found), _ordered(wanted), strict=True))
-        )
-    return bool(found == wanted)
-
-
-def _ordered(items: Any) -> list[Any]:
-    # Tags come back in any order.
-    return sorted(items, key=lambda item: str(item.get("Key", "")) if isinstance(item, Mapping) else "")
 
 
 def _settled(group: AutoScalingGroup, version: int | None) -> bool:

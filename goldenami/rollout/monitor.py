@@ -124,7 +124,7 @@ class RolloutMonitor:
         for identity in self.failed_instances[:5]:
             folder = self.run.folder / "instances" / identity
             folder.mkdir(parents=True, exist_ok=True)
-            write_text(folder / "console.log", instances.console(self.ctx.aws, identity))
+            write_text(folder / "console.log", instances.console_output(self.ctx.aws, identity))
             kept.append(str(folder / "console.log"))
             script = f"journalctl --unit {self.ctx.name} --no-pager --lines 200"
             said = run_command.run(self.ctx.aws, self.ctx.clock, identity, script, timeout=10)
@@ -184,7 +184,7 @@ class RolloutMonitor:
         self._activities = now
         failed = [
             a
-            for a in auto_scaling.activities(self.ctx.aws, self._group)
+            for a in auto_scaling.list_activities(self.ctx.aws, self._group)
             if a.status == "Failed" and a.started >= self.began and "aunch" in a.description
         ]
         if len(failed) < _REFUSED_LAUNCHES:

@@ -83,7 +83,7 @@ class SurgeCapacity:
 
     def dollars(self, region: str, kind: str) -> float | None:
         """What they cost; None where the table of prices does not know it."""
-        known = prices.table(region)
+        known = prices.for_region(region)
         price = known.instance(kind) if known else None
         return None if price is None else self.hours * price
 

@@ -169,7 +169,7 @@ class InstanceReplacement:
             carried = transfer.transfer(self.ctx, self.held_lock, switchover.reversed(before))
         except GoldenError as error:
             transfer.save(self.ctx, switchover)
-            if switchover.storage_mode == "instance" and instances.gone(self.ctx.aws, switchover.target):
+            if switchover.storage_mode == "instance" and instances.is_terminated(self.ctx.aws, switchover.target):
                 recovery.recover(self.ctx)
                 self._record(
                     "restored", f"{switchover.source} serves again, with what it had when its writes were stopped"

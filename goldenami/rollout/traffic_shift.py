@@ -113,7 +113,7 @@ class TrafficShift:
                 self.monitor.poll(group)
                 told = f"{sum(m.serving for m in group.members)} of {self.size} on trial serve"
                 ctx.progress.detail(f"{told}, {seconds(now - began)}")
-                if loud := cloudwatch.firing(ctx.aws, self.alarms):
+                if loud := cloudwatch.list_firing_alarms(ctx.aws, self.alarms):
                     return f"the alarm {', '.join(loud)} went off"
             else:
                 self.monitor.probe()

@@ -296,7 +296,7 @@ class Quay(Yard):
         eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True], 20)
         self.at_rest(ami)
         ctx = self.ctx()
-        (found,) = ebs.find(ctx.aws, "guestbook")
+        (found,) = ebs.list_volumes(ctx.aws, "guestbook")
         machine = self.machine()
         assert (found.instance, found.attachment) == (machine.id, "attached")
         assert machine.mounted == {found.id}
@@ -344,7 +344,7 @@ class Writer:
             connection.close()
 
     def check(self) -> None:
-        (found,) = ebs.find(self.quay.ctx().aws, "guestbook")
+        (found,) = ebs.list_volumes(self.quay.ctx().aws, "guestbook")
         kept = Counter(self.quay.driver.kept[found.id])
         assert self.acknowledged
         assert [number for number in self.acknowledged if kept[number] != 1] == []
@@ -620,7 +620,7 @@ def test_restore_replaces_the_data_with_a_backup(quay: Quay) -> None:
     restore(ctx, identity)
     assert [name for name in RESTORED if name not in wire.calls] == [], "each call that a test kills after is one"
     quay.serves(image)
-    (found,) = ebs.find(ctx.aws, "guestbook")
+    (found,) = ebs.list_volumes(ctx.aws, "guestbook")
     text = aws_s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix('guestbook', identity)}/dump")
     assert quay.driver.kept[found.id] == json.loads(text or "")
 
@@ -638,7 +638,7 @@ def test_killed_restore_is_completed_by_the_same_command(quay: Quay, name: str) 
     quay.serves(image)
     assert freeze.load(quay.ctx()) is None
     ctx = quay.ctx()
-    there = set(quay.driver.kept[ebs.find(ctx.aws, "guestbook")[0].id])
+    there = set(quay.driver.kept[ebs.list_volumes(ctx.aws, "guestbook")[0].id])
     before = aws_s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix('guestbook', identity)}/dump")
     assert set(json.loads(before or "")) <= there
     assert set(writer.acknowledged) <= there | saved(quay), "what it replaces is in a backup"
@@ -654,7 +654,7 @@ def test_next_operation_after_killed_restore_resumes_writes(quay: Quay, name: st
         assert len(writer.acknowledged) > before
     quay.serves(image)
     assert freeze.load(quay.ctx()) is None
-    there = set(quay.driver.kept[ebs.find(quay.ctx().aws, "guestbook")[0].id])
+    there = set(quay.driver.kept[ebs.list_volumes(quay.ctx().aws, "guestbook")[0].id])
     assert set(writer.acknowledged) <= there | saved(quay)
 
 

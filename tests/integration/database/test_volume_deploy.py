@@ -49,7 +49,7 @@ def at_rest(quay: Quay, ami: str) -> None:
     """One instance of this image has the volume, and nothing is left of a switchover."""
     ((only, image),) = running(quay).items()
     assert image == ami
-    (found,) = ebs.find(quay.ctx().aws, "guestbook")
+    (found,) = ebs.list_volumes(quay.ctx().aws, "guestbook")
     assert (found.instance, found.attachment) == (only, "attached")
     assert quay.driver.of(only)[-1].mounted == {found.id}
     assert transfer.load(quay.ctx()) is None

@@ -242,7 +242,7 @@ def test_undo_restores_the_host_parameter(ctx: Context, former: str) -> None:
     found = parameters.get(ctx.aws, host)
     assert found is not None
     assert found.value == "new.example"
-    policy = ctx.aws.client("iam").get_role_policy(RoleName=ctx.names.web, PolicyName="parameters")["PolicyDocument"]
+    policy = ctx.aws.client("iam").get_role_policy(RoleName=ctx.names.web, PolicyName="goldenami")["PolicyDocument"]
     assert host in str(policy), "the new instance may read it"
     for _ in range(2):
         relocate.undo(ctx, switchover, [])

@@ -61,7 +61,7 @@ def test_volume_grows_and_unfit_volumes_are_refused(ctx: Context, tmp_path: Path
     made = volume.ensure_volume(ctx, place, "run")
     larger = shop_of(tmp_path, **{"database.volume": {"size_gib": 9}})
     volume.ensure_volume(larger, place, "run")
-    assert [one.size for one in ebs.find(ctx.aws, ctx.name)] == [9]
+    assert [one.size for one in ebs.list_volumes(ctx.aws, ctx.name)] == [9]
     with pytest.raises(GateError, match="cannot shrink to 8: set size_gib = 9"):
         volume.ensure_volume(ctx, place, "run")
     elsewhere = network.Network(place.vpc, place.subnets[::-1])
@@ -72,7 +72,7 @@ def test_volume_grows_and_unfit_volumes_are_refused(ctx: Context, tmp_path: Path
         volume.ensure_volume(larger, place, "run")
     with pytest.raises(GateError, match="several volumes have the tag"):
         volume.attach(ctx, "i-1")
-    assert made.id in {one.id for one in ebs.find(ctx.aws, ctx.name)}
+    assert made.id in {one.id for one in ebs.list_volumes(ctx.aws, ctx.name)}
 
 
 def test_volume_is_attached_also_from_a_stopped_instance(ctx: Context) -> None:
@@ -91,10 +91,10 @@ def test_volume_is_attached_also_from_a_stopped_instance(ctx: Context) -> None:
     instances.stop(ctx.aws, ctx.clock, old)
     volume.attach(ctx, new, snapshot="before run")
     assert volume.is_attached_to(ctx, new)
-    (kept,) = ebs.snapshots(ctx.aws, ctx.name)
+    (kept,) = ebs.list_snapshots(ctx.aws, ctx.name)
     volume.delete_expired_snapshots(ctx)
-    assert [one.id for one in ebs.snapshots(ctx.aws, ctx.name)] == [kept.id], "the newest is kept"
-    assert ebs.find(ctx.aws, ctx.name)[0].id == made.id
+    assert [one.id for one in ebs.list_snapshots(ctx.aws, ctx.name)] == [kept.id], "the newest is kept"
+    assert ebs.list_volumes(ctx.aws, ctx.name)[0].id == made.id
 
 
 def test_group_with_a_volume_is_in_its_zone_and_heals_itself(ctx: Context) -> None:

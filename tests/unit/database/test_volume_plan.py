@@ -195,7 +195,7 @@ def test_ebs_requests() -> None:
     with scripted() as wire:
         gone = {**told, "VolumeId": "vol-0", "State": "deleting"}
         wire.answer("ec2", "describe_volumes", ours, {"Volumes": [{**told, "Attachments": [at]}, gone]})
-        (found,) = ebs.find(wire.aws, "book")
+        (found,) = ebs.list_volumes(wire.aws, "book")
         assert found == DataVolumeState("vol-1", "ap-northeast-2a", 8, "in-use", "i-1", "attached")
         request = {
             "AvailabilityZone": "ap-northeast-2a",
@@ -230,8 +230,8 @@ def test_policies_never_delete_the_volume_and_attach_only_its_own() -> None:
         assert "ec2:DeleteVolume" not in {action for s in found for action in s["Action"]}
         assert len({s["Sid"] for s in found}) == len(found)
     for task in ("terminate", "db.restore"):
-        assert "Undisturbed" in {s["Sid"] for s in policy(task, place)["Statement"]}
-    assert {"MakeVolume", "MoveVolume", "Encrypt"} <= {s["Sid"] for s in policy("promote", place)["Statement"]}
+        assert "SelfHealing" in {s["Sid"] for s in policy(task, place)["Statement"]}
+    assert {"CreateVolume", "MoveVolume", "Encrypt"} <= {s["Sid"] for s in policy("promote", place)["Statement"]}
     role = fleet_policy(
         "ap-northeast-2", "123456789012", "guestbook", [], run_command=True, volume=True, key="alias/golden"
     )

@@ -84,7 +84,7 @@ def test_lock_without_heartbeat_is_taken_over(ctx: Context) -> None:
         found = lock.holder(ctx)
         assert found is not None
         assert found.run == "run-1"
-    assert parameters.children(ctx.aws, "/goldenami/guestbook") == []
+    assert parameters.list_children(ctx.aws, "/goldenami/guestbook") == []
 
 
 def test_lock_of_crashed_local_process_is_taken_over_at_once(ctx: Context) -> None:
@@ -94,7 +94,7 @@ def test_lock_of_crashed_local_process_is_taken_over_at_once(ctx: Context) -> No
 
 
 def test_lock_of_live_local_process_is_never_stale(ctx: Context) -> None:
-    left_by(ctx, theirs(ctx, holder=f"kim@{host.machine()}", process=host.is_own_process()))
+    left_by(ctx, theirs(ctx, holder=f"kim@{host.machine()}", process=host.current_process()))
     ctx.clock.sleep(10 * STALE_AFTER.total_seconds())
     with pytest.raises(BusyError):
         lock.acquire(ctx, "run-1", "promote").__enter__()
