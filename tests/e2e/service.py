@@ -155,8 +155,8 @@ def command(service: Service, instance: str, script: str, timeout: float = 180) 
     while True:
         found = ssm.list_command_invocations(CommandId=sent, InstanceId=instance)["CommandInvocations"]
         if found and found[0]["Status"] not in ("Pending", "InProgress"):
-            told = ssm.get_command_invocation(CommandId=sent, InstanceId=instance)
-            assert told["Status"] == "Success", told
-            return str(told["StandardOutputContent"]).strip()
+            invocation = ssm.get_command_invocation(CommandId=sent, InstanceId=instance)
+            assert invocation["Status"] == "Success", invocation
+            return str(invocation["StandardOutputContent"]).strip()
         assert time.monotonic() < deadline
         time.sleep(0.2)

@@ -104,10 +104,10 @@ def test_deploy_replaces_the_instance(alone: Service) -> None:
     (before,) = machines(alone.ctx)
     assert (before["image"], answer(before), alone.production_ami()) == (alone.good, "ok", alone.good)
     image = alone.image("healthy")
-    told = json.loads(alone.ctx.ok("deploy", "--ami", image, "--json"))
+    result = json.loads(alone.ctx.ok("deploy", "--ami", image, "--json"))
     (after,) = machines(alone.ctx)
-    assert told["replaced"] == [before["id"]]
-    assert (after["id"], after["image"], answer(after)) == (told["instance"], image, "ok")
+    assert result["replaced"] == [before["id"]]
+    assert (after["id"], after["image"], answer(after)) == (result["instance"], image, "ok")
     assert alone.production_ami() == image
 
 

@@ -72,10 +72,10 @@ def available(rds: Any) -> str:
     """Wait until the RDS instance is available and return its address."""
     deadline = time.monotonic() + 60
     while True:
-        told = rds.describe_db_instances(DBInstanceIdentifier="elsewhere")["DBInstances"][0]
-        if told["DBInstanceStatus"] == "available":
-            return str(told["Endpoint"]["Address"])
-        assert time.monotonic() < deadline, told["DBInstanceStatus"]
+        db_instance = rds.describe_db_instances(DBInstanceIdentifier="elsewhere")["DBInstances"][0]
+        if db_instance["DBInstanceStatus"] == "available":
+            return str(db_instance["Endpoint"]["Address"])
+        assert time.monotonic() < deadline, db_instance["DBInstanceStatus"]
         time.sleep(0.2)
 
 
@@ -106,10 +106,10 @@ def databases(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFacto
     rds.delete_db_instance(DBInstanceIdentifier="elsewhere", SkipFinalSnapshot=True)
     ssm.delete_parameter(Name=HOST)
     ec2 = ctx.client("ec2")
-    ours = [
+    filters = [
         {"Name": "group-name", "Values": ["guestbook-data"]}
     ]  # belongs to the RDS instance, which outlives the fleet
-    for group in ec2.describe_security_groups(Filters=ours)["SecurityGroups"]:
+    for group in ec2.describe_security_groups(Filters=filters)["SecurityGroups"]:
         ec2.delete_security_group(GroupId=group["GroupId"])
     assert here.leftovers() == []
 
@@ -163,8 +163,8 @@ def test_migration_to_rds_allows_a_larger_fleet(on_instance: Databases) -> None:
     assert databases.parameter() != databases.host, "nothing was touched"
 
     with Writer(there.address) as writer:
-        told = json.loads(there.ctx.ok(*migrate, "--plan", "--json"))
-        assert (told["blockers"], told["host"], told["target"]["rows"]) == ([], databases.host, 0)
+        plan = json.loads(there.ctx.ok(*migrate, "--plan", "--json"))
+        assert (plan["blockers"], plan["host"], plan["target"]["rows"]) == ([], databases.host, 0)
         assert there.ctx.ok(*migrate).strip() == there.good
         after = len(writer.acknowledged)
         settled_by = time.monotonic() + 30

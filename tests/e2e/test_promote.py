@@ -41,9 +41,9 @@ def test_fleet_create_is_idempotent(service: Service) -> None:
 
 def test_plan_changes_nothing(service: Service) -> None:
     image = service.image("healthy")
-    told = json.loads(service.ctx.ok("promote", "--ami", image, "--plan", "--json"))
-    assert told["blockers"] == []
-    assert len(told["steps"]) >= 4
+    plan = json.loads(service.ctx.ok("promote", "--ami", image, "--plan", "--json"))
+    assert plan["blockers"] == []
+    assert len(plan["steps"]) >= 4
     assert service.versions() == [service.good]
     assert service.refreshes() == []
 

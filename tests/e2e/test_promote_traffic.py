@@ -70,12 +70,12 @@ def test_healthy_image_receives_increasing_traffic_without_losses(
     assert planned["plan"]["traffic"] == [10, 50, 100]
     assert (service.versions(), forward(service)) == (versions, {"guestbook-tg": 1})
     with Client(service.address) as client:
-        told = json.loads(ctx.ok("promote", "--ami", image, "--json"))
+        result = json.loads(ctx.ok("promote", "--ami", image, "--json"))
     assert client.per_second >= 20
     assert client.failures == []
     at_rest(service, image)
     assert service.versions() == [*versions, image]
-    texts = [event["text"] for event in told["timeline"]]
+    texts = [event["text"] for event in result["timeline"]]
     assert [text[:4].strip() for text in texts if "of the requests go to" in text] == ["10 %", "50 %", "100"]
     report = max((ctx.root / "build").glob("*/promotion.json"))
     assert all(item["ok"] for item in json.loads(report.read_text())["checklist"])

@@ -33,9 +33,9 @@ def guestbook(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFacto
     address = other.ok("fleet.create", "--ami", baked).strip()
     found = Service(other, baked, address.removeprefix("http://"))
     yield found
-    told = other.invoke("fleet.destroy", "--yes")
-    assert told.returncode == 0, told.stderr
-    assert "is in the backup" in told.stderr
+    done = other.invoke("fleet.destroy", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "is in the backup" in done.stderr
     found.clean_up()
     assert other.leftovers() == []
 
@@ -206,8 +206,8 @@ def check_killed_restore(service: Service, ctx: Workspace, relay: Relay, call: s
     with Writer(service.address) as writer:
         time.sleep(1)
         run_and_kill(ctx, relay, RESTORE[call], *again)
-        left = service.status()["drift"]
-        assert any("writes are stopped on" in told for told in left) == (call != "ended"), left
+        drift = service.status()["drift"]
+        assert any("writes are stopped on" in problem for problem in drift) == (call != "ended"), drift
         ctx.ok(*again)
         after = len(writer.acknowledged)
         deadline = time.monotonic() + 20

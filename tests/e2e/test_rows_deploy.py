@@ -42,8 +42,8 @@ def guestbook(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFacto
         time.sleep(1)
     other.ok("deploy", "--ami", baked)
     yield found
-    told = other.invoke("fleet.destroy", "--yes")
-    assert told.returncode == 0, told.stderr
+    done = other.invoke("fleet.destroy", "--yes")
+    assert done.returncode == 0, done.stderr
     for one in instances(found):
         other.ok("terminate", "--instance", one, "--force")
     other.ok("fleet.destroy", "--yes")
@@ -109,9 +109,9 @@ def test_deploy_and_deploy_back_transfer_every_row(guestbook: Service, pair: tup
                 assert ([one["id"] for one in plan["replaced"]], plan["blockers"]) == (list(before), [])
                 assert any("back up the database, restore and verify it" in step for step in plan["steps"])
                 assert instances(guestbook) == before
-                told = guestbook.ctx.invoke("deploy", "--ami", image)
-                assert told.returncode == 0, told.stderr[-3000:]
-                assert "write downtime" in told.stderr
+                done = guestbook.ctx.invoke("deploy", "--ami", image)
+                assert done.returncode == 0, done.stderr[-3000:]
+                assert "write downtime" in done.stderr
                 assert_idle(guestbook, image)
     writer.check()
     print(f"{len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")

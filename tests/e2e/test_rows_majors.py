@@ -28,8 +28,8 @@ apt-get -q purge --yes postgresql-15
 def major(service: Service) -> str:
     """Return the major version of the running server."""
     (member,) = service.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]["Instances"]
-    told = command(service, member["InstanceId"], "cd / && runuser -u postgres -- psql -XAtc 'SHOW server_version'")
-    return told.partition(".")[0]
+    version = command(service, member["InstanceId"], "cd / && runuser -u postgres -- psql -XAtc 'SHOW server_version'")
+    return version.partition(".")[0]
 
 
 def test_data_moves_to_a_newer_server_and_never_to_an_older_one(guestbook: Service) -> None:

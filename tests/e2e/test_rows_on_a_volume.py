@@ -35,9 +35,9 @@ def moved(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) 
     address = other.ok("fleet.create", "--ami", image).strip()
     found = Service(other, image, address.removeprefix("http://"))
     yield found
-    told = other.invoke("fleet.destroy", "--yes")
-    assert told.returncode == 0, told.stderr
-    assert f"kept the data volume {volume(found)['VolumeId']}" in told.stderr
+    done = other.invoke("fleet.destroy", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert f"kept the data volume {volume(found)['VolumeId']}" in done.stderr
     free(found)
     found.clean_up()
     assert other.leftovers() == []
@@ -45,18 +45,18 @@ def moved(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) 
 
 def volume(service: Service) -> dict[str, Any]:
     """Return EC2's description of the data volume."""
-    ours = [{"Name": "tag:goldenami:data", "Values": ["guestbook"]}]
-    (found,) = service.client("ec2").describe_volumes(Filters=ours)["Volumes"]
-    told: dict[str, Any] = found
-    return told
+    filters = [{"Name": "tag:goldenami:data", "Values": ["guestbook"]}]
+    (description,) = service.client("ec2").describe_volumes(Filters=filters)["Volumes"]
+    volume: dict[str, Any] = description
+    return volume
 
 
 def free(service: Service) -> None:
     """Delete the volume and its snapshots, which goldenami never does."""
     ec2 = service.client("ec2")
     ec2.delete_volume(VolumeId=volume(service)["VolumeId"])
-    ours = [{"Name": "tag:goldenami:data", "Values": ["guestbook"]}]
-    for snapshot in ec2.describe_snapshots(OwnerIds=["self"], Filters=ours)["Snapshots"]:
+    filters = [{"Name": "tag:goldenami:data", "Values": ["guestbook"]}]
+    for snapshot in ec2.describe_snapshots(OwnerIds=["self"], Filters=filters)["Snapshots"]:
         ec2.delete_snapshot(SnapshotId=snapshot["SnapshotId"])
 
 
@@ -148,13 +148,13 @@ def test_unhealthy_image_loses_no_row(moved: Service, kind: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         ("PostgreSQL", "16", "is from PostgreSQL 15 and the image has 16, which cannot use it"),
         ("goldenami:family", "ubuntu-24.04", "was written by debian-12 on x86_64, which ubuntu-24.04 on x86_64"),
     ],
 )
-def test_incompatible_image_is_refused_before_any_change(moved: Service, key: str, value: str, told: str) -> None:
+def test_incompatible_image_is_refused_before_any_change(moved: Service, key: str, value: str, message: str) -> None:
     before, image = moved.production_ami(), moved.image("healthy")
     ec2 = moved.client("ec2")
     tags = {t["Key"]: t["Value"] for t in ec2.describe_images(ImageIds=[before])["Images"][0]["Tags"]}
@@ -163,7 +163,7 @@ def test_incompatible_image_is_refused_before_any_change(moved: Service, key: st
     with Writer(moved.address) as writer:
         done = moved.ctx.invoke("promote", "--ami", image)
     assert done.returncode == 5
-    assert told in done.stderr
+    assert message in done.stderr
     assert (writer.refused, writer.unsure) == ([], [])
     assert_idle(moved, before)
     writer.check()

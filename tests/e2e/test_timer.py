@@ -104,10 +104,10 @@ def test_timer_starts_the_job(ctx: Workspace, baked: str) -> None:
     launched = ec2.run_instances(ImageId=baked, InstanceType="t3.micro", MinCount=1, MaxCount=1, UserData=script)
     machine = launched["Instances"][0]["InstanceId"]
     try:
-        told = console(ctx, machine)
+        output = console(ctx, machine)
     finally:
         ec2.terminate_instances(InstanceIds=[machine])
-    first, second = told.split("failed as it should\n")
+    first, second = output.split("failed as it should\n")
     assert "ran rebuild --if-needed --recipe=/opt/goldenami/golden.toml as baker in /opt/goldenami\n" in first
     assert "no-install=1 plugins=/var/cache/goldenami/guestbook/plugins\n" in first
     assert "may not write to /etc\n" in first
@@ -126,8 +126,8 @@ def console(ctx: Workspace, machine: str) -> str:
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         text = ctx.client("ec2").get_console_output(InstanceId=machine, Latest=True).get("Output", "")
-        told = {int(number): line.rstrip("\r") for number, line in re.findall(r"SCHEDULE (\d+) ([^\n]*)", text)}
-        if (end := re.search(r"SCHEDULE END (\d+)", text)) and len(told) == int(end[1]):
-            return "".join(f"{told[number]}\n" for number in sorted(told))
+        lines = {int(number): line.rstrip("\r") for number, line in re.findall(r"SCHEDULE (\d+) ([^\n]*)", text)}
+        if (end := re.search(r"SCHEDULE END (\d+)", text)) and len(lines) == int(end[1]):
+            return "".join(f"{lines[number]}\n" for number in sorted(lines))
         time.sleep(1)
     raise AssertionError(text[-3000:])

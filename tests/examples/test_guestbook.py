@@ -51,9 +51,9 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_both_module_files_require_the_same_versions() -> None:
-    ours = (EXAMPLE / "go.mod").read_text()
+    modules = (EXAMPLE / "go.mod").read_text()
     distro = (EXAMPLE / "distro.mod").read_text()
-    assert ours.strip() in distro
+    assert modules.strip() in distro
 
 
 @needs_go

@@ -200,8 +200,8 @@ def test_damaged_backup_is_refused_before_any_change(machine: Machine, how: str)
     }[how]
     if how == "missing":
         del machine.bucket.objects[path]
-    told = machine.error("restore")
-    assert ("cannot be read" if how == "missing" else "is damaged") in told
+    message = machine.error("restore")
+    assert ("cannot be read" if how == "missing" else "is damaged") in message
     assert machine.cluster.sql("SELECT count(*) FROM pg_database WHERE datname ~ '^goldenami_'") == "0"
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "0"
 
@@ -234,11 +234,11 @@ def test_only_interrupted_parts_are_transferred_again(machine: Machine) -> None:
     bucket = machine.bucket
     puts = [f"PUT .*/dump[?]partNumber={number}&" for number in (1, 3, 3)]
     bucket.breaks = break_once("POST .*uploads=", *puts, "POST .*/dump[?]uploadId", "PUT .*/metadata.json")
-    told = machine.ok("backup")
+    result = machine.ok("backup")
     dump = machine.object("dump")
     parts = -(-len(dump) // PART)
     assert parts >= 5, "too few parts for this test"
-    assert told["size"] == json.loads(machine.object("metadata.json"))["size"] == len(dump)
+    assert result["size"] == json.loads(machine.object("metadata.json"))["size"] == len(dump)
     sent = Counter(int(re.findall(r"partNumber=(\d+)", request)[0]) for request in bucket.matching("PUT .*partNumber"))
     assert sent == {number: {1: 2, 3: 3}.get(number, 1) for number in range(1, parts + 1)}
     assert (bucket.rejected, bucket.uploads) == ([], {})

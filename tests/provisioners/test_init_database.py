@@ -246,8 +246,8 @@ def test_external_database_gets_its_schema(instance: Instance, cluster: Cluster)
     done = boot_with_external_server(instance, cluster, APP_SCHEMA="schema.sql")
     assert done.returncode == 0, done.stderr
     assert cluster.sql("SELECT tableowner FROM pg_tables WHERE tablename = 't'", "book") == "book"
-    told = (instance.folder / "run/database.env").read_text()
-    assert told == f"DB_HOST=127.0.0.1\nDB_PORT={cluster.port}\nDB_SSLMODE=disable\n"
+    settings = (instance.folder / "run/database.env").read_text()
+    assert settings == f"DB_HOST=127.0.0.1\nDB_PORT={cluster.port}\nDB_SSLMODE=disable\n"
     assert not (instance.folder / "systemctl.calls").exists(), "no local server"
     assert "known" not in done.stdout + done.stderr + instance.arguments.read_text()
 
