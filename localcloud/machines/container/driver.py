@@ -158,16 +158,18 @@ class ContainerMachine(SupervisedMachine):
                 return
             processes = cgroups.list_processes(folder)
             with cgroups.frozen(folder):
-                if processes:
-                    volumes.sync_file_system(Path(f"/proc/{processes[0]}/root") / folder.relative_to("/") / "root")
+                volumes.sync_file_system(self._in_namespace("root"))
                 self._volumes.flush(processes)
                 yield
 
     def _devices(self) -> Path | None:
-        """Return the guest's /dev/disk/by-id as seen through its supervisor's mount namespace; None if it is off."""
-        if self._process is None:
-            return None
-        return Path(f"/proc/{self._process.pid}/root{self._spec.folder}/devices/by-id")
+        """Return the guest's /dev/disk/by-id; None if the machine is off."""
+        return self._in_namespace("devices/by-id") if self._process else None
+
+    def _in_namespace(self, path: str) -> Path:
+        """Return a path below the machine's folder as seen in its supervisor's mount namespace."""
+        supervisor = self._process.pid if self._process else 0
+        return Path(f"/proc/{supervisor}/root{self._spec.folder}/{path}")
 
     def _execute(self, folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> guest_exec.CommandResult:
         return guest_exec.run_in_container(folder, argv, stdin, timeout)

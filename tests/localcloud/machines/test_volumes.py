@@ -112,9 +112,9 @@ def disks_copy(volume: DataVolume) -> Path:
 
 SERVER = """
 import pickle, sys, time
-from localcloud.machines import container
+from localcloud.machines.container import driver
 spec = pickle.load(open(sys.argv[1], "rb"))
-machine = container.ContainerDriver().machine(spec)
+machine = driver.ContainerDriver().machine(spec)
 machine.start()
 print("started", flush=True)
 time.sleep(600)
