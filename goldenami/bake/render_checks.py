@@ -13,7 +13,7 @@ from goldenami.tools.hcl import Block, Expression, read
 
 # Comments in the template that allow an exception.
 AFTER_BUILD = "# IMDSv2: enforced after the build with ModifyImageAttribute"
-UNENCRYPTED = "# Not encrypted: the recipe says so."
+UNENCRYPTED = "# The recipe disables encryption."
 
 # Attributes that share an AMI, or that delete an existing one.
 _SHARING = ["ami_users", "ami_groups", "ami_org_arns", "ami_ou_arns", "snapshot_users", "snapshot_groups"]

@@ -44,15 +44,7 @@ def task_names() -> Sequence[str]:
 
 
 _CHANGES = (caller_identity, describe_fleet, lock)
-_PROMOTE = (
-    *_CHANGES,
-    images.read_inventory,
-    publish,
-    instance_refresh,
-    traffic_shift,
-    run_command,
-    database.replace_instance,
-)
+_PROMOTE = (*_CHANGES, publish, instance_refresh, traffic_shift, run_command, database.replace_instance)
 _BAKE = (caller_identity, bake.describe_build_inputs, bake.build, bake.read_and_publish_parameters)
 _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "bake": _BAKE,
@@ -91,8 +83,8 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "logs": (describe_fleet, run_command),
     "ssh": (describe_fleet,),
     "terminate": (*_CHANGES, terminate, run_command, database.backup_bucket, database.suspend_processes),
-    "promote": _PROMOTE,
-    "rollback": _PROMOTE,
+    "promote": (*_PROMOTE, images.read_inventory),
+    "rollback": (*_PROMOTE, images.read_inventory),
     "deploy": (
         *_CHANGES,
         publish,

@@ -47,7 +47,7 @@ def test_runs_of_this_checkout_are_swept_and_those_of_others_listed(at: Checkout
     assert {left.id for left in swept.removable} == {f"vol-{ours.id}", f"sg-{ours.id}"}
     assert at.account.alive() == ["sg-a-colleague-s", "vol-a-colleague-s"]
     told = images_report.swept(swept, TrimResult(()), plan_only=False).facts
-    assert [(len(told["removed"]), len(told["kept"]))] == [(2, 2)]
+    assert [(len(told["deleted"]), len(told["kept"]))] == [(2, 2)]
 
 
 def test_a_named_run_of_others_is_swept_too(at: Checkout) -> None:

@@ -17,7 +17,7 @@ source "amazon-ebs" "golden" {
   run_tags        = var.run_tags
   run_volume_tags = var.run_tags
 
-  # This Packer has no attribute for IMDSv2; goldenami requires it after the build with ModifyImageAttribute.
+  # IMDSv2: enforced after the build with ModifyImageAttribute, because this Packer has no attribute for it.
 
   instance_type = var.instance_type
   # Terminates the builder when it powers off at the deadline below. (Packer stops it through the API.)
