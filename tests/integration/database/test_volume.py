@@ -358,7 +358,7 @@ def hurried() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disks, "grow", grow)
         patch.setattr("localcloud.core.periodic.SECONDS", 0.05)
-        patch.setattr(TargetHealthStore, "due", sooner)
+        patch.setattr(TargetHealthStore, "is_due", sooner)
         patch.setattr(monitor, "POLL_INTERVAL", 0.2)
         patch.setattr(monitor, "TICK", 0.1)
         patch.setattr(rollout_plan, "min_healthy_time", lambda wanted: 30.0)

@@ -179,7 +179,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
         patch.setattr(disks, "grow", grow)
         patch.setattr("localcloud.core.periodic.SECONDS", 0.05)
         patch.setenv("GOLDENAMI_REFRESH_TIMEOUT", "2")
-        patch.setattr(TargetHealthStore, "due", hurried)
+        patch.setattr(TargetHealthStore, "is_due", hurried)
         patch.setattr(monitor, "POLL_INTERVAL", 0.2)
         patch.setattr(monitor, "TICK", 0.1)
         patch.setattr(rollout_plan, "min_healthy_time", lambda wanted: 30.0)  # its margin is meant for real times
