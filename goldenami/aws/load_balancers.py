@@ -215,12 +215,10 @@ def delete_target_group(aws: AwsSession, clock: Clock, name: str, timeout: float
     arn = get_target_group(aws, name)
     if arn is None:
         return False
-    elb = aws.client("elbv2")
-    in_use = "ResourceInUse"
     retry(
         clock,
-        lambda: elb.delete_target_group(TargetGroupArn=arn),
-        lambda e: code(e) == in_use,
+        lambda: aws.client("elbv2").delete_target_group(TargetGroupArn=arn),
+        lambda error: code(error) == "ResourceInUse",
         timeout=timeout,
         every=3,
     )
