@@ -17,6 +17,8 @@ from goldenami.recipe.fields import (
     UserName,
     VariableName,
     field,
+    flag,
+    number,
 )
 
 
@@ -92,9 +94,7 @@ class App(Section):
         expected="a path within the source",
         example="schema.sql",
     )
-    port: int = field(
-        8080, description="TCP port of the service.", expected="a number from 1 to 65535", example=8080, ge=1, le=65535
-    )
+    port: int = number(8080, 1, 65535, "TCP port of the service.")
     health: HealthPath = field(
         "/health",
         description="Path of the health check; returns 200 when the service is healthy.",
@@ -128,12 +128,7 @@ class Parameter(Section):
         expected='"String", "StringList" or "SecureString"',
         example="SecureString",
     )
-    generate: bool = field(
-        False,
-        description="Create the parameter with a random value if it does not exist (SecureString only).",
-        expected="true or false",
-        example=True,
-    )
+    generate: bool = flag(False, "Create the parameter with a random value if it does not exist (SecureString only).")
     value: str | None = field(
         None,
         description="Initial value if the parameter does not exist (not for a SecureString). Without `value` and `generate`"

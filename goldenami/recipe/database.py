@@ -14,19 +14,16 @@ from goldenami.recipe.fields import (
     Section,
     TableName,
     field,
+    flag,
+    number,
 )
 
 
 class DataVolume(Section):
     """The EBS volume of mode `volume`: always encrypted, with the target's `kms_key_id`."""
 
-    size_gib: int = field(
-        20,
-        description="Size. The next `fleet.create` grows the volume to a larger value; it never shrinks.",
-        expected="a number of GiB from 1 to 16384",
-        example=20,
-        ge=1,
-        le=16384,
+    size_gib: int = number(
+        20, 1, 16384, "Size. The next `fleet.create` grows the volume to a larger value; it never shrinks.", unit="GiB"
     )
     type: Literal["gp3", "gp2"] = field("gp3", description="EBS volume type.", expected='"gp3" or "gp2"', example="gp3")
 
@@ -40,27 +37,10 @@ class RdsInstance(Section):
         expected='an RDS instance class such as "db.t4g.micro"',
         example="db.t4g.small",
     )
-    storage_gib: int = field(
-        20,
-        description="Allocated storage (gp3).",
-        expected="a number of GiB from 20 to 65536",
-        example=20,
-        ge=20,
-        le=65536,
-    )
-    multi_az: bool = field(
-        False,
-        description="Run a standby in another Availability Zone, at twice the price.",
-        expected="true or false",
-        example=True,
-    )
-    backup_retention_days: int = field(
-        7,
-        description="Days that RDS keeps its automated backups, for point-in-time recovery.",
-        expected="a number of days from 1 to 35",
-        example=7,
-        ge=1,
-        le=35,
+    storage_gib: int = number(20, 20, 65536, "Allocated storage (gp3).", unit="GiB")
+    multi_az: bool = flag(False, "Run a standby in another Availability Zone, at twice the price.")
+    backup_retention_days: int = number(
+        7, 1, 35, "Days that RDS keeps its automated backups, for point-in-time recovery.", unit="days"
     )
 
 
@@ -97,14 +77,7 @@ class Database(Section):
         expected='a parameter name such as "/guestbook/production/db/host"',
         example="/guestbook/production/db/host",
     )
-    port: int = field(
-        5432,
-        description="TCP port of the server (`rds` only).",
-        expected="a number from 1 to 65535",
-        example=5432,
-        ge=1,
-        le=65535,
-    )
+    port: int = number(5432, 1, 65535, "TCP port of the server (`rds` only).")
     sslmode: Literal["require", "disable"] = field(
         "require",
         description="Encryption of the connection, as in libpq's `sslmode` (`rds` only; the application reads it from"
@@ -144,11 +117,4 @@ class Backup(Section):
         expected="a bucket name of 3 to 63 lower-case letters, digits, dots and hyphens",
         example="guestbook-backups",
     )
-    retention_days: int = field(
-        35,
-        description="Days after which a backup is deleted.",
-        expected="a number of days from 1 to 3650",
-        example=35,
-        ge=1,
-        le=3650,
-    )
+    retention_days: int = number(35, 1, 3650, "Days after which a backup is deleted.", unit="days")

@@ -26,12 +26,7 @@ def field(
 ) -> Any:
     """Declare a key of the recipe, with the texts of its reference and its error messages.
 
-    Args:
-        default: Value if the key is omitted; without a default the key is required.
-        description: Meaning of the key, in a sentence.
-        example: A valid value.
-        expected: Allowed values, in words that follow "expected".
-        constraints: Other arguments of pydantic's Field (`ge`, `alias`, …).
+    `expected` follows the word "expected"; `constraints` are arguments of pydantic's Field (`ge`, `alias`, …).
     """
     return Field(
         cast(Any, default),
@@ -40,6 +35,17 @@ def field(
         json_schema_extra={"expected": expected} if expected else None,
         **constraints,
     )
+
+
+def number(default: int, low: int, high: int, description: str, *, unit: str = "") -> Any:
+    """Declare a key whose value is a number from `low` to `high`."""
+    expected = f"a number{f' of {unit}' if unit else ''} from {low} to {high}"
+    return field(default, description=description, expected=expected, example=default, ge=low, le=high)
+
+
+def flag(default: bool, description: str) -> Any:
+    """Declare a key whose value is true or false."""
+    return field(default, description=description, expected="true or false", example=True)
 
 
 def matches(pattern: str, *, refuse: Mapping[str, str] | None = None) -> Callable[[str], str]:

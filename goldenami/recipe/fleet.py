@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from goldenami.recipe.fields import AlarmName, Arn, Frozen, KeyName, Network, Section, SubnetId, Weight, Zone, field
+from goldenami.recipe.fields import (
+    AlarmName,
+    Arn,
+    Frozen,
+    KeyName,
+    Network,
+    Section,
+    SubnetId,
+    Weight,
+    Zone,
+    field,
+    flag,
+    number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,67 +26,25 @@ if TYPE_CHECKING:
 class HealthCheck(Section):
     """The health check of the target group, at the path `[app] health`."""
 
-    interval: int = field(
-        10,
-        description="Seconds between two health checks of an instance.",
-        expected="a number of seconds from 5 to 300",
-        example=10,
-        ge=5,
-        le=300,
-    )
-    timeout: int = field(
-        4,
-        description="Seconds to wait for the response; less than `interval`.",
-        expected="a number of seconds from 2 to 120",
-        example=4,
-        ge=2,
-        le=120,
-    )
-    healthy_threshold: int = field(
-        2,
-        description="Consecutive successful checks after which an instance is healthy.",
-        expected="a number from 2 to 10",
-        example=2,
-        ge=2,
-        le=10,
-    )
-    unhealthy_threshold: int = field(
-        2,
-        description="Consecutive failed checks after which an instance is unhealthy.",
-        expected="a number from 2 to 10",
-        example=2,
-        ge=2,
-        le=10,
-    )
+    interval: int = number(10, 5, 300, "Seconds between two health checks of an instance.", unit="seconds")
+    timeout: int = number(4, 2, 120, "Seconds to wait for the response; less than `interval`.", unit="seconds")
+    healthy_threshold: int = number(2, 2, 10, "Consecutive successful checks after which an instance is healthy.")
+    unhealthy_threshold: int = number(2, 2, 10, "Consecutive failed checks after which an instance is unhealthy.")
 
 
 class Fleet(Section):
     """The Auto Scaling group that serves users, and its load balancer."""
 
-    min: int = field(
-        1,
-        description="Minimum size of the Auto Scaling group.",
-        expected="a number from 0 to 100",
-        example=1,
-        ge=0,
-        le=100,
-    )
-    max: int = field(
+    min: int = number(1, 0, 100, "Minimum size of the Auto Scaling group.")
+    max: int = number(
         5,
-        description="Maximum size of the group; a promotion launches new instances before it terminates old ones and needs"
-        " the capacity.",
-        expected="a number from 1 to 200",
-        example=5,
-        ge=1,
-        le=200,
-    )
-    desired: int = field(
         1,
-        description="Desired capacity when the fleet is created; later changes of the group's capacity are kept.",
-        expected="a number from 0 to 100",
-        example=1,
-        ge=0,
-        le=100,
+        200,
+        "Maximum size of the group; a promotion launches new instances before it terminates old ones and needs"
+        " the capacity.",
+    )
+    desired: int = number(
+        1, 0, 100, "Desired capacity when the fleet is created; later changes of the group's capacity are kept."
     )
     zones: Annotated[tuple[Zone, ...], Frozen] = field(
         ("a", "c"),
@@ -88,26 +59,18 @@ class Fleet(Section):
         expected="a list of subnet ids such as subnet-0123456789abcdef0",
         example=["subnet-0123456789abcdef0", "subnet-0fedcba9876543210"],
     )
-    health_check_grace_period: int = field(
-        300,
-        description="Seconds after launch during which the group ignores failed health checks.",
-        expected="a number of seconds from 10 to 7200",
-        example=300,
-        ge=10,
-        le=7200,
+    health_check_grace_period: int = number(
+        300, 10, 7200, "Seconds after launch during which the group ignores failed health checks.", unit="seconds"
     )
-    instance_warmup: int = field(
+    instance_warmup: int = number(
         60,
-        description="Warm-up of a new instance in seconds: an old instance is terminated only afterwards. Must be longer than"
+        10,
+        3600,
+        "Warm-up of a new instance in seconds: an old instance is terminated only afterwards. Must be longer than"
         " the instance takes to become healthy; otherwise the promotion rolls back.",
-        expected="a number of seconds from 10 to 3600",
-        example=60,
-        ge=10,
-        le=3600,
+        unit="seconds",
     )
-    load_balancer: bool = field(
-        True, description="Create an Application Load Balancer for the fleet.", expected="true or false", example=True
-    )
+    load_balancer: bool = flag(True, "Create an Application Load Balancer for the fleet.")
     certificate_arn: Arn = field(
         "",
         description="ACM certificate of the load balancer: serves HTTPS and redirects HTTP to it; empty means HTTP only.",
@@ -126,21 +89,14 @@ class Fleet(Section):
         expected="the name of a key pair",
         example="your-key",
     )
-    deregistration_delay: int = field(
-        30,
-        description="Seconds that a draining instance has to finish its requests.",
-        expected="a number of seconds from 0 to 3600",
-        example=30,
-        ge=0,
-        le=3600,
+    deregistration_delay: int = number(
+        30, 0, 3600, "Seconds that a draining instance has to finish its requests.", unit="seconds"
     )
-    run_command: bool = field(
+    run_command: bool = flag(
         False,
-        description="Allow Run Command on the instances, for `update`, `logs` and the health gate's check of the service's"
+        "Allow Run Command on the instances, for `update`, `logs` and the health gate's check of the service's"
         " journal. Without it the instance role only allows reading the application's parameters and writing its"
         " logs.",
-        expected="true or false",
-        example=True,
     )
     health_check: HealthCheck = field(HealthCheck(), description="Health check of the load balancer.", example={})
 
@@ -152,21 +108,11 @@ class Fleet(Section):
 class Promote(Section):
     """The rollout of a new image to the fleet."""
 
-    canary: int = field(
-        25,
-        description="Percent of the instances that are replaced and monitored first; 0 or 100 replaces all at once.",
-        expected="a number from 0 to 100",
-        example=25,
-        ge=0,
-        le=100,
+    canary: int = number(
+        25, 0, 100, "Percent of the instances that are replaced and monitored first; 0 or 100 replaces all at once."
     )
-    watch_seconds: int = field(
-        300,
-        description="Seconds that the canary, and later the whole fleet, is monitored.",
-        expected="a number of seconds from 0 to 86400",
-        example=300,
-        ge=0,
-        le=86400,
+    watch_seconds: int = number(
+        300, 0, 86400, "Seconds that the canary, and later the whole fleet, is monitored.", unit="seconds"
     )
     traffic: Annotated[tuple[Weight, ...], Frozen] = field(
         (),
@@ -176,14 +122,12 @@ class Promote(Section):
         expected="a list of rising numbers from 1 to 100, the last one 100",
         example=[10, 50, 100],
     )
-    max_errors: int = field(
+    max_errors: int = number(
         0,
-        description="Maximum number of journal messages with priority `err` or higher that a new instance's service may log"
+        0,
+        1000,
+        "Maximum number of journal messages with priority `err` or higher that a new instance's service may log"
         " while it is monitored; checked if `run_command` is true.",
-        expected="a number from 0 to 1000",
-        example=0,
-        ge=0,
-        le=1000,
     )
     alarms: Annotated[tuple[AlarmName, ...], Frozen] = field(
         (),

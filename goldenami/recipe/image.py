@@ -20,6 +20,8 @@ from goldenami.recipe.fields import (
     Section,
     Sha256,
     field,
+    flag,
+    number,
 )
 from goldenami.recipe.os_families import FAMILIES, Architecture, Family, FamilyName
 
@@ -27,32 +29,13 @@ from goldenami.recipe.os_families import FAMILIES, Architecture, Family, FamilyN
 class RootVolume(Section):
     """The root volume of the image."""
 
-    size_gib: int = field(
-        8,
-        description="Size; at least that of the source AMI (8 for the vendors' AMIs).",
-        expected="a number of GiB from 2 to 16384",
-        example=8,
-        ge=2,
-        le=16384,
-    )
+    size_gib: int = number(8, 2, 16384, "Size; at least that of the source AMI (8 for the vendors' AMIs).", unit="GiB")
     type: Literal["gp3", "gp2"] = field("gp3", description="EBS volume type.", expected='"gp3" or "gp2"', example="gp3")
-    iops: int = field(
-        3000,
-        description="Provisioned IOPS (gp3 only; 3000 are included in the price).",
-        expected="a number from 3000 to 16000",
-        example=3000,
-        ge=3000,
-        le=16000,
+    iops: int = number(3000, 3000, 16000, "Provisioned IOPS (gp3 only; 3000 are included in the price).")
+    throughput: int = number(
+        125, 125, 1000, "Provisioned throughput in MiB/s (gp3 only; 125 are included in the price)."
     )
-    throughput: int = field(
-        125,
-        description="Provisioned throughput in MiB/s (gp3 only; 125 are included in the price).",
-        expected="a number from 125 to 1000",
-        example=125,
-        ge=125,
-        le=1000,
-    )
-    encrypted: bool = field(True, description="Encrypt the image's snapshots.", expected="true or false", example=True)
+    encrypted: bool = flag(True, "Encrypt the image's snapshots.")
 
 
 class Image(Section):
@@ -185,9 +168,6 @@ class CopyTarget(Section):
         expected="a list of account ids of 12 digits",
         example=["210987654321"],
     )
-    publish: bool = field(
-        True,
-        description="Publish the copy as the region's candidate: the parameter that `promote --candidate` reads.",
-        expected="true or false",
-        example=True,
+    publish: bool = flag(
+        True, "Publish the copy as the region's candidate: the parameter that `promote --candidate` reads."
     )

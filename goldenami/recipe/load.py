@@ -13,15 +13,11 @@ from goldenami.recipe.recipe import Recipe
 def load(path: Path) -> Recipe:
     """Read and validate a recipe.
 
-    Args:
-        path: The TOML file, usually golden.toml.
-
     Raises:
         RecipeError: The file cannot be read, is not TOML, or has problems; each one is listed.
     """
     recipe = parse(_read(path), path)
-    missing = _missing_files(recipe)
-    if missing:
+    if missing := _missing_files(recipe):
         raise RecipeError([problem.line(path.name) for problem in missing], next=f"edit {path}")
     return recipe
 

@@ -14,13 +14,9 @@ from goldenami.recipe.rules import check
 
 
 def parse(text: str, path: Path = Path("golden.toml")) -> Recipe:
-    """Validate the text of a recipe, without reading any other file.
+    """Validate the text of a recipe, read from `path`, without reading any other file.
 
     The keys are checked first. The rules between keys are checked once every key is valid.
-
-    Args:
-        text: TOML.
-        path: The file that the text was read from: for messages, and as the start of relative paths.
 
     Raises:
         RecipeError: The text is not TOML or has problems; each one is listed.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from goldenami.recipe.fields import Arn, Frozen, ParameterName, Ref, Section, Text, field, matches
+from goldenami.recipe.fields import Arn, Frozen, ParameterName, Ref, Section, Text, field, flag, matches, number
 
 
 def _topic(value: str) -> str:
@@ -23,21 +23,18 @@ TimeZone = Annotated[str, AfterValidator(matches(r"[A-Za-z]+(?:/[A-Za-z0-9_+-]+)
 class Rebuild(Section):
     """The unattended monthly rebuild."""
 
-    max_age_days: int = field(
+    max_age_days: int = number(
         30,
-        description="Maximum age of the base layer in days; an older one is rebuilt for its package updates even if nothing"
+        0,
+        365,
+        "Maximum age of the base layer in days; an older one is rebuilt for its package updates even if nothing"
         " else has changed. 0 disables the check.",
-        expected="a number of days from 0 to 365",
-        example=30,
-        ge=0,
-        le=365,
+        unit="days",
     )
-    auto_promote: bool = field(
+    auto_promote: bool = flag(
         False,
-        description="Let `./invoke rebuild` also promote the new image to the fleet, with the settings of `[promote]`."
+        "Let `./invoke rebuild` also promote the new image to the fleet, with the settings of `[promote]`."
         " Otherwise the image is only published as the candidate.",
-        expected="true or false",
-        example=True,
     )
 
 
@@ -80,10 +77,8 @@ class Notify(Section):
 class Schedule(Section):
     """The time of the rebuild, for a systemd timer or EventBridge Scheduler."""
 
-    day: int = field(1, description="Day of the month.", expected="a number from 1 to 28", example=1, ge=1, le=28)
-    hour: int = field(
-        3, description="Hour of the day, in `timezone`.", expected="a number from 0 to 23", example=3, ge=0, le=23
-    )
+    day: int = number(1, 1, 28, "Day of the month.")
+    hour: int = number(3, 0, 23, "Hour of the day, in `timezone`.")
     timezone: TimeZone = field(
         "UTC",
         description="IANA name of the time zone.",

@@ -17,6 +17,7 @@ from goldenami.recipe.fields import (
     SubnetId,
     Url,
     field,
+    flag,
 )
 
 TargetName = Literal["local", "aws"]
@@ -62,12 +63,7 @@ class Target(Section):
         expected="a list of networks such as 203.0.113.7/32",
         example=["203.0.113.7/32"],
     )
-    allow_open_ssh: bool = field(
-        False,
-        description="Allow the whole internet as a network in `ssh_cidrs`.",
-        expected="true or false",
-        example=True,
-    )
+    allow_open_ssh: bool = flag(False, "Allow the whole internet as a network in `ssh_cidrs`.")
     public_ip: bool | None = field(
         None,
         description="Assign a public address to the builder in `subnet_id`; if omitted, the subnet's setting applies.",
