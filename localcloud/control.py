@@ -50,10 +50,8 @@ def print_to_stderr(line: str) -> None:
 
 
 def up(state: Path | None = None, log: Log = print_to_stderr, serve: Sequence[str] = SERVE) -> CloudInfo:
-    """Start the cloud of a state folder unless it runs, and wait until it answers. Concurrent calls start it once.
-
-    Raises CloudError with the log's path if it does not start.
-    """
+    """Start the cloud of a state folder unless it runs, and wait until it answers. Concurrent calls start it once. Raises
+    CloudError with the log's path if it does not start."""
     folder = StateDir.at(state)
     if info := status(folder.root):
         return info

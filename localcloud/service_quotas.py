@@ -18,9 +18,7 @@ def install() -> None:
 
     def get_service_quota(self: Any, service_code: str, quota_code: str) -> dict[str, Any]:
         """moto has quotas of VPC only. `GOLDENAMI_VCPUS` sets the vCPU quota, which is reported but not enforced.
-
-        https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html
-        """
+        https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html"""
         if (service_code, quota_code) != ("ec2", VCPUS):
             quota: dict[str, Any] = _get(self, service_code, quota_code)
             return quota

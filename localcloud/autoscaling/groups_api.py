@@ -45,9 +45,7 @@ def install(cloud: Cloud) -> None:
 
     def create_auto_scaling_group(self: Any) -> Any:
         """moto overwrites a group of the same name, turns a grace period of 0 into 300, and ignores several settings.
-
-        https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CreateAutoScalingGroup.html
-        """
+        https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CreateAutoScalingGroup.html"""
         backend, name = self.autoscaling_backend, self._get_param("AutoScalingGroupName")
         if name in backend.autoscaling_groups:
             raise AutoscalingClientError(
@@ -130,9 +128,7 @@ def do_nothing(self: Any, *_: Any) -> None:
 
 def require_group(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return the action with a check of the group's name, which moto answers with an internal error if unknown.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html"""
 
     def call(self: Any) -> Any:
         requested_group(self)
@@ -143,9 +139,7 @@ def require_group(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def attach_instances(self: Any) -> Any:
     """moto attaches instances that do not run, or are members already.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-detach-attach-instances.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-detach-attach-instances.html"""
     group, ec2 = requested_group(self), self.autoscaling_backend.ec2_backend
     for instance_id in self._get_param("InstanceIds", []):
         if any(member.instance.id == instance_id for member in group.instance_states):
@@ -157,9 +151,7 @@ def attach_instances(self: Any) -> Any:
 
 def delete_auto_scaling_group(self: Any) -> Any:
     """moto ignores ForceDelete. The group stays visible (Delete in progress) until its last instance is terminated.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DeleteAutoScalingGroup.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DeleteAutoScalingGroup.html"""
     group = requested_group(self)
     if not self._get_bool_param("ForceDelete", False):
         if group.instance_states:
@@ -187,10 +179,7 @@ def delete_auto_scaling_group(self: Any) -> Any:
 
 
 def describe_scaling_activities(self: Any) -> Any:
-    """moto returns none.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeScalingActivities.html
-    """
+    """moto returns none. https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeScalingActivities.html"""
     name, ids = self._get_param("AutoScalingGroupName"), self._get_param("ActivityIds", [])
     groups = [requested_group(self, reads=True)] if name else list(self.autoscaling_backend.autoscaling_groups.values())
     activities = [activity for group in groups for activity in getattr(group, "activities", [])]

@@ -18,10 +18,8 @@ from localcloud.ec2.launch_templates import resolve_image
 
 
 def launch(group: Any, specification: dict[str, Any] | None, cause: str) -> GroupMember:
-    """Launch one instance from a LaunchTemplateSpecification, or from the group's launch configuration.
-
-    Raises EC2's error, without any resource left, if the launch fails.
-    """
+    """Launch one instance from a LaunchTemplateSpecification, or from the group's launch configuration. Raises EC2's error,
+    without any resource left, if the launch fails."""
     backend = group.ec2_backend
     version = backend._get_template_from_args(specification) if specification else None
     zone, subnet = choose_zone(group)
@@ -80,9 +78,7 @@ def choose_zone(group: Any) -> tuple[str, str | None]:
 
 def check_launchable(cloud: Cloud, scaling: Any, specification: dict[str, Any] | None) -> None:
     """Raise AWS's error if instances cannot be launched from a template. Auto Scaling does a dry run for that.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/create-launch-template.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/create-launch-template.html"""
     if not specification:
         return
     backend = scaling.ec2_backend

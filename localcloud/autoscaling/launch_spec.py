@@ -1,7 +1,5 @@
 """The launch template versions of a group, of its instance refresh, and of its members.
-
-https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LaunchTemplateSpecification.html
-"""
+https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LaunchTemplateSpecification.html"""
 
 from __future__ import annotations
 

@@ -20,9 +20,7 @@ MAX_ACTIVITIES = 500  # for each group; AWS keeps them for six weeks
 
 class ScalingActivity:
     """One scaling activity. Attributes have the names of the API.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Activity.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Activity.html"""
 
     def __init__(self, group: Any, description: str, cause: str, details: dict[str, str] | None = None) -> None:
         self.activity_id = str(uuid.uuid4())
@@ -47,9 +45,7 @@ class ScalingActivity:
 
 class GroupMember(InstanceState):  # type: ignore[misc]
     """An instance of a group. moto shows the template's default version instead of the launched one.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Instance.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Instance.html"""
 
     def __init__(self, group: Any, instance: Any, specification: dict[str, str] | None, state: str = "Pending") -> None:
         instance.autoscaling_group = group

@@ -1,7 +1,5 @@
 """The reconciler of Auto Scaling groups: size, health and targets, one step per tick, under the cloud's lock.
-
-https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-health-checks.html
-"""
+https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-health-checks.html"""
 
 from __future__ import annotations
 
@@ -105,11 +103,8 @@ class GroupReconciler:
                     member.health_status = "Unhealthy"
 
     def _replace_unhealthy(self, group: Any) -> int:
-        """Terminate unhealthy members. Return how many stay until they are replaced.
-
-        They stay if the instance maintenance policy requires it:
-        https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-maintenance-policy.html
-        """
+        """Terminate unhealthy members. Return how many stay until they are replaced. They stay if the instance maintenance policy
+        requires it: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-maintenance-policy.html"""
         if not are_processes_active(group, "ReplaceUnhealthy", "Terminate"):
             return 0
         policy, desired = group.instance_maintenance_policy or {}, int(group.desired_capacity or 0)
@@ -173,11 +168,9 @@ class GroupReconciler:
 
 
 def choose_for_termination(group: Any, members: list[Any], count: int) -> list[Any]:
-    """Return the members to terminate: unhealthy ones first, then by the group's termination policies.
-
-    The default policy prefers the largest zone, then other template versions, then the oldest members.
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-termination-policies.html
-    """
+    """Return the members to terminate: unhealthy ones first, then by the group's termination policies. The default policy prefers
+    the largest zone, then other template versions, then the oldest members.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-termination-policies.html"""
     candidates = [member for member in members if not member.protected_from_scale_in]
     chosen: list[Any] = []
     specification = launch_spec.launch_specification(group)

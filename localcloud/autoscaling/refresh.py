@@ -1,9 +1,7 @@
-"""The steps of an instance refresh and of its rollback: the number of new members, and the old ones to terminate.
-
-As on AWS, the group gets the desired configuration only when the refresh succeeds, replacements wait for warm-up and
-health, and a failing step is retried for some time (on AWS one hour) before the refresh fails.
-https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-overview.html
-"""
+"""The steps of an instance refresh and of its rollback: the number of new members, and the old ones to terminate. As on AWS, the
+group gets the desired configuration only when the refresh succeeds, replacements wait for warm-up and health, and a failing
+step is retried for some time (on AWS one hour) before the refresh fails.
+https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-overview.html"""
 
 from __future__ import annotations
 
@@ -86,9 +84,7 @@ def replace(group: Any, refresh: Any, progress: RefreshProgress, allowed: int) -
 
 def capacity_bounds(refresh: Any, desired: int) -> tuple[int, int]:
     """Return the minimum of healthy members, and the maximum of members beyond the desired capacity.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/understand-instance-refresh-default-values.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/understand-instance-refresh-default-values.html"""
     min_healthy = math.ceil(desired * int(refresh.preference("MinHealthyPercentage", 90)) / 100)
     max_percentage = refresh.preferences.get("MaxHealthyPercentage")
     if max_percentage is None:  # terminate before launching, at least one at a time

@@ -1,11 +1,9 @@
 """The instance refresh actions of the Auto Scaling API, which moto lacks.
-
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/asg-instance-refresh.html
 https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_StartInstanceRefresh.html
 https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeInstanceRefreshes.html
 https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CancelInstanceRefresh.html
-https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RollbackInstanceRefresh.html
-"""
+https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RollbackInstanceRefresh.html"""
 
 from __future__ import annotations
 
@@ -151,9 +149,7 @@ def no_active_refresh(group: Any) -> AutoscalingClientError:
 
 def rollback_blocker(group: Any, desired: dict[str, Any] | None) -> str:
     """Return why AWS would reject a rollback of the group's refresh; an empty string if it would not.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-rollback.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-rollback.html"""
     if not desired:
         return "the instance refresh has no desired configuration."
     own = launch_spec.group_specification(group)
@@ -172,9 +168,7 @@ def rollback_blocker(group: Any, desired: dict[str, Any] | None) -> str:
 
 def check_preferences(preferences: dict[str, Any]) -> None:
     """Raise AWS's error for invalid preferences.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html"""
     minimum, maximum = preferences.get("MinHealthyPercentage"), preferences.get("MaxHealthyPercentage")
     if minimum is not None and not 0 <= int(minimum) <= 100:
         raise ValidationError("MinHealthyPercentage must be between 0 and 100.")

@@ -31,9 +31,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def attach_volume(self: Any) -> ActionResult:
         """moto attaches any volume to any instance, even if it is attached to another, and at once.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AttachVolume.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AttachVolume.html"""
         backend, device = self.ec2_backend, self._get_param("Device")
         volume = backend.get_volume(self._get_param("VolumeId"))
         instance = backend.get_instance(self._get_param("InstanceId"))
@@ -46,9 +44,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def detach_volume(self: Any) -> ActionResult:
         """moto detaches at once, including the root volume of a running machine.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DetachVolume.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DetachVolume.html"""
         volume = self.ec2_backend.get_volume(self._get_param("VolumeId"))
         attachment = volume.attachment
         self.error_on_dryrun()
@@ -59,10 +55,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         return attachment_response(attachment)
 
     def delete_on_termination(self: Any) -> bool:
-        """moto omits it from DescribeVolumes.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VolumeAttachment.html
-        """
+        """moto omits it from DescribeVolumes. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VolumeAttachment.html"""
         device = self.instance.block_device_mapping.get(self.device)
         return bool(device and device.delete_on_termination)
 
@@ -72,9 +65,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
 def check_attachable(volume: Any, instance: Any, device: str | None) -> None:
     """Raise EC2's error if the volume cannot be attached to the instance.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
     if not device:
         raise MissingParameterError("device")
     if volume.attachment:

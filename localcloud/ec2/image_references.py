@@ -1,8 +1,6 @@
 """DescribeImageReferences, which moto lacks: the resources that use an image, within the limits of AWS's check.
-
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImageReferences.html
-https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html
-"""
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html"""
 
 from __future__ import annotations
 

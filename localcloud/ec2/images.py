@@ -40,9 +40,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def create_image(self: Any) -> ActionResult:
         """moto creates an image without a disk, at once, with any name and one 15 GiB snapshot without tags.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html"""
         self.error_on_dryrun()
         backend, name = self.ec2_backend, self._get_param("Name") or ""
         instance = backend.get_instance(self._get_param("InstanceId"))
@@ -98,9 +96,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def copy_image(self: Any) -> ActionResult:
         """moto copies no disk and omits Encrypted and the source. Snapshots never change, so a hard link is a copy.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopyImage.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopyImage.html"""
         self.error_on_dryrun()
         backend, name = self.ec2_backend, self._get_param("Name") or ""
         from_region = self._get_param("SourceRegion")
@@ -150,9 +146,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def deregister_image(self: Any) -> ActionResult:
         """moto ignores DeleteAssociatedSnapshots and deregistration protection.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeregisterImage.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeregisterImage.html"""
         self.error_on_dryrun()
         backend, ami_id = self.ec2_backend, self._get_param("ImageId")
         image = backend.amis.get(ami_id)
@@ -172,9 +166,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def register_image(self: Any) -> ActionResult:
         """moto registers an image without a disk, which could not be booted.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RegisterImage.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RegisterImage.html"""
         raise NotImplementedError("RegisterImage: an image without a disk cannot be booted")
 
     replace_methods(EC2Backend, _load_amis)

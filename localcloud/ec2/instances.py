@@ -37,9 +37,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         self: Any, image_id: str | None, count: int, user_data: Any, groups: list[str], **options: Any
     ) -> Any:
         """moto accepts any AMI, invents an 8 GiB volume, and runs at once. Auto Scaling calls this too.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html"""
         template = self._get_template_from_args(options["launch_template"]) if options.get("launch_template") else None
         data = template.data if template else {}
         image = get_available_image(
@@ -87,9 +85,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def run_response(self: Any) -> Any:
         """moto ignores ClientToken, and starts MinCount instances.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html"""
         self.params["MinCount"] = self.params.get("MaxCount", 1)
         if reservation := find_created(self, list(self.ec2_backend.reservations.values())):
             return ActionResult(reservation)
@@ -153,10 +149,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
             raise EC2ClientError("InsufficientFreeAddressesInSubnet", str(error)) from error
 
     def get_console_output(self: Any) -> Any:
-        """moto returns a constant text.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html
-        """
+        """moto returns a constant text. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html"""
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
         text = pool.console(instance).decode("utf-8", "replace")
         output = Base64EncodedString.from_raw_string(text)
@@ -164,9 +157,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def _parse_block_device_mapping(self: Any) -> list[dict[str, Any]]:
         """moto omits Throughput, and rejects a root mapping without a size.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_BlockDeviceMapping.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_BlockDeviceMapping.html"""
         return copy.deepcopy(self._get_param("BlockDeviceMappings", []))
 
     replace_methods(EC2Backend, run_instances)
@@ -195,9 +186,7 @@ def resume(cloud: Cloud, pool: MachinePool, instances: list[Any]) -> None:
 
 def merge_mappings(image: Any, overrides: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the image's block device mappings, changed by those of the request.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/block-device-mapping-concepts.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/block-device-mapping-concepts.html"""
     disks = {mapping["DeviceName"]: copy.deepcopy(mapping) for mapping in image.block_device_mappings}
     for mapping in overrides:
         name = mapping.get("DeviceName")

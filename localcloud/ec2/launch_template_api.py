@@ -35,9 +35,7 @@ def install() -> None:
 
 def create_launch_template(self: Any) -> ActionResult:
     """moto ignores ClientToken, and applies the template's own tags to everything launched.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplate.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplate.html"""
     self.error_on_dryrun()
     if (template := find_created(self, self.ec2_backend.launch_templates.values())) is None:
         template = self.ec2_backend.create_launch_template(
@@ -52,9 +50,7 @@ def create_launch_template(self: Any) -> ActionResult:
 
 def create_launch_template_version(self: Any) -> ActionResult:
     """moto ignores SourceVersion and ClientToken, and keeps UserData encoded, so that launches by a group fail.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplateVersion.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplateVersion.html"""
     self.error_on_dryrun()
     template = requested_template(self)
     if (version := find_created(self, template.versions)) is None:
@@ -67,10 +63,7 @@ def create_launch_template_version(self: Any) -> ActionResult:
 
 
 def modify_launch_template(self: Any) -> ActionResult:
-    """moto does not resolve `$Latest`.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyLaunchTemplate.html
-    """
+    """moto does not resolve `$Latest`. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyLaunchTemplate.html"""
     if str(self._get_param("DefaultVersion")).startswith("$"):
         self.params["DefaultVersion"] = str(
             requested_template(self).get_version(self._get_param("DefaultVersion")).number
@@ -81,9 +74,7 @@ def modify_launch_template(self: Any) -> ActionResult:
 
 def describe_launch_templates(self: Any) -> ActionResult:
     """moto returns at most 15 without a NextToken, and ignores unknown ids.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplates.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplates.html"""
     self.error_on_dryrun()
     backend, ids = self.ec2_backend, self._get_param("LaunchTemplateIds", [])
     for template_id in ids:
@@ -100,9 +91,7 @@ def describe_launch_templates(self: Any) -> ActionResult:
 
 def describe_launch_template_versions(self: Any) -> ActionResult:
     """moto returns at most 15 without a NextToken, ignores filters, and takes ranges by position.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplateVersions.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplateVersions.html"""
     self.error_on_dryrun()
     backend, numbers = self.ec2_backend, self._get_param("Versions", [])
     named = self._get_param("LaunchTemplateName") or self._get_param("LaunchTemplateId")
@@ -139,9 +128,7 @@ def selected_versions(template: Any, numbers: list[str]) -> list[Any]:
 
 def delete_launch_template_versions(self: Any) -> ActionResult:
     """moto lacks the action. The default version cannot be deleted.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteLaunchTemplateVersions.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteLaunchTemplateVersions.html"""
     self.error_on_dryrun()
     template = requested_template(self)
     ids = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name}

@@ -1,7 +1,5 @@
 """The instance metadata service of one instance, version 2, and version 1 if the instance allows it.
-
-https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
-"""
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html"""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """HAProxy's configuration for load balancers: listeners, rules and weights. Pure functions.
-
-https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-rules.html
-"""
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-rules.html"""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """One health check of one target.
-
-https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
-"""
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html"""
 
 from __future__ import annotations
 

@@ -143,9 +143,7 @@ def install(cloud: Cloud) -> None:
 
     def create_load_balancer(self: Any, *args: Any, **kwargs: Any) -> Any:
         """moto invents a DNS name, and creates a second load balancer of the same name; AWS returns the existing one.
-
-        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
-        """
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html"""
         name = kwargs.get("name") or args[0]
         for balancer in self.load_balancers.values():
             if balancer.name == name:
@@ -164,9 +162,7 @@ def install(cloud: Cloud) -> None:
 
     def create_listener(self: Any, *args: Any, **kwargs: Any) -> Any:
         """moto accepts protocols that the data plane lacks.
-
-        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateListener.html
-        """
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateListener.html"""
         if (protocol := kwargs.get("protocol")) != "HTTP":
             raise NotImplementedError(f"a listener for {protocol}: the local cloud's load balancers support HTTP only")
         return _listen(self, *args, **kwargs)

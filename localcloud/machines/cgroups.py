@@ -1,8 +1,5 @@
-"""Control groups of machines, in every hierarchy (version 1, hybrid or 2).
-
-Without a group for each machine, two containers would share one path in systemd's hierarchy and manage each other's
-services.
-"""
+"""Control groups of machines, in every hierarchy (version 1, hybrid or 2). Without a group for each machine, two containers would
+share one path in systemd's hierarchy and manage each other's services."""
 
 from __future__ import annotations
 
@@ -19,10 +16,8 @@ from localcloud.machines.errors import MachineError
 
 
 def parse_hierarchies(mountinfo: str) -> list[tuple[Path, frozenset[str]]]:
-    """Return the mount points and options of the control group hierarchies in the text of /proc/self/mountinfo.
-
-    The options are "unified" for version 2, and the names of the controllers for version 1.
-    """
+    """Return the mount points and options of the control group hierarchies in the text of /proc/self/mountinfo. The options are
+    "unified" for version 2, and the names of the controllers for version 1."""
     hierarchies = []
     for line in mountinfo.splitlines():
         fields, _, rest = line.partition(" - ")

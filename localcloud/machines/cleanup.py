@@ -10,11 +10,9 @@ from localcloud.machines import cgroups, port_redirect, supervised
 
 
 def reap(machines_folder: Path) -> list[str]:
-    """Remove processes, mounts, loop devices and control groups of the machines in this folder. Return the actions.
-
-    Usually little is left: a machine's processes end with its server, and the kernel then frees the rest. Must not
-    be called while a server of this folder runs.
-    """
+    """Remove processes, mounts, loop devices and control groups of the machines in this folder. Return the actions. Usually
+    little is left: a machine's processes end with its server, and the kernel then frees the rest. Must not be called while a
+    server of this folder runs."""
     actions: list[str] = []
     if not machines_folder.is_dir():
         return actions

@@ -28,9 +28,7 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
 
     def create_db_instance(self: Any, options: dict[str, Any]) -> Any:
         """moto accepts any engine, invents an address, and is available at once.
-
-        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
-        """
+        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html"""
         options["engine_version"] = check_request(options)
         database = _create(self, options)
         database.status, database.answered = "creating", False
@@ -41,9 +39,7 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
 
     def modify_db_instance(self: Any, identifier: str, options: dict[str, Any]) -> Any:
         """moto ignores the password. RDS changes it at once, also without ApplyImmediately.
-
-        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
-        """
+        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html"""
         database = self.describe_db_instances(identifier)[0]
         if password := options.get("master_user_password"):
             check_password(password)
@@ -71,9 +67,7 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
 
     def delete_db_instance(self: Any) -> Any:
         """moto deletes at once, and does not require a final snapshot.
-
-        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
-        """
+        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html"""
         database = self.backend.describe_db_instances(self.params.get("DBInstanceIdentifier"))[0]
         final, skip = self.params.get("FinalDBSnapshotIdentifier"), self.params.get("SkipFinalSnapshot", False)
         if skip == bool(final):
@@ -100,9 +94,7 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
 
     def _generate_secret_string(self: Any) -> str:
         """moto always generates the same password.
-
-        https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
-        """
+        https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html"""
         self.resource._master_user_password = secrets.token_urlsafe(24)
         return json.dumps({"username": self.resource.master_username, "password": self.resource._master_user_password})
 
@@ -126,9 +118,7 @@ def change_state(backend: Any, identifier: str, required: str, status: str, work
 
 def check_request(options: dict[str, Any]) -> str:
     """Return the engine version of a new DB instance. Raises RDS's error for invalid parameters.
-
-    https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
-    """
+    https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html"""
     if options.get("engine") != "postgres":
         raise NotImplementedError(f"the engine {options.get('engine')}: the local cloud's databases are PostgreSQL")
     if reason := postgres.unavailable_reason():
@@ -154,9 +144,7 @@ def check_request(options: dict[str, Any]) -> str:
 
 def check_password(password: str | None) -> None:
     """Raise RDS's error for an invalid master password.
-
-    https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html, MasterUserPassword
-    """
+    https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html, MasterUserPassword"""
     if not password or not 8 <= len(password) <= 128 or any(not " " < c < "\x7f" for c in password):
         raise InvalidParameterValue(
             "The parameter MasterUserPassword is not a valid password: 8 to 128 printable ASCII"

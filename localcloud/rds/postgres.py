@@ -198,9 +198,7 @@ def kill_servers(databases: Path) -> list[str]:
 
 def role_statements(major: int, master: str, password: str, database: str | None) -> list[str]:
     """Return the statements that create RDS's roles, one per line.
-
-    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html
-    """
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html"""
     roles = ["pg_monitor", "pg_signal_backend", *(["pg_checkpoint"] if major >= 15 else [])]
     user, secret = quote_identifier(master), quote_literal(password)
     statements = [

@@ -25,10 +25,8 @@ Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
 
 
 class Gateway:
-    """A WSGI application. moto is not thread-safe, so it runs under the cloud's lock.
-
-    Long work (copies, boots) is done in work queues, so that a request holds the lock for milliseconds.
-    """
+    """A WSGI application. moto is not thread-safe, so it runs under the cloud's lock. Long work (copies, boots) is done in work
+    queues, so that a request holds the lock for milliseconds."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud

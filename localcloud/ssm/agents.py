@@ -1,7 +1,5 @@
-"""Managed nodes of Systems Manager: machines whose role permits an agent and which have answered a ping.
-
-The image needs no agent package: commands reach the machine through its driver.
-"""
+"""Managed nodes of Systems Manager: machines whose role permits an agent and which have answered a ping. The image needs no agent
+package: commands reach the machine through its driver."""
 
 from __future__ import annotations
 
@@ -82,9 +80,7 @@ def install() -> None:
 
 def describe_instance_information(self: Any) -> ActionResult:
     """moto lacks the action.
-
-    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeInstanceInformation.html
-    """
+    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeInstanceInformation.html"""
     nodes = []
     filters = {spec["Key"]: spec["Values"] for spec in self._get_param("Filters", [])}
     filters |= {spec["key"]: spec["valueSet"] for spec in self._get_param("InstanceInformationFilterList", [])}

@@ -47,18 +47,13 @@ def install() -> None:
 
 def list_commands(self: Any) -> ActionResult:
     """moto ignores MaxResults and NextToken.
-
-    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ListCommands.html
-    """
+    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ListCommands.html"""
     commands = self.ssm_backend.list_commands(self._get_param("CommandId"), self._get_param("InstanceId"))
     return paginated_result(self, "Commands", [command_response(command) for command in list(commands)[::-1]])
 
 
 def get_command_invocation(self: Any) -> ActionResult:
-    """moto invents the result.
-
-    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html
-    """
+    """moto invents the result. https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html"""
     command = self.ssm_backend.get_command_by_id(self._get_param("CommandId"))
     plugin = self._get_param("PluginName")
     for invocation in command.invocations:
@@ -88,10 +83,7 @@ def get_command_invocation(self: Any) -> ActionResult:
 
 
 def list_command_invocations(self: Any) -> ActionResult:
-    """moto lacks the action.
-
-    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ListCommandInvocations.html
-    """
+    """moto lacks the action. https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ListCommandInvocations.html"""
     command_id, instance_id = self._get_param("CommandId"), self._get_param("InstanceId")
     invocations = [
         invocation
@@ -125,9 +117,7 @@ def invocation_response(invocation: Invocation, *, details: bool) -> dict[str, A
 
 def command_response(command: Any) -> dict[str, Any]:
     """Return a command with the status that follows from its invocations.
-
-    https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html
-    """
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html"""
     invocations = [one for one in command.invocations if isinstance(one, Invocation)]
     ended = [invocation for invocation in invocations if invocation.is_over]
     failed = [invocation for invocation in ended if invocation.status in ("Failed", "TimedOut")]

@@ -47,9 +47,7 @@ def install(cloud: Cloud) -> None:
 
     def put_parameter(self: Any, *args: Any, **kwargs: Any) -> Any:
         """moto accepts any value as an AMI. AWS validates it after the reply, and deletes invalid versions.
-
-        https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-ec2-aliases.html
-        """
+        https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-ec2-aliases.html"""
         parameter = _put(self, *args, **kwargs)
         if parameter.data_type == "aws:ec2:image":
             run_later(VALIDATION_SECONDS, validate, self, parameter)

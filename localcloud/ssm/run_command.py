@@ -1,7 +1,5 @@
 """Run Command: AWS-RunShellScript on machines, as root. moto runs nothing and reports Success.
-
-https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command.html
-"""
+https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command.html"""
 
 from __future__ import annotations
 
@@ -75,9 +73,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def cancel_command(self: Any) -> ActionResult:
         """moto lacks the action. Pending invocations are cancelled; running ones complete.
-
-        https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CancelCommand.html
-        """
+        https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CancelCommand.html"""
         command = self.ssm_backend.get_command_by_id(self._get_param("CommandId"))
         instance_ids = self._get_param("InstanceIds", []) or []
         for invocation in command.invocations:

@@ -71,10 +71,8 @@ def input_digest() -> str:
 
 
 def ensure_base_image(cache: Path, log: Callable[[str], None]) -> BaseImage:
-    """Return the base image from the cache; build it there first if it is missing (about a minute).
-
-    Concurrent calls build it once. Raises MachineError if a tool is missing or the archive is not reachable.
-    """
+    """Return the base image from the cache; build it there first if it is missing (about a minute). Concurrent calls build it
+    once. Raises MachineError if a tool is missing or the archive is not reachable."""
     digest = input_digest()
     folder = cache / f"base-{digest[:16]}"
     if (folder / "image.json").is_file():

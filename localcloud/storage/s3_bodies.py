@@ -1,8 +1,6 @@
 """Bodies of large S3 objects stay in files; moto would hold several copies of them in memory.
-
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
-https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-"""
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"""
 
 from __future__ import annotations
 
