@@ -66,11 +66,8 @@ def set_instance_health(self: Any) -> Any:
     if status not in ("Healthy", "Unhealthy"):
         raise ValidationError(f"Valid instance health states are: [Healthy, Unhealthy], got {status}")
     member = find_member(self, self._get_param("InstanceId"))
-    if (
-        status == "Unhealthy"
-        and self._get_bool_param("ShouldRespectGracePeriod", True)
-        and member.in_grace_period(time.time())
-    ):
+    respect = self._get_bool_param("ShouldRespectGracePeriod", True)
+    if status == "Unhealthy" and respect and member.in_grace_period(time.time()):
         return EmptyResult()
     member.health_status, member.unhealthy_cause = status, "a user health-check"
     return EmptyResult()

@@ -124,11 +124,8 @@ def ensure_fields(group: Any) -> None:
 
 def list_groups() -> list[Any]:
     """Return all Auto Scaling groups."""
-    return [
-        group
-        for backend in regional_backends(autoscaling_backends)
-        for group in list(backend.autoscaling_groups.values())
-    ]
+    backends = regional_backends(autoscaling_backends)
+    return [group for backend in backends for group in list(backend.autoscaling_groups.values())]
 
 
 GROUP_DEFAULTS: dict[str, Any] = {

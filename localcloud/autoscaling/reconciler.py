@@ -201,8 +201,6 @@ def capture_state(group: Any) -> Any:
         for member in group.instance_states
     ]
     activities = getattr(group, "activities", [])
-    registered = [
-        (len(target_group.targets), len(targets.draining_targets(target_group)))
-        for target_group in target_groups(group)
-    ]
+    groups = target_groups(group)
+    registered = [(len(each.targets), len(targets.draining_targets(each))) for each in groups]
     return members, len(activities), registered, [refresh.digest() for refresh in getattr(group, "refreshes", [])]

@@ -37,20 +37,13 @@ def step(health: TargetHealthStore, group: Any, now: float) -> int:
         if now >= (refresh.baking_until or 0) and not progress.not_ready:
             succeed(group, refresh)
         return progress.desired
-    if (
-        not progress.stale
-        and not progress.not_ready
-        and not progress.moving
-        and len(progress.updated_members) >= progress.desired
-    ):
+    settled = not progress.stale and not progress.not_ready and not progress.moving
+    if settled and len(progress.updated_members) >= progress.desired:
         finish(group, refresh, now)
         return progress.desired
     allowed = progress.desired if refresh.status == "RollbackInProgress" else checkpoint_limit(refresh, progress, now)
-    if (
-        refresh.status == "InProgress"
-        and refresh.checkpoint >= len(checkpoint_percentages(refresh))
-        and not progress.moving
-    ):
+    passed = refresh.checkpoint >= len(checkpoint_percentages(refresh))
+    if refresh.status == "InProgress" and passed and not progress.moving:
         succeed(group, refresh)  # the last checkpoint was below 100: the remaining members are not replaced
         return progress.desired
     if not members.are_processes_active(group, "InstanceRefresh"):
@@ -75,9 +68,7 @@ def replace(group: Any, refresh: Any, progress: RefreshProgress, allowed: int) -
         ready -= serves
         progress.stale.remove(member)
     missing = min(desired, allowed) - len(progress.updated_members)
-    total = len(progress.updated_members) + len(
-        [member for member in progress.stale if member.lifecycle_state != "Standby"]
-    )
+    total = len(progress.updated_members) + sum(member.lifecycle_state != "Standby" for member in progress.stale)
     room = desired + surplus - total
     return min(max(total + max(0, min(missing, room)), desired), desired + surplus)
 
@@ -214,11 +205,8 @@ def begin(group: Any, refresh: Any) -> None:
     """Begin a refresh: record which members match already (SkipMatching)."""
     members.ensure_fields(group)
     if refresh.preference("SkipMatching", False):
-        refresh.matching_ids = [
-            member.instance_id
-            for member in group.instance_states
-            if matches_specification(group, member, refresh.specification)
-        ]
+        matching = [m for m in group.instance_states if matches_specification(group, m, refresh.specification)]
+        refresh.matching_ids = [member.instance_id for member in matching]
     refresh.instances_to_update = max(0, len(group.instance_states) - len(refresh.matching_ids))
     group.launch_failures, group.launch_again_at = 0, 0.0
 

@@ -46,9 +46,8 @@ class InstanceRefresh:
         self.desired_configuration = desired
         self.strategy = "Rolling"
         self.rollback_details: dict[str, Any] | None = None
-        self.specification = launch_spec.resolve_version(
-            group, (desired or {}).get("LaunchTemplate") or launch_spec.group_specification(group)
-        )
+        template = (desired or {}).get("LaunchTemplate") or launch_spec.group_specification(group)
+        self.specification = launch_spec.resolve_version(group, template)
         self.matching_ids: list[str] = []  # instances that match already and are not replaced
         self.stuck_since: float | None = None
         self.checkpoint = 0

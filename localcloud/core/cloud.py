@@ -102,9 +102,8 @@ def used_addresses() -> list[str | None]:
 
 def list_load_balancers() -> list[Any]:
     """Return all load balancers."""
-    return [
-        balancer for backend in regional_backends(elbv2_backends) for balancer in list(backend.load_balancers.values())
-    ]
+    backends = regional_backends(elbv2_backends)
+    return [balancer for backend in backends for balancer in list(backend.load_balancers.values())]
 
 
 def machine_address(instance: Any) -> str | None:

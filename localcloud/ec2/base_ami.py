@@ -40,9 +40,8 @@ def publish_base_ami(cloud: Cloud, backend: Any) -> None:
         for former_snapshot in former.snapshot_ids():
             backend.delete_snapshot(former_snapshot)
     size = -(-path.stat().st_size // GIB)
-    snapshot = Snapshot(
-        backend, snapshot_id, SourceVolume("vol-ffffffff", size), cloud.base.name, owner_id=DEBIAN_ACCOUNT
-    )
+    volume = SourceVolume("vol-ffffffff", size)
+    snapshot = Snapshot(backend, snapshot_id, volume, cloud.base.name, owner_id=DEBIAN_ACCOUNT)
     backend.snapshots[snapshot_id] = snapshot
     ebs = {"SnapshotId": snapshot_id, "VolumeSize": size, "DeleteOnTermination": True, "VolumeType": "gp3"}
     arm = platform.machine() in ("aarch64", "arm64")

@@ -97,9 +97,8 @@ def tags_by_resource_type(specifications: list[dict[str, Any]]) -> dict[str, dic
             raise EC2ClientError(
                 "InvalidParameterValue", f"'{resource_type}' is not a valid taggable resource type for this operation."
             )
-        tags.setdefault(resource_type, {}).update(
-            {tag["Key"]: tag.get("Value", "") for tag in specification.get("Tags", [])}
-        )
+        requested = {tag["Key"]: tag.get("Value", "") for tag in specification.get("Tags", [])}
+        tags.setdefault(resource_type, {}).update(requested)
     return tags
 
 

@@ -45,9 +45,8 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         backend, name = self.ec2_backend, self._get_param("Name") or ""
         instance = backend.get_instance(self._get_param("InstanceId"))
         if instance.state not in ("running", "stopping", "stopped"):
-            raise EC2ClientError(
-                "IncorrectState", f"Instance '{instance.id}' is not in a state from which an image can be made."
-            )
+            problem = f"Instance '{instance.id}' is not in a state from which an image can be made."
+            raise EC2ClientError("IncorrectState", problem)
         check_image_name(backend, name)
         ami_id = random_ami_id()
         tags = tags_by_resource_type(self._get_param("TagSpecifications", []))
@@ -153,9 +152,8 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         if image is not None and image.owner_id != backend.account_id:
             raise EC2ClientError("AuthFailure", f"Not authorized for image:{ami_id}")
         if image is not None and image.deregistration_protection != "disabled":
-            raise EC2ClientError(
-                "OperationNotPermitted", f"The image '{ami_id}' has deregistration protection: disable it first."
-            )
+            problem = f"The image '{ami_id}' has deregistration protection: disable it first."
+            raise EC2ClientError("OperationNotPermitted", problem)
         _deregister(backend, ami_id)
         results = []
         if image is not None and self._get_param("DeleteAssociatedSnapshots", False):

@@ -40,9 +40,8 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html"""
         template = self._get_template_from_args(options["launch_template"]) if options.get("launch_template") else None
         data = template.data if template else {}
-        image = get_available_image(
-            cloud, self, image_id or launch_templates.resolve_image(self.region_name, self.account_id, data)
-        )
+        image_id = image_id or launch_templates.resolve_image(self.region_name, self.account_id, data)
+        image = get_available_image(cloud, self, image_id)
         launch_templates.add_template_settings(options, data)
         if profile := data.get("IamInstanceProfile"):  # checked first: an unknown profile must create no resources
             filter_iam_instance_profiles(self.account_id, "aws", profile.get("Arn"), profile.get("Name"))

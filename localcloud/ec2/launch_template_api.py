@@ -64,10 +64,8 @@ def create_launch_template_version(self: Any) -> ActionResult:
 
 def modify_launch_template(self: Any) -> ActionResult:
     """moto does not resolve `$Latest`. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyLaunchTemplate.html"""
-    if str(self._get_param("DefaultVersion")).startswith("$"):
-        self.params["DefaultVersion"] = str(
-            requested_template(self).get_version(self._get_param("DefaultVersion")).number
-        )
+    if str(version := self._get_param("DefaultVersion")).startswith("$"):
+        self.params["DefaultVersion"] = str(requested_template(self).get_version(version).number)
     result: ActionResult = _modify(self)
     return result
 
@@ -96,10 +94,8 @@ def describe_launch_template_versions(self: Any) -> ActionResult:
     backend, numbers = self.ec2_backend, self._get_param("Versions", [])
     named = self._get_param("LaunchTemplateName") or self._get_param("LaunchTemplateId")
     if (not named and set(numbers) - {"$Latest", "$Default"}) or not (named or numbers):
-        raise EC2ClientError(
-            "MissingParameter",
-            "Specify a launch template, or the versions $Latest and $Default of all launch templates.",
-        )
+        text = "Specify a launch template, or the versions $Latest and $Default of all launch templates."
+        raise EC2ClientError("MissingParameter", text)
     templates = [requested_template(self)] if named else list(backend.launch_templates.values())
     first, last = self._get_param("MinVersion"), self._get_param("MaxVersion")
     versions = [

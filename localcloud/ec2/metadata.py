@@ -34,9 +34,8 @@ class MetadataService:
         with self._cloud.lock:
             code, body, headers = self._answer(environ)
         kind = [] if any(name == "Content-Type" for name, _ in headers) else [("Content-Type", "text/plain")]
-        start_response(
-            f"{code} {REASONS[code]}", [*kind, ("Content-Length", str(len(body))), ("Server", "EC2ws"), *headers]
-        )
+        length = ("Content-Length", str(len(body)))
+        start_response(f"{code} {REASONS[code]}", [*kind, length, ("Server", "EC2ws"), *headers])
         return [body] if environ["REQUEST_METHOD"] != "HEAD" else []
 
     def _answer(self, environ: dict[str, Any]) -> tuple[int, bytes, list[tuple[str, str]]]:
@@ -143,15 +142,8 @@ class MetadataService:
         return {"instance-identity": {"document": json.dumps(document, indent=2)}}
 
     def _info(self, profile: Any) -> str:
-        return json.dumps(
-            {
-                "Code": "Success",
-                "LastUpdated": stamp(),
-                "InstanceProfileArn": profile.arn,
-                "InstanceProfileId": profile.id,
-            },
-            indent=2,
-        )
+        ids = {"InstanceProfileArn": profile.arn, "InstanceProfileId": profile.id}
+        return json.dumps({"Code": "Success", "LastUpdated": stamp(), **ids}, indent=2)
 
     def _role_credentials(self, role: Any) -> str:
         end, credentials = self._credentials.get(role.name, (0.0, {}))

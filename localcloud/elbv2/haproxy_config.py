@@ -129,11 +129,8 @@ def build_route(conditions: list[dict[str, Any]], actions: list[Any], names: dic
         return Route(matchers, answer="return status 503")
     config = action.get("ForwardConfig") or {}
     groups = config.get("TargetGroups") or [{"TargetGroupArn": action.get("TargetGroupArn"), "Weight": 1}]
-    weights = [
-        (names[group["TargetGroupArn"]], int(group.get("Weight", 1)))
-        for group in groups
-        if group["TargetGroupArn"] in names
-    ]
+    known = [group for group in groups if group["TargetGroupArn"] in names]
+    weights = [(names[group["TargetGroupArn"]], int(group.get("Weight", 1))) for group in known]
     if not any(weight for _, weight in weights):
         return Route(matchers, answer="return status 503")
     return Route(matchers, tuple(weights))
@@ -149,9 +146,8 @@ def build_matcher(condition: dict[str, Any]) -> tuple[str, ...]:
     if kind == "path-pattern":
         return tuple(f"path -m reg {quoted_regex(value)}" for value in values("PathPatternConfig"))
     if kind == "host-header":
-        return tuple(
-            f"req.hdr(host),field(1,:) -i -m reg {quoted_regex(value)}" for value in values("HostHeaderConfig")
-        )
+        hosts = values("HostHeaderConfig")
+        return tuple(f"req.hdr(host),field(1,:) -i -m reg {quoted_regex(value)}" for value in hosts)
     if kind == "http-header":
         name = re.sub(r"[^A-Za-z0-9_-]", "", condition["HttpHeaderConfig"]["HttpHeaderName"])
         return tuple(f"req.hdr({name}) -i -m reg {quoted_regex(value)}" for value in values("HttpHeaderConfig"))

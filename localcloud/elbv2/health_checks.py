@@ -47,9 +47,8 @@ def run_probe(probe: Probe) -> tuple[str, str]:
             return "", ""
         connection = http.client.HTTPConnection(probe.host, probe.port, timeout=probe.timeout)
         try:
-            connection.request(
-                "GET", probe.path, headers={"User-Agent": "ELB-HealthChecker/2.0", "Connection": "close"}
-            )
+            headers = {"User-Agent": "ELB-HealthChecker/2.0", "Connection": "close"}
+            connection.request("GET", probe.path, headers=headers)
             status = connection.getresponse().status
         finally:
             connection.close()

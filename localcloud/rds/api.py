@@ -79,9 +79,8 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
                 "Cannot delete protected DB Instance, please disable deletion protection and try again."
             )
         if database.status == "deleting":
-            raise RDSClientError(
-                "InvalidDBInstanceState", f"Instance {database.db_instance_identifier} is already being deleted."
-            )
+            problem = f"Instance {database.db_instance_identifier} is already being deleted."
+            raise RDSClientError("InvalidDBInstanceState", problem)
         if final:
             refuse_snapshots()
         database.status = "deleting"
@@ -98,9 +97,8 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
         self.resource._master_user_password = secrets.token_urlsafe(24)
         return json.dumps({"username": self.resource.master_username, "password": self.resource._master_user_password})
 
-    replace_methods(
-        RDSBackend, create_db_instance, modify_db_instance, start_db_instance, stop_db_instance, reboot_db_instance
-    )
+    replace_methods(RDSBackend, create_db_instance, modify_db_instance)
+    replace_methods(RDSBackend, start_db_instance, stop_db_instance, reboot_db_instance)
     replace_methods(RDSResponse, delete_db_instance)
     RDSResponse.create_db_snapshot = RDSResponse.restore_db_instance_from_db_snapshot = refuse_snapshots
     DBInstance.endpoint = property(endpoint)
@@ -131,9 +129,8 @@ def check_request(options: dict[str, Any]) -> str:
     if not options.get("master_username"):
         raise InvalidParameterValue("The parameter MasterUsername must be provided and must not be blank.")
     if options["master_username"] in (postgres.ADMIN, "rds_superuser", "admin"):
-        raise InvalidParameterValue(
-            f"MasterUsername {options['master_username']} cannot be used as it is a reserved word"
-        )
+        name = options["master_username"]
+        raise InvalidParameterValue(f"MasterUsername {name} cannot be used as it is a reserved word")
     managed, password = options.get("manage_master_user_password"), options.get("master_user_password")
     if managed and password:
         raise InvalidParameterCombination("MasterUserPassword cannot be given where RDS manages it.")
@@ -159,9 +156,8 @@ def check_password(password: str | None) -> None:
 def check_state(database: Any, state: str) -> None:
     """Raise RDS's error if the DB instance is in another state."""
     if database.status != state:
-        raise RDSClientError(
-            "InvalidDBInstanceState", f"Instance {database.db_instance_identifier} is not in {state} state."
-        )
+        problem = f"Instance {database.db_instance_identifier} is not in {state} state."
+        raise RDSClientError("InvalidDBInstanceState", problem)
 
 
 def refuse_snapshots(_: Any = None) -> NoReturn:

@@ -135,23 +135,13 @@ class PostgresServer:
     def _programs(self) -> Path:
         programs = installed_versions().get(self.major)
         if programs is None:
-            raise CloudError(
-                f"PostgreSQL {self.major} is not installed; run: sudo apt-get install --yes --no-install-recommends "
-                f"postgresql-{self.major}"
-            )
+            packages = f"--no-install-recommends postgresql-{self.major}"
+            raise CloudError(f"PostgreSQL {self.major} is not installed; run: sudo apt-get install --yes {packages}")
         return programs
 
     def _argv(self, program: str, *arguments: str) -> list[str]:
-        return [
-            sys.executable,
-            "-I",
-            "-S",
-            str(SANDBOX),
-            str(self.folder),
-            USER,
-            str(self._programs / program),
-            *arguments,
-        ]
+        command = [str(SANDBOX), str(self.folder), USER, str(self._programs / program)]
+        return [sys.executable, "-I", "-S", *command, *arguments]
 
     def _run(self, program: str, *arguments: str, text: str = "") -> str:
         done = subprocess.run(

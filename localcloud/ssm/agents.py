@@ -58,9 +58,8 @@ class SsmAgents:
 
     def _ping(self, instance: Any) -> None:
         try:
-            code, _, _ = run_on_instance(
-                self._machine_pool, instance.id, ("systemctl", "is-active", "--quiet", "basic.target"), b"", 5
-            )
+            argv = ("systemctl", "is-active", "--quiet", "basic.target")
+            code, _, _ = run_on_instance(self._machine_pool, instance.id, argv, b"", 5)
         except (CloudError, TimeoutError):
             code = 1
         answered, now = code == 0, time.time()
