@@ -68,7 +68,7 @@ def replace(group: Any, refresh: Any, progress: RefreshProgress, allowed: int) -
         ready -= serves
         progress.stale.remove(member)
     missing = min(desired, allowed) - len(progress.updated_members)
-    total = len(progress.updated_members) + sum(member.lifecycle_state != "Standby" for member in progress.stale)
+    total: int = len(progress.updated_members) + sum(member.lifecycle_state != "Standby" for member in progress.stale)
     room = desired + surplus - total
     return min(max(total + max(0, min(missing, room)), desired), desired + surplus)
 
