@@ -48,10 +48,8 @@ def install(cloud: Cloud) -> None:
         https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CreateAutoScalingGroup.html"""
         backend, name = self.autoscaling_backend, self._get_param("AutoScalingGroupName")
         if name in backend.autoscaling_groups:
-            raise AutoscalingClientError(
-                "AlreadyExists",
-                f"AutoScalingGroup by this name already exists - A group with the name {name} already exists",
-            )
+            problem = f"AutoScalingGroup by this name already exists - A group with the name {name} already exists"
+            raise AutoscalingClientError("AlreadyExists", problem)
         min_size, max_size = int(self._get_param("MinSize")), int(self._get_param("MaxSize"))
         desired = self._get_param("DesiredCapacity")
         check_size(min_size, max_size, min_size if desired is None else int(desired))
@@ -95,14 +93,9 @@ def install(cloud: Cloud) -> None:
     for name, action in _existing.items():
         setattr(AutoScalingResponse, name, require_group(action))
     replace_methods(
-        AutoScalingResponse,
-        create_auto_scaling_group,
-        update_auto_scaling_group,
-        attach_instances,
-        delete_auto_scaling_group,
-        describe_scaling_activities,
-        set_desired_capacity,
-    )
+        AutoScalingResponse, create_auto_scaling_group, update_auto_scaling_group, attach_instances,
+        delete_auto_scaling_group, describe_scaling_activities, set_desired_capacity,
+    )  # fmt: skip
     FakeAutoScalingGroup.set_desired_capacity = set_capacity
     FakeAutoScalingGroup.replace_autoscaling_group_instances = do_nothing
     AutoScalingBackend.notify_terminate_instances = do_nothing
@@ -161,9 +154,8 @@ def delete_auto_scaling_group(self: Any) -> Any:
                 "still in the group.",
             )
         if launch_spec.active_refresh(group):
-            raise AutoscalingClientError(
-                "ScalingActivityInProgress", "An instance refresh of the AutoScalingGroup is still in progress."
-            )
+            problem = "An instance refresh of the AutoScalingGroup is still in progress."
+            raise AutoscalingClientError("ScalingActivityInProgress", problem)
     group.min_size = group.desired_capacity = 0
     group.status = "Delete in progress"
     for refresh in group.refreshes:
@@ -191,14 +183,10 @@ def describe_scaling_activities(self: Any) -> Any:
 def set_desired_capacity(self: Any) -> Any:
     """https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SetDesiredCapacity.html"""
     group, desired = requested_group(self), int(self._get_param("DesiredCapacity"))
-    if desired > group.max_size:
-        raise ValidationError(
-            f"New SetDesiredCapacity value {desired} is above max value {group.max_size} for the AutoScalingGroup."
-        )
-    if desired < group.min_size:
-        raise ValidationError(
-            f"New SetDesiredCapacity value {desired} is below min value {group.min_size} for the AutoScalingGroup."
-        )
+    if not group.min_size <= desired <= group.max_size:
+        above = desired > group.max_size
+        limit = f"above max value {group.max_size}" if above else f"below min value {group.min_size}"
+        raise ValidationError(f"New SetDesiredCapacity value {desired} is {limit} for the AutoScalingGroup.")
     group.desired_capacity = desired
     return EmptyResult()
 

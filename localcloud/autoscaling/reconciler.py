@@ -135,8 +135,7 @@ class GroupReconciler:
                     member = launch(group, launch_spec.launch_specification(group), cause)
                 except ServiceException as error:
                     self._launch_failed(group, error.message, now)
-                    activity = ScalingActivity(group, "Launching a new EC2 instance", cause)
-                    activity.end("Failed", group.launch_problem)
+                    ScalingActivity(group, "Launching a new EC2 instance", cause).end("Failed", group.launch_problem)
                     return
                 member.refresh_id = launch_spec.launch_refresh_id(group)
         elif size > target and are_processes_active(group, "Terminate"):
@@ -161,9 +160,8 @@ class GroupReconciler:
                 serves = member.lifecycle_state == "InService" and member.instance.state == "running"
                 if serves and not registered and are_processes_active(group, "AddToLoadBalancer"):
                     target_group.register([{"Id": member.instance_id}])
-                elif registered and (
-                    member.lifecycle_state in ("Terminating", "Standby") or member.instance.state in TERMINATED_STATES
-                ):
+                ended = member.instance.state in TERMINATED_STATES
+                if registered and (ended or member.lifecycle_state in ("Terminating", "Standby")):
                     targets.drain(target_group, member.instance_id)
 
 

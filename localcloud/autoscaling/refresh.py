@@ -61,8 +61,7 @@ def replace(group: Any, refresh: Any, progress: RefreshProgress, allowed: int) -
     for member in stale:
         if len(progress.stale) <= keep or not members.are_processes_active(group, "Terminate"):
             break
-        serves = member.instance_id in progress.ready
-        if serves and ready - 1 < min_healthy:
+        if (serves := member.instance_id in progress.ready) and ready - 1 < min_healthy:
             break
         members.terminate(group, member, TERMINATION_CAUSE)
         ready -= serves
@@ -125,10 +124,9 @@ def finish(group: Any, refresh: Any, now: float) -> None:
         refresh.end("RollbackSuccessful", refresh.rollback_details["RollbackReason"])
     else:
         refresh.percentage_complete, refresh.instances_to_update = 100, 0
-        if bake:
-            refresh.status, refresh.baking_until = "Baking", now + bake
-        else:
-            succeed(group, refresh)
+        if not bake:
+            return succeed(group, refresh)
+        refresh.status, refresh.baking_until = "Baking", now + bake
 
 
 def succeed(group: Any, refresh: Any) -> None:
@@ -153,10 +151,8 @@ def check_failure(group: Any, refresh: Any, progress: RefreshProgress, now: floa
     if not problem:
         refresh.stuck_since = None
         if progress.warming and refresh.paused_until is None:
-            refresh.status_reason = (
-                "Waiting for instances to warm up before continuing. "
-                f"For example: {progress.warming[0].instance_id} is warming up."
-            )
+            example = f"For example: {progress.warming[0].instance_id} is warming up."
+            refresh.status_reason = f"Waiting for instances to warm up before continuing. {example}"
         elif refresh.paused_until is None:
             refresh.status_reason = (refresh.rollback_details or {}).get("RollbackReason")
         return False
@@ -189,12 +185,8 @@ def blocking_reason(group: Any, refresh: Any, progress: RefreshProgress) -> str:
     if refresh.failure:
         return f"Replacements do not become healthy. For example: {refresh.failure}"
     others = [member for member in progress.stale if member not in progress.excluded]
-    if (
-        progress.excluded
-        and not others
-        and not progress.not_ready
-        and len(progress.updated_members) + len(progress.excluded) >= progress.desired
-    ):
+    complete = len(progress.updated_members) + len(progress.excluded) >= progress.desired
+    if progress.excluded and not others and not progress.not_ready and complete:
         member = progress.excluded[0]
         state = "in Standby state" if member.lifecycle_state == "Standby" else "protected from scale in"
         return f"Waiting for instances that cannot be replaced. For example: {member.instance_id} is {state}."

@@ -81,10 +81,8 @@ def install(cloud: Cloud) -> None:
     def start_instance_refresh(self: Any) -> Any:
         group = requested_group(self)
         if launch_spec.active_refresh(group):
-            raise AutoscalingClientError(
-                "InstanceRefreshInProgress",
-                "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh.",
-            )
+            problem = "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh."
+            raise AutoscalingClientError("InstanceRefreshInProgress", problem)
         if (strategy := self._get_param("Strategy") or "Rolling") != "Rolling":
             raise ValidationError(f"The strategy {strategy} is not available in the local cloud")
         desired = self._get_param("DesiredConfiguration") or None
@@ -140,10 +138,8 @@ def rollback_instance_refresh(self: Any) -> Any:
 
 
 def no_active_refresh(group: Any) -> AutoscalingClientError:
-    return AutoscalingClientError(
-        "ActiveInstanceRefreshNotFound",
-        f"No in progress or pending Instance Refresh found for Auto Scaling group {group.name}",
-    )
+    problem = f"No in progress or pending Instance Refresh found for Auto Scaling group {group.name}"
+    return AutoscalingClientError("ActiveInstanceRefreshNotFound", problem)
 
 
 def rollback_blocker(group: Any, desired: dict[str, Any] | None) -> str:

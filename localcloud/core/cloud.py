@@ -108,8 +108,7 @@ def list_load_balancers() -> list[Any]:
 
 def machine_address(instance: Any) -> str | None:
     """Return the address of the machine's ports, which it keeps until it is off, also without a public IP."""
-    address: str | None = getattr(instance, "machine_address", None)
-    return address
+    return getattr(instance, "machine_address", None)
 
 
 def instance_profile(instance: Any) -> Any:

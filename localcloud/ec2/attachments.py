@@ -75,15 +75,11 @@ def check_attachable(volume: Any, instance: Any, device: str | None) -> None:
     if instance.state not in ("running", "stopped"):
         raise EC2ClientError("IncorrectState", f"Instance '{instance.id}' is not 'running'.")
     if volume.availability_zone != instance.availability_zone:
-        raise EC2ClientError(
-            "InvalidVolume.ZoneMismatch",
-            f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'",
-        )
+        problem = f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'"
+        raise EC2ClientError("InvalidVolume.ZoneMismatch", problem)
     if device in instance.block_device_mapping:
-        raise EC2ClientError(
-            "InvalidParameterValue",
-            f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use",
-        )
+        problem = f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use"
+        raise EC2ClientError("InvalidParameterValue", problem)
 
 
 def check_detachable(volume: Any, instance_id: str | None, device: str | None) -> None:
@@ -97,9 +93,8 @@ def check_detachable(volume: Any, instance_id: str | None, device: str | None) -
     if device and device != attachment.device:
         raise InvalidVolumeDetachmentError(volume.id, instance.id, device)
     if attachment.device == instance.root_device_name and instance.state != "stopped":
-        raise EC2ClientError(
-            "OperationNotPermitted", f"Unable to detach root volume '{attachment.device}' from instance '{instance.id}'"
-        )
+        problem = f"Unable to detach root volume '{attachment.device}' from instance '{instance.id}'"
+        raise EC2ClientError("OperationNotPermitted", problem)
 
 
 def attach(cloud: Cloud, pool: MachinePool, attachment: Any) -> None:
@@ -185,13 +180,8 @@ def set_status(attachment: Any, status: str) -> None:
 
 
 def attachment_response(attachment: Any) -> ActionResult:
-    return ActionResult(
-        {
-            "VolumeId": attachment.volume.id,
-            "InstanceId": attachment.instance.id,
-            "Device": attachment.device,
-            "State": attachment.status,
-            "AttachTime": attachment.attach_time,
-            "DeleteOnTermination": attachment.delete_on_termination,
-        }
-    )
+    return ActionResult({
+        "VolumeId": attachment.volume.id, "InstanceId": attachment.instance.id, "Device": attachment.device,
+        "State": attachment.status, "AttachTime": attachment.attach_time,
+        "DeleteOnTermination": attachment.delete_on_termination,
+    })  # fmt: skip

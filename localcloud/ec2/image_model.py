@@ -94,9 +94,8 @@ def tags_by_resource_type(specifications: list[dict[str, Any]]) -> dict[str, dic
     for specification in specifications:
         resource_type = specification.get("ResourceType")
         if resource_type not in ("image", "snapshot"):
-            raise EC2ClientError(
-                "InvalidParameterValue", f"'{resource_type}' is not a valid taggable resource type for this operation."
-            )
+            problem = f"'{resource_type}' is not a valid taggable resource type for this operation."
+            raise EC2ClientError("InvalidParameterValue", problem)
         requested = {tag["Key"]: tag.get("Value", "") for tag in specification.get("Tags", [])}
         tags.setdefault(resource_type, {}).update(requested)
     return tags
@@ -105,14 +104,9 @@ def tags_by_resource_type(specifications: list[dict[str, Any]]) -> dict[str, dic
 def block_device_mapping(device: str, snapshot: Any, volume: Any, delete: bool) -> dict[str, Any]:
     """Return the block device mapping of an image for one of the instance's volumes."""
     ebs = {
-        "SnapshotId": snapshot.id,
-        "VolumeSize": volume.size,
-        "VolumeType": volume.volume_type,
-        "Iops": volume.iops,
-        "Throughput": volume.throughput,
-        "DeleteOnTermination": delete,
-        "Encrypted": volume.encrypted,
-    }
+        "SnapshotId": snapshot.id, "VolumeSize": volume.size, "VolumeType": volume.volume_type, "Iops": volume.iops,
+        "Throughput": volume.throughput, "DeleteOnTermination": delete, "Encrypted": volume.encrypted,
+    }  # fmt: skip
     return {"DeviceName": device, "Ebs": {name: value for name, value in ebs.items() if value is not None}}
 
 

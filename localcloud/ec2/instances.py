@@ -25,9 +25,8 @@ from localcloud.ec2.machine_pool import TERMINATE_SECONDS, MachinePool
 from localcloud.ec2.volumes import check_snapshot
 from localcloud.errors import CloudError
 
-_run, _start, _stop = EC2Backend.run_instances, Instance.start, Instance.stop
-_terminate = Instance.terminate
-_run_response = EC2Response.run_instances
+_run, _run_response = EC2Backend.run_instances, EC2Response.run_instances
+_start, _stop, _terminate = Instance.start, Instance.stop, Instance.terminate
 
 
 def install(cloud: Cloud, pool: MachinePool) -> None:
@@ -61,12 +60,10 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
             instance.public_key = key.material_public if key else None  # outlives the key pair, as on EC2
             for nic in instance.nics.values():  # moto deletes none; EC2 deletes those that the launch created
                 specified = [n for n in options.get("nics") or [] if int(n.get("DeviceIndex", 0)) == nic.device_index]
-                nic.delete_on_termination = not specified or specified[0].get(
-                    "DeleteOnTermination", "NetworkInterfaceId" not in specified[0]
-                )
+                created = not specified or "NetworkInterfaceId" not in specified[0]
+                nic.delete_on_termination = not specified or specified[0].get("DeleteOnTermination", created)
             for disk in disks:
-                device = instance.block_device_mapping.get(disk["DeviceName"])
-                if device:  # moto ignores these settings
+                if device := instance.block_device_mapping.get(disk["DeviceName"]):  # moto ignores these settings
                     volume = self.get_volume(device.volume_id)
                     volume.iops = disk["Ebs"].get("Iops") or volume.iops
                     volume.throughput = disk["Ebs"].get("Throughput") or volume.throughput
@@ -74,11 +71,11 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
                         volume.throughput = volume.throughput or 125
             profile = data.get("IamInstanceProfile")
             if profile and not (options.get("iam_instance_profile_name") or options.get("iam_instance_profile_arn")):
-                self.associate_iam_instance_profile(
-                    instance.id,
-                    iam_instance_profile_name=profile.get("Name"),
-                    iam_instance_profile_arn=profile.get("Arn"),
-                )
+                names = {
+                    "iam_instance_profile_name": profile.get("Name"),
+                    "iam_instance_profile_arn": profile.get("Arn"),
+                }
+                self.associate_iam_instance_profile(instance.id, **names)
             pool.launch(instance)
         return reservation
 
@@ -150,8 +147,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
     def get_console_output(self: Any) -> Any:
         """moto returns a constant text. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html"""
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
-        text = pool.console(instance).decode("utf-8", "replace")
-        output = Base64EncodedString.from_raw_string(text)
+        output = Base64EncodedString.from_raw_string(pool.console(instance).decode("utf-8", "replace"))
         return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), "Output": output})
 
     def _parse_block_device_mapping(self: Any) -> list[dict[str, Any]]:

@@ -23,14 +23,9 @@ _modify = EC2Response.modify_launch_template
 def install() -> None:
     """Replace moto's actions."""
     replace_methods(
-        EC2Response,
-        create_launch_template,
-        create_launch_template_version,
-        describe_launch_templates,
-        describe_launch_template_versions,
-        delete_launch_template_versions,
-        modify_launch_template,
-    )
+        EC2Response, create_launch_template, create_launch_template_version, describe_launch_templates,
+        describe_launch_template_versions, delete_launch_template_versions, modify_launch_template,
+    )  # fmt: skip
 
 
 def create_launch_template(self: Any) -> ActionResult:

@@ -72,27 +72,25 @@ defaults
 
 
 def render(plan: Plan, slots: dict[str, list[str | None]], redirects: Mapping[tuple[str, int], int]) -> str:
-    """Return the configuration.
-
-    Args:
-        plan: The desired state.
-        slots: Targets of each backend, by their server slots in the running process.
-        redirects: Ports to listen on instead, by address and port of a listener.
-    """
+    """Return the configuration. `slots` are the targets of each backend, by their server slots in the running process.
+    `redirects` are ports to listen on instead, by address and port of a listener."""
     lines = [HEAD.format(idle=plan.idle_seconds)]
     for frontend in plan.frontends:
         port = redirects.get((frontend.host, frontend.port), frontend.port)
-        lines += [f"frontend {frontend.name}", f"  bind {frontend.host}:{port}"]
-        lines += ["  http-request set-header X-Forwarded-Proto http"]
-        lines += [f"  http-request set-header X-Forwarded-Port {frontend.port}"]
+        lines += [
+            f"frontend {frontend.name}",
+            f"  bind {frontend.host}:{port}",
+            "  http-request set-header X-Forwarded-Proto http",
+        ]
+        lines.append(f"  http-request set-header X-Forwarded-Port {frontend.port}")
         lines += [f"  http-request set-var(txn.random) rand({WEIGHT_RANGE})", "  http-request set-var(txn.rule) int(0)"]
         for number, route in enumerate(frontend.routes, 1):
             names = []
             for index, alternatives in enumerate(route.conditions):
                 names.append(name := f"c{number}_{index}")
                 lines += [f"  acl {name} {text}" for text in alternatives]
-            first = "{ var(txn.rule) -m int 0 }"
-            lines.append(f"  http-request set-var(txn.rule) int({number}) if {' '.join([first, *names])}")
+            tests = " ".join(["{ var(txn.rule) -m int 0 }", *names])
+            lines.append(f"  http-request set-var(txn.rule) int({number}) if {tests}")
             if route.answer:
                 lines.append(f"  http-request {route.answer} if {{ var(txn.rule) -m int {number} }}")
         for number, route in enumerate(frontend.routes, 1):
@@ -165,8 +163,7 @@ def query_matcher(pair: dict[str, str]) -> str:
     key = re.sub(r"[^A-Za-z0-9_.-]", "", pair.get("Key") or "")
     if key:
         return f"url_param({key}) -i -m reg {quoted_regex(pair['Value'])}"
-    regex = f"(^|&)[^=]*={wildcard_regex(pair['Value'])}(&|$)"
-    return f"query -i -m reg {quote(regex)}"
+    return "query -i -m reg " + quote(f"(^|&)[^=]*={wildcard_regex(pair['Value'])}(&|$)")
 
 
 def build_redirect(config: dict[str, Any]) -> str:

@@ -60,11 +60,8 @@ def create(folder: Path) -> list[Path]:
 
 def remove(folder: Path, timeout: float = 5.0) -> list[str]:
     """Remove the machine's groups, deepest first, once their last process has ended. Return the removed paths."""
-    removed = []
-    deadline = time.monotonic() + timeout
+    removed, deadline = [], time.monotonic() + timeout
     for top in group_paths(folder):
-        if not top.is_dir():
-            continue
         while top.is_dir():
             for path, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):

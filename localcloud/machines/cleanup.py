@@ -38,9 +38,6 @@ def reap(machines_folder: Path) -> list[str]:
 
 def _mounts(folder: Path) -> list[Path]:
     """Return the mounts below this folder in this process's mount namespace, deepest first."""
-    mounts = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        path = Path(line.split()[4].encode().decode("unicode_escape"))
-        if folder in path.parents:
-            mounts.append(path)
-    return sorted(mounts, key=lambda path: len(path.parts), reverse=True)
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    paths = (Path(line.split()[4].encode().decode("unicode_escape")) for line in lines)
+    return sorted((path for path in paths if folder in path.parents), key=lambda path: len(path.parts), reverse=True)

@@ -71,13 +71,11 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
         database = self.backend.describe_db_instances(self.params.get("DBInstanceIdentifier"))[0]
         final, skip = self.params.get("FinalDBSnapshotIdentifier"), self.params.get("SkipFinalSnapshot", False)
         if skip == bool(final):
-            raise InvalidParameterCombination(
-                "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified, and only then."
-            )
+            problem = "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified, and only then."
+            raise InvalidParameterCombination(problem)
         if database.deletion_protection:
-            raise InvalidParameterCombination(
-                "Cannot delete protected DB Instance, please disable deletion protection and try again."
-            )
+            problem = "Cannot delete protected DB Instance, please disable deletion protection and try again."
+            raise InvalidParameterCombination(problem)
         if database.status == "deleting":
             problem = f"Instance {database.db_instance_identifier} is already being deleted."
             raise RDSClientError("InvalidDBInstanceState", problem)

@@ -27,8 +27,7 @@ def run_on_instance(
     pool: MachinePool, instance_id: str, argv: Sequence[str], stdin: bytes, timeout: float
 ) -> tuple[int, bytes, bytes]:
     """Run a program in a machine as root; see Machine.run. Raises CloudError if the machine accepts no commands."""
-    machine = pool.running().get(instance_id)
-    if machine is None:
+    if (machine := pool.running().get(instance_id)) is None:
         raise CloudError(f"{instance_id} is off")
     return machine.run(argv, stdin, timeout)
 
@@ -65,9 +64,8 @@ class SsmAgents:
         answered, now = code == 0, time.time()
         self._next[instance.id] = now + (PING_SECONDS if answered else RETRY_SECONDS)
         if answered:
-            first = not hasattr(instance, "agent_registered")
             instance.agent_seen = now
-            if first:
+            if not hasattr(instance, "agent_registered"):
                 with self._cloud.change():
                     instance.agent_registered = now
 
@@ -88,18 +86,12 @@ def describe_instance_information(self: Any) -> ActionResult:
             continue
         online = instance.state == "running" and time.time() - instance.agent_seen < 2 * PING_SECONDS
         node = {
-            "InstanceId": instance.id,
-            "PingStatus": "Online" if online else "ConnectionLost",
-            "LastPingDateTime": instance.agent_seen,
-            "AgentVersion": "3.3.0.0",
-            "IsLatestVersion": True,
-            "PlatformType": "Linux",
-            "PlatformName": "Debian GNU/Linux",
-            "PlatformVersion": "12",
-            "ResourceType": "EC2Instance",
-            "IPAddress": instance.private_ip,
+            "InstanceId": instance.id, "PingStatus": "Online" if online else "ConnectionLost",
+            "LastPingDateTime": instance.agent_seen, "AgentVersion": "3.3.0.0", "IsLatestVersion": True,
+            "PlatformType": "Linux", "PlatformName": "Debian GNU/Linux", "PlatformVersion": "12",
+            "ResourceType": "EC2Instance", "IPAddress": instance.private_ip,
             "ComputerName": instance.private_dns_name,
-        }
+        }  # fmt: skip
         tags = {f"tag:{tag['key']}": tag["value"] for tag in instance.get_tags()}
         fields = {"InstanceIds": instance.id, "PingStatusTypes": node["PingStatus"], **node, **tags}
         if all(fields.get(key) in values for key, values in filters.items()):

@@ -58,18 +58,10 @@ def get_command_invocation(self: Any) -> ActionResult:
     plugin = self._get_param("PluginName")
     for invocation in command.invocations:
         if invocation.instance_id == self._get_param("InstanceId") and plugin in (None, invocation.plugin_name):
+            names = ("CommandId", "InstanceId", "Comment", "DocumentName", "DocumentVersion", "PluginName")
             return ActionResult(
                 {
-                    **pick_fields(
-                        invocation,
-                        "CommandId",
-                        "InstanceId",
-                        "Comment",
-                        "DocumentName",
-                        "DocumentVersion",
-                        "PluginName",
-                    ),
-                    **pick_fields(invocation, "ResponseCode", "Status", "StatusDetails"),
+                    **pick_fields(invocation, *names, "ResponseCode", "Status", "StatusDetails"),
                     "ExecutionStartDateTime": format_time(invocation.started),
                     "ExecutionElapsedTime": format_elapsed(invocation),
                     "ExecutionEndDateTime": format_time(invocation.ended if invocation.started else None),
@@ -91,8 +83,7 @@ def list_command_invocations(self: Any) -> ActionResult:
         for invocation in command.invocations
         if instance_id in (None, invocation.instance_id)
     ][::-1]
-    details = bool(self._get_param("Details"))
-    responses = [invocation_response(invocation, details=details) for invocation in invocations]
+    responses = [invocation_response(one, details=bool(self._get_param("Details"))) for one in invocations]
     return paginated_result(self, "CommandInvocations", responses)
 
 

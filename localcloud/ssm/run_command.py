@@ -96,8 +96,7 @@ def resume(cloud: Cloud, pool: MachinePool) -> None:
 def deliver(cloud: Cloud, pool: MachinePool, command: Any, invocation: Invocation) -> None:
     """Execute an invocation in a thread of its own."""
     name, arguments = f"command {invocation.instance_id}", (cloud, pool, command, invocation)
-    thread = threading.Thread(target=execute, args=arguments, name=name, daemon=True)
-    thread.start()
+    threading.Thread(target=execute, args=arguments, name=name, daemon=True).start()
 
 
 def execute(cloud: Cloud, pool: MachinePool, command: Any, invocation: Invocation) -> None:

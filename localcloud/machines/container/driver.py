@@ -113,17 +113,11 @@ class ContainerMachine(SupervisedMachine):
         """Return the instructions of the supervisor (supervisor.py)."""
         spec = self._spec
         return {
-            "cgroups": groups,
-            "disk": str(spec.disk),
-            "volumes": self._volumes.device_numbers(),
-            "argv": nspawn_argv(spec),
-            "network": GUEST_NETWORK,
-            "range": spec.cloud_range,
-            "gateway": GATEWAY_ADDRESS,
-            "address": GUEST_ADDRESS,
-            "metadata_address": METADATA_ADDRESS,
+            "cgroups": groups, "disk": str(spec.disk), "volumes": self._volumes.device_numbers(),
+            "argv": nspawn_argv(spec), "network": GUEST_NETWORK, "range": spec.cloud_range,
+            "gateway": GATEWAY_ADDRESS, "address": GUEST_ADDRESS, "metadata_address": METADATA_ADDRESS,
             "api_address": API_ADDRESS,
-        }
+        }  # fmt: skip
 
     def open_ports(self, ports: frozenset[int]) -> None:
         with self._lock:
