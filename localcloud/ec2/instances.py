@@ -71,11 +71,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
                         volume.throughput = volume.throughput or 125
             profile = data.get("IamInstanceProfile")
             if profile and not (options.get("iam_instance_profile_name") or options.get("iam_instance_profile_arn")):
-                names = {
-                    "iam_instance_profile_name": profile.get("Name"),
-                    "iam_instance_profile_arn": profile.get("Arn"),
-                }
-                self.associate_iam_instance_profile(instance.id, **names)
+                self.associate_iam_instance_profile(instance.id, profile.get("Name"), profile.get("Arn"))
             pool.launch(instance)
         return reservation
 

@@ -77,11 +77,8 @@ def render(plan: Plan, slots: dict[str, list[str | None]], redirects: Mapping[tu
     lines = [HEAD.format(idle=plan.idle_seconds)]
     for frontend in plan.frontends:
         port = redirects.get((frontend.host, frontend.port), frontend.port)
-        lines += [
-            f"frontend {frontend.name}",
-            f"  bind {frontend.host}:{port}",
-            "  http-request set-header X-Forwarded-Proto http",
-        ]
+        lines += [f"frontend {frontend.name}", f"  bind {frontend.host}:{port}"]
+        lines.append("  http-request set-header X-Forwarded-Proto http")
         lines.append(f"  http-request set-header X-Forwarded-Port {frontend.port}")
         lines += [f"  http-request set-var(txn.random) rand({WEIGHT_RANGE})", "  http-request set-var(txn.rule) int(0)"]
         for number, route in enumerate(frontend.routes, 1):
