@@ -22,9 +22,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m localcloud", description="An AWS cloud on this machine's loopback."
-    )
+    parser = argparse.ArgumentParser("python -m localcloud", description="An AWS cloud on this machine's loopback.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)

@@ -26,19 +26,13 @@ def install() -> None:
     """Replace CreateProject, and add UpdateProject."""
 
     def create_project(self: Any) -> Any:
-        """moto ignores some settings.
-
-        https://docs.aws.amazon.com/codebuild/latest/APIReference/API_CreateProject.html
-        """
+        """moto ignores some settings. https://docs.aws.amazon.com/codebuild/latest/APIReference/API_CreateProject.html"""
         response = _create(self)
         _store(self, _IGNORED)
         return response
 
     def update_project(self: Any) -> Any:
-        """moto lacks the action.
-
-        https://docs.aws.amazon.com/codebuild/latest/APIReference/API_UpdateProject.html
-        """
+        """moto lacks the action. https://docs.aws.amazon.com/codebuild/latest/APIReference/API_UpdateProject.html"""
         name = self._get_param("name")
         if name not in self.codebuild_backend.codebuild_projects:
             raise ResourceNotFoundException(f"Project cannot be found: {name}")

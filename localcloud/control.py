@@ -50,10 +50,8 @@ def print_to_stderr(line: str) -> None:
 
 
 def up(state: Path | None = None, log: Log = print_to_stderr, serve: Sequence[str] = SERVE) -> CloudInfo:
-    """Start the cloud of a state folder unless it runs, and wait until it answers. Concurrent calls start it once.
-
-    Raises CloudError with the log's path if it does not start.
-    """
+    """Start the cloud of a state folder unless it runs, and wait until it answers. Concurrent calls start it once. Raises
+    CloudError with the log's path if it does not start."""
     folder = StateDir.at(state)
     if info := status(folder.root):
         return info
@@ -67,16 +65,14 @@ def up(state: Path | None = None, log: Log = print_to_stderr, serve: Sequence[st
 def status(state: Path | None = None) -> CloudInfo | None:
     """Return the cloud that runs in a state folder; None if none runs."""
     folder = StateDir.at(state)
-    server = folder.read_server_file()
-    if server is None:
+    if (server := folder.read_server_file()) is None:
         return None
     try:
         info = request(server["endpoint"], "GET", "status")
     except OSError:
         return None
-    if info.get("state") != str(folder.root):
-        return None  # the server was killed, and another cloud has its address now
-    return CloudInfo(**info)
+    # Else the server was killed, and another cloud has its address now.
+    return CloudInfo(**info) if info.get("state") == str(folder.root) else None
 
 
 def down(state: Path | None = None, log: Log = print_to_stderr) -> bool:
@@ -84,8 +80,7 @@ def down(state: Path | None = None, log: Log = print_to_stderr) -> bool:
     folder = StateDir.at(state)
     if not folder.is_owned():
         return False
-    info = status(folder.root)
-    if info is None:
+    if (info := status(folder.root)) is None:
         with folder.locked("server", wait=False) as not_running:
             if not_running:
                 return False

@@ -18,21 +18,15 @@ def install() -> None:
 
     def get_service_quota(self: Any, service_code: str, quota_code: str) -> dict[str, Any]:
         """moto has quotas of VPC only. `GOLDENAMI_VCPUS` sets the vCPU quota, which is reported but not enforced.
-
-        https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html
-        """
+        https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html"""
         if (service_code, quota_code) != ("ec2", VCPUS):
             quota: dict[str, Any] = _get(self, service_code, quota_code)
             return quota
         return {
-            "ServiceCode": "ec2",
-            "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",
-            "QuotaCode": VCPUS,
+            "ServiceCode": "ec2", "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)", "QuotaCode": VCPUS,
             "QuotaName": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
-            "Value": float(os.environ.get("GOLDENAMI_VCPUS") or 256),
-            "Unit": "None",
-            "Adjustable": True,
+            "Value": float(os.environ.get("GOLDENAMI_VCPUS") or 256), "Unit": "None", "Adjustable": True,
             "GlobalQuota": False,
-        }
+        }  # fmt: skip
 
     replace_methods(ServiceQuotasBackend, get_service_quota)

@@ -45,15 +45,11 @@ def install(cloud: Cloud) -> None:
 
     def create_auto_scaling_group(self: Any) -> Any:
         """moto overwrites a group of the same name, turns a grace period of 0 into 300, and ignores several settings.
-
-        https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CreateAutoScalingGroup.html
-        """
+        https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CreateAutoScalingGroup.html"""
         backend, name = self.autoscaling_backend, self._get_param("AutoScalingGroupName")
         if name in backend.autoscaling_groups:
-            raise AutoscalingClientError(
-                "AlreadyExists",
-                f"AutoScalingGroup by this name already exists - A group with the name {name} already exists",
-            )
+            problem = f"AutoScalingGroup by this name already exists - A group with the name {name} already exists"
+            raise AutoscalingClientError("AlreadyExists", problem)
         min_size, max_size = int(self._get_param("MinSize")), int(self._get_param("MaxSize"))
         desired = self._get_param("DesiredCapacity")
         check_size(min_size, max_size, min_size if desired is None else int(desired))
@@ -97,14 +93,9 @@ def install(cloud: Cloud) -> None:
     for name, action in _existing.items():
         setattr(AutoScalingResponse, name, require_group(action))
     replace_methods(
-        AutoScalingResponse,
-        create_auto_scaling_group,
-        update_auto_scaling_group,
-        attach_instances,
-        delete_auto_scaling_group,
-        describe_scaling_activities,
-        set_desired_capacity,
-    )
+        AutoScalingResponse, create_auto_scaling_group, update_auto_scaling_group, attach_instances,
+        delete_auto_scaling_group, describe_scaling_activities, set_desired_capacity,
+    )  # fmt: skip
     FakeAutoScalingGroup.set_desired_capacity = set_capacity
     FakeAutoScalingGroup.replace_autoscaling_group_instances = do_nothing
     AutoScalingBackend.notify_terminate_instances = do_nothing
@@ -130,9 +121,7 @@ def do_nothing(self: Any, *_: Any) -> None:
 
 def require_group(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return the action with a check of the group's name, which moto answers with an internal error if unknown.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html"""
 
     def call(self: Any) -> Any:
         requested_group(self)
@@ -143,9 +132,7 @@ def require_group(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def attach_instances(self: Any) -> Any:
     """moto attaches instances that do not run, or are members already.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-detach-attach-instances.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-detach-attach-instances.html"""
     group, ec2 = requested_group(self), self.autoscaling_backend.ec2_backend
     for instance_id in self._get_param("InstanceIds", []):
         if any(member.instance.id == instance_id for member in group.instance_states):
@@ -157,9 +144,7 @@ def attach_instances(self: Any) -> Any:
 
 def delete_auto_scaling_group(self: Any) -> Any:
     """moto ignores ForceDelete. The group stays visible (Delete in progress) until its last instance is terminated.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DeleteAutoScalingGroup.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DeleteAutoScalingGroup.html"""
     group = requested_group(self)
     if not self._get_bool_param("ForceDelete", False):
         if group.instance_states:
@@ -169,9 +154,8 @@ def delete_auto_scaling_group(self: Any) -> Any:
                 "still in the group.",
             )
         if launch_spec.active_refresh(group):
-            raise AutoscalingClientError(
-                "ScalingActivityInProgress", "An instance refresh of the AutoScalingGroup is still in progress."
-            )
+            problem = "An instance refresh of the AutoScalingGroup is still in progress."
+            raise AutoscalingClientError("ScalingActivityInProgress", problem)
     group.min_size = group.desired_capacity = 0
     group.status = "Delete in progress"
     for refresh in group.refreshes:
@@ -187,10 +171,7 @@ def delete_auto_scaling_group(self: Any) -> Any:
 
 
 def describe_scaling_activities(self: Any) -> Any:
-    """moto returns none.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeScalingActivities.html
-    """
+    """moto returns none. https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeScalingActivities.html"""
     name, ids = self._get_param("AutoScalingGroupName"), self._get_param("ActivityIds", [])
     groups = [requested_group(self, reads=True)] if name else list(self.autoscaling_backend.autoscaling_groups.values())
     activities = [activity for group in groups for activity in getattr(group, "activities", [])]
@@ -202,14 +183,10 @@ def describe_scaling_activities(self: Any) -> Any:
 def set_desired_capacity(self: Any) -> Any:
     """https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SetDesiredCapacity.html"""
     group, desired = requested_group(self), int(self._get_param("DesiredCapacity"))
-    if desired > group.max_size:
-        raise ValidationError(
-            f"New SetDesiredCapacity value {desired} is above max value {group.max_size} for the AutoScalingGroup."
-        )
-    if desired < group.min_size:
-        raise ValidationError(
-            f"New SetDesiredCapacity value {desired} is below min value {group.min_size} for the AutoScalingGroup."
-        )
+    if not group.min_size <= desired <= group.max_size:
+        above = desired > group.max_size
+        limit = f"above max value {group.max_size}" if above else f"below min value {group.min_size}"
+        raise ValidationError(f"New SetDesiredCapacity value {desired} is {limit} for the AutoScalingGroup.")
     group.desired_capacity = desired
     return EmptyResult()
 

@@ -30,9 +30,7 @@ def install() -> None:
 
 def detach_instances(self: Any) -> Any:
     """moto leaves the instances registered with the target groups.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DetachInstances.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DetachInstances.html"""
     group, activities = requested_group(self), []
     decrement = self._get_bool_param("ShouldDecrementDesiredCapacity", False)
     for instance_id in self._get_param("InstanceIds", []):
@@ -50,9 +48,7 @@ def detach_instances(self: Any) -> Any:
 
 def detach_load_balancer_target_groups(self: Any) -> Any:
     """moto rejects the request if an instance is not registered.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DetachLoadBalancerTargetGroups.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DetachLoadBalancerTargetGroups.html"""
     group = requested_group(self)
     for arn in self._get_param("TargetGroupARNs", []):
         if arn in group.target_group_arns:
@@ -65,18 +61,13 @@ def detach_load_balancer_target_groups(self: Any) -> Any:
 
 def set_instance_health(self: Any) -> Any:
     """moto replaces no unhealthy instance, and ignores the grace period.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SetInstanceHealth.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SetInstanceHealth.html"""
     status = self._get_param("HealthStatus")
     if status not in ("Healthy", "Unhealthy"):
         raise ValidationError(f"Valid instance health states are: [Healthy, Unhealthy], got {status}")
     member = find_member(self, self._get_param("InstanceId"))
-    if (
-        status == "Unhealthy"
-        and self._get_bool_param("ShouldRespectGracePeriod", True)
-        and member.in_grace_period(time.time())
-    ):
+    respect = self._get_bool_param("ShouldRespectGracePeriod", True)
+    if status == "Unhealthy" and respect and member.in_grace_period(time.time()):
         return EmptyResult()
     member.health_status, member.unhealthy_cause = status, "a user health-check"
     return EmptyResult()
@@ -84,9 +75,7 @@ def set_instance_health(self: Any) -> Any:
 
 def terminate_instance_in_auto_scaling_group(self: Any) -> Any:
     """moto terminates at once, without draining.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_TerminateInstanceInAutoScalingGroup.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_TerminateInstanceInAutoScalingGroup.html"""
     member = find_member(self, self._get_param("InstanceId"))
     group, cause = member.auto_scaling_group, f"instance {member.instance_id} was taken out of service in response to "
     if self._get_bool_param("ShouldDecrementDesiredCapacity", False):

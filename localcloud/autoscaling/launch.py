@@ -18,10 +18,8 @@ from localcloud.ec2.launch_templates import resolve_image
 
 
 def launch(group: Any, specification: dict[str, Any] | None, cause: str) -> GroupMember:
-    """Launch one instance from a LaunchTemplateSpecification, or from the group's launch configuration.
-
-    Raises EC2's error, without any resource left, if the launch fails.
-    """
+    """Launch one instance from a LaunchTemplateSpecification, or from the group's launch configuration. Raises EC2's error,
+    without any resource left, if the launch fails."""
     backend = group.ec2_backend
     version = backend._get_template_from_args(specification) if specification else None
     zone, subnet = choose_zone(group)
@@ -32,19 +30,12 @@ def launch(group: Any, specification: dict[str, Any] | None, cause: str) -> Grou
     options: dict[str, Any] = {"launch_template": resolved} if version else {"launch_config": group.launch_config}
     try:
         reservation = backend.run_instances(
-            image,
-            1,
-            user_data,
-            groups,
+            image, 1, user_data, groups,
             instance_type=version.instance_type if version else group.launch_config.instance_type,
             is_instance_type_default=False,
             associate_public_ip=None if version else group.launch_config.associate_public_ip_address,
-            tags={"instance": tags},
-            placement=zone,
-            subnet_id=subnet,
-            region_name=backend.region_name,
-            **options,
-        )
+            tags={"instance": tags}, placement=zone, subnet_id=subnet, region_name=backend.region_name, **options,
+        )  # fmt: skip
     except Exception:
         for reservation_id in set(backend.reservations) - reservations:  # moto leaves an empty reservation
             if not backend.reservations[reservation_id].instances:
@@ -80,9 +71,7 @@ def choose_zone(group: Any) -> tuple[str, str | None]:
 
 def check_launchable(cloud: Cloud, scaling: Any, specification: dict[str, Any] | None) -> None:
     """Raise AWS's error if instances cannot be launched from a template. Auto Scaling does a dry run for that.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/create-launch-template.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/create-launch-template.html"""
     if not specification:
         return
     backend = scaling.ec2_backend

@@ -1,7 +1,5 @@
 """The launch template versions of a group, of its instance refresh, and of its members.
-
-https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LaunchTemplateSpecification.html
-"""
+https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LaunchTemplateSpecification.html"""
 
 from __future__ import annotations
 
@@ -39,14 +37,10 @@ def rollback_id(refresh: Any) -> str:
 
 def group_specification(group: Any) -> dict[str, Any] | None:
     """Return the group's own LaunchTemplateSpecification; None if it uses a launch configuration."""
-    template = group.ec2_launch_template
-    if template is None:
+    if (template := group.ec2_launch_template) is None:
         return None
-    return {
-        "LaunchTemplateId": template.id,
-        "LaunchTemplateName": template.name,
-        "Version": group.launch_template_version,
-    }
+    version = group.launch_template_version
+    return {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": version}
 
 
 def resolve_version(group: Any, specification: dict[str, Any] | None) -> dict[str, Any] | None:

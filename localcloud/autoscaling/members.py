@@ -20,9 +20,7 @@ MAX_ACTIVITIES = 500  # for each group; AWS keeps them for six weeks
 
 class ScalingActivity:
     """One scaling activity. Attributes have the names of the API.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Activity.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Activity.html"""
 
     def __init__(self, group: Any, description: str, cause: str, details: dict[str, str] | None = None) -> None:
         self.activity_id = str(uuid.uuid4())
@@ -47,9 +45,7 @@ class ScalingActivity:
 
 class GroupMember(InstanceState):  # type: ignore[misc]
     """An instance of a group. moto shows the template's default version instead of the launched one.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Instance.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Instance.html"""
 
     def __init__(self, group: Any, instance: Any, specification: dict[str, str] | None, state: str = "Pending") -> None:
         instance.autoscaling_group = group
@@ -128,21 +124,12 @@ def ensure_fields(group: Any) -> None:
 
 def list_groups() -> list[Any]:
     """Return all Auto Scaling groups."""
-    return [
-        group
-        for backend in regional_backends(autoscaling_backends)
-        for group in list(backend.autoscaling_groups.values())
-    ]
+    backends = regional_backends(autoscaling_backends)
+    return [group for backend in backends for group in list(backend.autoscaling_groups.values())]
 
 
 GROUP_DEFAULTS: dict[str, Any] = {
-    "activities": [],
-    "refreshes": [],
-    "status": None,
-    "launch_failures": 0,
-    "launch_problem": "",
-    "launch_again_at": 0.0,
-    "default_instance_warmup": None,
-    "instance_maintenance_policy": None,
+    "activities": [], "refreshes": [], "status": None, "launch_failures": 0, "launch_problem": "",
+    "launch_again_at": 0.0, "default_instance_warmup": None, "instance_maintenance_policy": None,
     "max_instance_lifetime": None,
-}
+}  # fmt: skip

@@ -1,7 +1,5 @@
 """The reconciler of Auto Scaling groups: size, health and targets, one step per tick, under the cloud's lock.
-
-https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-health-checks.html
-"""
+https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-health-checks.html"""
 
 from __future__ import annotations
 
@@ -105,11 +103,8 @@ class GroupReconciler:
                     member.health_status = "Unhealthy"
 
     def _replace_unhealthy(self, group: Any) -> int:
-        """Terminate unhealthy members. Return how many stay until they are replaced.
-
-        They stay if the instance maintenance policy requires it:
-        https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-maintenance-policy.html
-        """
+        """Terminate unhealthy members. Return how many stay until they are replaced. They stay if the instance maintenance policy
+        requires it: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-maintenance-policy.html"""
         if not are_processes_active(group, "ReplaceUnhealthy", "Terminate"):
             return 0
         policy, desired = group.instance_maintenance_policy or {}, int(group.desired_capacity or 0)
@@ -140,8 +135,7 @@ class GroupReconciler:
                     member = launch(group, launch_spec.launch_specification(group), cause)
                 except ServiceException as error:
                     self._launch_failed(group, error.message, now)
-                    activity = ScalingActivity(group, "Launching a new EC2 instance", cause)
-                    activity.end("Failed", group.launch_problem)
+                    ScalingActivity(group, "Launching a new EC2 instance", cause).end("Failed", group.launch_problem)
                     return
                 member.refresh_id = launch_spec.launch_refresh_id(group)
         elif size > target and are_processes_active(group, "Terminate"):
@@ -166,18 +160,15 @@ class GroupReconciler:
                 serves = member.lifecycle_state == "InService" and member.instance.state == "running"
                 if serves and not registered and are_processes_active(group, "AddToLoadBalancer"):
                     target_group.register([{"Id": member.instance_id}])
-                elif registered and (
-                    member.lifecycle_state in ("Terminating", "Standby") or member.instance.state in TERMINATED_STATES
-                ):
+                ended = member.instance.state in TERMINATED_STATES
+                if registered and (ended or member.lifecycle_state in ("Terminating", "Standby")):
                     targets.drain(target_group, member.instance_id)
 
 
 def choose_for_termination(group: Any, members: list[Any], count: int) -> list[Any]:
-    """Return the members to terminate: unhealthy ones first, then by the group's termination policies.
-
-    The default policy prefers the largest zone, then other template versions, then the oldest members.
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-termination-policies.html
-    """
+    """Return the members to terminate: unhealthy ones first, then by the group's termination policies. The default policy prefers
+    the largest zone, then other template versions, then the oldest members.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-termination-policies.html"""
     candidates = [member for member in members if not member.protected_from_scale_in]
     chosen: list[Any] = []
     specification = launch_spec.launch_specification(group)
@@ -208,8 +199,6 @@ def capture_state(group: Any) -> Any:
         for member in group.instance_states
     ]
     activities = getattr(group, "activities", [])
-    registered = [
-        (len(target_group.targets), len(targets.draining_targets(target_group)))
-        for target_group in target_groups(group)
-    ]
+    groups = target_groups(group)
+    registered = [(len(each.targets), len(targets.draining_targets(each))) for each in groups]
     return members, len(activities), registered, [refresh.digest() for refresh in getattr(group, "refreshes", [])]

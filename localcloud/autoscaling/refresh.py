@@ -1,9 +1,7 @@
-"""The steps of an instance refresh and of its rollback: the number of new members, and the old ones to terminate.
-
-As on AWS, the group gets the desired configuration only when the refresh succeeds, replacements wait for warm-up and
-health, and a failing step is retried for some time (on AWS one hour) before the refresh fails.
-https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-overview.html
-"""
+"""The steps of an instance refresh and of its rollback: the number of new members, and the old ones to terminate. As on AWS, the
+group gets the desired configuration only when the refresh succeeds, replacements wait for warm-up and health, and a failing
+step is retried for some time (on AWS one hour) before the refresh fails.
+https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-overview.html"""
 
 from __future__ import annotations
 
@@ -39,20 +37,13 @@ def step(health: TargetHealthStore, group: Any, now: float) -> int:
         if now >= (refresh.baking_until or 0) and not progress.not_ready:
             succeed(group, refresh)
         return progress.desired
-    if (
-        not progress.stale
-        and not progress.not_ready
-        and not progress.moving
-        and len(progress.updated_members) >= progress.desired
-    ):
+    settled = not progress.stale and not progress.not_ready and not progress.moving
+    if settled and len(progress.updated_members) >= progress.desired:
         finish(group, refresh, now)
         return progress.desired
     allowed = progress.desired if refresh.status == "RollbackInProgress" else checkpoint_limit(refresh, progress, now)
-    if (
-        refresh.status == "InProgress"
-        and refresh.checkpoint >= len(checkpoint_percentages(refresh))
-        and not progress.moving
-    ):
+    passed = refresh.checkpoint >= len(checkpoint_percentages(refresh))
+    if refresh.status == "InProgress" and passed and not progress.moving:
         succeed(group, refresh)  # the last checkpoint was below 100: the remaining members are not replaced
         return progress.desired
     if not members.are_processes_active(group, "InstanceRefresh"):
@@ -70,25 +61,20 @@ def replace(group: Any, refresh: Any, progress: RefreshProgress, allowed: int) -
     for member in stale:
         if len(progress.stale) <= keep or not members.are_processes_active(group, "Terminate"):
             break
-        serves = member.instance_id in progress.ready
-        if serves and ready - 1 < min_healthy:
+        if (serves := member.instance_id in progress.ready) and ready - 1 < min_healthy:
             break
         members.terminate(group, member, TERMINATION_CAUSE)
         ready -= serves
         progress.stale.remove(member)
     missing = min(desired, allowed) - len(progress.updated_members)
-    total = len(progress.updated_members) + len(
-        [member for member in progress.stale if member.lifecycle_state != "Standby"]
-    )
+    total: int = len(progress.updated_members) + sum(member.lifecycle_state != "Standby" for member in progress.stale)
     room = desired + surplus - total
     return min(max(total + max(0, min(missing, room)), desired), desired + surplus)
 
 
 def capacity_bounds(refresh: Any, desired: int) -> tuple[int, int]:
     """Return the minimum of healthy members, and the maximum of members beyond the desired capacity.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/understand-instance-refresh-default-values.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/understand-instance-refresh-default-values.html"""
     min_healthy = math.ceil(desired * int(refresh.preference("MinHealthyPercentage", 90)) / 100)
     max_percentage = refresh.preferences.get("MaxHealthyPercentage")
     if max_percentage is None:  # terminate before launching, at least one at a time
@@ -138,10 +124,9 @@ def finish(group: Any, refresh: Any, now: float) -> None:
         refresh.end("RollbackSuccessful", refresh.rollback_details["RollbackReason"])
     else:
         refresh.percentage_complete, refresh.instances_to_update = 100, 0
-        if bake:
-            refresh.status, refresh.baking_until = "Baking", now + bake
-        else:
-            succeed(group, refresh)
+        if not bake:
+            return succeed(group, refresh)
+        refresh.status, refresh.baking_until = "Baking", now + bake
 
 
 def succeed(group: Any, refresh: Any) -> None:
@@ -166,10 +151,8 @@ def check_failure(group: Any, refresh: Any, progress: RefreshProgress, now: floa
     if not problem:
         refresh.stuck_since = None
         if progress.warming and refresh.paused_until is None:
-            refresh.status_reason = (
-                "Waiting for instances to warm up before continuing. "
-                f"For example: {progress.warming[0].instance_id} is warming up."
-            )
+            example = f"For example: {progress.warming[0].instance_id} is warming up."
+            refresh.status_reason = f"Waiting for instances to warm up before continuing. {example}"
         elif refresh.paused_until is None:
             refresh.status_reason = (refresh.rollback_details or {}).get("RollbackReason")
         return False
@@ -202,12 +185,8 @@ def blocking_reason(group: Any, refresh: Any, progress: RefreshProgress) -> str:
     if refresh.failure:
         return f"Replacements do not become healthy. For example: {refresh.failure}"
     others = [member for member in progress.stale if member not in progress.excluded]
-    if (
-        progress.excluded
-        and not others
-        and not progress.not_ready
-        and len(progress.updated_members) + len(progress.excluded) >= progress.desired
-    ):
+    complete = len(progress.updated_members) + len(progress.excluded) >= progress.desired
+    if progress.excluded and not others and not progress.not_ready and complete:
         member = progress.excluded[0]
         state = "in Standby state" if member.lifecycle_state == "Standby" else "protected from scale in"
         return f"Waiting for instances that cannot be replaced. For example: {member.instance_id} is {state}."
@@ -218,11 +197,8 @@ def begin(group: Any, refresh: Any) -> None:
     """Begin a refresh: record which members match already (SkipMatching)."""
     members.ensure_fields(group)
     if refresh.preference("SkipMatching", False):
-        refresh.matching_ids = [
-            member.instance_id
-            for member in group.instance_states
-            if matches_specification(group, member, refresh.specification)
-        ]
+        matching = [m for m in group.instance_states if matches_specification(group, m, refresh.specification)]
+        refresh.matching_ids = [member.instance_id for member in matching]
     refresh.instances_to_update = max(0, len(group.instance_states) - len(refresh.matching_ids))
     group.launch_failures, group.launch_again_at = 0, 0.0
 

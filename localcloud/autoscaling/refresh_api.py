@@ -1,11 +1,9 @@
 """The instance refresh actions of the Auto Scaling API, which moto lacks.
-
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/asg-instance-refresh.html
 https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_StartInstanceRefresh.html
 https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeInstanceRefreshes.html
 https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CancelInstanceRefresh.html
-https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RollbackInstanceRefresh.html
-"""
+https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RollbackInstanceRefresh.html"""
 
 from __future__ import annotations
 
@@ -48,9 +46,8 @@ class InstanceRefresh:
         self.desired_configuration = desired
         self.strategy = "Rolling"
         self.rollback_details: dict[str, Any] | None = None
-        self.specification = launch_spec.resolve_version(
-            group, (desired or {}).get("LaunchTemplate") or launch_spec.group_specification(group)
-        )
+        template = (desired or {}).get("LaunchTemplate") or launch_spec.group_specification(group)
+        self.specification = launch_spec.resolve_version(group, template)
         self.matching_ids: list[str] = []  # instances that match already and are not replaced
         self.stuck_since: float | None = None
         self.checkpoint = 0
@@ -84,10 +81,8 @@ def install(cloud: Cloud) -> None:
     def start_instance_refresh(self: Any) -> Any:
         group = requested_group(self)
         if launch_spec.active_refresh(group):
-            raise AutoscalingClientError(
-                "InstanceRefreshInProgress",
-                "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh.",
-            )
+            problem = "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh."
+            raise AutoscalingClientError("InstanceRefreshInProgress", problem)
         if (strategy := self._get_param("Strategy") or "Rolling") != "Rolling":
             raise ValidationError(f"The strategy {strategy} is not available in the local cloud")
         desired = self._get_param("DesiredConfiguration") or None
@@ -143,17 +138,13 @@ def rollback_instance_refresh(self: Any) -> Any:
 
 
 def no_active_refresh(group: Any) -> AutoscalingClientError:
-    return AutoscalingClientError(
-        "ActiveInstanceRefreshNotFound",
-        f"No in progress or pending Instance Refresh found for Auto Scaling group {group.name}",
-    )
+    problem = f"No in progress or pending Instance Refresh found for Auto Scaling group {group.name}"
+    return AutoscalingClientError("ActiveInstanceRefreshNotFound", problem)
 
 
 def rollback_blocker(group: Any, desired: dict[str, Any] | None) -> str:
     """Return why AWS would reject a rollback of the group's refresh; an empty string if it would not.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-rollback.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-rollback.html"""
     if not desired:
         return "the instance refresh has no desired configuration."
     own = launch_spec.group_specification(group)
@@ -172,9 +163,7 @@ def rollback_blocker(group: Any, desired: dict[str, Any] | None) -> str:
 
 def check_preferences(preferences: dict[str, Any]) -> None:
     """Raise AWS's error for invalid preferences.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html
-    """
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html"""
     minimum, maximum = preferences.get("MinHealthyPercentage"), preferences.get("MaxHealthyPercentage")
     if minimum is not None and not 0 <= int(minimum) <= 100:
         raise ValidationError("MinHealthyPercentage must be between 0 and 100.")

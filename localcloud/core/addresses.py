@@ -23,10 +23,8 @@ def candidate_prefixes(state: Path, preferred: str | None) -> Iterator[str]:
 
 
 def bind_range(state: Path, range_file: Path) -> tuple[str, socket.socket]:
-    """Reserve a range by listening on its .1. Return the prefix and the listening socket.
-
-    Only one process can listen there, so the reservation ends with the process.
-    """
+    """Reserve a range by listening on its .1. Return the prefix and the listening socket. Only one process can listen there, so
+    the reservation ends with the process."""
     preferred = range_file.read_text().strip() if range_file.exists() else None
     last_error: OSError | None = None
     for prefix in candidate_prefixes(state, preferred):

@@ -102,15 +102,13 @@ def used_addresses() -> list[str | None]:
 
 def list_load_balancers() -> list[Any]:
     """Return all load balancers."""
-    return [
-        balancer for backend in regional_backends(elbv2_backends) for balancer in list(backend.load_balancers.values())
-    ]
+    backends = regional_backends(elbv2_backends)
+    return [balancer for backend in backends for balancer in list(backend.load_balancers.values())]
 
 
 def machine_address(instance: Any) -> str | None:
     """Return the address of the machine's ports, which it keeps until it is off, also without a public IP."""
-    address: str | None = getattr(instance, "machine_address", None)
-    return address
+    return getattr(instance, "machine_address", None)
 
 
 def instance_profile(instance: Any) -> Any:

@@ -45,12 +45,8 @@ class Faults:
             raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {fields.get('kind')!r}")
         if unknown := set(fields) - {"kind", "action", "times", "seconds"}:
             raise ValueError(f"unknown field {sorted(unknown)[0]!r}: expected kind, action, times, seconds")
-        fault = Fault(
-            kind=str(fields["kind"]),
-            action=str(fields.get("action", "*")),
-            times=int(fields.get("times", 1)),
-            seconds=float(fields.get("seconds", 0)),
-        )
+        kind, action = str(fields["kind"]), str(fields.get("action", "*"))
+        fault = Fault(kind, action, int(fields.get("times", 1)), float(fields.get("seconds", 0)))
         with self._lock:
             self._faults.append(fault)
         return fault

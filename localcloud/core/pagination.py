@@ -12,14 +12,8 @@ T = TypeVar("T")
 def paginate(
     items: list[T], size: int | None, token: str | None, error: type[ServiceException]
 ) -> tuple[list[T], str | None]:
-    """Return one page of the items and the NextToken of the following page; None on the last page.
-
-    Args:
-        items: All items, in a stable order.
-        size: Number of items per page; None or 0 for all.
-        token: The request's NextToken.
-        error: Exception class of the service, raised with the code InvalidNextToken for an invalid token.
-    """
+    """Return one page of the items (in a stable order; `size` None or 0 for all) and the NextToken of the following page, None on
+    the last page. Raises `error`, the service's exception class, with the code InvalidNextToken for an invalid token."""
     if token and not token.isdecimal():
         raise error("InvalidNextToken", f"The token '{token}' is invalid")
     start = int(token or 0)

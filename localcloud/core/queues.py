@@ -21,11 +21,8 @@ def run_later(seconds: float, work: Callable[..., None], *arguments: Any) -> Non
 
 
 class WorkQueues:
-    """A queue and a thread for each key; the thread does the work in order.
-
-    The thread lives until its queue is closed: the kernel's parent-death signal, which ends machines with a killed
-    server, is tied to the *thread* that started them.
-    """
+    """A queue and a thread for each key; the thread does the work in order. The thread lives until its queue is closed: the
+    kernel's parent-death signal, which ends machines with a killed server, is tied to the *thread* that started them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

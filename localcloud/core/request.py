@@ -44,8 +44,7 @@ def signing_service(environ: dict[str, Any]) -> str:
 
 def parse_call(environ: dict[str, Any], body: bytes) -> Call:
     """Return the service and action of a request."""
-    name = signing_service(environ)
-    method = environ["REQUEST_METHOD"]
+    name, method = signing_service(environ), environ["REQUEST_METHOD"]
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         action = target.rpartition(".")[2]
         return Call(name, action, bool(READ_ACTIONS.match(action)), json=True)
@@ -54,14 +53,12 @@ def parse_call(environ: dict[str, Any], body: bytes) -> Call:
         query += "&" + body.decode("utf-8", "replace")
     if actions := parse_qs(query).get("Action"):
         return Call(name, actions[0], bool(READ_ACTIONS.match(actions[0])), json=False)
-    rest = name not in ("s3", "cloudfront", "route53")
-    return Call(name, method, method in ("GET", "HEAD", "OPTIONS"), json=rest)
+    return Call(name, method, method in ("GET", "HEAD", "OPTIONS"), json=name not in ("s3", "cloudfront", "route53"))
 
 
 def error_response(call: Call, code: str, message: str, status: int) -> tuple[str, list[tuple[str, str]], bytes]:
     """Return the status line, headers and body of an error in the service's format."""
-    request, text = str(uuid.uuid4()), escape(message)
-    kind = "text/xml;charset=UTF-8"
+    request, text, kind = str(uuid.uuid4()), escape(message), "text/xml;charset=UTF-8"
     headers = [("x-amzn-RequestId", request)]
     if call.json:
         kind = "application/x-amz-json-1.1"

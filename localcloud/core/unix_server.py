@@ -35,10 +35,8 @@ class UnixServer:
             "unix://socket", 0, app, threaded=True, request_handler=QuietHandler, fd=listener.fileno()
         )
         listener.close()  # the server has duplicated it
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name=f"server {path}", daemon=True
-        )
-        self._thread.start()
+        serve, name = self._server.serve_forever, f"server {path}"
+        threading.Thread(target=serve, kwargs={"poll_interval": 0.05}, name=name, daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()

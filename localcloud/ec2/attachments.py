@@ -31,9 +31,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def attach_volume(self: Any) -> ActionResult:
         """moto attaches any volume to any instance, even if it is attached to another, and at once.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AttachVolume.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AttachVolume.html"""
         backend, device = self.ec2_backend, self._get_param("Device")
         volume = backend.get_volume(self._get_param("VolumeId"))
         instance = backend.get_instance(self._get_param("InstanceId"))
@@ -46,9 +44,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def detach_volume(self: Any) -> ActionResult:
         """moto detaches at once, including the root volume of a running machine.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DetachVolume.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DetachVolume.html"""
         volume = self.ec2_backend.get_volume(self._get_param("VolumeId"))
         attachment = volume.attachment
         self.error_on_dryrun()
@@ -59,10 +55,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         return attachment_response(attachment)
 
     def delete_on_termination(self: Any) -> bool:
-        """moto omits it from DescribeVolumes.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VolumeAttachment.html
-        """
+        """moto omits it from DescribeVolumes. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VolumeAttachment.html"""
         device = self.instance.block_device_mapping.get(self.device)
         return bool(device and device.delete_on_termination)
 
@@ -72,9 +65,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
 def check_attachable(volume: Any, instance: Any, device: str | None) -> None:
     """Raise EC2's error if the volume cannot be attached to the instance.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
     if not device:
         raise MissingParameterError("device")
     if volume.attachment:
@@ -84,15 +75,11 @@ def check_attachable(volume: Any, instance: Any, device: str | None) -> None:
     if instance.state not in ("running", "stopped"):
         raise EC2ClientError("IncorrectState", f"Instance '{instance.id}' is not 'running'.")
     if volume.availability_zone != instance.availability_zone:
-        raise EC2ClientError(
-            "InvalidVolume.ZoneMismatch",
-            f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'",
-        )
+        problem = f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'"
+        raise EC2ClientError("InvalidVolume.ZoneMismatch", problem)
     if device in instance.block_device_mapping:
-        raise EC2ClientError(
-            "InvalidParameterValue",
-            f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use",
-        )
+        problem = f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use"
+        raise EC2ClientError("InvalidParameterValue", problem)
 
 
 def check_detachable(volume: Any, instance_id: str | None, device: str | None) -> None:
@@ -106,9 +93,8 @@ def check_detachable(volume: Any, instance_id: str | None, device: str | None) -
     if device and device != attachment.device:
         raise InvalidVolumeDetachmentError(volume.id, instance.id, device)
     if attachment.device == instance.root_device_name and instance.state != "stopped":
-        raise EC2ClientError(
-            "OperationNotPermitted", f"Unable to detach root volume '{attachment.device}' from instance '{instance.id}'"
-        )
+        problem = f"Unable to detach root volume '{attachment.device}' from instance '{instance.id}'"
+        raise EC2ClientError("OperationNotPermitted", problem)
 
 
 def attach(cloud: Cloud, pool: MachinePool, attachment: Any) -> None:
@@ -194,13 +180,8 @@ def set_status(attachment: Any, status: str) -> None:
 
 
 def attachment_response(attachment: Any) -> ActionResult:
-    return ActionResult(
-        {
-            "VolumeId": attachment.volume.id,
-            "InstanceId": attachment.instance.id,
-            "Device": attachment.device,
-            "State": attachment.status,
-            "AttachTime": attachment.attach_time,
-            "DeleteOnTermination": attachment.delete_on_termination,
-        }
-    )
+    return ActionResult({
+        "VolumeId": attachment.volume.id, "InstanceId": attachment.instance.id, "Device": attachment.device,
+        "State": attachment.status, "AttachTime": attachment.attach_time,
+        "DeleteOnTermination": attachment.delete_on_termination,
+    })  # fmt: skip

@@ -1,7 +1,5 @@
 """Idempotent requests: the same ClientToken returns the resource that the first request created.
-
-https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
-"""
+https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html"""
 
 from __future__ import annotations
 
@@ -13,11 +11,8 @@ from moto.ec2.exceptions import EC2ClientError
 
 
 def find_created(response: Any, resources: Iterable[Any]) -> Any:
-    """Return the resource that a request with the same ClientToken created; None if there is none.
-
-    Raises:
-        EC2ClientError: That request had other parameters (IdempotentParameterMismatch).
-    """
+    """Return the resource that a request with the same ClientToken created; None if there is none. Raises EC2ClientError if that
+    request had other parameters (IdempotentParameterMismatch)."""
     token = response.params.get("ClientToken")
     resource = next((known for known in resources if token and getattr(known, "client_token", None) == token), None)
     if resource is not None and getattr(resource, "request_digest", None) not in (None, _digest(response.params)):

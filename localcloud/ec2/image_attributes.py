@@ -1,12 +1,10 @@
 """Attributes of AMIs that moto lacks: IMDS support, description, deprecation and deregistration protection.
-
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyImageAttribute.html
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImageAttribute.html
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EnableImageDeprecation.html
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DisableImageDeprecation.html
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EnableImageDeregistrationProtection.html
-https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DisableImageDeregistrationProtection.html
-"""
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DisableImageDeregistrationProtection.html"""
 
 from __future__ import annotations
 
@@ -25,14 +23,9 @@ _modify, _describe = EC2Response.modify_image_attribute, EC2Response.describe_im
 def install() -> None:
     """Replace or add these actions."""
     replace_methods(
-        EC2Response,
-        modify_image_attribute,
-        describe_image_attribute,
-        enable_image_deprecation,
-        disable_image_deprecation,
-        enable_image_deregistration_protection,
-        disable_image_deregistration_protection,
-    )
+        EC2Response, modify_image_attribute, describe_image_attribute, enable_image_deprecation,
+        disable_image_deprecation, enable_image_deregistration_protection, disable_image_deregistration_protection,
+    )  # fmt: skip
 
 
 def modify_image_attribute(self: Any) -> Any:

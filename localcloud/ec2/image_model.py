@@ -13,9 +13,7 @@ from localcloud.core.cloud import Cloud
 
 class DiskImage(Ami):  # type: ignore[misc]
     """An AMI with the given snapshots. moto invents a 15 GiB snapshot for each AMI.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Image.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Image.html"""
 
     def __init__(self, backend: Any, ami_id: str, mappings: list[dict[str, Any]], **fields: Any) -> None:
         super().__init__(backend, ami_id, **fields)
@@ -37,10 +35,7 @@ class DiskImage(Ami):  # type: ignore[misc]
         return self.mappings
 
     def get_filter_value(self, filter_name: str, method_name: str | None = None) -> Any:
-        """moto lacks these two filters.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html
-        """
+        """moto lacks these two filters. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html"""
         if filter_name == "source-image-id":
             return self.source_image_id or ""
         if filter_name == "block-device-mapping.snapshot-id":
@@ -81,9 +76,7 @@ def unavailable_error(ami_id: str) -> Exception:
 
 def check_image_name(backend: Any, name: str) -> None:
     """Raise EC2's error for an invalid or duplicate name.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html"""
     if not re.fullmatch(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}", name):
         raise EC2ClientError(
             "InvalidAMIName.Malformed",
@@ -101,26 +94,19 @@ def tags_by_resource_type(specifications: list[dict[str, Any]]) -> dict[str, dic
     for specification in specifications:
         resource_type = specification.get("ResourceType")
         if resource_type not in ("image", "snapshot"):
-            raise EC2ClientError(
-                "InvalidParameterValue", f"'{resource_type}' is not a valid taggable resource type for this operation."
-            )
-        tags.setdefault(resource_type, {}).update(
-            {tag["Key"]: tag.get("Value", "") for tag in specification.get("Tags", [])}
-        )
+            problem = f"'{resource_type}' is not a valid taggable resource type for this operation."
+            raise EC2ClientError("InvalidParameterValue", problem)
+        requested = {tag["Key"]: tag.get("Value", "") for tag in specification.get("Tags", [])}
+        tags.setdefault(resource_type, {}).update(requested)
     return tags
 
 
 def block_device_mapping(device: str, snapshot: Any, volume: Any, delete: bool) -> dict[str, Any]:
     """Return the block device mapping of an image for one of the instance's volumes."""
     ebs = {
-        "SnapshotId": snapshot.id,
-        "VolumeSize": volume.size,
-        "VolumeType": volume.volume_type,
-        "Iops": volume.iops,
-        "Throughput": volume.throughput,
-        "DeleteOnTermination": delete,
-        "Encrypted": volume.encrypted,
-    }
+        "SnapshotId": snapshot.id, "VolumeSize": volume.size, "VolumeType": volume.volume_type, "Iops": volume.iops,
+        "Throughput": volume.throughput, "DeleteOnTermination": delete, "Encrypted": volume.encrypted,
+    }  # fmt: skip
     return {"DeviceName": device, "Ebs": {name: value for name, value in ebs.items() if value is not None}}
 
 

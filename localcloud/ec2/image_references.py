@@ -1,8 +1,6 @@
 """DescribeImageReferences, which moto lacks: the resources that use an image, within the limits of AWS's check.
-
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImageReferences.html
-https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html
-"""
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html"""
 
 from __future__ import annotations
 
@@ -30,11 +28,8 @@ def install() -> None:
             raise EC2ClientError("InvalidParameterValue", "ImageIds takes 1 to 10 images")
         if not self._get_param("IncludeAllResourceTypes") and not self._get_param("ResourceTypes"):
             raise EC2ClientError("MissingParameter", "IncludeAllResourceTypes or ResourceTypes must be given")
-        references = [
-            {"ImageId": ami, "ResourceType": resource_type, "Arn": arn}
-            for resource_type, arn, ami in find_references(self)
-            if ami in image_ids
-        ]
+        found = [(ami, kind, arn) for kind, arn, ami in find_references(self) if ami in image_ids]
+        references = [{"ImageId": ami, "ResourceType": kind, "Arn": arn} for ami, kind, arn in found]
         return ActionResult({"ImageReferences": references})
 
     EC2Response.describe_image_references = describe_image_references

@@ -40,16 +40,13 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def create_image(self: Any) -> ActionResult:
         """moto creates an image without a disk, at once, with any name and one 15 GiB snapshot without tags.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html"""
         self.error_on_dryrun()
         backend, name = self.ec2_backend, self._get_param("Name") or ""
         instance = backend.get_instance(self._get_param("InstanceId"))
         if instance.state not in ("running", "stopping", "stopped"):
-            raise EC2ClientError(
-                "IncorrectState", f"Instance '{instance.id}' is not in a state from which an image can be made."
-            )
+            problem = f"Instance '{instance.id}' is not in a state from which an image can be made."
+            raise EC2ClientError("IncorrectState", problem)
         check_image_name(backend, name)
         ami_id = random_ami_id()
         tags = tags_by_resource_type(self._get_param("TagSpecifications", []))
@@ -61,30 +58,18 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
                 continue
             volume = backend.get_volume(attached.volume_id)
             snapshot = create_image_snapshot(
-                backend,
-                volume,
-                f"Created by CreateImage({instance.id}) for {ami_id}",
-                ami_id,
-                tags,
-                encrypted=volume.encrypted,
-                kms_key_id=volume.kms_key_id,
-            )
+                backend, volume, f"Created by CreateImage({instance.id}) for {ami_id}", ami_id, tags,
+                encrypted=volume.encrypted, kms_key_id=volume.kms_key_id,
+            )  # fmt: skip
             snapshot.status = "pending"
             mappings.append(block_device_mapping(device, snapshot, volume, attached.delete_on_termination))
         for mapping in overrides:
             mappings = override_mapping(mappings, mapping)
         image = DiskImage(
-            backend,
-            ami_id,
-            mappings,
-            instance=instance,
-            name=name,
-            description=self._get_param("Description", ""),
-            state="pending",
-            hypervisor="xen",
-            root_device_name=instance.root_device_name,
+            backend, ami_id, mappings, instance=instance, name=name, description=self._get_param("Description", ""),
+            state="pending", hypervisor="xen", root_device_name=instance.root_device_name,
             region_name=backend.region_name + "a",
-        )
+        )  # fmt: skip
         source = backend.amis.get(instance.image_id)
         image.boot_mode = source.boot_mode if source else image.boot_mode
         image.imds_support = getattr(source, "imds_support", None)
@@ -98,9 +83,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def copy_image(self: Any) -> ActionResult:
         """moto copies no disk and omits Encrypted and the source. Snapshots never change, so a hard link is a copy.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopyImage.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopyImage.html"""
         self.error_on_dryrun()
         backend, name = self.ec2_backend, self._get_param("Name") or ""
         from_region = self._get_param("SourceRegion")
@@ -118,28 +101,18 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
                     backend._create_default_encryption_key()
                 key = backend.default_kms_key_id
             new = create_image_snapshot(
-                backend,
-                old.volume,
+                backend, old.volume,
                 f"Copied for DestinationAmi {ami_id} from SourceAmi {source.id} for SourceSnapshot {old.id}.",
-                ami_id,
-                tags,
-                encrypted=encrypted,
-                kms_key_id=key if encrypted else None,
-            )
+                ami_id, tags, encrypted=encrypted, kms_key_id=key if encrypted else None,
+            )  # fmt: skip
             os.link(cloud.state_dir.snapshot(old.id), cloud.state_dir.snapshot(new.id))
             mapping["Ebs"] |= {"SnapshotId": new.id, "Encrypted": encrypted}
         image = DiskImage(
-            backend,
-            ami_id,
-            mappings,
-            source_ami=source,
-            name=name,
-            description=self._get_param("Description", source.description),
-            hypervisor="xen",
-            root_device_name=source.root_device_name,
-            region_name=backend.region_name + "a",
+            backend, ami_id, mappings, source_ami=source, name=name,
+            description=self._get_param("Description", source.description), hypervisor="xen",
+            root_device_name=source.root_device_name, region_name=backend.region_name + "a",
             boot_mode=source.boot_mode,
-        )
+        )  # fmt: skip
         image.imds_support = source.imds_support
         image.source_image_id, image.source_image_region = source.id, from_region
         image.add_tags(dict(tags.get("image", {})))
@@ -150,18 +123,15 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def deregister_image(self: Any) -> ActionResult:
         """moto ignores DeleteAssociatedSnapshots and deregistration protection.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeregisterImage.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeregisterImage.html"""
         self.error_on_dryrun()
         backend, ami_id = self.ec2_backend, self._get_param("ImageId")
         image = backend.amis.get(ami_id)
         if image is not None and image.owner_id != backend.account_id:
             raise EC2ClientError("AuthFailure", f"Not authorized for image:{ami_id}")
         if image is not None and image.deregistration_protection != "disabled":
-            raise EC2ClientError(
-                "OperationNotPermitted", f"The image '{ami_id}' has deregistration protection: disable it first."
-            )
+            problem = f"The image '{ami_id}' has deregistration protection: disable it first."
+            raise EC2ClientError("OperationNotPermitted", problem)
         _deregister(backend, ami_id)
         results = []
         if image is not None and self._get_param("DeleteAssociatedSnapshots", False):
@@ -172,9 +142,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def register_image(self: Any) -> ActionResult:
         """moto registers an image without a disk, which could not be booted.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RegisterImage.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RegisterImage.html"""
         raise NotImplementedError("RegisterImage: an image without a disk cannot be booted")
 
     replace_methods(EC2Backend, _load_amis)

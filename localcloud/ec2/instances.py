@@ -25,9 +25,8 @@ from localcloud.ec2.machine_pool import TERMINATE_SECONDS, MachinePool
 from localcloud.ec2.volumes import check_snapshot
 from localcloud.errors import CloudError
 
-_run, _start, _stop = EC2Backend.run_instances, Instance.start, Instance.stop
-_terminate = Instance.terminate
-_run_response = EC2Response.run_instances
+_run, _run_response = EC2Backend.run_instances, EC2Response.run_instances
+_start, _stop, _terminate = Instance.start, Instance.stop, Instance.terminate
 
 
 def install(cloud: Cloud, pool: MachinePool) -> None:
@@ -37,14 +36,11 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         self: Any, image_id: str | None, count: int, user_data: Any, groups: list[str], **options: Any
     ) -> Any:
         """moto accepts any AMI, invents an 8 GiB volume, and runs at once. Auto Scaling calls this too.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html"""
         template = self._get_template_from_args(options["launch_template"]) if options.get("launch_template") else None
         data = template.data if template else {}
-        image = get_available_image(
-            cloud, self, image_id or launch_templates.resolve_image(self.region_name, self.account_id, data)
-        )
+        image_id = image_id or launch_templates.resolve_image(self.region_name, self.account_id, data)
+        image = get_available_image(cloud, self, image_id)
         launch_templates.add_template_settings(options, data)
         if profile := data.get("IamInstanceProfile"):  # checked first: an unknown profile must create no resources
             filter_iam_instance_profiles(self.account_id, "aws", profile.get("Arn"), profile.get("Name"))
@@ -64,12 +60,10 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
             instance.public_key = key.material_public if key else None  # outlives the key pair, as on EC2
             for nic in instance.nics.values():  # moto deletes none; EC2 deletes those that the launch created
                 specified = [n for n in options.get("nics") or [] if int(n.get("DeviceIndex", 0)) == nic.device_index]
-                nic.delete_on_termination = not specified or specified[0].get(
-                    "DeleteOnTermination", "NetworkInterfaceId" not in specified[0]
-                )
+                created = not specified or "NetworkInterfaceId" not in specified[0]
+                nic.delete_on_termination = not specified or specified[0].get("DeleteOnTermination", created)
             for disk in disks:
-                device = instance.block_device_mapping.get(disk["DeviceName"])
-                if device:  # moto ignores these settings
+                if device := instance.block_device_mapping.get(disk["DeviceName"]):  # moto ignores these settings
                     volume = self.get_volume(device.volume_id)
                     volume.iops = disk["Ebs"].get("Iops") or volume.iops
                     volume.throughput = disk["Ebs"].get("Throughput") or volume.throughput
@@ -77,19 +71,13 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
                         volume.throughput = volume.throughput or 125
             profile = data.get("IamInstanceProfile")
             if profile and not (options.get("iam_instance_profile_name") or options.get("iam_instance_profile_arn")):
-                self.associate_iam_instance_profile(
-                    instance.id,
-                    iam_instance_profile_name=profile.get("Name"),
-                    iam_instance_profile_arn=profile.get("Arn"),
-                )
+                self.associate_iam_instance_profile(instance.id, profile.get("Name"), profile.get("Arn"))
             pool.launch(instance)
         return reservation
 
     def run_response(self: Any) -> Any:
         """moto ignores ClientToken, and starts MinCount instances.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html"""
         self.params["MinCount"] = self.params.get("MaxCount", 1)
         if reservation := find_created(self, list(self.ec2_backend.reservations.values())):
             return ActionResult(reservation)
@@ -153,20 +141,14 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
             raise EC2ClientError("InsufficientFreeAddressesInSubnet", str(error)) from error
 
     def get_console_output(self: Any) -> Any:
-        """moto returns a constant text.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html
-        """
+        """moto returns a constant text. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html"""
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
-        text = pool.console(instance).decode("utf-8", "replace")
-        output = Base64EncodedString.from_raw_string(text)
+        output = Base64EncodedString.from_raw_string(pool.console(instance).decode("utf-8", "replace"))
         return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), "Output": output})
 
     def _parse_block_device_mapping(self: Any) -> list[dict[str, Any]]:
         """moto omits Throughput, and rejects a root mapping without a size.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_BlockDeviceMapping.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_BlockDeviceMapping.html"""
         return copy.deepcopy(self._get_param("BlockDeviceMappings", []))
 
     replace_methods(EC2Backend, run_instances)
@@ -195,9 +177,7 @@ def resume(cloud: Cloud, pool: MachinePool, instances: list[Any]) -> None:
 
 def merge_mappings(image: Any, overrides: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the image's block device mappings, changed by those of the request.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/block-device-mapping-concepts.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/block-device-mapping-concepts.html"""
     disks = {mapping["DeviceName"]: copy.deepcopy(mapping) for mapping in image.block_device_mappings}
     for mapping in overrides:
         name = mapping.get("DeviceName")

@@ -23,21 +23,14 @@ _modify = EC2Response.modify_launch_template
 def install() -> None:
     """Replace moto's actions."""
     replace_methods(
-        EC2Response,
-        create_launch_template,
-        create_launch_template_version,
-        describe_launch_templates,
-        describe_launch_template_versions,
-        delete_launch_template_versions,
-        modify_launch_template,
-    )
+        EC2Response, create_launch_template, create_launch_template_version, describe_launch_templates,
+        describe_launch_template_versions, delete_launch_template_versions, modify_launch_template,
+    )  # fmt: skip
 
 
 def create_launch_template(self: Any) -> ActionResult:
     """moto ignores ClientToken, and applies the template's own tags to everything launched.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplate.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplate.html"""
     self.error_on_dryrun()
     if (template := find_created(self, self.ec2_backend.launch_templates.values())) is None:
         template = self.ec2_backend.create_launch_template(
@@ -52,9 +45,7 @@ def create_launch_template(self: Any) -> ActionResult:
 
 def create_launch_template_version(self: Any) -> ActionResult:
     """moto ignores SourceVersion and ClientToken, and keeps UserData encoded, so that launches by a group fail.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplateVersion.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplateVersion.html"""
     self.error_on_dryrun()
     template = requested_template(self)
     if (version := find_created(self, template.versions)) is None:
@@ -67,23 +58,16 @@ def create_launch_template_version(self: Any) -> ActionResult:
 
 
 def modify_launch_template(self: Any) -> ActionResult:
-    """moto does not resolve `$Latest`.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyLaunchTemplate.html
-    """
-    if str(self._get_param("DefaultVersion")).startswith("$"):
-        self.params["DefaultVersion"] = str(
-            requested_template(self).get_version(self._get_param("DefaultVersion")).number
-        )
+    """moto does not resolve `$Latest`. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyLaunchTemplate.html"""
+    if str(version := self._get_param("DefaultVersion")).startswith("$"):
+        self.params["DefaultVersion"] = str(requested_template(self).get_version(version).number)
     result: ActionResult = _modify(self)
     return result
 
 
 def describe_launch_templates(self: Any) -> ActionResult:
     """moto returns at most 15 without a NextToken, and ignores unknown ids.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplates.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplates.html"""
     self.error_on_dryrun()
     backend, ids = self.ec2_backend, self._get_param("LaunchTemplateIds", [])
     for template_id in ids:
@@ -100,17 +84,13 @@ def describe_launch_templates(self: Any) -> ActionResult:
 
 def describe_launch_template_versions(self: Any) -> ActionResult:
     """moto returns at most 15 without a NextToken, ignores filters, and takes ranges by position.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplateVersions.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplateVersions.html"""
     self.error_on_dryrun()
     backend, numbers = self.ec2_backend, self._get_param("Versions", [])
     named = self._get_param("LaunchTemplateName") or self._get_param("LaunchTemplateId")
     if (not named and set(numbers) - {"$Latest", "$Default"}) or not (named or numbers):
-        raise EC2ClientError(
-            "MissingParameter",
-            "Specify a launch template, or the versions $Latest and $Default of all launch templates.",
-        )
+        text = "Specify a launch template, or the versions $Latest and $Default of all launch templates."
+        raise EC2ClientError("MissingParameter", text)
     templates = [requested_template(self)] if named else list(backend.launch_templates.values())
     first, last = self._get_param("MinVersion"), self._get_param("MaxVersion")
     versions = [
@@ -139,9 +119,7 @@ def selected_versions(template: Any, numbers: list[str]) -> list[Any]:
 
 def delete_launch_template_versions(self: Any) -> ActionResult:
     """moto lacks the action. The default version cannot be deleted.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteLaunchTemplateVersions.html
-    """
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteLaunchTemplateVersions.html"""
     self.error_on_dryrun()
     template = requested_template(self)
     ids = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name}

@@ -1,8 +1,6 @@
 """Launch templates in launches: versions with stable numbers, and all of their settings applied.
-
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ResponseLaunchTemplateData.html
-https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LaunchTemplateSpecification.html
-"""
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LaunchTemplateSpecification.html"""
 
 from __future__ import annotations
 

@@ -207,10 +207,8 @@ class MachinePool:
             instance.machine_address = None
             terminates = instance.instance_initiated_shutdown_behavior == "terminate"
             (instance.terminate_now if terminates else instance.power_off_now)()
-            text = "Instance initiated shutdown"
-            instance.state_reason = StateReason(
-                f"Client.InstanceInitiatedShutdown: {text}", "Client.InstanceInitiatedShutdown"
-            )
+            code = "Client.InstanceInitiatedShutdown"
+            instance.state_reason = StateReason(f"{code}: Instance initiated shutdown", code)
         if terminates:
             self._cloud.queues.close(instance.id)
 

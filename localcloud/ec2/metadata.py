@@ -1,7 +1,5 @@
 """The instance metadata service of one instance, version 2, and version 1 if the instance allows it.
-
-https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
-"""
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html"""
 
 from __future__ import annotations
 
@@ -36,9 +34,8 @@ class MetadataService:
         with self._cloud.lock:
             code, body, headers = self._answer(environ)
         kind = [] if any(name == "Content-Type" for name, _ in headers) else [("Content-Type", "text/plain")]
-        start_response(
-            f"{code} {REASONS[code]}", [*kind, ("Content-Length", str(len(body))), ("Server", "EC2ws"), *headers]
-        )
+        length = ("Content-Length", str(len(body)))
+        start_response(f"{code} {REASONS[code]}", [*kind, length, ("Server", "EC2ws"), *headers])
         return [body] if environ["REQUEST_METHOD"] != "HEAD" else []
 
     def _answer(self, environ: dict[str, Any]) -> tuple[int, bytes, list[tuple[str, str]]]:
@@ -88,31 +85,20 @@ class MetadataService:
         region, zone = instance.ec2_backend.region_name, instance.availability_zone
         groups = sorted(instance.security_groups or nic.group_set, key=lambda group: group.name)
         interface = {
-            "device-number": 0,
-            "local-ipv4s": instance.private_ip,
-            "mac": nic.mac_address,
-            "owner-id": instance.owner_id,
-            "security-group-ids": "\n".join(group.id for group in groups),
-            "subnet-id": nic.subnet_id,
-            "vpc-id": nic.vpc_id,
-        }
+            "device-number": 0, "local-ipv4s": instance.private_ip, "mac": nic.mac_address,
+            "owner-id": instance.owner_id, "security-group-ids": "\n".join(group.id for group in groups),
+            "subnet-id": nic.subnet_id, "vpc-id": nic.vpc_id,
+        }  # fmt: skip
         tree: Tree = {
-            "ami-id": instance.image_id,
-            "ami-launch-index": instance.ami_launch_index,
-            "hostname": instance.private_dns_name,
-            "instance-action": "none",
-            "instance-id": instance.id,
-            "instance-life-cycle": instance.lifecycle or "on-demand",
-            "instance-type": instance.instance_type,
-            "local-hostname": instance.private_dns_name,
-            "local-ipv4": instance.private_ip,
-            "mac": nic.mac_address,
+            "ami-id": instance.image_id, "ami-launch-index": instance.ami_launch_index,
+            "hostname": instance.private_dns_name, "instance-action": "none", "instance-id": instance.id,
+            "instance-life-cycle": instance.lifecycle or "on-demand", "instance-type": instance.instance_type,
+            "local-hostname": instance.private_dns_name, "local-ipv4": instance.private_ip, "mac": nic.mac_address,
             "network": {"interfaces": {"macs": {nic.mac_address: interface}}},
-            "placement": {"availability-zone": zone, "region": region},
-            "profile": "default-hvm",
+            "placement": {"availability-zone": zone, "region": region}, "profile": "default-hvm",
             "security-groups": "\n".join(group.name for group in groups),
             "services": {"domain": "amazonaws.com", "partition": "aws"},
-        }
+        }  # fmt: skip
         if instance.public_ip:
             interface["public-ipv4s"] = instance.public_ip
             tree |= {"public-ipv4": instance.public_ip, "public-hostname": instance.public_dns_name}
@@ -120,9 +106,8 @@ class MetadataService:
             text = public_key.decode() if isinstance(public_key, bytes) else str(public_key)
             tree["public-keys"] = {"0": {"openssh-key": text, KEY_NAME: instance.key_name}}
         if profile := instance_profile(instance):
-            role = profile.roles[0] if profile.roles else None
             tree["iam"] = {"info": lambda: self._info(profile)}
-            if role:
+            if role := profile.roles[0] if profile.roles else None:
                 tree["iam"]["security-credentials"] = {role.name: lambda: self._role_credentials(role)}
         if instance.metadata_options.instance_metadata_tags == "enabled":
             tree["tags"] = {"instance": {tag["key"]: tag["value"] for tag in instance.get_tags()}}
@@ -131,50 +116,30 @@ class MetadataService:
     def _dynamic(self) -> Tree:
         instance = self._instance
         document = {
-            "accountId": instance.owner_id,
-            "architecture": instance.architecture,
-            "availabilityZone": instance.availability_zone,
-            "imageId": instance.image_id,
-            "instanceId": instance.id,
+            "accountId": instance.owner_id, "architecture": instance.architecture,
+            "availabilityZone": instance.availability_zone, "imageId": instance.image_id, "instanceId": instance.id,
             "instanceType": instance.instance_type,
-            "pendingTime": instance.launch_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "privateIp": instance.private_ip,
-            "region": instance.ec2_backend.region_name,
-            "version": "2017-09-30",
-        }
+            "pendingTime": instance.launch_time.strftime("%Y-%m-%dT%H:%M:%SZ"), "privateIp": instance.private_ip,
+            "region": instance.ec2_backend.region_name, "version": "2017-09-30",
+        }  # fmt: skip
         return {"instance-identity": {"document": json.dumps(document, indent=2)}}
 
     def _info(self, profile: Any) -> str:
-        return json.dumps(
-            {
-                "Code": "Success",
-                "LastUpdated": stamp(),
-                "InstanceProfileArn": profile.arn,
-                "InstanceProfileId": profile.id,
-            },
-            indent=2,
-        )
+        ids = {"InstanceProfileArn": profile.arn, "InstanceProfileId": profile.id}
+        return json.dumps({"Code": "Success", "LastUpdated": stamp(), **ids}, indent=2)
 
     def _role_credentials(self, role: Any) -> str:
         end, credentials = self._credentials.get(role.name, (0.0, {}))
         if end - time.time() < 15 * 60:
             assumed = sts_backends[ACCOUNT]["aws"].assume_role(
-                region_name=self._instance.ec2_backend.region_name,
-                role_session_name=self._instance.id,
-                role_arn=role.arn,
-                policy="",
-                duration=CREDENTIAL_SECONDS,
-                external_id="",
-            )
+                region_name=self._instance.ec2_backend.region_name, role_session_name=self._instance.id,
+                role_arn=role.arn, policy="", duration=CREDENTIAL_SECONDS, external_id="",
+            )  # fmt: skip
             credentials = {
-                "Code": "Success",
-                "LastUpdated": stamp(),
-                "Type": "AWS-HMAC",
-                "AccessKeyId": assumed.access_key_id,
-                "SecretAccessKey": assumed.secret_access_key,
-                "Token": assumed.session_token,
+                "Code": "Success", "LastUpdated": stamp(), "Type": "AWS-HMAC", "AccessKeyId": assumed.access_key_id,
+                "SecretAccessKey": assumed.secret_access_key, "Token": assumed.session_token,
                 "Expiration": stamp(CREDENTIAL_SECONDS),
-            }
+            }  # fmt: skip
             self._credentials[role.name] = (time.time() + CREDENTIAL_SECONDS, credentials)
         return json.dumps(credentials, indent=2)
 

@@ -1,7 +1,5 @@
 """The TCP ports of a machine that its security groups open.
-
-https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html
-"""
+https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html"""
 
 from __future__ import annotations
 
@@ -14,11 +12,8 @@ MAX_RANGE = 64
 
 
 def desired_ports(instance: Any) -> frozenset[int]:
-    """Return the ports that the instance's security groups open.
-
-    Source addresses are ignored, as all clients connect from loopback. A rule with the group itself as its source (as
-    in the default group) opens no port.
-    """
+    """Return the ports that the instance's security groups open. Source addresses are ignored, as all clients connect from
+    loopback. A rule with the group itself as its source (as in the default group) opens no port."""
     groups = {group.id: group for group in instance.security_groups}
     for nic in instance.nics.values():
         groups.update({group.id: group for group in nic.group_set})

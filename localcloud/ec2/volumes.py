@@ -31,9 +31,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def create_volume(self: Any) -> ActionResult:
         """moto creates a volume without a disk, available at once, in any zone, of any size, and not idempotently.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVolume.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVolume.html"""
         self.error_on_dryrun()
         backend = self.ec2_backend
         if volume := find_created(self, backend.volumes.values()):
@@ -65,9 +63,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def delete_snapshot(self: Any, snapshot_id: str) -> Any:
         """moto rejects a snapshot that an AMI uses (InvalidSnapshot.InUse).
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteSnapshot.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteSnapshot.html"""
         snapshot = _delete_snapshot(self, snapshot_id)
         cloud.state_dir.snapshot(snapshot_id).unlink(missing_ok=True)
         self.tags.pop(snapshot_id, None)
@@ -77,9 +73,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         self: Any, volume_id: str, description: str, owner_id: str | None = None, from_ami: str | None = None
     ) -> Any:
         """moto completes a snapshot at once, without data. CreateImage does not call this (images.py).
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshot.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshot.html"""
         if self.get_volume(volume_id).status not in ("available", "in-use"):
             raise EC2ClientError("IncorrectState", f"The volume '{volume_id}' is not 'available' or 'in-use'")
         snapshot = _create_snapshot(self, volume_id, description, owner_id, from_ami)
@@ -112,9 +106,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         self: Any, source_snapshot_id: str, source_region: str, description: str, kms_key_id: str | None
     ) -> Any:
         """moto copies no data. Snapshots never change, so a hard link is a copy.
-
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopySnapshot.html
-        """
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopySnapshot.html"""
         snapshot = _copy_snapshot(self, source_snapshot_id, source_region, description, kms_key_id)
         source = ec2_backends[ACCOUNT][source_region].get_snapshot(source_snapshot_id)
         if (path := cloud.state_dir.snapshot(source.id)).exists():
@@ -122,12 +114,9 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         return snapshot
 
     def modify_volume(self: Any, volume_id: str, target_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
-        """moto allows a volume to shrink.
-
-        A data volume grows at once, also for a running guest; its file system does not. A root volume grows only while
-        its machine is off, with its file system.
-        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyVolume.html
-        """
+        """moto allows a volume to shrink. A data volume grows at once, also for a running guest; its file system does not. A root
+        volume grows only while its machine is off, with its file system.
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyVolume.html"""
         volume = self.get_volume(volume_id)
         if target_size and int(target_size) < volume.size:
             raise EC2ClientError("InvalidParameterValue", "New size cannot be smaller than existing size")

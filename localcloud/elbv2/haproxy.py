@@ -22,12 +22,8 @@ class HAProxy:
     """One HAProxy. Call it from one thread only: the kernel's parent-death signal is tied to that thread."""
 
     def __init__(self, folder: Path, machines: Path) -> None:
-        """Create the handle; nothing starts before apply().
-
-        Args:
-            folder: Folder of the configuration, log and control socket.
-            machines: Folder of the machines, where cleanup.reap() finds port redirects after a crash.
-        """
+        """Start nothing before apply(). `folder` holds the configuration, log and control socket; cleanup.reap() finds port
+        redirects after a crash in `machines`."""
         self._folder, self._machines = folder, machines
         self._redirects: dict[tuple[str, int], int] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -43,12 +39,10 @@ class HAProxy:
             if alive:
                 self.stop()
             self._running = plan
+        if not plan.frontends or (alive and plan == self._running):
             return
-        if alive and plan == self._running:
-            return
-        same_listeners = plan.frontends == self._running.frontends
-        same_groups = set(plan.backends) == set(self._running.backends)
-        if not (alive and same_listeners and same_groups and self._update_servers(plan)):
+        same = plan.frontends == self._running.frontends and set(plan.backends) == set(self._running.backends)
+        if not (alive and same and self._update_servers(plan)):
             self._replace(plan)
         self._running = plan
 

@@ -1,7 +1,5 @@
 """HAProxy's configuration for load balancers: listeners, rules and weights. Pure functions.
-
-https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-rules.html
-"""
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-rules.html"""
 
 from __future__ import annotations
 
@@ -74,27 +72,22 @@ defaults
 
 
 def render(plan: Plan, slots: dict[str, list[str | None]], redirects: Mapping[tuple[str, int], int]) -> str:
-    """Return the configuration.
-
-    Args:
-        plan: The desired state.
-        slots: Targets of each backend, by their server slots in the running process.
-        redirects: Ports to listen on instead, by address and port of a listener.
-    """
+    """Return the configuration. `slots` are the targets of each backend, by their server slots in the running process.
+    `redirects` are ports to listen on instead, by address and port of a listener."""
     lines = [HEAD.format(idle=plan.idle_seconds)]
     for frontend in plan.frontends:
         port = redirects.get((frontend.host, frontend.port), frontend.port)
         lines += [f"frontend {frontend.name}", f"  bind {frontend.host}:{port}"]
-        lines += ["  http-request set-header X-Forwarded-Proto http"]
-        lines += [f"  http-request set-header X-Forwarded-Port {frontend.port}"]
+        lines.append("  http-request set-header X-Forwarded-Proto http")
+        lines.append(f"  http-request set-header X-Forwarded-Port {frontend.port}")
         lines += [f"  http-request set-var(txn.random) rand({WEIGHT_RANGE})", "  http-request set-var(txn.rule) int(0)"]
         for number, route in enumerate(frontend.routes, 1):
             names = []
             for index, alternatives in enumerate(route.conditions):
                 names.append(name := f"c{number}_{index}")
                 lines += [f"  acl {name} {text}" for text in alternatives]
-            first = "{ var(txn.rule) -m int 0 }"
-            lines.append(f"  http-request set-var(txn.rule) int({number}) if {' '.join([first, *names])}")
+            tests = " ".join(["{ var(txn.rule) -m int 0 }", *names])
+            lines.append(f"  http-request set-var(txn.rule) int({number}) if {tests}")
             if route.answer:
                 lines.append(f"  http-request {route.answer} if {{ var(txn.rule) -m int {number} }}")
         for number, route in enumerate(frontend.routes, 1):
@@ -131,11 +124,8 @@ def build_route(conditions: list[dict[str, Any]], actions: list[Any], names: dic
         return Route(matchers, answer="return status 503")
     config = action.get("ForwardConfig") or {}
     groups = config.get("TargetGroups") or [{"TargetGroupArn": action.get("TargetGroupArn"), "Weight": 1}]
-    weights = [
-        (names[group["TargetGroupArn"]], int(group.get("Weight", 1)))
-        for group in groups
-        if group["TargetGroupArn"] in names
-    ]
+    known = [group for group in groups if group["TargetGroupArn"] in names]
+    weights = [(names[group["TargetGroupArn"]], int(group.get("Weight", 1))) for group in known]
     if not any(weight for _, weight in weights):
         return Route(matchers, answer="return status 503")
     return Route(matchers, tuple(weights))
@@ -151,9 +141,8 @@ def build_matcher(condition: dict[str, Any]) -> tuple[str, ...]:
     if kind == "path-pattern":
         return tuple(f"path -m reg {quoted_regex(value)}" for value in values("PathPatternConfig"))
     if kind == "host-header":
-        return tuple(
-            f"req.hdr(host),field(1,:) -i -m reg {quoted_regex(value)}" for value in values("HostHeaderConfig")
-        )
+        hosts = values("HostHeaderConfig")
+        return tuple(f"req.hdr(host),field(1,:) -i -m reg {quoted_regex(value)}" for value in hosts)
     if kind == "http-header":
         name = re.sub(r"[^A-Za-z0-9_-]", "", condition["HttpHeaderConfig"]["HttpHeaderName"])
         return tuple(f"req.hdr({name}) -i -m reg {quoted_regex(value)}" for value in values("HttpHeaderConfig"))
@@ -171,8 +160,7 @@ def query_matcher(pair: dict[str, str]) -> str:
     key = re.sub(r"[^A-Za-z0-9_.-]", "", pair.get("Key") or "")
     if key:
         return f"url_param({key}) -i -m reg {quoted_regex(pair['Value'])}"
-    regex = f"(^|&)[^=]*={wildcard_regex(pair['Value'])}(&|$)"
-    return f"query -i -m reg {quote(regex)}"
+    return "query -i -m reg " + quote(f"(^|&)[^=]*={wildcard_regex(pair['Value'])}(&|$)")
 
 
 def build_redirect(config: dict[str, Any]) -> str:

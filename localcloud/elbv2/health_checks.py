@@ -1,7 +1,5 @@
 """One health check of one target.
-
-https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
-"""
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html"""
 
 from __future__ import annotations
 
@@ -27,8 +25,7 @@ class Probe:
 
 def build_probe(group: Any, target: dict[str, Any]) -> Probe | None:
     """Return a target's health check; None while its machine has no address."""
-    address = targets.target_address(group, target)
-    if address is None:
+    if (address := targets.target_address(group, target)) is None:
         return None
     port = group.health_check_port
     return Probe(
@@ -49,9 +46,8 @@ def run_probe(probe: Probe) -> tuple[str, str]:
             return "", ""
         connection = http.client.HTTPConnection(probe.host, probe.port, timeout=probe.timeout)
         try:
-            connection.request(
-                "GET", probe.path, headers={"User-Agent": "ELB-HealthChecker/2.0", "Connection": "close"}
-            )
+            headers = {"User-Agent": "ELB-HealthChecker/2.0", "Connection": "close"}
+            connection.request("GET", probe.path, headers=headers)
             status = connection.getresponse().status
         finally:
             connection.close()
@@ -66,8 +62,5 @@ def run_probe(probe: Probe) -> tuple[str, str]:
 
 def matches_codes(codes: str, status: int) -> bool:
     """Return True if the status matches a matcher such as `200,202` or `200-299`."""
-    for part in codes.split(","):
-        first, _, last = part.strip().partition("-")
-        if first.isdigit() and int(first) <= status <= int(last or first):
-            return True
-    return False
+    ranges = (part.strip().partition("-") for part in codes.split(","))
+    return any(first.isdigit() and int(first) <= status <= int(last or first) for first, _, last in ranges)

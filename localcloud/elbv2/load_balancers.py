@@ -38,14 +38,9 @@ class LoadBalancerService:
             if self._drain(now):
                 self._cloud.store.save()
             plan = self._plan()
-            routed = [
-                (group, plan.backends.get(proxy_name("tg", group.arn), ())) for group in targets.list_target_groups()
-            ]
-            draining = {
-                (group.arn, target_id)
-                for group in targets.list_target_groups()
-                for target_id in targets.draining_targets(group)
-            }
+            groups = targets.list_target_groups()
+            routed = [(group, plan.backends.get(proxy_name("tg", group.arn), ())) for group in groups]
+            draining = {(group.arn, target) for group in groups for target in targets.draining_targets(group)}
             due = [
                 (group, target["Id"], probe)
                 for group in targets.list_target_groups()
@@ -84,9 +79,8 @@ class LoadBalancerService:
                 if target_id.startswith("i-") and (instance is None or instance.state in TERMINATED_STATES):
                     targets.drain(group, target_id)
                     changed = True
-            for target_id in [
-                one for one in targets.draining_targets(group) if self._health.is_drained(group, one, now)
-            ]:
+            drained = [one for one in targets.draining_targets(group) if self._health.is_drained(group, one, now)]
+            for target_id in drained:
                 del targets.draining_targets(group)[target_id]
                 changed = True
             registered |= {(group.arn, target_id) for target_id in group.targets}
@@ -103,9 +97,7 @@ class LoadBalancerService:
         for balancer in list_load_balancers():
             idle = int(balancer.attrs.get("idle_timeout.timeout_seconds", idle))
             for listener in balancer.listeners.values():
-                rules = sorted(
-                    listener.rules.values(), key=lambda rule: (rule.is_default, parse_priority(rule.priority))
-                )
+                rules = sorted(listener.rules.values(), key=lambda r: (r.is_default, parse_priority(r.priority)))
                 routes = tuple(build_route(rule.conditions, rule.actions, names) for rule in rules)
                 name = proxy_name("l", listener.arn)
                 frontends.append(Frontend(name, balancer.dns_name, int(listener.port), routes))
@@ -113,10 +105,8 @@ class LoadBalancerService:
 
     def _servers(self, group: Any) -> list[Server]:
         """Return the group's targets. Unhealthy ones receive requests only if no target is healthy (fail open)."""
-        states = {
-            target_id: self._health.state(group, target_id, probed_only=True)[0]
-            for target_id in [*group.targets, *targets.draining_targets(group)]
-        }
+        ids = [*group.targets, *targets.draining_targets(group)]
+        states = {each: self._health.state(group, each, probed_only=True)[0] for each in ids}
         serving = [target_id for target_id, state in states.items() if state in ("healthy", "unavailable")]
         if not serving:
             serving = [target_id for target_id, state in states.items() if state == "unhealthy"]
@@ -143,9 +133,7 @@ def install(cloud: Cloud) -> None:
 
     def create_load_balancer(self: Any, *args: Any, **kwargs: Any) -> Any:
         """moto invents a DNS name, and creates a second load balancer of the same name; AWS returns the existing one.
-
-        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
-        """
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html"""
         name = kwargs.get("name") or args[0]
         for balancer in self.load_balancers.values():
             if balancer.name == name:
@@ -164,9 +152,7 @@ def install(cloud: Cloud) -> None:
 
     def create_listener(self: Any, *args: Any, **kwargs: Any) -> Any:
         """moto accepts protocols that the data plane lacks.
-
-        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateListener.html
-        """
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateListener.html"""
         if (protocol := kwargs.get("protocol")) != "HTTP":
             raise NotImplementedError(f"a listener for {protocol}: the local cloud's load balancers support HTTP only")
         return _listen(self, *args, **kwargs)

@@ -1,8 +1,5 @@
-"""Registered targets and the health that probes found, and draining of deregistered targets.
-
-moto reports every registered target as healthy.
-https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
-"""
+"""Registered targets and the health that probes found, and draining of deregistered targets. moto reports every registered target
+as healthy. https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html"""
 
 from __future__ import annotations
 
@@ -65,10 +62,8 @@ class TargetHealthStore:
         self._served, self._unrouted, self._data_plane_works = served, unrouted, works
 
     def state(self, group: Any, target_id: str, *, probed_only: bool = False) -> tuple[str, str | None, str | None]:
-        """Return the state, reason and description of DescribeTargetHealth.
-
-        A target is healthy once it receives requests; with `probed_only`, once its health checks pass.
-        """
+        """Return the state, reason and description of DescribeTargetHealth. A target is healthy once it receives requests; with
+        `probed_only`, once its health checks pass."""
         if target_id in draining_targets(group):
             return describe_state("draining", "Target.DeregistrationInProgress")
         if target_id not in group.targets:
@@ -148,9 +143,7 @@ def install(health: TargetHealthStore) -> None:
 
     def register(self: Any, requested: list[dict[str, Any]]) -> None:
         """moto accepts instances that do not exist or do not run.
-
-        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RegisterTargets.html
-        """
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RegisterTargets.html"""
         for target in requested:
             instance = self.ec2_backend.get_instance_by_id(target["Id"])
             if target["Id"].startswith("i-") and instance is None:
@@ -163,9 +156,7 @@ def install(health: TargetHealthStore) -> None:
 
     def deregister(self: Any, requested: list[dict[str, Any]]) -> None:
         """moto rejects targets that are not registered, for which AWS succeeds.
-
-        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeregisterTargets.html
-        """
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeregisterTargets.html"""
         for target in requested:
             drain(self, target["Id"])
 
@@ -182,18 +173,14 @@ def install(health: TargetHealthStore) -> None:
 
     def describe_target_health(self: Any, arn: str, requested: list[dict[str, Any]]) -> list[FakeHealthStatus]:
         """moto omits draining targets if the request names none.
-
-        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTargetHealth.html
-        """
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTargetHealth.html"""
         group = next(iter(self.describe_target_groups(None, [arn], None)))
         all_targets = [*group.targets.values(), *draining_targets(group).values()]
         return [group.health_for(target, self.ec2_backend) for target in requested or all_targets]
 
     def describe_target_groups(self: Any, *args: Any, **kwargs: Any) -> Any:
         """moto never removes a load balancer from LoadBalancerArns.
-
-        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetGroup.html
-        """
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetGroup.html"""
         for group in self.target_groups.values():
             group.load_balancer_arns = load_balancer_arns(group)
         return _describe(self, *args, **kwargs)

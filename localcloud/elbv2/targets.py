@@ -1,7 +1,5 @@
 """Target groups: their targets, draining ones included, and the load balancers that forward to them.
-
-https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html
-"""
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html"""
 
 from __future__ import annotations
 

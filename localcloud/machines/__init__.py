@@ -9,11 +9,9 @@ from localcloud.machines.interface import Driver
 
 
 def choose_driver(mode: str, cache: Path | None = None) -> Driver:
-    """Return the driver for GOLDENAMI_MACHINES (auto, qemu or container).
-
-    `auto` means KVM where it boots, else containers where they are available (root), else emulation. The result of
-    the KVM trial is stored in `cache`. Raises MachineError with the fix if no driver is available.
-    """
+    """Return the driver for GOLDENAMI_MACHINES (auto, qemu or container). `auto` means KVM where it boots, else containers where
+    they are available (root), else emulation. The result of the KVM trial is stored in `cache`. Raises MachineError with the
+    fix if no driver is available."""
     from localcloud.machines.container import driver as container_driver
     from localcloud.machines.qemu import driver as qemu_driver, kvm
     from localcloud.state_dir import default_cache_dir

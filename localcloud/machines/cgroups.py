@@ -1,8 +1,5 @@
-"""Control groups of machines, in every hierarchy (version 1, hybrid or 2).
-
-Without a group for each machine, two containers would share one path in systemd's hierarchy and manage each other's
-services.
-"""
+"""Control groups of machines, in every hierarchy (version 1, hybrid or 2). Without a group for each machine, two containers would
+share one path in systemd's hierarchy and manage each other's services."""
 
 from __future__ import annotations
 
@@ -19,10 +16,8 @@ from localcloud.machines.errors import MachineError
 
 
 def parse_hierarchies(mountinfo: str) -> list[tuple[Path, frozenset[str]]]:
-    """Return the mount points and options of the control group hierarchies in the text of /proc/self/mountinfo.
-
-    The options are "unified" for version 2, and the names of the controllers for version 1.
-    """
+    """Return the mount points and options of the control group hierarchies in the text of /proc/self/mountinfo. The options are
+    "unified" for version 2, and the names of the controllers for version 1."""
     hierarchies = []
     for line in mountinfo.splitlines():
         fields, _, rest = line.partition(" - ")
@@ -65,11 +60,8 @@ def create(folder: Path) -> list[Path]:
 
 def remove(folder: Path, timeout: float = 5.0) -> list[str]:
     """Remove the machine's groups, deepest first, once their last process has ended. Return the removed paths."""
-    removed = []
-    deadline = time.monotonic() + timeout
+    removed, deadline = [], time.monotonic() + timeout
     for top in group_paths(folder):
-        if not top.is_dir():
-            continue
         while top.is_dir():
             for path, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):

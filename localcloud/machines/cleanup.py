@@ -10,11 +10,9 @@ from localcloud.machines import cgroups, port_redirect, supervised
 
 
 def reap(machines_folder: Path) -> list[str]:
-    """Remove processes, mounts, loop devices and control groups of the machines in this folder. Return the actions.
-
-    Usually little is left: a machine's processes end with its server, and the kernel then frees the rest. Must not
-    be called while a server of this folder runs.
-    """
+    """Remove processes, mounts, loop devices and control groups of the machines in this folder. Return the actions. Usually
+    little is left: a machine's processes end with its server, and the kernel then frees the rest. Must not be called while a
+    server of this folder runs."""
     actions: list[str] = []
     if not machines_folder.is_dir():
         return actions
@@ -40,9 +38,6 @@ def reap(machines_folder: Path) -> list[str]:
 
 def _mounts(folder: Path) -> list[Path]:
     """Return the mounts below this folder in this process's mount namespace, deepest first."""
-    mounts = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        path = Path(line.split()[4].encode().decode("unicode_escape"))
-        if folder in path.parents:
-            mounts.append(path)
-    return sorted(mounts, key=lambda path: len(path.parts), reverse=True)
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    paths = (Path(line.split()[4].encode().decode("unicode_escape")) for line in lines)
+    return sorted((path for path in paths if folder in path.parents), key=lambda path: len(path.parts), reverse=True)

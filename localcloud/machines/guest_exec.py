@@ -80,10 +80,8 @@ def run_in_vm(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -
 def check_result(
     folder: Path, argv: Sequence[str], timeout: float, started: float, result: CommandResult
 ) -> CommandResult:
-    """Return the result of a command that ran.
-
-    Raises MachineError if the guest accepted no command, TimeoutError if it ended the command after the timeout.
-    """
+    """Return the result of a command that ran. Raises MachineError if the guest accepted no command, TimeoutError if it ended the
+    command after the timeout."""
     code, _, err = result
     if code != 0 and time.monotonic() - started >= timeout:
         raise TimeoutError(f"{argv[0]} did not end within {timeout:g} s")

@@ -30,20 +30,15 @@ class DataVolume:
 
     @property
     def device_name(self) -> str:
-        """Stable name in the guest's /dev/disk/by-id.
-
-        https://docs.aws.amazon.com/ebs/latest/userguide/nvme-ebs-volumes.html
-        """
+        """Stable name in the guest's /dev/disk/by-id. https://docs.aws.amazon.com/ebs/latest/userguide/nvme-ebs-volumes.html"""
         return f"nvme-Amazon_Elastic_Block_Store_{self.serial}"
 
 
 @dataclass(frozen=True)
 class MachineSpec:
-    """Specification of one machine.
-
-    `folder` holds its console, sockets and mount point. `address` is its loopback address. `environment` is passed to
-    the guest's services. `ports` are the TCP ports open at start. `volumes` are attached before it boots.
-    """
+    """Specification of one machine. `folder` holds its console, sockets and mount point. `address` is its loopback address.
+    `environment` is passed to the guest's services. `ports` are the TCP ports open at start. `volumes` are attached before it
+    boots."""
 
     instance_id: str
     disk: Path
@@ -106,11 +101,8 @@ class Machine(Protocol):
         """Notify the guest that the volume's disk now has `size` bytes."""
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
-        """Run a program in the machine as root. Return its exit code, standard output and standard error.
-
-        Raises MachineError if the machine accepts no commands, TimeoutError if the program took longer than `timeout`
-        seconds (it is killed then).
-        """
+        """Run a program in the machine as root. Return its exit code, standard output and standard error. Raises MachineError if
+        the machine accepts no commands, TimeoutError if the program took longer than `timeout` seconds (it is killed then)."""
 
     def console(self) -> bytes:
         """Return the end of the console output."""

@@ -1,8 +1,6 @@
-"""Port redirects, for ports that a program of the host holds on all addresses, as sshd holds port 22.
-
-Such a program prevents others from listening on that port of any single address. An nftables table for each machine
-redirects connections to the machine's address to another port, on which its forward listens. Needs root.
-"""
+"""Port redirects, for ports that a program of the host holds on all addresses, as sshd holds port 22. Such a program prevents
+others from listening on that port of any single address. An nftables table for each machine redirects connections to the
+machine's address to another port, on which its forward listens. Needs root."""
 
 from __future__ import annotations
 

@@ -67,9 +67,8 @@ class SupervisedMachine:
 
     def _check_disk(self) -> None:
         if not self._spec.disk.is_file():
-            raise MachineError(
-                f"cannot start machine {self._spec.instance_id}: its disk {self._spec.disk} does not exist"
-            )
+            problem = f"its disk {self._spec.disk} does not exist"
+            raise MachineError(f"cannot start machine {self._spec.instance_id}: {problem}")
 
     def _check_running(self) -> None:
         if not self.is_alive():

@@ -1,13 +1,9 @@
-"""The supervisor process of a machine: sets it up, waits for it, and kills it when the server dies.
-
-Uses the standard library only. Run as `python -I supervisor.py container|plain` in the machine's folder, with the plan
-(JSON) as the first line of its standard input. The pipe stays open as a control pipe: when it is closed, the server has
-ended and the machine is killed. A later line `stop` requests a clean power-off. The supervisor prints `ready`, or
-`error <reason>`.
-
-With `container` it is the first process of its own PID and mount namespaces. However it ends, the kernel kills every
-process of the machine, unmounts its disk and frees the loop device.
-"""
+"""The supervisor process of a machine: sets it up, waits for it, and kills it when the server dies. Uses the standard library
+only. Run as `python -I supervisor.py container|plain` in the machine's folder, with the plan (JSON) as the first line of its
+standard input. The pipe stays open as a control pipe: when it is closed, the server has ended and the machine is killed. A
+later line `stop` requests a clean power-off. The supervisor prints `ready`, or `error <reason>`. With `container` it is the
+first process of its own PID and mount namespaces. However it ends, the kernel kills every process of the machine, unmounts its
+disk and frees the loop device."""
 
 from __future__ import annotations
 
@@ -54,12 +50,9 @@ def join_cgroups(folders: list[str]) -> None:
 
 
 def set_up_network(plan: dict[str, Any]) -> tuple[list[subprocess.Popen[bytes]], int]:
-    """Create the machine's network, which outlives its reboots.
-
-    The metadata service and the AWS API have a network namespace of their own, connected by a veth pair, so that all
-    ports of the machine's own addresses stay free. Returns the helper processes and the descriptor that slirp4netns
-    writes to when it is ready.
-    """
+    """Create the machine's network, which outlives its reboots. The metadata service and the AWS API have a network namespace of
+    their own, connected by a veth pair, so that all ports of the machine's own addresses stay free. Returns the helper
+    processes and the descriptor that slirp4netns writes to when it is ready."""
     for name in ("netns", "netns-services"):
         Path(name).touch()
         run("unshare", f"--net={name}", "true")

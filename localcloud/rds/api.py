@@ -28,9 +28,7 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
 
     def create_db_instance(self: Any, options: dict[str, Any]) -> Any:
         """moto accepts any engine, invents an address, and is available at once.
-
-        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
-        """
+        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html"""
         options["engine_version"] = check_request(options)
         database = _create(self, options)
         database.status, database.answered = "creating", False
@@ -41,9 +39,7 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
 
     def modify_db_instance(self: Any, identifier: str, options: dict[str, Any]) -> Any:
         """moto ignores the password. RDS changes it at once, also without ApplyImmediately.
-
-        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
-        """
+        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html"""
         database = self.describe_db_instances(identifier)[0]
         if password := options.get("master_user_password"):
             check_password(password)
@@ -71,23 +67,18 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
 
     def delete_db_instance(self: Any) -> Any:
         """moto deletes at once, and does not require a final snapshot.
-
-        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
-        """
+        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html"""
         database = self.backend.describe_db_instances(self.params.get("DBInstanceIdentifier"))[0]
         final, skip = self.params.get("FinalDBSnapshotIdentifier"), self.params.get("SkipFinalSnapshot", False)
         if skip == bool(final):
-            raise InvalidParameterCombination(
-                "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified, and only then."
-            )
+            problem = "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified, and only then."
+            raise InvalidParameterCombination(problem)
         if database.deletion_protection:
-            raise InvalidParameterCombination(
-                "Cannot delete protected DB Instance, please disable deletion protection and try again."
-            )
+            problem = "Cannot delete protected DB Instance, please disable deletion protection and try again."
+            raise InvalidParameterCombination(problem)
         if database.status == "deleting":
-            raise RDSClientError(
-                "InvalidDBInstanceState", f"Instance {database.db_instance_identifier} is already being deleted."
-            )
+            problem = f"Instance {database.db_instance_identifier} is already being deleted."
+            raise RDSClientError("InvalidDBInstanceState", problem)
         if final:
             refuse_snapshots()
         database.status = "deleting"
@@ -100,15 +91,12 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
 
     def _generate_secret_string(self: Any) -> str:
         """moto always generates the same password.
-
-        https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
-        """
+        https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html"""
         self.resource._master_user_password = secrets.token_urlsafe(24)
         return json.dumps({"username": self.resource.master_username, "password": self.resource._master_user_password})
 
-    replace_methods(
-        RDSBackend, create_db_instance, modify_db_instance, start_db_instance, stop_db_instance, reboot_db_instance
-    )
+    replace_methods(RDSBackend, create_db_instance, modify_db_instance)
+    replace_methods(RDSBackend, start_db_instance, stop_db_instance, reboot_db_instance)
     replace_methods(RDSResponse, delete_db_instance)
     RDSResponse.create_db_snapshot = RDSResponse.restore_db_instance_from_db_snapshot = refuse_snapshots
     DBInstance.endpoint = property(endpoint)
@@ -126,9 +114,7 @@ def change_state(backend: Any, identifier: str, required: str, status: str, work
 
 def check_request(options: dict[str, Any]) -> str:
     """Return the engine version of a new DB instance. Raises RDS's error for invalid parameters.
-
-    https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
-    """
+    https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html"""
     if options.get("engine") != "postgres":
         raise NotImplementedError(f"the engine {options.get('engine')}: the local cloud's databases are PostgreSQL")
     if reason := postgres.unavailable_reason():
@@ -141,9 +127,8 @@ def check_request(options: dict[str, Any]) -> str:
     if not options.get("master_username"):
         raise InvalidParameterValue("The parameter MasterUsername must be provided and must not be blank.")
     if options["master_username"] in (postgres.ADMIN, "rds_superuser", "admin"):
-        raise InvalidParameterValue(
-            f"MasterUsername {options['master_username']} cannot be used as it is a reserved word"
-        )
+        name = options["master_username"]
+        raise InvalidParameterValue(f"MasterUsername {name} cannot be used as it is a reserved word")
     managed, password = options.get("manage_master_user_password"), options.get("master_user_password")
     if managed and password:
         raise InvalidParameterCombination("MasterUserPassword cannot be given where RDS manages it.")
@@ -154,9 +139,7 @@ def check_request(options: dict[str, Any]) -> str:
 
 def check_password(password: str | None) -> None:
     """Raise RDS's error for an invalid master password.
-
-    https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html, MasterUserPassword
-    """
+    https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html, MasterUserPassword"""
     if not password or not 8 <= len(password) <= 128 or any(not " " < c < "\x7f" for c in password):
         raise InvalidParameterValue(
             "The parameter MasterUserPassword is not a valid password: 8 to 128 printable ASCII"
@@ -171,9 +154,8 @@ def check_password(password: str | None) -> None:
 def check_state(database: Any, state: str) -> None:
     """Raise RDS's error if the DB instance is in another state."""
     if database.status != state:
-        raise RDSClientError(
-            "InvalidDBInstanceState", f"Instance {database.db_instance_identifier} is not in {state} state."
-        )
+        problem = f"Instance {database.db_instance_identifier} is not in {state} state."
+        raise RDSClientError("InvalidDBInstanceState", problem)
 
 
 def refuse_snapshots(_: Any = None) -> NoReturn:

@@ -73,8 +73,7 @@ class DatabaseService:
         self._submit(database, work, "available")
 
     def set_password(self, database: Any) -> None:
-        server = self.server(database)
-        password = database._master_user_password
+        server, password = self.server(database), database._master_user_password
         self._submit(database, lambda: server.set_password(database.master_username, password), "available")
 
     def delete(self, database: Any) -> None:

@@ -135,23 +135,13 @@ class PostgresServer:
     def _programs(self) -> Path:
         programs = installed_versions().get(self.major)
         if programs is None:
-            raise CloudError(
-                f"PostgreSQL {self.major} is not installed; run: sudo apt-get install --yes --no-install-recommends "
-                f"postgresql-{self.major}"
-            )
+            packages = f"--no-install-recommends postgresql-{self.major}"
+            raise CloudError(f"PostgreSQL {self.major} is not installed; run: sudo apt-get install --yes {packages}")
         return programs
 
     def _argv(self, program: str, *arguments: str) -> list[str]:
-        return [
-            sys.executable,
-            "-I",
-            "-S",
-            str(SANDBOX),
-            str(self.folder),
-            USER,
-            str(self._programs / program),
-            *arguments,
-        ]
+        command = [str(SANDBOX), str(self.folder), USER, str(self._programs / program)]
+        return [sys.executable, "-I", "-S", *command, *arguments]
 
     def _run(self, program: str, *arguments: str, text: str = "") -> str:
         done = subprocess.run(
@@ -198,9 +188,7 @@ def kill_servers(databases: Path) -> list[str]:
 
 def role_statements(major: int, master: str, password: str, database: str | None) -> list[str]:
     """Return the statements that create RDS's roles, one per line.
-
-    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html
-    """
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html"""
     roles = ["pg_monitor", "pg_signal_backend", *(["pg_checkpoint"] if major >= 15 else [])]
     user, secret = quote_identifier(master), quote_literal(password)
     statements = [

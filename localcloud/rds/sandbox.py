@@ -1,10 +1,8 @@
-"""The parent process of a database server, which runs it in a sandbox and ends it cleanly.
-
-Uses the standard library only. Run as `python -I -S sandbox.py FOLDER USER PROGRAM ARGUMENT...`. As root, the program
-runs as USER, with FOLDER mounted at SANDBOX_HOME in its own mount namespace, because other users cannot enter the state
-folder. The program is the first process of a PID namespace and has its own System V memory, so that nothing remains of
-it. SIGTERM requests PostgreSQL's fast shutdown (SIGINT). When the server of the local cloud dies, the kernel kills all.
-"""
+"""The parent process of a database server, which runs it in a sandbox and ends it cleanly. Uses the standard library only. Run as
+`python -I -S sandbox.py FOLDER USER PROGRAM ARGUMENT...`. As root, the program runs as USER, with FOLDER mounted at
+SANDBOX_HOME in its own mount namespace, because other users cannot enter the state folder. The program is the first process of
+a PID namespace and has its own System V memory, so that nothing remains of it. SIGTERM requests PostgreSQL's fast shutdown
+(SIGINT). When the server of the local cloud dies, the kernel kills all."""
 
 from __future__ import annotations
 

@@ -40,9 +40,7 @@ def install() -> None:
 
     def upload_part(self: Any, bucket_name: str, multipart_id: str, part_id: int, value: bytes) -> Any:
         """moto fails with an internal error on an unknown upload.
-
-        https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html
-        """
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html"""
         if multipart_id not in self.get_bucket(bucket_name).multiparts:
             raise NoSuchUpload(multipart_id)
         part = _upload_part(self, bucket_name, multipart_id, part_id, value)
@@ -51,9 +49,7 @@ def install() -> None:
 
     def _complete_multipart_body(self: Any, body: bytes) -> list[tuple[int, str]]:
         """moto ignores the checksums of parts, which S3 requires if the upload was created with a checksum algorithm.
-
-        https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
-        """
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html"""
         upload = self.backend.get_bucket(self.bucket_name).multiparts.get(self._get_param("uploadId"))
         if upload is None:
             raise NoSuchUpload(self._get_param("uploadId"))
@@ -82,9 +78,7 @@ def drop_form_type(environ: dict[str, Any]) -> None:
 
 def find_error(environ: dict[str, Any], body: bytes) -> tuple[str, str, int] | None:
     """Return the code, message and status of S3's error for a request that moto accepts; None for a valid request.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-    """
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
     query = parse_qs(environ.get("QUERY_STRING", ""))
     if is_expired(query):
         return "AccessDenied", "Request has expired", 403

@@ -1,10 +1,8 @@
-"""Admission of requests: none from web pages, none for other hosts, and control calls from the operator only.
-
-The server listens on loopback without secrets, so this module distinguishes browsers, guests and the operator. Guests
-connect through a UNIX socket, or to the endpoint through user-mode networking; then their source address is 127.0.0.1,
-like that of most processes of the host. The operator's control calls therefore come from the endpoint's own address,
-which any process of the host can bind, but no guest.
-"""
+"""Admission of requests: none from web pages, none for other hosts, and control calls from the operator only. The server listens
+on loopback without secrets, so this module distinguishes browsers, guests and the operator. Guests connect through a UNIX
+socket, or to the endpoint through user-mode networking; then their source address is 127.0.0.1, like that of most processes of
+the host. The operator's control calls therefore come from the endpoint's own address, which any process of the host can bind,
+but no guest."""
 
 from __future__ import annotations
 

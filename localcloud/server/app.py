@@ -80,37 +80,23 @@ class LocalCloudServer:
             f"{prefix}.1", PORT, self.gateway, threaded=True, request_handler=QuietHandler, fd=listener.fileno()
         )
         listener.close()  # the server has duplicated it
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="api", daemon=True
-        )
+        serve = self._server.serve_forever
+        self._thread = threading.Thread(target=serve, kwargs={"poll_interval": 0.05}, name="api", daemon=True)
 
     def start(self) -> None:
         """Load the saved state, launch running instances, and answer requests."""
         cloud, pool = self.cloud, self.machine_pool
         BackendDict.reset()  # a test may have had another cloud in this process
-        images.install(cloud, pool)
-        ec2_instances.install(cloud, pool)
-        volumes.install(cloud, pool)
-        attachments.install(cloud, pool)
-        parameters.install(cloud)
-        image_attributes.install()
-        image_references.install()
-        codebuild.install()
-        service_quotas.install()
-        pagination.install()
-        launch_templates.install()
-        launch_template_api.install()
+        for service in (images, ec2_instances, volumes, attachments, run_command):
+            service.install(cloud, pool)
+        for service in (parameters, load_balancers, groups_api, refresh_api):
+            service.install(cloud)
+        for service in (image_attributes, image_references, pagination, launch_templates, launch_template_api):
+            service.install()
+        for service in (codebuild, service_quotas, instances_api, s3_bodies, requests, agents, command_results):
+            service.install()
         target_health.install(self.health)
-        load_balancers.install(cloud)
-        groups_api.install(cloud)
-        instances_api.install()
-        s3_bodies.install()
-        requests.install()
-        refresh_api.install(cloud)
         api.install(cloud, self.databases)
-        agents.install()
-        run_command.install(cloud, pool)
-        command_results.install()
         with cloud.change():
             cloud.store.load()
             for backend in [ec2_backends[ACCOUNT][cloud.region], *(b for _, _, b in ec2_backends.iter_backends())]:
@@ -160,24 +146,13 @@ class LocalCloudServer:
             "pid": os.getpid(),
             "range": f"{cloud.prefix}.0/24",
             "instances": [
-                {
-                    "id": one.id,
-                    "state": one.state,
-                    "image": one.image_id,
-                    "type": one.instance_type,
-                    "address": one.public_ip,
-                    "machine": one.id in live,
-                }
+                {"id": one.id, "state": one.state, "image": one.image_id, "type": one.instance_type}
+                | {"address": one.public_ip, "machine": one.id in live}
                 for one in all_instances()
             ],
             "images": [
-                {
-                    "id": one.id,
-                    "name": one.name,
-                    "state": one.state,
-                    "owner": one.owner_id,
-                    "bytes": self._disk_usage(one),
-                }
+                {"id": one.id, "name": one.name, "state": one.state, "owner": one.owner_id}
+                | {"bytes": self._disk_usage(one)}
                 for one in all_images()
             ],
             "balancers": [

@@ -25,10 +25,8 @@ Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
 
 
 class Gateway:
-    """A WSGI application. moto is not thread-safe, so it runs under the cloud's lock.
-
-    Long work (copies, boots) is done in work queues, so that a request holds the lock for milliseconds.
-    """
+    """A WSGI application. moto is not thread-safe, so it runs under the cloud's lock. Long work (copies, boots) is done in work
+    queues, so that a request holds the lock for milliseconds."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -50,9 +48,8 @@ class Gateway:
             status, headers, content = self._control(environ, body)
         else:
             status, headers, content = self._call(environ, body)
-        if request.signing_service(environ) == "s3" and self._cloud.faults.consume(
-            environ["REQUEST_METHOD"], "cut_download"
-        ):
+        method, service = environ["REQUEST_METHOD"], request.signing_service(environ)
+        if service == "s3" and self._cloud.faults.consume(method, "cut_download"):
             content = send_half(environ, content)
         start_response(status, headers)
         return [content] if isinstance(content, bytes) else content
@@ -94,12 +91,10 @@ class Gateway:
         except (NotImplementedError, OperationNotFoundError) as error:
             # moto replies with an HTML page, which SDKs cannot parse.
             if isinstance(error, OperationNotFoundError):
-                return request.error_response(
-                    call, "InvalidAction", f"The action {call.action} is not valid for this service.", 400
-                )
-            return request.error_response(
-                call, "UnsupportedOperation", f"The local cloud has no {call.action}: {error}", 400
-            )
+                text = f"The action {call.action} is not valid for this service."
+                return request.error_response(call, "InvalidAction", text, 400)
+            text = f"The local cloud has no {call.action}: {error}"
+            return request.error_response(call, "UnsupportedOperation", text, 400)
         except Exception as error:
             print(f"{call.service} {call.action}: {traceback.format_exc()}", file=sys.stderr, flush=True)
             return request.error_response(call, "InternalError", f"{type(error).__name__}: {error}", 500)

@@ -1,7 +1,5 @@
-"""Managed nodes of Systems Manager: machines whose role permits an agent and which have answered a ping.
-
-The image needs no agent package: commands reach the machine through its driver.
-"""
+"""Managed nodes of Systems Manager: machines whose role permits an agent and which have answered a ping. The image needs no agent
+package: commands reach the machine through its driver."""
 
 from __future__ import annotations
 
@@ -29,8 +27,7 @@ def run_on_instance(
     pool: MachinePool, instance_id: str, argv: Sequence[str], stdin: bytes, timeout: float
 ) -> tuple[int, bytes, bytes]:
     """Run a program in a machine as root; see Machine.run. Raises CloudError if the machine accepts no commands."""
-    machine = pool.running().get(instance_id)
-    if machine is None:
+    if (machine := pool.running().get(instance_id)) is None:
         raise CloudError(f"{instance_id} is off")
     return machine.run(argv, stdin, timeout)
 
@@ -60,17 +57,15 @@ class SsmAgents:
 
     def _ping(self, instance: Any) -> None:
         try:
-            code, _, _ = run_on_instance(
-                self._machine_pool, instance.id, ("systemctl", "is-active", "--quiet", "basic.target"), b"", 5
-            )
+            argv = ("systemctl", "is-active", "--quiet", "basic.target")
+            code, _, _ = run_on_instance(self._machine_pool, instance.id, argv, b"", 5)
         except (CloudError, TimeoutError):
             code = 1
         answered, now = code == 0, time.time()
         self._next[instance.id] = now + (PING_SECONDS if answered else RETRY_SECONDS)
         if answered:
-            first = not hasattr(instance, "agent_registered")
             instance.agent_seen = now
-            if first:
+            if not hasattr(instance, "agent_registered"):
                 with self._cloud.change():
                     instance.agent_registered = now
 
@@ -82,9 +77,7 @@ def install() -> None:
 
 def describe_instance_information(self: Any) -> ActionResult:
     """moto lacks the action.
-
-    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeInstanceInformation.html
-    """
+    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeInstanceInformation.html"""
     nodes = []
     filters = {spec["Key"]: spec["Values"] for spec in self._get_param("Filters", [])}
     filters |= {spec["key"]: spec["valueSet"] for spec in self._get_param("InstanceInformationFilterList", [])}
@@ -93,18 +86,12 @@ def describe_instance_information(self: Any) -> ActionResult:
             continue
         online = instance.state == "running" and time.time() - instance.agent_seen < 2 * PING_SECONDS
         node = {
-            "InstanceId": instance.id,
-            "PingStatus": "Online" if online else "ConnectionLost",
-            "LastPingDateTime": instance.agent_seen,
-            "AgentVersion": "3.3.0.0",
-            "IsLatestVersion": True,
-            "PlatformType": "Linux",
-            "PlatformName": "Debian GNU/Linux",
-            "PlatformVersion": "12",
-            "ResourceType": "EC2Instance",
-            "IPAddress": instance.private_ip,
+            "InstanceId": instance.id, "PingStatus": "Online" if online else "ConnectionLost",
+            "LastPingDateTime": instance.agent_seen, "AgentVersion": "3.3.0.0", "IsLatestVersion": True,
+            "PlatformType": "Linux", "PlatformName": "Debian GNU/Linux", "PlatformVersion": "12",
+            "ResourceType": "EC2Instance", "IPAddress": instance.private_ip,
             "ComputerName": instance.private_dns_name,
-        }
+        }  # fmt: skip
         tags = {f"tag:{tag['key']}": tag["value"] for tag in instance.get_tags()}
         fields = {"InstanceIds": instance.id, "PingStatusTypes": node["PingStatus"], **node, **tags}
         if all(fields.get(key) in values for key, values in filters.items()):

@@ -47,34 +47,21 @@ def install() -> None:
 
 def list_commands(self: Any) -> ActionResult:
     """moto ignores MaxResults and NextToken.
-
-    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ListCommands.html
-    """
+    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ListCommands.html"""
     commands = self.ssm_backend.list_commands(self._get_param("CommandId"), self._get_param("InstanceId"))
     return paginated_result(self, "Commands", [command_response(command) for command in list(commands)[::-1]])
 
 
 def get_command_invocation(self: Any) -> ActionResult:
-    """moto invents the result.
-
-    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html
-    """
+    """moto invents the result. https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html"""
     command = self.ssm_backend.get_command_by_id(self._get_param("CommandId"))
     plugin = self._get_param("PluginName")
     for invocation in command.invocations:
         if invocation.instance_id == self._get_param("InstanceId") and plugin in (None, invocation.plugin_name):
+            names = ("CommandId", "InstanceId", "Comment", "DocumentName", "DocumentVersion", "PluginName")
             return ActionResult(
                 {
-                    **pick_fields(
-                        invocation,
-                        "CommandId",
-                        "InstanceId",
-                        "Comment",
-                        "DocumentName",
-                        "DocumentVersion",
-                        "PluginName",
-                    ),
-                    **pick_fields(invocation, "ResponseCode", "Status", "StatusDetails"),
+                    **pick_fields(invocation, *names, "ResponseCode", "Status", "StatusDetails"),
                     "ExecutionStartDateTime": format_time(invocation.started),
                     "ExecutionElapsedTime": format_elapsed(invocation),
                     "ExecutionEndDateTime": format_time(invocation.ended if invocation.started else None),
@@ -88,10 +75,7 @@ def get_command_invocation(self: Any) -> ActionResult:
 
 
 def list_command_invocations(self: Any) -> ActionResult:
-    """moto lacks the action.
-
-    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ListCommandInvocations.html
-    """
+    """moto lacks the action. https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ListCommandInvocations.html"""
     command_id, instance_id = self._get_param("CommandId"), self._get_param("InstanceId")
     invocations = [
         invocation
@@ -99,8 +83,7 @@ def list_command_invocations(self: Any) -> ActionResult:
         for invocation in command.invocations
         if instance_id in (None, invocation.instance_id)
     ][::-1]
-    details = bool(self._get_param("Details"))
-    responses = [invocation_response(invocation, details=details) for invocation in invocations]
+    responses = [invocation_response(one, details=bool(self._get_param("Details"))) for one in invocations]
     return paginated_result(self, "CommandInvocations", responses)
 
 
@@ -125,9 +108,7 @@ def invocation_response(invocation: Invocation, *, details: bool) -> dict[str, A
 
 def command_response(command: Any) -> dict[str, Any]:
     """Return a command with the status that follows from its invocations.
-
-    https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html
-    """
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html"""
     invocations = [one for one in command.invocations if isinstance(one, Invocation)]
     ended = [invocation for invocation in invocations if invocation.is_over]
     failed = [invocation for invocation in ended if invocation.status in ("Failed", "TimedOut")]

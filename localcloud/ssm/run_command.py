@@ -1,7 +1,5 @@
 """Run Command: AWS-RunShellScript on machines, as root. moto runs nothing and reports Success.
-
-https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command.html
-"""
+https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command.html"""
 
 from __future__ import annotations
 
@@ -43,16 +41,12 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
         parameters = self._get_param("Parameters", {}) or {}
         if not parameters.get("commands"):
             raise SSMException("InvalidParameters", "Parameter commands is required.")
-        nodes = {
-            instance.id: instance
-            for instance in list_instances()
-            if is_managed(instance) and instance.ec2_backend.region_name == self.region
-        }
+        instances = [one for one in list_instances() if one.ec2_backend.region_name == self.region]
+        nodes = {instance.id: instance for instance in instances if is_managed(instance)}
         requested, targets = list(self._get_param("InstanceIds", []) or []), self._get_param("Targets", []) or []
         if invalid := [node_id for node_id in requested if node_id not in nodes or nodes[node_id].state != "running"]:
-            raise SSMException(
-                "InvalidInstanceId", f"Instances [[{', '.join(invalid)}]] not in a valid state for account {ACCOUNT}"
-            )
+            problem = f"Instances [[{', '.join(invalid)}]] not in a valid state for account {ACCOUNT}"
+            raise SSMException("InvalidInstanceId", problem)
         matching = [node_id for node_id, node in nodes.items() if matches_targets(node, targets)]
         instance_ids = list(dict.fromkeys([*requested, *matching]))
         command = Command(
@@ -75,9 +69,7 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
 
     def cancel_command(self: Any) -> ActionResult:
         """moto lacks the action. Pending invocations are cancelled; running ones complete.
-
-        https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CancelCommand.html
-        """
+        https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CancelCommand.html"""
         command = self.ssm_backend.get_command_by_id(self._get_param("CommandId"))
         instance_ids = self._get_param("InstanceIds", []) or []
         for invocation in command.invocations:
@@ -103,10 +95,8 @@ def resume(cloud: Cloud, pool: MachinePool) -> None:
 
 def deliver(cloud: Cloud, pool: MachinePool, command: Any, invocation: Invocation) -> None:
     """Execute an invocation in a thread of its own."""
-    thread = threading.Thread(
-        target=execute, args=(cloud, pool, command, invocation), name=f"command {invocation.instance_id}", daemon=True
-    )
-    thread.start()
+    name, arguments = f"command {invocation.instance_id}", (cloud, pool, command, invocation)
+    threading.Thread(target=execute, args=arguments, name=name, daemon=True).start()
 
 
 def execute(cloud: Cloud, pool: MachinePool, command: Any, invocation: Invocation) -> None:
@@ -126,9 +116,8 @@ def execute(cloud: Cloud, pool: MachinePool, command: Any, invocation: Invocatio
             invocation.status = invocation.status_details = "InProgress"
             invocation.started = datetime.now(UTC)
         try:
-            code, out, err = run_on_instance(
-                pool, invocation.instance_id, ("sh", "-c", RUNNER, "sh", folder), script, limit
-            )
+            argv = ("sh", "-c", RUNNER, "sh", folder)
+            code, out, err = run_on_instance(pool, invocation.instance_id, argv, script, limit)
         except TimeoutError:
             with cloud.change():
                 return invocation.end("TimedOut", "ExecutionTimedOut", 137)

@@ -24,12 +24,8 @@ from localcloud.storage import disks
 SIZE = 2 * 1024**3
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SOURCES = tuple(
-    f"deb [signed-by={KEYRING}] http://deb.debian.org/{archive} {suite} main"
-    for archive, suite in (
-        ("debian", "bookworm"),
-        ("debian", "bookworm-updates"),
-        ("debian-security", "bookworm-security"),
-    )
+    f"deb [signed-by={KEYRING}] http://deb.debian.org/{archive} main"
+    for archive in ("debian bookworm", "debian bookworm-updates", "debian-security bookworm-security")
 )
 PACKAGES = (
     "systemd-sysv", "udev", "dbus", "openssh-server", "sudo",
@@ -53,8 +49,7 @@ class BaseImage:
 
 def host_architecture() -> str:
     """Return Debian's name of this host's architecture. Raises MachineError if it is not supported."""
-    names = {"x86_64": "amd64", "aarch64": "arm64"}
-    machine = platform.machine()
+    names, machine = {"x86_64": "amd64", "aarch64": "arm64"}, platform.machine()
     if machine not in names:
         raise MachineError(f"cannot run local machines on {machine}: only x86_64 and aarch64 hosts are supported")
     return names[machine]
@@ -71,10 +66,8 @@ def input_digest() -> str:
 
 
 def ensure_base_image(cache: Path, log: Callable[[str], None]) -> BaseImage:
-    """Return the base image from the cache; build it there first if it is missing (about a minute).
-
-    Concurrent calls build it once. Raises MachineError if a tool is missing or the archive is not reachable.
-    """
+    """Return the base image from the cache; build it there first if it is missing (about a minute). Concurrent calls build it
+    once. Raises MachineError if a tool is missing or the archive is not reachable."""
     digest = input_digest()
     folder = cache / f"base-{digest[:16]}"
     if (folder / "image.json").is_file():

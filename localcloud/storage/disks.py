@@ -24,10 +24,8 @@ def measure(path: Path) -> DiskUsage:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a disk file atomically, with shared blocks if the file system supports them, and with its holes.
-
-    Raises MachineError if the disk is full or `source` does not exist.
-    """
+    """Copy a disk file atomically, with shared blocks if the file system supports them, and with its holes. Raises MachineError
+    if the disk is full or `source` does not exist."""
     partial = target.with_name(target.name + ".partial")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -38,11 +36,9 @@ def copy(source: Path, target: Path) -> None:
 
 
 def grow(path: Path, size: int) -> None:
-    """Grow a disk that is not in use, and its ext4 file system, to at least `size` bytes.
-
-    Never shrinks a disk. Works on the file, so that it needs neither root nor a loop device; a container's guest,
-    which cannot see its block device, could not grow the file system itself.
-    """
+    """Grow a disk that is not in use, and its ext4 file system, to at least `size` bytes. Never shrinks a disk. Works on the
+    file, so that it needs neither root nor a loop device; a container's guest, which cannot see its block device, could not
+    grow the file system itself."""
     size -= size % 4096
     if path.stat().st_size >= size:
         return

@@ -1,8 +1,6 @@
-"""The disk store: an XFS with reflinks, on which a copy of a gigabyte takes milliseconds and no space.
-
-Used as root if the state folder's file system has no reflinks. The XFS is a sparse file in the state folder, mounted in
-the server's own mount namespace, so that the kernel unmounts it when the server ends.
-"""
+"""The disk store: an XFS with reflinks, on which a copy of a gigabyte takes milliseconds and no space. Used as root if the state
+folder's file system has no reflinks. The XFS is a sparse file in the state folder, mounted in the server's own mount
+namespace, so that the kernel unmounts it when the server ends."""
 
 from __future__ import annotations
 
@@ -22,13 +20,9 @@ _MIN_SIZE = 16 << 30
 
 
 def mount_disk_store(folder: StateDir, log: Callable[[str], None]) -> bool:
-    """Mount the disk store, and create it before its first use. Returns False if disks are copied block by block.
-
-    Moves the process to its own mount namespace: call it while the process has one thread.
-
-    Raises:
-        CloudError: The disk store exists but cannot be mounted.
-    """
+    """Mount the disk store, and create it before its first use. Returns False if disks are copied block by block. Moves the
+    process to its own mount namespace: call it while the process has one thread. Raises CloudError if the disk store exists
+    but cannot be mounted."""
     store = folder.disk_store
     if not store.exists() and (_has_disks(folder) or supports_reflinks(folder.disks)):
         return False

@@ -1,8 +1,6 @@
 """Bodies of large S3 objects stay in files; moto would hold several copies of them in memory.
-
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
-https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-"""
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"""
 
 from __future__ import annotations
 
@@ -77,9 +75,8 @@ def install() -> None:
 
     def complete(self: Any, body: Iterable[tuple[int, str]]) -> tuple[Any, str, Any]:
         """CompleteMultipartUpload. moto joins the parts in memory and copies the result."""
-        sums = MultipartChecksumBuilder(
-            self.metadata.get("x-amz-checksum-algorithm"), self.metadata.get("x-amz-checksum-type")
-        )
+        algorithm, kind = (self.metadata.get(f"x-amz-checksum-{name}") for name in ("algorithm", "type"))
+        sums = MultipartChecksumBuilder(algorithm, kind)
         joined = tempfile.TemporaryFile()  # noqa: SIM115 - it becomes the object's body
         parts: list[Any] = []
         for number, etag in body:

@@ -1,8 +1,6 @@
-"""The state of the AWS API on disk: all of moto's backends in one snapshot file.
-
-One dump contains every backend, so that references between them, such as from a group to its instances, are
-preserved. Machines and sockets are never part of a backend. Bodies of S3 objects are separate files, named by digest.
-"""
+"""The state of the AWS API on disk: all of moto's backends in one snapshot file. One dump contains every backend, so that
+references between them, such as from a group to its instances, are preserved. Machines and sockets are never part of a
+backend. Bodies of S3 objects are separate files, named by digest."""
 
 from __future__ import annotations
 

@@ -46,9 +46,8 @@ def unavailable_reason() -> str | None:
         if not Path(device).exists():
             return f"containers need {device}; run: sudo modprobe {module}"
     # Root in an unprivileged Docker container cannot create namespaces.
-    trial = subprocess.run(
-        ["unshare", "--mount", "--pid", "--fork", "true"], check=False, capture_output=True, text=True
-    )
+    command = ["unshare", "--mount", "--pid", "--fork", "true"]
+    trial = subprocess.run(command, check=False, capture_output=True, text=True)
     if trial.returncode != 0:
         return f"containers need permission to create namespaces ({trial.stderr.strip()})"
     return None
@@ -97,9 +96,8 @@ class ContainerMachine(SupervisedMachine):
                 return
             self._check_disk()
             if attached := loop_devices.find_devices(spec.disk):
-                raise MachineError(
-                    f"cannot start machine {spec.instance_id}: its disk {spec.disk} is in use by {attached[0]}"
-                )
+                problem = f"its disk {spec.disk} is in use by {attached[0]}"
+                raise MachineError(f"cannot start machine {spec.instance_id}: {problem}")
             spec.folder.mkdir(parents=True, exist_ok=True)
             try:
                 for volume in spec.volumes:
@@ -115,17 +113,11 @@ class ContainerMachine(SupervisedMachine):
         """Return the instructions of the supervisor (supervisor.py)."""
         spec = self._spec
         return {
-            "cgroups": groups,
-            "disk": str(spec.disk),
-            "volumes": self._volumes.device_numbers(),
-            "argv": nspawn_argv(spec),
-            "network": GUEST_NETWORK,
-            "range": spec.cloud_range,
-            "gateway": GATEWAY_ADDRESS,
-            "address": GUEST_ADDRESS,
-            "metadata_address": METADATA_ADDRESS,
+            "cgroups": groups, "disk": str(spec.disk), "volumes": self._volumes.device_numbers(),
+            "argv": nspawn_argv(spec), "network": GUEST_NETWORK, "range": spec.cloud_range,
+            "gateway": GATEWAY_ADDRESS, "address": GUEST_ADDRESS, "metadata_address": METADATA_ADDRESS,
             "api_address": API_ADDRESS,
-        }
+        }  # fmt: skip
 
     def open_ports(self, ports: frozenset[int]) -> None:
         with self._lock:

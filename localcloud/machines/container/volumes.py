@@ -20,12 +20,7 @@ DETACH_SECONDS = 0.5
 
 
 class Volumes:
-    """The volumes of one container.
-
-    Args:
-        lock: The machine's lock.
-        devices: Returns the guest's folder of device nodes; None while the machine is off.
-    """
+    """The volumes of one container. `devices` returns the guest's folder of device nodes; None while the machine is off."""
 
     def __init__(self, lock: threading.RLock, devices: Callable[[], Path | None]) -> None:
         self._lock, self._devices = lock, devices

@@ -41,11 +41,8 @@ def unavailable_reason() -> str | None:
 
 
 def qemu_argv(spec: MachineSpec, image: kernel.Kernel, accelerator: str) -> list[str]:
-    """Return the virtual machine's command, run in the machine's folder.
-
-    Socket paths are relative to that folder, because they may have 107 bytes at most. Ports are forwarded later, so
-    that an error can name a port that is in use.
-    """
+    """Return the virtual machine's command, run in the machine's folder. Socket paths are relative to that folder, because they
+    may have 107 bytes at most. Ports are forwarded later, so that an error can name a port that is in use."""
     arch = host_architecture()
     # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html
     serial = "ec2" + uuid.uuid5(uuid.NAMESPACE_OID, spec.instance_id).hex[3:]
@@ -176,10 +173,8 @@ class QemuMachine(SupervisedMachine):
                 qmp.execute(self._control, "cont")
 
     def _sync(self, timeout: float = 5) -> None:
-        """Make the guest's kernel write its disk out: a break and `s` on the console (SysRq, sync).
-
-        A guest whose kernel does not respond is frozen as it is; its journal repairs the copy, as after a power loss.
-        """
+        """Make the guest's kernel write its disk out: a break and `s` on the console (SysRq, sync). A guest whose kernel does not
+        respond is frozen as it is; its journal repairs the copy, as after a power loss."""
         log = self._spec.folder / "console.log"
         before = log.stat().st_size
         deadline = time.monotonic() + timeout

@@ -42,10 +42,8 @@ def extract_kernel(disk: Path, folder: Path) -> Kernel:
 
 
 def command_line(init_arguments: list[str], console: str, cloud_range: str) -> str:
-    """Return the kernel's command line; ec2-boot (in the base image) routes `cloud_range` out of the machine.
-
-    Values with blanks are quoted. The kernel cannot escape a double quote.
-    """
+    """Return the kernel's command line; ec2-boot (in the base image) routes `cloud_range` out of the machine. Values with blanks
+    are quoted. The kernel cannot escape a double quote."""
     words = [
         "root=/dev/vda", "rw", "rootflags=noatime,noinit_itable", f"console={console}", "net.ifnames=0",
         "systemd.show_status=true", f"ec2.reach={cloud_range}",

@@ -38,10 +38,8 @@ def execute_with_retry(path: Path, command: str, arguments: dict[str, Any], seco
 
 
 def run_agent_command(path: Path, command: str, arguments: dict[str, Any], timeout: float = 5) -> Any:
-    """Run one command of the agent in the guest. Raises MachineError if no agent answers or it refuses.
-
-    The byte 0xff makes the agent's parser drop the rest of an earlier, interrupted command.
-    """
+    """Run one command of the agent in the guest. Raises MachineError if no agent answers or it refuses. The byte 0xff makes the
+    agent's parser drop the rest of an earlier, interrupted command."""
     deadline, number = time.monotonic() + timeout, time.monotonic_ns() % 2**31
     try:
         with connect(path, deadline) as client, client.makefile("rwb") as stream:
