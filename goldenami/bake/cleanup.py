@@ -27,7 +27,6 @@ def sweep(ctx: Context, *, run_ids: frozenset[str] = frozenset(), plan_only: boo
     listed and kept, unless the run is given or too old. Instances are kept even then: they may be under examination.
 
     Args:
-        ctx: Context.
         run_ids: Further runs whose resources are deleted, also of other checkouts.
         plan_only: Delete nothing.
     """

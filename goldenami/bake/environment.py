@@ -50,16 +50,7 @@ def temporary_instance(
     """Launch an instance of an image in a security group of its own; delete both at the end of the block.
 
     Args:
-        ctx: Context.
-        run: The run whose id is in the tags.
-        image: The image, which must be available.
-        purpose: Suffix of the names.
-        user_data: Script that runs at boot.
-        profile: Name of the instance profile.
         port: The TCP port that is open to the allowed networks; None for no ingress.
-
-    Yields:
-        The instance, as it was launched.
     """
     group = _create_security_group(ctx, run, purpose, port)
     try:

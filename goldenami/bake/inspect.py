@@ -22,11 +22,7 @@ _TIMEOUT = 900.0  # seconds; EC2 may take minutes to show console output
 
 
 def inspect_image(ctx: Context, image: Image) -> ImageInventory:
-    """Launch an instance of the image, and save the inventory that it prints.
-
-    Raises:
-        AwsError: The instance did not start or did not print its inventory in time; its console output is kept.
-    """
+    """Launch an instance of the image, and save the inventory that it prints; its console output is kept if it fails."""
     with (
         environment.bake_lock(ctx),
         runs.record_run(ctx, "diff", on_end=partial(artifacts.close_run, ctx), ami=image.id) as run,

@@ -37,7 +37,6 @@ def prepare(ctx: Context, inputs: LayerInputs, source: Source, folder: Path) -> 
 
     Raises:
         RenderError: The rendered HCL or scripts fail a check.
-        BuildError: Packer cannot install its plugins.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if inputs.layer == "app" and source.archive is not None:
@@ -104,16 +103,10 @@ def bake(
     """Run Packer in a prepared folder.
 
     Args:
-        ctx: Context.
-        inputs: Inputs of the layer.
-        folder: The rendered folder.
-        groups: The builder's security groups.
-        environment: AWS credentials for Packer.
         lock: File descriptor of the bake lock, which Packer inherits.
 
     Raises:
         GateError: A check inside the image failed.
-        BuildError: Packer failed for another reason.
     """
     layer = inputs.layer
     with ctx.progress.phase(f"bake {layer} layer with Packer"):

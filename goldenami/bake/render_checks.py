@@ -140,11 +140,7 @@ def secrets(folder: Path) -> Iterator[str]:
 
 
 def check_attributes(folder: Path) -> list[str]:
-    """Return every reason not to build a rendered folder; empty if it passes all checks.
-
-    Raises:
-        RenderError: One of its files cannot be parsed.
-    """
+    """Return every reason not to build a rendered folder; empty if it passes all checks."""
     blocks, values = read(folder)
     generation: packer_schema.Generation = "1.7" if any(block.kind == "packer" for block in blocks) else "1.6"
     text = (folder / "golden.pkr.hcl").read_text(encoding="utf-8")

@@ -39,13 +39,6 @@ class Source:
 def resolve(location: str, ref: str, root: Path, *, is_git: bool, dependencies: Sequence[str] = ()) -> Source:
     """Resolve the source of the recipe to a commit or an archive.
 
-    Args:
-        location: A git URL, or a directory (relative to `root`).
-        ref: A branch, tag or commit of a git source.
-        root: The folder of the recipe.
-        is_git: True if `location` is a git URL.
-        dependencies: The files that declare its dependencies.
-
     Raises:
         SourceError: The repository or directory cannot be read, or the ref or a file does not exist.
     """

@@ -30,14 +30,7 @@ def verify(ctx: Context, run: Run, image: Image, *, profile: str, clean: bool = 
     """Boot an AMI and verify it against the gate.
 
     Args:
-        ctx: Context.
-        run: The run that keeps the console output, and whose id is in the instance's tags.
-        image: The AMI, which must be available.
-        profile: The instance profile whose role may read the application's parameters.
         clean: Delete an image that fails, instead of tagging it as failed.
-
-    Returns:
-        Every check of the gate, all passed.
 
     Raises:
         GateError: A check failed. The AMI is tagged as failed (or deleted), and its console output is kept.
@@ -86,11 +79,7 @@ def _boot_checks(ctx: Context, run: Run, image: Image, profile: str) -> list[Che
 
 
 def _wait_until_healthy(ctx: Context, instance: Instance, nonce: str) -> list[Check]:
-    """Probe the health check path, and read the instance's own checks from its console output, until both are complete.
-
-    A failed check of its own ends the wait. An instance that passes its own checks must become healthy within the fleet's
-    health check grace period. EC2 refreshes the console output of a running instance only occasionally.
-    """
+    """Probe the health check path, and read the instance's own checks from its console output, until both are complete."""
     grace_period = ctx.recipe.fleet.health_check_grace_period
     probe = HealthProbe(health_url(ctx.recipe, instance.address))
     ctx.progress.detail(f"probing {probe.url}")
@@ -107,10 +96,7 @@ def _wait_until_healthy(ctx: Context, instance: Instance, nonce: str) -> list[Ch
 
 
 def _parse_boot_report(output: str, nonce: str) -> list[Check]:
-    """Return the instance's own checks once they are complete; the nonce distinguishes them from those of an earlier boot.
-
-    The instance prints them repeatedly, as other output may interrupt them: those before the first end mark count.
-    """
+    """Return the instance's own checks once complete. Other output may interrupt them: those before the first end mark count."""
     text, end, _ = output.partition(f"GOLDEN-VERIFY {nonce} END")
     _, begin, report = text.rpartition(f"GOLDEN-VERIFY {nonce} BEGIN")
     return parse(report.splitlines(), "boot") if begin and end else []

@@ -86,7 +86,6 @@ def get_backup(ctx: Context, backup_id: str) -> Manifest:
     """Return a backup by its id; the newest one if the id is empty.
 
     Raises:
-        UsageError: There is no such backup.
         GateError: Its manifest is damaged.
     """
     if not backup_id:
@@ -107,11 +106,7 @@ def find_backup(ctx: Context, backup_id: str) -> Manifest | None:
 
 
 def verify_backup(ctx: Context, manifest: Manifest) -> None:
-    """Read the parts of a backup and verify them against its manifest.
-
-    Raises:
-        GateError: The backup is damaged.
-    """
+    """Read the parts of a backup and verify them against its manifest."""
     bucket, folder = agent.backup_bucket(ctx), prefix(ctx.name, manifest.id)
     for part, name in (("dump", "dump"), ("roles", "roles.sql")):
         size = s3.size(ctx.aws, bucket, f"{folder}/{name}")
@@ -169,7 +164,6 @@ def upload_archive(ctx: Context, folder: Path) -> Manifest:
 
 
 def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits; empty if there is no file."""
     if not path.is_file():
         return ""
     with path.open("rb") as file:

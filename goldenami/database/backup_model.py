@@ -22,9 +22,6 @@ class Fingerprint:
     Attributes:
         tables: For each table the number of rows and a checksum over all of them.
         sequences: The last value of each sequence; None if it was never used.
-        extensions: Installed extensions and their versions.
-        roles: All roles that are not superusers.
-        large_objects: Number of large objects.
     """
 
     tables: Mapping[str, tuple[int, str]]
@@ -44,7 +41,6 @@ class Manifest:
     """Manifest of a backup: its origin, the fingerprint of its contents and the digests of its parts. It is written last.
 
     Attributes:
-        major: PostgreSQL's major version.
         writes_stopped: True if writes were stopped, so that the sequences match the rows exactly.
     """
 

@@ -47,15 +47,7 @@ def backup_before_termination(
     survives the instance also without a backup.
 
     Args:
-        ctx: The context.
-        held_lock: The lock on the fleet.
-        run: Run id; the ids of the backups begin with it.
-        instances: Ids of the instances.
-        why: Reason for the backups.
         lose_data: Skip the backups. Data that is not on a volume is lost.
-
-    Returns:
-        The ids of the backups.
 
     Raises:
         GateError: A backup failed; the instance keeps running.

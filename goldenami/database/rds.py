@@ -20,7 +20,6 @@ def ensure_db_instance(ctx: Context) -> str:
 
     Raises:
         GateError: The existing DB instance is public or not encrypted.
-        AwsError: The creation failed.
     """
     names, database = ctx.names, ctx.recipe.database
     network, tags = find_network(ctx), resource_tags(ctx)

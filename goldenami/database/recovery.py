@@ -38,9 +38,6 @@ def recover(ctx: Context) -> bool:
 
     Ends a stale write freeze, then completes a switchover whose data was transferred, or rolls it back. Idempotent.
 
-    Returns:
-        True if there was anything to recover.
-
     Raises:
         GateError: The primary does not serve, or was terminated together with its data.
     """

@@ -20,7 +20,6 @@ def back_up(ctx: Context, instance: str, folder: str, *, own: bool, why: str) ->
 
     Raises:
         UsageError: There are several instances, and none is named.
-        GateError: The backup failed.
     """
     with runs.record_run(ctx, "backup", why=why) as run:
         agent.ensure_backup_bucket(ctx)

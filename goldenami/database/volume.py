@@ -59,14 +59,11 @@ def attach(ctx: Context, instance: str, *, snapshot: str = "", stop_holder: bool
     """Attach the volume to an instance, and detach it from another one first. Idempotent.
 
     Args:
-        ctx: The context.
-        instance: Id of the instance.
         snapshot: Description of a snapshot that is taken while the volume is not mounted; no snapshot if empty.
         stop_holder: True to stop the instance that has the volume if it does not unmount it.
 
     Raises:
         GateError: There is no volume, or the instance that has it does not unmount it.
-        AwsError: The volume cannot be attached; its data is intact.
     """
     volume = find_volume(ctx)
     if volume is None:
@@ -95,7 +92,6 @@ def attach_and_mount(ctx: Context, instance: str, *, snapshot: str = "", stop_ho
 
     Raises:
         GateError: The instance cannot use the data (another major version, a foreign or damaged volume); it is unchanged.
-        AwsError: The volume cannot be attached.
     """
     attach(ctx, instance, snapshot=snapshot, stop_holder=stop_holder)
     agent.run(ctx, instance, "mount")

@@ -34,11 +34,7 @@ def resolve_ami(ctx: Context, selector: ImageSelector) -> str:
 
 
 def resolve_version(ctx: Context, version: str) -> Image:
-    """Return the golden AMI of a version.
-
-    Raises:
-        UsageError: It does not exist.
-    """
+    """Return the golden AMI of a version."""
     name = ami_name(ctx.name, parse(version))
     image = next((image for image in images.list_family(ctx.aws, ctx.name) if image.name == name), None)
     if image is None:

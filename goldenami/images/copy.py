@@ -35,7 +35,6 @@ class CopyProgress(CopyStatus):
     """A copy in progress.
 
     Attributes:
-        aws: Session of the destination.
         failed_ami: Id of a failed copy that was deleted.
     """
 
@@ -47,7 +46,6 @@ def preflight(ctx: Context, selector: ImageSelector, regions: Sequence[str] = ()
     """Read the state of each copy; nothing is changed.
 
     Raises:
-        UsageError: The image does not exist, or there are no destinations.
         GateError: The image has not passed its gates, or was retired.
         AwsError: A destination has an image of this name that is not a copy of this one.
     """
@@ -201,7 +199,6 @@ def _read_state(ctx: Context, source: Image, copy: CopyTarget, before: CopyProgr
 
 
 def _other_account(ctx: Context, aws: AwsSession, copy: CopyTarget) -> str:
-    """Return the id of the destination's account if it is another one, else empty."""
     if not copy.profile:
         return ""
     account = session.account_id(aws)

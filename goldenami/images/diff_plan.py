@@ -40,7 +40,6 @@ class ImageDiff:
 
     Attributes:
         missing: What could not be compared, and why.
-        remaining: Number of advisories that affect both.
     """
 
     differences: tuple[Difference, ...]

@@ -30,7 +30,6 @@ class CopyStatus:
 
     Attributes:
         account: Account id of the destination if it is another account; else empty.
-        steps: Remaining steps.
     """
 
     copy: CopyTarget
@@ -62,8 +61,6 @@ class PruneResult:
     """Result of a prune.
 
     Attributes:
-        decisions: The decision about every image of the recipe, newest first.
-        snapshots: The deleted snapshots, each with its image.
         kept: Images that were due but kept, because something references them now; each with the reason.
     """
 
@@ -85,8 +82,6 @@ class TrimResult:
     """Result of deleting unused launch template versions.
 
     Attributes:
-        versions: The decision about every version.
-        template: Id of the launch template.
         busy: Why nothing was deleted: the fleet is locked; else empty.
     """
 

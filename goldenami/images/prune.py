@@ -64,11 +64,7 @@ def read_account(ctx: Context) -> AccountSnapshot:
 
 
 def recheck(ctx: Context, account: AccountSnapshot, decision: RetentionDecision) -> tuple[AccountSnapshot, str | None]:
-    """Read everything that may reference an image again, right before it is deregistered.
-
-    Returns:
-        The account, and why the image is kept; None if it is still due.
-    """
+    """Read everything that may reference an image again; return it, and why the image is kept (None if still due)."""
     ami = decision.image.id
     image = images.get(ctx.aws, ami)
     if image is None:

@@ -12,17 +12,7 @@ from goldenami.model.image import RETIRED, is_managed
 
 
 def retire(ctx: Context, ami: str, why: str, *, plan_only: bool = False) -> RetireResult:
-    """Tag an image as retired, permanently. Its instances keep running until a `rollback`.
-
-    Args:
-        ctx: Context.
-        ami: The image.
-        why: The reason, recorded in the tag.
-        plan_only: Change nothing.
-
-    Raises:
-        UsageError: The recipe has no such image.
-    """
+    """Tag an image as retired, permanently. Its instances keep running until a `rollback`."""
     owned = images.list_owned(ctx.aws)
     image = next((image for image in owned if image.id == ami), None)
     if image is None or not is_managed(image.name, ctx.name):

@@ -28,9 +28,7 @@ def decide(
     not create.
 
     Args:
-        fleet_state: State of the fleet.
         references: What the groups and instance refreshes of the account launch, as `lt-…:3`.
-        targets: The images that a rollback may go back to.
     """
     template = fleet_state.template
     if template is None:

@@ -49,9 +49,6 @@ def ensure_group(ctx: Context, network: Network, target_group: str, instances_wi
     """Create or update the Auto Scaling group. A new one launches the template's default version; version and size are kept.
 
     Args:
-        ctx: The context.
-        network: The network.
-        target_group: ARN of the target group; empty without a load balancer.
         instances_with_data: Instances that may have data of their own (see `fleet.create.instances_with_data`).
     """
     fleet, names = ctx.recipe.fleet, ctx.names
@@ -86,11 +83,7 @@ def ensure_group(ctx: Context, network: Network, target_group: str, instances_wi
 
 
 def check_new_max_size(ctx: Context, group: AutoScalingGroup) -> None:
-    """Check that a new maximum does not terminate instances that have a database of their own.
-
-    Raises:
-        GateError: It does.
-    """
+    """Raise GateError if a new maximum terminates instances that have a database of their own."""
     if ctx.recipe.database.on_instance and group.desired > ctx.recipe.fleet.max:
         members = ", ".join(m.id for m in group.members)
         raise GateError(

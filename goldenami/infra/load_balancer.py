@@ -35,11 +35,7 @@ def ensure(ctx: Context, network: Network, security_group: str) -> str:
 
 
 def traffic_routing(ctx: Context, network: Network) -> TrafficRouting:
-    """Return the listener and the target groups; the canary's is created if it does not exist.
-
-    Raises:
-        AwsError: The listener or the fleet's target group does not exist.
-    """
+    """Return the listener and the target groups; the canary's is created if it does not exist."""
     names = ctx.names
     load_balancer = load_balancers.get(ctx.aws, names.load_balancer)
     port = 443 if ctx.recipe.fleet.certificate_arn else 80

@@ -15,16 +15,8 @@ def run_on_instance(
 ) -> CommandResult:
     """Run a shell script as root and wait until it ends.
 
-    Args:
-        ctx: The context.
-        instance: The instance.
-        script: The script's text.
-        key: Path of the private key for SSH; the default of ssh if empty.
-        timeout: Timeout in seconds.
-
     Raises:
         AwsError: Neither Run Command nor SSH is available.
-        ToolError: ssh is not installed, or timed out.
     """
     result = run_command.run(ctx.aws, ctx.clock, instance.id, script, timeout=timeout)
     if result is not None:

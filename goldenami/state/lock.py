@@ -33,11 +33,7 @@ class HeldLock:
         self._record = records.save(self._ctx, self._spec.parameter, self._record.with_heartbeat(now))
 
     def verify_held(self) -> None:
-        """Check that this process still holds the lock. Call it before a step that cannot be undone.
-
-        Raises:
-            AwsError: Another process holds it now.
-        """
+        """Check that this process still holds the lock. Call it before a step that cannot be undone."""
         current = records.load(self._ctx, self._spec.parameter, LockRecord)
         if current is None or current.run != self._record.run:
             raise AwsError(
@@ -53,9 +49,6 @@ def acquire(ctx: Context, run: str, operation: str, spec: LockSpec | None = None
     """Acquire a lock, or take over a stale one; release it at the end.
 
     Args:
-        ctx: The context.
-        run: Run id of the holder.
-        operation: What the holder does: `promote ami-…`.
         spec: What is locked; the fleet by default.
 
     Raises:
