@@ -28,12 +28,7 @@ _UNKNOWN_AMI = "ami-00000000000000000"  # for rendering, while the base AMI does
 
 
 def bake(ctx: Context, options: BakeOptions) -> BakeResult:
-    """Bake the golden AMI of the recipe, and publish it as the candidate.
-
-    Raises:
-        UsageError: The requested version is taken.
-        GateError: The image failed a gate; it is not published.
-    """
+    """Bake the golden AMI of the recipe, and publish it as the candidate; raise GateError if the image failed a gate."""
     with environment.bake_lock(ctx) as lock:
         current = preflight.preflight(ctx)
         base, app = preflight.plan_layers(ctx, current, options)

@@ -55,6 +55,5 @@ def _read_console(ctx: Context, run: Run, image: Image) -> tuple[dict[str, objec
 def facts_script(recipe: Recipe, nonce: str, layer: str, commit: str, root: Path = ROOT) -> str:
     """Return the user data of an instance that prints its inventory, marked with a nonce, on its console."""
     lib = (root / "provisioners/lib.sh").read_text(encoding="utf-8")
-    return render_text(
-        "inventory.sh.j2", {"recipe": recipe, "nonce": nonce, "layer": layer, "commit": commit, "lib": lib}, root
-    )
+    values = {"recipe": recipe, "nonce": nonce, "layer": layer, "commit": commit, "lib": lib}
+    return render_text("inventory.sh.j2", values, root)

@@ -40,7 +40,6 @@ def delete_orphaned(ctx: Context, names: Iterable[str], owned: Iterable[Image]) 
     """Delete the inventories of images that do not exist any more.
 
     Args:
-        ctx: Context.
         names: Names of parameters, listed before `owned`: an inventory that was saved since is not among them.
     """
     path, existing = _parameter(ctx, ""), {image.id for image in owned}

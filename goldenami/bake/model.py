@@ -18,11 +18,7 @@ from goldenami.state.run_model import RunFolder
 
 @dataclass(frozen=True)
 class LayerInputs:
-    """Everything that a layer's folder is rendered from.
-
-    Attributes:
-        instance_profile: Instance profile of the builder; the target's if empty.
-    """
+    """Everything that a layer's folder is rendered from; the target's instance profile if `instance_profile` is empty."""
 
     recipe: Recipe
     target: Target

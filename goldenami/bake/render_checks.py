@@ -18,15 +18,8 @@ UNENCRYPTED = "# Not encrypted: the recipe says so."
 # Attributes that share an AMI, or that delete an existing one.
 _SHARING = ["ami_users", "ami_groups", "ami_org_arns", "ami_ou_arns", "snapshot_users", "snapshot_groups"]
 _DESTRUCTIVE = ["force_deregister", "force_delete_snapshot"]
-_CREDENTIALS = [
-    "access_key",
-    "secret_key",
-    "token",
-    "mfa_code",
-    "ssh_password",
-    "ssh_bastion_password",
-    "ssh_proxy_password",
-]
+_CREDENTIALS = ["access_key", "secret_key", "token", "mfa_code"]
+_CREDENTIALS += ["ssh_password", "ssh_bastion_password", "ssh_proxy_password"]
 
 # Tags that every AMI must have, besides those of goldenami.
 REQUIRED_TAGS = ("Name", "Environment", "Created", "Go", "PostgreSQL")

@@ -32,12 +32,7 @@ def take_backup(
     The instance uploads the parts with its own role. The manifest is written only if all parts are complete.
 
     Args:
-        ctx: The context.
-        instance: Id of the instance.
-        backup_id: Id of the new backup.
-        why: Reason for the backup, recorded in the manifest.
         own: True to back up the instance's own database although the recipe's storage mode is another one.
-        heartbeat: Called while the backup runs.
 
     Raises:
         GateError: The backup failed or is incomplete; it has no manifest then.
@@ -83,11 +78,7 @@ def list_backups(ctx: Context) -> list[Manifest]:
 
 
 def get_backup(ctx: Context, backup_id: str) -> Manifest:
-    """Return a backup by its id; the newest one if the id is empty.
-
-    Raises:
-        GateError: Its manifest is damaged.
-    """
+    """Return a backup by its id; the newest one if the id is empty."""
     if not backup_id:
         backups = list_backups(ctx)
         if not backups:

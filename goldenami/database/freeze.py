@@ -37,7 +37,7 @@ def save(ctx: Context, freeze: WriteFreeze) -> WriteFreeze:
 @dataclass(frozen=True)
 class _Resumption:
     swapped_in: bool = False
-    complete: bool = True
+    complete: bool = True  # the state of all instances is known, so that the freeze can be cleared
     errors: tuple[str, ...] = ()
 
 
@@ -112,9 +112,8 @@ def _resume(ctx: Context, freeze: WriteFreeze, running: Sequence[str]) -> _Resum
     switchover = transfer.load(ctx)
     in_switchover = (switchover.source, switchover.target) if switchover else ()
     inspected = [agent.inspect(ctx, instance) for instance in running]
-    for data in inspected:
-        if not data.reachable:
-            ctx.progress.info(f"cannot inspect {data.instance}: {data.reason}")
+    for data in (d for d in inspected if not d.reachable):
+        ctx.progress.info(f"cannot inspect {data.instance}: {data.reason}")
     swapped_in, complete, errors = False, all(data.reachable for data in inspected), []
     try:
         swapped_in = bool(freeze.backup) and _complete_restore(ctx, freeze, running)

@@ -15,11 +15,7 @@ from goldenami.model.resources import DataVolumeState
 
 
 def find_volume(ctx: Context) -> DataVolumeState | None:
-    """Return the service's volume, by its tag; None if there is none.
-
-    Raises:
-        GateError: Several volumes have the tag.
-    """
+    """Return the service's volume, by its tag; None if there is none. Raise GateError if several volumes have the tag."""
     volumes = ebs.list_volumes(ctx.aws, ctx.name)
     if len(volumes) > 1:
         raise GateError(
@@ -31,11 +27,7 @@ def find_volume(ctx: Context) -> DataVolumeState | None:
 
 
 def ensure_volume(ctx: Context, network: Network, run: str) -> DataVolumeState:
-    """Create the volume in the zone that the group launches in, or grow it to the size in the recipe.
-
-    Raises:
-        GateError: The existing volume does not fit; the message says how to fix it.
-    """
+    """Create the volume in the zone that the group launches in, or grow it; raise GateError if the existing one does not fit."""
     desired, zone = ctx.recipe.database.volume, vpc.subnet_zone(ctx.aws, network.subnets[0])
     volumes = ebs.list_volumes(ctx.aws, ctx.name)
     if reasons := list(volume_plan.volume_blockers(ctx.recipe, volumes, zone)):
@@ -67,9 +59,8 @@ def attach(ctx: Context, instance: str, *, snapshot: str = "", stop_holder: bool
     """
     volume = find_volume(ctx)
     if volume is None:
-        raise GateError(
-            f"there is no volume with the tag {image.VOLUME_TAG} = {ctx.name}", next="./invoke fleet.create creates it"
-        )
+        reason = f"there is no volume with the tag {image.VOLUME_TAG} = {ctx.name}"
+        raise GateError(reason, next="./invoke fleet.create creates it")
     holder = instances.get(ctx.aws, volume.instance) if volume.instance else None
     for step in volume_plan.attach_steps(volume, instance, holder.state if holder else "", snapshot=bool(snapshot)):
         if step == "unmount":

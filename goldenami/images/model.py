@@ -26,11 +26,7 @@ class ImageSelector:
 
 @dataclass(frozen=True)
 class CopyStatus:
-    """State of the copy to one destination.
-
-    Attributes:
-        account: Account id of the destination if it is another account; else empty.
-    """
+    """State of the copy to one destination; `account` is empty if the destination is in the same account."""
 
     copy: CopyTarget
     account: str
@@ -58,11 +54,7 @@ class DiffResult:
 
 @dataclass(frozen=True)
 class PruneResult:
-    """Result of a prune.
-
-    Attributes:
-        kept: Images that were due but kept, because something references them now; each with the reason.
-    """
+    """Result of a prune; `kept` are images that were due, but that something references now: each with the reason."""
 
     decisions: tuple[RetentionDecision, ...]
     snapshots: Mapping[str, str]
@@ -79,11 +71,7 @@ class RetireResult:
 
 @dataclass(frozen=True)
 class TrimResult:
-    """Result of deleting unused launch template versions.
-
-    Attributes:
-        busy: Why nothing was deleted: the fleet is locked; else empty.
-    """
+    """Result of deleting unused launch template versions; `busy` is why nothing was deleted: the fleet is locked."""
 
     versions: tuple[VersionDecision, ...]
     template: str = ""

@@ -114,17 +114,15 @@ def _decide(
     if image.tags.get(IMAGE) != name:
         reason = f"not managed by goldenami: it has the name, but no tag {IMAGE}={name}"
         return RetentionDecision(image, "keep", reason, references)
-    kept = _keep_reason(image, references, kept_by_policy)
-    if kept:
+    if kept := _keep_reason(image, references, kept_by_policy):
         return RetentionDecision(image, "restore" if PRUNED in image.tags else "keep", kept, references)
     reason = _expiry_reason(image, now)
     if not image.deprecated or _time(image.deprecated, now) > now + timedelta(hours=1):
         return RetentionDecision(image, "deprecate", reason)
     since = now - _time(image.deprecated, now)
     if since < timedelta(days=policy.grace_days):
-        return RetentionDecision(
-            image, "wait", f"{reason}; deprecated, within the grace period of {policy.grace_days} days"
-        )
+        grace = f"within the grace period of {policy.grace_days} days"
+        return RetentionDecision(image, "wait", f"{reason}; deprecated, {grace}")
     return RetentionDecision(image, "deregister", f"{reason}; deprecated for {max(since.days, 0)} days")
 
 

@@ -17,13 +17,8 @@ def retire(ctx: Context, ami: str, why: str, *, plan_only: bool = False) -> Reti
     image = next((image for image in owned if image.id == ami), None)
     if image is None or not is_managed(image.name, ctx.name):
         raise UsageError(f"{ctx.name} has no image {ami} in {ctx.aws.region}", next="./invoke images")
-    decision = plan(
-        image,
-        owned,
-        ctx.name,
-        candidate=read_pointer(ctx.aws, ctx.candidate),
-        production=read_pointer(ctx.aws, ctx.names.production),
-    )
+    candidate, production = (read_pointer(ctx.aws, name) for name in (ctx.candidate, ctx.names.production))
+    decision = plan(image, owned, ctx.name, candidate=candidate, production=production)
     if plan_only:
         return RetireResult(image, decision)
     for bad in decision.images:

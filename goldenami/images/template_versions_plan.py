@@ -38,8 +38,7 @@ def decide(
     if fleet_state.pointer is not None:
         in_use[fleet_state.pointer.ami] = "it is in production"
     for image, reason in in_use.items():
-        numbers = [v.number for v in template.versions.values() if v.image == image]
-        if numbers:
+        if numbers := [v.number for v in template.versions.values() if v.image == image]:
             reasons[max(numbers)] = f"{image}: {reason}"
     for member in fleet_state.group.members if fleet_state.group else ():
         reasons[member.version] = f"{member.id} was launched from it"

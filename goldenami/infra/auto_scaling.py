@@ -46,11 +46,7 @@ def ensure_canary_group(ctx: Context, network: Network, version: int, size: int,
 
 
 def ensure_group(ctx: Context, network: Network, target_group: str, instances_with_data: Sequence[str]) -> None:
-    """Create or update the Auto Scaling group. A new one launches the template's default version; version and size are kept.
-
-    Args:
-        instances_with_data: Instances that may have data of their own (see `fleet.create.instances_with_data`).
-    """
+    """Create or update the Auto Scaling group. A new one launches the template's default version; version and size are kept."""
     fleet, names = ctx.recipe.fleet, ctx.names
     template = launch_templates.get(ctx.aws, names.launch_template)
     assert template is not None
@@ -125,9 +121,8 @@ def _settings(ctx: Context, network: Network, health_check: Literal["ELB", "EC2"
 
 
 def _tags(ctx: Context) -> list[dict[str, Any]]:
-    return [
-        {"Key": key, "Value": value, "PropagateAtLaunch": False} for key, value in sorted(resource_tags(ctx).items())
-    ]
+    tags = sorted(resource_tags(ctx).items())
+    return [{"Key": key, "Value": value, "PropagateAtLaunch": False} for key, value in tags]
 
 
 def ensure_first_version(ctx: Context, image: Image) -> None:

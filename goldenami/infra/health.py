@@ -18,6 +18,8 @@ _HEALTHY_THRESHOLD = 3  # consecutive successes; a single one may be luck
 
 @dataclass
 class HealthProbe:
+    """A repeated probe of an instance's health path; counts consecutive successes."""
+
     url: str
     successes: int = 0
     detail: str = "not probed yet"
