@@ -79,7 +79,11 @@ def _boot_checks(ctx: Context, run: Run, image: Image, profile: str) -> list[Che
 
 
 def _wait_until_healthy(ctx: Context, instance: Instance, nonce: str) -> list[Check]:
-    """Probe the health check path, and read the instance's own checks from its console output, until both are complete."""
+    """Probe the health check path, and read the instance's own checks from its console output, until both are complete.
+
+    A failed check of its own ends the wait. An instance that passes its own checks must become healthy within the fleet's
+    health check grace period. EC2 refreshes the console output of a running instance only occasionally.
+    """
     grace_period = ctx.recipe.fleet.health_check_grace_period
     probe = HealthProbe(health_url(ctx.recipe, instance.address))
     ctx.progress.detail(f"probing {probe.url}")
@@ -96,7 +100,10 @@ def _wait_until_healthy(ctx: Context, instance: Instance, nonce: str) -> list[Ch
 
 
 def _parse_boot_report(output: str, nonce: str) -> list[Check]:
-    """Return the instance's own checks once complete. Other output may interrupt them: those before the first end mark count."""
+    """Return the instance's own checks once they are complete; the nonce distinguishes them from those of an earlier boot.
+
+    The instance prints them repeatedly, as other output may interrupt them: those before the first end mark count.
+    """
     text, end, _ = output.partition(f"GOLDEN-VERIFY {nonce} END")
     _, begin, report = text.rpartition(f"GOLDEN-VERIFY {nonce} BEGIN")
     return parse(report.splitlines(), "boot") if begin and end else []
