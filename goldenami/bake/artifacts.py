@@ -30,7 +30,7 @@ def write_manifest(
 ) -> None:
     """Write manifest.json, report.md and report.json, and save the image's inventory for the team."""
     packages, facts = _packages(run), _facts(run)
-    manifest: dict[str, Any] = {
+    manifest = {
         "run": run.id,
         "recipe": ctx.recipe.path.name,
         "image": {"id": image.id, "name": image.name, "version": str(version), "created": image.created},

@@ -28,14 +28,7 @@ _UNKNOWN_AMI = "ami-00000000000000000"  # for rendering, while the base AMI does
 
 
 def bake(ctx: Context, options: BakeOptions) -> BakeResult:
-    """Bake the golden AMI of the recipe, and publish it as the candidate.
-
-    Raises:
-        UsageError: The requested version is taken.
-        GateError: The image failed a gate; it is not published.
-        BuildError: Packer failed.
-        AwsError: An AWS call failed.
-    """
+    """Bake the golden AMI of the recipe, and publish it as the candidate; raise GateError if the image failed a gate."""
     with environment.bake_lock(ctx) as lock:
         current = preflight.preflight(ctx)
         base, app = preflight.plan_layers(ctx, current, options)
@@ -94,7 +87,6 @@ def _build(ctx: Context, run: Run, inputs: LayerInputs, source: Source, lock: in
 
 
 def _adopt(ctx: Context, layer: LayerPlan, inputs: LayerInputs) -> BakedLayer:
-    """Complete the AMI of an interrupted run."""
     assert layer.image is not None
     ctx.progress.info(f"adopting {layer.image.name} ({layer.image.id}): {layer.reason}")
     return BakedLayer(bake_layer.finalize(ctx, layer.image.id, inputs.tags), _earlier_checks(ctx, layer))
@@ -152,11 +144,7 @@ def _inputs(
 
 
 def render_only(ctx: Context, options: BakeOptions) -> Path:
-    """Render and validate the folders of both layers as a bake would, without launching anything (`invoke render`).
-
-    Returns:
-        The run's folder.
-    """
+    """Render and validate the folders of both layers as a bake would, without launching anything (`invoke render`)."""
     current = preflight.preflight(ctx)
     base = preflight.plan_base_layer(ctx, current, options)
     run = runs.create(ctx.build, ctx.clock.now())

@@ -45,8 +45,7 @@ def parse(lines: Iterable[str], gate: Gate) -> list[Check]:
     """Return the checks in the output of an instance (`CHECK name ok|FAIL detail`). The last result of a check counts."""
     checks: dict[str, Check] = {}
     for line in lines:
-        match = _LINE.search(line.rstrip())
-        if match:
+        if match := _LINE.search(line.rstrip()):
             checks[match["name"]] = Check(match["name"], match["result"] == "ok", match["detail"] or "", gate)
     return list(checks.values())
 
@@ -76,11 +75,7 @@ def _item(title: str, checks: Sequence[Check]) -> ChecklistItem:
 def gate_report(
     title: str, facts: Sequence[tuple[str, str]], checks: Sequence[Check], *, passed: bool = True
 ) -> Report:
-    """Return the report of the gates: the facts, and the checklist with every check below its item.
-
-    Args:
-        passed: False if the image was rejected for another reason than a failed check.
-    """
+    """Return the report of the gates; `passed` is False if the image was rejected for another reason than a failed check."""
     items = checklist(checks)
     return Report(
         {

@@ -27,7 +27,6 @@ def sweep(ctx: Context, *, run_ids: frozenset[str] = frozenset(), plan_only: boo
     listed and kept, unless the run is given or too old. Instances are kept even then: they may be under examination.
 
     Args:
-        ctx: Context.
         run_ids: Further runs whose resources are deleted, also of other checkouts.
         plan_only: Delete nothing.
     """
@@ -45,10 +44,8 @@ def plan(
     resources: Sequence[OrphanedResource], ended: Set[str], expired: Set[OrphanedResource] = frozenset()
 ) -> SweepResult:
     """Divide resources into those to delete (of ended runs, or expired) and those to keep."""
-    removable = {r for r in resources if r.run_id in ended or r in expired}
-    return SweepResult(
-        removable=tuple(r for r in resources if r in removable), kept=tuple(r for r in resources if r not in removable)
-    )
+    removable = tuple(r for r in resources if r.run_id in ended or r in expired)
+    return SweepResult(removable, tuple(r for r in resources if r not in removable))
 
 
 def is_expired(resource: OrphanedResource, now: datetime) -> bool:

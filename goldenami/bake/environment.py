@@ -29,17 +29,12 @@ def ensure_profile(ctx: Context) -> str:
     if ctx.target.iam_instance_profile:
         return ctx.target.iam_instance_profile
     policy = builder_policy(ctx.aws.region, session.account_id(ctx.aws), [p.name for p in ctx.recipe.parameters])
-    return iam_roles.ensure_instance_profile(
-        ctx.aws, f"{ctx.name}-bake", policy, "goldenami: builders read the application's parameters"
-    )
+    description = "goldenami: builders read the application's parameters"
+    return iam_roles.ensure_instance_profile(ctx.aws, f"{ctx.name}-bake", policy, description)
 
 
 def ensure_builder_group(ctx: Context, run: Run) -> list[str]:
-    """Return the security groups of the builder: the recipe's, else a new one of this run that allows SSH.
-
-    Older versions of Packer do not tag their temporary security group, so that a killed run would leave one that belongs to
-    no run.
-    """
+    """Return the security groups of the builder: the recipe's, else one of this run: old Packers do not tag theirs."""
     return list(ctx.target.security_group_ids) or [_create_security_group(ctx, run, "builder", 22)]
 
 
@@ -47,20 +42,7 @@ def ensure_builder_group(ctx: Context, run: Run) -> list[str]:
 def temporary_instance(
     ctx: Context, run: Run, image: Image, purpose: str, user_data: str, *, profile: str, port: int | None = None
 ) -> Iterator[Instance]:
-    """Launch an instance of an image in a security group of its own; delete both at the end of the block.
-
-    Args:
-        ctx: Context.
-        run: The run whose id is in the tags.
-        image: The image, which must be available.
-        purpose: Suffix of the names.
-        user_data: Script that runs at boot.
-        profile: Name of the instance profile.
-        port: The TCP port that is open to the allowed networks; None for no ingress.
-
-    Yields:
-        The instance, as it was launched.
-    """
+    """Launch an instance, open to the allowed networks on this port; delete it and its security group at the end of the block."""
     group = _create_security_group(ctx, run, purpose, port)
     try:
         instance = instances.launch(

@@ -22,11 +22,7 @@ _TIMEOUT = 900.0  # seconds; EC2 may take minutes to show console output
 
 
 def inspect_image(ctx: Context, image: Image) -> ImageInventory:
-    """Launch an instance of the image, and save the inventory that it prints.
-
-    Raises:
-        AwsError: The instance did not start or did not print its inventory in time; its console output is kept.
-    """
+    """Launch an instance of the image, and save the inventory that it prints; its console output is kept if it fails."""
     with (
         environment.bake_lock(ctx),
         runs.record_run(ctx, "diff", on_end=partial(artifacts.close_run, ctx), ami=image.id) as run,
@@ -59,6 +55,5 @@ def _read_console(ctx: Context, run: Run, image: Image) -> tuple[dict[str, objec
 def facts_script(recipe: Recipe, nonce: str, layer: str, commit: str, root: Path = ROOT) -> str:
     """Return the user data of an instance that prints its inventory, marked with a nonce, on its console."""
     lib = (root / "provisioners/lib.sh").read_text(encoding="utf-8")
-    return render_text(
-        "inventory.sh.j2", {"recipe": recipe, "nonce": nonce, "layer": layer, "commit": commit, "lib": lib}, root
-    )
+    values = {"recipe": recipe, "nonce": nonce, "layer": layer, "commit": commit, "lib": lib}
+    return render_text("inventory.sh.j2", values, root)

@@ -40,9 +40,7 @@ def delete_orphaned(ctx: Context, names: Iterable[str], owned: Iterable[Image]) 
     """Delete the inventories of images that do not exist any more.
 
     Args:
-        ctx: Context.
         names: Names of parameters, listed before `owned`: an inventory that was saved since is not among them.
-        owned: All images of the account.
     """
     path, existing = _parameter(ctx, ""), {image.id for image in owned}
     orphaned = [n for n in names if n.startswith(path) and n.removeprefix(path).partition("/")[0] not in existing]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from goldenami.aws import images
@@ -37,7 +38,6 @@ def prepare(ctx: Context, inputs: LayerInputs, source: Source, folder: Path) -> 
 
     Raises:
         RenderError: The rendered HCL or scripts fail a check.
-        BuildError: Packer cannot install its plugins.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if inputs.layer == "app" and source.archive is not None:
@@ -51,8 +51,9 @@ def prepare(ctx: Context, inputs: LayerInputs, source: Source, folder: Path) -> 
         lint = pool.submit(_lint, folder, ctx.build / "linted")
         problems = render_checks.check_attributes(folder) + lint.result()
         if problems:
+            reasons = "; ".join(problems)
             raise RenderError(
-                f"the rendered folder {folder} failed its checks: {'; '.join(problems)}", state="Nothing was launched."
+                f"the rendered folder {folder} failed its checks: {reasons}", state="Nothing was launched."
             )
         plugins.result()
 
@@ -104,26 +105,15 @@ def bake(
     """Run Packer in a prepared folder.
 
     Args:
-        ctx: Context.
-        inputs: Inputs of the layer.
-        folder: The rendered folder.
-        groups: The builder's security groups.
-        environment: AWS credentials for Packer.
         lock: File descriptor of the bake lock, which Packer inherits.
 
     Raises:
         GateError: A check inside the image failed.
-        BuildError: Packer failed for another reason.
     """
     layer = inputs.layer
     with ctx.progress.phase(f"bake {layer} layer with Packer"):
-        outcome = packer.build(
-            folder,
-            lambda event: _show_event(ctx, event),
-            env=environment,
-            variables={"security_group_ids": groups},
-            keep_open=[lock],
-        )
+        show, variables = partial(_show_event, ctx), {"security_group_ids": groups}
+        outcome = packer.build(folder, show, env=environment, variables=variables, keep_open=[lock])
     delete_ssh_key(folder)
     checks = parse(outcome.output, GATES[layer])
     failed = failed_checks(checks)

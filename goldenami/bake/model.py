@@ -18,15 +18,7 @@ from goldenami.state.run_model import RunFolder
 
 @dataclass(frozen=True)
 class LayerInputs:
-    """Everything that a layer's folder is rendered from.
-
-    Attributes:
-        source_ami: Id of the AMI to start from.
-        app_commit: Commit (or digest) of the application's source.
-        tags: All tags of the AMI, also set on its snapshot, builder and volume.
-        endpoint_url: Endpoint of the AWS API; None for the public one.
-        instance_profile: Instance profile of the builder; the target's if empty.
-    """
+    """Everything that a layer's folder is rendered from; the target's instance profile if `instance_profile` is empty."""
 
     recipe: Recipe
     target: Target
@@ -74,9 +66,7 @@ class BakeOptions:
 
     Attributes:
         bump: Part of the version to increase (`minor`, `major`, `patch`); empty follows the version policy.
-        version: The version to bake.
         fresh: Build both layers even if their inputs are unchanged.
-        clean: Delete an image that fails the boot gate.
         since: Reuse only layers that were created after this time (ISO 8601, UTC): an interrupted rebuild that is resumed
             reuses its own, and no older ones.
     """
@@ -88,11 +78,7 @@ class BakeOptions:
     since: str = ""
 
     def check(self) -> None:
-        """Raise an error if the options are invalid or exclude each other.
-
-        Raises:
-            UsageError: `bump` is unknown, `version` is malformed, or both are given.
-        """
+        """Raise an error if the options are invalid or exclude each other."""
         if self.bump not in ("", "minor", "major", "patch"):
             raise UsageError(f"--bump {self.bump} is unknown; expected minor, major or patch")
         if self.version:
@@ -102,12 +88,9 @@ class BakeOptions:
 
 
 def fingerprint(inputs: Mapping[str, bytes]) -> str:
-    """Return the digest of named inputs, independent of their order.
+    """Return the SHA-256 of named inputs, independent of their order.
 
     Names and contents are prefixed with their lengths, so that different sets of inputs never have the same bytes.
-
-    Returns:
-        64 hexadecimal digits.
     """
     digest = hashlib.sha256()
     for name in sorted(inputs):

@@ -54,13 +54,6 @@ def plan_base(image_name: str, fingerprint: str, images: Iterable[Image], *, fre
 
     Packer creates an AMI only if every check inside the image passed, so an available base AMI with the right fingerprint
     can be reused. One without tags is recognized by its name.
-
-    Args:
-        image_name: The recipe's image name.
-        fingerprint: Fingerprint of the base layer.
-        images: Every AMI of this name.
-        fresh: Build even if an AMI exists.
-        since: Ignore AMIs created before this time (ISO 8601, UTC).
     """
     images = [image for image in images if image.created >= since]
     if fresh:
@@ -91,11 +84,7 @@ def plan_app(
     AMI does not use up a version.
 
     Args:
-        image_name: The recipe's image name.
-        fingerprint: Fingerprint of the app layer.
-        images: Every AMI of this name.
         reservations: Versions that ended runs of this checkout reserved.
-        fresh: Build even if an AMI exists.
         requested: The only version that may be reused or adopted.
         since: Ignore AMIs created before this time (ISO 8601, UTC).
     """

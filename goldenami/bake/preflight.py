@@ -94,11 +94,7 @@ def next_version(
 
 
 def reserve_version(ctx: Context, run: Run, current: BakeInputs, app: LayerPlan, options: BakeOptions) -> Version:
-    """Reserve a version by creating its parameter: of two concurrent bakes, only one can create it.
-
-    Raises:
-        UsageError: The requested version is taken.
-    """
+    """Reserve a version by creating its parameter: of two concurrent bakes, only one can; raise UsageError if it is taken."""
     if app.image is not None:
         return image_version(ctx, app.image)
     if app.reservation is not None:
@@ -126,10 +122,8 @@ def image_version(ctx: Context, image: Image) -> Version:
 
 def layer_fingerprint(ctx: Context, layer: Layer, source_ami: str, app: Source) -> str:
     """Return the fingerprint of a layer on this AMI, with this source of the application."""
-    inputs = render.fingerprint_inputs(
-        ctx.recipe, layer, source_ami, app.commit, ctx.target, dependencies=app.dependencies
-    )
-    return fingerprint(inputs)
+    facts = (ctx.recipe, layer, source_ami, app.commit, ctx.target)
+    return fingerprint(render.fingerprint_inputs(*facts, dependencies=app.dependencies))
 
 
 def _reservation(name: str, value: str) -> VersionReservation:

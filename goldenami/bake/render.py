@@ -31,14 +31,6 @@ ARCHIVES = ("source.tar.gz", "dependencies.tar")
 def render(inputs: LayerInputs, folder: Path, root: Path = ROOT) -> list[Path]:
     """Render a layer's folder; the HCL uploads the archives that are already in it.
 
-    Args:
-        inputs: Inputs of the layer.
-        folder: Destination, created if missing.
-        root: The folder with templates/, provisioners/, packer/ and systemd/.
-
-    Returns:
-        Every file that was written.
-
     Raises:
         RenderError: A template is invalid, or a value cannot be quoted.
     """
@@ -86,13 +78,7 @@ def fingerprint_inputs(
     application's user, directory and dependencies only, so that other changes of the application do not rebuild it.
 
     Args:
-        recipe: The recipe.
-        layer: The layer.
-        source_ami: The AMI that the layer starts from.
-        app_commit: Commit (or digest) of the application's source.
         target: The target; the recipe's default if None.
-        root: The folder with templates/, provisioners/, packer/ and systemd/.
-        dependencies: Archive of the files that declare the application's dependencies.
     """
     target = target or recipe.target()
     values = template_vars(recipe, layer, target.region, app_commit)
@@ -112,7 +98,6 @@ def fingerprint_inputs(
 
 
 def _contents(values: Mapping[str, object], recipe: Recipe, layer: Layer, root: Path) -> dict[str, str]:
-    """Return the files that are uploaded to the guest, by their path in the folder."""
     contents = {path: source.read_text(encoding="utf-8") for path, source in _static_files(layer, root)}
     contents["recipe.env"] = render_text("recipe.env.j2", values, root)
     if layer == "app":

@@ -18,15 +18,8 @@ UNENCRYPTED = "# The recipe disables encryption."
 # Attributes that share an AMI, or that delete an existing one.
 _SHARING = ["ami_users", "ami_groups", "ami_org_arns", "ami_ou_arns", "snapshot_users", "snapshot_groups"]
 _DESTRUCTIVE = ["force_deregister", "force_delete_snapshot"]
-_CREDENTIALS = [
-    "access_key",
-    "secret_key",
-    "token",
-    "mfa_code",
-    "ssh_password",
-    "ssh_bastion_password",
-    "ssh_proxy_password",
-]
+_CREDENTIALS = ["access_key", "secret_key", "token", "mfa_code"]
+_CREDENTIALS += ["ssh_password", "ssh_bastion_password", "ssh_proxy_password"]
 
 # Tags that every AMI must have, besides those of goldenami.
 REQUIRED_TAGS = ("Name", "Environment", "Created", "Go", "PostgreSQL")
@@ -140,11 +133,7 @@ def secrets(folder: Path) -> Iterator[str]:
 
 
 def check_attributes(folder: Path) -> list[str]:
-    """Return every reason not to build a rendered folder; empty if it passes all checks.
-
-    Raises:
-        RenderError: One of its files cannot be parsed.
-    """
+    """Return every reason not to build a rendered folder; empty if it passes all checks."""
     blocks, values = read(folder)
     generation: packer_schema.Generation = "1.7" if any(block.kind == "packer" for block in blocks) else "1.6"
     text = (folder / "golden.pkr.hcl").read_text(encoding="utf-8")

@@ -39,13 +39,6 @@ class Source:
 def resolve(location: str, ref: str, root: Path, *, is_git: bool, dependencies: Sequence[str] = ()) -> Source:
     """Resolve the source of the recipe to a commit or an archive.
 
-    Args:
-        location: A git URL, or a directory (relative to `root`).
-        ref: A branch, tag or commit of a git source.
-        root: The folder of the recipe.
-        is_git: True if `location` is a git URL.
-        dependencies: The files that declare its dependencies.
-
     Raises:
         SourceError: The repository or directory cannot be read, or the ref or a file does not exist.
     """
@@ -54,9 +47,8 @@ def resolve(location: str, ref: str, root: Path, *, is_git: bool, dependencies: 
         return Source(commit, dependencies=_remote_files(location, ref, commit, dependencies) if dependencies else None)
     folder = (root / location).resolve()
     if not folder.is_dir():
-        raise SourceError(
-            f"the application's directory {folder} does not exist", next="edit [app] source in golden.toml"
-        )
+        reason = f"the application's directory {folder} does not exist"
+        raise SourceError(reason, next="edit [app] source in golden.toml")
     archive = pack(folder)
     # The digest is of the uncompressed archive: versions of zlib compress differently.
     return Source(
@@ -115,10 +107,8 @@ def _remote_files(url: str, ref: str, commit: str, names: Sequence[str]) -> byte
         process.run([*git, "config", "remote.origin.promisor", "true"], timeout=30)
         result = process.run([*git, "checkout", "FETCH_HEAD", "--", *names], env=_NON_INTERACTIVE, timeout=120)
         if result.code != 0:
-            raise SourceError(
-                f"cannot read {url} at {commit[:12]}: {result.last_line}",
-                next="edit [app.dependencies] files in golden.toml",
-            )
+            reason = f"cannot read {url} at {commit[:12]}: {result.last_line}"
+            raise SourceError(reason, next="edit [app.dependencies] files in golden.toml")
         return _files(Path(scratch), names)
 
 
@@ -129,9 +119,8 @@ def _remote_commit(url: str, ref: str) -> str:
     names = [f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}"]
     result = process.run(["git", "ls-remote", "--exit-code", "--", url, *names], env=_NON_INTERACTIVE, timeout=60)
     commits = {name: commit for commit, _, name in (line.partition("\t") for line in result.stdout.splitlines())}
-    for name in names:
-        if name in commits:
-            return commits[name]
+    if found := next((commits[name] for name in names if name in commits), ""):
+        return found
     if result.code == 2:
         raise SourceError(f"{url} has no branch or tag '{ref}'", next="edit [app] ref in golden.toml")
     raise SourceError(f"cannot read {url}: {result.last_line}")

@@ -30,14 +30,7 @@ def verify(ctx: Context, run: Run, image: Image, *, profile: str, clean: bool = 
     """Boot an AMI and verify it against the gate.
 
     Args:
-        ctx: Context.
-        run: The run that keeps the console output, and whose id is in the instance's tags.
-        image: The AMI, which must be available.
-        profile: The instance profile whose role may read the application's parameters.
         clean: Delete an image that fails, instead of tagging it as failed.
-
-    Returns:
-        Every check of the gate, all passed.
 
     Raises:
         GateError: A check failed. The AMI is tagged as failed (or deleted), and its console output is kept.

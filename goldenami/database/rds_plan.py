@@ -14,9 +14,6 @@ def db_instance_request(recipe: Recipe, names: ResourceNames, security_group: st
     The master user is the application's role; on RDS it is not a superuser.
 
     Args:
-        recipe: The recipe.
-        names: Names of the fleet's resources.
-        security_group: Id of the security group that allows access from the fleet.
         key: KMS key; the account's default key for RDS if empty.
     """
     database, server = recipe.database, recipe.database.rds

@@ -21,7 +21,5 @@ def backups(manifests: Sequence[Manifest]) -> Report:
         [m.id, minute(m.created), m.instance, str(m.fingerprint.rows), str(m.size), str(m.major), m.commit[:12], m.why]
         for m in manifests
     ]
-    return Report(
-        [asdict(manifest) for manifest in manifests],
-        table(head, rows) if rows else "no backups; create one with ./invoke db.backup",
-    )
+    text = table(head, rows) if rows else "no backups; create one with ./invoke db.backup"
+    return Report([asdict(manifest) for manifest in manifests], text)

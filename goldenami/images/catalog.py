@@ -14,11 +14,7 @@ from goldenami.model.version import Version, ami_name, parse
 
 
 def resolve_ami(ctx: Context, selector: ImageSelector) -> str:
-    """Return the id of the selected AMI.
-
-    Raises:
-        UsageError: None or more than one is selected, or it does not exist.
-    """
+    """Return the id of the selected AMI; raise UsageError if not exactly one is selected, or it does not exist."""
     if sum([bool(selector.ami), bool(selector.version), selector.candidate]) != 1:
         raise UsageError("name one image: --ami ami-…, --version v1.2 or --candidate", next="./invoke images")
     if selector.ami:
@@ -34,11 +30,7 @@ def resolve_ami(ctx: Context, selector: ImageSelector) -> str:
 
 
 def resolve_version(ctx: Context, version: str) -> Image:
-    """Return the golden AMI of a version.
-
-    Raises:
-        UsageError: It does not exist.
-    """
+    """Return the golden AMI of a version."""
     name = ami_name(ctx.name, parse(version))
     image = next((image for image in images.list_family(ctx.aws, ctx.name) if image.name == name), None)
     if image is None:

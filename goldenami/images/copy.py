@@ -10,16 +10,8 @@ from goldenami.aws.errors import explain
 from goldenami.aws.session import AwsSession
 from goldenami.context import Context
 from goldenami.errors import AwsError, GateError, GoldenError, UsageError
-from goldenami.images import catalog
-from goldenami.images.copy_plan import (
-    CopyState,
-    copied_tags,
-    destination_name,
-    is_foreign,
-    remaining_steps,
-    source_tag,
-    token,
-)
+from goldenami.images import catalog, copy_plan
+from goldenami.images.copy_plan import CopyState, copied_tags, destination_name, remaining_steps, source_tag, token
 from goldenami.images.model import CopyResult, CopyStatus, ImageSelector
 from goldenami.model.image import VERIFIED, Image
 from goldenami.recipe.image import CopyTarget
@@ -32,12 +24,7 @@ COPY_TIMEOUT = 4 * 3600.0  # seconds
 
 @dataclass(frozen=True)
 class CopyProgress(CopyStatus):
-    """A copy in progress.
-
-    Attributes:
-        aws: Session of the destination.
-        failed_ami: Id of a failed copy that was deleted.
-    """
+    """A copy in progress; `failed_ami` is the id of a failed copy that was deleted."""
 
     aws: AwsSession
     failed_ami: str = ""
@@ -47,7 +34,6 @@ def preflight(ctx: Context, selector: ImageSelector, regions: Sequence[str] = ()
     """Read the state of each copy; nothing is changed.
 
     Raises:
-        UsageError: The image does not exist, or there are no destinations.
         GateError: The image has not passed its gates, or was retired.
         AwsError: A destination has an image of this name that is not a copy of this one.
     """
@@ -65,11 +51,7 @@ def _preflight(ctx: Context, selector: ImageSelector, regions: Sequence[str]) ->
 
 
 def copy(ctx: Context, selector: ImageSelector, regions: Sequence[str] = ()) -> CopyResult:
-    """Copy an image to each destination. Idempotent, and resumes after an interruption at any point.
-
-    Raises:
-        AwsError: Some copies failed; the others are complete.
-    """
+    """Copy an image to each destination. Idempotent, and resumes after an interruption at any point."""
     source, copies = _preflight(ctx, selector, regions)
     waiting, pending, complete = list(copies), list[CopyProgress](), list[CopyProgress]()
     failed: dict[str, str] = {}
@@ -182,7 +164,7 @@ def _read_state(ctx: Context, source: Image, copy: CopyTarget, before: CopyProgr
     aws = before.aws if before else image_copies.in_region(ctx.aws, copy.region, copy.profile)
     account = before.account if before else _other_account(ctx, aws, copy)
     existing = next((image for image in images.list_family(aws, ctx.name) if image.name == source.name), None)
-    if existing and is_foreign(source, existing):
+    if existing and copy_plan.is_foreign(source, existing):
         raise AwsError(
             f"{destination_name(copy)} already has {source.name} ({existing.id}), which is not a copy of {source.id}",
             state="Nothing was copied there.",
@@ -201,7 +183,6 @@ def _read_state(ctx: Context, source: Image, copy: CopyTarget, before: CopyProgr
 
 
 def _other_account(ctx: Context, aws: AwsSession, copy: CopyTarget) -> str:
-    """Return the id of the destination's account if it is another one, else empty."""
     if not copy.profile:
         return ""
     account = session.account_id(aws)

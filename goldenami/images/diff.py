@@ -20,18 +20,7 @@ from goldenami.model.inventory import ImageInventory
 
 
 def diff(ctx: Context, first: str, second: str, *, advisories: Path | None = None, boot: bool = False) -> DiffResult:
-    """Compare two images.
-
-    Args:
-        shop: Where.
-        first: An AMI's id, a version, `running` or `candidate`.
-        second: The same.
-        advisories: A folder of advisories in the OSV format.
-        boot: Launch an image about which nothing was written down, and look.
-
-    Raises:
-        UsageError: There is no such image, or no such folder, or OSV has no advisories for the image's family.
-    """
+    """Compare two images."""
     before, after = _find(ctx, first), _find(ctx, second)
     known = None
     if advisories is not None:
@@ -49,9 +38,6 @@ def compare_inventories(
     """Compare the contents of two images, as recorded by their bakes.
 
     Args:
-        ctx: Context.
-        before: The first image.
-        after: The second image.
         known: Advisories to match the packages against; None leaves vulnerabilities out.
         boot: Launch an image without an inventory and inspect it.
     """

@@ -36,12 +36,7 @@ class Vulnerability:
 
 @dataclass(frozen=True)
 class ImageDiff:
-    """Differences between the contents of two images.
-
-    Attributes:
-        missing: What could not be compared, and why.
-        remaining: Number of advisories that affect both.
-    """
+    """Differences between the contents of two images; `missing` is what could not be compared, and why."""
 
     differences: tuple[Difference, ...]
     vulnerabilities: tuple[Vulnerability, ...] = ()

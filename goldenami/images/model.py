@@ -26,12 +26,7 @@ class ImageSelector:
 
 @dataclass(frozen=True)
 class CopyStatus:
-    """State of the copy to one destination.
-
-    Attributes:
-        account: Account id of the destination if it is another account; else empty.
-        steps: Remaining steps.
-    """
+    """State of the copy to one destination; `account` is empty if the destination is in the same account."""
 
     copy: CopyTarget
     account: str
@@ -59,13 +54,7 @@ class DiffResult:
 
 @dataclass(frozen=True)
 class PruneResult:
-    """Result of a prune.
-
-    Attributes:
-        decisions: The decision about every image of the recipe, newest first.
-        snapshots: The deleted snapshots, each with its image.
-        kept: Images that were due but kept, because something references them now; each with the reason.
-    """
+    """Result of a prune; `kept` are images that were due, but that something references now: each with the reason."""
 
     decisions: tuple[RetentionDecision, ...]
     snapshots: Mapping[str, str]
@@ -82,13 +71,7 @@ class RetireResult:
 
 @dataclass(frozen=True)
 class TrimResult:
-    """Result of deleting unused launch template versions.
-
-    Attributes:
-        versions: The decision about every version.
-        template: Id of the launch template.
-        busy: Why nothing was deleted: the fleet is locked; else empty.
-    """
+    """Result of deleting unused launch template versions; `busy` is why nothing was deleted: the fleet is locked."""
 
     versions: tuple[VersionDecision, ...]
     template: str = ""

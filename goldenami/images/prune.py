@@ -64,14 +64,9 @@ def read_account(ctx: Context) -> AccountSnapshot:
 
 
 def recheck(ctx: Context, account: AccountSnapshot, decision: RetentionDecision) -> tuple[AccountSnapshot, str | None]:
-    """Read everything that may reference an image again, right before it is deregistered.
-
-    Returns:
-        The account, and why the image is kept; None if it is still due.
-    """
+    """Read everything that may reference an image again; return it, and why the image is kept (None if still due)."""
     ami = decision.image.id
-    image = images.get(ctx.aws, ami)
-    if image is None:
+    if (image := images.get(ctx.aws, ami)) is None:
         return account, "it does not exist any more"
     owned = {i.id: i for i in (*account.owned, *images.list_related(ctx.aws, image), image)}
     current = AccountSnapshot(
@@ -100,8 +95,7 @@ def deregister(ctx: Context, account: AccountSnapshot, decision: RetentionDecisi
     image = decision.image
     own = own_snapshots(image, account.owned)
     images.tag(ctx.aws, own, {ORPHANED: image.id})
-    refusal = images.deregister(ctx.aws, image.id)
-    if refusal:
+    if refusal := images.deregister(ctx.aws, image.id):
         images.untag(ctx.aws, own, [ORPHANED])
         return refusal
     ctx.progress.detail(f"deregistered {image.name} ({image.id})")

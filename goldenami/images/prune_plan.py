@@ -32,7 +32,6 @@ class AccountSnapshot:
 
     Attributes:
         owned: Every AMI of the account, also disabled ones and those of other recipes.
-        references: Everything that references an AMI or snapshot.
         shares: Launch permissions of images, as far as they were read.
         hints: Further references to an image that EC2 reports.
     """
@@ -56,15 +55,7 @@ class RetentionDecision:
 def plan(
     account: AccountSnapshot, policy: Retention, name: str, pointers: Pointers, now: datetime
 ) -> tuple[RetentionDecision, ...]:
-    """Decide about every image with the recipe's name, newest first.
-
-    Args:
-        account: State of the account.
-        policy: The retention policy.
-        name: The recipe's image name.
-        pointers: The recipe's own parameters.
-        now: The current time.
-    """
+    """Decide about every image with the recipe's name, newest first."""
     family = sorted(
         (image for image in account.owned if is_managed(image.name, name)), key=lambda i: i.age(name), reverse=True
     )
@@ -101,7 +92,6 @@ def own_snapshots(image: Image, owned: Sequence[Image]) -> tuple[str, ...]:
 
 
 def _kept_by_policy(family: Sequence[Image], policy: Retention, now: datetime) -> dict[str, str]:
-    """Return the images that the policy keeps, with the reason."""
     kept: dict[str, str] = {}
     golden = [i for i in family if i.verified and i.state == "available" and i.layer != "base"]
     for image in golden[: policy.verified]:
@@ -124,22 +114,19 @@ def _decide(
     if image.tags.get(IMAGE) != name:
         reason = f"not managed by goldenami: it has the name, but no tag {IMAGE}={name}"
         return RetentionDecision(image, "keep", reason, references)
-    kept = _keep_reason(image, references, kept_by_policy)
-    if kept:
+    if kept := _keep_reason(image, references, kept_by_policy):
         return RetentionDecision(image, "restore" if PRUNED in image.tags else "keep", kept, references)
     reason = _expiry_reason(image, now)
     if not image.deprecated or _time(image.deprecated, now) > now + timedelta(hours=1):
         return RetentionDecision(image, "deprecate", reason)
     since = now - _time(image.deprecated, now)
     if since < timedelta(days=policy.grace_days):
-        return RetentionDecision(
-            image, "wait", f"{reason}; deprecated, within the grace period of {policy.grace_days} days"
-        )
+        grace = f"within the grace period of {policy.grace_days} days"
+        return RetentionDecision(image, "wait", f"{reason}; deprecated, {grace}")
     return RetentionDecision(image, "deregister", f"{reason}; deprecated for {max(since.days, 0)} days")
 
 
 def _keep_reason(image: Image, referenced_by: Sequence[Reference], kept_by_policy: str) -> str:
-    """Return why an image is kept, or empty."""
     if image.state not in ("available", "failed"):
         return f"its state is {image.state}"
     if KEEP in image.tags:

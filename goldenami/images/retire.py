@@ -12,28 +12,13 @@ from goldenami.model.image import RETIRED, is_managed
 
 
 def retire(ctx: Context, ami: str, why: str, *, plan_only: bool = False) -> RetireResult:
-    """Tag an image as retired, permanently. Its instances keep running until a `rollback`.
-
-    Args:
-        ctx: Context.
-        ami: The image.
-        why: The reason, recorded in the tag.
-        plan_only: Change nothing.
-
-    Raises:
-        UsageError: The recipe has no such image.
-    """
+    """Tag an image as retired, permanently. Its instances keep running until a `rollback`."""
     owned = images.list_owned(ctx.aws)
     image = next((image for image in owned if image.id == ami), None)
     if image is None or not is_managed(image.name, ctx.name):
         raise UsageError(f"{ctx.name} has no image {ami} in {ctx.aws.region}", next="./invoke images")
-    decision = plan(
-        image,
-        owned,
-        ctx.name,
-        candidate=read_pointer(ctx.aws, ctx.candidate),
-        production=read_pointer(ctx.aws, ctx.names.production),
-    )
+    candidate, production = (read_pointer(ctx.aws, name) for name in (ctx.candidate, ctx.names.production))
+    decision = plan(image, owned, ctx.name, candidate=candidate, production=production)
     if plan_only:
         return RetireResult(image, decision)
     for bad in decision.images:

@@ -41,15 +41,7 @@ def family(image: Image, owned: Sequence[Image]) -> tuple[Image, ...]:
 
 
 def plan(image: Image, owned: Sequence[Image], name: str, *, candidate: str, production: str) -> RetirementPlan:
-    """Plan the retirement of an image.
-
-    Args:
-        image: The bad image.
-        owned: Every AMI of the account.
-        name: The recipe's image name.
-        candidate: Value of the candidate parameter.
-        production: Value of the production parameter.
-    """
+    """Plan the retirement of an image."""
     bad = family(image, owned)
     ids = {member.id for member in bad}
     good = [i for i in owned if i.id not in ids and i.verified and i.state == "available" and i.version(name)]

@@ -28,9 +28,7 @@ def decide(
     not create.
 
     Args:
-        fleet_state: State of the fleet.
         references: What the groups and instance refreshes of the account launch, as `lt-…:3`.
-        targets: The images that a rollback may go back to.
     """
     template = fleet_state.template
     if template is None:
@@ -40,8 +38,7 @@ def decide(
     if fleet_state.pointer is not None:
         in_use[fleet_state.pointer.ami] = "it is in production"
     for image, reason in in_use.items():
-        numbers = [v.number for v in template.versions.values() if v.image == image]
-        if numbers:
+        if numbers := [v.number for v in template.versions.values() if v.image == image]:
             reasons[max(numbers)] = f"{image}: {reason}"
     for member in fleet_state.group.members if fleet_state.group else ():
         reasons[member.version] = f"{member.id} was launched from it"
