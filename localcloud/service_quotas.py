@@ -23,10 +23,14 @@ def install() -> None:
             quota: dict[str, Any] = _get(self, service_code, quota_code)
             return quota
         return {
-            "ServiceCode": "ec2", "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)", "QuotaCode": VCPUS,
+            "ServiceCode": "ec2",
+            "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",
+            "QuotaCode": VCPUS,
             "QuotaName": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
-            "Value": float(os.environ.get("GOLDENAMI_VCPUS") or 256), "Unit": "None", "Adjustable": True,
+            "Value": float(os.environ.get("GOLDENAMI_VCPUS") or 256),
+            "Unit": "None",
+            "Adjustable": True,
             "GlobalQuota": False,
-        }  # fmt: skip
+        }
 
     replace_methods(ServiceQuotasBackend, get_service_quota)

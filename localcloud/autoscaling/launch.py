@@ -30,12 +30,19 @@ def launch(group: Any, specification: dict[str, Any] | None, cause: str) -> Grou
     options: dict[str, Any] = {"launch_template": resolved} if version else {"launch_config": group.launch_config}
     try:
         reservation = backend.run_instances(
-            image, 1, user_data, groups,
+            image,
+            1,
+            user_data,
+            groups,
             instance_type=version.instance_type if version else group.launch_config.instance_type,
             is_instance_type_default=False,
             associate_public_ip=None if version else group.launch_config.associate_public_ip_address,
-            tags={"instance": tags}, placement=zone, subnet_id=subnet, region_name=backend.region_name, **options,
-        )  # fmt: skip
+            tags={"instance": tags},
+            placement=zone,
+            subnet_id=subnet,
+            region_name=backend.region_name,
+            **options,
+        )
     except Exception:
         for reservation_id in set(backend.reservations) - reservations:  # moto leaves an empty reservation
             if not backend.reservations[reservation_id].instances:

@@ -129,7 +129,13 @@ def list_groups() -> list[Any]:
 
 
 GROUP_DEFAULTS: dict[str, Any] = {
-    "activities": [], "refreshes": [], "status": None, "launch_failures": 0, "launch_problem": "",
-    "launch_again_at": 0.0, "default_instance_warmup": None, "instance_maintenance_policy": None,
+    "activities": [],
+    "refreshes": [],
+    "status": None,
+    "launch_failures": 0,
+    "launch_problem": "",
+    "launch_again_at": 0.0,
+    "default_instance_warmup": None,
+    "instance_maintenance_policy": None,
     "max_instance_lifetime": None,
-}  # fmt: skip
+}

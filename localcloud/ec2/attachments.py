@@ -180,8 +180,13 @@ def set_status(attachment: Any, status: str) -> None:
 
 
 def attachment_response(attachment: Any) -> ActionResult:
-    return ActionResult({
-        "VolumeId": attachment.volume.id, "InstanceId": attachment.instance.id, "Device": attachment.device,
-        "State": attachment.status, "AttachTime": attachment.attach_time,
-        "DeleteOnTermination": attachment.delete_on_termination,
-    })  # fmt: skip
+    return ActionResult(
+        {
+            "VolumeId": attachment.volume.id,
+            "InstanceId": attachment.instance.id,
+            "Device": attachment.device,
+            "State": attachment.status,
+            "AttachTime": attachment.attach_time,
+            "DeleteOnTermination": attachment.delete_on_termination,
+        }
+    )

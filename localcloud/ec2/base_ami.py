@@ -46,10 +46,19 @@ def publish_base_ami(cloud: Cloud, backend: Any) -> None:
     ebs = {"SnapshotId": snapshot_id, "VolumeSize": size, "DeleteOnTermination": True, "VolumeType": "gp3"}
     arm = platform.machine() in ("aarch64", "arm64")
     backend.amis[ami_id] = image = DiskImage(
-        backend, ami_id, [{"DeviceName": "/dev/xvda", "Ebs": ebs | {"Encrypted": False}}], name=cloud.base.name,
-        description="Debian 12 for the local cloud", owner_id=DEBIAN_ACCOUNT, public=True,
-        virtualization_type="hvm", architecture="arm64" if arm else "x86_64", hypervisor="xen",
-        root_device_name="/dev/xvda", region_name=backend.region_name + "a", boot_mode="uefi",
+        backend,
+        ami_id,
+        [{"DeviceName": "/dev/xvda", "Ebs": ebs | {"Encrypted": False}}],
+        name=cloud.base.name,
+        description="Debian 12 for the local cloud",
+        owner_id=DEBIAN_ACCOUNT,
+        public=True,
+        virtualization_type="hvm",
+        architecture="arm64" if arm else "x86_64",
+        hypervisor="xen",
+        root_device_name="/dev/xvda",
+        region_name=backend.region_name + "a",
+        boot_mode="uefi",
         creation_date=default_timestamp_parser(cloud.base.created),
-    )  # fmt: skip
+    )
     snapshot.from_ami = image.id

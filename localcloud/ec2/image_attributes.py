@@ -23,9 +23,14 @@ _modify, _describe = EC2Response.modify_image_attribute, EC2Response.describe_im
 def install() -> None:
     """Replace or add these actions."""
     replace_methods(
-        EC2Response, modify_image_attribute, describe_image_attribute, enable_image_deprecation,
-        disable_image_deprecation, enable_image_deregistration_protection, disable_image_deregistration_protection,
-    )  # fmt: skip
+        EC2Response,
+        modify_image_attribute,
+        describe_image_attribute,
+        enable_image_deprecation,
+        disable_image_deprecation,
+        enable_image_deregistration_protection,
+        disable_image_deregistration_protection,
+    )
 
 
 def modify_image_attribute(self: Any) -> Any:

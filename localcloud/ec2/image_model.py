@@ -104,9 +104,14 @@ def tags_by_resource_type(specifications: list[dict[str, Any]]) -> dict[str, dic
 def block_device_mapping(device: str, snapshot: Any, volume: Any, delete: bool) -> dict[str, Any]:
     """Return the block device mapping of an image for one of the instance's volumes."""
     ebs = {
-        "SnapshotId": snapshot.id, "VolumeSize": volume.size, "VolumeType": volume.volume_type, "Iops": volume.iops,
-        "Throughput": volume.throughput, "DeleteOnTermination": delete, "Encrypted": volume.encrypted,
-    }  # fmt: skip
+        "SnapshotId": snapshot.id,
+        "VolumeSize": volume.size,
+        "VolumeType": volume.volume_type,
+        "Iops": volume.iops,
+        "Throughput": volume.throughput,
+        "DeleteOnTermination": delete,
+        "Encrypted": volume.encrypted,
+    }
     return {"DeviceName": device, "Ebs": {name: value for name, value in ebs.items() if value is not None}}
 
 

@@ -58,18 +58,30 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
                 continue
             volume = backend.get_volume(attached.volume_id)
             snapshot = create_image_snapshot(
-                backend, volume, f"Created by CreateImage({instance.id}) for {ami_id}", ami_id, tags,
-                encrypted=volume.encrypted, kms_key_id=volume.kms_key_id,
-            )  # fmt: skip
+                backend,
+                volume,
+                f"Created by CreateImage({instance.id}) for {ami_id}",
+                ami_id,
+                tags,
+                encrypted=volume.encrypted,
+                kms_key_id=volume.kms_key_id,
+            )
             snapshot.status = "pending"
             mappings.append(block_device_mapping(device, snapshot, volume, attached.delete_on_termination))
         for mapping in overrides:
             mappings = override_mapping(mappings, mapping)
         image = DiskImage(
-            backend, ami_id, mappings, instance=instance, name=name, description=self._get_param("Description", ""),
-            state="pending", hypervisor="xen", root_device_name=instance.root_device_name,
+            backend,
+            ami_id,
+            mappings,
+            instance=instance,
+            name=name,
+            description=self._get_param("Description", ""),
+            state="pending",
+            hypervisor="xen",
+            root_device_name=instance.root_device_name,
             region_name=backend.region_name + "a",
-        )  # fmt: skip
+        )
         source = backend.amis.get(instance.image_id)
         image.boot_mode = source.boot_mode if source else image.boot_mode
         image.imds_support = getattr(source, "imds_support", None)
@@ -101,18 +113,28 @@ def install(cloud: Cloud, pool: MachinePool) -> None:
                     backend._create_default_encryption_key()
                 key = backend.default_kms_key_id
             new = create_image_snapshot(
-                backend, old.volume,
+                backend,
+                old.volume,
                 f"Copied for DestinationAmi {ami_id} from SourceAmi {source.id} for SourceSnapshot {old.id}.",
-                ami_id, tags, encrypted=encrypted, kms_key_id=key if encrypted else None,
-            )  # fmt: skip
+                ami_id,
+                tags,
+                encrypted=encrypted,
+                kms_key_id=key if encrypted else None,
+            )
             os.link(cloud.state_dir.snapshot(old.id), cloud.state_dir.snapshot(new.id))
             mapping["Ebs"] |= {"SnapshotId": new.id, "Encrypted": encrypted}
         image = DiskImage(
-            backend, ami_id, mappings, source_ami=source, name=name,
-            description=self._get_param("Description", source.description), hypervisor="xen",
-            root_device_name=source.root_device_name, region_name=backend.region_name + "a",
+            backend,
+            ami_id,
+            mappings,
+            source_ami=source,
+            name=name,
+            description=self._get_param("Description", source.description),
+            hypervisor="xen",
+            root_device_name=source.root_device_name,
+            region_name=backend.region_name + "a",
             boot_mode=source.boot_mode,
-        )  # fmt: skip
+        )
         image.imds_support = source.imds_support
         image.source_image_id, image.source_image_region = source.id, from_region
         image.add_tags(dict(tags.get("image", {})))

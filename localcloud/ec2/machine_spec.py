@@ -49,13 +49,17 @@ def build_spec(cloud: Cloud, instance: Any) -> MachineSpec:
     kind = INSTANCE_TYPES[instance.instance_type]
     instance.machine_address = instance.public_ip or machine_address(instance) or cloud.addresses.allocate()
     return MachineSpec(
-        instance_id=instance.id, disk=cloud.state_dir.volume(root_volume(instance).id),
-        address=instance.machine_address, folder=cloud.state_dir.machine(instance.id),
-        hostname=instance.private_dns_name.partition(".")[0], vcpus=kind["VCpuInfo"]["DefaultVCpus"],
-        memory_mib=kind["MemoryInfo"]["SizeInMiB"], environment={"AWS_ENDPOINT_URL": GUEST_ENDPOINT},
+        instance_id=instance.id,
+        disk=cloud.state_dir.volume(root_volume(instance).id),
+        address=instance.machine_address,
+        folder=cloud.state_dir.machine(instance.id),
+        hostname=instance.private_dns_name.partition(".")[0],
+        vcpus=kind["VCpuInfo"]["DefaultVCpus"],
+        memory_mib=kind["MemoryInfo"]["SizeInMiB"],
+        environment={"AWS_ENDPOINT_URL": GUEST_ENDPOINT},
         ports=open_ports.desired_ports(instance),
         volumes=tuple(data_volume(cloud, volume) for volume in data_volumes(instance)),
-    )  # fmt: skip
+    )
 
 
 def data_volume(cloud: Cloud, volume: Any) -> DataVolume:

@@ -85,20 +85,31 @@ class MetadataService:
         region, zone = instance.ec2_backend.region_name, instance.availability_zone
         groups = sorted(instance.security_groups or nic.group_set, key=lambda group: group.name)
         interface = {
-            "device-number": 0, "local-ipv4s": instance.private_ip, "mac": nic.mac_address,
-            "owner-id": instance.owner_id, "security-group-ids": "\n".join(group.id for group in groups),
-            "subnet-id": nic.subnet_id, "vpc-id": nic.vpc_id,
-        }  # fmt: skip
+            "device-number": 0,
+            "local-ipv4s": instance.private_ip,
+            "mac": nic.mac_address,
+            "owner-id": instance.owner_id,
+            "security-group-ids": "\n".join(group.id for group in groups),
+            "subnet-id": nic.subnet_id,
+            "vpc-id": nic.vpc_id,
+        }
         tree: Tree = {
-            "ami-id": instance.image_id, "ami-launch-index": instance.ami_launch_index,
-            "hostname": instance.private_dns_name, "instance-action": "none", "instance-id": instance.id,
-            "instance-life-cycle": instance.lifecycle or "on-demand", "instance-type": instance.instance_type,
-            "local-hostname": instance.private_dns_name, "local-ipv4": instance.private_ip, "mac": nic.mac_address,
+            "ami-id": instance.image_id,
+            "ami-launch-index": instance.ami_launch_index,
+            "hostname": instance.private_dns_name,
+            "instance-action": "none",
+            "instance-id": instance.id,
+            "instance-life-cycle": instance.lifecycle or "on-demand",
+            "instance-type": instance.instance_type,
+            "local-hostname": instance.private_dns_name,
+            "local-ipv4": instance.private_ip,
+            "mac": nic.mac_address,
             "network": {"interfaces": {"macs": {nic.mac_address: interface}}},
-            "placement": {"availability-zone": zone, "region": region}, "profile": "default-hvm",
+            "placement": {"availability-zone": zone, "region": region},
+            "profile": "default-hvm",
             "security-groups": "\n".join(group.name for group in groups),
             "services": {"domain": "amazonaws.com", "partition": "aws"},
-        }  # fmt: skip
+        }
         if instance.public_ip:
             interface["public-ipv4s"] = instance.public_ip
             tree |= {"public-ipv4": instance.public_ip, "public-hostname": instance.public_dns_name}
@@ -116,12 +127,17 @@ class MetadataService:
     def _dynamic(self) -> Tree:
         instance = self._instance
         document = {
-            "accountId": instance.owner_id, "architecture": instance.architecture,
-            "availabilityZone": instance.availability_zone, "imageId": instance.image_id, "instanceId": instance.id,
+            "accountId": instance.owner_id,
+            "architecture": instance.architecture,
+            "availabilityZone": instance.availability_zone,
+            "imageId": instance.image_id,
+            "instanceId": instance.id,
             "instanceType": instance.instance_type,
-            "pendingTime": instance.launch_time.strftime("%Y-%m-%dT%H:%M:%SZ"), "privateIp": instance.private_ip,
-            "region": instance.ec2_backend.region_name, "version": "2017-09-30",
-        }  # fmt: skip
+            "pendingTime": instance.launch_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "privateIp": instance.private_ip,
+            "region": instance.ec2_backend.region_name,
+            "version": "2017-09-30",
+        }
         return {"instance-identity": {"document": json.dumps(document, indent=2)}}
 
     def _info(self, profile: Any) -> str:
@@ -132,14 +148,22 @@ class MetadataService:
         end, credentials = self._credentials.get(role.name, (0.0, {}))
         if end - time.time() < 15 * 60:
             assumed = sts_backends[ACCOUNT]["aws"].assume_role(
-                region_name=self._instance.ec2_backend.region_name, role_session_name=self._instance.id,
-                role_arn=role.arn, policy="", duration=CREDENTIAL_SECONDS, external_id="",
-            )  # fmt: skip
+                region_name=self._instance.ec2_backend.region_name,
+                role_session_name=self._instance.id,
+                role_arn=role.arn,
+                policy="",
+                duration=CREDENTIAL_SECONDS,
+                external_id="",
+            )
             credentials = {
-                "Code": "Success", "LastUpdated": stamp(), "Type": "AWS-HMAC", "AccessKeyId": assumed.access_key_id,
-                "SecretAccessKey": assumed.secret_access_key, "Token": assumed.session_token,
+                "Code": "Success",
+                "LastUpdated": stamp(),
+                "Type": "AWS-HMAC",
+                "AccessKeyId": assumed.access_key_id,
+                "SecretAccessKey": assumed.secret_access_key,
+                "Token": assumed.session_token,
                 "Expiration": stamp(CREDENTIAL_SECONDS),
-            }  # fmt: skip
+            }
             self._credentials[role.name] = (time.time() + CREDENTIAL_SECONDS, credentials)
         return json.dumps(credentials, indent=2)
 

@@ -8,13 +8,28 @@ from collections.abc import Iterable
 from localcloud.errors import CloudError
 
 PACKAGES = {
-    "mmdebstrap": "mmdebstrap", "mkfs.ext4": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs",
-    "debugfs": "e2fsprogs", "tar": "tar", "newuidmap": "uidmap", "systemd-nspawn": "systemd-container",
-    "slirp4netns": "slirp4netns", "socat": "socat", "ip": "iproute2", "mount": "mount", "losetup": "mount",
-    "mkfs.xfs": "xfsprogs", "umount": "mount", "unshare": "util-linux", "nsenter": "util-linux",
-    "setpriv": "util-linux", "nft": "nftables", "qemu-system-x86_64": "qemu-system-x86",
+    "mmdebstrap": "mmdebstrap",
+    "mkfs.ext4": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
+    "resize2fs": "e2fsprogs",
+    "debugfs": "e2fsprogs",
+    "tar": "tar",
+    "newuidmap": "uidmap",
+    "systemd-nspawn": "systemd-container",
+    "slirp4netns": "slirp4netns",
+    "socat": "socat",
+    "ip": "iproute2",
+    "mount": "mount",
+    "losetup": "mount",
+    "mkfs.xfs": "xfsprogs",
+    "umount": "mount",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "nft": "nftables",
+    "qemu-system-x86_64": "qemu-system-x86",
     "qemu-system-aarch64": "qemu-system-arm",
-}  # fmt: skip
+}
 """The Debian and Ubuntu package of each tool that this package runs."""
 
 _SYSTEM_PATH = ":/usr/local/sbin:/usr/sbin:/sbin"

@@ -86,12 +86,18 @@ def describe_instance_information(self: Any) -> ActionResult:
             continue
         online = instance.state == "running" and time.time() - instance.agent_seen < 2 * PING_SECONDS
         node = {
-            "InstanceId": instance.id, "PingStatus": "Online" if online else "ConnectionLost",
-            "LastPingDateTime": instance.agent_seen, "AgentVersion": "3.3.0.0", "IsLatestVersion": True,
-            "PlatformType": "Linux", "PlatformName": "Debian GNU/Linux", "PlatformVersion": "12",
-            "ResourceType": "EC2Instance", "IPAddress": instance.private_ip,
+            "InstanceId": instance.id,
+            "PingStatus": "Online" if online else "ConnectionLost",
+            "LastPingDateTime": instance.agent_seen,
+            "AgentVersion": "3.3.0.0",
+            "IsLatestVersion": True,
+            "PlatformType": "Linux",
+            "PlatformName": "Debian GNU/Linux",
+            "PlatformVersion": "12",
+            "ResourceType": "EC2Instance",
+            "IPAddress": instance.private_ip,
             "ComputerName": instance.private_dns_name,
-        }  # fmt: skip
+        }
         tags = {f"tag:{tag['key']}": tag["value"] for tag in instance.get_tags()}
         fields = {"InstanceIds": instance.id, "PingStatusTypes": node["PingStatus"], **node, **tags}
         if all(fields.get(key) in values for key, values in filters.items()):

@@ -30,11 +30,20 @@ def install(cloud: Cloud) -> None:
             image = base_ami_id(cloud, self.region_name)
             _ = ec2_backends[ACCOUNT][self.region_name].amis  # creates the region's backend with the image
             if not versions or versions[-1].value != image:
-                versions.append(Parameter(
-                    account_id=self.account_id, name=name, value=image, parameter_type="String", description=None,
-                    allowed_pattern=None, keyid=None, last_modified_date=utcnow(), version=len(versions) + 1,
-                    data_type="aws:ec2:image",
-                ))  # fmt: skip
+                versions.append(
+                    Parameter(
+                        account_id=self.account_id,
+                        name=name,
+                        value=image,
+                        parameter_type="String",
+                        description=None,
+                        allowed_pattern=None,
+                        keyid=None,
+                        last_modified_date=utcnow(),
+                        version=len(versions) + 1,
+                        data_type="aws:ec2:image",
+                    )
+                )
 
     def put_parameter(self: Any, *args: Any, **kwargs: Any) -> Any:
         """moto accepts any value as an AMI. AWS validates it after the reply, and deletes invalid versions.
