@@ -23,7 +23,7 @@ from goldenami.infra import describe
 from goldenami.promote import model as promote_model, promote, rollback
 from goldenami.promote.rollback_plan import drift
 from goldenami.recipe.recipe import Recipe
-from goldenami.rollout import monitor
+from goldenami.rollout import monitor, plan as rollout_plan
 from goldenami.state import lock
 from goldenami.tools import host
 from goldenami.tools.clock import SystemClock
@@ -182,7 +182,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
         patch.setattr(TargetHealthStore, "is_due", hurried)
         patch.setattr(monitor, "POLL_INTERVAL", 0.2)
         patch.setattr(monitor, "TICK", 0.1)
-        patch.setattr(instance_refresh, "min_healthy_time", lambda wanted: 30.0)  # its margin is meant for real times
+        patch.setattr(rollout_plan, "min_healthy_time", lambda wanted: 30.0)  # its margin is meant for real times
         patch.setattr(host, "is_alive", lambda process: False)  # a killed one is this one
         town = FleetCloud(root)
         yield Yard(town, root / "checkout")
