@@ -26,6 +26,7 @@ PURE_PACKAGES, PURE_STEMS = {"errors", "text", "model", "recipe", "iam"}, ("mode
 DOORS = {
     "boto3": "goldenami.aws",
     "botocore": "goldenami.aws",
+    "s3transfer": "goldenami.aws",
     "mypy_boto3": "goldenami.aws",
     "subprocess": "goldenami.tools.process",
     "jinja2": "goldenami.tools.jinja",
@@ -35,6 +36,7 @@ DOORS = {
     "rich": "goldenami.tools.progress",
     "cyclonedx": "goldenami.tools.sbom",
     "packageurl": "goldenami.tools.sbom",
+    "univers": "goldenami.images.vulnerability_plan",
     "urllib.request": "goldenami.tools.http",
     "urllib.error": "goldenami.tools.http",
     "http": "goldenami.tools.http",

@@ -1,35 +1,32 @@
-"""Auto Scaling groups: what a group is set to, its instances as EC2 and the balancer see them, what it did lately.
+"""Auto Scaling groups: their settings, their instances as EC2 and the load balancer report them, their activities.
 
 Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AutoScalingGroup.html
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from goldenami.aws import load_balancers
-from goldenami.aws.errors import code
+from goldenami.aws.errors import suppress
 from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import mapping
 from goldenami.errors import AwsError
 from goldenami.model.fleet import AutoScalingGroup, GroupInstance
-from goldenami.tools.clock import Clock, poll
+from goldenami.tools.clock import Clock, wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
 
-
-# The tag of an instance that was changed in place and is no longer what its image says.
-SETTING_NAMES = "goldenami:drifted"
+# The tag of an instance that was changed in place and differs from its image.
+DRIFTED_TAG = "goldenami:drifted"
 
 
 @dataclass(frozen=True)
 class Activity:
-    """Something that the group did: launched, terminated, or failed to."""
+    """A scaling activity: the group launched or terminated an instance, or failed to."""
 
     started: str
     status: str
@@ -39,11 +36,11 @@ class Activity:
 
 
 def get(aws: AwsSession, name: str) -> AutoScalingGroup | None:
-    """A group with its instances, or None when there is none of this name."""
-    found = aws.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
-    if not found:
+    """Return a group with its instances, or None if it does not exist."""
+    groups = aws.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    if not groups:
         return None
-    group = found[0]
+    group = groups[0]
     template = _template(group)
     return AutoScalingGroup(
         name=group["AutoScalingGroupName"],
@@ -62,42 +59,42 @@ def get(aws: AwsSession, name: str) -> AutoScalingGroup | None:
 
 
 def create(aws: AwsSession, request: Mapping[str, Any]) -> bool:
-    """Make a group; False when there is one of that name already."""
-    try:
+    """Create a group; return False if one of this name exists."""
+    with suppress("AlreadyExists"):
         aws.client("autoscaling").create_auto_scaling_group(**request)
-    except ClientError as error:
-        if code(error) == "AlreadyExists":
-            return False
-        raise
-    return True
+        return True
+    return False
 
 
 def update(aws: AwsSession, request: Mapping[str, Any]) -> None:
-    """Change what a group is set to."""
+    """Update a group's settings."""
     aws.client("autoscaling").update_auto_scaling_group(**request)
 
 
 def delete(aws: AwsSession, clock: Clock, name: str, timeout: float = 900) -> None:
-    """Delete a group with its instances, and wait until it is gone.
+    """Delete a group with its instances, and wait until it is deleted.
 
     Raises:
-        AwsError: It is still there when the time (seconds) is up.
+        AwsError: The group still exists after `timeout` seconds.
     """
-    try:
+    # ValidationError is the answer for a group that does not exist; another cause of it shows below.
+    with suppress("ValidationError", "ScalingActivityInProgress"):
         aws.client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=name, ForceDelete=True)
-    except ClientError as error:
-        # AWS answers ValidationError for a group that is gone; what else it may mean shows below.
-        if code(error) not in ("ValidationError", "ScalingActivityInProgress"):
-            raise
-    for _ in poll(clock, timeout=timeout, every=2):
-        if get(aws, name) is None:
-            return
-    raise AwsError(f"{name} is still being deleted", next="./invoke fleet.show")
+    wait_until(
+        clock,
+        lambda: get(aws, name),
+        lambda group: group is None,
+        timeout=timeout,
+        every=2,
+        on_timeout=lambda _: AwsError(
+            f"the Auto Scaling group {name} was not deleted within {timeout:.0f} s", next="./invoke fleet.show"
+        ),
+    )
 
 
-def activities(aws: AwsSession, name: str, most: int = 20) -> list[Activity]:
-    """What the group did lately, the newest first."""
-    found = aws.client("autoscaling").describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=most)
+def list_activities(aws: AwsSession, name: str, limit: int = 20) -> list[Activity]:
+    """Return the group's latest activities, the newest first."""
+    response = aws.client("autoscaling").describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=limit)
     return [
         Activity(
             started=f"{a['StartTime']:%Y-%m-%dT%H:%M:%SZ}",
@@ -106,31 +103,31 @@ def activities(aws: AwsSession, name: str, most: int = 20) -> list[Activity]:
             cause=a.get("Cause", ""),
             message=a.get("StatusMessage", ""),
         )
-        for a in found["Activities"]
+        for a in response["Activities"]
     ]
 
 
 def terminate(aws: AwsSession, instance: str, *, decrement: bool) -> None:
-    """Take an instance of the group away; the group launches another one unless its size goes down with it."""
+    """Terminate an instance of a group; the group replaces it unless its desired capacity is decremented."""
     aws.client("autoscaling").terminate_instance_in_auto_scaling_group(
         InstanceId=instance, ShouldDecrementDesiredCapacity=decrement
     )
 
 
 def suspend(aws: AwsSession, name: str, processes: Sequence[str]) -> None:
-    """Keep a group from doing some things by itself."""
-    if processes:  # without a list, all of them would be meant
+    """Suspend scaling processes of a group."""
+    if processes:  # an empty list would suspend all of them
         aws.client("autoscaling").suspend_processes(AutoScalingGroupName=name, ScalingProcesses=list(processes))
 
 
 def resume(aws: AwsSession, name: str, processes: Sequence[str]) -> None:
-    """Let a group do these things by itself again."""
+    """Resume scaling processes of a group."""
     if processes:
         aws.client("autoscaling").resume_processes(AutoScalingGroupName=name, ScalingProcesses=list(processes))
 
 
 def attach(aws: AwsSession, name: str, instance: str) -> None:
-    """Put a running instance into a group and behind its balancer; the desired size goes up with it.
+    """Attach a running instance to a group and its target groups; the desired capacity is incremented.
 
     Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AttachInstances.html
     """
@@ -138,7 +135,7 @@ def attach(aws: AwsSession, name: str, instance: str) -> None:
 
 
 def detach(aws: AwsSession, name: str, instance: str) -> None:
-    """Take an instance out of a group and from behind its balancer; the desired size goes down with it.
+    """Detach an instance from a group and its target groups; the desired capacity is decremented.
 
     Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DetachInstances.html
     """
@@ -151,22 +148,22 @@ def _template(group: AutoScalingGroupTypeDef) -> Mapping[str, Any]:
     if "LaunchTemplate" in group:
         return group["LaunchTemplate"]
     policy: Mapping[str, Any] = group.get("MixedInstancesPolicy", {})
-    found: Mapping[str, Any] = policy.get("LaunchTemplate", {}).get("LaunchTemplateSpecification", {})
-    return found
+    specification: Mapping[str, Any] = policy.get("LaunchTemplate", {}).get("LaunchTemplateSpecification", {})
+    return specification
 
 
 def _members(aws: AwsSession, group: AutoScalingGroupTypeDef) -> tuple[GroupInstance, ...]:
-    listed = group.get("Instances", [])
-    seen = _machines(aws, [i["InstanceId"] for i in listed])
-    targets = _targets(aws, group.get("TargetGroupARNs", []))
+    instances = group.get("Instances", [])
+    descriptions = _describe_instances(aws, [i["InstanceId"] for i in instances])
+    targets = _target_states(aws, group.get("TargetGroupARNs", []))
     members = []
-    for instance in listed:
-        machine = seen.get(instance["InstanceId"], {})
-        # An instance that was attached was not launched by the group; EC2 still knows what it was launched from.
+    for instance in instances:
+        description = descriptions.get(instance["InstanceId"], {})
+        # The group does not know the launch template version of an attached instance; EC2 keeps it in a tag.
         # https://docs.aws.amazon.com/autoscaling/ec2/userguide/use-launch-templates-tagging.html
-        tags = mapping(machine.get("Tags", []))
+        tags = mapping(description.get("Tags", []))
         version = instance.get("LaunchTemplate", {}).get("Version") or tags.get("aws:ec2launchtemplate:version", "")
-        launched = machine.get("LaunchTime")
+        launched = description.get("LaunchTime")
         target = targets.get(instance["InstanceId"], "unused") if targets is not None else ""
         members.append(
             GroupInstance(
@@ -175,22 +172,22 @@ def _members(aws: AwsSession, group: AutoScalingGroupTypeDef) -> tuple[GroupInst
                 lifecycle=instance["LifecycleState"],
                 healthy=instance["HealthStatus"].lower() == "healthy",
                 zone=instance.get("AvailabilityZone", ""),
-                image=machine.get("ImageId", ""),
-                address=machine.get("PublicIpAddress") or machine.get("PrivateIpAddress", ""),
-                state=machine.get("State", {}).get("Name", ""),
+                image=description.get("ImageId", ""),
+                address=description.get("PublicIpAddress") or description.get("PrivateIpAddress", ""),
+                state=description.get("State", {}).get("Name", ""),
                 target=target,
                 launched=f"{launched:%Y-%m-%dT%H:%M:%SZ}" if launched else "",
                 protected=instance.get("ProtectedFromScaleIn", False),
-                drifted=tags.get(SETTING_NAMES, ""),
+                drifted=tags.get(DRIFTED_TAG, ""),
             )
         )
     return tuple(members)
 
 
-def _machines(aws: AwsSession, ids: Sequence[str]) -> dict[str, Any]:
+def _describe_instances(aws: AwsSession, ids: Sequence[str]) -> dict[str, Any]:
     if not ids:
         return {}
-    # A filter instead of ids: an instance that EC2 does not know yet is left out instead of an error.
+    # A filter instead of ids: an instance that EC2 does not know yet is left out instead of causing an error.
     pages = (
         aws.client("ec2")
         .get_paginator("describe_instances")
@@ -199,13 +196,13 @@ def _machines(aws: AwsSession, ids: Sequence[str]) -> dict[str, Any]:
     return {i["InstanceId"]: i for page in pages for r in page["Reservations"] for i in r["Instances"]}
 
 
-def _targets(aws: AwsSession, arns: Iterable[str]) -> dict[str, str] | None:
-    """The worst state of each instance over the group's target groups; None where there is none."""
-    found: dict[str, str] = {}
-    known = False
+def _target_states(aws: AwsSession, arns: Sequence[str]) -> dict[str, str] | None:
+    """Return the worst state of each instance over the group's target groups; None if the group has none."""
+    if not arns:
+        return None
+    states: dict[str, str] = {}
     for arn in arns:
-        known = True
-        for target in load_balancers.health(aws, arn):
-            if found.get(target.id, "healthy") == "healthy":
-                found[target.id] = target.state
-    return found if known else None
+        for target in load_balancers.list_targets(aws, arn):
+            if states.get(target.id, "healthy") == "healthy":
+                states[target.id] = target.state
+    return states

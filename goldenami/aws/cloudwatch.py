@@ -1,4 +1,4 @@
-"""CloudWatch alarms: which of them are going off.
+"""CloudWatch alarms.
 
 Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
 """
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from goldenami.aws.session import AwsSession
 
 
-def firing(aws: AwsSession, names: Sequence[str]) -> list[str]:
-    """Those of these alarms, metric or composite, that are in ALARM; asks nothing when there are none."""
+def list_firing_alarms(aws: AwsSession, names: Sequence[str]) -> list[str]:
+    """Return those of these alarms, metric or composite, that are in ALARM."""
     if not names:
         return []
-    found = aws.client("cloudwatch").describe_alarms(
+    response = aws.client("cloudwatch").describe_alarms(
         AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"], StateValue="ALARM"
     )
-    told = [*found.get("MetricAlarms", []), *found.get("CompositeAlarms", [])]
-    return sorted(alarm["AlarmName"] for alarm in told)
+    alarms = [*response.get("MetricAlarms", []), *response.get("CompositeAlarms", [])]
+    return sorted(alarm["AlarmName"] for alarm in alarms)

@@ -1,4 +1,4 @@
-"""Volumes that hold data: found by tag, made once, attached, detached (never by force), kept in snapshots.
+"""EBS volumes that hold data, and their snapshots. A volume is never detached by force.
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AttachVolume.html
 """
@@ -10,40 +10,40 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from goldenami.aws.errors import code
+from goldenami.aws.errors import code, suppress
 from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import tag_specification
 from goldenami.errors import AwsError
 from goldenami.model.image import VOLUME_TAG
 from goldenami.model.resources import DATA_DEVICE, DataVolumeState, Snapshot
-from goldenami.tools.clock import Clock, poll
+from goldenami.tools.clock import Clock, wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import VolumeTypeDef
 
 
-def find(aws: AwsSession, name: str) -> list[DataVolumeState]:
-    """Every volume that holds a service's data, by its tag."""
-    pages = aws.client("ec2").get_paginator("describe_volumes")
-    found = pages.paginate(Filters=[{"Name": f"tag:{VOLUME_TAG}", "Values": [name]}])
-    there = [_volume(one) for page in found for one in page["Volumes"]]
-    return sorted((one for one in there if one.state not in ("deleting", "deleted")), key=lambda one: one.id)
+def list_volumes(aws: AwsSession, name: str) -> list[DataVolumeState]:
+    """Return every volume that holds a service's data, found by its tag."""
+    paginator = aws.client("ec2").get_paginator("describe_volumes")
+    pages = paginator.paginate(Filters=[{"Name": f"tag:{VOLUME_TAG}", "Values": [name]}])
+    volumes = [_volume(volume) for page in pages for volume in page["Volumes"]]
+    return sorted((v for v in volumes if v.state not in ("deleting", "deleted")), key=lambda v: v.id)
 
 
 def create(aws: AwsSession, zone: str, size: int, kind: str, key: str, tags: Mapping[str, str], token: str) -> str:
-    """Make an encrypted volume; asked again with the same token, the same one.
+    """Create an encrypted volume, or return the one that was created with the same token.
 
     Args:
-        aws: Where.
-        zone: The availability zone.
-        size: In GiB.
-        kind: Its EBS type.
-        key: The KMS key that encrypts it; the account's default for EBS when empty.
-        tags: Put on in the same call.
-        token: Of this wish.
+        aws: The account and region.
+        zone: The Availability Zone.
+        size: Size in GiB.
+        kind: The EBS volume type.
+        key: The KMS key that encrypts the volume; empty for the account's default key for EBS.
+        tags: Set in the same call.
+        token: Client token of the request.
 
     Returns:
-        Its id.
+        The volume's id.
     """
     request: dict[str, Any] = {
         "AvailabilityZone": zone,
@@ -58,101 +58,102 @@ def create(aws: AwsSession, zone: str, size: int, kind: str, key: str, tags: Map
     return str(aws.client("ec2").create_volume(**request)["VolumeId"])
 
 
-def grow(aws: AwsSession, volume: str, size: int) -> None:
-    """Make a volume larger (GiB); its file system follows when it is mounted the next time."""
+def resize(aws: AwsSession, volume: str, size: int) -> None:
+    """Enlarge a volume to `size` GiB; its file system is enlarged at the next mount."""
     aws.client("ec2").modify_volume(VolumeId=volume, Size=size)
 
 
 def wait_available(aws: AwsSession, clock: Clock, volume: str, timeout: float = 600) -> None:
-    """Wait until a volume is attached to nothing.
+    """Wait until a volume is detached.
 
     Raises:
-        AwsError: It is not when the time (seconds) is up; it is never forced.
+        AwsError: The volume is not available after `timeout` seconds.
     """
-    seen = DataVolumeState(volume, "", 0, "unknown")
-    for _ in poll(clock, timeout=timeout, every=1):
-        seen = _get(aws, volume)
-        if seen.state == "available":
-            return
-    at = f" ({seen.attachment} at {seen.instance})" if seen.instance else ""
-    raise AwsError(
-        f"{volume} is still {seen.state}{at} after {timeout:.0f} s",
-        state="It holds every row; it was not forced off.",
-        next=f"./invoke logs --instance {seen.instance}; the same command goes on" if seen.instance else "",
+
+    def still_attached(state: DataVolumeState) -> AwsError:
+        attachment = f" ({state.attachment} at {state.instance})" if state.instance else ""
+        return AwsError(
+            f"{volume} is still {state.state}{attachment} after {timeout:.0f} s",
+            state="The data is intact. The volume was not detached by force.",
+            next=f"./invoke logs --instance {state.instance}; then the same command again" if state.instance else "",
+        )
+
+    wait_until(
+        clock,
+        lambda: _get(aws, volume),
+        lambda state: state.state == "available",
+        timeout=timeout,
+        every=1,
+        on_timeout=still_attached,
     )
 
 
 def attach(aws: AwsSession, clock: Clock, volume: str, instance: str, timeout: float = 180) -> None:
-    """Attach a volume to a running or stopped instance, and wait until it is.
+    """Attach a volume to a running or stopped instance, and wait until it is attached.
 
     Raises:
-        AwsError: It is not when the time (seconds) is up.
+        AwsError: The volume is not attached after `timeout` seconds.
     """
     try:
         aws.client("ec2").attach_volume(VolumeId=volume, InstanceId=instance, Device=DATA_DEVICE)
     except ClientError as error:
-        # A lost reply is repeated: then it may be there already.
+        # boto3 repeats the call after a lost reply, when the volume is attached already.
         if code(error) != "VolumeInUse" or _get(aws, volume).instance != instance:
             raise
-    seen = DataVolumeState(volume, "", 0, "unknown")
-    for _ in poll(clock, timeout=timeout, every=0.5):
-        seen = _get(aws, volume)
-        if (seen.instance, seen.attachment) == (instance, "attached"):
-            return
-        if not seen.instance:
-            break
-    raise AwsError(
-        f"{volume} does not come to {instance} ({seen.attachment or seen.state} after {timeout:.0f} s)",
-        state="It holds every row.",
+    wait_until(
+        clock,
+        lambda: _get(aws, volume),
+        lambda state: (state.instance, state.attachment) == (instance, "attached"),
+        timeout=timeout,
+        every=0.5,
+        failed=lambda state: not state.instance,
+        on_timeout=lambda state: AwsError(
+            f"{volume} was not attached to {instance}: {state.attachment or state.state} after {timeout:.0f} s",
+            state="The data is intact.",
+        ),
     )
 
 
 def detach(aws: AwsSession, volume: str, instance: str) -> None:
-    """Ask for a volume to be detached; one that is not attached there any more is fine."""
-    try:
+    """Start to detach a volume; no error if it is not attached to the instance."""
+    with suppress("IncorrectState", "InvalidAttachment.NotFound"):
         aws.client("ec2").detach_volume(VolumeId=volume, InstanceId=instance)
-    except ClientError as error:
-        if code(error) not in ("IncorrectState", "InvalidAttachment.NotFound"):
-            raise
 
 
-def snapshot(aws: AwsSession, volume: str, why: str, tags: Mapping[str, str]) -> str:
-    """Keep what a volume holds at this moment; its id. The data is on its way when this returns, and safe from changes."""
-    answer = aws.client("ec2").create_snapshot(
+def create_snapshot(aws: AwsSession, volume: str, why: str, tags: Mapping[str, str]) -> str:
+    """Start a snapshot of a volume and return its id. Later writes to the volume do not change the snapshot."""
+    response = aws.client("ec2").create_snapshot(
         VolumeId=volume, Description=why, TagSpecifications=[tag_specification("snapshot", tags)]
     )
-    return answer["SnapshotId"]
+    return response["SnapshotId"]
 
 
-def snapshots(aws: AwsSession, name: str) -> list[Snapshot]:
-    """The snapshots of a service's volume that hold it whole."""
-    pages = aws.client("ec2").get_paginator("describe_snapshots")
-    ours: Any = [{"Name": f"tag:{VOLUME_TAG}", "Values": [name]}, {"Name": "status", "Values": ["completed"]}]
-    found = pages.paginate(OwnerIds=["self"], Filters=ours)
-    return [Snapshot(one["SnapshotId"], one["StartTime"]) for page in found for one in page["Snapshots"]]
+def list_snapshots(aws: AwsSession, name: str) -> list[Snapshot]:
+    """Return the completed snapshots of a service's volume."""
+    paginator = aws.client("ec2").get_paginator("describe_snapshots")
+    filters: Any = [{"Name": f"tag:{VOLUME_TAG}", "Values": [name]}, {"Name": "status", "Values": ["completed"]}]
+    pages = paginator.paginate(OwnerIds=["self"], Filters=filters)
+    return [Snapshot(s["SnapshotId"], s["StartTime"]) for page in pages for s in page["Snapshots"]]
 
 
 def delete_snapshot(aws: AwsSession, snapshot: str) -> None:
-    """Delete a snapshot; one that is gone is fine."""
-    try:
+    """Delete a snapshot; no error if it does not exist."""
+    with suppress("InvalidSnapshot.NotFound"):
         aws.client("ec2").delete_snapshot(SnapshotId=snapshot)
-    except ClientError as error:
-        if code(error) != "InvalidSnapshot.NotFound":
-            raise
 
 
 def _get(aws: AwsSession, volume: str) -> DataVolumeState:
     return _volume(aws.client("ec2").describe_volumes(VolumeIds=[volume])["Volumes"][0])
 
 
-def _volume(found: VolumeTypeDef) -> DataVolumeState:
-    attached = [one for one in found.get("Attachments", []) if one.get("State") != "detached"]
+def _volume(volume: VolumeTypeDef) -> DataVolumeState:
+    attachments = [a for a in volume.get("Attachments", []) if a.get("State") != "detached"]
     return DataVolumeState(
-        id=found["VolumeId"],
-        zone=found["AvailabilityZone"],
-        size=found["Size"],
-        state=found["State"],
-        instance=attached[0].get("InstanceId", "") if attached else "",
-        attachment=attached[0].get("State", "") if attached else "",
-        encrypted=found.get("Encrypted", False),
+        id=volume["VolumeId"],
+        zone=volume["AvailabilityZone"],
+        size=volume["Size"],
+        state=volume["State"],
+        instance=attachments[0].get("InstanceId", "") if attachments else "",
+        attachment=attachments[0].get("State", "") if attachments else "",
+        encrypted=volume.get("Encrypted", False),
     )

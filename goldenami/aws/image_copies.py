@@ -9,16 +9,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from goldenami.aws.errors import code
+from goldenami.aws.errors import suppress
 from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import tag_specification
 from goldenami.model.image import Image
 
 
 def in_region(aws: AwsSession, region: str, profile: str) -> AwsSession:
-    """The same way to AWS, in another region, and in another account where a profile names one."""
+    """Return a session for another region, with the same credentials unless a profile is given."""
     if not profile:
         return replace(aws, region=region)
     return replace(aws, region=region, profile=profile, keys=None)
@@ -27,19 +25,22 @@ def in_region(aws: AwsSession, region: str, profile: str) -> AwsSession:
 def start_copy(
     aws: AwsSession, source: Image, region: str, *, encrypted: bool, kms_key: str, token: str, tags: Mapping[str, str]
 ) -> str | None:
-    """Begin to copy an image to where this connection leads; returns the copy's id, or None when its name is taken there.
+    """Start to copy an image to the session's region.
 
     Args:
         aws: The destination.
         source: The original.
-        region: Where the original is.
-        encrypted: Whether the copy is encrypted, whatever the original is.
-        kms_key: The destination's key; empty takes the account's default key for EBS.
-        token: Asked again with the same token, EC2 returns the copy that it has begun.
+        region: The original's region.
+        encrypted: True to encrypt the copy even if the original is not encrypted.
+        kms_key: A KMS key of the destination; empty for the account's default key for EBS.
+        token: Client token: with the same one, EC2 returns the copy that it has started.
         tags: Of the copy and its snapshots.
+
+    Returns:
+        The copy's id, or None if the destination has an image of this name.
     """
     key: Any = {"KmsKeyId": kms_key} if kms_key else {}
-    try:
+    with suppress("InvalidAMIName.Duplicate"):
         return aws.client("ec2").copy_image(
             Name=source.name,
             Description=f"Copy of {source.id} in {region}",
@@ -50,14 +51,11 @@ def start_copy(
             TagSpecifications=[tag_specification("image", tags), tag_specification("snapshot", tags)],
             **key,
         )["ImageId"]
-    except ClientError as error:
-        if code(error) == "InvalidAMIName.Duplicate":
-            return None
-        raise
+    return None
 
 
 def share(aws: AwsSession, image: Image, account: str) -> None:
-    """Let another account launch an image, and copy it: it must be able to read the snapshots, too."""
+    """Let another account launch an image, and read its snapshots, which copying the image needs."""
     ec2 = aws.client("ec2")
     for snapshot in image.snapshots:
         ec2.modify_snapshot_attribute(

@@ -1,4 +1,4 @@
-"""Instance refreshes: renew a group's instances step by step, and take that back.
+"""Instance refreshes: start, roll back and cancel the replacement of a group's instances.
 
 Source: https://docs.aws.amazon.com/autoscaling/ec2/userguide/asg-instance-refresh.html
 """
@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from goldenami.aws.errors import code
+from goldenami.aws.errors import suppress
 from goldenami.aws.session import AwsSession
 from goldenami.model.fleet import InstanceRefresh, RefreshPreferences
 
@@ -17,88 +15,81 @@ if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import InstanceRefreshTypeDef
 
 
-def list_refreshes(aws: AwsSession, group: str, most: int = 20) -> list[InstanceRefresh]:
-    """The group's instance refreshes, the newest first."""
-    found = aws.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=group, MaxRecords=most)
-    return [_refresh(one) for one in found["InstanceRefreshes"]]
+def list_refreshes(aws: AwsSession, group: str, limit: int = 20) -> list[InstanceRefresh]:
+    """Return the group's instance refreshes, the newest first."""
+    response = aws.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=group, MaxRecords=limit)
+    return [_refresh(refresh) for refresh in response["InstanceRefreshes"]]
 
 
 def get(aws: AwsSession, group: str, refresh: str) -> InstanceRefresh:
-    """One of them by its id."""
-    found = aws.client("autoscaling").describe_instance_refreshes(
+    """Return an instance refresh by its id."""
+    response = aws.client("autoscaling").describe_instance_refreshes(
         AutoScalingGroupName=group, InstanceRefreshIds=[refresh]
     )
-    return _refresh(found["InstanceRefreshes"][0])
+    return _refresh(response["InstanceRefreshes"][0])
 
 
-def start(aws: AwsSession, group: str, template: str, version: int, wanted: RefreshPreferences) -> str | None:
-    """Start an instance refresh to a numbered version of a launch template; returns its id.
+def start(aws: AwsSession, group: str, template: str, version: int, preferences: RefreshPreferences) -> str | None:
+    """Start an instance refresh to a numbered version of a launch template.
 
-    The version goes along as the desired configuration, so that the group itself changes only when all went well. None
-    when another refresh is under way.
+    The version is the refresh's desired configuration, so that the group itself changes only if the refresh succeeds.
+
+    Returns:
+        The refresh's id, or None if another refresh is in progress.
     """
-    preferences: dict[str, Any] = {
-        "MinHealthyPercentage": wanted.min_healthy,
-        "MaxHealthyPercentage": wanted.max_healthy,
-        "InstanceWarmup": wanted.warmup,
+    request: dict[str, Any] = {
+        "MinHealthyPercentage": preferences.min_healthy,
+        "MaxHealthyPercentage": preferences.max_healthy,
+        "InstanceWarmup": preferences.warmup,
         "SkipMatching": True,
-        "AutoRollback": wanted.auto_rollback,
+        "AutoRollback": preferences.auto_rollback,
         "ScaleInProtectedInstances": "Ignore",
         "StandbyInstances": "Ignore",
     }
-    if wanted.checkpoints:
-        preferences |= {"CheckpointPercentages": list(wanted.checkpoints), "CheckpointDelay": wanted.delay}
-    if wanted.bake_time:
-        preferences["BakeTime"] = wanted.bake_time
-    if wanted.alarms:
-        preferences["AlarmSpecification"] = {"Alarms": list(wanted.alarms)}
-    try:
-        answer = aws.client("autoscaling").start_instance_refresh(
+    if preferences.checkpoints:
+        request |= {"CheckpointPercentages": list(preferences.checkpoints), "CheckpointDelay": preferences.delay}
+    if preferences.bake_time:
+        request["BakeTime"] = preferences.bake_time
+    if preferences.alarms:
+        request["AlarmSpecification"] = {"Alarms": list(preferences.alarms)}
+    with suppress("InstanceRefreshInProgress"):
+        return aws.client("autoscaling").start_instance_refresh(
             AutoScalingGroupName=group,
             Strategy="Rolling",
             DesiredConfiguration={"LaunchTemplate": {"LaunchTemplateId": template, "Version": str(version)}},
-            Preferences=preferences,  # type: ignore[arg-type]
-        )
-    except ClientError as error:
-        if code(error) == "InstanceRefreshInProgress":
-            return None
-        raise
-    return answer["InstanceRefreshId"]
+            Preferences=request,  # type: ignore[arg-type]
+        )["InstanceRefreshId"]
+    return None
 
 
 def roll_back(aws: AwsSession, group: str) -> str | None:
-    """Take the group's running refresh back; returns its id, or None when AWS has nothing that it could take back.
+    """Roll back the group's running refresh.
 
-    Nothing to take back means that the refresh has ended in the meantime, or is rolling back already.
+    Returns:
+        The refresh's id, or None if the refresh has ended or is rolling back already.
     """
-    try:
+    with suppress("ActiveInstanceRefreshNotFound", "IrreversibleInstanceRefresh"):
         return aws.client("autoscaling").rollback_instance_refresh(AutoScalingGroupName=group)["InstanceRefreshId"]
-    except ClientError as error:
-        if code(error) in ("ActiveInstanceRefreshNotFound", "IrreversibleInstanceRefresh"):
-            return None
-        raise
+    return None
 
 
 def cancel(aws: AwsSession, group: str) -> str | None:
-    """Stop the group's running refresh where it is; returns its id, or None when none runs."""
-    try:
+    """Cancel the group's running refresh without a rollback; return its id, or None if none is running."""
+    with suppress("ActiveInstanceRefreshNotFound"):
         return aws.client("autoscaling").cancel_instance_refresh(AutoScalingGroupName=group)["InstanceRefreshId"]
-    except ClientError as error:
-        if code(error) == "ActiveInstanceRefreshNotFound":
-            return None
-        raise
+    return None
 
 
-def _refresh(found: InstanceRefreshTypeDef) -> InstanceRefresh:
-    template = found.get("DesiredConfiguration", {}).get("LaunchTemplate", {})
+def _refresh(refresh: InstanceRefreshTypeDef) -> InstanceRefresh:
+    template = refresh.get("DesiredConfiguration", {}).get("LaunchTemplate", {})
     version = template.get("Version", "")
     return InstanceRefresh(
-        id=found["InstanceRefreshId"],
-        status=found["Status"],
+        id=refresh["InstanceRefreshId"],
+        status=refresh["Status"],
         version=int(version) if version.isdigit() else None,
-        percent=found.get("PercentageComplete", 0),
-        to_update=found.get("InstancesToUpdate", 0),
-        reason=found.get("StatusReason", ""),
-        started=f"{found['StartTime']:%Y-%m-%dT%H:%M:%SZ}" if "StartTime" in found else "",
-        ended=f"{found['EndTime']:%Y-%m-%dT%H:%M:%SZ}" if "EndTime" in found else "",
+        percent=refresh.get("PercentageComplete", 0),
+        to_update=refresh.get("InstancesToUpdate", 0),
+        reason=refresh.get("StatusReason", ""),
+        started=f"{refresh['StartTime']:%Y-%m-%dT%H:%M:%SZ}" if "StartTime" in refresh else "",
+        ended=f"{refresh['EndTime']:%Y-%m-%dT%H:%M:%SZ}" if "EndTime" in refresh else "",
     )

@@ -1,4 +1,4 @@
-"""Instances: launch one to try an image, watch it, read its console, end it.
+"""EC2 instances: launch, find, wait, read the console, stop and terminate.
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
 """
@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from goldenami.aws.errors import code
+from goldenami.aws.errors import code, retry, suppress
 from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import mapping, tag_specification
 from goldenami.errors import AwsError
 from goldenami.model.resources import Instance
-from goldenami.tools.clock import Clock, poll
+from goldenami.tools.clock import Clock, wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
+_ENDING = ("shutting-down", "terminated")
+
 
 @dataclass(frozen=True)
 class Launch:
-    """What to launch; everything that RunInstances needs and nothing else."""
+    """Request to launch one instance."""
 
     image: str
     type: str
@@ -37,181 +39,176 @@ class Launch:
     profile: str | None = None
 
 
-def launch(aws: AwsSession, clock: Clock, wanted: Launch) -> Instance:
-    """Launch one instance that requires IMDSv2; asked again with the same token, the same instance is returned.
+def launch(aws: AwsSession, clock: Clock, request: Launch) -> Instance:
+    """Launch one instance that requires IMDSv2, or return the one that was launched with the same token.
 
-    A new instance profile is not known to EC2 for some seconds, which RunInstances reports as an invalid value; it is
-    asked again for a minute.
+    EC2 does not know a new instance profile for some seconds, and reports it as an invalid value; the call is repeated for
+    a minute.
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency
     """
-    request: dict[str, Any] = {
-        "ImageId": wanted.image,
-        "InstanceType": wanted.type,
+    arguments: dict[str, Any] = {
+        "ImageId": request.image,
+        "InstanceType": request.type,
         "MinCount": 1,
         "MaxCount": 1,
-        "ClientToken": wanted.token,
-        "UserData": wanted.user_data,
-        "MetadataOptions": {
-            "HttpTokens": "required",
-            "HttpEndpoint": "enabled",
-            "HttpPutResponseHopLimit": 1,
-        },
+        "ClientToken": request.token,
+        "UserData": request.user_data,
+        "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
         "TagSpecifications": [
-            tag_specification(kind, wanted.tags) for kind in ("instance", "volume", "network-interface")
+            tag_specification(kind, request.tags) for kind in ("instance", "volume", "network-interface")
         ],
-        "SecurityGroupIds": list(wanted.security_groups),
+        "SecurityGroupIds": list(request.security_groups),
         "InstanceInitiatedShutdownBehavior": "terminate",
     }
-    if wanted.subnet:
-        request["SubnetId"] = wanted.subnet
-    if wanted.profile:
-        request["IamInstanceProfile"] = {"Name": wanted.profile}
-    refused: ClientError | None = None
-    for _ in poll(clock, timeout=60, every=5):
-        try:
-            answer = aws.client("ec2").run_instances(**request)
-            return _instance(answer["Instances"][0])
-        except ClientError as error:
-            if code(error) != "InvalidParameterValue" or "profile" not in str(error).lower():
-                raise
-            refused = error
-    assert refused is not None
-    raise refused
+    if request.subnet:
+        arguments["SubnetId"] = request.subnet
+    if request.profile:
+        arguments["IamInstanceProfile"] = {"Name": request.profile}
+    response = retry(
+        clock,
+        lambda: aws.client("ec2").run_instances(**arguments),
+        lambda error: code(error) == "InvalidParameterValue" and "profile" in str(error).lower(),
+        timeout=60,
+        every=5,
+    )
+    return _instance(response["Instances"][0])
 
 
 def get(aws: AwsSession, instance: str) -> Instance | None:
-    """An instance by its id, or None while (or when) EC2 does not know it."""
-    try:
+    """Return an instance by its id, or None if EC2 does not know it (yet, or any more)."""
+    with suppress("InvalidInstanceID.NotFound"):
         reservations = aws.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"]
-    except ClientError as error:
-        if code(error) == "InvalidInstanceID.NotFound":
-            return None
-        raise
-    found = [i for r in reservations for i in r["Instances"]]
-    return _instance(found[0]) if found else None
+        return next((_instance(i) for r in reservations for i in r["Instances"]), None)
+    return None
 
 
-def gone(aws: AwsSession, instance: str) -> bool:
-    """Whether an instance has ended for good, or is about to."""
-    found = get(aws, instance)
-    return found is None or found.state in ("shutting-down", "terminated")
+def is_terminated(aws: AwsSession, instance: str) -> bool:
+    """Return True if an instance is terminated, or shutting down to be so."""
+    current = get(aws, instance)
+    return current is None or current.state in _ENDING
 
 
-def tagged(aws: AwsSession, key: str, value: str) -> list[Instance]:
-    """Every instance with this tag that is not terminated."""
-    pages = (
-        aws.client("ec2")
-        .get_paginator("describe_instances")
-        .paginate(Filters=[{"Name": f"tag:{key}", "Values": [value]}])
-    )
-    found = [_instance(i) for page in pages for r in page["Reservations"] for i in r["Instances"]]
-    return [one for one in found if one.state not in ("terminated", "shutting-down")]
+def list_tagged(aws: AwsSession, key: str, value: str) -> list[Instance]:
+    """Return every instance with this tag that is not terminated."""
+    return _list(aws, f"tag:{key}", value)
 
 
 def find_by_client_token(aws: AwsSession, token: str) -> list[Instance]:
-    """Every instance that was launched with this client token and is not terminated."""
-    found = aws.client("ec2").describe_instances(Filters=[{"Name": "client-token", "Values": [token]}])
-    there = [_instance(i) for r in found["Reservations"] for i in r["Instances"]]
-    return [one for one in there if one.state not in ("terminated", "shutting-down")]
+    """Return every instance that was launched with this client token and is not terminated."""
+    return _list(aws, "client-token", token)
 
 
 def launch_from_template(aws: AwsSession, template: str, version: int, subnet: str, token: str) -> Instance:
-    """Launch one instance from a numbered version of a launch template; asked again with the same token, the same one."""
-    answer = aws.client("ec2").run_instances(
+    """Launch one instance from a launch template version, or return the one launched with the same client token."""
+    response = aws.client("ec2").run_instances(
         LaunchTemplate={"LaunchTemplateId": template, "Version": str(version)},
         MinCount=1,
         MaxCount=1,
         SubnetId=subnet,
         ClientToken=token,
     )
-    return _instance(answer["Instances"][0])
+    return _instance(response["Instances"][0])
 
 
 def wait_running(aws: AwsSession, clock: Clock, instance: str, timeout: float = 600) -> Instance:
-    """Wait until an instance runs and has an address.
+    """Wait until an instance is running and has an address.
 
     Raises:
-        AwsError: It ended instead, or the time (seconds) is up.
+        AwsError: The instance was terminated, or is not running after `timeout` seconds.
     """
-    seen = "never seen"
-    for _ in poll(clock, timeout=timeout, every=2):
-        now = get(aws, instance)
-        if now is None:
-            continue
-        if now.state == "running" and now.address:
-            return now
-        seen = f"{now.state} {now.reason}".strip()
-        if now.state not in ("pending", "running"):
-            break
-    raise AwsError(f"{instance} did not come up ({seen})")
+
+    def not_running(current: Instance | None) -> AwsError:
+        state = f"{current.state} {current.reason}".strip() if current else "not found"
+        return AwsError(f"{instance} did not start: {state}")
+
+    current = wait_until(
+        clock,
+        lambda: get(aws, instance),  # None while EC2 does not know a new instance
+        lambda current: current and current.state == "running" and current.address,
+        timeout=timeout,
+        every=2,
+        failed=lambda current: current and current.state not in ("pending", "running"),
+        on_timeout=not_running,
+    )
+    assert current is not None
+    return current
 
 
-def console(aws: AwsSession, instance: str) -> str:
-    """What the instance printed on its console, as far as EC2 has it.
+def console_output(aws: AwsSession, instance: str) -> str:
+    """Return the instance's console output, as far as EC2 has it.
 
-    `Latest` needs a Nitro instance; where it is refused, the output that EC2 kept is taken.
+    `Latest` needs a Nitro instance; where EC2 refuses it, the output of the last boot is returned.
     Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html
     """
     ec2 = aws.client("ec2")
     try:
-        answer = ec2.get_console_output(InstanceId=instance, Latest=True)
+        response = ec2.get_console_output(InstanceId=instance, Latest=True)
     except ClientError as error:
         if code(error) not in ("UnsupportedOperation", "InvalidParameterCombination"):
             raise
-        answer = ec2.get_console_output(InstanceId=instance)
-    output = answer.get("Output", "")
-    # boto3 decodes the base64 of the wire for this one call; an odd endpoint may not have been decoded.
-    return output if "\n" in output or not output else _decoded(output)
+        response = ec2.get_console_output(InstanceId=instance)
+    output = response.get("Output", "")
+    # boto3 decodes this field's base64, unless the endpoint's answer is not quite like AWS's.
+    return output if "\n" in output or not output else _decode(output)
 
 
 def terminate(aws: AwsSession, clock: Clock, instance: str, timeout: float = 300) -> None:
-    """Terminate an instance and wait until it is gone; one that is gone already is fine.
+    """Terminate an instance and wait until it is terminated; no error if it does not exist.
 
     Raises:
-        AwsError: It is still there when the time (seconds) is up.
+        AwsError: The instance is not terminated after `timeout` seconds.
     """
-    try:
+    with suppress("InvalidInstanceID.NotFound"):
         aws.client("ec2").terminate_instances(InstanceIds=[instance])
-    except ClientError as error:
-        if code(error) == "InvalidInstanceID.NotFound":
-            return
-        raise
-    for _ in poll(clock, timeout=timeout, every=2):
-        now = get(aws, instance)
-        if now is None or now.state == "terminated":
-            return
-    raise AwsError(f"{instance} is still shutting down", next=f"aws ec2 describe-instances --instance-ids {instance}")
+        _wait_for_state(aws, clock, instance, ("terminated",), timeout)
 
 
 def stop(aws: AwsSession, clock: Clock, instance: str, timeout: float = 600) -> None:
-    """Stop an instance and wait until it is off; one that has ended is fine.
+    """Stop an instance and wait until it is stopped; a terminated one is accepted.
 
     Raises:
-        AwsError: It still runs when the time (seconds) is up.
+        AwsError: The instance is not stopped after `timeout` seconds.
     """
     aws.client("ec2").stop_instances(InstanceIds=[instance])
-    for _ in poll(clock, timeout=timeout, every=2):
-        now = get(aws, instance)
-        if now is None or now.state in ("stopped", "terminated"):
-            return
-    raise AwsError(f"{instance} is still stopping", next=f"aws ec2 describe-instances --instance-ids {instance}")
+    _wait_for_state(aws, clock, instance, ("stopped", "terminated"), timeout)
 
 
-def _decoded(output: str) -> str:
+def _wait_for_state(aws: AwsSession, clock: Clock, instance: str, states: Sequence[str], timeout: float) -> None:
+    wait_until(
+        clock,
+        lambda: get(aws, instance),
+        lambda current: current is None or current.state in states,
+        timeout=timeout,
+        every=2,
+        on_timeout=lambda current: AwsError(
+            f"{instance} is still {current.state if current else 'unknown'} after {timeout:.0f} s",
+            next=f"aws ec2 describe-instances --instance-ids {instance}",
+        ),
+    )
+
+
+def _list(aws: AwsSession, name: str, value: str) -> list[Instance]:
+    paginator = aws.client("ec2").get_paginator("describe_instances")
+    pages = paginator.paginate(Filters=[{"Name": name, "Values": [value]}])
+    instances = [_instance(i) for page in pages for r in page["Reservations"] for i in r["Instances"]]
+    return [instance for instance in instances if instance.state not in _ENDING]
+
+
+def _decode(output: str) -> str:
     try:
         return base64.b64decode(output, validate=True).decode("utf-8", "replace")
     except ValueError:
         return output
 
 
-def _instance(found: InstanceTypeDef) -> Instance:
+def _instance(instance: InstanceTypeDef) -> Instance:
     return Instance(
-        id=found["InstanceId"],
-        state=found["State"]["Name"],
-        image=found.get("ImageId", ""),
-        address=found.get("PublicIpAddress") or found.get("PrivateIpAddress", ""),
-        reason=found.get("StateReason", {}).get("Message", ""),
-        tags=mapping(found.get("Tags", [])),
-        zone=found.get("Placement", {}).get("AvailabilityZone", ""),
-        launched=f"{found['LaunchTime']:%Y-%m-%dT%H:%M:%SZ}" if "LaunchTime" in found else "",
+        id=instance["InstanceId"],
+        state=instance["State"]["Name"],
+        image=instance.get("ImageId", ""),
+        address=instance.get("PublicIpAddress") or instance.get("PrivateIpAddress", ""),
+        reason=instance.get("StateReason", {}).get("Message", ""),
+        tags=mapping(instance.get("Tags", [])),
+        zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
+        launched=f"{instance['LaunchTime']:%Y-%m-%dT%H:%M:%SZ}" if "LaunchTime" in instance else "",
     )

@@ -1,4 +1,4 @@
-"""Launch templates: numbered versions that say, each for itself, what an instance of the fleet is.
+"""Launch templates and their numbered versions.
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplateVersion.html
 """
@@ -8,33 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from goldenami.aws.errors import code
+from goldenami.aws.errors import suppress
 from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import tag_specification
 from goldenami.errors import AwsError
 from goldenami.model.fleet import LaunchTemplate, LaunchTemplateVersion
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import LaunchTemplateVersionTypeDef
-
+    from mypy_boto3_ec2.type_defs import LaunchTemplateTypeDef, LaunchTemplateVersionTypeDef
 
 _ABSENT = ("InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound")
 
 
 def get(aws: AwsSession, name: str) -> LaunchTemplate | None:
-    """A launch template with all its versions, or None when there is none of this name."""
+    """Return a launch template with all its versions, or None if it does not exist."""
     ec2 = aws.client("ec2")
-    try:
-        found = ec2.describe_launch_templates(LaunchTemplateNames=[name])["LaunchTemplates"]
-    except ClientError as error:
-        if code(error) in _ABSENT:
-            return None
-        raise
-    if not found:
+    templates: list[LaunchTemplateTypeDef] = []
+    with suppress(*_ABSENT):
+        templates = ec2.describe_launch_templates(LaunchTemplateNames=[name])["LaunchTemplates"]
+    if not templates:
         return None
-    template = found[0]
+    template = templates[0]
     pages = ec2.get_paginator("describe_launch_template_versions").paginate(
         LaunchTemplateId=template["LaunchTemplateId"]
     )
@@ -51,7 +45,7 @@ def get(aws: AwsSession, name: str) -> LaunchTemplate | None:
 def create(
     aws: AwsSession, name: str, data: Mapping[str, Any], description: str, token: str, tags: Mapping[str, str]
 ) -> LaunchTemplate:
-    """Make a launch template with its first version; asked again with the same token, the same one is returned."""
+    """Create a launch template with its first version, or return the one created with the same client token."""
     aws.client("ec2").create_launch_template(
         LaunchTemplateName=name,
         VersionDescription=description[:255],
@@ -59,71 +53,69 @@ def create(
         ClientToken=token,
         TagSpecifications=[tag_specification("launch-template", tags)],
     )
-    found = get(aws, name)
-    assert found is not None, name
-    return found
+    template = get(aws, name)
+    assert template is not None, name
+    return template
 
 
 def add_version(
     aws: AwsSession, template: str, source: int, data: Mapping[str, Any], description: str, token: str
 ) -> int:
-    """Make a version that differs from its source only in `data`; returns its number.
+    """Create a version that differs from its source only in `data`.
 
     Args:
-        aws: Where.
+        aws: The account and region.
         template: The launch template's id.
-        source: The number of the version that everything else is taken from.
-        data: What changes.
-        description: For people, at most 255 characters.
-        token: Asked again with the same token, EC2 returns the version that it has made.
+        source: The number of the source version.
+        data: The launch template data that changes.
+        description: Of the version; cut at 255 characters.
+        token: Client token: with the same one, EC2 returns the version that it has created.
+
+    Returns:
+        The version's number.
     """
-    made = aws.client("ec2").create_launch_template_version(
+    response = aws.client("ec2").create_launch_template_version(
         LaunchTemplateId=template,
         SourceVersion=str(source),
         VersionDescription=description[:255],
         LaunchTemplateData=data,  # type: ignore[arg-type]
         ClientToken=token,
     )
-    return made["LaunchTemplateVersion"]["VersionNumber"]
+    return response["LaunchTemplateVersion"]["VersionNumber"]
 
 
 def set_default(aws: AwsSession, template: str, number: int) -> None:
-    """Make a version the default: what somebody launches who does not say which."""
+    """Make a version the template's default."""
     aws.client("ec2").modify_launch_template(LaunchTemplateId=template, DefaultVersion=str(number))
 
 
 def delete_versions(aws: AwsSession, template: str, numbers: Sequence[int]) -> None:
-    """Delete versions of a template; those that are gone already are fine.
+    """Delete versions of a template; no error if one does not exist.
 
     Raises:
         AwsError: EC2 did not delete one.
     """
-    for start in range(0, len(numbers), 200):  # EC2 takes two hundred
-        answer = aws.client("ec2").delete_launch_template_versions(
+    for start in range(0, len(numbers), 200):  # the limit of a call
+        response = aws.client("ec2").delete_launch_template_versions(
             LaunchTemplateId=template, Versions=[str(number) for number in numbers[start : start + 200]]
         )
-        for left in answer.get("UnsuccessfullyDeletedLaunchTemplateVersions", []):
-            problem = left.get("ResponseError", {})
-            if problem.get("Code") != "launchTemplateVersionDoesNotExist":
-                raise AwsError(f"EC2 did not delete version {left.get('VersionNumber')}: {problem.get('Message', '')}")
+        for version in response.get("UnsuccessfullyDeletedLaunchTemplateVersions", []):
+            error = version.get("ResponseError", {})
+            if error.get("Code") != "launchTemplateVersionDoesNotExist":
+                raise AwsError(f"EC2 did not delete version {version.get('VersionNumber')}: {error.get('Message', '')}")
 
 
 def delete(aws: AwsSession, name: str) -> bool:
-    """Delete a launch template with all its versions; False when there is none."""
-    found = get(aws, name)
-    if found is None:
-        return False
-    try:
-        aws.client("ec2").delete_launch_template(LaunchTemplateId=found.id)
-    except ClientError as error:
-        if code(error) not in _ABSENT:
-            raise
-    return True
+    """Delete a launch template with all its versions; return False if it does not exist."""
+    with suppress(*_ABSENT):
+        aws.client("ec2").delete_launch_template(LaunchTemplateName=name)
+        return True
+    return False
 
 
-def _version(found: LaunchTemplateVersionTypeDef) -> LaunchTemplateVersion:
+def _version(version: LaunchTemplateVersionTypeDef) -> LaunchTemplateVersion:
     return LaunchTemplateVersion(
-        number=found["VersionNumber"],
-        data=found.get("LaunchTemplateData", {}),
-        description=found.get("VersionDescription", ""),
+        number=version["VersionNumber"],
+        data=version.get("LaunchTemplateData", {}),
+        description=version.get("VersionDescription", ""),
     )

@@ -1,4 +1,4 @@
-"""Application Load Balancers: target group, balancer and listener; who is registered, and how well.
+"""Application Load Balancers, their listeners and target groups, and the health of targets.
 
 Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/Welcome.html
 """
@@ -9,13 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from goldenami.aws.errors import code
+from goldenami.aws.errors import code, retry, suppress
 from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import pairs
 from goldenami.errors import AwsError
-from goldenami.tools.clock import Clock, poll
+from goldenami.tools.clock import Clock, wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_elbv2.type_defs import ActionTypeDef, ListenerTypeDef
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """A registered instance and its state (`initial`, `healthy`, `unhealthy`, `draining`, `unused`)."""
+    """A registered instance and its state: (`initial`, `healthy`, `unhealthy`, `draining`, `unused`)."""
 
     id: str
     state: str
@@ -40,58 +38,56 @@ class LoadBalancer:
     state: str = ""
 
 
-def health(aws: AwsSession, target_group: str) -> list[Target]:
-    """Every target of a target group with its state; none when the target group is gone."""
-    try:
-        found = aws.client("elbv2").describe_target_health(TargetGroupArn=target_group)["TargetHealthDescriptions"]
-    except ClientError as error:
-        if code(error) == "TargetGroupNotFound":
-            return []
-        raise
-    return [
-        Target(t["Target"]["Id"], t["TargetHealth"].get("State", ""), t["TargetHealth"].get("Description", ""))
-        for t in found
-    ]
+def list_targets(aws: AwsSession, target_group: str) -> list[Target]:
+    """Return the targets of a target group with their states; none if the target group does not exist."""
+    with suppress("TargetGroupNotFound"):
+        response = aws.client("elbv2").describe_target_health(TargetGroupArn=target_group)
+        return [
+            Target(t["Target"]["Id"], t["TargetHealth"].get("State", ""), t["TargetHealth"].get("Description", ""))
+            for t in response["TargetHealthDescriptions"]
+        ]
+    return []
 
 
 def register(aws: AwsSession, target_group: str, instance: str) -> None:
-    """Let an instance take requests."""
+    """Register an instance with a target group."""
     aws.client("elbv2").register_targets(TargetGroupArn=target_group, Targets=[{"Id": instance}])
 
 
 def deregister(aws: AwsSession, clock: Clock, target_group: str, instance: str, timeout: float = 3700) -> None:
-    """Take an instance out and wait until its requests are finished.
+    """Deregister an instance and wait until its connections are drained.
 
     Raises:
-        AwsError: It is still draining when the time (seconds) is up.
+        AwsError: The instance is still draining after `timeout` seconds.
     """
     aws.client("elbv2").deregister_targets(TargetGroupArn=target_group, Targets=[{"Id": instance}])
-    for _ in poll(clock, timeout=timeout, every=1):
-        if all(target.id != instance or target.state == "unused" for target in health(aws, target_group)):
-            return
-    raise AwsError(f"{instance} is still draining", next="./invoke instances")
+    wait_until(
+        clock,
+        lambda: list_targets(aws, target_group),
+        lambda targets: all(target.id != instance or target.state == "unused" for target in targets),
+        timeout=timeout,
+        every=1,
+        on_timeout=lambda _: AwsError(f"{instance} is still draining after {timeout:.0f} s", next="./invoke instances"),
+    )
 
 
 def get_target_group(aws: AwsSession, name: str) -> str | None:
-    """A target group's ARN by its name."""
-    try:
-        found = aws.client("elbv2").describe_target_groups(Names=[name])["TargetGroups"]
-    except ClientError as error:
-        if code(error) == "TargetGroupNotFound":
-            return None
-        raise
-    return found[0]["TargetGroupArn"] if found else None
+    """Return a target group's ARN by its name, or None if it does not exist."""
+    with suppress("TargetGroupNotFound"):
+        groups = aws.client("elbv2").describe_target_groups(Names=[name])["TargetGroups"]
+        return groups[0]["TargetGroupArn"] if groups else None
+    return None
 
 
 def ensure_target_group(
     aws: AwsSession, name: str, request: Mapping[str, Any], attributes: Mapping[str, str], tags: Mapping[str, str]
 ) -> str:
-    """A target group of this name with these health checks; made or corrected. Returns its ARN."""
+    """Create a target group, or update its health checks and attributes; return its ARN."""
     elb = aws.client("elbv2")
     arn = get_target_group(aws, name)
     if arn is None:
-        made = elb.create_target_group(Name=name, **request, Tags=pairs(tags))  # type: ignore[arg-type]
-        arn = made["TargetGroups"][0]["TargetGroupArn"]
+        response = elb.create_target_group(Name=name, **request, Tags=pairs(tags))  # type: ignore[arg-type]
+        arn = response["TargetGroups"][0]["TargetGroupArn"]
     else:
         checks = {
             key: value
@@ -106,28 +102,22 @@ def ensure_target_group(
 
 
 def get(aws: AwsSession, name: str) -> LoadBalancer | None:
-    """A balancer by its name."""
-    try:
-        found = aws.client("elbv2").describe_load_balancers(Names=[name])["LoadBalancers"]
-    except ClientError as error:
-        if code(error) == "LoadBalancerNotFound":
-            return None
-        raise
-    if not found:
-        return None
-    one = found[0]
-    return LoadBalancer(
-        one["LoadBalancerArn"], one["LoadBalancerName"], one.get("DNSName", ""), one.get("State", {}).get("Code", "")
-    )
+    """Return a load balancer by its name, or None if it does not exist."""
+    with suppress("LoadBalancerNotFound"):
+        balancers = aws.client("elbv2").describe_load_balancers(Names=[name])["LoadBalancers"]
+        for lb in balancers:
+            state = lb.get("State", {}).get("Code", "")
+            return LoadBalancer(lb["LoadBalancerArn"], lb["LoadBalancerName"], lb.get("DNSName", ""), state)
+    return None
 
 
 def ensure(
     aws: AwsSession, name: str, subnets: Sequence[str], security_group: str, tags: Mapping[str, str]
 ) -> LoadBalancer:
-    """An internet-facing balancer of this name in these subnets; made once."""
-    found = get(aws, name)
-    if found is not None:
-        return found
+    """Return the load balancer of this name; create an internet-facing one in these subnets if it does not exist."""
+    existing = get(aws, name)
+    if existing is not None:
+        return existing
     aws.client("elbv2").create_load_balancer(
         Name=name,
         Subnets=list(subnets),
@@ -136,103 +126,112 @@ def ensure(
         Type="application",
         Tags=pairs(tags),  # type: ignore[arg-type]
     )
-    made = get(aws, name)
-    assert made is not None, name
-    return made
+    created = get(aws, name)
+    assert created is not None, name
+    return created
 
 
 def ensure_listener(aws: AwsSession, balancer: str, request: Mapping[str, Any]) -> None:
-    """A listener on this port that does just that; made or corrected."""
-    found = listener(aws, balancer, request["Port"])
-    if found:
-        aws.client("elbv2").modify_listener(ListenerArn=found, **request)
+    """Create or update the listener on the request's port."""
+    listener = get_listener(aws, balancer, request["Port"])
+    if listener:
+        aws.client("elbv2").modify_listener(ListenerArn=listener, **request)
     else:
         aws.client("elbv2").create_listener(LoadBalancerArn=balancer, **request)
 
 
-def listener(aws: AwsSession, balancer: str, port: int) -> str | None:
-    """The ARN of the listener on this port, or None."""
-    return next((one["ListenerArn"] for one in _listeners(aws, balancer) if one.get("Port") == port), None)
+def get_listener(aws: AwsSession, balancer: str, port: int) -> str | None:
+    """Return the ARN of the listener on this port, or None if it does not exist."""
+    return next((lst["ListenerArn"] for lst in _listeners(aws, balancer) if lst.get("Port") == port), None)
 
 
-def weights(aws: AwsSession, balancer: str) -> dict[str, int]:
-    """The weight of each target group, by its ARN, that a balancer's listeners forward to by default."""
-    found: dict[str, int] = {}
-    for one in _listeners(aws, balancer):
-        for action in one.get("DefaultActions", []):
+def get_weights(aws: AwsSession, balancer: str) -> dict[str, int]:
+    """Return the weight of each target group, by its ARN, to which the listeners forward by default."""
+    weights: dict[str, int] = {}
+    for listener in _listeners(aws, balancer):
+        for action in listener.get("DefaultActions", []):
             if action["Type"] != "forward":
                 continue
             groups = action.get("ForwardConfig", {}).get("TargetGroups", [])
-            found |= {group["TargetGroupArn"]: group.get("Weight", 1) for group in groups}
+            weights |= {group["TargetGroupArn"]: group.get("Weight", 1) for group in groups}
             if not groups and "TargetGroupArn" in action:
-                found[action["TargetGroupArn"]] = 1
-    return found
+                weights[action["TargetGroupArn"]] = 1
+    return weights
 
 
-def set_weights(aws: AwsSession, listener: str, shares: Mapping[str, int]) -> None:
-    """Let a listener forward to these target groups by their weights; to one alone when there is one.
+def set_weights(aws: AwsSession, listener: str, weights: Mapping[str, int]) -> None:
+    """Forward a listener's requests to these target groups by their weights.
 
-    Without stickiness to a target group: when a weight falls to nothing, no client may stay behind.
+    Target group stickiness is off: it would keep clients on a target group whose weight becomes 0.
     Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_ModifyListener.html
     """
     forward: ActionTypeDef = {"Type": "forward"}
-    if len(shares) == 1:
-        forward["TargetGroupArn"] = next(iter(shares))
+    if len(weights) == 1:
+        forward["TargetGroupArn"] = next(iter(weights))
     else:
         forward["ForwardConfig"] = {
-            "TargetGroups": [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in shares.items()],
+            "TargetGroups": [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in weights.items()],
             "TargetGroupStickinessConfig": {"Enabled": False},
         }
     aws.client("elbv2").modify_listener(ListenerArn=listener, DefaultActions=[forward])
 
 
 def wait_active(aws: AwsSession, clock: Clock, name: str, timeout: float = 600) -> LoadBalancer:
-    """Wait until a balancer takes requests.
+    """Wait until a load balancer is active.
 
     Raises:
-        AwsError: It failed, or does not when the time (seconds) is up.
+        AwsError: Its creation failed, or it is not active after `timeout` seconds.
     """
-    seen = "not there"
-    for _ in poll(clock, timeout=timeout, every=2):
-        found = get(aws, name)
-        seen = found.state if found else seen
-        if found and found.state in ("active", ""):
-            return found
-        if seen == "failed":
-            break
-    raise AwsError(f"the balancer {name} is {seen}", next=f"aws elbv2 describe-load-balancers --names {name}")
+    balancer = wait_until(
+        clock,
+        lambda: get(aws, name),
+        lambda balancer: balancer and balancer.state in ("active", ""),
+        timeout=timeout,
+        every=2,
+        failed=lambda balancer: balancer and balancer.state == "failed",
+        on_timeout=lambda balancer: AwsError(
+            f"the load balancer {name} did not become active: {balancer.state if balancer else 'not found'}",
+            next=f"aws elbv2 describe-load-balancers --names {name}",
+        ),
+    )
+    assert balancer is not None
+    return balancer
 
 
 def delete(aws: AwsSession, clock: Clock, name: str, timeout: float = 300) -> bool:
-    """Delete a balancer with its listeners and wait until it is gone; False when there is none."""
-    found = get(aws, name)
-    if found is None:
+    """Delete a load balancer with its listeners and wait until it is deleted; return False if it does not exist."""
+    balancer = get(aws, name)
+    if balancer is None:
         return False
-    aws.client("elbv2").delete_load_balancer(LoadBalancerArn=found.arn)
-    for _ in poll(clock, timeout=timeout, every=2):
-        if get(aws, name) is None:
-            return True
-    raise AwsError(f"the balancer {name} is still there", next="./invoke fleet.destroy")
+    aws.client("elbv2").delete_load_balancer(LoadBalancerArn=balancer.arn)
+    wait_until(
+        clock,
+        lambda: get(aws, name),
+        lambda balancer: balancer is None,
+        timeout=timeout,
+        every=2,
+        on_timeout=lambda _: AwsError(
+            f"the load balancer {name} was not deleted within {timeout:.0f} s", next="./invoke fleet.destroy"
+        ),
+    )
+    return True
 
 
 def delete_target_group(aws: AwsSession, clock: Clock, name: str, timeout: float = 120) -> bool:
-    """Delete a target group, waiting while a balancer that is gone still holds it; False when there is none."""
-    refused: ClientError | None = None
-    for _ in poll(clock, timeout=timeout, every=3):
-        arn = get_target_group(aws, name)
-        if arn is None:
-            return refused is not None
-        try:
-            aws.client("elbv2").delete_target_group(TargetGroupArn=arn)
-            return True
-        except ClientError as error:
-            if code(error) != "ResourceInUse":
-                raise
-            refused = error
-    assert refused is not None
-    raise refused
+    """Delete a target group, again while a deleted load balancer still uses it; return False if it does not exist."""
+    arn = get_target_group(aws, name)
+    if arn is None:
+        return False
+    retry(
+        clock,
+        lambda: aws.client("elbv2").delete_target_group(TargetGroupArn=arn),
+        lambda error: code(error) == "ResourceInUse",
+        timeout=timeout,
+        every=3,
+    )
+    return True
 
 
 def _listeners(aws: AwsSession, balancer: str) -> list[ListenerTypeDef]:
     pages = aws.client("elbv2").get_paginator("describe_listeners").paginate(LoadBalancerArn=balancer)
-    return [one for page in pages for one in page["Listeners"]]
+    return [listener for page in pages for listener in page["Listeners"]]

@@ -1,4 +1,4 @@
-"""Parameter Store: read, create once, and publish AMI ids that AWS checks.
+"""Parameter Store: parameters, their histories, and published AMI ids that AWS validates.
 
 Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-parameter-store.html
 """
@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from botocore.exceptions import ClientError
-
-from goldenami.aws.errors import code
+from goldenami.aws.errors import suppress
 from goldenami.aws.session import AwsSession
 from goldenami.errors import AwsError
 from goldenami.model.fleet import ReleasePointer
 from goldenami.model.references import ParameterHistory, ParameterVersion, resource_ids
-from goldenami.tools.clock import Clock, poll
+from goldenami.tools.clock import Clock, wait_until
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm.type_defs import GetParameterHistoryResultTypeDef
 
 Kind = Literal["String", "StringList", "SecureString"]
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter as it is now; `value` is not filled in for a SecureString."""
+    """Current version of a parameter; `value` is empty for a SecureString."""
 
     name: str
     value: str
@@ -31,76 +32,61 @@ class Parameter:
 
 
 def get(aws: AwsSession, name: str) -> Parameter | None:
-    """Read a parameter without decrypting it; None when there is none."""
-    try:
-        found = aws.client("ssm").get_parameter(Name=name)["Parameter"]
-    except ClientError as error:
-        if code(error) == "ParameterNotFound":
-            return None
-        raise
-    value = "" if found["Type"] == "SecureString" else found["Value"]
-    return Parameter(name, value, found["Version"])
+    """Return a parameter without decrypting it, or None if it does not exist."""
+    with suppress("ParameterNotFound"):
+        parameter = aws.client("ssm").get_parameter(Name=name)["Parameter"]
+        value = "" if parameter["Type"] == "SecureString" else parameter["Value"]
+        return Parameter(name, value, parameter["Version"])
+    return None
 
 
-def secret(aws: AwsSession, name: str) -> str:
-    """The value of a parameter, decrypted. It must not be printed, logged or written anywhere.
+def get_secret(aws: AwsSession, name: str) -> str:
+    """Return the decrypted value of a parameter. It must not be printed, logged or stored.
 
     Raises:
-        AwsError: There is none.
+        AwsError: The parameter does not exist.
     """
-    try:
+    with suppress("ParameterNotFound"):
         return aws.client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
-    except ClientError as error:
-        if code(error) == "ParameterNotFound":
-            raise AwsError(f"there is no parameter {name}", next=f"aws ssm put-parameter --name {name} …") from None
-        raise
+    raise AwsError(f"the parameter {name} does not exist", next=f"aws ssm put-parameter --name {name} …")
 
 
-def children(aws: AwsSession, path: str) -> list[Parameter]:
-    """Every parameter directly under a path."""
+def list_children(aws: AwsSession, path: str) -> list[Parameter]:
+    """Return every parameter directly under a path."""
     pages = aws.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=False)
     return [Parameter(p["Name"], p["Value"], p["Version"]) for page in pages for p in page["Parameters"]]
 
 
 def create(aws: AwsSession, name: str, value: str, kind: Kind = "String") -> bool:
-    """Create a parameter; False when somebody else has done so already, in which case nothing is changed.
+    """Create a parameter; return False, and change nothing, if it exists.
 
-    Parameter Store decides between two who try at once, which makes a name a claim.
+    Of two concurrent calls exactly one succeeds, so a parameter can serve as a lock or a reservation.
     """
-    try:
+    with suppress("ParameterAlreadyExists"):
         aws.client("ssm").put_parameter(Name=name, Value=value, Type=kind, Overwrite=False)
-    except ClientError as error:
-        if code(error) == "ParameterAlreadyExists":
-            return False
-        raise
-    return True
+        return True
+    return False
 
 
 def overwrite(aws: AwsSession, name: str, value: str) -> int:
-    """Give a parameter another value; returns its version."""
+    """Write a parameter's value; return the new version."""
     return aws.client("ssm").put_parameter(Name=name, Value=value, Type="String", Overwrite=True)["Version"]
 
 
 def delete(aws: AwsSession, name: str) -> bool:
-    """Delete a parameter; False when there is none."""
-    try:
+    """Delete a parameter; return False if it does not exist."""
+    with suppress("ParameterNotFound"):
         aws.client("ssm").delete_parameter(Name=name)
-    except ClientError as error:
-        if code(error) == "ParameterNotFound":
-            return False
-        raise
-    return True
+        return True
+    return False
 
 
-def history(aws: AwsSession, name: str) -> list[ReleasePointer]:
-    """Every version of a parameter that Parameter Store still has (it keeps 100), oldest first."""
-    try:
+def get_history(aws: AwsSession, name: str) -> list[ReleasePointer]:
+    """Return the versions of a parameter that Parameter Store keeps (the last 100), oldest first."""
+    pages: list[GetParameterHistoryResultTypeDef] = []
+    with suppress("ParameterNotFound"):
         pages = list(aws.client("ssm").get_paginator("get_parameter_history").paginate(Name=name))
-    except ClientError as error:
-        if code(error) == "ParameterNotFound":
-            return []
-        raise
-    found = [
+    pointers = [
         ReleasePointer(
             ami=p["Value"],
             version=p["Version"],
@@ -112,137 +98,139 @@ def history(aws: AwsSession, name: str) -> list[ReleasePointer]:
         for page in pages
         for p in page["Parameters"]
     ]
-    return sorted(found, key=lambda pointer: pointer.version)
+    return sorted(pointers, key=lambda pointer: pointer.version)
 
 
 def list_image_parameters(
-    aws: AwsSession, always: frozenset[str], before: Mapping[str, ParameterHistory], unread: str
+    aws: AwsSession, always_read: frozenset[str], previous: Mapping[str, ParameterHistory], skip_path: str
 ) -> dict[str, ParameterHistory]:
-    """What every parameter of the account names of AMIs and snapshots, in each version that Parameter Store still has.
+    """Return which AMIs and snapshots each parameter of the account references, in every version that is kept.
 
-    A SecureString is not read: EC2 takes no AMI from one.
+    A SecureString is not read: EC2 does not accept an AMI id from one.
 
     Args:
-        aws: Where.
-        always: Parameters that are read even if they look unchanged.
-        before: What was read earlier; a parameter of the same version and date is not read again.
-        unread: What is under this path is only listed: facts about images, which name none.
+        aws: The account and region.
+        always_read: Parameters that are read even if they seem unchanged.
+        previous: Result of an earlier call; a parameter of the same version and date is not read again.
+        skip_path: Parameters below this path, the inventories of images, are listed but not read.
     """
     ssm = aws.client("ssm")
-    found: dict[str, ParameterHistory] = {}
-    single = []
+    histories: dict[str, ParameterHistory] = {}
+    single_version = []
     for page in ssm.get_paginator("describe_parameters").paginate(PaginationConfig={"PageSize": 50}):
         for listed in page["Parameters"]:
             if listed["Type"] == "SecureString":
                 continue
             name = listed["Name"]
-            now = ParameterHistory(listed.get("Version", 1), str(listed.get("LastModifiedDate", "")))
-            known = before.get(name)
-            same = known and (known.version, known.modified) == (now.version, now.modified)
-            if known and same and name not in always:
-                found[name] = known
-            elif name.startswith(f"{unread}/"):
-                found[name] = now
-            elif now.version == 1 and name not in always:
-                single.append(name)
-                found[name] = now
+            current = ParameterHistory(listed.get("Version", 1), str(listed.get("LastModifiedDate", "")))
+            known = previous.get(name)
+            unchanged = known and (known.version, known.modified) == (current.version, current.modified)
+            if known and unchanged and name not in always_read:
+                histories[name] = known
+            elif name.startswith(f"{skip_path}/"):
+                histories[name] = current
+            elif current.version == 1 and name not in always_read:
+                single_version.append(name)
+                histories[name] = current
             else:
-                found[name] = _history(aws, name, now)
-    for name, value in _values(aws, single):
-        found[name] = ParameterHistory(1, found[name].modified, _version(1, value))
-    return found
+                histories[name] = _read_history(aws, name, current)
+    for name, value in _values(aws, single_version):
+        histories[name] = ParameterHistory(1, histories[name].modified, _version(1, value))
+    return histories
 
 
-def _history(aws: AwsSession, name: str, now: ParameterHistory) -> ParameterHistory:
-    """A parameter with all its versions; as it is listed when it is deleted in this very moment."""
-    said: list[ParameterVersion] = []
-    try:
+def _read_history(aws: AwsSession, name: str, listed: ParameterHistory) -> ParameterHistory:
+    """Return a parameter with all its versions; as it was listed if it has been deleted since."""
+    versions: list[ParameterVersion] = []
+    newest = listed.version
+    with suppress("ParameterNotFound"):
         pages = aws.client("ssm").get_paginator("get_parameter_history").paginate(Name=name)
         for version in (version for page in pages for version in page["Parameters"]):
-            said += _version(version["Version"], version.get("Value", ""), tuple(version.get("Labels", [])))
-            now = ParameterHistory(max(now.version, version["Version"]), now.modified)
-    except ClientError as error:
-        if code(error) != "ParameterNotFound":
-            raise
-    return ParameterHistory(now.version, now.modified, tuple(sorted(said, key=lambda one: one.version)))
+            versions += _version(version["Version"], version.get("Value", ""), tuple(version.get("Labels", [])))
+            newest = max(newest, version["Version"])
+    return ParameterHistory(newest, listed.modified, tuple(sorted(versions, key=lambda version: version.version)))
 
 
 def _values(aws: AwsSession, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for start in range(0, len(names), 10):  # GetParameters takes ten
-        answer = aws.client("ssm").get_parameters(Names=names[start : start + 10])
-        yield from ((found["Name"], found["Value"]) for found in answer["Parameters"])
+    for start in range(0, len(names), 10):  # the limit of a call
+        response = aws.client("ssm").get_parameters(Names=names[start : start + 10])
+        yield from ((parameter["Name"], parameter["Value"]) for parameter in response["Parameters"])
 
 
 def _version(version: int, value: str, labels: tuple[str, ...] = ()) -> tuple[ParameterVersion, ...]:
-    named = resource_ids(value)
-    return (ParameterVersion(version, named, labels),) if named else ()
+    references = resource_ids(value)
+    return (ParameterVersion(version, references, labels),) if references else ()
 
 
 def put_parts(aws: AwsSession, path: str, parts: Sequence[str]) -> None:
-    """Keep a text that is too long for one parameter in several under a path; each says which of how many it is."""
+    """Store the parts of a long text in parameters under a path, named `1-of-3`, `2-of-3`, …"""
     for number, part in enumerate(parts, 1):
-        name = f"{path}/{number}-of-{len(parts)}"
-        aws.client("ssm").put_parameter(Name=name, Value=part, Type="String", Overwrite=True)
+        overwrite(aws, f"{path}/{number}-of-{len(parts)}", part)
 
 
 def get_parts(aws: AwsSession, path: str) -> list[str]:
-    """The parts of a text under a path, in order; none where they are not all there."""
-    found = {p.name.rpartition("/")[2]: p.value for p in children(aws, path)}
-    wanted = [f"{number}-of-{len(found)}" for number in range(1, len(found) + 1)]
-    return [found[name] for name in wanted] if set(wanted) == set(found) else []
+    """Return the parts of a text under a path, in order; none if one is missing."""
+    parts = {p.name.rpartition("/")[2]: p.value for p in list_children(aws, path)}
+    names = [f"{number}-of-{len(parts)}" for number in range(1, len(parts) + 1)]
+    return [parts[name] for name in names] if set(names) == set(parts) else []
 
 
 def delete_all(aws: AwsSession, names: Sequence[str]) -> None:
-    """Delete parameters; those that are gone already are fine."""
-    for start in range(0, len(names), 10):  # DeleteParameters takes ten
+    """Delete parameters; no error if one does not exist."""
+    for start in range(0, len(names), 10):  # the limit of a call
         aws.client("ssm").delete_parameters(Names=names[start : start + 10])
 
 
-def label(aws: AwsSession, name: str, version: int, word: str) -> None:
-    """Put a label on a version of a parameter; another version that has it loses it."""
-    aws.client("ssm").label_parameter_version(Name=name, ParameterVersion=version, Labels=[word])
+def label(aws: AwsSession, name: str, version: int, label: str) -> None:
+    """Label a version of a parameter; the label moves from another version that has it."""
+    aws.client("ssm").label_parameter_version(Name=name, ParameterVersion=version, Labels=[label])
 
 
 def publish_ami(aws: AwsSession, clock: Clock, name: str, ami: str, note: str = "") -> int:
-    """Point a parameter at an AMI and make sure that it took.
+    """Write an AMI id to a parameter and verify that AWS accepted it.
 
-    PutParameter answers before AWS has checked a value of data type `aws:ec2:image`; when the check fails, the new
-    version never appears. So it is read back at its version.
+    PutParameter returns before AWS has validated a value of data type `aws:ec2:image`; if that fails, the new version
+    never appears. So the version is read back.
     Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-ec2-aliases.html
 
     Args:
-        aws: Where.
+        aws: The account and region.
         clock: What to wait with.
-        name: The parameter.
+        name: The parameter's name.
         ami: The AMI's id.
-        note: Kept with the version, and shown in the parameter's history; at most 1024 characters.
+        note: Description of the version, shown in the parameter's history; cut at 1024 characters.
 
     Returns:
         The parameter's version.
 
     Raises:
-        AwsError: AWS did not take the value.
+        AwsError: AWS did not accept the value.
     """
     ssm = aws.client("ssm")
     current = get(aws, name)
     if current and current.value == ami:
         return current.version
-    described: Any = {"Description": note[:1024]} if note else {}
+    description: Any = {"Description": note[:1024]} if note else {}
     version = ssm.put_parameter(
-        Name=name, Value=ami, Type="String", DataType="aws:ec2:image", Overwrite=True, **described
+        Name=name, Value=ami, Type="String", DataType="aws:ec2:image", Overwrite=True, **description
     )["Version"]
-    for _ in poll(clock, timeout=60, every=2):
-        try:
-            found = ssm.get_parameter(Name=f"{name}:{version}")["Parameter"]
-        except ClientError as error:
-            if code(error) not in ("ParameterVersionNotFound", "ParameterNotFound"):
-                raise
-            continue
-        if found["Value"] == ami:
-            return version
-    was = f"it still says {current.value}" if current else "it does not exist"
-    raise AwsError(
-        f"Parameter Store did not accept {ami} for {name}",
-        state=f"The AMI is there; the parameter was not changed: {was}.",
-        next=f"aws ssm get-parameter-history --name {name}",
+
+    def read_back() -> str:
+        with suppress("ParameterVersionNotFound", "ParameterNotFound"):
+            return ssm.get_parameter(Name=f"{name}:{version}")["Parameter"]["Value"]
+        return ""
+
+    unchanged = f"its value is {current.value}" if current else "it does not exist"
+    wait_until(
+        clock,
+        read_back,
+        lambda value: value == ami,
+        timeout=60,
+        every=2,
+        on_timeout=lambda _: AwsError(
+            f"Parameter Store did not accept {ami} for {name}",
+            state=f"The AMI exists; the parameter was not changed: {unchanged}.",
+            next=f"aws ssm get-parameter-history --name {name}",
+        ),
     )
+    return version

@@ -1,4 +1,4 @@
-"""The account's room for instances: how many vCPUs may run on demand, and how many do.
+"""Service Quotas: how many on-demand vCPUs the account may run, and how many it runs.
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-on-demand-instances.html#ec2-on-demand-instances-limits
 """
@@ -6,10 +6,9 @@ Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-on-demand-instan
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from botocore.exceptions import ClientError
-
-from goldenami.aws.errors import code
+from goldenami.aws.errors import suppress
 from goldenami.aws.session import AwsSession
 from goldenami.model.resources import VcpuQuota
 
@@ -19,35 +18,30 @@ _UNREADABLE = ("AccessDenied", "AccessDeniedException", "NoSuchResourceException
 
 
 def vcpu_quota(aws: AwsSession, kind: str) -> VcpuQuota:
-    """The room for more instances of a type; without the quota where these credentials may not read it."""
-    ec2 = aws.client("ec2")
-    states = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
-    pages = ec2.get_paginator("describe_instances").paginate(Filters=states)  # type: ignore[arg-type]
+    """Return the account's vCPU quota and usage, and the vCPUs of an instance type."""
+    filters: Any = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
     running = [
         instance["InstanceType"]
-        for page in pages
+        for page in aws.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
         for reservation in page["Reservations"]
         for instance in reservation["Instances"]
         if instance.get("InstanceLifecycle") != "spot" and instance["InstanceType"].startswith(_FAMILIES)
     ]
-    sizes = _sizes(aws, sorted({kind, *running}))
-    return VcpuQuota(_quota(aws), sum(sizes.get(one, 0) for one in running), sizes.get(kind, 0))
+    vcpus = _vcpus(aws, sorted({kind, *running}))
+    return VcpuQuota(_quota(aws), sum(vcpus.get(other, 0) for other in running), vcpus.get(kind, 0))
 
 
-def _sizes(aws: AwsSession, kinds: Sequence[str]) -> dict[str, int]:
-    """The vCPUs of each instance type."""
-    found: dict[str, int] = {}
-    for start in range(0, len(kinds), 100):  # AWS takes no more at once
-        told = aws.client("ec2").describe_instance_types(InstanceTypes=list(kinds[start : start + 100]))  # type: ignore[arg-type]
-        found |= {one["InstanceType"]: one["VCpuInfo"]["DefaultVCpus"] for one in told["InstanceTypes"]}
-    return found
+def _vcpus(aws: AwsSession, kinds: Sequence[str]) -> dict[str, int]:
+    vcpus: dict[str, int] = {}
+    for start in range(0, len(kinds), 100):  # the limit of a call
+        names: Any = list(kinds[start : start + 100])
+        response = aws.client("ec2").describe_instance_types(InstanceTypes=names)
+        vcpus |= {t["InstanceType"]: t["VCpuInfo"]["DefaultVCpus"] for t in response["InstanceTypes"]}
+    return vcpus
 
 
 def _quota(aws: AwsSession) -> int | None:
-    try:
-        found = aws.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=_STANDARD)["Quota"]
-    except ClientError as error:
-        if code(error) in _UNREADABLE:
-            return None
-        raise
-    return int(found["Value"])
+    with suppress(*_UNREADABLE):
+        response = aws.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=_STANDARD)
+        return int(response["Quota"]["Value"])
+    return None

@@ -1,4 +1,4 @@
-"""RDS: the PostgreSQL server that a fleet shares; made once, found again by its name, never changed and never removed here.
+"""RDS: the PostgreSQL DB instance of a fleet. It is created once, found by its name, and never changed or deleted here.
 
 Source: https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
 """
@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from goldenami.aws.errors import code
+from goldenami.aws.errors import suppress
 from goldenami.aws.session import AwsSession
 from goldenami.errors import AwsError
 from goldenami.model.resources import DbInstance
-from goldenami.tools.clock import Clock, poll
+from goldenami.tools.clock import Clock, wait_until
 
-# What a DB instance cannot get out of by waiting.
+# A DB instance does not leave these states by itself.
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
 _FAILED_STATES = (
     "failed",
@@ -29,69 +27,63 @@ _FAILED_STATES = (
 
 
 def get(aws: AwsSession, name: str) -> DbInstance | None:
-    """A DB instance by its name; None when there is none."""
-    try:
-        found = aws.client("rds").describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
-    except ClientError as error:
-        if code(error) in ("DBInstanceNotFound", "DBInstanceNotFoundFault"):
-            return None
-        raise
-    place = found.get("Endpoint", {})
-    return DbInstance(
-        name=name,
-        status=found.get("DBInstanceStatus", ""),
-        endpoint=f"{place['Address']}:{place['Port']}" if "Address" in place and "Port" in place else "",
-        encrypted=found.get("StorageEncrypted", False),
-        public=found.get("PubliclyAccessible", False),
-        kind=found.get("DBInstanceClass", ""),
-        storage=found.get("AllocatedStorage", 0),
-        storage_type=found.get("StorageType", ""),
-        version=found.get("EngineVersion", ""),
-        multi_az=found.get("MultiAZ", False),
-    )
+    """Return a DB instance by its name, or None if it does not exist."""
+    with suppress("DBInstanceNotFound", "DBInstanceNotFoundFault"):
+        instance = aws.client("rds").describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
+        endpoint = instance.get("Endpoint", {})
+        has_address = "Address" in endpoint and "Port" in endpoint
+        return DbInstance(
+            name=name,
+            status=instance.get("DBInstanceStatus", ""),
+            endpoint=f"{endpoint['Address']}:{endpoint['Port']}" if has_address else "",
+            encrypted=instance.get("StorageEncrypted", False),
+            public=instance.get("PubliclyAccessible", False),
+            instance_class=instance.get("DBInstanceClass", ""),
+            storage=instance.get("AllocatedStorage", 0),
+            storage_type=instance.get("StorageType", ""),
+            version=instance.get("EngineVersion", ""),
+            multi_az=instance.get("MultiAZ", False),
+        )
+    return None
 
 
 def ensure_subnets(aws: AwsSession, name: str, subnets: Sequence[str], tags: Mapping[str, str]) -> None:
-    """The subnets that it may stand in; they lie in two zones at least, or RDS refuses."""
-    try:
+    """Create the DB subnet group unless it exists; RDS requires subnets in at least two zones."""
+    with suppress("DBSubnetGroupAlreadyExists", "DBSubnetGroupAlreadyExistsFault"):
         aws.client("rds").create_db_subnet_group(
             DBSubnetGroupName=name, DBSubnetGroupDescription=f"goldenami {name}", SubnetIds=subnets, Tags=_tags(tags)
         )
-    except ClientError as error:
-        if code(error) not in ("DBSubnetGroupAlreadyExists", "DBSubnetGroupAlreadyExistsFault"):
-            raise
 
 
 def create(aws: AwsSession, request: Mapping[str, Any], password: str, tags: Mapping[str, str]) -> bool:
-    """Make a DB instance; False when there is one of this name."""
-    try:
+    """Create a DB instance; return False if one of this name exists."""
+    with suppress("DBInstanceAlreadyExists", "DBInstanceAlreadyExistsFault"):
         aws.client("rds").create_db_instance(**request, MasterUserPassword=password, Tags=_tags(tags))
-    except ClientError as error:
-        if code(error) in ("DBInstanceAlreadyExists", "DBInstanceAlreadyExistsFault"):
-            return False
-        raise
-    return True
+        return True
+    return False
 
 
 def wait_available(aws: AwsSession, clock: Clock, name: str, timeout: float = 3600) -> DbInstance:
-    """Wait until it can be connected to, which takes RDS about ten minutes.
+    """Wait until a DB instance is available, about ten minutes after its creation.
 
     Raises:
-        AwsError: It cannot, or the time (seconds) is up.
+        AwsError: The DB instance failed, or is not available after `timeout` seconds.
     """
-    seen = "unknown"
-    for _ in poll(clock, timeout=timeout, every=5):
-        found = get(aws, name)
-        seen = found.status if found else "not there"
-        if found and found.status == "available" and found.endpoint:
-            return found
-        if found is None or seen in _FAILED_STATES:
-            break
-    raise AwsError(
-        f"the DB instance {name} is {seen}",
-        state="It is left as it is.",
-        next=f"aws rds describe-db-instances --db-instance-identifier {name}; then the same command goes on",
+    instance = wait_until(
+        clock,
+        lambda: get(aws, name),
+        lambda instance: instance and instance.status == "available" and instance.endpoint,
+        timeout=timeout,
+        every=5,
+        failed=lambda instance: instance is None or instance.status in _FAILED_STATES,
+        on_timeout=lambda instance: AwsError(
+            f"the DB instance {name} did not become available: {instance.status if instance else 'not found'}",
+            state="The DB instance was not changed.",
+            next=f"aws rds describe-db-instances --db-instance-identifier {name}; then the same command again",
+        ),
     )
+    assert instance is not None
+    return instance
 
 
 def _tags(tags: Mapping[str, str]) -> Any:

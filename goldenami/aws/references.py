@@ -1,7 +1,7 @@
-"""Take the census of an account: everything that names AMIs and snapshots. Reads only, page by page.
+"""Scan an account for everything that references AMIs and snapshots. Reads only, page by page.
 
-Taken again with an earlier census at hand, only what may have changed since is read: a version of a launch template never
-changes, and a parameter tells by its version and its date whether it has.
+With the result of an earlier scan, only what may have changed since is read: a launch template version never changes, and
+a parameter's version and date show whether it has changed.
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html
 """
@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from goldenami.aws import parameters
-from goldenami.aws.errors import code
+from goldenami.aws.errors import suppress
 from goldenami.aws.session import AwsSession
 from goldenami.model.references import Pointers, Reference, ReferenceIndex, TemplateReferences
 
@@ -23,43 +21,45 @@ _LIVE_STATES = ["pending", "running", "shutting-down", "stopping", "stopped"]
 
 
 def read_references(
-    aws: AwsSession, ours: Pointers, *, before: ReferenceIndex | None = None, ami: str = ""
+    aws: AwsSession, pointers: Pointers, *, previous: ReferenceIndex | None = None, ami: str = ""
 ) -> ReferenceIndex:
-    """The census.
+    """Return the references to AMIs and snapshots in the account.
 
     Args:
         aws: The account and region.
-        ours: Our own parameters. The pointers are read in any case: a label may move without a new version.
-        before: An earlier census; what cannot have changed since is taken from it.
-        ami: Of the instances, look only for those of this AMI.
+        pointers: The image's own parameters; they are always read, since a label may move without a new version.
+        previous: Result of an earlier scan, reused for what cannot have changed since.
+        ami: Read only the instances of this AMI; empty for all.
     """
     configurations = _configurations(aws)
     launched = [
-        Reference(thing, "configuration", f"launch configuration {name}")
-        for name, named in configurations.items()
-        for thing in named
+        Reference(resource_id, "configuration", f"launch configuration {name}")
+        for name, resource_ids in configurations.items()
+        for resource_id in resource_ids
     ]
     return ReferenceIndex(
         references=(*_instances(aws, ami), *_groups(aws, configurations), *launched),
-        templates=_templates(aws, before.templates if before else {}),
+        templates=_templates(aws, previous.templates if previous else {}),
         parameters=parameters.list_image_parameters(
             aws,
-            frozenset({ours.production, ours.candidate}),
-            before.parameters if before else {},
-            unread=f"{ours.path}/facts",
+            frozenset({pointers.production, pointers.candidate}),
+            previous.parameters if previous else {},
+            skip_path=f"{pointers.path}/facts",
         ),
     )
 
 
 def image_references(aws: AwsSession, ami: str) -> tuple[Reference, ...]:
-    """What EC2 itself finds that uses an AMI, Image Builder's recipes too; it does not look everywhere."""
+    """Return the references to an AMI that EC2 reports, which include Image Builder's recipes but are not complete."""
     pages = (
         aws.client("ec2")
         .get_paginator("describe_image_references")
         .paginate(ImageIds=[ami], IncludeAllResourceTypes=True)
     )
     return tuple(
-        Reference(ami, "hint", f"EC2 says that {found.get('Arn') or found.get('ResourceType', 'something')} uses it")
+        Reference(
+            ami, "hint", f"EC2 reports that {found.get('Arn') or found.get('ResourceType', 'a resource')} uses it"
+        )
         for page in pages
         for found in page.get("ImageReferences", [])
     )
@@ -75,46 +75,43 @@ def _instances(aws: AwsSession, ami: str) -> Iterator[Reference]:
         .paginate(Filters=filters, PaginationConfig={"PageSize": 1000})
     )
     for page in pages:
-        for machine in (i for reservation in page["Reservations"] for i in reservation["Instances"]):
-            state = machine["State"]["Name"]
-            yield Reference(machine.get("ImageId", ""), "instance", f"instance {machine['InstanceId']} ({state})")
+        for instance in (i for reservation in page["Reservations"] for i in reservation["Instances"]):
+            state = instance["State"]["Name"]
+            yield Reference(instance.get("ImageId", ""), "instance", f"instance {instance['InstanceId']} ({state})")
 
 
-def _templates(aws: AwsSession, before: Mapping[str, TemplateReferences]) -> dict[str, TemplateReferences]:
+def _templates(aws: AwsSession, previous: Mapping[str, TemplateReferences]) -> dict[str, TemplateReferences]:
     ec2 = aws.client("ec2")
     pages = ec2.get_paginator("describe_launch_templates").paginate(PaginationConfig={"PageSize": 200})
-    found = {}
+    templates = {}
     for template in (template for page in pages for template in page["LaunchTemplates"]):
         identity, latest = template["LaunchTemplateId"], template["LatestVersionNumber"]
-        known = before.get(identity)
-        named = dict(known.resource_ids) if known else {}
+        known = previous.get(identity)
+        resource_ids = dict(known.resource_ids) if known else {}
         if known is None or known.latest != latest:
-            named |= _versions(aws, identity, known.latest if known else 0)
-        found[identity] = TemplateReferences(
-            template["LaunchTemplateName"], template["DefaultVersionNumber"], latest, named
+            resource_ids |= _versions(aws, identity, known.latest if known else 0)
+        templates[identity] = TemplateReferences(
+            template["LaunchTemplateName"], template["DefaultVersionNumber"], latest, resource_ids
         )
-    return found
+    return templates
 
 
 def _versions(aws: AwsSession, template: str, after: int) -> dict[int, tuple[str, ...]]:
-    """What the versions of a template name, after this one."""
+    """Return what the versions of a template after this one reference; nothing if it has been deleted meanwhile."""
     since: dict[str, Any] = {"MinVersion": str(after)} if after else {}
     pages = (
         aws.client("ec2")
         .get_paginator("describe_launch_template_versions")
         .paginate(LaunchTemplateId=template, **since, PaginationConfig={"PageSize": 200})
     )
-    try:
+    with suppress("InvalidLaunchTemplateId.NotFound"):
         return {
-            version["VersionNumber"]: named
+            version["VersionNumber"]: resource_ids
             for page in pages
             for version in page["LaunchTemplateVersions"]
-            if (named := _launched(version.get("LaunchTemplateData", {})))
+            if (resource_ids := _launched(version.get("LaunchTemplateData", {})))
         }
-    except ClientError as error:
-        if code(error) == "InvalidLaunchTemplateId.NotFound":
-            return {}  # deleted in this very moment
-        raise
+    return {}
 
 
 def _groups(aws: AwsSession, configurations: Mapping[str, tuple[str, ...]]) -> Iterator[Reference]:
@@ -125,25 +122,22 @@ def _groups(aws: AwsSession, configurations: Mapping[str, tuple[str, ...]]) -> I
     )
     for group in (group for page in pages for group in page["AutoScalingGroups"]):
         name, configuration = group["AutoScalingGroupName"], group.get("LaunchConfigurationName", "")
-        for thing in _desired(group):
-            yield Reference(thing, "group", f"Auto Scaling group {name} launches it ({_reported(thing)})")
-        for thing in configurations.get(configuration, ()):
-            yield Reference(thing, "group", f"Auto Scaling group {name} launches it ({configuration})")
+        for resource_id in _desired(group):
+            yield Reference(resource_id, "group", f"Auto Scaling group {name} launches it ({_label(resource_id)})")
+        for resource_id in configurations.get(configuration, ()):
+            yield Reference(resource_id, "group", f"Auto Scaling group {name} launches it ({configuration})")
         for refresh in _refreshes(aws, name):
-            told = f"instance refresh {refresh['InstanceRefreshId']} of {name} ({refresh['Status']})"
-            for thing in _desired(refresh.get("DesiredConfiguration", {})):
-                yield Reference(thing, "refresh", f"{told} brings it ({_reported(thing)})")
+            by = f"instance refresh {refresh['InstanceRefreshId']} of {name} ({refresh['Status']})"
+            for resource_id in _desired(refresh.get("DesiredConfiguration", {})):
+                yield Reference(resource_id, "refresh", f"{by} launches it ({_label(resource_id)})")
 
 
 def _refreshes(aws: AwsSession, group: str) -> Sequence[Mapping[str, Any]]:
-    """The group's refreshes of the last six weeks, the running one among them; none once the group is gone."""
-    try:
-        found = aws.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=group, MaxRecords=100)
-    except ClientError as error:
-        if code(error) == "ValidationError":
-            return ()
-        raise
-    return found["InstanceRefreshes"]
+    """Return the group's instance refreshes of the last six weeks; none if the group has been deleted meanwhile."""
+    client = aws.client("autoscaling")
+    with suppress("ValidationError"):
+        return client.describe_instance_refreshes(AutoScalingGroupName=group, MaxRecords=100)["InstanceRefreshes"]
+    return ()
 
 
 def _configurations(aws: AwsSession) -> dict[str, tuple[str, ...]]:
@@ -157,23 +151,26 @@ def _configurations(aws: AwsSession) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _desired(wanted: Mapping[str, Any]) -> Iterator[str]:
-    """What a group, or a refresh's desired configuration, launches."""
-    mixed = wanted.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
+def _desired(configuration: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the launch template versions and AMIs of a group or of a refresh's desired configuration."""
+    mixed = configuration.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
     overrides = mixed.get("Overrides", [])
-    specifications = [wanted.get("LaunchTemplate", {}), mixed.get("LaunchTemplateSpecification", {})]
-    for specification in [*specifications, *(one.get("LaunchTemplateSpecification", {}) for one in overrides)]:
+    specifications = [configuration.get("LaunchTemplate", {}), mixed.get("LaunchTemplateSpecification", {})]
+    for specification in [
+        *specifications,
+        *(override.get("LaunchTemplateSpecification", {}) for override in overrides),
+    ]:
         if "LaunchTemplateId" in specification:
             yield f"{specification['LaunchTemplateId']}:{specification.get('Version', '$Default')}"
-    yield from (one["ImageId"] for one in overrides if one.get("ImageId"))
+    yield from (override["ImageId"] for override in overrides if override.get("ImageId"))
 
 
 def _launched(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """The AMI (literally, or through a parameter) and the snapshots that launch data name."""
+    """Return the AMI (an id, or a parameter to resolve) and the snapshots of launch data."""
     disks = [mapping.get("Ebs", {}).get("SnapshotId") for mapping in data.get("BlockDeviceMappings", [])]
-    return tuple(thing for thing in (data.get("ImageId"), *disks) if thing)
+    return tuple(resource_id for resource_id in (data.get("ImageId"), *disks) if resource_id)
 
 
-def _reported(thing: str) -> str:
-    template, _, version = thing.partition(":")
-    return f"launch template {template} version {version}" if thing.startswith("lt-") else thing
+def _label(resource_id: str) -> str:
+    template, _, version = resource_id.partition(":")
+    return f"launch template {template} version {version}" if resource_id.startswith("lt-") else resource_id

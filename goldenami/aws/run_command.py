@@ -1,4 +1,4 @@
-"""Run a script on an instance through SSM Run Command, and read what it printed.
+"""SSM Run Command: run a script on an instance and read its output.
 
 Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command.html
 """
@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from botocore.exceptions import ClientError
-
-from goldenami.aws.errors import code
+from goldenami.aws.errors import suppress
 from goldenami.aws.session import AwsSession
 from goldenami.errors import AwsError
-from goldenami.tools.clock import Clock, poll
+from goldenami.tools.clock import Clock, poll, wait_until
 
 _PENDING = ("Pending", "InProgress", "Delayed", "Cancelling")
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """A script that has ended: its exit code (-1 when it never ran or did not end) and what it printed."""
+    """Exit code (-1 if the script did not start or did not end) and output of a script."""
 
     code: int
     stdout: str
@@ -34,62 +32,62 @@ def run(
     instance: str,
     script: str,
     timeout: float = 60,
-    beat: Callable[[], object] = lambda: None,
+    heartbeat: Callable[[], object] = lambda: None,
 ) -> CommandResult | None:
-    """Run a shell script as root on an instance and wait for its end.
+    """Run a shell script as root on an instance and wait until it ends.
 
     Args:
-        aws: Where.
+        aws: The account and region.
         clock: What to wait with.
         instance: The instance's id.
-        script: Shell text.
+        script: Text of the shell script.
         timeout: Seconds that the script may take.
-        beat: Called while it runs, again and again: a sign of life.
+        heartbeat: Called repeatedly while the script runs.
 
     Returns:
-        How it ended; None when the instance is not managed by SSM (no agent, or its role does not let it in).
+        The result; None if the instance is not managed by SSM (no agent, or its role lacks permissions).
     """
     ssm = aws.client("ssm")
-    try:
-        sent = ssm.send_command(
+    command = ""
+    with suppress("InvalidInstanceId"):
+        command = ssm.send_command(
             InstanceIds=[instance],
             DocumentName="AWS-RunShellScript",
             Parameters={"commands": script.splitlines(), "executionTimeout": [str(max(1, int(timeout)))]},
             TimeoutSeconds=max(30, int(timeout)),
             Comment="goldenami",
-        )
-    except ClientError as error:
-        if code(error) == "InvalidInstanceId":
-            return None
-        raise
-    command = sent["Command"]["CommandId"]
+        )["Command"]["CommandId"]
+    if not command:
+        return None
     for _ in poll(clock, timeout=timeout + 30, every=0.5):
-        beat()
-        try:
-            seen = ssm.get_command_invocation(CommandId=command, InstanceId=instance)
-        except ClientError as error:
-            if code(error) != "InvocationDoesNotExist":  # it takes a moment to be there
-                raise
-            continue
-        if seen["Status"] not in _PENDING:
-            return CommandResult(
-                seen.get("ResponseCode", -1),
-                seen.get("StandardOutputContent", ""),
-                seen.get("StandardErrorContent", ""),
-                seen["Status"],
-            )
-    return CommandResult(-1, "", f"no end within {timeout:.0f} s", "TimedOut")
+        heartbeat()
+        with suppress("InvocationDoesNotExist"):  # Systems Manager is eventually consistent
+            invocation = ssm.get_command_invocation(CommandId=command, InstanceId=instance)
+            if invocation["Status"] not in _PENDING:
+                return CommandResult(
+                    invocation.get("ResponseCode", -1),
+                    invocation.get("StandardOutputContent", ""),
+                    invocation.get("StandardErrorContent", ""),
+                    invocation["Status"],
+                )
+    return CommandResult(-1, "", f"the script did not end within {timeout:.0f} s", "TimedOut")
 
 
 def wait_for_queued(aws: AwsSession, clock: Clock, instance: str, timeout: float = 3600) -> None:
-    """Wait until nothing that was sent to an instance still waits or runs there: a sender that died leaves it behind.
+    """Wait until no command is pending or running on an instance; an interrupted operation may have left one.
 
     Raises:
-        AwsError: Something still runs when the time (seconds) is up.
+        AwsError: A command is still running after `timeout` seconds.
     """
-    pages = aws.client("ssm").get_paginator("list_command_invocations")
-    for _ in poll(clock, timeout=timeout, every=1):
-        found = [i for page in pages.paginate(InstanceId=instance) for i in page["CommandInvocations"]]
-        if not any(i["Status"] in _PENDING for i in found):
-            return
-    raise AwsError(f"a command still runs on {instance}", next="aws ssm list-command-invocations, and cancel-command")
+    paginator = aws.client("ssm").get_paginator("list_command_invocations")
+    wait_until(
+        clock,
+        lambda: [i["Status"] for page in paginator.paginate(InstanceId=instance) for i in page["CommandInvocations"]],
+        lambda statuses: not any(status in _PENDING for status in statuses),
+        timeout=timeout,
+        every=1,
+        on_timeout=lambda _: AwsError(
+            f"a command is still running on {instance} after {timeout:.0f} s",
+            next="aws ssm list-command-invocations, then aws ssm cancel-command",
+        ),
+    )

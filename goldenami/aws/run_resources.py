@@ -1,4 +1,4 @@
-"""What a run made in EC2 and may have left behind, found by the run id in its tags.
+"""EC2 resources that an interrupted run has left, found by the run id in their tags.
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html
 """
@@ -22,38 +22,37 @@ from goldenami.tools.clock import Clock
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef, TagTypeDef
 
-
 _RUN_TAG_FILTER: list[FilterTypeDef] = [{"Name": "tag-key", "Values": [RUN]}]
-# An instance holds its volumes and security group, so it goes first.
+# An instance uses its volumes and security groups, so it is deleted first.
 _ORDER: tuple[OrphanKind, ...] = ("instance", "volume", "snapshot", "key-pair", "security-group")
 
 
 def find(aws: AwsSession) -> list[OrphanedResource]:
-    """Everything with a run tag that costs money or clutters the account, in the order in which it can be removed.
+    """Return every resource with a run tag, in the order in which they can be deleted.
 
-    Snapshots behind an AMI and terminated instances are not leftovers.
+    Snapshots of AMIs and terminated instances are not included.
     """
-    kinds = (_instances, _volumes, _snapshots, _keys, _groups)
-    with ThreadPoolExecutor(len(kinds)) as pool:  # none depends on another, and the account is far away
-        answers = [pool.submit(lambda look: list(look(aws)), look) for look in kinds]
-        found = [left for answer in answers for left in answer.result()]
-    return sorted(found, key=lambda left: (_ORDER.index(left.kind), left.id))
+    listings = (_instances, _volumes, _snapshots, _key_pairs, _security_groups)
+    with ThreadPoolExecutor(len(listings)) as pool:  # parallel API calls
+        futures = [pool.submit(lambda listing: list(listing(aws)), listing) for listing in listings]
+        resources = [resource for future in futures for resource in future.result()]
+    return sorted(resources, key=lambda resource: (_ORDER.index(resource.kind), resource.id))
 
 
-def remove(aws: AwsSession, clock: Clock, left: OrphanedResource) -> None:
-    """Remove one of them; one that is gone already is fine."""
+def remove(aws: AwsSession, clock: Clock, resource: OrphanedResource) -> None:
+    """Delete a resource; no error if it does not exist."""
     ec2 = aws.client("ec2")
     try:
-        if left.kind == "instance":
-            instances.terminate(aws, clock, left.id)
-        elif left.kind == "volume":
-            ec2.delete_volume(VolumeId=left.id)
-        elif left.kind == "snapshot":
-            ec2.delete_snapshot(SnapshotId=left.id)
-        elif left.kind == "key-pair":
-            ec2.delete_key_pair(KeyPairId=left.id)
+        if resource.kind == "instance":
+            instances.terminate(aws, clock, resource.id)
+        elif resource.kind == "volume":
+            ec2.delete_volume(VolumeId=resource.id)
+        elif resource.kind == "snapshot":
+            ec2.delete_snapshot(SnapshotId=resource.id)
+        elif resource.kind == "key-pair":
+            ec2.delete_key_pair(KeyPairId=resource.id)
         else:
-            security_groups.delete_security_group(aws, clock, left.id)
+            security_groups.delete(aws, clock, resource.id)
     except ClientError as error:
         if not code(error).endswith(".NotFound"):
             raise
@@ -61,38 +60,39 @@ def remove(aws: AwsSession, clock: Clock, left: OrphanedResource) -> None:
 
 def _instances(aws: AwsSession) -> Iterator[OrphanedResource]:
     for page in aws.client("ec2").get_paginator("describe_instances").paginate(Filters=_RUN_TAG_FILTER):
-        for machine in (i for r in page["Reservations"] for i in r["Instances"]):
-            state = machine["State"]["Name"]
+        for instance in (i for r in page["Reservations"] for i in r["Instances"]):
+            state = instance["State"]["Name"]
             if state not in ("terminated", "shutting-down"):
-                yield OrphanedResource("instance", machine["InstanceId"], _run(machine["Tags"]), state)
+                yield OrphanedResource("instance", instance["InstanceId"], _run(instance["Tags"]), state)
 
 
 def _volumes(aws: AwsSession) -> Iterator[OrphanedResource]:
     for page in aws.client("ec2").get_paginator("describe_volumes").paginate(Filters=_RUN_TAG_FILTER):
         for volume in page["Volumes"]:
             state = volume["State"]
-            told = f"{volume['Size']} GiB, {state}"
-            yield OrphanedResource("volume", volume["VolumeId"], _run(volume["Tags"]), told, busy=state != "available")
+            detail, busy = f"{volume['Size']} GiB, {state}", state != "available"
+            yield OrphanedResource("volume", volume["VolumeId"], _run(volume["Tags"]), detail, busy=busy)
 
 
 def _snapshots(aws: AwsSession) -> Iterator[OrphanedResource]:
-    pages = list(
-        aws.client("ec2").get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=_RUN_TAG_FILTER)
-    )
-    # Asked after them: a snapshot may become an AMI's in between, and would be taken for nobody's.
-    used = _snapshots_of_images(aws) if any(page["Snapshots"] for page in pages) else set()
-    for snapshot in (one for page in pages for one in page["Snapshots"]):
+    paginator = aws.client("ec2").get_paginator("describe_snapshots")
+    snapshots = [
+        s for page in paginator.paginate(OwnerIds=["self"], Filters=_RUN_TAG_FILTER) for s in page["Snapshots"]
+    ]
+    # The images are read after the snapshots: a snapshot may become part of an AMI in between.
+    used = _snapshots_of_images(aws) if snapshots else set()
+    for snapshot in snapshots:
         if snapshot["SnapshotId"] not in used:
-            told = f"{snapshot['VolumeSize']} GiB"
-            yield OrphanedResource("snapshot", snapshot["SnapshotId"], _run(snapshot["Tags"]), told)
+            detail = f"{snapshot['VolumeSize']} GiB"
+            yield OrphanedResource("snapshot", snapshot["SnapshotId"], _run(snapshot["Tags"]), detail)
 
 
-def _keys(aws: AwsSession) -> Iterator[OrphanedResource]:
+def _key_pairs(aws: AwsSession) -> Iterator[OrphanedResource]:
     for key in aws.client("ec2").describe_key_pairs(Filters=_RUN_TAG_FILTER)["KeyPairs"]:
         yield OrphanedResource("key-pair", key["KeyPairId"], _run(key.get("Tags", [])), key["KeyName"])
 
 
-def _groups(aws: AwsSession) -> Iterator[OrphanedResource]:
+def _security_groups(aws: AwsSession) -> Iterator[OrphanedResource]:
     for page in aws.client("ec2").get_paginator("describe_security_groups").paginate(Filters=_RUN_TAG_FILTER):
         for group in page["SecurityGroups"]:
             yield OrphanedResource("security-group", group["GroupId"], _run(group["Tags"]), group["GroupName"])
@@ -105,9 +105,9 @@ def _run(tags: Iterable[TagTypeDef]) -> str:
 def _snapshots_of_images(aws: AwsSession) -> set[str]:
     pages = aws.client("ec2").get_paginator("describe_images").paginate(Owners=["self"])
     return {
-        mapping["Ebs"]["SnapshotId"]
+        device["Ebs"]["SnapshotId"]
         for page in pages
         for image in page["Images"]
-        for mapping in image.get("BlockDeviceMappings", [])
-        if "SnapshotId" in mapping.get("Ebs", {})
+        for device in image.get("BlockDeviceMappings", [])
+        if "SnapshotId" in device.get("Ebs", {})
     }

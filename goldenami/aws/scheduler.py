@@ -1,4 +1,4 @@
-"""EventBridge Scheduler's schedules and CodeBuild's projects.
+"""EventBridge Scheduler schedules and CodeBuild projects.
 
 Sources: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html and
 https://docs.aws.amazon.com/codebuild/latest/APIReference/API_CreateProject.html
@@ -11,75 +11,57 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from goldenami.aws.errors import code
+from goldenami.aws.errors import code, message, retry, suppress
 from goldenami.aws.session import AwsSession
-from goldenami.tools.clock import Clock, poll
+from goldenami.tools.clock import Clock
 
 
-def project(aws: AwsSession, name: str) -> Mapping[str, Any] | None:
-    """A CodeBuild project, or None."""
-    found = aws.client("codebuild").batch_get_projects(names=[name])["projects"]
-    return found[0] if found else None
+def get_project(aws: AwsSession, name: str) -> Mapping[str, Any] | None:
+    """Return a CodeBuild project, or None if it does not exist."""
+    projects = aws.client("codebuild").batch_get_projects(names=[name])["projects"]
+    return projects[0] if projects else None
 
 
-def put_project(aws: AwsSession, clock: Clock, name: str, wanted: Mapping[str, Any], *, there: bool) -> None:
-    """Make the project, or correct the one that is there."""
+def put_project(aws: AwsSession, clock: Clock, name: str, desired: Mapping[str, Any], *, exists: bool) -> None:
+    """Create a CodeBuild project, or update the existing one."""
     client = aws.client("codebuild")
-    call: Callable[..., Any] = client.update_project if there else client.create_project
-    _retry_until_role_exists(clock, lambda: call(name=name, **wanted))
+    call: Callable[..., Any] = client.update_project if exists else client.create_project
+    retry(clock, lambda: call(name=name, **desired), _is_role_unknown, timeout=60, every=5)
 
 
-def remove_project(aws: AwsSession, name: str) -> bool:
-    """Delete the project; False when there is none."""
-    if project(aws, name) is None:
+def delete_project(aws: AwsSession, name: str) -> bool:
+    """Delete a CodeBuild project; return False if it does not exist."""
+    if get_project(aws, name) is None:
         return False
     aws.client("codebuild").delete_project(name=name)
     return True
 
 
-def schedule(aws: AwsSession, name: str) -> Mapping[str, Any] | None:
-    """A schedule, or None."""
-    try:
+def get_schedule(aws: AwsSession, name: str) -> Mapping[str, Any] | None:
+    """Return a schedule, or None if it does not exist."""
+    with suppress("ResourceNotFoundException"):
         return aws.client("scheduler").get_schedule(Name=name)
-    except ClientError as error:
-        if code(error) != "ResourceNotFoundException":
-            raise
-        return None
+    return None
 
 
-def put_schedule(aws: AwsSession, clock: Clock, name: str, wanted: Mapping[str, Any], *, there: bool) -> None:
-    """Make the schedule, or correct the one that is there."""
+def put_schedule(aws: AwsSession, clock: Clock, name: str, desired: Mapping[str, Any], *, exists: bool) -> None:
+    """Create a schedule, or update the existing one."""
     client = aws.client("scheduler")
-    call: Callable[..., Any] = client.update_schedule if there else client.create_schedule
-    _retry_until_role_exists(clock, lambda: call(Name=name, **wanted))
+    call: Callable[..., Any] = client.update_schedule if exists else client.create_schedule
+    retry(clock, lambda: call(Name=name, **desired), _is_role_unknown, timeout=60, every=5)
 
 
-def remove_schedule(aws: AwsSession, name: str) -> bool:
-    """Delete the schedule; False when there is none."""
-    try:
+def delete_schedule(aws: AwsSession, name: str) -> bool:
+    """Delete a schedule; return False if it does not exist."""
+    with suppress("ResourceNotFoundException"):
         aws.client("scheduler").delete_schedule(Name=name)
-    except ClientError as error:
-        if code(error) != "ResourceNotFoundException":
-            raise
-        return False
-    return True
+        return True
+    return False
 
 
-def _retry_until_role_exists(clock: Clock, call: Callable[[], Any]) -> None:
-    """Try again while IAM has not told the service of a new role: that takes some seconds.
+def _is_role_unknown(error: ClientError) -> bool:
+    """Return True if a service does not know a new role yet, for some seconds after its creation.
 
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html (eventual consistency)
     """
-    last: ClientError | None = None
-    for _ in poll(clock, timeout=60, every=5):
-        try:
-            call()
-        except ClientError as error:
-            told = error.response.get("Error", {}).get("Message", "").lower()
-            if code(error) not in ("ValidationException", "InvalidInputException") or "role" not in told:
-                raise
-            last = error
-        else:
-            return
-    assert last is not None
-    raise last
+    return code(error) in ("ValidationException", "InvalidInputException") and "role" in message(error).lower()

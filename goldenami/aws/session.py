@@ -1,4 +1,4 @@
-"""How to reach an AWS account: region, credentials, endpoint; and clients with the retries that long jobs need."""
+"""Access to an AWS account: region, credentials, endpoint, and clients with the retries that long operations need."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AwsSession:
-    """An account and region.
+    """Account and region.
 
     Attributes:
-        region: Like `ap-northeast-2`.
-        profile: A profile of ~/.aws/config; None for the ordinary credential chain.
-        endpoint_url: Where the API answers when it is not AWS's public endpoint.
-        keys: Access key and secret key, where they are known rather than looked up.
+        region: Such as `ap-northeast-2`.
+        profile: Profile of ~/.aws/config; None for the default credential chain.
+        endpoint_url: URL of the API if it is not AWS's public endpoint.
+        keys: Access key and secret key; None to look them up.
     """
 
     region: str
@@ -46,17 +46,14 @@ class AwsSession:
 
     @cached_property
     def session(self) -> boto3.Session:
-        """The boto3 session (imported here: it is slow, and `--list` and `--help` do without)."""
+        """The boto3 session. boto3 is imported here: it is slow, and `--list` and `--help` do not need it."""
         import boto3
         from botocore.exceptions import ProfileNotFound
 
         key, secret = self.keys or (None, None)
         try:
             return boto3.Session(
-                region_name=self.region,
-                profile_name=self.profile,
-                aws_access_key_id=key,
-                aws_secret_access_key=secret,
+                region_name=self.region, profile_name=self.profile, aws_access_key_id=key, aws_secret_access_key=secret
             )
         except ProfileNotFound:
             raise AwsError(f"the AWS profile '{self.profile}' is not in ~/.aws/config", next="aws configure") from None
@@ -95,12 +92,12 @@ class AwsSession:
     def client(self, service: Literal["sts"]) -> STSClient: ...
 
     def client(self, service: str) -> Any:
-        """A client of a service, made once.
+        """Return the client of a service, created once.
 
-        Adaptive retries slow down by themselves when AWS throttles (RequestLimitExceeded), as parallel builds make it.
+        Adaptive retries slow down when AWS throttles (RequestLimitExceeded), which parallel builds cause.
         Source: https://docs.aws.amazon.com/boto3/latest/guide/retries.html
         """
-        with self._lock:  # clients may be used by several threads, but not made by several
+        with self._lock:  # boto3's clients are thread-safe, their creation is not
             if service not in self._clients:
                 from botocore.config import Config
 
@@ -112,10 +109,10 @@ class AwsSession:
             return self._clients[service]
 
     def environment(self) -> dict[str, str]:
-        """Credentials, region and endpoint as the AWS_… variables that Packer and other tools read.
+        """Return credentials, region and endpoint as the AWS_… variables that Packer and other tools read.
 
         Raises:
-            AwsError: There are no credentials.
+            AwsError: No credentials were found.
         """
         credentials = self.session.get_credentials()
         if credentials is None:
@@ -126,19 +123,19 @@ class AwsSession:
             "AWS_SECRET_ACCESS_KEY": frozen.secret_key or "",
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
-            # Set also when there is none: a token of other keys in the environment would make AWS refuse these.
+            # Set even if empty: the token of other keys in the environment would make AWS refuse these keys.
             "AWS_SESSION_TOKEN": frozen.token or "",
-            # Packer's plugin heeds its own setting (custom_endpoint_ec2) for a part of its calls only.
+            # Packer's plugin uses its own setting (custom_endpoint_ec2) for a part of its calls only.
             **({"AWS_ENDPOINT_URL": self.endpoint_url} if self.endpoint_url else {}),
         }
 
 
-def caller(aws: AwsSession) -> tuple[str, str]:
-    """Who we are: account id and ARN."""
+def caller_identity(aws: AwsSession) -> tuple[str, str]:
+    """Return the account id and the ARN of the credentials."""
     identity = aws.client("sts").get_caller_identity()
     return identity["Account"], identity["Arn"]
 
 
 def account_id(aws: AwsSession) -> str:
-    """The account's id."""
-    return aws.client("sts").get_caller_identity()["Account"]
+    """Return the account's id."""
+    return caller_identity(aws)[0]

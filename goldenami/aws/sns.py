@@ -1,4 +1,4 @@
-"""SNS: tell a topic.
+"""SNS topics.
 
 Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 """
@@ -11,7 +11,7 @@ from goldenami.aws.session import AwsSession
 
 
 def publish(aws: AwsSession, topic: str, subject: str, text: str) -> None:
-    """Publish a message; the topic may be in another region than we are."""
+    """Publish a message to a topic, which may be in another region."""
     region = topic.split(":")[3]
-    there = aws if region == aws.region else replace(aws, region=region)
-    there.client("sns").publish(TopicArn=topic, Subject=subject, Message=text)
+    session = aws if region == aws.region else replace(aws, region=region)
+    session.client("sns").publish(TopicArn=topic, Subject=subject, Message=text)

@@ -1,4 +1,4 @@
-"""Tags as EC2 wants them, and back."""
+"""Tags in EC2's form."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 
 def pairs(tags: Mapping[str, str]) -> list[TagTypeDef]:
-    """Tags as the list of keys and values that EC2's calls take."""
+    """Convert a mapping to EC2's list of keys and values."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def mapping(tags: Iterable[TagTypeDef]) -> dict[str, str]:
-    """EC2's list of keys and values as a mapping."""
+    """Convert EC2's list of keys and values to a mapping."""
     return {tag.get("Key", ""): tag.get("Value", "") for tag in tags}
 
 
 def tag_specification(kind: str, tags: Mapping[str, str]) -> TagSpecificationTypeDef:
-    """Tags to put on a resource in the very call that makes it."""
+    """Return the tags of a new resource, for the call that creates it."""
     return {"ResourceType": kind, "Tags": pairs(tags)}  # type: ignore[typeddict-item]

@@ -1,4 +1,4 @@
-"""Subnets, zones and VPCs."""
+"""Subnets, Availability Zones and VPCs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from goldenami.aws.session import AwsSession
 from goldenami.errors import AwsError
 
 
-def zone_of(aws: AwsSession, subnet: str) -> str:
-    """The availability zone of a subnet."""
+def subnet_zone(aws: AwsSession, subnet: str) -> str:
+    """Return the Availability Zone of a subnet."""
     return aws.client("ec2").describe_subnets(SubnetIds=[subnet])["Subnets"][0]["AvailabilityZone"]
 
 
 def subnet_vpc(aws: AwsSession, subnet: str | None) -> str:
-    """The VPC of a subnet, or the region's default VPC.
+    """Return the VPC of a subnet, or the region's default VPC.
 
     Raises:
         AwsError: No subnet is given and the region has no default VPC.
@@ -22,19 +22,16 @@ def subnet_vpc(aws: AwsSession, subnet: str | None) -> str:
     ec2 = aws.client("ec2")
     if subnet:
         return ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["VpcId"]
-    found = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-    if not found:
+    vpcs = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    if not vpcs:
         raise AwsError(f"{aws.region} has no default VPC", next="set subnet_id under [targets.aws] in golden.toml")
-    return found[0]["VpcId"]
+    return vpcs[0]["VpcId"]
 
 
 def default_subnets(aws: AwsSession, zones: Sequence[str]) -> list[tuple[str, str]]:
-    """The default subnets in these zones: ids with their VPCs."""
-    found = aws.client("ec2").describe_subnets(
-        Filters=[
-            {"Name": "default-for-az", "Values": ["true"]},
-            {"Name": "availability-zone", "Values": list(zones)},
-        ]
+    """Return the ids of the default subnets in these zones, each with its VPC."""
+    subnets = aws.client("ec2").describe_subnets(
+        Filters=[{"Name": "default-for-az", "Values": ["true"]}, {"Name": "availability-zone", "Values": list(zones)}]
     )["Subnets"]
-    by_zone = {one["AvailabilityZone"]: (one["SubnetId"], one["VpcId"]) for one in found}
+    by_zone = {subnet["AvailabilityZone"]: (subnet["SubnetId"], subnet["VpcId"]) for subnet in subnets}
     return [by_zone[zone] for zone in zones if zone in by_zone]

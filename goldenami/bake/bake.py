@@ -43,7 +43,7 @@ def bake(ctx: Context, options: BakeOptions) -> BakeResult:
             publish(ctx, app.image)
             return BakeResult(app.image, preflight.image_version(ctx, app.image), base, app, run=None)
         closing = partial(artifacts.write_run, ctx)
-        with runs.record_run(ctx, "bake", ended=closing, recipe=str(ctx.recipe.path)) as run:
+        with runs.record_run(ctx, "bake", on_end=closing, recipe=str(ctx.recipe.path)) as run:
             return _run(ctx, run, known, base, options, lock)
 
 

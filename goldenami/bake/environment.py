@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from goldenami.aws import iam_roles, parameters, security_groups, vpc
+from goldenami.aws import iam_roles, parameters, security_groups, session, vpc
+from goldenami.aws.security_groups import IngressRule
 from goldenami.context import Context
 from goldenami.errors import AwsError
+from goldenami.iam.instance_role import builder_policy
 from goldenami.infra.network import allowed_networks
 from goldenami.model import image
 from goldenami.state.runs import Run
@@ -14,7 +16,10 @@ def ensure_profile(ctx: Context) -> str:
     """The instance profile of our machines: the recipe's, else a narrow one of our own, `NAME-bake`."""
     if ctx.target.iam_instance_profile:
         return ctx.target.iam_instance_profile
-    return iam_roles.ensure_instance_profile(ctx.aws, f"{ctx.name}-bake", [p.name for p in ctx.recipe.parameters])
+    policy = builder_policy(ctx.aws.region, session.account_id(ctx.aws), [p.name for p in ctx.recipe.parameters])
+    return iam_roles.ensure_instance_profile(
+        ctx.aws, f"{ctx.name}-bake", policy, "goldenami: builders read the application's parameters"
+    )
 
 
 def ensure_builder_group(ctx: Context, run: Run) -> list[str]:
@@ -25,12 +30,12 @@ def ensure_builder_group(ctx: Context, run: Run) -> list[str]:
     """
     if ctx.target.security_group_ids:
         return list(ctx.target.security_group_ids)
-    group = security_groups.ensure_security_group(
+    group = security_groups.ensure(
         ctx.aws,
         ctx.clock,
         f"goldenami-{run.id}-builder",
         vpc.subnet_vpc(ctx.aws, ctx.target.subnet_id or None),
-        {22: allowed_networks(ctx.target)},
+        [IngressRule(22, network) for network in allowed_networks(ctx.target)],
         {image.RUN: run.id, image.IMAGE: ctx.name},
     )
     return [group]

@@ -32,7 +32,7 @@ def inspect_image(ctx: Context, image: Image) -> ImageInventory:
     """
     with (
         runs.lock(ctx.build / "bake.lock", "a bake is running here; waiting for it", ctx.progress.info),
-        runs.record_run(ctx, "diff", ended=partial(artifacts.write_run, ctx), ami=image.id) as run,
+        runs.record_run(ctx, "diff", on_end=partial(artifacts.write_run, ctx), ami=image.id) as run,
         ctx.progress.phase(f"look into {image.name}"),
     ):
         machine, rows = _run_script(ctx, run, image)
@@ -45,7 +45,7 @@ def _run_script(ctx: Context, run: Run, image: Image) -> tuple[dict[str, object]
     told = {model_image.RUN: run.id, model_image.IMAGE: ctx.name}
     vpc = aws_vpc.subnet_vpc(ctx.aws, target.subnet_id or None)
     # Nobody needs to reach it: what it says is read from its console.
-    group = security_groups.ensure_security_group(ctx.aws, ctx.clock, f"goldenami-{run.id}-look", vpc, {}, told)
+    group = security_groups.ensure(ctx.aws, ctx.clock, f"goldenami-{run.id}-look", vpc, [], told)
     wanted = Launch(
         image=image.id,
         type=recipe.instance_type(target),
@@ -61,7 +61,7 @@ def _run_script(ctx: Context, run: Run, image: Image) -> tuple[dict[str, object]
         instances.wait_running(ctx.aws, ctx.clock, machine.id)
         console = ""
         for _ in poll(ctx.clock, timeout=_TIMEOUT, every=2):
-            console = instances.console(ctx.aws, machine.id)
+            console = instances.console_output(ctx.aws, machine.id)
             if found := parse_console(console, nonce):
                 return found
         write_text(run.folder / "console.log", console)
@@ -72,7 +72,7 @@ def _run_script(ctx: Context, run: Run, image: Image) -> tuple[dict[str, object]
         )
     finally:
         instances.terminate(ctx.aws, ctx.clock, machine.id)
-        security_groups.delete_security_group(ctx.aws, ctx.clock, group)
+        security_groups.delete(ctx.aws, ctx.clock, group)
 
 
 def facts_script(recipe: Recipe, nonce: str, layer: str, commit: str, root: Path = ROOT) -> str:

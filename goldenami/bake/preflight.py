@@ -14,7 +14,7 @@ from goldenami.bake.source import Source
 from goldenami.context import Context
 from goldenami.errors import UsageError
 from goldenami.model.image import Image, Layer
-from goldenami.model.version import Version, following, parse
+from goldenami.model.version import Version, next_after, parse
 from goldenami.state import runs
 from goldenami.state.runs import Run
 from goldenami.tools import packer
@@ -38,7 +38,7 @@ def preflight(ctx: Context) -> BakeInputs:
     with ThreadPoolExecutor() as pool:  # the account is far away, and git and Packer answer meanwhile
         ami = pool.submit(environment.source_ami, ctx)
         family = pool.submit(images.list_family, ctx.aws, ctx.name)
-        claims = pool.submit(parameters.children, ctx.aws, ctx.reservations_path)
+        claims = pool.submit(parameters.list_children, ctx.aws, ctx.reservations_path)
         version = pool.submit(packer.version)
         return BakeInputs(
             source=source.resolve(app.source, app.ref, ctx.recipe.folder, is_git=app.is_git, dependencies=named),
@@ -80,7 +80,7 @@ def next_version(
     """The number that a bake would take now, above all that exist, were claimed, or are named in `also`."""
     if options.version:
         return parse(options.version)
-    return following(
+    return next_after(
         _taken_versions(ctx, known) | also, options.bump or ctx.recipe.image.version_policy, ctx.clock.now()
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from goldenami.aws import images, instances, security_groups, vpc
 from goldenami.aws.instances import Launch
+from goldenami.aws.security_groups import IngressRule
 from goldenami.bake import artifacts, environment
 from goldenami.bake.check_report import Check, failed_checks, parse
 from goldenami.context import Context
@@ -90,12 +91,12 @@ def _boot_checks(ctx: Context, run: Run, image: Image, profile: str) -> list[Che
     """Launch, watch, keep the console, and end the instance whatever happens."""
     recipe, target = ctx.recipe, ctx.target
     nonce = secrets.token_hex(8)
-    group = security_groups.ensure_security_group(
+    group = security_groups.ensure(
         ctx.aws,
         ctx.clock,
         f"goldenami-{run.id}-verify",
         vpc.subnet_vpc(ctx.aws, target.subnet_id or None),
-        {recipe.app.port: network.allowed_networks(target)},
+        [IngressRule(recipe.app.port, cidr) for cidr in network.allowed_networks(target)],
         {model_image.RUN: run.id, model_image.IMAGE: ctx.name},
     )
     wanted = Launch(
@@ -120,13 +121,13 @@ def _boot_checks(ctx: Context, run: Run, image: Image, profile: str) -> list[Che
     finally:
         if machine:
             _end(ctx, run, machine)
-        security_groups.delete_security_group(ctx.aws, ctx.clock, group)
+        security_groups.delete(ctx.aws, ctx.clock, group)
 
 
 def _end(ctx: Context, run: Run, machine: Instance) -> None:
     """Keep the console, and terminate the instance even if there is none to keep."""
     try:
-        write_text(run.folder / "console.log", instances.console(ctx.aws, machine.id))
+        write_text(run.folder / "console.log", instances.console_output(ctx.aws, machine.id))
     finally:
         instances.terminate(ctx.aws, ctx.clock, machine.id)
 
@@ -146,7 +147,7 @@ def _wait_until_healthy(ctx: Context, machine: Instance, nonce: str) -> list[Che
     for elapsed in poll(ctx.clock, timeout=_BOOT_TIMEOUT, every=_POLL_INTERVAL):
         if not outside.ok:
             outside = Check("boot-health-outside", probe.check(), f"{probe.detail} after {elapsed:.0f} s", "boot")
-        inside = inside or _own_checks(instances.console(ctx.aws, machine.id), nonce)
+        inside = inside or _own_checks(instances.console_output(ctx.aws, machine.id), nonce)
         if inside and (outside.ok or failed_checks(inside) or elapsed >= grace):
             return [outside, *inside]
     return [outside, *(inside or [Check("boot-report", False, "its own checks did not appear on its console", "boot")])]
@@ -190,7 +191,7 @@ def recheck(ctx: Context, ami: str, *, clean: bool) -> Image:
         raise UsageError(f"{ami} ({image.name}) is not a golden AMI of {ctx.name}", next="./invoke images")
     with (
         runs.lock(ctx.build / "bake.lock", "a bake is running here; waiting for it", ctx.progress.info),
-        runs.record_run(ctx, "verify", ended=partial(artifacts.write_run, ctx), ami=ami) as run,
+        runs.record_run(ctx, "verify", on_end=partial(artifacts.write_run, ctx), ami=ami) as run,
     ):
         verify(ctx, run, image, profile=environment.ensure_profile(ctx), clean=clean)
     return images.get(ctx.aws, ami) or image

@@ -23,7 +23,7 @@ def calculate(ctx: Context) -> Cost:
     kind, builder = ctx.recipe.instance.type, ctx.recipe.instance_type(ctx.target)
     wanted = {kind, next_size(kind), builder}
     made, unseen = _db_instance(ctx)
-    found, source = _prices(ctx, wanted, {made.kind} if made else set())
+    found, source = _prices(ctx, wanted, {made.instance_class} if made else set())
     comparison = compare(ctx.recipe, found, made) if found else None
     if found is None or comparison is None:
         raise UsageError(
@@ -51,13 +51,15 @@ def _db_instance(ctx: Context) -> tuple[DbInstance | None, str]:
 def _prices(ctx: Context, kinds: set[str], databases: set[str]) -> tuple[Prices | None, str]:
     """Today's prices where the list may be asked, else the table's; and which."""
     try:
-        found = price_list.prices(ctx.aws, kinds, databases)
+        found = price_list.get_prices(ctx.aws, kinds, databases)
         why = "the AWS Price List does not hold every part"
     except Exception as error:  # no access, no network, no such service behind an endpoint: the table will do
         found, why = None, f"the AWS Price List cannot be asked ({_without_section(error)})"
     if found:
         return found, f"the AWS Price List of today ({ctx.clock.now():%Y-%m-%d})"
-    return prices.table(ctx.aws.region), f"the table of {prices.AS_OF:%B %Y} in goldenami/values/prices.py, as {why}"
+    return prices.for_region(
+        ctx.aws.region
+    ), f"the table of {prices.as_of():%B %Y} in goldenami/model/prices.toml, as {why}"
 
 
 def _without_section(error: Exception) -> str:

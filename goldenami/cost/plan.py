@@ -124,12 +124,15 @@ def compare(recipe: Recipe, prices: Prices, server: DbInstance | None = None) ->
 
 def _database(server: DbInstance, prices: Prices) -> list[CostItem]:
     """A server elsewhere: in two zones, each part of it twice."""
-    hour, zones = prices.databases.get(server.kind, 0.0), 2 if server.multi_az else 1
+    hour, zones = prices.databases.get(server.instance_class, 0.0), 2 if server.multi_az else 1
     disk = prices.database_gp3 if server.storage_type == "gp3" else 0.0
     note = "the second one stands by" if server.multi_az else ""
     return [
         CostItem(
-            f"{server.kind} RDS server", zones, HOURS * hour, note if hour else "not counted: no price of it is known"
+            f"{server.instance_class} RDS server",
+            zones,
+            HOURS * hour,
+            note if hour else "not counted: no price of it is known",
         ),
         CostItem(
             f"{server.storage} GiB {server.storage_type} of {server.name}",

@@ -24,7 +24,7 @@ _AGENT_TIMEOUT = 180.0  # seconds until the SSM agent of a new instance is regis
 
 def backup_bucket(ctx: Context) -> str:
     """Return the name of the backup bucket."""
-    return bucket_name(ctx.recipe, session.caller(ctx.aws)[0], ctx.aws.region)
+    return bucket_name(ctx.recipe, session.caller_identity(ctx.aws)[0], ctx.aws.region)
 
 
 def ensure_backup_bucket(ctx: Context) -> str:
@@ -90,7 +90,7 @@ def run(
     }
     script = data_script(ctx.recipe, ctx.aws.region, action, values)
     for _ in poll(ctx.clock, timeout=_AGENT_TIMEOUT, every=2):
-        output = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, beat=heartbeat)
+        output = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, heartbeat=heartbeat)
         if output is not None:
             return _parse_result(instance, action, output)
     raise AwsError(

@@ -78,7 +78,7 @@ def take_backup(
 
 def list_backups(ctx: Context) -> list[Manifest]:
     """Return all complete backups, oldest first."""
-    backup_ids = s3.folders(ctx.aws, agent.backup_bucket(ctx), prefix(ctx.name, ""))
+    backup_ids = s3.list_folders(ctx.aws, agent.backup_bucket(ctx), prefix(ctx.name, ""))
     return [manifest for backup_id in backup_ids if (manifest := find_backup(ctx, backup_id))]
 
 

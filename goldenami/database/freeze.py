@@ -111,10 +111,10 @@ def end_stale_freeze(ctx: Context) -> str | None:
 
 def _running_instances(ctx: Context, freeze: WriteFreeze) -> list[str]:
     """Return the instances of the freeze that still run; for a restore to an external database, any other if none does."""
-    running = [instance for instance in freeze.instances if not instances.gone(ctx.aws, instance)]
+    running = [instance for instance in freeze.instances if not instances.is_terminated(ctx.aws, instance)]
     if running or not freeze.backup or ctx.recipe.database.on_instance:
         return running
-    tagged = instances.tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
+    tagged = instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
     return [instance.id for instance in tagged if instance.state == "running"]
 
 

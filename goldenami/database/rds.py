@@ -28,7 +28,7 @@ def ensure_db_instance(ctx: Context) -> str:
     if find_db_instance(ctx) is None:
         rds.ensure_subnets(ctx.aws, names.database, network.subnets, tags)
         request = rds_plan.db_instance_request(ctx.recipe, names, security_group, ctx.target.kms_key_id)
-        password = parameters.secret(ctx.aws, database.password_parameter)
+        password = parameters.get_secret(ctx.aws, database.password_parameter)
         if rds.create(ctx.aws, request, password, tags):
             ctx.progress.info(
                 f"creating the DB instance {names.database} ({request['DBInstanceClass']}); about ten minutes"

@@ -74,11 +74,11 @@ def fail_over_volume(ctx: Context, switchover: Switchover) -> Switchover | None:
     Returns:
         The completed switchover; None if the primary runs, or the transfer has not begun.
     """
-    if switchover.step == "launching" or not instances.gone(ctx.aws, switchover.primary):
+    if switchover.step == "launching" or not instances.is_terminated(ctx.aws, switchover.primary):
         return None
     standby = switchover.standby
     group = auto_scaling.get(ctx.aws, ctx.names.group)
-    if instances.gone(ctx.aws, standby):
+    if instances.is_terminated(ctx.aws, standby):
         ctx.progress.info(
             f"both instances of a switchover were terminated: {ctx.names.group} launches one for the volume"
         )
@@ -105,13 +105,13 @@ def fail_over_backup(ctx: Context, switchover: Switchover) -> Switchover | None:
     Raises:
         GateError: There is no complete copy, or no instance to restore it on; the switchover is cleared.
     """
-    if switchover.step == "launching" or not instances.gone(ctx.aws, switchover.primary):
+    if switchover.step == "launching" or not instances.is_terminated(ctx.aws, switchover.primary):
         return None
     primary, standby = switchover.primary, switchover.standby
     # Taken while writes were stopped: a complete backup has all data.
     manifest = None if switchover.data_arrived else backup.find_backup(ctx, transfer.backup_id(switchover))
     has_copy = manifest is not None or switchover.data_arrived or switchover.is_reversal
-    if instances.gone(ctx.aws, standby) or not has_copy:
+    if instances.is_terminated(ctx.aws, standby) or not has_copy:
         for launched in instances.find_by_client_token(ctx.aws, client_token(switchover)):
             instances.terminate(ctx.aws, ctx.clock, launched.id)
         if (group := auto_scaling.get(ctx.aws, ctx.names.group)) is not None:
@@ -157,7 +157,7 @@ def roll_back(ctx: Context, switchover: Switchover) -> None:
     If the source was terminated, and its data is on a volume or a DB instance, the group replaces it.
     """
     if switchover.step == "moving" and (
-        switchover.storage_mode == "instance" or not instances.gone(ctx.aws, switchover.source)
+        switchover.storage_mode == "instance" or not instances.is_terminated(ctx.aws, switchover.source)
     ):
         transfer.abort(ctx, switchover)
     launched = instances.find_by_client_token(ctx.aws, client_token(switchover))

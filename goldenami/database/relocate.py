@@ -64,7 +64,7 @@ def relaunch_target(ctx: Context, switchover: Switchover) -> Switchover:
         GateError: The new target cannot mount the volume, or does not serve; recovery finds it again.
     """
     change = switchover.storage_change
-    terminated = instances.gone(ctx.aws, switchover.target)
+    terminated = instances.is_terminated(ctx.aws, switchover.target)
     group = auto_scaling.get(ctx.aws, ctx.names.group)
     if change is None or change.mode == "instance" or switchover.is_reversal or not terminated or group is None:
         return switchover

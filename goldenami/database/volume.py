@@ -20,7 +20,7 @@ def find_volume(ctx: Context) -> DataVolumeState | None:
     Raises:
         GateError: Several volumes have the tag.
     """
-    volumes = ebs.find(ctx.aws, ctx.name)
+    volumes = ebs.list_volumes(ctx.aws, ctx.name)
     if len(volumes) > 1:
         raise GateError(
             f"several volumes have the tag {image.VOLUME_TAG} = {ctx.name}: {', '.join(v.id for v in volumes)}",
@@ -36,8 +36,8 @@ def ensure_volume(ctx: Context, network: Network, run: str) -> DataVolumeState:
     Raises:
         GateError: The existing volume does not fit; the message says how to fix it.
     """
-    desired, zone = ctx.recipe.database.volume, vpc.zone_of(ctx.aws, network.subnets[0])
-    volumes = ebs.find(ctx.aws, ctx.name)
+    desired, zone = ctx.recipe.database.volume, vpc.subnet_zone(ctx.aws, network.subnets[0])
+    volumes = ebs.list_volumes(ctx.aws, ctx.name)
     if reasons := list(volume_plan.volume_blockers(ctx.recipe, volumes, zone)):
         raise GateError("; ".join(reasons), state="No changes were made.", next="./invoke fleet.show")
     if not volumes:
@@ -48,7 +48,7 @@ def ensure_volume(ctx: Context, network: Network, run: str) -> DataVolumeState:
         return DataVolumeState(created, zone, desired.size_gib, "available")
     volume = volumes[0]
     if volume.size < desired.size_gib:
-        ebs.grow(ctx.aws, volume.id, desired.size_gib)
+        ebs.resize(ctx.aws, volume.id, desired.size_gib)
         ctx.progress.info(
             f"growing {volume.id} to {desired.size_gib} GiB; its file system grows when it is mounted the next time"
         )
@@ -78,7 +78,7 @@ def attach(ctx: Context, instance: str, *, snapshot: str = "", stop_holder: bool
         if step == "unmount":
             _release(ctx, volume.instance, stop=stop_holder)
         elif step == "snapshot":
-            created = ebs.snapshot(ctx.aws, volume.id, snapshot, _tags(ctx))
+            created = ebs.create_snapshot(ctx.aws, volume.id, snapshot, _tags(ctx))
             ctx.progress.info(f"created the snapshot {created} of {volume.id}")
         elif step == "detach":
             ebs.detach(ctx.aws, volume.id, volume.instance)
@@ -111,7 +111,7 @@ def unmount(ctx: Context, instance: str) -> None:
 
 def delete_expired_snapshots(ctx: Context) -> None:
     """Delete snapshots that are older than `[backup] keep_days`; the newest one is always kept."""
-    snapshots = ebs.snapshots(ctx.aws, ctx.name)
+    snapshots = ebs.list_snapshots(ctx.aws, ctx.name)
     for snapshot in volume_plan.expired_snapshots(snapshots, ctx.clock.now(), ctx.recipe.backup.keep_days):
         ebs.delete_snapshot(ctx.aws, snapshot)
 

@@ -111,7 +111,7 @@ def _port() -> Finding:
 
 
 def _credentials(ctx: Context) -> Finding:
-    account, arn = session.caller(ctx.aws)
+    account, arn = session.caller_identity(ctx.aws)
     return Finding("credentials", "ok", f"{arn} in account {account}, {ctx.aws.region}")
 
 

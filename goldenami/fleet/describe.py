@@ -68,7 +68,7 @@ def list_resources(ctx: Context) -> list[FleetResource]:
     grouped = f"min {group.min}, max {group.max}, desired {group.desired}, version {group.version}" if group else ""
     targets = load_balancers.get_target_group(ctx.aws, names.target_group)
     parts = [
-        FleetResource("role and instance profile", names.web, iam_roles.exists(ctx.aws, names.web)),
+        FleetResource("role and instance profile", names.web, iam_roles.instance_profile_exists(ctx.aws, names.web)),
         FleetResource("security group", names.web, security_groups.find(ctx.aws, names.web, vpc) is not None),
     ]
     trials = load_balancers.get_target_group(ctx.aws, names.canary_target_group)
@@ -102,7 +102,7 @@ def list_resources(ctx: Context) -> list[FleetResource]:
 def data_storage(ctx: Context) -> DataStorage | None:
     """The home of the data; None where it is the instance, or a server that is not ours."""
     if ctx.recipe.database.on_volume:
-        found = ebs.find(ctx.aws, ctx.name)
+        found = ebs.list_volumes(ctx.aws, ctx.name)
         name = ", ".join(one.id for one in found) or f"{ctx.name}-data"
         facts = asdict(found[0]) if len(found) == 1 else {}
         return DataStorage("data volume", name, bool(found), _volume(found), facts)

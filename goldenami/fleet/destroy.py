@@ -60,9 +60,9 @@ def destroy(ctx: Context, *, lose_data: bool = False) -> list[str]:
             gone += [
                 n
                 for n in (names.web, names.load_balancer_security_group)
-                if security_groups.delete(ctx.aws, ctx.clock, n, vpc)
+                if security_groups.delete_by_name(ctx.aws, ctx.clock, n, vpc)
             ]
-            if iam_roles.remove(ctx.aws, names.web):
+            if iam_roles.delete_instance_profile(ctx.aws, names.web):
                 gone.append(f"{names.web} (role)")
         if ctx.recipe.database.on_volume and (kept := volume.find_volume(ctx)):
             ctx.progress.info(

@@ -20,7 +20,7 @@ from goldenami.tools.clock import poll
 def console(ctx: Context, instance: str) -> str:
     """What an instance printed on its console, also for a while after it has gone."""
     machine = instance if instance.startswith("i-") else resolve_instance(ctx, instance).id
-    return instances.console(ctx.aws, machine)
+    return instances.console_output(ctx.aws, machine)
 
 
 def logs(ctx: Context, instance: str, lines: int, *, follow: bool, show: Callable[[str], None], key: str = "") -> None:

@@ -72,26 +72,26 @@ def update(ctx: Context, ref: str, instance: str = "", key: str = "") -> list[Up
 def _one(ctx: Context, machine: FleetInstance, script: str, ref: str, key: str, before: int) -> UpdateResult:
     # Marked first: an update that is killed half-way has changed the instance, too.
     now = ctx.clock.now().strftime("%Y-%m-%dT%H:%MZ")
-    images.tag(ctx.aws, [machine.id], {auto_scaling.SETTING_NAMES: f"being updated to {ref}, {now}"[:255]})
+    images.tag(ctx.aws, [machine.id], {auto_scaling.DRIFTED_TAG: f"being updated to {ref}, {now}"[:255]})
     try:
         said = remote.run_on_instance(ctx, machine, script, key=key, timeout=_TIMEOUT)
     except AwsError:  # it was not reached
-        images.untag(ctx.aws, [machine.id], [auto_scaling.SETTING_NAMES])
+        images.untag(ctx.aws, [machine.id], [auto_scaling.DRIFTED_TAG])
         raise
     for line in said.stdout.splitlines() + said.stderr.splitlines():
         ctx.progress.record(line)
     found = re.search(r"^UPDATED ([0-9a-f]+) ([0-9a-f]+)$", said.stdout, re.MULTILINE)
     if said.code == 0 and found:
         images.tag(
-            ctx.aws, [machine.id], {auto_scaling.SETTING_NAMES: f"updated to {ref} ({found[2][:12]}), {now}"[:255]}
+            ctx.aws, [machine.id], {auto_scaling.DRIFTED_TAG: f"updated to {ref} ({found[2][:12]}), {now}"[:255]}
         )
         return UpdateResult(machine, found[1], found[2])
     red = re.search(r"^ERROR (.*)$", said.stderr, re.MULTILINE)
     back = re.search(r"^ROLLED_BACK (\w+)$", said.stderr, re.MULTILINE)
     if back and not machine.drifted:
-        images.untag(ctx.aws, [machine.id], [auto_scaling.SETTING_NAMES])
+        images.untag(ctx.aws, [machine.id], [auto_scaling.DRIFTED_TAG])
     elif back:
-        images.tag(ctx.aws, [machine.id], {auto_scaling.SETTING_NAMES: machine.drifted})
+        images.tag(ctx.aws, [machine.id], {auto_scaling.DRIFTED_TAG: machine.drifted})
     why = red[1] if red else (said.stderr.strip().splitlines() or [said.status])[-1]
     state = f"It is back at {back[1][:12]} and healthy." if back else "It may not be well: look at it, or terminate it."
     earlier = f" {before} instance(s) were updated before it." if before else ""

@@ -1,1 +1,1 @@
-"""Least-privilege IAM policies: one module per subject, and the policy of each task."""
+"""Least-privilege IAM policies of tasks and roles, one module per subject."""

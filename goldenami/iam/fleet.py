@@ -1,20 +1,20 @@
-"""What makes the fleet's parts and takes them down, as statements of IAM policies."""
+"""IAM policy statements of the fleet's resources."""
 
 from __future__ import annotations
 
 from goldenami.iam.statements import PolicyScope, Statement, allow
 
 
-def create_resources(place: PolicyScope) -> list[Statement]:
-    """What makes and takes down the fleet's parts."""
-    names = place.names
+def manage_resources(scope: PolicyScope) -> list[Statement]:
+    """Create, update and delete the fleet's resources."""
+    names = scope.names
     group = [
-        place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}")
+        scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}")
         for name in (names.group, names.canary_group)
     ]
-    web = [place.arn("iam", f"{kind}/{names.web}", region=False) for kind in ("role", "instance-profile")]
-    balancer = [
-        place.arn("elasticloadbalancing", what)
+    web = [scope.arn("iam", f"{kind}/{names.web}", region=False) for kind in ("role", "instance-profile")]
+    load_balancer = [
+        scope.arn("elasticloadbalancing", what)
         for what in (
             f"loadbalancer/app/{names.load_balancer}/*",
             f"targetgroup/{names.target_group}/*",
@@ -34,55 +34,51 @@ def create_resources(place: PolicyScope) -> list[Statement]:
         *("AuthorizeSecurityGroupIngress", "CreateSecurityGroup", "DeleteSecurityGroup"),
         *("RevokeSecurityGroupIngress", "CreateLaunchTemplate", "DeleteLaunchTemplate", "CreateTags"),
     )
-    parameters = [place.arn("ssm", f"parameter{parameter.name}") for parameter in place.recipe.parameters]
+    parameters = [scope.arn("ssm", f"parameter{parameter.name}") for parameter in scope.recipe.parameters]
     asg = ("CreateAutoScalingGroup", "UpdateAutoScalingGroup", "DeleteAutoScalingGroup", "CreateOrUpdateTags")
-    made = [
-        allow(
-            "LookAround",
-            ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"],
-        ),
+    statements = [
+        allow("DescribeNetwork", ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"]),
         allow("Group", [f"autoscaling:{verb}" for verb in asg], group),
-        allow("Balancer", [f"elasticloadbalancing:{verb}" for verb in elb], balancer),
+        allow("LoadBalancer", [f"elasticloadbalancing:{verb}" for verb in elb], load_balancer),
         allow("Role", [f"iam:{verb}" for verb in iam], web),
         allow(
-            "Ground",
+            "Network",
             [f"ec2:{verb}" for verb in security],
-            [place.arn("ec2", f"{kind}/*") for kind in ("security-group", "launch-template", "vpc")],
+            [scope.arn("ec2", f"{kind}/*") for kind in ("security-group", "launch-template", "vpc")],
         ),
         allow(
             "ServiceRoles",
             ["iam:CreateServiceLinkedRole"],
             "*",
-            StringLike={
-                "iam:AWSServiceName": ["autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com"],
-            },
+            StringLike={"iam:AWSServiceName": ["autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com"]},
         ),
     ]
     return [
-        *made,
+        *statements,
         *([allow("AppParameters", ["ssm:GetParameter", "ssm:PutParameter"], parameters)] if parameters else []),
     ]
 
 
-def traffic_shift(place: PolicyScope) -> list[Statement]:
-    """What a trial beside the fleet takes, where the recipe shifts the traffic by weight."""
-    names = place.names
-    if not place.recipe.promote.traffic:
+def traffic_shift(scope: PolicyScope) -> list[Statement]:
+    """Run a canary group, if the recipe shifts traffic by weight."""
+    names = scope.names
+    if not scope.recipe.promote.traffic:
         return []
-    trial = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{names.canary_group}")
+    canary = scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{names.canary_group}")
     groups = ("CreateAutoScalingGroup", "UpdateAutoScalingGroup", "DeleteAutoScalingGroup", "CreateOrUpdateTags")
-    targets = place.arn("elasticloadbalancing", f"targetgroup/{names.canary_target_group}/*")
+    targets = scope.arn("elasticloadbalancing", f"targetgroup/{names.canary_target_group}/*")
     verbs = ("AddTags", "CreateTargetGroup", "ModifyTargetGroup", "ModifyTargetGroupAttributes")
-    listener = place.arn("elasticloadbalancing", f"listener/app/{names.load_balancer}/*")
+    listener = scope.arn("elasticloadbalancing", f"listener/app/{names.load_balancer}/*")
     around = ("ec2:DescribeSubnets", "ec2:DescribeVpcs")
     return [
-        allow("Trial", [f"autoscaling:{verb}" for verb in groups], trial),
-        allow("TrialTargets", [f"elasticloadbalancing:{verb}" for verb in verbs], targets),
+        allow("CanaryGroup", [f"autoscaling:{verb}" for verb in groups], canary),
+        allow("CanaryTargets", [f"elasticloadbalancing:{verb}" for verb in verbs], targets),
         allow("Weights", ["elasticloadbalancing:ModifyListener"], listener),
-        allow("LookAround", around),
-        *([allow("Alarms", ["cloudwatch:DescribeAlarms"])] if place.recipe.promote.alarms else []),
+        allow("DescribeNetwork", around),
+        *([allow("Alarms", ["cloudwatch:DescribeAlarms"])] if scope.recipe.promote.alarms else []),
     ]
 
 
-def network(_place: PolicyScope) -> list[Statement]:
-    return [allow("LookAround", ["ec2:DescribeSecurityGroups", "ec2:DescribeVpcs", "iam:GetInstanceProfile"])]
+def describe_network(_scope: PolicyScope) -> list[Statement]:
+    """Read security groups, VPCs and instance profiles."""
+    return [allow("DescribeNetwork", ["ec2:DescribeSecurityGroups", "ec2:DescribeVpcs", "iam:GetInstanceProfile"])]

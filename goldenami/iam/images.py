@@ -1,75 +1,92 @@
-"""The least that the tasks about images that exist need, as statements of IAM policies.
+"""IAM policy statements of the tasks on existing images.
 
-Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html (what DescribeImageReferences looks with).
+Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html (permissions of DescribeImageReferences).
 """
 
 from __future__ import annotations
 
 from goldenami.iam.statements import PolicyScope, Statement, allow
-from goldenami.model import image as model_image
 
 
-def _facts(place: PolicyScope) -> str:
-    return f"/goldenami/{place.recipe.image.name}/facts/*"
+def _inventory_path(scope: PolicyScope) -> str:
+    return f"/goldenami/{scope.recipe.image.name}/facts/*"
 
 
-def inventory(place: PolicyScope) -> list[Statement]:
-    """Read what the bakes wrote down about their images."""
-    return [allow("ReadFacts", ["ssm:GetParametersByPath"], place.arn("ssm", f"parameter{_facts(place)}"))]
-
-
-def references(_place: PolicyScope) -> list[Statement]:
-    """Read everything in the account that can name an image. Parameters are read whatever they are called."""
-    things = ("Images", "ImageAttribute", "ImageReferences", "Instances", "LaunchTemplates", "LaunchTemplateVersions")
-    groups = ("AutoScalingGroups", "InstanceRefreshes", "LaunchConfigurations")
-    recipes = ("ListImageRecipes", "ListContainerRecipes", "GetContainerRecipe", "GetImageRecipe")
+def read_inventory(scope: PolicyScope) -> list[Statement]:
+    """Read the inventories of images."""
     return [
-        allow("CensusOfEc2", [f"ec2:Describe{thing}" for thing in (*things, "Snapshots")]),
-        allow("CensusOfGroups", [f"autoscaling:Describe{thing}" for thing in groups]),
-        allow("CensusOfParameters", ["ssm:DescribeParameters", "ssm:GetParameters", "ssm:GetParameterHistory"]),
-        allow("CensusOfRecipes", [f"imagebuilder:{verb}" for verb in recipes]),
+        allow("ReadInventories", ["ssm:GetParametersByPath"], scope.arn("ssm", f"parameter{_inventory_path(scope)}"))
     ]
 
 
-def retire(place: PolicyScope) -> list[Statement]:
-    """Mark images that carry our tag, and publish another candidate."""
-    ours = {"StringEquals": {f"aws:ResourceTag/{model_image.IMAGE}": place.recipe.image.name}}
-    candidate = place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}/candidate")
+def read_references(_scope: PolicyScope) -> list[Statement]:
+    """Read everything in the account that can reference an image, including all parameters."""
+    resources = (
+        "Images",
+        "ImageAttribute",
+        "ImageReferences",
+        "Instances",
+        "LaunchTemplates",
+        "LaunchTemplateVersions",
+    )
+    groups = ("AutoScalingGroups", "InstanceRefreshes", "LaunchConfigurations")
+    recipes = ("ListImageRecipes", "ListContainerRecipes", "GetContainerRecipe", "GetImageRecipe")
     return [
-        allow("MarkImages", ["ec2:CreateTags"], f"arn:aws:ec2:{place.region}::image/*", **ours),
+        allow("ScanEc2", [f"ec2:Describe{resource}" for resource in (*resources, "Snapshots")]),
+        allow("ScanGroups", [f"autoscaling:Describe{group}" for group in groups]),
+        allow("ScanParameters", ["ssm:DescribeParameters", "ssm:GetParameters", "ssm:GetParameterHistory"]),
+        allow("ScanRecipes", [f"imagebuilder:{verb}" for verb in recipes]),
+    ]
+
+
+def retire(scope: PolicyScope) -> list[Statement]:
+    """Tag managed images, and publish another candidate."""
+    candidate = scope.arn("ssm", f"parameter/goldenami/{scope.recipe.image.name}/candidate")
+    return [
+        allow("MarkImages", ["ec2:CreateTags"], f"arn:aws:ec2:{scope.region}::image/*", **scope.tagged("image")),
         allow("PublishCandidate", ["ssm:PutParameter"], candidate),
     ]
 
 
-def trim(place: PolicyScope) -> list[Statement]:
+def delete_template_versions(scope: PolicyScope) -> list[Statement]:
     """Delete versions of the fleet's launch template."""
-    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
-    return [allow("TrimTemplate", ["ec2:DeleteLaunchTemplateVersions"], place.arn("ec2", "launch-template/*"), **ours)]
-
-
-def copy(place: PolicyScope) -> list[Statement]:
-    """Copy images to the recipe's other regions, share and publish them there. (Another account needs a policy of its own.)"""
-    name, regions = place.recipe.image.name, [copy.region for copy in place.recipe.copies] or ["*"]
-    things = [
-        f"arn:aws:ec2:{region}::{kind}/*" for region in [place.region, *regions] for kind in ("image", "snapshot")
+    return [
+        allow(
+            "TrimTemplate",
+            ["ec2:DeleteLaunchTemplateVersions"],
+            scope.arn("ec2", "launch-template/*"),
+            **scope.tagged("fleet"),
+        )
     ]
-    candidates = [f"arn:aws:ssm:{region}:{place.account}:parameter/goldenami/{name}/candidate" for region in regions]
+
+
+def copy(scope: PolicyScope) -> list[Statement]:
+    """Copy images to the recipe's other regions, and share and publish them there. Another account needs its own policy."""
+    name, regions = scope.recipe.image.name, [copy.region for copy in scope.recipe.copies] or ["*"]
+    resources = [
+        f"arn:aws:ec2:{region}::{kind}/*" for region in [scope.region, *regions] for kind in ("image", "snapshot")
+    ]
+    candidates = [f"arn:aws:ssm:{region}:{scope.account}:parameter/goldenami/{name}/candidate" for region in regions]
     verbs = ("CopyImage", "CreateTags", "DeregisterImage", "DeleteSnapshot", "ModifyImageAttribute")
     return [
-        allow("LookAtCopies", ["ec2:DescribeImages", "ec2:DescribeImageAttribute"]),
-        allow("CopyImages", [f"ec2:{verb}" for verb in (*verbs, "ModifySnapshotAttribute")], things),
+        allow("DescribeCopies", ["ec2:DescribeImages", "ec2:DescribeImageAttribute"]),
+        allow("CopyImages", [f"ec2:{verb}" for verb in (*verbs, "ModifySnapshotAttribute")], resources),
         allow("PublishCopies", ["ssm:GetParameter", "ssm:PutParameter"], candidates),
     ]
 
 
-def prune(place: PolicyScope) -> list[Statement]:
-    """Deprecate and deregister what carries our tag, and delete the snapshots behind it."""
-    ours = {"StringEquals": {f"aws:ResourceTag/{model_image.IMAGE}": place.recipe.image.name}}
+def prune(scope: PolicyScope) -> list[Statement]:
+    """Deprecate and deregister managed images, and delete their snapshots."""
     verbs = ("EnableImageDeprecation", "DisableImageDeprecation", "DeregisterImage", "CreateTags", "DeleteTags")
-    # Images and snapshots have ARNs without an account.
-    image, snapshot = (f"arn:aws:ec2:{place.region}::{kind}/*" for kind in ("image", "snapshot"))
+    # The ARNs of images and snapshots have no account.
+    image, snapshot = (f"arn:aws:ec2:{scope.region}::{kind}/*" for kind in ("image", "snapshot"))
     return [
-        allow("ForgetFacts", ["ssm:DeleteParameters"], place.arn("ssm", f"parameter{_facts(place)}")),
-        allow("LetImagesGo", [f"ec2:{verb}" for verb in verbs], image, **ours),
-        allow("DeleteTheirSnapshots", ["ec2:DeleteSnapshot", "ec2:CreateTags", "ec2:DeleteTags"], snapshot, **ours),
+        allow("Inventories", ["ssm:DeleteParameters"], scope.arn("ssm", f"parameter{_inventory_path(scope)}")),
+        allow("RetireImages", [f"ec2:{verb}" for verb in verbs], image, **scope.tagged("image")),
+        allow(
+            "ImageSnapshots",
+            ["ec2:DeleteSnapshot", "ec2:CreateTags", "ec2:DeleteTags"],
+            snapshot,
+            **scope.tagged("image"),
+        ),
     ]

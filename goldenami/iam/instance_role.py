@@ -1,4 +1,4 @@
-"""The policies of instance roles: of the fleet, and of the builders."""
+"""IAM policies of the instance roles of the fleet and of builders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from goldenami.iam.statements import USES_KEY, key_arn
 
-# What the SSM agent calls; none of it can be narrowed to a resource.
+# Actions of the SSM agent; none can be limited to a resource.
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/setup-instance-permissions.html
 _AGENT = [
     "ssm:UpdateInstanceInformation",
@@ -17,7 +17,7 @@ _AGENT = [
     "ssmmessages:OpenDataChannel",
 ]
 
-# Parts of an upload are objects to IAM; one that cannot be made is given up.
+# IAM treats the parts of an upload as objects; an incomplete upload is aborted.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuAndPermissions.html
 _BACKUPS = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
 
@@ -33,21 +33,21 @@ def fleet_policy(
     volume: bool = False,
     key: str = "",
 ) -> dict[str, Any]:
-    """The least privilege of an instance that serves: the application's parameters and its own logs.
+    """Return the policy of the fleet's instances: the application's parameters and its own logs.
 
     Args:
-        region: Like `ap-northeast-2`.
-        account: Its number.
-        name: The image's name; the logs are those of `/goldenami/NAME`.
-        parameters: The parameters' names.
-        run_command: Let the SSM agent in as well.
-        bucket: Where it may write and read its backups, and nobody else's; none when empty.
-        volume: Let it take the service's own volume.
-        key: The KMS key that encrypts the volume; the account's own for EBS, whose policy lets it in, when empty.
+        region: Such as `ap-northeast-2`.
+        account: The account's id.
+        name: The image's name; the log group is `/goldenami/NAME`.
+        parameters: Names of the application's parameters.
+        run_command: Allow what the SSM agent needs.
+        bucket: Bucket in which it may write and read its own backups; empty for none.
+        volume: Allow it to attach the service's data volume.
+        key: KMS key of the volume; empty for the account's default key for EBS, which needs no permission.
     """
-    found = builder_policy(region, account, parameters)
+    document = builder_policy(region, account, parameters)
     logs = f"arn:aws:logs:{region}:{account}:log-group:/goldenami/{name}"
-    found["Statement"].append(
+    document["Statement"].append(
         {
             "Effect": "Allow",
             "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
@@ -56,18 +56,18 @@ def fleet_policy(
     )
     if bucket:
         backups = f"arn:aws:s3:::{bucket}/{name}/backups/*"
-        found["Statement"].append({"Effect": "Allow", "Action": _BACKUPS, "Resource": backups})
+        document["Statement"].append({"Effect": "Allow", "Action": _BACKUPS, "Resource": backups})
     if volume:
-        found["Statement"] += _assume_role_policy(region, account, name, key)
+        document["Statement"] += _attach_volume(region, account, name, key)
     if run_command:
-        found["Statement"].append({"Effect": "Allow", "Action": _AGENT, "Resource": "*"})
-    return found
+        document["Statement"].append({"Effect": "Allow", "Action": _AGENT, "Resource": "*"})
+    return document
 
 
-def _assume_role_policy(region: str, account: str, name: str, key: str) -> list[dict[str, Any]]:
-    """Find the service's volume and attach it to an instance of its fleet, and nothing else.
+def _attach_volume(region: str, account: str, name: str, key: str) -> list[dict[str, Any]]:
+    """Return statements that allow only to find the service's volume and attach it to an instance of its fleet.
 
-    Describing cannot be narrowed. A customer's key must let EBS use it in the name of whoever attaches.
+    Describe actions cannot be limited to resources. EBS uses a customer managed key on behalf of the caller.
     Source: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
     """
 
@@ -89,10 +89,10 @@ def _assume_role_policy(region: str, account: str, name: str, key: str) -> list[
 
 
 def builder_policy(region: str, account: str, parameters: Iterable[str]) -> dict[str, Any]:
-    """The least privilege that reads these parameters.
+    """Return the policy of a builder: read these parameters.
 
-    A SecureString under the account's default key `aws/ssm` needs no KMS permission of its own: that key's policy lets
-    in whoever may read the parameter.
+    A SecureString under the account's default key `aws/ssm` needs no KMS permission: that key's policy allows every
+    principal that may read the parameter.
     Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-access.html
     """
     names = sorted(parameters)
@@ -101,5 +101,5 @@ def builder_policy(region: str, account: str, parameters: Iterable[str]) -> dict
         "Action": ["ssm:GetParameter", "ssm:GetParameters"],
         "Resource": [f"arn:aws:ssm:{region}:{account}:parameter{name}" for name in names],
     }
-    # IAM refuses a statement without resources; an application without parameters needs no permission at all.
+    # IAM rejects a statement without resources; an application without parameters needs no permission.
     return {"Version": "2012-10-17", "Statement": [statement] if names else []}

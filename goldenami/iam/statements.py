@@ -1,4 +1,4 @@
-"""The least that each step needs, as statements of IAM policies.
+"""IAM policy statements that several tasks need.
 
 Source: https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 """
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from goldenami.model import image
 from goldenami.model.names import ResourceNames
 from goldenami.recipe.recipe import Recipe
 
@@ -18,7 +17,7 @@ Statement = dict[str, Any]
 
 @dataclass(frozen=True)
 class PolicyScope:
-    """Where the policy is for: region, account, and the recipe's parts by name."""
+    """Region, account and recipe that a policy is for."""
 
     region: str
     account: str
@@ -26,27 +25,42 @@ class PolicyScope:
 
     @property
     def names(self) -> ResourceNames:
-        """What the parts are called."""
+        """Names of the fleet's resources."""
         return ResourceNames(self.recipe.image.name)
 
-    def arn(self, service: str, what: str, *, region: bool = True) -> str:
-        """The ARN of something in this account."""
-        return f"arn:aws:{service}:{self.region if region else ''}:{self.account}:{what}"
+    @property
+    def group_arn(self) -> str:
+        """ARN of the Auto Scaling group."""
+        return self.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{self.names.group}")
+
+    @property
+    def instances_arn(self) -> str:
+        """ARN of all instances."""
+        return self.arn("ec2", "instance/*")
+
+    def arn(self, service: str, resource: str, *, region: bool = True) -> str:
+        """Return the ARN of a resource in this account."""
+        return f"arn:aws:{service}:{self.region if region else ''}:{self.account}:{resource}"
+
+    def tagged(self, tag: str, key: str = "ResourceTag") -> dict[str, Any]:
+        """Return the condition that a resource (or request) has the tag `goldenami:TAG` with the image's name."""
+        return {"StringEquals": {f"aws:{key}/goldenami:{tag}": self.recipe.image.name}}
 
 
 def allow(sid: str, actions: Sequence[str], resources: str | Sequence[str] = "*", **condition: Any) -> Statement:
-    """A statement that allows these actions on these resources."""
-    told: Statement = {"Sid": sid, "Effect": "Allow", "Action": sorted(actions), "Resource": resources}
-    return told | ({"Condition": condition} if condition else {})
+    """Return a statement that allows these actions on these resources."""
+    statement: Statement = {"Sid": sid, "Effect": "Allow", "Action": sorted(actions), "Resource": resources}
+    return statement | ({"Condition": condition} if condition else {})
 
 
-def caller_identity(_place: PolicyScope) -> list[Statement]:
-    """Ask whose credentials these are."""
-    return [allow("Who", ["sts:GetCallerIdentity"])]
+def caller_identity(_scope: PolicyScope) -> list[Statement]:
+    """Read the identity of the credentials."""
+    return [allow("Identity", ["sts:GetCallerIdentity"])]
 
 
-def describe_fleet(place: PolicyScope) -> list[Statement]:
-    # Describe calls of EC2, Auto Scaling and Elastic Load Balancing know no resources.
+def describe_fleet(scope: PolicyScope) -> list[Statement]:
+    """Read the state of the fleet."""
+    # Describe actions of EC2, Auto Scaling and Elastic Load Balancing cannot be limited to resources.
     fleet = [
         *("ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:DescribeLaunchTemplates"),
         *("ec2:DescribeLaunchTemplateVersions", "autoscaling:DescribeAutoScalingGroups"),
@@ -56,115 +70,114 @@ def describe_fleet(place: PolicyScope) -> list[Statement]:
     ]
     read = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParameterHistory", "ssm:GetParametersByPath"]
     quota = "servicequotas:GetServiceQuota"
-    return [allow("Look", [*fleet, quota]), allow("ReadPointers", read, pointers(place))]
+    return [allow("Fleet", [*fleet, quota]), allow("ReadPointers", read, parameter_arns(scope))]
 
 
-def pointers(place: PolicyScope) -> list[str]:
-    return [place.arn("ssm", f"parameter/goldenami/{place.recipe.image.name}{rest}") for rest in ("", "/*")]
+def parameter_arns(scope: PolicyScope) -> list[str]:
+    """Return the ARNs of the image's parameters."""
+    return [scope.arn("ssm", f"parameter/goldenami/{scope.recipe.image.name}{rest}") for rest in ("", "/*")]
 
 
-def lock(place: PolicyScope) -> list[Statement]:
+def lock(scope: PolicyScope) -> list[Statement]:
+    """Acquire and release the fleet's lock."""
     return [
         allow(
-            "Claim",
+            "Lock",
             ["ssm:PutParameter", "ssm:DeleteParameter"],
             [
-                place.arn("ssm", f"parameter{place.names.lock}"),
-                place.arn("ssm", f"parameter{place.names.lock}-after-*"),
+                scope.arn("ssm", f"parameter{scope.names.lock}"),
+                scope.arn("ssm", f"parameter{scope.names.lock}-after-*"),
             ],
         )
     ]
 
 
-def commit(place: PolicyScope) -> list[Statement]:
-    ours = {"StringEquals": {f"aws:ResourceTag/{image.IMAGE}": place.recipe.image.name}}
+def publish(scope: PolicyScope) -> list[Statement]:
+    """Publish an image: production parameter, tags, launch template version."""
     return [
         allow(
             "Publish",
             ["ssm:PutParameter", "ssm:LabelParameterVersion"],
-            place.arn("ssm", f"parameter{place.names.production}"),
+            scope.arn("ssm", f"parameter{scope.names.production}"),
         ),
-        allow("TagImages", ["ec2:CreateTags"], f"arn:aws:ec2:{place.region}::image/*", **ours),
+        allow("TagImages", ["ec2:CreateTags"], f"arn:aws:ec2:{scope.region}::image/*", **scope.tagged("image")),
         allow(
             "TemplateVersions",
             ["ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"],
-            place.arn("ec2", "launch-template/*"),
-            StringEquals={"aws:ResourceTag/goldenami:fleet": place.recipe.image.name},
+            scope.arn("ec2", "launch-template/*"),
+            **scope.tagged("fleet"),
         ),
     ]
 
 
-def instance_refresh(place: PolicyScope) -> list[Statement]:
-    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
+def instance_refresh(scope: PolicyScope) -> list[Statement]:
+    """Run an instance refresh."""
     refresh = [f"autoscaling:{verb}InstanceRefresh" for verb in ("Start", "Cancel", "Rollback")]
-    return [
-        allow("Roll", refresh, group),
-        *launch_from_template(place),
-        allow("Console", ["ec2:GetConsoleOutput"], describe_instances(place)),
-    ]
+    return [allow("Refresh", refresh, scope.group_arn), *launch_from_template(scope), *console_output(scope)]
 
 
-def describe_instances(place: PolicyScope) -> str:
-    return place.arn("ec2", "instance/*")
-
-
-def launch_from_template(place: PolicyScope) -> list[Statement]:
-    # Auto Scaling checks, when a template version is given to it, that the caller may launch from it.
-    web = place.arn("iam", f"role/{place.names.web}", region=False)
-    ours = {"StringEquals": {"aws:RequestTag/goldenami:fleet": place.recipe.image.name}}
+def launch_from_template(scope: PolicyScope) -> list[Statement]:
+    """Launch instances from the launch template, which Auto Scaling requires of the caller that sets its version."""
+    web = scope.arn("iam", f"role/{scope.names.web}", region=False)
     parts = ("instance", "volume")
     others = ("launch-template", "network-interface", "security-group", "subnet", "key-pair")
     return [
-        allow("Launch", ["ec2:RunInstances"], [place.arn("ec2", f"{part}/*") for part in parts], **ours),
+        allow(
+            "Launch",
+            ["ec2:RunInstances"],
+            [scope.arn("ec2", f"{part}/*") for part in parts],
+            **scope.tagged("fleet", "RequestTag"),
+        ),
         allow(
             "LaunchWith",
             ["ec2:RunInstances"],
-            [*(place.arn("ec2", f"{part}/*") for part in others), f"arn:aws:ec2:{place.region}::image/*"],
+            [*(scope.arn("ec2", f"{part}/*") for part in others), f"arn:aws:ec2:{scope.region}::image/*"],
         ),
         allow(
             "TagLaunched",
             ["ec2:CreateTags"],
-            [place.arn("ec2", f"{part}/*") for part in parts],
+            [scope.arn("ec2", f"{part}/*") for part in parts],
             StringEquals={"ec2:CreateAction": "RunInstances"},
         ),
         allow("PassRole", ["iam:PassRole"], web, StringEquals={"iam:PassedToService": "ec2.amazonaws.com"}),
     ]
 
 
-def run_command(place: PolicyScope) -> list[Statement]:
-    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
+def run_command(scope: PolicyScope) -> list[Statement]:
+    """Run scripts on the fleet's instances."""
     return [
-        allow("RunScript", ["ssm:SendCommand"], f"arn:aws:ssm:{place.region}::document/AWS-RunShellScript"),
-        allow("RunOn", ["ssm:SendCommand"], describe_instances(place), **ours),
+        allow("RunScript", ["ssm:SendCommand"], f"arn:aws:ssm:{scope.region}::document/AWS-RunShellScript"),
+        allow("RunOn", ["ssm:SendCommand"], scope.instances_arn, **scope.tagged("fleet")),
         allow("RunResult", ["ssm:GetCommandInvocation"]),
     ]
 
 
-def terminate(place: PolicyScope) -> list[Statement]:
-    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
-    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.names.group}")
+def terminate(scope: PolicyScope) -> list[Statement]:
+    """Terminate the fleet's instances."""
     return [
-        allow("Terminate", ["ec2:TerminateInstances"], describe_instances(place), **ours),
-        allow("TerminateMember", ["autoscaling:TerminateInstanceInAutoScalingGroup"], group),
+        allow("Terminate", ["ec2:TerminateInstances"], scope.instances_arn, **scope.tagged("fleet")),
+        allow("TerminateMember", ["autoscaling:TerminateInstanceInAutoScalingGroup"], scope.group_arn),
     ]
 
 
-def tag_images(place: PolicyScope) -> list[Statement]:
-    ours = {"StringEquals": {"aws:ResourceTag/goldenami:fleet": place.recipe.image.name}}
-    return [allow("MarkDrift", ["ec2:CreateTags", "ec2:DeleteTags"], describe_instances(place), **ours)]
+def tag_drift(scope: PolicyScope) -> list[Statement]:
+    """Tag instances that were changed in place."""
+    return [allow("MarkDrift", ["ec2:CreateTags", "ec2:DeleteTags"], scope.instances_arn, **scope.tagged("fleet"))]
 
 
-def register_targets(place: PolicyScope) -> list[Statement]:
-    target = place.arn("elasticloadbalancing", f"targetgroup/{place.names.target_group}/*")
+def register_targets(scope: PolicyScope) -> list[Statement]:
+    """Register and deregister instances with the target group."""
+    target = scope.arn("elasticloadbalancing", f"targetgroup/{scope.names.target_group}/*")
     verbs = ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"]
     return [allow("Targets", verbs, target)]
 
 
-def console_output(place: PolicyScope) -> list[Statement]:
-    return [allow("Console", ["ec2:GetConsoleOutput"], describe_instances(place))]
+def console_output(scope: PolicyScope) -> list[Statement]:
+    """Read the console output of instances."""
+    return [allow("Console", ["ec2:GetConsoleOutput"], scope.instances_arn)]
 
 
-# What EBS does with a key of one's own in the name of whoever makes, copies or attaches a volume.
+# Actions of EBS with a customer managed key, on behalf of the caller that creates, copies or attaches a volume.
 # https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
 USES_KEY = [
     *("kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext"),
@@ -173,9 +186,9 @@ USES_KEY = [
 
 
 def key_arn(region: str, account: str, key: str) -> str:
-    """A key of the recipe as a policy names it.
+    """Return the ARN of a KMS key of the recipe.
 
-    That cannot be by its alias; where the recipe does so, any key of the account is meant, through EC2 alone.
+    A policy cannot name a key by its alias; for an alias, the ARN is that of all keys of the account.
     """
     if key.startswith("arn:") and ":key/" in key:
         return key

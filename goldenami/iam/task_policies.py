@@ -1,4 +1,4 @@
-"""The least privilege of each task, as an IAM policy for the operator or the machine that runs it."""
+"""Least-privilege IAM policy of each task, for the operator or machine that runs it."""
 
 from __future__ import annotations
 
@@ -7,60 +7,76 @@ from typing import Any
 
 from goldenami.errors import UsageError
 from goldenami.iam import bake, database, images
-from goldenami.iam.fleet import create_resources, network, traffic_shift
+from goldenami.iam.fleet import describe_network, manage_resources, traffic_shift
 from goldenami.iam.statements import (
     PolicyScope,
     Statement,
     caller_identity,
-    commit,
     console_output,
     describe_fleet,
     instance_refresh,
     launch_from_template,
     lock,
+    publish,
     register_targets,
     run_command,
-    tag_images,
+    tag_drift,
     terminate,
 )
 
 
-def policy(task: str, place: PolicyScope) -> dict[str, Any]:
-    """The policy that a task needs, and nothing else.
+def policy(task: str, scope: PolicyScope) -> dict[str, Any]:
+    """Return the least-privilege policy of a task.
 
     Raises:
-        UsageError: There is no policy for this task.
+        UsageError: The task has no policy.
     """
     if task not in _TASKS:
         raise UsageError(f"there is no policy for '{task}'; expected one of {', '.join(sorted(_TASKS))}")
-    statements = [statement for part in _TASKS[task] for statement in part(place)]
-    unique = [s for number, s in enumerate(statements) if s not in statements[:number]]
+    statements = [statement for part in _TASKS[task] for statement in part(scope)]
+    unique = [s for index, s in enumerate(statements) if s not in statements[:index]]
     return {"Version": "2012-10-17", "Statement": unique}
 
 
 def task_names() -> Sequence[str]:
-    """The tasks that there is a policy for."""
+    """Return the names of the tasks that have a policy."""
     return sorted(_TASKS)
 
 
 _CHANGES = (caller_identity, describe_fleet, lock)
-_PROMOTE = (*_CHANGES, commit, instance_refresh, traffic_shift, run_command, database.exchange)
-_BAKE = (caller_identity, bake.survey, bake.build, bake.numbers)
+_PROMOTE = (*_CHANGES, publish, instance_refresh, traffic_shift, run_command, database.replace_instance)
+_BAKE = (caller_identity, bake.describe_build_inputs, bake.build, bake.read_and_publish_parameters)
 _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "bake": _BAKE,
-    "rebuild": (*_BAKE, bake.rebuild_record, bake.notify, *_PROMOTE, images.references, images.prune, images.trim),
-    "render": (caller_identity, bake.survey, bake.numbers),
+    "rebuild": (
+        *_BAKE,
+        bake.write_rebuild_record,
+        bake.notify,
+        *_PROMOTE,
+        images.read_references,
+        images.prune,
+        images.delete_template_versions,
+    ),
+    "render": (caller_identity, bake.describe_build_inputs, bake.read_and_publish_parameters),
     "verify": _BAKE,
     "doctor": _BAKE,
     "images": (describe_fleet,),
-    "sweep": (caller_identity, describe_fleet, lock, bake.survey, bake.build, images.references, images.trim),
+    "sweep": (
+        caller_identity,
+        describe_fleet,
+        lock,
+        bake.describe_build_inputs,
+        bake.build,
+        images.read_references,
+        images.delete_template_versions,
+    ),
     "notify": (bake.notify,),
-    "prune": (images.references, images.prune),
-    "cost": (bake.pricelist, database.describe_storage),
-    "schedule.aws": (caller_identity, bake.schedule),
+    "prune": (images.read_references, images.prune),
+    "cost": (bake.read_price_list, database.describe_storage),
+    "schedule.aws": (caller_identity, bake.manage_schedule),
     "retire": (describe_fleet, images.retire),
     "copy": (caller_identity, describe_fleet, images.copy),
-    "diff": (describe_fleet, images.inventory),
+    "diff": (describe_fleet, images.read_inventory),
     "status": (caller_identity, describe_fleet, database.describe_storage),
     "instances": (describe_fleet,),
     "console": (describe_fleet, console_output),
@@ -71,37 +87,37 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "rollback": _PROMOTE,
     "deploy": (
         *_CHANGES,
-        commit,
+        publish,
         launch_from_template,
         register_targets,
         terminate,
-        create_resources,
+        manage_resources,
         run_command,
-        database.exchange,
+        database.replace_instance,
     ),
-    "update": (*_CHANGES, run_command, tag_images),
-    "fleet.show": (describe_fleet, network, database.describe_storage),
+    "update": (*_CHANGES, run_command, tag_drift),
+    "fleet.show": (describe_fleet, describe_network, database.describe_storage),
     "fleet.create": (
         *_CHANGES,
-        commit,
+        publish,
         launch_from_template,
-        create_resources,
+        manage_resources,
         run_command,
-        database.exchange,
+        database.replace_instance,
         database.describe_storage,
     ),
     "fleet.destroy": (
         *_CHANGES,
         instance_refresh,
-        create_resources,
+        manage_resources,
         terminate,
         run_command,
-        database.exchange,
+        database.replace_instance,
         database.describe_storage,
     ),
     "db.backup": (caller_identity, describe_fleet, run_command, database.backup_bucket),
-    "db.list": (caller_identity, database.reading),
-    "db.verify": (caller_identity, database.reading),
+    "db.list": (caller_identity, database.read_backups),
+    "db.verify": (caller_identity, database.read_backups),
     "db.restore": (*_CHANGES, run_command, database.backup_bucket, database.suspend_processes),
-    "db.migrate": (*_CHANGES, commit, instance_refresh, run_command, database.migrate),
+    "db.migrate": (*_CHANGES, publish, instance_refresh, run_command, database.migrate),
 }

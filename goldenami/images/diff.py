@@ -14,10 +14,9 @@ from goldenami.errors import UsageError
 from goldenami.images import catalog
 from goldenami.images.diff_plan import ImageDiff, changes, compare, match_vulnerabilities
 from goldenami.images.model import DiffResult
-from goldenami.images.vulnerability_plan import Advisory, read, vulnerable
+from goldenami.images.vulnerability_plan import Advisory, ecosystem_of, read, vulnerable
 from goldenami.model.image import Image
 from goldenami.model.inventory import ImageInventory
-from goldenami.tools import package_versions
 
 
 def diff(ctx: Context, first: str, second: str, *, advisories: Path | None = None, boot: bool = False) -> DiffResult:
@@ -31,10 +30,10 @@ def diff(ctx: Context, first: str, second: str, *, advisories: Path | None = Non
         boot: Launch an image about which nothing was written down, and look.
 
     Raises:
-        UsageError: There is no such image, or no such folder.
-        ToolError: The versions cannot be compared on this machine.
+        UsageError: There is no such image, or no such folder, or OSV has no advisories for the image's family.
     """
     before, after = _find(ctx, first), _find(ctx, second)
+    ecosystem = ecosystem_of(ctx.recipe.image.family) if advisories is not None else ""
     if advisories is not None and not advisories.is_dir():
         raise UsageError(f"{advisories} is no folder of advisories", next="unpack an OSV database into it")
     told = {image.id: inventory.load(ctx, image) for image in (before, after)}
@@ -50,7 +49,7 @@ def diff(ctx: Context, first: str, second: str, *, advisories: Path | None = Non
     if was and now:
         inside = compare(was, now)
         if advisories is not None:
-            inside = _with_vulnerabilities(ctx, inside, was, now, list(_advisories(ctx, advisories)))
+            inside = _with_vulnerabilities(inside, was, now, list(_advisories(advisories, ecosystem)))
     return DiffResult(before, after, tuple(changes(before, after, None, None)), inside)
 
 
@@ -70,21 +69,20 @@ def _find(ctx: Context, wanted: str) -> Image:
     return image
 
 
-def _advisories(ctx: Context, folder: Path) -> Iterator[Advisory]:
+def _advisories(folder: Path, ecosystem: str) -> Iterator[Advisory]:
     for path in sorted(folder.rglob("*.json")):
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             raise UsageError(f"{path} is not JSON", next="see https://ossf.github.io/osv-schema/") from None
         if isinstance(told, dict):
-            yield from read(told, ctx.recipe.image.family)
+            yield from read(told, ecosystem)
 
 
 def _with_vulnerabilities(
-    ctx: Context, inside: ImageDiff, was: ImageInventory, now: ImageInventory, known: list[Advisory]
+    inside: ImageDiff, was: ImageInventory, now: ImageInventory, known: list[Advisory]
 ) -> ImageDiff:
-    order = package_versions.version_comparison(ctx.family.packages)
     summaries = {advisory.id: advisory.summary for advisory in known}
-    before, after = (vulnerable(facts.packages.values(), known, order) for facts in (was, now))
+    before, after = (vulnerable(facts.packages.values(), known) for facts in (was, now))
     found, remaining = match_vulnerabilities(before, after, summaries)
     return replace(inside, vulnerabilities=found, remaining=remaining)

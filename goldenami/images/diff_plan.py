@@ -56,9 +56,9 @@ class ImageDiff:
 def compare(before: ImageInventory, after: ImageInventory) -> ImageDiff:
     """What differs between two images' facts."""
     found = [
-        Difference("image", _kind(before.single.get(name, ""), now), name, before.single.get(name, ""), now)
-        for name, now in after.single.items()
-        if now != before.single.get(name, "")
+        Difference("image", _kind(before.values.get(name, ""), now), name, before.values.get(name, ""), now)
+        for name, now in after.values.items()
+        if now != before.values.get(name, "")
     ]
     old = {name: package.version for name, package in before.packages.items()}
     new = {name: package.version for name, package in after.packages.items()}

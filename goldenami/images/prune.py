@@ -74,7 +74,7 @@ def recheck(ctx: Context, account: AccountSnapshot, verdict: RetentionDecision) 
     if image is None:
         return account, "it is gone already"
     around = {one.id: one for one in (*account.owned, *images.list_related(ctx.aws, image), image)}
-    census = references.read_references(ctx.aws, ours, before=account.references, ami=ami)
+    census = references.read_references(ctx.aws, ours, previous=account.references, ami=ami)
     now = AccountSnapshot(
         owned=tuple(around.values()),
         references=census,
@@ -92,7 +92,7 @@ def deprecate(ctx: Context, verdict: RetentionDecision) -> None:
         images.tag(ctx.aws, [image.id], {PRUNED: ctx.clock.now().isoformat(timespec="seconds")})
         images.deprecate(ctx.aws, image.id, ctx.clock.now() + SOON)
     elif verdict.action == "restore":
-        images.restore(ctx.aws, image.id)
+        images.cancel_deprecation(ctx.aws, image.id)
         images.untag(ctx.aws, [image.id], [PRUNED])
 
 

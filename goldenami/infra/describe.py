@@ -18,7 +18,7 @@ def describe_fleet(ctx: Context) -> FleetState:
     with ThreadPoolExecutor() as pool:  # parallel, because each call takes a network round trip
         group_call = pool.submit(auto_scaling.get, ctx.aws, names.group)
         template = pool.submit(launch_templates.get, ctx.aws, names.launch_template)
-        history = pool.submit(parameters.history, ctx.aws, names.production)
+        history = pool.submit(parameters.get_history, ctx.aws, names.production)
         canary = pool.submit(_canary_group, ctx)
         group = group_call.result()
         return FleetState(
@@ -35,7 +35,7 @@ def _canary_group(ctx: Context) -> CanaryGroup | None:
     if group is None:
         return None
     load_balancer = load_balancers.get(ctx.aws, ctx.names.load_balancer)
-    weights = load_balancers.weights(ctx.aws, load_balancer.arn) if load_balancer else {}
+    weights = load_balancers.get_weights(ctx.aws, load_balancer.arn) if load_balancer else {}
     total = sum(weights.values())
     canary = sum(weight for arn, weight in weights.items() if arn in group.target_groups)
     return CanaryGroup(group, round(100 * canary / total) if total else 0)
@@ -47,7 +47,7 @@ def list_instances(ctx: Context) -> list[FleetInstance]:
     groups = (fleet_state.group, fleet_state.canary.group if fleet_state.canary else None)
     members = {m.id: m for group in groups if group for m in group.members}
     fleet = []
-    for instance in instances.tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name):
+    for instance in instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name):
         member = members.get(instance.id)
         fleet.append(
             FleetInstance(
@@ -61,7 +61,7 @@ def list_instances(ctx: Context) -> list[FleetInstance]:
                 lifecycle=member.lifecycle if member else "",
                 target=member.target if member else "",
                 launched=instance.launched,
-                drifted=instance.tags.get(auto_scaling.SETTING_NAMES, ""),
+                drifted=instance.tags.get(auto_scaling.DRIFTED_TAG, ""),
             )
         )
     return sorted(fleet, key=lambda instance: (instance.launched, instance.id))

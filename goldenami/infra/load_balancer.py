@@ -43,7 +43,7 @@ def traffic_routing(ctx: Context, network: Network) -> TrafficRouting:
     names = ctx.names
     load_balancer = load_balancers.get(ctx.aws, names.load_balancer)
     port = 443 if ctx.recipe.fleet.certificate_arn else 80
-    listener = load_balancers.listener(ctx.aws, load_balancer.arn, port) if load_balancer else None
+    listener = load_balancers.get_listener(ctx.aws, load_balancer.arn, port) if load_balancer else None
     own = load_balancers.get_target_group(ctx.aws, names.target_group)
     if listener is None or own is None:
         raise AwsError(

@@ -91,7 +91,8 @@ def ensure_database_security_group(ctx: Context, vpc: str, *, closed: bool = Fal
 
 
 def _ensure(ctx: Context, name: str, vpc: str, description: str, rules: Iterable[IngressRule]) -> str:
-    return security_groups.ensure(ctx.aws, name, vpc, description, rules, {**resource_tags(ctx), "Name": name})
+    tags = {**resource_tags(ctx), "Name": name}
+    return security_groups.ensure(ctx.aws, ctx.clock, name, vpc, rules, tags, description)
 
 
 def allowed_networks(target: Target) -> Sequence[str]:

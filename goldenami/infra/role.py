@@ -39,7 +39,7 @@ def ensure_parameters(ctx: Context) -> None:
 
 def ensure_role(ctx: Context) -> None:
     """Create or update the instances' role and instance profile, with least privilege."""
-    account, _ = session.caller(ctx.aws)
+    account, _ = session.caller_identity(ctx.aws)
     # Backups are taken through Run Command.
     run_command = ctx.recipe.fleet.run_command
     bucket = bucket_name(ctx.recipe, account, ctx.aws.region) if run_command else ""
@@ -54,4 +54,6 @@ def ensure_role(ctx: Context) -> None:
         volume=volume,
         key=ctx.target.kms_key_id if volume else "",
     )
-    iam_roles.ensure(ctx.aws, ctx.names.web, policy, "goldenami: instances that serve read their parameters")
+    iam_roles.ensure_instance_profile(
+        ctx.aws, ctx.names.web, policy, "goldenami: instances that serve read their parameters"
+    )

@@ -36,7 +36,7 @@ def wait_until_serving(ctx: Context, held_lock: lock.HeldLock | None = None) -> 
         if states != last_states:
             last_states = states
             ctx.progress.detail(f"{len(serving)} of {group.desired} in service: {states}")
-    failed = [a for a in auto_scaling.activities(ctx.aws, ctx.names.group) if a.status == "Failed"]
+    failed = [a for a in auto_scaling.list_activities(ctx.aws, ctx.names.group) if a.status == "Failed"]
     cause = f"; {failed[0].message or failed[0].description}" if failed else ""
     raise GateError(
         f"the fleet is not in service after {timeout} s ({last_states}{cause})",
@@ -52,7 +52,7 @@ def wait_until_healthy(ctx: Context, timeout: float) -> None:
     """
     for _ in poll(ctx.clock, timeout=timeout, every=1):
         group = auto_scaling.get(ctx.aws, ctx.names.group)
-        if group is None or all(m.serving or instances.gone(ctx.aws, m.id) for m in group.members):
+        if group is None or all(m.serving or instances.is_terminated(ctx.aws, m.id) for m in group.members):
             return
 
 

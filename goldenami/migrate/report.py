@@ -67,7 +67,8 @@ def steps(ctx: Context, found: MigrationPreflight) -> Iterator[str]:
         made = ctx.recipe.database.server
         yield (
             f"the DB instance {homes.server_to_create} is made where it is missing: {made.instance_class},"
-            f" {made.storage_gib} GiB, encrypted, private, protected from deletion, open to the fleet alone; its endpoint goes into the parameter"
+            f" {made.storage_gib} GiB, encrypted, private, protected from deletion, open to the fleet"
+            " alone; its endpoint goes into the parameter"
         )
     if move is not None and move.parameter:
         yield f"{move.parameter} says {move.host} (now {move.previous_host or 'nothing'}); nobody who serves reads it yet"

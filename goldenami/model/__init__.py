@@ -1,1 +1,1 @@
-"""Frozen nouns that several subjects share: images, versions, the fleet, resources, references, names, prices."""
+"""Frozen data types that several packages share: images, versions, fleet, resources, references, names, prices."""

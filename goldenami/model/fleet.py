@@ -1,4 +1,4 @@
-"""The fleet as it is: what a promotion reads before it decides anything. Facts of AWS, frozen."""
+"""Current state of the fleet in AWS: launch template, Auto Scaling group, instances, refreshes, release history."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# An instance refresh in one of these states still does something.
+# States of an unfinished instance refresh.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html
 REFRESH_RUNNING = frozenset({"Pending", "InProgress", "Baking"})
 REFRESH_ENDING = frozenset({"Cancelling", "RollbackInProgress"})
@@ -14,7 +14,7 @@ REFRESH_ENDING = frozenset({"Cancelling", "RollbackInProgress"})
 
 @dataclass(frozen=True)
 class LaunchTemplateVersion:
-    """A numbered version of the launch template.
+    """Numbered version of the launch template.
 
     Attributes:
         data: The launch template data, as EC2 describes it.
@@ -26,23 +26,23 @@ class LaunchTemplateVersion:
 
     @property
     def image(self) -> str:
-        """What it launches: a literal AMI id, or `resolve:ssm:…`."""
+        """Image that it launches: an AMI id, or `resolve:ssm:…`."""
         return str(self.data.get("ImageId", ""))
 
     @property
     def instance_type(self) -> str:
-        """The instance type, or empty."""
+        """Instance type, or empty."""
         return str(self.data.get("InstanceType", ""))
 
     def root_gib(self, device: str) -> int:
-        """The size that it sets for the root volume, in GiB; 0 when it leaves that to the image."""
-        found = [m for m in self.data.get("BlockDeviceMappings", []) if m.get("DeviceName") == device]
-        return int(found[0].get("Ebs", {}).get("VolumeSize", 0)) if found else 0
+        """Return the size of the root volume in GiB; 0 if the version does not set it."""
+        disks = [m for m in self.data.get("BlockDeviceMappings", []) if m.get("DeviceName") == device]
+        return int(disks[0].get("Ebs", {}).get("VolumeSize", 0)) if disks else 0
 
 
 @dataclass(frozen=True)
 class LaunchTemplate:
-    """The launch template with every version, by number."""
+    """Launch template with every version, by number."""
 
     id: str
     name: str
@@ -53,14 +53,15 @@ class LaunchTemplate:
 
 @dataclass(frozen=True)
 class GroupInstance:
-    """An instance of the group.
+    """Instance of the Auto Scaling group.
 
     Attributes:
-        version: The launch template's version that it was launched from, as the group knows it.
-        lifecycle: The group's word: `Pending`, `InService`, `Terminating`, …
-        healthy: What the group thinks of it.
-        target: Its state in the target group (`healthy`, `initial`, `draining`, …); empty where there is none.
-        address: How we reach it.
+        version: The launch template version that it was launched from.
+        lifecycle: Its lifecycle state: `Pending`, `InService`, `Terminating`, …
+        healthy: True if the group reports it as healthy.
+        target: Its state in the target group (`healthy`, `initial`, `draining`, …); empty without a target group.
+        address: Its public IP address, else its private one.
+        drifted: Settings that were changed in place.
     """
 
     id: str
@@ -78,17 +79,17 @@ class GroupInstance:
 
     @property
     def serving(self) -> bool:
-        """Whether it serves users: in service, well to the group, and healthy to the balancer where there is one."""
+        """True if it is in service and healthy, for the group and for the load balancer if there is one."""
         return self.lifecycle == "InService" and self.healthy and self.target in ("", "healthy")
 
 
 @dataclass(frozen=True)
 class AutoScalingGroup:
-    """The Auto Scaling group.
+    """Auto Scaling group.
 
     Attributes:
-        version: The template version that it launches, as it is set: a number, `$Latest` or `$Default`.
-        suspended: Processes that somebody has suspended.
+        version: The launch template version that it launches: a number, `$Latest` or `$Default`.
+        suspended: Its suspended scaling processes.
     """
 
     name: str
@@ -106,17 +107,17 @@ class AutoScalingGroup:
 
     @property
     def number(self) -> int | None:
-        """The template version as a number, or None for `$Latest` and `$Default`."""
+        """Launch template version as a number, or None for `$Latest` and `$Default`."""
         return int(self.version) if self.version.isdigit() else None
 
 
 @dataclass(frozen=True)
 class InstanceRefresh:
-    """An instance refresh.
+    """Instance refresh.
 
     Attributes:
-        version: The template version that it brings; None for one without a desired configuration.
-        percent: How much is done.
+        version: The launch template version that it rolls out; None without a desired configuration.
+        percent: How much is complete.
     """
 
     id: str
@@ -130,18 +131,18 @@ class InstanceRefresh:
 
     @property
     def is_running(self) -> bool:
-        """Whether it can still change the fleet forward, and be rolled back."""
+        """True if it is replacing instances and can be rolled back."""
         return self.status in REFRESH_RUNNING
 
     @property
     def is_ending(self) -> bool:
-        """Whether it is on its way back."""
+        """True if it is rolling back or being cancelled."""
         return self.status in REFRESH_ENDING
 
 
 @dataclass(frozen=True)
 class ReleasePointer:
-    """The production parameter: the AMI, the parameter's version, and its label or description."""
+    """Version of the production parameter: the AMI, and when, by whom and why it was published."""
 
     ami: str
     version: int
@@ -153,7 +154,7 @@ class ReleasePointer:
 
 @dataclass(frozen=True)
 class CanaryGroup:
-    """The group beside the fleet's own while the traffic is shifted, and the percent of the requests that it gets."""
+    """Canary group of a traffic shift, and the percentage of the requests that it receives."""
 
     group: AutoScalingGroup
     weight: int = 0
@@ -161,12 +162,12 @@ class CanaryGroup:
 
 @dataclass(frozen=True)
 class FleetState:
-    """All of it together.
+    """Current state of the fleet.
 
     Attributes:
-        history: Every version of the pointer, oldest first, the current one last.
         refreshes: The newest first.
-        trial: What a shift of the traffic under way, or one that died, has launched.
+        history: Every version of the production parameter, oldest first.
+        canary: The canary group of a traffic shift that is in progress or was interrupted.
     """
 
     template: LaunchTemplate | None = None
@@ -177,11 +178,11 @@ class FleetState:
 
     @property
     def pointer(self) -> ReleasePointer | None:
-        """The production parameter as it is now."""
+        """Current version of the production parameter."""
         return self.history[-1] if self.history else None
 
     def was_released(self, ami: str) -> ReleasePointer | None:
-        """The newest version of the pointer that is, or was before it named this AMI, another one."""
+        """Return the newest version of the production parameter before this AMI was released, or None."""
         versions = list(self.history)
         while versions and versions[-1].ami == ami:
             versions.pop()
@@ -189,29 +190,29 @@ class FleetState:
 
     @property
     def active_refresh(self) -> InstanceRefresh | None:
-        """The instance refresh that is under way."""
+        """Unfinished instance refresh, or None."""
         return next((r for r in self.refreshes if r.is_running or r.is_ending), None)
 
     @property
     def source_version(self) -> LaunchTemplateVersion | None:
-        """The template version that a new one is made from: what the group runs, else the default."""
+        """Launch template version that a new one is based on: the group's, else the default."""
         if self.template is None:
             return None
         number = self.group.number if self.group else self.template.default
         return self.template.versions.get(number or self.template.default)
 
 
-# A group must not replace an instance by itself that has the only copy of its rows; nor mark one as ill that was so for a while,
-# since it never takes that mark back. https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html
+# While they are active, a group could replace an instance that has the only copy of its data, or mark an instance as
+# unhealthy permanently. https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html
 SUSPENDED_WHILE_REPLACING = ("AZRebalance", "HealthCheck", "ReplaceUnhealthy")
 
-# What ends an instance that is not well, or is in a zone with too many.
+# The processes that replace unhealthy instances, and instances of a zone with too many.
 REPLACING_PROCESSES = ("AZRebalance", "ReplaceUnhealthy")
 
 
 @dataclass(frozen=True)
 class RefreshPreferences:
-    """How the instance refresh goes, in the words of its API."""
+    """Preferences of an instance refresh, named as in its API."""
 
     min_healthy: int
     max_healthy: int
@@ -225,7 +226,7 @@ class RefreshPreferences:
 
 @dataclass(frozen=True)
 class FleetInstance:
-    """An instance of the fleet: a member of the group, or one that `deploy` launched."""
+    """Instance of the fleet: in the Auto Scaling group, or launched by `deploy`."""
 
     id: str
     image: str

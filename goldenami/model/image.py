@@ -1,4 +1,4 @@
-"""What we know of an AMI: its facts from EC2, and the tags by which we recognise our own."""
+"""AMIs: their description by EC2, and the tags of those that goldenami manages."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ STORAGE_MODE = PREFIX + "database"
 FAMILY = PREFIX + "family"
 VERIFIED = PREFIX + "verified"
 FAILED = PREFIX + "failed"
-# Kept whatever the policy says; found bad by people; deprecated by a prune; a snapshot whose image a prune deregisters.
+# Kept by prune; retired by an operator; deprecated by prune; a snapshot whose image prune has deregistered.
 KEEP = PREFIX + "keep"
 RETIRED = PREFIX + "retired"
 PRUNED = PREFIX + "pruned"
 ORPHANED = PREFIX + "orphan-of"
-# A copy's original; and, on the original, where its copies are: `goldenami:copy-in:us-east-1`.
+# The original of a copy; and, on the original, the copy in a region: `goldenami:copy-in:us-east-1`.
 COPY_OF = PREFIX + "copy-of"
 COPY_IN = PREFIX + "copy-in:"
 
 
 @dataclass(frozen=True)
 class Platform:
-    """A distribution on a processor; either is empty where nobody knows it.
+    """Distribution and processor architecture; empty if unknown.
 
-    The order of texts, and with it each index, comes from the C library; the bytes of a row from the processor.
+    The C library determines the order of texts, and so of indexes; the processor determines the storage format.
     https://wiki.postgresql.org/wiki/Locale_data_changes
     """
 
@@ -47,24 +47,24 @@ class Platform:
         return f"{self.family or 'an unknown distribution'} on {self.architecture or 'an unknown processor'}"
 
     def is_compatible(self, other: Platform) -> bool:
-        """Whether one may use the other's data directory as it is, as far as both are known."""
+        """Return True if both can use the same data directory, as far as they are known."""
         pairs = ((self.family, other.family), (self.architecture, other.architecture))
         return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
 
 
 @dataclass(frozen=True)
 class Image:
-    """An AMI.
+    """AMI.
 
     Attributes:
-        id: Like `ami-0123456789abcdef0`.
-        state: EC2's word: `pending`, `available`, `failed`, …
-        created: When, as EC2 writes it (ISO 8601, UTC).
-        size_gib: The size of the root volume, in GiB.
-        snapshots: Ids of the snapshots behind it.
-        deprecated: When it is, or will be, deprecated (ISO 8601); empty when nobody has said so.
-        protection: EC2's word for its deregistration protection; `disabled` or empty where it has none.
-        source: The AMI that it was made from or is a copy of, as far as EC2 knows.
+        id: Such as `ami-0123456789abcdef0`.
+        state: EC2's state: `pending`, `available`, `failed`, …
+        created: Creation time (ISO 8601, UTC).
+        size_gib: Size of the root volume in GiB.
+        snapshots: Ids of its snapshots.
+        deprecated: Deprecation time (ISO 8601); empty if it is not deprecated.
+        protection: EC2's deregistration protection; `disabled` or empty if it has none.
+        source: The AMI that it was created from or is a copy of, if EC2 knows it.
     """
 
     id: str
@@ -85,71 +85,71 @@ class Image:
 
     @property
     def layer(self) -> str:
-        """`base` or `app` for ours, empty otherwise."""
+        """`base` or `app` for a managed image, empty otherwise."""
         return self.tags.get(LAYER, "")
 
     @property
     def fingerprint(self) -> str:
-        """Digest of everything that went in, or empty."""
+        """Digest of the image's inputs, or empty."""
         return self.tags.get(FINGERPRINT, "")
 
     @property
     def storage_mode(self) -> str:
-        """Where its instances keep their data: the recipe's `[database] mode` when it was baked; empty where nobody wrote it."""
+        """Storage mode of its instances: the recipe's `[database] mode` when it was baked; empty if unknown."""
         return self.tags.get(STORAGE_MODE, "")
 
     @property
     def platform(self) -> Platform:
-        """What a data directory that it has written may only be used by."""
+        """Platform with which its data directories are compatible."""
         return Platform(self.tags.get(FAMILY, ""), self.architecture)
 
     @property
     def verified(self) -> bool:
-        """Whether it passed both gates, and nobody has retired it since."""
+        """True if it passed both gates and was not retired."""
         return VERIFIED in self.tags and FAILED not in self.tags and RETIRED not in self.tags
 
     @property
     def retired(self) -> str:
-        """Why it was retired, or empty."""
+        """Reason why it was retired, or empty."""
         return self.tags.get(RETIRED, "")
 
     @property
     def failed(self) -> bool:
-        """Whether a gate refused it."""
+        """True if a gate rejected it."""
         return FAILED in self.tags
 
     @property
     def bad(self) -> bool:
-        """Whether a gate refused it, or people have retired it."""
+        """True if a gate rejected it or it was retired."""
         return self.failed or bool(self.retired)
 
     @property
     def alive(self) -> bool:
-        """Whether it is, or is about to be, something to launch from."""
+        """True if it is available or will be."""
         return self.state in ("pending", "available")
 
     def age(self, image_name: str) -> tuple[str, Version, str]:
-        """What orders images of a name by age: EC2 tells whole seconds, so versions and ids decide between two of one."""
+        """Return the key that sorts images by age; EC2 rounds to seconds, so version and id decide within one."""
         return self.created, self.version(image_name) or Version(-1, 0), self.id
 
     def version(self, image_name: str) -> Version | None:
-        """Its version, from its name."""
+        """Return the version in its name."""
         return parse_name(self.name, image_name)
 
 
 def base_name(image_name: str, fingerprint: str, run_id: str) -> str:
-    """The name of a base AMI: it tells the fingerprint even where its tags were never written."""
+    """Return the name of a base AMI. It has the fingerprint, since an interrupted bake may not write the tags."""
     return f"{image_name}-base-{fingerprint[:12]}-{run_id}"
 
 
 def is_managed(name: str, image_name: str) -> bool:
-    """Whether an AMI's name is a golden or base AMI's of this image (and not of one called `IMAGE-base`, say)."""
+    """Return True if an AMI's name is that of a golden or base AMI of this image (not of one named `IMAGE-base`)."""
     base = re.match(rf"{re.escape(image_name)}-base-[0-9a-f]{{12}}-", name)
     return base is not None or parse_name(name, image_name) is not None
 
 
 def is_base_of(name: str, image_name: str, fingerprint: str) -> bool:
-    """Whether an AMI's name says that it is the base layer with this fingerprint."""
+    """Return True if an AMI's name is that of the base layer with this fingerprint."""
     return name.startswith(f"{image_name}-base-{fingerprint[:12]}-")
 
 
@@ -157,12 +157,12 @@ VOLUME_TAG = PREFIX + "data"
 
 
 def short_commit(commit: str) -> str:
-    """A commit as people write it: 12 digits of a git one, and of the digest of a directory."""
+    """Shorten a git commit, or the digest of a directory, to 12 digits."""
     return re.sub(r"([0-9a-f]{12})[0-9a-f]+", r"\1", commit) or "no known commit"
 
 
 def image_status(image: Image) -> str:
-    """One word for people: verified, retired, failed, base, unverified, or EC2's state while it is not available."""
+    """Return an image's status: verified, retired, failed, base, unverified, or EC2's state if it is not available."""
     if image.state != "available":
         return image.state
     if image.retired:

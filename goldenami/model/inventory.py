@@ -1,4 +1,4 @@
-"""What an image is made of: its packages, services, users and so on, as the bake (or a look at it) wrote them down."""
+"""Inventory of an image: its packages, services, users and so on, recorded by the bake or by an inspection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARAMETER_PART = 4000
 
 @dataclass(frozen=True)
 class Package:
-    """An installed package, with the source package that it was built from where the system knows it."""
+    """Installed package, with its source package where the distribution records it."""
 
     name: str
     version: str
@@ -30,30 +30,30 @@ class Package:
 
 @dataclass(frozen=True)
 class ImageInventory:
-    """An image's facts. A group that is None was not written down (by an older bake, say).
+    """Inventory of an image. A group that is None was not recorded, by an older bake for example.
 
     Attributes:
-        packages: By name (with the architecture where two of a name are installed).
-        single: What there is one of: operating system, kernel, Go, PostgreSQL, commit, size.
-        groups: What there are several of: units, listening, users, setuid.
+        packages: By name, with the architecture if two of a name are installed.
+        values: Single values: operating system, kernel, Go, PostgreSQL, commit, size.
+        groups: Lists: units, listening, users, setuid.
     """
 
     packages: Mapping[str, Package]
-    single: Mapping[str, str]
+    values: Mapping[str, str]
     groups: Mapping[str, tuple[str, ...] | None]
 
 
 def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> ImageInventory:
-    """Facts from what the image's own report says.
+    """Return the inventory from the image's report.
 
     Args:
-        machine: facts.json of the report.
-        packages: Rows of packages.tsv: name, version, architecture, and source and source version where there are.
+        machine: The report's facts.json.
+        packages: Rows of packages.tsv: name, version, architecture, and source and source version if recorded.
     """
     rows = [Package(*row[:5]) for row in packages]
-    twice = {name for name, number in Counter(package.name for package in rows).items() if number > 1}
+    duplicates = {name for name, number in Counter(package.name for package in rows).items() if number > 1}
     disk = machine.get("disk", {})
-    single = {
+    values = {
         "operating system": machine.get("os", ""),
         "kernel": machine.get("kernel", ""),
         "Go": machine.get("go", ""),
@@ -64,8 +64,8 @@ def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> Imag
     units = machine.get("units", {}).get("enabled")
     listening = machine.get("listening")
     return ImageInventory(
-        packages={f"{p.name}:{p.architecture}" if p.name in twice else p.name: p for p in rows},
-        single=single,
+        packages={f"{p.name}:{p.architecture}" if p.name in duplicates else p.name: p for p in rows},
+        values=values,
         groups={
             "units": _group(units),
             "listening": _group(None if listening is None else map(_listener, listening)),
@@ -76,28 +76,28 @@ def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> Imag
 
 
 def pack(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> list[str]:
-    """Facts as texts of at most PART characters, to be kept where the whole team finds them."""
-    told = json.dumps({"machine": machine, "packages": [list(row) for row in packages]}, sort_keys=True)
-    small = base64.b64encode(lzma.compress(told.encode(), format=lzma.FORMAT_XZ, preset=9)).decode()
-    return [small[start : start + PARAMETER_PART] for start in range(0, len(small), PARAMETER_PART)]
+    """Compress an inventory into texts of at most PARAMETER_PART characters, for Parameter Store."""
+    report = json.dumps({"machine": machine, "packages": [list(row) for row in packages]}, sort_keys=True)
+    packed = base64.b64encode(lzma.compress(report.encode(), format=lzma.FORMAT_XZ, preset=9)).decode()
+    return [packed[start : start + PARAMETER_PART] for start in range(0, len(packed), PARAMETER_PART)]
 
 
 def unpack(parts: Sequence[str]) -> ImageInventory | None:
-    """Facts from those texts; None when they are not whole."""
+    """Return the inventory from the texts of `pack`; None if they are incomplete."""
     try:
-        told = json.loads(lzma.decompress(base64.b64decode("".join(parts), validate=True)))
-        return parse(told["machine"], told["packages"])
+        report = json.loads(lzma.decompress(base64.b64decode("".join(parts), validate=True)))
+        return parse(report["machine"], report["packages"])
     except (ValueError, lzma.LZMAError, EOFError, KeyError, TypeError):
         return None
 
 
 def parse_console(console: str, nonce: str) -> tuple[dict[str, Any], list[list[str]]] | None:
-    """The report and the rows of packages that an instance said on its console; None while no whole one is there.
+    """Return the report and the package rows that an instance printed on its console; None if no copy is complete.
 
-    It says them more than once, as something else may write into them: the first that is whole counts.
+    The instance prints several copies, since other output may interrupt one.
     """
-    for said in console.split(f"GOLDEN-FACTS {nonce} BEGIN")[1:]:
-        text, ended, _ = said.partition(f"GOLDEN-FACTS {nonce} END")
+    for copy in console.split(f"GOLDEN-FACTS {nonce} BEGIN")[1:]:
+        text, ended, _ = copy.partition(f"GOLDEN-FACTS {nonce} END")
         try:
             report, *rows = (
                 gzip.decompress(base64.b64decode("".join(text.split()), validate=True)).decode().splitlines()
@@ -113,8 +113,8 @@ def _group(items: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if items is None else tuple(sorted(set(items)))
 
 
-def _listener(found: Mapping[str, str]) -> str:
-    # Ports that the system gives out at random differ from boot to boot.
-    address, _, port = str(found.get("address", "")).rpartition(":")
+def _listener(socket: Mapping[str, str]) -> str:
+    # The system assigns ephemeral ports at random at each boot.
+    address, _, port = str(socket.get("address", "")).rpartition(":")
     address = re.sub(r"%\w+", "", address)
-    return f"{found.get('process') or '?'} on {address or '*'}:{port if int(port or 0) < 32768 else '(random)'}"
+    return f"{socket.get('process') or '?'} on {address or '*'}:{port if int(port or 0) < 32768 else '(random)'}"

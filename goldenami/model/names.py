@@ -1,4 +1,4 @@
-"""What the parts of a fleet are called: every part is found again by its name."""
+"""Names of AWS resources and parameters. Every resource is found by its name."""
 
 from __future__ import annotations
 
@@ -8,83 +8,83 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ResourceNames:
-    """What the parts of a fleet are called, by the image's name; every part is found again by its name."""
+    """Names of a fleet's resources and parameters, derived from the image's name."""
 
     image: str
 
     @property
     def launch_template(self) -> str:
-        """The launch template."""
+        """Launch template."""
         return f"{self.image}-template"
 
     @property
     def group(self) -> str:
-        """The Auto Scaling group."""
+        """Auto Scaling group."""
         return f"{self.image}-asg"
 
     @property
     def canary_group(self) -> str:
-        """The Auto Scaling group of the canary, which exists while traffic is shifted by weight."""
+        """Auto Scaling group of the canary during a traffic shift."""
         return f"{self.image}-asg-canary"
 
     @property
     def canary_target_group(self) -> str:
-        """The canary's target group."""
+        """Target group of the canary."""
         return _short(self.image, "-tg-canary")
 
     @property
     def target_group(self) -> str:
-        """The target group."""
+        """Target group."""
         return _short(self.image, "-tg")
 
     @property
     def load_balancer(self) -> str:
-        """The Application Load Balancer."""
+        """Application Load Balancer."""
         return _short(self.image, "-alb")
 
     @property
     def load_balancer_security_group(self) -> str:
-        """The balancer's security group."""
+        """Security group of the load balancer."""
         return f"{self.image}-alb"
 
     @property
     def web(self) -> str:
-        """The instances' security group, their role and their instance profile."""
+        """Security group, role and instance profile of the instances."""
         return f"{self.image}-web"
 
     @property
     def database(self) -> str:
-        """The database server of the fleet's own, its subnet group and its security group."""
+        """DB instance of the fleet, its subnet group and its security group."""
         return f"{self.image}-data"
 
     @property
     def production(self) -> str:
-        """The parameter that names the AMI in production: the published pointer."""
+        """Parameter with the AMI in production."""
         return f"/goldenami/{self.image}/production"
 
     @property
     def rebuild_record(self) -> str:
-        """The parameter that says how the latest rebuild went; its history is the list of the rebuilds."""
+        """Parameter with the record of the latest rebuild; its history is the list of rebuilds."""
         return f"/goldenami/{self.image}/rebuild"
 
     @property
     def rebuild_lock(self) -> str:
-        """The parameter that says who is rebuilding now."""
+        """Parameter that is the lock of a rebuild."""
         return f"/goldenami/{self.image}/rebuild-lock"
 
     @property
     def lock(self) -> str:
-        """The parameter of the lock on the fleet."""
+        """Parameter that is the lock of the fleet."""
         return f"/goldenami/{self.image}/lock"
 
     @property
     def switchover(self) -> str:
-        """The parameter with the state of a database switchover."""
+        """Parameter with the state of a database switchover."""
         return f"/goldenami/{self.image}/switchover"
 
     @property
     def write_freeze(self) -> str:
-        """The parameter with the state of a write freeze."""
+        """Parameter with the state of a write freeze."""
         return f"/goldenami/{self.image}/write-freeze"
 
 
@@ -97,32 +97,32 @@ def _short(name: str, suffix: str) -> str:
 
 
 def prefix(service: str, backup: str) -> str:
-    """Where the parts of a backup lie in the bucket."""
+    """Return the key prefix of a backup's objects in the bucket."""
     return f"{service}/backups/{backup}"
 
 
 @dataclass(frozen=True)
 class ScheduleNames:
-    """What the parts are called."""
+    """Names of the resources of the rebuild's schedule on AWS."""
 
     image: str
 
     @property
     def project(self) -> str:
-        """The CodeBuild project, and the schedule."""
+        """CodeBuild project, and the schedule."""
         return f"{self.image}-rebuild"
 
     @property
     def build_role(self) -> str:
-        """The role that the rebuild works with."""
+        """Role of the build."""
         return f"{self.image}-rebuild-build"
 
     @property
     def scheduler_role(self) -> str:
-        """The role that may start the project, and nothing else."""
+        """Role of the schedule, which may only start the project."""
         return f"{self.image}-rebuild-schedule"
 
     @property
     def logs(self) -> str:
-        """The log group of the builds."""
+        """Log group of the builds."""
         return f"/goldenami/{self.image}/rebuild"

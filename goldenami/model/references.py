@@ -1,4 +1,4 @@
-"""Everything in an account that names AMIs and snapshots: who would miss one if it were gone."""
+"""References to AMIs and snapshots in an account: what keeps an image in use."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ ReferenceKind = Literal[
     "hint",
 ]
 
-# An AMI or a snapshot, wherever it stands in a text.
+# The id of an AMI or snapshot anywhere in a text.
 _RESOURCE_ID = re.compile(r"(?:ami|snap)-(?:[0-9a-f]{17}|[0-9a-f]{8})(?![0-9a-f])")
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Something that names a thing.
+    """Reference to an AMI or snapshot.
 
     Attributes:
-        thing: An AMI's or snapshot's id; `resolve:ssm:…` for what a parameter says; `lt-…:3` for what a version of a
-            launch template says.
-        by: Who names it, in words.
+        resource_id: An AMI's or snapshot's id; `resolve:ssm:…` for the value of a parameter; `lt-…:3` for what a launch
+            template version references.
+        by: Description of what references it.
     """
 
     resource_id: str
@@ -45,7 +45,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class TemplateReferences:
-    """A launch template: what each of its versions names. A version never changes, so it is read once."""
+    """References of each version of a launch template. A version never changes, so it is read once."""
 
     name: str
     default: int
@@ -55,7 +55,7 @@ class TemplateReferences:
 
 @dataclass(frozen=True)
 class ParameterVersion:
-    """A version of a parameter that names AMIs or snapshots."""
+    """Version of a parameter that references AMIs or snapshots."""
 
     version: int
     resource_ids: tuple[str, ...]
@@ -64,11 +64,11 @@ class ParameterVersion:
 
 @dataclass(frozen=True)
 class ParameterHistory:
-    """A parameter: what its versions name, oldest first.
+    """References of a parameter's versions, oldest first.
 
     Attributes:
         version: The current version.
-        modified: When it was written, as Parameter Store says it; with the version, it tells whether it has changed.
+        modified: When it was written; with the version, it shows whether the parameter has changed.
     """
 
     version: int
@@ -78,7 +78,7 @@ class ParameterHistory:
 
 @dataclass(frozen=True)
 class ReferenceIndex:
-    """What was found in an account, at one time.
+    """Result of a scan of an account.
 
     Attributes:
         references: Of instances, groups, refreshes and launch configurations.
@@ -93,10 +93,7 @@ class ReferenceIndex:
 
 @dataclass(frozen=True)
 class Pointers:
-    """Our own parameters: what is in production, what is next, and the path under which all of ours are.
-
-    Of their histories only what a rollback needs counts.
-    """
+    """The image's own parameters: production, candidate, and the path of all of them."""
 
     production: str
     candidate: str
@@ -104,46 +101,47 @@ class Pointers:
 
 
 def resource_ids(text: str) -> tuple[str, ...]:
-    """The ids of AMIs and snapshots in a text, each once."""
+    """Return the ids of AMIs and snapshots in a text, each once."""
     return tuple(dict.fromkeys(_RESOURCE_ID.findall(text)))
 
 
-def find_references(census: ReferenceIndex, ours: Pointers) -> dict[str, list[Reference]]:
-    """Who names each AMI and snapshot.
+def find_references(index: ReferenceIndex, pointers: Pointers) -> dict[str, list[Reference]]:
+    """Return the references to each AMI and snapshot, by its id.
 
-    Of parameters of others every version counts that Parameter Store still has, for a launch may ask for one by its number.
-    Of our own the current version counts, and those with a label; and any that somebody asks for by number.
+    Every version of a foreign parameter counts, since a launch may name a version. Of the image's own parameters, only the
+    current version, labelled versions, and versions that something names count.
     """
-    found: dict[str, dict[Reference, None]] = {}
-    for reference in [*census.references, *_of_templates(census), *_of_parameters(census, ours)]:
-        for thing in _meant(census, reference.resource_id):
-            found.setdefault(thing, {})[Reference(thing, reference.kind, reference.by)] = None
-    return {thing: list(by) for thing, by in found.items()}
+    references: dict[str, dict[Reference, None]] = {}
+    for reference in [*index.references, *_template_references(index), *_parameter_references(index, pointers)]:
+        for resource_id in _resolve(index, reference.resource_id):
+            resolved = Reference(resource_id, reference.kind, reference.by)
+            references.setdefault(resource_id, {})[resolved] = None
+    return {resource_id: list(by) for resource_id, by in references.items()}
 
 
-def rollback_targets(census: ReferenceIndex, production: str, good: Mapping[str, Image], most: int) -> tuple[str, ...]:
-    """The images that were in production before the current one and could be again, newest first.
+def rollback_targets(index: ReferenceIndex, production: str, good: Mapping[str, Image], limit: int) -> tuple[str, ...]:
+    """Return the ids of earlier production images that a rollback could use, newest first.
 
-    Those that no longer exist or have turned out bad are passed over, as a rollback does.
+    Images that were deleted or have failed are skipped, as a rollback does.
     """
-    setting = census.parameters.get(production)
-    if setting is None:
+    parameter = index.parameters.get(production)
+    if parameter is None:
         return ()
-    named = [(said.version, ami) for said in setting.versions for ami in said.resource_ids]
-    current = {ami for version, ami in named if version == setting.version}
-    earlier = [ami for ami in dict.fromkeys(ami for _, ami in reversed(named)) if ami not in current and ami in good]
-    return tuple(earlier[:most])
+    released = [(version.version, ami) for version in parameter.versions for ami in version.resource_ids]
+    current = {ami for version, ami in released if version == parameter.version}
+    earlier = [ami for ami in dict.fromkeys(ami for _, ami in reversed(released)) if ami not in current and ami in good]
+    return tuple(earlier[:limit])
 
 
 def parent_references(owned: Iterable[Image]) -> Iterator[Reference]:
-    """Each image names what it was made from: its base layer, or the image that it is a copy of."""
+    """Yield the reference of each image to its parent: its base layer, or the image that it is a copy of."""
     for image in owned:
         for parent in {image.tags.get(SOURCE_AMI, ""), image.source} - {"", image.id}:
-            yield Reference(parent, "child", f"{image.name or 'an image'} ({image.id}) was made from it")
+            yield Reference(parent, "child", f"{image.name or 'an image'} ({image.id}) was created from it")
 
 
 def protection_references(image: Image, shares: Sequence[str]) -> Iterator[Reference]:
-    """What holds an image by itself: whom it is shared with, and EC2's own protection."""
+    """Yield what keeps an image itself in use: whom it is shared with, and EC2's deregistration protection."""
     if image.public:
         yield Reference(image.id, "share", "it is public")
     for account in shares:
@@ -152,53 +150,49 @@ def protection_references(image: Image, shares: Sequence[str]) -> Iterator[Refer
         yield Reference(image.id, "protection", f"deregistration protection is {image.protection}")
 
 
-def _of_templates(census: ReferenceIndex) -> Iterator[Reference]:
-    for identity, template in census.templates.items():
+def _template_references(index: ReferenceIndex) -> Iterator[Reference]:
+    for identity, template in index.templates.items():
         for number in template.resource_ids:
             yield Reference(f"{identity}:{number}", "template", f"launch template {template.name} version {number}")
 
 
-def _of_parameters(census: ReferenceIndex, ours: Pointers) -> Iterator[Reference]:
-    for name, setting in census.parameters.items():
-        pointer = {ours.production: "production", ours.candidate: "candidate"}.get(name)
-        for said in setting.versions:
-            current = said.version == setting.version
-            if name.startswith(f"{ours.path}/") and not current and not said.labels:
+def _parameter_references(index: ReferenceIndex, pointers: Pointers) -> Iterator[Reference]:
+    for name, parameter in index.parameters.items():
+        pointer = {pointers.production: "production", pointers.candidate: "candidate"}.get(name)
+        for version in parameter.versions:
+            current = version.version == parameter.version
+            if name.startswith(f"{pointers.path}/") and not current and not version.labels:
                 continue
-            which = "" if current else f" version {said.version}"
-            told = f"it is the {pointer} ({name})" if pointer and current else f"parameter {name}{which}{_labels(said)}"
-            for thing in said.resource_ids:
-                yield Reference(thing, "pointer" if pointer else "parameter", told)
+            number = "" if current else f" version {version.version}"
+            labels = f" ({', '.join(version.labels)})" if version.labels else ""
+            by = f"it is the {pointer} ({name})" if pointer and current else f"parameter {name}{number}{labels}"
+            for resource_id in version.resource_ids:
+                yield Reference(resource_id, "pointer" if pointer else "parameter", by)
 
 
-def _labels(said: ParameterVersion) -> str:
-    return f" ({', '.join(said.labels)})" if said.labels else ""
-
-
-def _meant(census: ReferenceIndex, thing: str) -> tuple[str, ...]:
-    """The AMIs and snapshots behind a thing."""
-    if thing.startswith("resolve:ssm:"):
-        return _resolved(census, thing.removeprefix("resolve:ssm:"))
-    if thing.startswith("lt-"):
-        identity, _, number = thing.partition(":")
-        template = census.templates.get(identity)
+def _resolve(index: ReferenceIndex, resource_id: str) -> tuple[str, ...]:
+    """Return the AMIs and snapshots behind a parameter or launch template version."""
+    if resource_id.startswith("resolve:ssm:"):
+        return _resolve_parameter(index, resource_id.removeprefix("resolve:ssm:"))
+    if resource_id.startswith("lt-"):
+        identity, _, number = resource_id.partition(":")
+        template = index.templates.get(identity)
         if template is None:
             return ()
-        which = {"$Default": template.default, "": template.default, "$Latest": template.latest}.get(number)
-        found = template.resource_ids.get(int(number) if which is None else which, ())
-        return tuple(dict.fromkeys(meant for one in found for meant in _meant(census, one)))
-    return (thing,)
+        alias = {"$Default": template.default, "": template.default, "$Latest": template.latest}.get(number)
+        referenced = template.resource_ids.get(int(number) if alias is None else alias, ())
+        return tuple(dict.fromkeys(final for each in referenced for final in _resolve(index, each)))
+    return (resource_id,)
 
 
-def _resolved(census: ReferenceIndex, asked: str) -> tuple[str, ...]:
+def _resolve_parameter(index: ReferenceIndex, reference: str) -> tuple[str, ...]:
     # NAME, NAME:VERSION or NAME:LABEL; the name may be an ARN.
     # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-systems-manager-parameter-to-find-AMI.html
-    asked = re.sub(r"^arn:[^:]*:ssm:[^:]*:[^:]*:parameter", "", asked)
-    name, _, which = asked.partition(":")
-    setting = census.parameters.get(name) or census.parameters.get(name.lstrip("/"))
-    if setting is None:
+    reference = re.sub(r"^arn:[^:]*:ssm:[^:]*:[^:]*:parameter", "", reference)
+    name, _, selector = reference.partition(":")
+    parameter = index.parameters.get(name) or index.parameters.get(name.lstrip("/"))
+    if parameter is None:
         return ()
-    wanted = which or str(setting.version)
-    return tuple(
-        t for said in setting.versions if wanted in (str(said.version), *said.labels) for t in said.resource_ids
-    )
+    selector = selector or str(parameter.version)
+    versions = [v for v in parameter.versions if selector in (str(v.version), *v.labels)]
+    return tuple(resource_id for version in versions for resource_id in version.resource_ids)

@@ -1,6 +1,4 @@
-"""The server elsewhere: what it is, and what RDS is asked for when it is to be made: private, encrypted, backed up, protected
-from deletion.
-"""
+"""AWS resources that several packages use: instances, DB instances, volumes, snapshots, quotas, orphaned resources."""
 
 from __future__ import annotations
 
@@ -12,15 +10,15 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class DbInstance:
-    """A DB instance.
+    """RDS DB instance.
 
     Attributes:
-        endpoint: `NAME:PORT`; empty until it has one.
-        kind: Its class.
-        storage: In GiB.
+        endpoint: `NAME:PORT`; empty while it has none.
+        instance_class: Such as `db.t4g.micro`.
+        storage: Allocated storage in GiB.
         storage_type: `gp3`, …
-        version: PostgreSQL's, as RDS says it: `15.4`.
-        multi_az: Whether a second one in another zone stands by.
+        version: Version of PostgreSQL, such as `15.4`.
+        multi_az: True if it has a standby in another zone.
     """
 
     name: str
@@ -28,7 +26,7 @@ class DbInstance:
     endpoint: str = ""
     encrypted: bool = True
     public: bool = False
-    kind: str = ""
+    instance_class: str = ""
     storage: int = 0
     storage_type: str = ""
     version: str = ""
@@ -36,15 +34,15 @@ class DbInstance:
 
     @property
     def detail(self) -> str:
-        """All of it on a line."""
+        """Description in one line."""
         zones = "two zones" if self.multi_az else "one zone"
-        told = f"{self.kind}, {self.storage} GiB {self.storage_type}, PostgreSQL {self.version}, {zones}, {self.status}"
-        return f"{told}, {self.endpoint}" if self.endpoint else told
+        text = f"{self.instance_class}, {self.storage} GiB {self.storage_type}, PostgreSQL {self.version}, {zones}, {self.status}"
+        return f"{text}, {self.endpoint}" if self.endpoint else text
 
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance; `address` is how we reach it: its public IP, else its private one."""
+    """EC2 instance; `address` is its public IP address, else its private one."""
 
     id: str
     state: str
@@ -61,7 +59,7 @@ OrphanKind = Literal["instance", "volume", "snapshot", "security-group", "key-pa
 
 @dataclass(frozen=True)
 class OrphanedResource:
-    """Something that carries a run's tag and is not part of an AMI; `busy` while it is attached to something."""
+    """Resource with a run's tag that is not part of an AMI; `busy` if it is attached."""
 
     kind: OrphanKind
     id: str
@@ -75,13 +73,13 @@ DATA_DEVICE = "/dev/sdf"
 
 @dataclass(frozen=True)
 class DataVolumeState:
-    """A volume of ours.
+    """Data volume.
 
     Attributes:
         size: In GiB.
-        state: EC2's word: `creating`, `available`, `in-use`, `error`, …
-        instance: The instance that has it; empty where none has.
-        attachment: EC2's word for how: `attaching`, `attached`, `detaching`, `busy`; empty where it is not.
+        state: EC2's state: `creating`, `available`, `in-use`, `error`, …
+        instance: The instance that it is attached to, or empty.
+        attachment: State of the attachment: `attaching`, `attached`, `detaching`, `busy`, or empty.
     """
 
     id: str
@@ -95,7 +93,7 @@ class DataVolumeState:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot of it, from before it went to another instance."""
+    """Snapshot of a data volume, created before the volume moved to another instance."""
 
     id: str
     started: datetime
@@ -103,12 +101,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class VcpuQuota:
-    """The account's room for on-demand instances of the standard families, in vCPUs.
+    """Quota of the account for on-demand instances of the standard families.
 
     Attributes:
-        quota: How many may run at once; None where that cannot be read.
-        used: How many run now.
-        each: How many one instance of the fleet has.
+        quota: Number of vCPUs that may run at once; None if it cannot be read.
+        used: Number of vCPUs that are running.
+        vcpus_per_instance: Number of vCPUs of one instance of the fleet.
     """
 
     quota: int | None

@@ -1,4 +1,4 @@
-"""Versions of golden AMIs: v1.0 → v1.1 → v1.2 → v2.0, and what comes next."""
+"""Versions of golden AMIs, such as v1.0, v1.1, v2.0."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _FORM = re.compile(r"v?(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(?:\.(0|[1-9]\d{0,8}))?
 
 @dataclass(frozen=True, order=True)
 class Version:
-    """A version of a golden AMI; ordered by its numbers.
+    """Version of a golden AMI, ordered by its numbers.
 
-    `str()` is the short form of AMI names (`v1.2`, with the patch only where there is one: `v1.2.1`); `tag` is the
+    `str()` is the short form of AMI names, with the patch number only if it is not zero (`v1.2`, `v1.2.1`); `tag` is the
     full form of the Version tag (`1.2.0`).
     """
 
@@ -30,24 +30,24 @@ class Version:
 
     @property
     def tag(self) -> str:
-        """The value of the AMI's Version tag."""
+        """Value of the AMI's Version tag."""
         return f"{self.major}.{self.minor}.{self.patch}"
 
 
 def parse(text: str) -> Version:
-    """Read `v1.2`, `1.2` or `1.2.3`.
+    """Parse `v1.2`, `1.2` or `1.2.3`.
 
     Raises:
-        UsageError: The text is no version.
+        UsageError: The text is not a version.
     """
-    found = _FORM.fullmatch(text.strip())
-    if not found:
+    match = _FORM.fullmatch(text.strip())
+    if not match:
         raise UsageError(f"'{text}' is not a version; expected a form like v1.2 or v1.2.1")
-    return Version(*(int(part) for part in found.groups(default="0")))
+    return Version(*(int(part) for part in match.groups(default="0")))
 
 
 def parse_name(name: str, image: str) -> Version | None:
-    """The version in the AMI name `IMAGE-golden-v1.2`, or None for another name."""
+    """Return the version in the AMI name `IMAGE-golden-v1.2`, or None for any other name."""
     prefix = f"{image}-golden-"
     if not name.startswith(prefix):
         return None
@@ -58,21 +58,21 @@ def parse_name(name: str, image: str) -> Version | None:
 
 
 def ami_name(image: str, version: Version) -> str:
-    """The name of the golden AMI: `IMAGE-golden-v1.2`."""
+    """Return the name of the golden AMI: `IMAGE-golden-v1.2`."""
     return f"{image}-golden-{version}"
 
 
-def following(taken: Iterable[Version], policy: str, now: datetime) -> Version:
-    """The next version, above every one that was ever taken.
+def next_after(taken: Iterable[Version], policy: str, now: datetime) -> Version:
+    """Return the next version, greater than every one that was ever used.
 
     Args:
-        taken: Every version that an AMI has, or that was claimed for one; none of them is used again.
-        policy: `major`, `minor` or `patch` says which number to raise; `month` gives `v1.YYYYMM` (the monthly
-            rebuild), with a patch for a further one in the same month.
-        now: Today, for `month`.
+        taken: The versions of all AMIs, and the reserved ones; none is used again.
+        policy: `major`, `minor` or `patch` is the number to raise; `month` gives `v1.YYYYMM` (the monthly rebuild), with
+            a patch number for a further one in the same month.
+        now: The current time, for `month`.
 
     Returns:
-        A version greater than all that were taken; `v1.0` (or `v1.YYYYMM`) for the very first.
+        A version greater than all in `taken`; the first is `v1.0` (or `v1.YYYYMM`).
     """
     latest = max(taken, default=None)
     if policy == "month":

@@ -43,7 +43,7 @@ def _build_request(ctx: Context, options: PromoteOptions) -> RolloutRequest:
 
 def _preflight(ctx: Context, rollout_request: RolloutRequest) -> DeployPreflight:
     database, ami = ctx.recipe.database, rollout_request.ami
-    current = instances.tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
+    current = instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
     # An earlier run that was killed after its launch has left one of this image.
     existing = [i for i in current if i.image == ami and i.state in ("pending", "running")]
     replaced = [*(i for i in current if i.image != ami), *existing[1:]]

@@ -55,7 +55,7 @@ def history_entry(
         when=ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         run=run,
         by=f"{host.user()}@{host.machine()}",
-        arn=session.caller(ctx.aws)[1],
+        arn=session.caller_identity(ctx.aws)[1],
         from_ami=fleet_state.pointer.ami if fleet_state.pointer else "",
         to_ami=ami,
         version=version,

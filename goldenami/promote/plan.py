@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from goldenami.model.comparison import includes
 from goldenami.model.fleet import AutoScalingGroup, FleetState, RefreshPreferences
 from goldenami.model.image import Image
 from goldenami.model.resources import VcpuQuota
@@ -112,25 +113,7 @@ def matching_version(overrides: Mapping[str, Any], fleet_state: FleetState) -> i
         return None
     desired = {**source.data, **overrides}
     versions = template.versions.values()
-    return max((v.number for v in versions if set(v.data) == set(desired) and _includes(v.data, desired)), default=None)
-
-
-def _includes(current: Any, desired: Any) -> bool:
-    """Return True if what EC2 describes includes all that is desired; EC2 fills in nested defaults."""
-    if isinstance(desired, Mapping):
-        return isinstance(current, Mapping) and all(_includes(current.get(k), value) for k, value in desired.items())
-    if isinstance(desired, list | tuple):
-        return (
-            isinstance(current, list | tuple)
-            and len(current) == len(desired)
-            and all(_includes(a, b) for a, b in zip(_ordered(current), _ordered(desired), strict=True))
-        )
-    return bool(current == desired)
-
-
-def _ordered(items: Any) -> list[Any]:
-    # EC2 returns tags in any order.
-    return sorted(items, key=lambda item: str(item.get("Key", "")) if isinstance(item, Mapping) else "")
+    return max((v.number for v in versions if set(v.data) == set(desired) and includes(v.data, desired)), default=None)
 
 
 def _is_up_to_date(group: AutoScalingGroup, version: int | None) -> bool:

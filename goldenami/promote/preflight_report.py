@@ -185,7 +185,7 @@ def needed(ctx: Context, found: PromotionPreflight) -> dict[str, str]:
     told["cost"] = (
         f"no price of {kind} in {ctx.aws.region} is known"
         if dollars is None
-        else f"about ${dollars:.4f} (prices of {prices.AS_OF:%Y-%m}), and the volumes of those instances"
+        else f"about ${dollars:.4f} (prices of {prices.as_of():%Y-%m}), and the volumes of those instances"
     )
     return told
 

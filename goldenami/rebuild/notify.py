@@ -45,7 +45,7 @@ def _destinations(ctx: Context, notice: Notice) -> list[tuple[str, Callable[[], 
     if wanted.sns_topic_arn:
         senders.append(lambda: sns.publish(ctx.aws, wanted.sns_topic_arn, notice.subject, notice.text))
     if name := wanted.webhook_parameter:
-        senders.append(lambda: http.post(parameters.secret(ctx.aws, name), notice.payload()))
+        senders.append(lambda: http.post(parameters.get_secret(ctx.aws, name), notice.payload()))
     if wanted.command:
         senders.append(lambda: _run(ctx, notice))
     return list(zip(wanted.places, senders, strict=True))

@@ -36,7 +36,7 @@ def rebuild(ctx: Context, *, if_needed: bool = False) -> RebuildResult:
         AwsError: AWS refused.
     """
     with (
-        runs.record_run(ctx, "rebuild", invocation=host.invocation()) as run,
+        runs.record_run(ctx, "rebuild", invocation=host.systemd_invocation_id()) as run,
         lock.acquire(ctx, run.id, "rebuild", lock_spec(ctx.names)) as held_lock,
     ):
         record = RebuildRecord(run.id, f"{ctx.clock.now():%Y-%m-%dT%H:%M:%S}", _rebuilder())

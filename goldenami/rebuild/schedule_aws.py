@@ -9,7 +9,8 @@ from goldenami.aws import iam_roles, scheduler, session
 from goldenami.context import Context
 from goldenami.errors import UsageError
 from goldenami.iam.statements import PolicyScope
-from goldenami.rebuild.schedule_aws_plan import ScheduleResource, differs, schedule_resources
+from goldenami.model.comparison import includes
+from goldenami.rebuild.schedule_aws_plan import ScheduleResource, schedule_resources
 from goldenami.rebuild.schedule_model import ResourceDiff
 from goldenami.tools import jinja
 
@@ -38,26 +39,26 @@ def apply(ctx: Context) -> list[ResourceDiff]:
         ctx.progress.info(f"{'making' if seen.change == 'missing' else 'correcting'} the {part.kind} {part.name}")
         there = seen.change == "differs"
         if part.kind == "project":
-            scheduler.put_project(ctx.aws, ctx.clock, part.name, part.desired, there=there)
+            scheduler.put_project(ctx.aws, ctx.clock, part.name, part.desired, exists=there)
         elif part.kind == "schedule":
-            scheduler.put_schedule(ctx.aws, ctx.clock, part.name, part.desired, there=there)
+            scheduler.put_schedule(ctx.aws, ctx.clock, part.name, part.desired, exists=there)
         else:
-            iam_roles.put_service_role(ctx.aws, part.name, part.desired)
+            iam_roles.put_role(ctx.aws, part.name, part.desired)
     return before
 
 
 def remove(ctx: Context) -> list[str]:
     """Take everything away, the schedule first; returns what was there."""
     gone = []
-    removers = {"project": scheduler.remove_project, "schedule": scheduler.remove_schedule}
+    removers = {"project": scheduler.delete_project, "schedule": scheduler.delete_schedule}
     for part in reversed(_desired(ctx)):
-        if removers.get(part.kind, iam_roles.remove_service_role)(ctx.aws, part.name):
+        if removers.get(part.kind, iam_roles.delete_role)(ctx.aws, part.name):
             gone.append(f"{part.kind} {part.name}")
     return gone
 
 
 def _desired(ctx: Context) -> tuple[ScheduleResource, ...]:
-    account, _ = session.caller(ctx.aws)
+    account, _ = session.caller_identity(ctx.aws)
     target = next(name for name in ("aws", "local") if ctx.recipe.target(name) == ctx.target)
     values = {"target": target, "recipe": _source_in_repository(ctx)}
     return schedule_resources(
@@ -76,12 +77,12 @@ def _source_in_repository(ctx: Context) -> str:
 def _compare(ctx: Context, part: ScheduleResource) -> ResourceDiff:
     found: Mapping[str, Any] | None
     if part.kind == "project":
-        found = scheduler.project(ctx.aws, part.name)
+        found = scheduler.get_project(ctx.aws, part.name)
     elif part.kind == "schedule":
-        found = scheduler.schedule(ctx.aws, part.name)
+        found = scheduler.get_schedule(ctx.aws, part.name)
     else:
-        found = iam_roles.get_service_role(ctx.aws, part.name)
+        found = iam_roles.get_role(ctx.aws, part.name)
     if found is None:
         return ResourceDiff(part, "missing")
     wanted = {key: value for key, value in part.desired.items() if key != "why"}
-    return ResourceDiff(part, "differs" if differs(wanted, found) else "there")
+    return ResourceDiff(part, "there" if includes(found, wanted) else "differs")

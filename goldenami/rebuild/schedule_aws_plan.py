@@ -61,17 +61,6 @@ def schedule_resources(place: PolicyScope, buildspec: str) -> tuple[ScheduleReso
     )
 
 
-def differs(wanted: object, found: object) -> bool:
-    """Whether what is there lacks anything of what is wanted; what AWS adds of its own does not count."""
-    if isinstance(wanted, Mapping):
-        return not isinstance(found, Mapping) or any(differs(value, found.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list | tuple):
-        if not isinstance(found, list | tuple) or len(wanted) != len(found):
-            return True
-        return any(differs(one, other) for one, other in zip(wanted, found, strict=True))
-    return wanted != found
-
-
 def _trust(place: PolicyScope, service: str, source: str) -> dict[str, Any]:
     # Without the conditions, somebody else's schedule or project could make the service use this role (confused deputy).
     condition = {"StringEquals": {"aws:SourceAccount": place.account}, "ArnLike": {"aws:SourceArn": source}}

@@ -122,7 +122,7 @@ class RolloutMonitor:
         for identity in (failed or list(self.health))[:5]:
             folder = self.rollout.run.folder / "instances" / identity
             folder.mkdir(parents=True, exist_ok=True)
-            write_text(folder / "console.log", instances.console(self.ctx.aws, identity))
+            write_text(folder / "console.log", instances.console_output(self.ctx.aws, identity))
             paths.append(str(folder / "console.log"))
             script = f"journalctl --unit {self.ctx.name} --no-pager --lines 200"
             result = run_command.run(self.ctx.aws, self.ctx.clock, identity, script, timeout=10)
@@ -185,7 +185,7 @@ class RolloutMonitor:
         self._activities_read = now
         failed = [
             a
-            for a in auto_scaling.activities(self.ctx.aws, self._group)
+            for a in auto_scaling.list_activities(self.ctx.aws, self._group)
             if a.status == "Failed" and a.started >= self._started and "aunch" in a.description
         ]
         if len(failed) < _FAILED_LAUNCHES:

@@ -85,7 +85,7 @@ class SurgeCapacity:
 
     def dollars(self, region: str, instance_type: str) -> float | None:
         """Return their price in US dollars; None if it is unknown."""
-        known = prices.table(region)
+        known = prices.for_region(region)
         price = known.instance(instance_type) if known else None
         return None if price is None else self.instance_hours * price
 

@@ -156,7 +156,7 @@ class InstanceReplacement:
     def _is_serving(self, instance: str) -> bool:
         if self.group:
             return any(m.id == instance and m.serving for m in get_group(self.ctx, self.group).members)
-        targets = load_balancers.health(self.ctx.aws, self.target_group) if self.target_group else []
+        targets = load_balancers.list_targets(self.ctx.aws, self.target_group) if self.target_group else []
         return not self.target_group or any(t.id == instance and t.state == "healthy" for t in targets)
 
     def _roll_back(self, reason: str) -> str:
@@ -170,7 +170,7 @@ class InstanceReplacement:
             result = transfer.transfer(self.ctx, self.rollout.held_lock, switchover.reversed(self.previous_version))
         except GoldenError as error:
             transfer.save(self.ctx, switchover)
-            if switchover.storage_mode == "instance" and instances.gone(self.ctx.aws, switchover.target):
+            if switchover.storage_mode == "instance" and instances.is_terminated(self.ctx.aws, switchover.target):
                 recovery.recover(self.ctx)
                 text = f"{switchover.source} is in service with its data from before the write freeze"
                 self.rollout.record("restored", text)
@@ -190,7 +190,7 @@ class InstanceReplacement:
     def _save_evidence(self) -> None:
         """Save the new instance's console output and logs before it is terminated."""
         target = self.switchover.target
-        if target and not instances.gone(self.ctx.aws, target):
+        if target and not instances.is_terminated(self.ctx.aws, target):
             path = self.rollout.run.folder / "console.log"
-            write_text(path, instances.console(self.ctx.aws, target))
+            write_text(path, instances.console_output(self.ctx.aws, target))
             self.evidence = [*self._monitor.save_evidence(), str(path)]

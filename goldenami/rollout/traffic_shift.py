@@ -107,7 +107,7 @@ class TrafficShift:
                 self.monitor.poll(group)
                 in_service = sum(m.serving for m in group.members)
                 ctx.progress.detail(f"{in_service} of {self.size} canary instance(s) in service, {seconds(elapsed)}")
-                if firing := cloudwatch.firing(ctx.aws, self.alarms):
+                if firing := cloudwatch.list_firing_alarms(ctx.aws, self.alarms):
                     return f"the CloudWatch alarm {', '.join(firing)} is in state ALARM"
             if reason := self.monitor.failure_reason(group.grace):
                 return reason

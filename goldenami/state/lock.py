@@ -63,7 +63,7 @@ def acquire(ctx: Context, run: str, operation: str, spec: LockSpec | None = None
     """
     spec = spec or LockSpec(ctx.names.lock)
     now = ctx.clock.now().isoformat(timespec="seconds")
-    record = LockRecord(run, operation, f"{host.user()}@{host.machine()}", host.is_own_process(), now, now)
+    record = LockRecord(run, operation, f"{host.user()}@{host.machine()}", host.current_process(), now, now)
     if not parameters.create(ctx.aws, spec.parameter, records.dump(record)):
         _take_over(ctx, spec, record)
     try:

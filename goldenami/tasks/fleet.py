@@ -76,5 +76,5 @@ def policy(opened: ContextFactory, task: str) -> None:
     from goldenami.iam.statements import PolicyScope
 
     ctx = opened()
-    account, _ = session.caller(ctx.aws)
+    account, _ = session.caller_identity(ctx.aws)
     print(json.dumps(task_policies.policy(task, PolicyScope(ctx.aws.region, account, ctx.recipe)), indent=2))

@@ -1,1 +1,1 @@
-"""Third-party libraries and programs; each is imported in one module of this package."""
+"""Third-party libraries and other programs, each used in one module only."""

@@ -1,4 +1,4 @@
-"""The only door to python-hcl2: read rendered HCL back as plain values, and check it before Packer sees it."""
+"""Parse rendered HCL into plain values; no other module imports python-hcl2."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 
 
 def parse(text: str) -> dict[str, Any]:
-    """HCL as python-hcl2 sees it: strings keep their quotes, blocks are marked.
+    """Parse HCL into python-hcl2's form: strings keep their quotes, blocks are marked.
 
     Raises:
-        RenderError: It is not HCL; the message tells the line.
+        RenderError: The text is not valid HCL; the message has the line.
     """
     try:
-        found: dict[str, Any] = hcl2.loads(text, serialization_options=_OPTIONS)
+        body: dict[str, Any] = hcl2.loads(text, serialization_options=_OPTIONS)
     except UnexpectedInput as error:
         raise RenderError(f"not valid HCL at line {error.line}, column {error.column}") from None
     except LarkError as error:
         raise RenderError(f"not valid HCL: {str(error).splitlines()[0]}") from None
-    return found
+    return body
 
 
 def blocks(text: str) -> list[Block]:
-    """The blocks of an HCL file, with literal values decoded and everything else as an Expression."""
+    """Return the blocks of an HCL file, with literal values decoded and everything else as an Expression."""
     return list(_blocks(parse(text)))
 
 
 def read(folder: Path) -> tuple[list[Block], dict[str, Any]]:
-    """All blocks of a folder's *.pkr.hcl, and the values of its *.auto.pkrvars.json over the declared defaults.
+    """Return all blocks of a folder's *.pkr.hcl, and its variables' values: *.auto.pkrvars.json over the defaults.
 
     Raises:
-        RenderError: One of the files cannot be parsed.
+        RenderError: A file cannot be parsed.
     """
-    found: list[Block] = []
+    all_blocks: list[Block] = []
     for path in sorted(folder.glob("*.pkr.hcl")):
         try:
-            found += blocks(path.read_text(encoding="utf-8"))
+            all_blocks += blocks(path.read_text(encoding="utf-8"))
         except RenderError as error:
             raise RenderError(f"{path.name}: {error.message}") from None
-    declared = [block for block in found if block.kind == "variable"]
+    declared = [block for block in all_blocks if block.kind == "variable"]
     values = {block.labels[0]: block.attributes["default"] for block in declared if "default" in block.attributes}
     for path in sorted(folder.glob("*.auto.pkrvars.json")):
         values |= json.loads(path.read_text(encoding="utf-8"))
-    return found, values
+    return all_blocks, values
 
 
 def literal(quoted: str) -> str:
-    """A quoted HCL string's value: escapes decoded, `$${` and `%%{` as what they stand for."""
+    """Return the value of a quoted HCL string: escapes, `$${` and `%%{` are decoded."""
     text = quoted[1:-1]
 
-    def decode(found: re.Match[str]) -> str:
-        code = found[0]
+    def decode(escape: re.Match[str]) -> str:
+        code = escape[0]
         if code[0] in "$%":
             return code[1:]
         return _ESCAPES[code[1]] if code[1] in _ESCAPES else chr(int(code[2:], 16))
@@ -73,10 +73,10 @@ def literal(quoted: str) -> str:
 
 def _value(node: Any) -> Any:
     if isinstance(node, str):
-        if node.startswith('"<<') and "\n" in node:  # a heredoc: no quoted string holds a real line break
+        if node.startswith('"<<') and "\n" in node:  # a heredoc: a quoted string has no line break
             return Expression(node[1:-1])
         if node.startswith('"'):
-            # An interpolation that is not doubled makes it more than a literal.
+            # `$${` is an escaped `${`; an unescaped one makes the string an expression.
             plain = re.sub(r"\$\$\{|%%\{", "", node)
             return Expression(node) if re.search(r"[$%]\{", plain) else literal(node)
         return Expression(node[2:-1] if node.startswith("${") else node)
@@ -105,7 +105,7 @@ def _blocks(body: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def _labelled(node: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, Any]] | None:
-    """The labels of a block and what is in it, or None for an object that is no block."""
+    """Return the labels and body of a block, or None for an object that is not a block."""
     labels: tuple[str, ...] = ()
     while "__is_block__" not in node:
         if len(node) != 1:
@@ -123,20 +123,20 @@ def _is_blocks(item: Any) -> bool:
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression that is more than a literal, as HCL text: `var.tags`."""
+    """HCL text of an expression that is not a literal, such as `var.tags`."""
 
     text: str
 
     @property
     def variable(self) -> str | None:
-        """The variable's name, if the expression is nothing but a variable."""
-        found = re.fullmatch(r"var\.([A-Za-z_][\w-]*)", self.text)
-        return found[1] if found else None
+        """Name of the variable if the expression is only a variable, else None."""
+        match = re.fullmatch(r"var\.([A-Za-z_][\w-]*)", self.text)
+        return match[1] if match else None
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block: `source "amazon-ebs" "golden" { … }` has the kind `source` and two labels."""
+    """HCL block: `source "amazon-ebs" "golden" { … }` has the kind `source` and two labels."""
 
     kind: str
     labels: tuple[str, ...]
@@ -144,12 +144,12 @@ class Block:
     blocks: tuple[Block, ...]
 
     def inner(self, kind: str) -> list[Block]:
-        """The blocks of a kind within it."""
+        """Return the blocks of a kind within this one."""
         return [block for block in self.blocks if block.kind == kind]
 
     def value(self, name: str, variables: Mapping[str, Any]) -> Any:
-        """An attribute's value, with a variable replaced by what it stands for; None when it is not there."""
-        found = self.attributes.get(name)
-        if isinstance(found, Expression) and found.variable is not None:
-            return variables.get(found.variable, found)
-        return found
+        """Return an attribute's value, or its variable's value; None if the attribute is not set."""
+        value = self.attributes.get(name)
+        if isinstance(value, Expression) and value.variable is not None:
+            return variables.get(value.variable, value)
+        return value

@@ -1,4 +1,4 @@
-"""Who we are on this machine, and whether a process that said so is still there."""
+"""Facts of this machine: host name, user, and which processes are running."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """This machine's name."""
+    """Return the host name."""
     return platform.node() or "localhost"
 
 
 def user() -> str:
-    """The operator's name."""
+    """Return the user name, or the user id if it has no name."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
+    except (KeyError, OSError):
         return str(os.getuid())
 
 
 def is_root() -> bool:
-    """Whether we are root."""
+    """Return True if the process runs as root."""
     return os.geteuid() == 0
 
 
-def is_own_process() -> str:
-    """This process, as `pid:start`; its start tells it from a later one of the same number."""
+def current_process() -> str:
+    """Return this process as `pid:start`; the start time distinguishes it from a later process with the same id."""
     return f"{os.getpid()}:{_start(os.getpid())}"
 
 
 def is_alive(process: str) -> bool:
-    """Whether a process (as `ours` wrote it) still runs on this machine."""
+    """Return True if a process, given as `current_process` writes it, is running on this machine."""
     number, _, start = process.partition(":")
     try:
-        with contextlib.suppress(PermissionError):  # somebody else's
+        with contextlib.suppress(PermissionError):  # another user's process
             os.kill(int(number), 0)
     except (OSError, ValueError):
         return False
     return _start(int(number)) == start
 
 
-def invocation() -> str:
-    """The id that systemd gave this run of a service; empty where systemd did not start us.
+def systemd_invocation_id() -> str:
+    """Return the id that systemd gave this run of a service; empty if systemd did not start it.
 
     Source: https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html (`INVOCATION_ID`)
     """
@@ -52,9 +52,9 @@ def invocation() -> str:
 
 
 def _start(pid: int) -> str:
-    """When a process started, in the kernel's ticks; empty where there is no /proc."""
+    """Return the start time of a process in the kernel's ticks; empty if it is unknown."""
     try:
-        # The name in parentheses may hold spaces.
+        # The program's name in parentheses may contain spaces.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""

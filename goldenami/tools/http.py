@@ -1,4 +1,4 @@
-"""The door to HTTP: probe a health path the way a load balancer does, and post to a webhook."""
+"""HTTP requests: probe a health path as a load balancer does, and post to a webhook."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from goldenami.errors import ToolError
 
 @dataclass(frozen=True)
 class Probe:
-    """What a health path answered: `ok` for a 2xx status; `detail` says what was seen."""
+    """Result of a health probe: `ok` for a 2xx status; `detail` describes the response or error."""
 
     ok: bool
     detail: str
 
 
 def probe(url: str, timeout: float = 5) -> Probe:
-    """GET a URL once, without proxies or redirects.
+    """Request a URL once, without proxies or redirects.
 
     Args:
-        url: Like `http://203.0.113.7:8080/health`.
-        timeout: Seconds to wait for the connection, and again for the answer.
+        url: Such as `http://203.0.113.7:8080/health`.
+        timeout: Seconds to wait for the connection, and again for the response.
     """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
     try:
-        with opener.open(url, timeout=timeout) as answer:
-            return Probe(200 <= answer.status < 300, f"HTTP {answer.status} from {url}")
+        with opener.open(url, timeout=timeout) as response:
+            return Probe(200 <= response.status < 300, f"HTTP {response.status} from {url}")
     except urllib.error.HTTPError as error:
         return Probe(False, f"HTTP {error.code} from {url}")
     except (OSError, http.client.HTTPException) as error:
@@ -41,22 +41,22 @@ def probe(url: str, timeout: float = 5) -> Probe:
 
 
 def post(url: str, payload: Mapping[str, Any], timeout: float = 10) -> None:
-    """POST JSON to a webhook. The URL is a secret: no message that comes from here holds more of it than the host.
+    """Post JSON to a webhook. The URL is a secret: error messages contain only its host.
 
     Args:
-        url: https, or http on this machine.
-        payload: What is posted.
-        timeout: Seconds to wait for the connection, and again for the answer.
+        url: An https URL, or an http URL of this machine.
+        payload: The JSON object.
+        timeout: Seconds to wait for the connection, and again for the response.
 
     Raises:
-        ToolError: It is no such URL, nobody answers, or the answer is not 2xx.
+        ToolError: The URL is not allowed, or the response is missing or not 2xx.
     """
     parts = urlsplit(url.strip())
     host = parts.hostname or ""
     if parts.scheme != "https" and not (parts.scheme == "http" and host in ("127.0.0.1", "::1", "localhost")):
-        raise ToolError("the webhook is no https URL", next="put the right one into its parameter")
+        raise ToolError("the webhook's URL is not https", next="write the right URL to its parameter")
     body = json.dumps(payload, ensure_ascii=False).encode()
-    request = urllib.request.Request(  # noqa: S310  # the scheme was looked at
+    request = urllib.request.Request(  # noqa: S310  # the scheme is checked above
         url.strip(), data=body, headers={"Content-Type": "application/json"}, method="POST"
     )
     try:
@@ -66,21 +66,21 @@ def post(url: str, payload: Mapping[str, Any], timeout: float = 10) -> None:
     except urllib.error.HTTPError as error:
         raise ToolError(f"the webhook at {host} answered HTTP {error.code}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise ToolError(f"the webhook at {host} does not answer ({type(error).__name__})") from None
+        raise ToolError(f"the webhook at {host} did not respond: {type(error).__name__}") from None
 
 
 def public_address() -> str:
-    """The address under which this machine reaches the internet, as AWS sees it.
+    """Return the public IP address of this machine, as AWS sees it.
 
     Raises:
-        ToolError: Nobody answers.
+        ToolError: The service did not respond.
     """
     try:
-        with urllib.request.urlopen("https://checkip.amazonaws.com", timeout=10) as answer:
-            return str(ipaddress.ip_address(answer.read(64).decode().strip()))
+        with urllib.request.urlopen("https://checkip.amazonaws.com", timeout=10) as response:
+            return str(ipaddress.ip_address(response.read(64).decode().strip()))
     except (OSError, ValueError):
         raise ToolError(
-            "this machine's public address cannot be found out (https://checkip.amazonaws.com does not answer)",
+            "the public address of this machine is unknown: https://checkip.amazonaws.com did not respond",
             next="set ssh_cidrs of the target in golden.toml",
         ) from None
 

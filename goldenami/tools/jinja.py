@@ -1,4 +1,4 @@
-"""Render templates with Jinja: one environment, strict about undefined variables, with a quoting filter per language."""
+"""Render templates with Jinja: undefined variables are errors, and each language has a quoting filter."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def render_template(template: str, values: Mapping[str, object], root: Path = ROOT) -> str:
-    """A page or file of its own; its template escapes each value itself, or is given them escaped."""
+    """Render a template of this repository. The template quotes each value for its language."""
     return render_text(template, values, root)
 
 
 @cache
 def environment(root: Path) -> jinja2.Environment:
     # Delimiters that none of the rendered languages uses: `{{ }}` is Packer's, `${ }` and `%{ }` are HCL's, `{#` is in
-    # bash's ${#array[@]} (where Jinja's comment opener would swallow text in silence), `<<` opens heredocs.
+    # bash's ${#array[@]} (where Jinja would start a comment and drop text silently), `<<` opens heredocs.
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(root / "templates"),
         variable_start_string="<{",
@@ -37,12 +37,7 @@ def environment(root: Path) -> jinja2.Environment:
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701 (no HTML here; each value goes through the filter of its language)
     )
-    environment.filters |= {
-        "hcl": quoting.hcl,
-        "sh": quoting.sh,
-        "unit": quoting.unit,
-        "unit_env": quoting.unit_env,
-    }
+    environment.filters |= {"hcl": quoting.hcl, "sh": quoting.sh, "unit": quoting.unit, "unit_env": quoting.unit_env}
     return environment
 
 

@@ -1,4 +1,4 @@
-"""The only door to Packer: its version, `init`, `validate`, and `build` with live events."""
+"""Packer's command line: version, `init`, `validate`, and `build` with live events."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pathlib import Path
 from goldenami.errors import BuildError, ToolError
 from goldenami.tools import process
 
-# No calls home, and no colours or prompts in what we parse.
+# No update checks, and no colours in the output that is parsed.
 _QUIET = {"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1"}
-# What Packer says of its own at a script's beginning, and after its end.
+# Packer's own lines before and after the output of a script.
 _OWN_LINES = re.compile(
     r"==> \S+: (Provisioning with shell script|Uploading|Downloading|Pausing|Provisioning step had errors"
     r"|Stopping the source instance|Terminating the source|Cancelling)"
 )
-# What was always a `message`, however little it says: one line for each tag of each thing.
+# A `message` before Packer 1.13: one line for each tag of each resource.
 _DETAIL = re.compile(r"==> \S+: Adding tag: ")
 
 
 @dataclass(frozen=True)
 class PackerEvent:
-    """One line of `packer build -machine-readable`: its kind (`say`, `message`, `error`, …) and text."""
+    """Line of `packer build -machine-readable`: its kind (`say`, `message`, `error`, …) and text."""
 
     kind: str
     text: str
@@ -34,7 +34,7 @@ class PackerEvent:
 
 @dataclass(frozen=True)
 class BuildOutcome:
-    """How a build ended: its exit code, what Packer called errors, and every line that the guest printed."""
+    """Result of a build: exit code, Packer's errors, and every line of output."""
 
     code: int
     errors: tuple[str, ...]
@@ -42,60 +42,60 @@ class BuildOutcome:
 
 
 def version() -> tuple[int, int, int]:
-    """The version of the packer on PATH.
+    """Return the version of the packer on PATH.
 
     Raises:
-        ToolError: There is none, or it does not tell.
+        ToolError: Packer is not installed, or its version cannot be parsed.
     """
-    answer = process.run(["packer", "version"], env=_QUIET).stdout
-    found = re.search(r"v(\d+)\.(\d+)\.(\d+)", answer)
-    if not found:
-        raise ToolError(f"packer did not tell its version; it printed: {answer.strip()[:200]}")
-    return int(found[1]), int(found[2]), int(found[3])
+    output = process.run(["packer", "version"], env=_QUIET).stdout
+    match = re.search(r"v(\d+)\.(\d+)\.(\d+)", output)
+    if not match:
+        raise ToolError(f"the version of packer is unknown; it printed: {output.strip()[:200]}")
+    return int(match[1]), int(match[2]), int(match[3])
 
 
 def init(folder: Path, packer_version: tuple[int, int, int], env: Mapping[str, str]) -> None:
-    """Let Packer install the plugins that a rendered folder pins; one that is older than 1.7 has them built in.
+    """Install the plugins that a rendered folder pins. Packer before 1.7 has them built in.
 
-    What is installed already is left as it is, and asks for no network.
+    Installed plugins need no network.
 
     Raises:
-        BuildError: Packer cannot; the message holds its first words.
+        BuildError: Packer failed; the message has the beginning of its output.
     """
     if packer_version < (1, 7, 0):
         return
-    done = process.run(["packer", "init", "."], cwd=folder, env={**_QUIET, **env}, timeout=300)
-    if done.code != 0:
-        # 1.14 and newer ask releases.hashicorp.com first, but tell only of what GitHub answered.
+    result = process.run(["packer", "init", "."], cwd=folder, env={**_QUIET, **env}, timeout=300)
+    if result.code != 0:
+        # Packer 1.14 and newer use releases.hashicorp.com first, but report only GitHub's answer.
         where = "releases.hashicorp.com" if packer_version >= (1, 14, 0) else "api.github.com and github.com"
-        by_hand = ", or bring the plugin's binary here: packer plugins install --path FILE github.com/hashicorp/amazon"
+        by_hand = ", or install the plugin's binary: packer plugins install --path FILE github.com/hashicorp/amazon"
         raise BuildError(
-            f"Packer could not install the plugin that {folder / 'plugins.pkr.hcl'} pins: {_words(done)}",
+            f"Packer could not install the plugin that {folder / 'plugins.pkr.hcl'} pins: {_summary(result)}",
             state="Nothing was launched.",
             next=f"let this machine reach {where}{by_hand if packer_version >= (1, 10, 0) else ''}",
         )
 
 
 def validate(folder: Path, packer_version: tuple[int, int, int], env: Mapping[str, str]) -> None:
-    """Let Packer check a rendered folder, with its pinned plugins.
+    """Validate a rendered folder with Packer and the pinned plugins.
 
-    Before a build there is no need to: `packer build` checks the same before it asks AWS for anything.
+    A build does not need this: `packer build` validates before it calls AWS.
 
     Raises:
-        BuildError: Packer refuses the folder; the message holds its first words.
+        BuildError: Packer rejects the folder; the message has the beginning of its output.
     """
     init(folder, packer_version, env)
-    done = process.run(["packer", "validate", "."], cwd=folder, env={**_QUIET, **env}, timeout=300)
-    if done.code != 0:
+    result = process.run(["packer", "validate", "."], cwd=folder, env={**_QUIET, **env}, timeout=300)
+    if result.code != 0:
         raise BuildError(
-            f"`packer validate .` refuses {folder}: {_words(done)}",
+            f"`packer validate .` rejects {folder}: {_summary(result)}",
             state="Nothing was launched.",
             next=f"cd {folder} && packer validate .",
         )
 
 
-def _words(done: process.ProcessResult) -> str:
-    return " ".join((done.stdout + done.stderr).split())[:600]
+def _summary(result: process.ProcessResult) -> str:
+    return " ".join((result.stdout + result.stderr).split())[:600]
 
 
 def build(
@@ -106,21 +106,21 @@ def build(
     variables: Mapping[str, object] | None = None,
     keep_open: Sequence[int] = (),
 ) -> BuildOutcome:
-    """Run `packer build` in a rendered folder to its end; Packer cleans up after itself when it is interrupted.
+    """Run `packer build` in a rendered folder. Packer cleans up when it is interrupted.
 
     Args:
-        folder: Holds golden.pkr.hcl and what it needs.
-        on_event: Called with each event as it comes.
+        folder: Contains golden.pkr.hcl and the files that it uses.
+        on_event: Called with each event.
         env: Credentials and region (AWS_…).
-        variables: Values that override the folder's, JSON where they are not strings.
-        keep_open: File descriptors that Packer inherits: a lock that must live as long as it does.
+        variables: Values that override the folder's; JSON unless they are strings.
+        keep_open: File descriptors that Packer inherits, such as a lock that must be held while it runs.
     """
     errors: list[str] = []
     output: list[str] = []
-    listener = OutputParser()
+    parser = OutputParser()
 
     def line(text: str) -> None:
-        event = listener.parse_line(text)
+        event = parser.parse_line(text)
         if event is None:
             return
         if event.kind == "error":
@@ -128,19 +128,18 @@ def build(
         output.extend(event.text.splitlines())
         on_event(event)
 
-    given = [
+    arguments = [
         f"-var={name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in (variables or {}).items()
     ]
     code = process.stream(
-        ["packer", "build", "-machine-readable", *given, "."],
+        ["packer", "build", "-machine-readable", *arguments, "."],
         line,
         cwd=folder,
         env={**_QUIET, "PACKER_CACHE_DIR": os.fspath(folder / "packer_cache"), **env},
         keep_open=keep_open,
         output=folder / "packer.log",
-        # Packer runs itself inside a wrapper, which ignores SIGINT (it counts on the terminal to send that to
-        # both) and hands SIGTERM on.
+        # Packer's wrapper process ignores SIGINT, which the terminal sends to both, and forwards SIGTERM.
         stop=signal.SIGTERM,
         grace=300,
     )
@@ -148,32 +147,32 @@ def build(
 
 
 class OutputParser:
-    """Hears a build line by line, and tells what the guest wrote from what Packer says.
+    """Parser of a build's output that separates the guest's lines from Packer's own.
 
-    Until 1.12 the guest's lines come as `message`. Since 1.13 there is only `say`, with the same `==>` for both, so what
-    comes between the start of a script and the next of Packer's own words is the guest's. Details stay details, too.
+    Until Packer 1.12 the guest's lines are a `message`. Since 1.13 all lines are a `say` with the same `==>`, so lines
+    between the start of a script and Packer's next own line are the guest's.
     """
 
     def __init__(self) -> None:
-        self._tells_apart = False
+        self._has_messages = False
         self._script = False
 
     def parse_line(self, line: str) -> PackerEvent | None:
-        """The event of a line, as `parse_event` has it, but a guest's line is always a `message`."""
+        """Return the event of a line as `parse_event` does, but with the kind `message` for a line of the guest."""
         event = parse_event(line)
         if event is None or event.kind not in ("say", "message"):
             return event
-        self._tells_apart = self._tells_apart or event.kind == "message"
+        self._has_messages = self._has_messages or event.kind == "message"
         own = _OWN_LINES.match(event.text)
         if own:
             self._script = own[1] == "Provisioning with shell script"
-        elif not self._tells_apart and (self._script or _DETAIL.match(event.text)):
+        elif not self._has_messages and (self._script or _DETAIL.match(event.text)):
             return PackerEvent("message", event.text)
         return event
 
 
 def read_log(folder: Path) -> tuple[str, ...]:
-    """What an earlier build in a folder said, line by line, however it ended; nothing when there was none."""
+    """Return the lines of an earlier build in a folder; none if there was no build."""
     log = folder / "packer.log"
     if not log.exists():
         return ()
@@ -182,7 +181,7 @@ def read_log(folder: Path) -> tuple[str, ...]:
 
 
 def parse_event(line: str) -> PackerEvent | None:
-    """Read a line of machine-readable output (`timestamp,target,type,data…`), or None for another line.
+    """Parse a line of machine-readable output (`timestamp,target,type,data…`); return None for any other line.
 
     Source: https://developer.hashicorp.com/packer/docs/commands#machine-readable-output
     """
@@ -199,7 +198,7 @@ def parse_event(line: str) -> PackerEvent | None:
 
 
 def artifact(folder: Path) -> str | None:
-    """The AMI id that Packer's manifest post-processor wrote, or None when it wrote none.
+    """Return the AMI id that Packer's manifest post-processor wrote, or None if it wrote none.
 
     Source: https://developer.hashicorp.com/packer/docs/post-processors/manifest (`artifact_id` is REGION:AMI).
     """

@@ -1,4 +1,4 @@
-"""Hold rendered HCL against what the installed generation of Packer accepts: names and types of their attributes."""
+"""Check rendered HCL against the attributes that the installed generation of Packer accepts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from goldenami.tools.hcl import Block, Expression
 
 Generation = Literal["1.6", "1.7"]
 
-# What any provisioner or post-processor takes beside its own attributes.
+# Attributes of every provisioner and post-processor.
 _META = frozenset(
     {"only", "except", "pause_before", "max_retries", "timeout", "override", "name", "keep_input_artifact"}
 )
@@ -25,16 +25,16 @@ def _tables() -> dict[str, dict[str, Any]]:
 
 
 def accepted_attributes(block: str, generation: Generation) -> dict[str, str]:
-    """The attributes of a block and their types (`string`, `map(string)`, `block`, `blocks`, …) in a generation."""
+    """Return the attributes of a block and their types (`string`, `map(string)`, `block`, `blocks`, …) in a generation."""
     table = _tables()[block]
     common = {name: kind for name, kind in table.items() if isinstance(kind, str)}
     own: dict[str, str] = table.get(generation, {})
     return common | own
 
 
-def check(found: list[Block], values: Mapping[str, Any], generation: Generation) -> Iterator[str]:
-    """Yield what this generation of Packer would not accept, or not as meant."""
-    types = {b.labels[0]: _type(b.attributes.get("type")) for b in found if b.kind == "variable"}
+def check(blocks: list[Block], values: Mapping[str, Any], generation: Generation) -> Iterator[str]:
+    """Yield what this generation of Packer would reject or misread."""
+    types = {b.labels[0]: _type(b.attributes.get("type")) for b in blocks if b.kind == "variable"}
     for name in sorted(set(values) - set(types)):
         yield f"the variable {name} has a value but is not declared"
     for name, kind in types.items():
@@ -42,9 +42,9 @@ def check(found: list[Block], values: Mapping[str, Any], generation: Generation)
             yield f"the variable {name} has no value"
         elif not _fits(values[name], kind):
             yield f"the variable {name} is declared as {kind}, which its value is not"
-    for source in (b for b in found if b.kind == "source"):
+    for source in (b for b in blocks if b.kind == "source"):
         yield from _body(source, "builder", types, generation)
-    for build in (b for b in found if b.kind == "build"):
+    for build in (b for b in blocks if b.kind == "build"):
         for step in build.blocks:
             if step.kind in ("provisioner", "post-processor"):
                 yield from _body(step, step.labels[0], types, generation)
@@ -68,7 +68,7 @@ def _body(block: Block, table: str, types: Mapping[str, str], generation: Genera
             elif variable is not None and types[variable] != kind:
                 yield f"{table}: {name} is a {kind}, but the variable {variable} a {types[variable]}"
         elif not _fits(value, kind):
-            yield f"{table}: {name} wants a {kind}"
+            yield f"{table}: {name} must be a {kind}"
     for inner in block.blocks:
         if not known.get(inner.kind, "").startswith("block"):
             yield f"{table}: Packer {generation} has no block {inner.kind}"

@@ -1,4 +1,4 @@
-"""The only door to other programs: argv lists, live output, and children that never outlive us."""
+"""Run other programs: argv lists, live output, and child processes that end with this one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from goldenami.errors import ToolError
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """A finished program: its exit code and what it printed."""
+    """Exit code and output of a finished program."""
 
     code: int
     stdout: str
@@ -25,9 +25,9 @@ class ProcessResult:
 
 
 def which(tool: str) -> Path | None:
-    """Where a program is on PATH, or None."""
-    found = shutil.which(tool)
-    return Path(found) if found else None
+    """Return the path of a program on PATH, or None."""
+    path = shutil.which(tool)
+    return Path(path) if path else None
 
 
 def run(
@@ -38,20 +38,20 @@ def run(
     stdin: str = "",
     timeout: float = 60,
 ) -> ProcessResult:
-    """Run a short program to its end and return what it printed, whatever its exit code.
+    """Run a short program and return its exit code and output.
 
     Args:
         argv: The program and its arguments; never a shell string.
-        cwd: The folder to run in.
-        env: Variables to add to ours.
+        cwd: The working directory.
+        env: Variables to add to the environment.
         stdin: Text for its standard input.
-        timeout: Seconds after which it is killed.
+        timeout: Seconds after which the program is killed.
 
     Raises:
-        ToolError: The program is not installed, or did not end in time.
+        ToolError: The program is not installed, or did not finish in time.
     """
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             list(argv),
             cwd=cwd,
             env={**os.environ, **(env or {})},
@@ -66,7 +66,7 @@ def run(
         raise _missing(argv[0]) from None
     except subprocess.TimeoutExpired:
         raise ToolError(f"{argv[0]} did not finish within {timeout:.0f} s") from None
-    return ProcessResult(done.returncode, done.stdout, done.stderr)
+    return ProcessResult(completed.returncode, completed.stdout, completed.stderr)
 
 
 def stream(
@@ -80,25 +80,25 @@ def stream(
     stop: signal.Signals = signal.SIGINT,
     grace: float = 120,
 ) -> int:
-    """Run a long program, handing over each line that it prints (both streams) as it comes.
+    """Run a long program and pass on each line of its output (both streams) as it comes.
 
-    The program gets a process group of its own, so that ^C at the terminal reaches it once, from here: on
-    KeyboardInterrupt it is sent a signal and given time to clean up after itself. Should we be killed
-    outright, the kernel sends it the same signal (`setpriv --pdeathsig`, where util-linux is there).
+    The program has its own process group, so that ^C at the terminal reaches it once: on KeyboardInterrupt it is sent a
+    signal and given time to clean up. If this process is killed, the kernel sends the same signal
+    (`setpriv --pdeathsig`, where util-linux is installed).
 
     Args:
         argv: The program and its arguments.
         on_line: Called with each line, without its newline.
-        cwd: The folder to run in.
-        env: Variables to add to ours.
-        keep_open: File descriptors that the program inherits (a lock that must live as long as it does).
-        output: A file for what it prints, which is then read from there: a pipe would break when we are killed, and
-            the program would die of it instead of cleaning up.
-        stop: The signal that makes it clean up and end.
-        grace: Seconds that it gets to clean up after an interrupt, before it is killed.
+        cwd: The working directory.
+        env: Variables to add to the environment.
+        keep_open: File descriptors that the program inherits, such as a lock that must be held while it runs.
+        output: File for the output, which is read from there: a pipe would break if this process is killed, and the
+            program would fail instead of cleaning up.
+        stop: The signal that makes the program clean up and end.
+        grace: Seconds for the clean-up after an interrupt, before the program is killed.
 
     Returns:
-        Its exit code.
+        The program's exit code.
 
     Raises:
         ToolError: The program is not installed.
@@ -126,7 +126,7 @@ def stream(
     assert source is not None
     with source:
         if output:
-            source.seek(begin)  # what an earlier program wrote is not this one's
+            source.seek(begin)  # skip the output of an earlier program
         lines = _follow(source, child) if output else iter(source)
         try:
             for line in lines:
@@ -138,7 +138,7 @@ def stream(
 
 
 def foreground(argv: Sequence[str]) -> int:
-    """Run a program on our own terminal and return its exit code.
+    """Run a program in the foreground and return its exit code.
 
     Raises:
         ToolError: The program is not installed.
@@ -150,10 +150,10 @@ def foreground(argv: Sequence[str]) -> int:
 
 
 def _follow(source: IO[str], child: subprocess.Popen[str]) -> Iterator[str]:
-    """The lines of a file that a program is still writing, until it has ended."""
+    """Yield the lines of a file that a program is writing, until the program ends."""
     part = ""
     while True:
-        ended = child.poll() is not None  # asked before reading, so that its last words are read
+        ended = child.poll() is not None  # checked before reading, so that the last lines are read
         for piece in source:
             part += piece
             if part.endswith("\n"):
@@ -174,7 +174,7 @@ def _interrupt(
     stop: signal.Signals,
     grace: float,
 ) -> None:
-    """Ask the program to stop, show what it says while it cleans up, and kill it when it takes too long."""
+    """Stop a program, pass on its output while it cleans up, and kill it after the grace time."""
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(stop)
     previous = signal.signal(signal.SIGALRM, _too_long)
@@ -183,7 +183,7 @@ def _interrupt(
         for line in lines:
             on_line(line.rstrip("\n"))
         child.wait()
-    except BaseException:  # a second ^C, or the time is up: end the whole group
+    except BaseException:  # a second ^C, or the timeout: kill the process group
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
@@ -197,21 +197,21 @@ def _too_long(_signal: int, _frame: object) -> None:
 
 
 def _missing(tool: str) -> ToolError:
-    return ToolError(f"{tool} is not installed, or not on PATH", next="./invoke doctor")
+    return ToolError(f"{tool} is not installed or not on PATH", next="./invoke doctor")
 
 
 @contextlib.contextmanager
 def terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block the way ^C does, so that there is one clean-up path.
+    """Convert SIGTERM and SIGHUP to KeyboardInterrupt within the block, so that there is one clean-up path.
 
-    A signal that is ignored stays so: `nohup` means it.
+    An ignored signal stays ignored, as `nohup` intends.
     """
 
     def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    wanted = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, interrupt) for number in wanted}
+    signals = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, interrupt) for number in signals}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Progress for people, on stderr: phases with their elapsed time, and what happens inside them."""
+"""Progress output on stderr: phases with their durations, and details within them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from goldenami.tools.clock import Clock
 
 @dataclass
 class Progress:
-    """Tells what is happening; keeps how long each phase took, in seconds.
+    """Progress of an operation, and the duration of each phase in seconds.
 
-    On a terminal the newest detail is a live line beside a spinner and only phases stay; elsewhere (a log, CI) every
-    detail is a line of its own. Everything also goes to the run's log while `log_to` lasts.
+    On a terminal the latest detail is shown beside a spinner and only phases stay on the screen; elsewhere (a log, CI)
+    every detail is a line. Within `log_to`, all of it is also written to the run's log.
     """
 
     clock: Clock
@@ -36,7 +36,7 @@ class Progress:
 
     @contextlib.contextmanager
     def log_to(self, path: Path) -> Iterator[None]:
-        """Write everything to a file as well, for as long as this lasts; afterwards to the one before it again."""
+        """Also write the progress to a file within the block."""
         before = self._log
         with path.open("a", encoding="utf-8", buffering=1) as self._log:
             try:
@@ -45,12 +45,12 @@ class Progress:
                 self._log = before
 
     def info(self, text: str) -> None:
-        """Tell something that should stay on the screen."""
+        """Print a line that stays on the screen."""
         self._write(text)
         self._console.print(Text.assemble((self._elapsed(), "dim"), f" {text}"))
 
     def detail(self, text: str) -> None:
-        """Tell what is being done right now."""
+        """Show what is being done."""
         self._write("  " + text)
         if self._status is not None:
             self._status.update(Text.assemble((self._elapsed(), "dim"), f" {text[:100]}"))
@@ -58,12 +58,12 @@ class Progress:
             self._console.print(Text.assemble((self._elapsed(), "dim"), f"   {text}"))
 
     def record(self, text: str) -> None:
-        """Keep something in the log only."""
+        """Write a line to the log only."""
         self._write("  " + text)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Announce a phase and, at its end, say how long it took."""
+        """Print the start of a phase and, at its end, its duration."""
         begin = self.clock.monotonic()
         self.info(f"{name} …")
         if self._console.is_terminal and self._status is None:

@@ -1,4 +1,4 @@
-"""Quote values for the languages of what is rendered (HCL, bash, systemd units, Packer's own templates), exactly."""
+"""Quote values for the rendered languages: HCL, bash, systemd units, Packer's own templates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Value = str | int | bool | Sequence["Value"] | Mapping[str, "Value"]
 
 
 def hcl(value: Value) -> str:
-    """A value as an HCL expression: a string without any interpolation, a number, a list or a map.
+    """Return a value as an HCL expression: a string without interpolation, a number, a list or a map.
 
     Source: https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md#template-expressions
     """
@@ -22,10 +22,10 @@ def hcl(value: Value) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
-        # JSON's escapes are a part of HCL's, except that HCL has no \b, \f and \/ and knows \u for all of them.
+        # HCL has JSON's escapes except \b, \f and \/, for which it has \u.
         text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         text = re.sub(r"(\\\\)|\\b|\\f", lambda m: m[1] or {"\\b": "\\u0008", "\\f": "\\u000c"}[m[0]], text)
-        # `$${` would do for most, but readers disagree on what stands before it ("$$${"); an escaped brace is clear.
+        # Parsers disagree on a `$` before the escape `$${` ("$$${"); an escaped brace is unambiguous.
         return re.sub(r"(?<=[$%])\{", r"\\u007b", text)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{hcl(name)} = {hcl(inner)}" for name, inner in value.items()) + "}"
@@ -33,49 +33,49 @@ def hcl(value: Value) -> str:
 
 
 def sh(value: str | Sequence[str]) -> str:
-    """A string as one word of bash, or a list of them as an array: `(one 'and two')`.
+    """Return a string as one word of bash, or a list of strings as an array: `(one 'and two')`.
 
     Raises:
-        RenderError: It holds a NUL, which no shell can carry.
+        RenderError: The string has a NUL character, which bash cannot represent.
     """
     if not isinstance(value, str):
         return "(" + " ".join(sh(item) for item in value) + ")"
     if "\0" in value:
-        raise RenderError("a value holds a NUL character, which bash cannot carry")
+        raise RenderError("a value has a NUL character, which bash cannot represent")
     return shlex.quote(value)
 
 
 def unit(value: str) -> str:
-    """Text as the value of a setting in a systemd unit: one line, in which a % stands for itself.
+    """Return text as the value of a setting in a systemd unit: one line, with each % escaped.
 
     Source: https://www.freedesktop.org/software/systemd/man/latest/systemd.unit.html#Specifiers
 
     Raises:
-        RenderError: It holds a line break, or ends in a backslash, which would swallow the next line.
+        RenderError: The text has a line break, or ends in a backslash, which would join the next line.
     """
     if re.search(r"[\0\n\r]", value) or value.endswith("\\"):
-        raise RenderError("a value for a systemd unit holds a line break or ends in a backslash")
+        raise RenderError("a value for a systemd unit has a line break or ends in a backslash")
     return value.replace("%", "%%")
 
 
 def unit_env(assignment: tuple[str, str]) -> str:
-    """A variable and its value as one word of `Environment=`, such as `"NAME=the value"`.
+    """Return a variable and its value as one word of `Environment=`, such as `"NAME=the value"`.
 
-    A `$` needs nothing: Environment= does not expand variables.
+    A `$` needs no escape: Environment= does not expand variables.
     Source: https://www.freedesktop.org/software/systemd/man/latest/systemd.syntax.html#Quoting
 
     Raises:
-        RenderError: It holds a control character, which systemd refuses in an environment.
+        RenderError: The value has a control character, which systemd rejects in an environment.
     """
     name, value = assignment
     if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", value):
-        raise RenderError(f"the environment variable {name} holds a control character, which systemd refuses")
+        raise RenderError(f"the environment variable {name} has a control character, which systemd rejects")
     escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "%": "%%"}
     return f'"{name}=' + "".join(escapes.get(character, character) for character in value) + '"'
 
 
 def packer_text(value: str) -> str:
-    """Text for a field that Packer runs through its own `{{ }}` templates (tags, descriptions), so that it stays as it is.
+    """Escape text for a field that Packer expands with its own `{{ }}` templates, such as tags and descriptions.
 
     Source: https://developer.hashicorp.com/packer/docs/templates/legacy_json_templates/engine
     """

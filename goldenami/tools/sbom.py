@@ -1,4 +1,4 @@
-"""The door to CycloneDX: a software bill of materials from the image's package list.
+"""Software bill of materials in CycloneDX format, from an image's package list.
 
 Source: https://cyclonedx.org/docs/1.6/json/
 """
@@ -11,19 +11,19 @@ from goldenami.model.inventory import Package
 
 
 def read(text: str) -> list[Package]:
-    """Read packages.tsv: name, version, architecture, source and its version, tab-separated, one package a line."""
+    """Parse packages.tsv: name, version, architecture, source and its version, tab-separated, one package a line."""
     rows = [line.split("\t") for line in text.splitlines() if line.strip()]
     return [Package(*row[:5]) for row in rows if len(row) >= 3]
 
 
 def render(image: str, version: str, family: str, packages: Sequence[Package]) -> str:
-    """The bill of materials as CycloneDX 1.6 JSON.
+    """Return the bill of materials as CycloneDX 1.6 JSON.
 
     Args:
         image: The AMI's name.
         version: The AMI's version.
-        family: The operating-system family: its name says which package URLs fit.
-        packages: What is installed.
+        family: The operating-system family, which determines the package URLs.
+        packages: The installed packages.
     """
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType

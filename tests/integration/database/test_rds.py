@@ -1,6 +1,6 @@
-"""Rows on a server elsewhere, under a restore that is killed after any call: everybody writes again, and to what counts.
+"""An external database, and restores that are killed after any call: all instances resume writes.
 
-The machines are in memory, and so is the server, which keeps the rows of both; each does what the script for rows would do.
+Machines and database are in memory; they do what the data script does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SERVER = "server"
 
 
 class Tenant(Machine):
-    """A machine whose rows are on a server that it shares with others."""
+    """A machine whose data is on an external database that others share."""
 
     driver: Landlord
 
@@ -82,7 +82,7 @@ class Tenant(Machine):
 
 
 class Landlord(Driver):
-    """The one server."""
+    """The external database."""
 
     void = ""
 
@@ -96,7 +96,7 @@ class Street(Harbour):
 
 
 class House(Quay):
-    """A fleet of two whose rows are on a server elsewhere."""
+    """A fleet of two with an external database."""
 
     def wanted(self) -> Recipe:
         return recipe({**RDS, "fleet.desired": 2})
@@ -114,7 +114,7 @@ class House(Quay):
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """One for all tests: each leaves the fleet at rest."""
+    """Shared by all tests; each leaves the fleet idle."""
     root = tmp_path_factory.mktemp("house")
     (root / "checkout").mkdir()
     with hurried():
@@ -134,7 +134,7 @@ def kept(house: House) -> tuple[str, set[int]]:
     return made.id, rows
 
 
-def test_a_restore_stops_everybodys_writes_and_the_group_replaces_nobody(house: House) -> None:
+def test_restore_stops_all_writes_and_the_group_replaces_no_instance(house: House) -> None:
     (identity, rows), image, before = kept(house), house.running(), house.standing()
     ctx = house.ctx()
     wire = Told(ctx.aws)
@@ -147,7 +147,7 @@ def test_a_restore_stops_everybodys_writes_and_the_group_replaces_nobody(house: 
 
 
 @pytest.mark.parametrize("name", few(RESTORED, "SendCommand restore"))
-def test_a_restore_that_was_killed_is_finished_by_the_same_again(house: House, name: str) -> None:
+def test_killed_restore_is_completed_by_the_same_command(house: House, name: str) -> None:
     (identity, rows), image = kept(house), house.running()
     with Writer(house) as writer:
         ended(house, name, lambda ctx: restore(ctx, identity))
@@ -161,7 +161,7 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(house: House, n
 
 
 @pytest.mark.parametrize("name", few(RESTORED[1:-1], "SendCommand restore"))
-def test_a_promotion_after_a_killed_restore_lets_everybody_write_to_what_counts(house: House, name: str) -> None:
+def test_promotion_after_killed_restore_resumes_writes(house: House, name: str) -> None:
     (identity, rows), image = kept(house), house.image("good")
     with Writer(house) as writer:
         ended(house, name, lambda ctx: restore(ctx, identity))
@@ -175,7 +175,7 @@ def test_a_promotion_after_a_killed_restore_lets_everybody_write_to_what_counts(
 
 
 @pytest.mark.parametrize("name", few(["SendCommand restore", "SendCommand swap-in"], "SendCommand restore"))
-def test_whoever_launches_next_sees_a_restore_through_where_all_have_ended(house: House, name: str) -> None:
+def test_killed_restore_is_completed_after_all_instances_were_terminated(house: House, name: str) -> None:
     (identity, rows), image = kept(house), house.running()
     ended(house, name, lambda ctx: restore(ctx, identity))
     gone = house.standing()
@@ -189,7 +189,7 @@ def test_whoever_launches_next_sees_a_restore_through_where_all_have_ended(house
     assert rows <= set(house.driver.kept[SERVER])
 
 
-def test_a_restore_that_differs_is_told_and_what_is_there_counts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restore_that_differs_keeps_the_current_data(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     (identity, rows), image = kept(house), house.running()
     monkeypatch.setattr("goldenami.database.backup_model.differences", lambda *_: ["extension postgis is missing"])
     with pytest.raises(GateError, match="extension postgis is missing") as caught:

@@ -1,7 +1,6 @@
-"""Rows on the root disk of the one instance, under a promotion that is killed after any call, and instances that end on the way.
+"""Data on the root disk of the only instance: promotions killed after any call, and instances terminated meanwhile.
 
-The machines are in memory: each keeps its rows with itself, and does what the script for rows would do there, through the
-bucket. The same on real machines is in tests/e2e.
+Machines are in memory; they do what the data script does.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ class Clerk(Writer):
 
 @pytest.fixture(scope="module")
 def pier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pier]:
-    """One for all tests: each leaves the fleet at rest."""
+    """Shared by all tests; each leaves the fleet idle."""
     root = tmp_path_factory.mktemp("pier")
     (root / "checkout").mkdir()
     with hurried():
@@ -129,7 +128,7 @@ CALLS = (
 
 
 @pytest.mark.parametrize("name", few(CALLS, "SendCommand swap-in"))
-def test_killed_after_any_call_the_next_promotion_finishes_it(pier: Pier, name: str) -> None:
+def test_promote_killed_after_any_call_resumes(pier: Pier, name: str) -> None:
     image = pier.image("good")
     with Clerk(pier) as clerk:
         killed(pier, image, name)
@@ -139,7 +138,7 @@ def test_killed_after_any_call_the_next_promotion_finishes_it(pier: Pier, name: 
 
 
 @pytest.mark.parametrize("name", few(CALLS[3:14], "PutParameter opened"))
-def test_killed_after_any_call_a_rollback_takes_it_back(pier: Pier, name: str) -> None:
+def test_promote_killed_after_any_call_rolls_back(pier: Pier, name: str) -> None:
     before, image = pier.running(), pier.image("good")
     with Clerk(pier) as clerk:
         killed(pier, image, name)
@@ -149,7 +148,7 @@ def test_killed_after_any_call_a_rollback_takes_it_back(pier: Pier, name: str) -
 
 
 @pytest.mark.parametrize("ill", few(["sick", "mute", "late", "refuses"]))
-def test_a_bad_image_costs_no_row(pier: Pier, ill: str) -> None:
+def test_bad_image_loses_no_row(pier: Pier, ill: str) -> None:
     before, bad = pier.running(), pier.image(f"bad {ill}")
     with Clerk(pier) as clerk, pytest.raises(GateError) as caught:
         pier.promote(bad, watch=4)
@@ -158,7 +157,7 @@ def test_a_bad_image_costs_no_row(pier: Pier, ill: str) -> None:
     clerk.check()
 
 
-def test_an_instance_that_was_ill_for_a_while_is_as_good_as_before(pier: Pier) -> None:
+def test_instance_unhealthy_during_a_restore_is_kept(pier: Pier) -> None:
     before, machine = pier.running(), pier.machine()
     machine.sick = True
     eventually(lambda: [m.target for m in pier.fleet_state().group.members] == ["unhealthy"], 20)
@@ -171,7 +170,7 @@ def test_an_instance_that_was_ill_for_a_while_is_as_good_as_before(pier: Pier) -
 BEFORE = tuple(name for name in RESTORED if name not in ("SuspendProcesses", "ResumeProcesses"))
 
 
-def test_a_restore_is_over_when_it_serves_again(pier: Pier) -> None:
+def test_restore_ends_when_the_instance_is_in_service(pier: Pier) -> None:
     made, before, ctx = database_restore.back_up(pier.ctx(), "", "", own=False, why=""), pier.running(), pier.ctx()
     wire = Told(ctx.aws)
     restore(ctx, made.id)
@@ -181,7 +180,7 @@ def test_a_restore_is_over_when_it_serves_again(pier: Pier) -> None:
 
 
 @pytest.mark.parametrize("name", few(BEFORE, "PutParameter swapping-in"))
-def test_a_restore_that_was_killed_is_finished_by_the_same_again(pier: Pier, name: str) -> None:
+def test_killed_restore_is_completed_by_the_same_command(pier: Pier, name: str) -> None:
     before = pier.running()
     with Clerk(pier) as clerk:
         eventually(lambda: len(clerk.acknowledged) > 3)
@@ -195,7 +194,7 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(pier: Pier, nam
 
 
 @pytest.mark.parametrize("name", few(CALLS[3:13], "AttachInstances"))
-def test_the_new_instance_may_end_and_the_old_one_serves_again(pier: Pier, name: str) -> None:
+def test_terminated_target_fails_over_to_the_source(pier: Pier, name: str) -> None:
     image = pier.image("good")
     with Clerk(pier) as clerk:
         killed(pier, image, name)
@@ -211,7 +210,7 @@ def test_the_new_instance_may_end_and_the_old_one_serves_again(pier: Pier, name:
 
 
 @pytest.mark.parametrize("name", few(CALLS[6:10], "SendCommand restore"))
-def test_the_old_instance_may_end_once_its_rows_are_saved(pier: Pier, name: str) -> None:
+def test_terminated_source_fails_over_to_the_target(pier: Pier, name: str) -> None:
     image, old = pier.image("good"), pier.machine().id
     with Clerk(pier) as clerk:
         killed(pier, image, name)
@@ -221,7 +220,7 @@ def test_the_old_instance_may_end_once_its_rows_are_saved(pier: Pier, name: str)
     clerk.check()
 
 
-def test_the_group_replaces_an_old_instance_that_ended_before_its_rows_left_a_server(pier: Pier) -> None:
+def test_group_replaces_source_terminated_before_the_transfer_from_rds(pier: Pier) -> None:
     image, old, ctx = pier.image("good"), pier.machine().id, pier.ctx()
     killed(pier, image, "SendCommand stop-writes")
     switchover = transfer.load(ctx)
@@ -236,7 +235,7 @@ def test_the_group_replaces_an_old_instance_that_ended_before_its_rows_left_a_se
     auto_scaling.suspend(ctx.aws, ctx.names.group, SUSPENDED_WHILE_REPLACING)
 
 
-def test_rows_that_were_not_saved_when_their_disk_ended_are_not_passed_over(pier: Pier) -> None:
+def test_data_lost_without_backup_is_reported(pier: Pier) -> None:
     image, old = pier.image("good"), pier.machine().id
     with Clerk(pier):
         killed(pier, image, "SendCommand stop-writes")

@@ -1,7 +1,6 @@
-"""The volume with the rows, under a promotion that is killed after any call, and under instances that end on the way.
+"""Data on a volume: promotions killed after any call, and instances terminated meanwhile.
 
-The machines are in memory: each keeps its rows on the volume that it has mounted, else on its own disk, and does what the
-script for rows would do there. The same on real machines is in tests/e2e.
+Machines are in memory; they do what the data script does.
 """
 
 from __future__ import annotations
@@ -297,7 +296,7 @@ class Quay(Yard):
         eventually(lambda: [m.serving for m in self.fleet_state().group.members] == [True], 20)
         self.at_rest(ami)
         ctx = self.ctx()
-        (found,) = ebs.find(ctx.aws, "guestbook")
+        (found,) = ebs.list_volumes(ctx.aws, "guestbook")
         machine = self.machine()
         assert (found.instance, found.attachment) == (machine.id, "attached")
         assert machine.mounted == {found.id}
@@ -345,7 +344,7 @@ class Writer:
             connection.close()
 
     def check(self) -> None:
-        (found,) = ebs.find(self.quay.ctx().aws, "guestbook")
+        (found,) = ebs.list_volumes(self.quay.ctx().aws, "guestbook")
         kept = Counter(self.quay.driver.kept[found.id])
         assert self.acknowledged
         assert [number for number in self.acknowledged if kept[number] != 1] == []
@@ -374,7 +373,7 @@ def hurried() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def quay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quay]:
-    """One for all tests: each leaves the fleet at rest."""
+    """Shared by all tests; each leaves the fleet idle."""
     root = tmp_path_factory.mktemp("quay")
     (root / "checkout").mkdir()
     with hurried():
@@ -456,7 +455,7 @@ CALLS = (
 )
 
 
-def test_a_promotion_and_a_rollback_take_the_volume_along(quay: Quay) -> None:
+def test_promote_and_rollback_move_the_volume(quay: Quay) -> None:
     before, image, ctx = quay.running(), quay.image("good"), quay.ctx()
     wire = Told(ctx.aws)
     with Writer(quay) as writer:
@@ -470,7 +469,7 @@ def test_a_promotion_and_a_rollback_take_the_volume_along(quay: Quay) -> None:
 
 
 @pytest.mark.parametrize("name", few(CALLS, "AttachVolume"))
-def test_killed_after_any_call_the_next_promotion_finishes_it(quay: Quay, name: str) -> None:
+def test_promote_killed_after_any_call_resumes(quay: Quay, name: str) -> None:
     image = quay.image("good")
     with Writer(quay) as writer:
         killed(quay, image, name)
@@ -483,7 +482,7 @@ MOVED = CALLS[3:16]
 
 
 @pytest.mark.parametrize("name", few(MOVED, "DetachVolume"))
-def test_killed_after_any_call_a_rollback_takes_it_back(quay: Quay, name: str) -> None:
+def test_promote_killed_after_any_call_rolls_back(quay: Quay, name: str) -> None:
     before, image = quay.running(), quay.image("good")
     with Writer(quay) as writer:
         killed(quay, image, name)
@@ -494,7 +493,7 @@ def test_killed_after_any_call_a_rollback_takes_it_back(quay: Quay, name: str) -
 
 @pytest.mark.parametrize("name", few(MOVED, "DetachVolume"))
 @pytest.mark.parametrize("who", few(["old", "new", "both"], "old"))
-def test_an_instance_may_end_while_the_volume_is_on_its_way(quay: Quay, name: str, who: str) -> None:
+def test_instance_terminated_during_the_volume_move_loses_no_row(quay: Quay, name: str, who: str) -> None:
     image, old = quay.image("good"), quay.machine().id
     with Writer(quay) as writer:
         killed(quay, image, name)
@@ -507,7 +506,7 @@ def test_an_instance_may_end_while_the_volume_is_on_its_way(quay: Quay, name: st
     writer.check()
 
 
-def test_the_new_instance_may_end_when_data_has_moved_to_the_volume_and_another_takes_it(quay: Quay) -> None:
+def test_target_terminated_after_the_change_to_volume_is_replaced(quay: Quay) -> None:
     image, ctx = quay.image("good"), quay.ctx()
     with Writer(quay) as writer:
         killed(quay, image, "PutParameter opened")
@@ -523,7 +522,7 @@ def test_the_new_instance_may_end_when_data_has_moved_to_the_volume_and_another_
 
 
 @pytest.mark.parametrize("ill", few(["sick", "mute", "late", "refuses"], "late"))
-def test_a_bad_image_costs_no_row(quay: Quay, ill: str) -> None:
+def test_bad_image_loses_no_row(quay: Quay, ill: str) -> None:
     before, bad = quay.running(), quay.image(f"bad {ill}")
     with Writer(quay) as writer, pytest.raises(GateError) as caught:
         quay.promote(bad, watch=4)
@@ -532,7 +531,7 @@ def test_a_bad_image_costs_no_row(quay: Quay, ill: str) -> None:
     writer.check()
 
 
-def test_an_instance_that_dies_is_replaced_by_its_group(quay: Quay) -> None:
+def test_terminated_instance_is_replaced_by_its_group(quay: Quay) -> None:
     before, old = quay.running(), quay.machine().id
     with Writer(quay) as writer:
         time.sleep(0.3)
@@ -544,7 +543,7 @@ def test_an_instance_that_dies_is_replaced_by_its_group(quay: Quay) -> None:
     writer.check()
 
 
-def test_a_newer_server_is_refused_before_anything_is_touched(quay: Quay) -> None:
+def test_other_major_version_is_refused_before_any_change(quay: Quay) -> None:
     before, image = quay.running(), quay.image("good")
     quay.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
     asked = len(quay.driver.asked)
@@ -554,7 +553,7 @@ def test_a_newer_server_is_refused_before_anything_is_touched(quay: Quay) -> Non
     quay.serves(before)
 
 
-def test_an_image_of_another_distribution_is_refused_before_anything_is_touched(quay: Quay) -> None:
+def test_image_of_another_distribution_is_refused_before_any_change(quay: Quay) -> None:
     before, image, asked = quay.running(), quay.image("good"), len(quay.driver.asked)
     for ami, family in ((image, "ubuntu-24.04"), (before, "debian-12")):
         quay.town.ec2.create_tags(Resources=[ami], Tags=[{"Key": "goldenami:family", "Value": family}])
@@ -569,7 +568,7 @@ def test_an_image_of_another_distribution_is_refused_before_anything_is_touched(
     quay.serves(before)
 
 
-def test_an_instance_whose_database_is_on_its_own_disk_is_not_replaced(quay: Quay) -> None:
+def test_instance_with_data_on_its_root_disk_is_not_replaced(quay: Quay) -> None:
     before, image, machine = quay.running(), quay.image("good"), quay.machine()
     mounted, machine.mounted = machine.mounted, set()
     with pytest.raises(GateError, match="has its database on its root disk"):
@@ -615,19 +614,19 @@ def saved(quay: Quay) -> set[int]:
     return {row for b, key in places for row in json.loads(s3.get_object(Bucket=b, Key=key)["Body"].read())}
 
 
-def test_a_restore_puts_a_backup_in_the_place_of_what_is_there(quay: Quay) -> None:
+def test_restore_replaces_the_data_with_a_backup(quay: Quay) -> None:
     identity, ctx, image = kept(quay), quay.ctx(), quay.running()
     wire = Told(ctx.aws)
     restore(ctx, identity)
     assert [name for name in RESTORED if name not in wire.calls] == [], "each call that a test kills after is one"
     quay.serves(image)
-    (found,) = ebs.find(ctx.aws, "guestbook")
+    (found,) = ebs.list_volumes(ctx.aws, "guestbook")
     text = aws_s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix('guestbook', identity)}/dump")
     assert quay.driver.kept[found.id] == json.loads(text or "")
 
 
 @pytest.mark.parametrize("name", few(RESTORED, "SendCommand restore"))
-def test_a_restore_that_was_killed_is_finished_by_the_same_again(quay: Quay, name: str) -> None:
+def test_killed_restore_is_completed_by_the_same_command(quay: Quay, name: str) -> None:
     identity, image = kept(quay), quay.running()
     with Writer(quay) as writer:
         ended(quay, name, lambda ctx: restore(ctx, identity))
@@ -639,14 +638,14 @@ def test_a_restore_that_was_killed_is_finished_by_the_same_again(quay: Quay, nam
     quay.serves(image)
     assert freeze.load(quay.ctx()) is None
     ctx = quay.ctx()
-    there = set(quay.driver.kept[ebs.find(ctx.aws, "guestbook")[0].id])
+    there = set(quay.driver.kept[ebs.list_volumes(ctx.aws, "guestbook")[0].id])
     before = aws_s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix('guestbook', identity)}/dump")
     assert set(json.loads(before or "")) <= there
     assert set(writer.acknowledged) <= there | saved(quay), "what it replaces is in a backup"
 
 
 @pytest.mark.parametrize("name", few(RESTORED[1:-1], "SendCommand swap-in"))
-def test_whoever_comes_after_a_killed_restore_lets_everybody_write_again(quay: Quay, name: str) -> None:
+def test_next_operation_after_killed_restore_resumes_writes(quay: Quay, name: str) -> None:
     identity, image = kept(quay), quay.image("good")
     with Writer(quay) as writer:
         ended(quay, name, lambda ctx: restore(ctx, identity))
@@ -655,11 +654,11 @@ def test_whoever_comes_after_a_killed_restore_lets_everybody_write_again(quay: Q
         assert len(writer.acknowledged) > before
     quay.serves(image)
     assert freeze.load(quay.ctx()) is None
-    there = set(quay.driver.kept[ebs.find(quay.ctx().aws, "guestbook")[0].id])
+    there = set(quay.driver.kept[ebs.list_volumes(quay.ctx().aws, "guestbook")[0].id])
     assert set(writer.acknowledged) <= there | saved(quay)
 
 
-def test_an_instance_that_dies_in_a_killed_restore_is_replaced_with_what_was_there(quay: Quay) -> None:
+def test_instance_terminated_after_killed_restore_is_replaced_with_the_previous_data(quay: Quay) -> None:
     identity, image, old = kept(quay), quay.running(), quay.machine().id
     rows = len(quay.machine().rows)
     ended(quay, "SendCommand restore", lambda ctx: restore(ctx, identity))

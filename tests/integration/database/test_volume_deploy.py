@@ -1,4 +1,4 @@
-"""Deployments without a group, with the rows on a volume: it goes from the one instance to the next, also after a kill."""
+"""Deployments without a group, with the data on a volume, which moves to the new instance, also after a crash."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def at_rest(quay: Quay, ami: str) -> None:
     """One instance of this image has the volume, and nothing is left of a switchover."""
     ((only, image),) = running(quay).items()
     assert image == ami
-    (found,) = ebs.find(quay.ctx().aws, "guestbook")
+    (found,) = ebs.list_volumes(quay.ctx().aws, "guestbook")
     assert (found.instance, found.attachment) == (only, "attached")
     assert quay.driver.of(only)[-1].mounted == {found.id}
     assert transfer.load(quay.ctx()) is None
 
 
 @pytest.mark.parametrize("name", few(["DetachVolume", "AttachVolume", "SendCommand resume"]))
-def test_killed_after_any_call_the_next_deployment_finishes_it(berth: Quay, name: str) -> None:
+def test_deploy_killed_after_any_call_resumes(berth: Quay, name: str) -> None:
     image, ctx = berth.image("good"), berth.ctx()
     wire = Told(ctx.aws)
     wire.end_after(name, 1)
@@ -75,7 +75,7 @@ def test_killed_after_any_call_the_next_deployment_finishes_it(berth: Quay, name
     at_rest(berth, image)
 
 
-def test_a_plan_looks_at_the_rows_and_touches_none(berth: Quay) -> None:
+def test_deploy_plan_changes_no_data(berth: Quay) -> None:
     image, ctx, asked = berth.image("good"), berth.ctx(), len(berth.driver.asked)
     wire = Told(ctx.aws)
     found = deploy.preflight(ctx, PromoteOptions(ImageSelector(image)))
@@ -92,7 +92,7 @@ def test_a_plan_looks_at_the_rows_and_touches_none(berth: Quay) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("ill", ["sick", "refuses"])
-def test_a_bad_image_costs_no_row(berth: Quay, ill: str) -> None:
+def test_bad_image_loses_no_row(berth: Quay, ill: str) -> None:
     ((only, before),) = running(berth).items()
     with Writer(berth) as writer, pytest.raises(GateError, match="failed the health gate"):
         run(berth, berth.image(f"bad {ill}"))

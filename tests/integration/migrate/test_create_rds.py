@@ -1,4 +1,4 @@
-"""The server that a migration makes: on the wire of a whole cloud, with a real PostgreSQL behind it, once however often."""
+"""The DB instance that db.migrate --create creates, in the embedded cloud with a real PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ctx(cloud: Any, tmp_path: Path) -> Context:
     return Context(tmp_path, found, found.target("local"), aws, clock, Progress(clock, io.StringIO()))
 
 
-def test_a_server_is_made_once_and_lets_in_the_fleet_alone(ctx: Context) -> None:
+def test_db_instance_is_created_once_and_open_to_the_fleet_only(ctx: Context) -> None:
     place = network.find_network(ctx)
     web, _ = network.ensure_security_groups(ctx, place)
     endpoint = database_rds.ensure_db_instance(ctx)

@@ -135,7 +135,7 @@ class Yard:
         assert (fleet_state.canary, fleet_state.active_refresh) == (None, None)
         balancer = load_balancers.get(ctx.aws, ctx.names.load_balancer)
         assert balancer is not None
-        assert list(load_balancers.weights(ctx.aws, balancer.arn).values()) == [1]
+        assert list(load_balancers.get_weights(ctx.aws, balancer.arn).values()) == [1]
         assert lock.holder(ctx) is None
 
     def fleet_state(self) -> Any:

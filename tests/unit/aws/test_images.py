@@ -104,7 +104,7 @@ def test_an_image_that_will_never_be_available_is_not_waited_for(state: str) -> 
     clock = ScriptedClock()
     with scripted() as wire:
         wire.answer("ec2", "describe_images", AMI, {"Images": [described(state=state)]})
-        with pytest.raises(AwsError, match=rf"ami-1 did not become available \({state}\)") as error:
+        with pytest.raises(AwsError, match=f"ami-1 did not become available: {state}") as error:
             images.wait_available(wire.aws, clock, "ami-1")
     assert clock.sleeps == []
     assert error.value.next == "aws ec2 describe-images --image-ids ami-1"
@@ -115,7 +115,7 @@ def test_waiting_ends_when_the_time_is_up() -> None:
     with scripted() as wire:
         for _ in range(5):
             wire.answer("ec2", "describe_images", AMI, {"Images": [described(state="pending")]})
-        with pytest.raises(AwsError, match=r"\(pending\)"):
+        with pytest.raises(AwsError, match="did not become available: pending"):
             images.wait_available(wire.aws, clock, "ami-1", timeout=10)
     assert clock.elapsed == 9.375
 

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from goldenami.aws import instances, security_groups, vpc
 from goldenami.aws.instances import Launch
+from goldenami.aws.security_groups import IngressRule
 from goldenami.errors import AwsError
 from tests.support.aws_stubs import scripted
 from tests.support.clock import ScriptedClock
@@ -135,7 +136,7 @@ def test_an_instance_that_ends_instead_says_why() -> None:
     reason = {"Code": "Client.VolumeLimitExceeded", "Message": "Client.VolumeLimitExceeded: Volume limit exceeded"}
     with scripted() as wire:
         wire.answer("ec2", "describe_instances", ONE, listed(machine("terminated", StateReason=reason)))
-        with pytest.raises(AwsError, match=r"i-1 did not come up \(terminated .*Volume limit"):
+        with pytest.raises(AwsError, match=r"i-1 did not start: terminated .*Volume limit"):
             instances.wait_running(wire.aws, ScriptedClock(), "i-1")
 
 
@@ -144,7 +145,7 @@ def test_an_instance_that_never_shows_up_is_given_up() -> None:
     with scripted() as wire:
         for _ in range(5):
             wire.refuse("ec2", "describe_instances", ONE, "InvalidInstanceID.NotFound")
-        with pytest.raises(AwsError, match="never seen"):
+        with pytest.raises(AwsError, match="did not start: not found"):
             instances.wait_running(wire.aws, clock, "i-1", timeout=4)
 
 
@@ -158,9 +159,9 @@ def encoded(text: str) -> dict[str, str]:
 def test_the_console_is_read_as_text() -> None:
     with scripted() as wire:
         wire.answer("ec2", "get_console_output", LATEST, encoded("[  OK  ] Started 서비스\r\nlogin: "))
-        assert instances.console(wire.aws, "i-1") == "[  OK  ] Started 서비스\r\nlogin: "
+        assert instances.console_output(wire.aws, "i-1") == "[  OK  ] Started 서비스\r\nlogin: "
         wire.answer("ec2", "get_console_output", LATEST, {"InstanceId": "i-1"})
-        assert instances.console(wire.aws, "i-1") == ""
+        assert instances.console_output(wire.aws, "i-1") == ""
 
 
 def test_where_the_latest_console_is_refused_the_kept_one_is_taken() -> None:
@@ -168,7 +169,7 @@ def test_where_the_latest_console_is_refused_the_kept_one_is_taken() -> None:
     with scripted() as wire:
         wire.refuse("ec2", "get_console_output", LATEST, "UnsupportedOperation")
         wire.answer("ec2", "get_console_output", {"InstanceId": "i-1"}, encoded("kept\n"))
-        assert instances.console(wire.aws, "i-1") == "kept\n"
+        assert instances.console_output(wire.aws, "i-1") == "kept\n"
 
 
 def test_an_ended_instance_is_watched_until_it_is_gone() -> None:
@@ -195,7 +196,7 @@ def test_an_instance_that_does_not_end_is_told() -> None:
         wire.answer("ec2", "terminate_instances", ONE, {})
         for _ in range(5):
             wire.answer("ec2", "describe_instances", ONE, listed(machine("shutting-down")))
-        with pytest.raises(AwsError, match="i-1 is still shutting down"):
+        with pytest.raises(AwsError, match="i-1 is still shutting-down after 4 s"):
             instances.terminate(wire.aws, ScriptedClock(), "i-1", timeout=4)
 
 
@@ -217,19 +218,14 @@ CREATE = {
     "VpcId": "vpc-1",
     "TagSpecifications": [{"ResourceType": "security-group", "Tags": TAGS}],
 }
-ALLOW = {
+ALLOW: dict[str, Any] = {
     "GroupId": "sg-1",
     "IpPermissions": [
-        {
-            "IpProtocol": "tcp",
-            "FromPort": 8080,
-            "ToPort": 8080,
-            "IpRanges": [{"CidrIp": "203.0.113.7/32"}],
-            "Ipv6Ranges": [{"CidrIpv6": "2001:db8::1/128"}],
-        }
+        {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "Ipv6Ranges": [{"CidrIpv6": "2001:db8::1/128"}]},
+        {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "IpRanges": [{"CidrIp": "203.0.113.7/32"}]},
     ],
 }
-RULES = {8080: ["203.0.113.7/32", "2001:db8::1/128"]}
+RULES = [IngressRule(8080, "203.0.113.7/32"), IngressRule(8080, "2001:db8::1/128")]
 NAMED = {
     "Filters": [
         {"Name": "group-name", "Values": ["goldenami-run1-verify"]},
@@ -239,9 +235,8 @@ NAMED = {
 
 
 def ensure(aws: Any) -> str:
-    return security_groups.ensure_security_group(
-        aws, ScriptedClock(), "goldenami-run1-verify", "vpc-1", RULES, {"goldenami:run": "run1"}
-    )
+    tags = {"goldenami:run": "run1"}
+    return security_groups.ensure(aws, ScriptedClock(), "goldenami-run1-verify", "vpc-1", RULES, tags)
 
 
 def test_a_security_group_is_born_with_its_tags() -> None:
@@ -259,6 +254,19 @@ def test_a_security_group_that_a_killed_run_made_is_found_and_completed() -> Non
         assert ensure(wire.aws) == "sg-1"
 
 
+def test_a_security_group_allows_exactly_the_rules_and_no_others() -> None:
+    other = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": "sg-2"}]}
+    group = {**GROUP, "IpPermissions": [ALLOW["IpPermissions"][0], other]}
+    with scripted() as wire:
+        wire.refuse("ec2", "create_security_group", CREATE, "InvalidGroup.Duplicate")
+        wire.answer("ec2", "describe_security_groups", NAMED, {"SecurityGroups": [group]})
+        missing = {"GroupId": "sg-1", "IpPermissions": [ALLOW["IpPermissions"][1]]}
+        wire.refuse("ec2", "authorize_security_group_ingress", missing, "InvalidGroup.NotFound")
+        wire.answer("ec2", "authorize_security_group_ingress", missing, {})
+        wire.answer("ec2", "revoke_security_group_ingress", {"GroupId": "sg-1", "IpPermissions": [other]}, {})
+        assert ensure(wire.aws) == "sg-1"
+
+
 def test_a_group_that_an_ending_instance_still_holds_is_tried_again() -> None:
     # DependencyViolation, until the network interface of the terminated instance is gone:
     # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteSecurityGroup.html
@@ -267,15 +275,15 @@ def test_a_group_that_an_ending_instance_still_holds_is_tried_again() -> None:
         wire.refuse("ec2", "delete_security_group", GROUP, "DependencyViolation")
         wire.refuse("ec2", "delete_security_group", GROUP, "DependencyViolation")
         wire.answer("ec2", "delete_security_group", GROUP, {})
-        security_groups.delete_security_group(wire.aws, clock, "sg-1")
+        security_groups.delete(wire.aws, clock, "sg-1")
     assert clock.sleeps == [0.375, 0.75]
 
 
 def test_a_group_that_is_gone_is_fine_and_one_that_stays_held_is_told() -> None:
     with scripted() as wire:
         wire.refuse("ec2", "delete_security_group", GROUP, "InvalidGroup.NotFound")
-        security_groups.delete_security_group(wire.aws, ScriptedClock(), "sg-1")
+        security_groups.delete(wire.aws, ScriptedClock(), "sg-1")
         for _ in range(5):
             wire.refuse("ec2", "delete_security_group", GROUP, "DependencyViolation")
         with pytest.raises(ClientError, match="DependencyViolation"):
-            security_groups.delete_security_group(wire.aws, ScriptedClock(), "sg-1", timeout=6)
+            security_groups.delete(wire.aws, ScriptedClock(), "sg-1", timeout=6)

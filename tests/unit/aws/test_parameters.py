@@ -50,7 +50,7 @@ def test_all_children_over_all_pages() -> None:
         wire.answer("ssm", "get_parameters_by_path", asked, {**page("/a"), "NextToken": "1"})
         wire.answer("ssm", "get_parameters_by_path", {**asked, "NextToken": "1"}, {**page(), "NextToken": "2"})
         wire.answer("ssm", "get_parameters_by_path", {**asked, "NextToken": "2"}, page("/b"))
-        found = parameters.children(wire.aws, "/goldenami/web/versions")
+        found = parameters.list_children(wire.aws, "/goldenami/web/versions")
     assert [p.name for p in found] == ["/a", "/b"]
 
 
@@ -101,7 +101,7 @@ def test_a_version_that_never_appears_was_refused_and_the_pointer_still_says_wha
         with pytest.raises(AwsError, match=f"did not accept ami-2 for {NAME}") as error:
             parameters.publish_ami(wire.aws, clock, NAME, "ami-2")
     assert clock.elapsed == 59.75
-    assert ("does not exist" if first else "still says ami-1") in (error.value.state or "")
+    assert ("does not exist" if first else "its value is ami-1") in (error.value.state or "")
     assert error.value.next == f"aws ssm get-parameter-history --name {NAME}"
 
 

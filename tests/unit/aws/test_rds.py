@@ -54,7 +54,7 @@ def test_it_is_waited_for_until_it_has_an_endpoint(tmp_path: Path) -> None:
 def test_what_waiting_does_not_mend_is_told_at_once(status: str) -> None:
     with scripted() as wire:
         wire.answer("rds", "describe_db_instances", NAME, {"DBInstances": [{**THERE, "DBInstanceStatus": status}]})
-        with pytest.raises(AwsError, match=f"the DB instance guestbook-data is {status}"):
+        with pytest.raises(AwsError, match=f"the DB instance guestbook-data did not become available: {status}"):
             rds.wait_available(wire.aws, ScriptedClock(), "guestbook-data")
 
 

@@ -126,14 +126,14 @@ TRUST = json.dumps(
     {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-    }
+    },
+    separators=(",", ":"),
 )
 ROLE = {
     "RoleName": "web-bake",
     "AssumeRolePolicyDocument": TRUST,
-    "Description": "goldenami: machines that bake and try images read the application's parameters",
+    "Description": "builders",
 }
-IDENTITY = {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/baker", "UserId": "AIDA"}
 
 
 def profile(*role_names: str) -> dict[str, object]:
@@ -147,14 +147,17 @@ def profile(*role_names: str) -> dict[str, object]:
 def test_the_profile_is_made_or_found_and_its_policy_is_always_put_right(there: bool) -> None:
     named = {"InstanceProfileName": "web-bake"}
     role = {**profile("web-bake")["InstanceProfile"]["Roles"][0]}  # type: ignore[index]
-    document = json.dumps(instance_role.builder_policy(REGION, "123456789012", ["/web/a"]))
+    policy = instance_role.builder_policy(REGION, "123456789012", ["/web/a"])
     with scripted() as wire:
-        wire.answer("sts", "get_caller_identity", {}, IDENTITY)
         if there:  # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html: EntityAlreadyExists, 409
             wire.refuse("iam", "create_role", ROLE, "EntityAlreadyExists")
         else:
             wire.answer("iam", "create_role", ROLE, {"Role": role})
-        put = {"RoleName": "web-bake", "PolicyName": "parameters", "PolicyDocument": document}
+        put = {
+            "RoleName": "web-bake",
+            "PolicyName": "goldenami",
+            "PolicyDocument": json.dumps(policy, separators=(",", ":")),
+        }
         wire.answer("iam", "put_role_policy", put, {})
         if there:
             wire.refuse("iam", "create_instance_profile", named, "EntityAlreadyExists")
@@ -163,25 +166,23 @@ def test_the_profile_is_made_or_found_and_its_policy_is_always_put_right(there: 
             wire.answer("iam", "create_instance_profile", named, profile())
             wire.answer("iam", "get_instance_profile", named, profile())
             wire.answer("iam", "add_role_to_instance_profile", {**named, "RoleName": "web-bake"}, {})
-        assert iam_roles.ensure_instance_profile(wire.aws, "web-bake", ["/web/a"]) == "web-bake"
+        assert iam_roles.ensure_instance_profile(wire.aws, "web-bake", policy, "builders") == "web-bake"
 
 
 def test_a_role_without_parameters_keeps_no_old_permission() -> None:
     with scripted() as wire:
-        wire.answer("sts", "get_caller_identity", {}, IDENTITY)
         wire.refuse("iam", "create_role", ROLE, "EntityAlreadyExists")
-        wire.refuse("iam", "delete_role_policy", {"RoleName": "web-bake", "PolicyName": "parameters"}, "NoSuchEntity")
+        wire.refuse("iam", "delete_role_policy", {"RoleName": "web-bake", "PolicyName": "goldenami"}, "NoSuchEntity")
         wire.refuse("iam", "create_instance_profile", {"InstanceProfileName": "web-bake"}, "EntityAlreadyExists")
         wire.answer("iam", "get_instance_profile", {"InstanceProfileName": "web-bake"}, profile("web-bake"))
-        iam_roles.ensure_instance_profile(wire.aws, "web-bake", [])
+        iam_roles.ensure_instance_profile(wire.aws, "web-bake", {"Statement": []}, "builders")
 
 
 def test_a_role_that_we_may_not_make_is_told() -> None:
     with scripted() as wire:
-        wire.answer("sts", "get_caller_identity", {}, IDENTITY)
         wire.refuse("iam", "create_role", ROLE, "AccessDenied")
         with pytest.raises(ClientError) as error:
-            iam_roles.ensure_instance_profile(wire.aws, "web-bake", [])
+            iam_roles.ensure_instance_profile(wire.aws, "web-bake", {"Statement": []}, "builders")
     assert "does not allow CreateRole" in str(explain(error.value))
 
 

@@ -370,7 +370,7 @@ def test_a_secret_is_made_once_and_is_nowhere_but_in_parameter_store(at: Works, 
 
 def test_a_parameter_that_nobody_makes_stops_the_bake_before_anything_is_launched(at: Works, web: Web) -> None:
     given = [{"name": "/guestbook/production/db/password", "type": "SecureString"}]
-    with pytest.raises(AwsError, match="reads /guestbook/production/db/password") as error:
+    with pytest.raises(AwsError, match="do not exist: /guestbook/production/db/password") as error:
         bake.bake(at.ctx({"app.port": web.port, "parameters": given}), BakeOptions())
     assert error.value.next is not None
     assert "aws ssm put-parameter --type SecureString" in error.value.next

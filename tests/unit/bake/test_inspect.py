@@ -53,7 +53,7 @@ def test_what_it_says_is_kept_for_the_team(at: Works, monkeypatch: pytest.Monkey
     monkeypatch.setattr(at.account, "GetConsoleOutput", console(at, said))
     assert inventory.load(ctx, image) is None
     found = inspect.inspect_image(ctx, image)
-    assert found.single["Go"] == "1.19.8"
+    assert found.values["Go"] == "1.19.8"
     assert at.account.alive() == []
     assert inventory.load(ctx, image) == found
     both = diff.diff(ctx, "v1.0", "v1.1", boot=True)

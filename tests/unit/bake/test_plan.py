@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from goldenami.bake.plan import LayerPlan, VersionReservation, plan_app, plan_base
 from goldenami.model.image import FAILED, FINGERPRINT, LAYER, VERIFIED, Image, base_name
-from goldenami.model.version import Version, ami_name, following
+from goldenami.model.version import Version, ami_name, next_after
 
 WANTED, OTHER = "a" * 64, "b" * 64
 NOW = datetime(2026, 3, 14, tzinfo=UTC)
@@ -119,7 +119,7 @@ def test_an_app_layer_that_was_planned_and_made_is_reused_and_its_version_was_ne
         version = (
             plan.reservation.version
             if plan.reservation
-            else following(taken | {c.version for c in claims}, policy, NOW)
+            else next_after(taken | {c.version for c in claims}, policy, NOW)
         )
         assert version not in taken
         claims = [*claims, VersionReservation(version, "run9", WANTED)] if not plan.reservation else claims

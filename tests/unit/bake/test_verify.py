@@ -147,7 +147,7 @@ def test_an_instance_that_does_not_come_up_is_a_failed_check(at: Works) -> None:
     at.account.RunInstances = stillborn  # type: ignore[method-assign]
     error, _ = look(at, [200])
     assert isinstance(error, GateError)
-    assert "did not come up (terminated Client.InternalError)" in error.message
+    assert "did not start: terminated Client.InternalError" in error.message
 
 
 def test_the_console_is_kept_and_the_next_command_shows_it(at: Works) -> None:

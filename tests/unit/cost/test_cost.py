@@ -19,7 +19,8 @@ from goldenami.state import runs
 from tests.support.contexts import Works
 from tests.support.recipes import RDS, VOLUME, recipe
 
-SEOUL = prices.TABLE["ap-northeast-2"]
+SEOUL = prices.for_region("ap-northeast-2")
+assert SEOUL is not None
 
 
 def test_the_team_s_comparison() -> None:
@@ -54,7 +55,9 @@ def test_a_volume_for_the_data_costs_the_same_either_way() -> None:
 
 
 def test_the_server_that_was_made_costs_what_it_is() -> None:
-    made = DbInstance("guestbook-data", "available", kind="db.t4g.micro", storage=30, storage_type="gp3", multi_az=True)
+    made = DbInstance(
+        "guestbook-data", "available", instance_class="db.t4g.micro", storage=30, storage_type="gp3", multi_az=True
+    )
     plain, found = compare(recipe(RDS), SEOUL), compare(recipe(RDS), SEOUL, made)
     assert plain is not None
     assert found is not None
@@ -63,7 +66,7 @@ def test_the_server_that_was_made_costs_what_it_is() -> None:
     assert items["30 GiB gp3 of guestbook-data"].month == pytest.approx(2 * 30 * 0.131)
     assert total(found.images) - total(plain.images) == pytest.approx(2 * (730 * 0.025 + 30 * 0.131))
     assert found.saved == pytest.approx(plain.saved), "it is the same with Docker"
-    unknown = compare(recipe(RDS), SEOUL, replace(made, kind="db.r9.huge", storage_type="io2"))
+    unknown = compare(recipe(RDS), SEOUL, replace(made, instance_class="db.r9.huge", storage_type="io2"))
     assert unknown is not None
     assert total(unknown.images) == pytest.approx(total(plain.images))
     assert [item.note for item in unknown.images].count("not counted: no price of it is known") == 2
@@ -163,7 +166,7 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> List:
 
 
 def test_the_list_is_asked_exactly_and_read_as_it_is(listed: List) -> None:
-    found = price_list.prices(listed.aws, ["t3.micro", "t3.small"])
+    found = price_list.get_prices(listed.aws, ["t3.micro", "t3.small"])
     assert found == prices.Prices(
         "ap-northeast-2", {"t3.micro": 0.0131, "t3.small": 0.0262}, 0.092, 0.051, 0.023, 0.006
     )
@@ -173,14 +176,14 @@ def test_the_list_is_asked_exactly_and_read_as_it_is(listed: List) -> None:
 
 
 def test_the_list_knows_the_server_and_may_lack_it(listed: List) -> None:
-    found = price_list.prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
+    found = price_list.get_prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
     assert found is not None
     assert (found.databases, found.database_gp3) == ({"db.t4g.micro": 0.025}, 0.131)
     asked = next(asked for asked in listed.asked if asked.get("instanceType") == "db.t4g.micro")
     assert (asked["ServiceCode"], asked["databaseEngine"]) == ("AmazonRDS", "PostgreSQL")
     assert asked["deploymentOption"] == "Single-AZ"
     listed.missing = "db.t4g.micro"
-    found = price_list.prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
+    found = price_list.get_prices(listed.aws, ["t3.micro"], ["db.t4g.micro"])
     assert found is not None
     assert (found.databases, found.database_gp3) == ({}, 0.131)
 
@@ -188,7 +191,7 @@ def test_the_list_knows_the_server_and_may_lack_it(listed: List) -> None:
 @pytest.mark.parametrize("missing", ["t3.small", "gp3", "Storage Snapshot", "VPCPublicIPv4Address"])
 def test_a_list_with_a_gap_is_not_used(listed: List, missing: str) -> None:
     listed.missing = missing
-    assert price_list.prices(listed.aws, ["t3.micro", "t3.small"]) is None
+    assert price_list.get_prices(listed.aws, ["t3.micro", "t3.small"]) is None
 
 
 def test_it_says_where_its_prices_are_from(at: Works, listed: List) -> None:

@@ -1,4 +1,4 @@
-"""Backups as values: what is read is what was written; any difference is told; nothing foreign or newer is let in."""
+"""Backups: manifest, differences between a backup and a restored database, reasons against a restore; switchover state."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ fingerprints = st.builds(
 
 
 @given(fingerprints)
-def test_a_manifest_comes_back_as_it_was(found: Fingerprint) -> None:
+def test_manifest_round_trips(found: Fingerprint) -> None:
     kept = replace(MANIFEST, fingerprint=found)
     assert parse_manifest(dump_manifest(kept), "x") == kept
     assert differences(kept, found) == []
 
 
 @given(fingerprints, fingerprints)
-def test_what_differs_is_told(before: Fingerprint, after: Fingerprint) -> None:
+def test_differences_are_empty_only_for_equal_fingerprints(before: Fingerprint, after: Fingerprint) -> None:
     told = differences(replace(MANIFEST, fingerprint=before), after)
     same = (before.tables, before.sequences, before.large_objects) == (
         after.tables,
@@ -83,7 +83,7 @@ def test_what_differs_is_told(before: Fingerprint, after: Fingerprint) -> None:
         assert set(before.extensions) <= set(after.extensions)
 
 
-def test_each_kind_of_difference_has_its_words() -> None:
+def test_differences_name_each_kind() -> None:
     found = Fingerprint(
         tables={"public.entries": (2, "11"), "public.more": (1, "1")}, sequences={"public.entries_id_seq": 2}
     )
@@ -102,19 +102,19 @@ def test_each_kind_of_difference_has_its_words() -> None:
     ]
 
 
-def test_a_sequence_may_have_gone_on_only_while_others_wrote() -> None:
+def test_sequence_may_be_ahead_only_without_write_stop() -> None:
     further = replace(FINGERPRINT, sequences={"public.entries_id_seq": 9, "public.unused": None})
     assert differences(MANIFEST, further)
     assert differences(replace(MANIFEST, writes_stopped=False), further) == []
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"id": 1}', dump_manifest(MANIFEST)[:-40]])
-def test_what_is_no_manifest_is_refused(text: str) -> None:
+def test_parse_manifest_refuses_other_texts(text: str) -> None:
     with pytest.raises(GateError, match="is not the manifest of a backup"):
         parse_manifest(text, "b1")
 
 
-def test_a_foreign_or_newer_backup_is_refused() -> None:
+def test_restore_of_foreign_or_newer_backup_is_refused() -> None:
     assert list(restore_blockers(MANIFEST, recipe(), 15)) == []
     assert list(restore_blockers(MANIFEST, recipe(), 16)) == []
     assert "is from PostgreSQL 15, which a server of version 14 cannot read" in next(
@@ -166,7 +166,7 @@ GUARDED = [
 
 
 @pytest.mark.parametrize(("changes", "found", "major", "told"), GUARDED)
-def test_the_guard_believes_the_machine_more_than_the_recipe(
+def test_data_blockers_depend_on_the_inspected_instances(
     changes: dict[str, object], found: list[InstanceData], major: int, told: str | None
 ) -> None:
     image = Image("ami-1", "n", "available", "x86_64", "2026", tags={"PostgreSQL": str(major)})
@@ -174,7 +174,7 @@ def test_the_guard_believes_the_machine_more_than_the_recipe(
     assert (reasons == []) if told is None else any(told in reason for reason in reasons), reasons
 
 
-def test_at_every_step_of_a_handover_one_instance_has_the_rows_that_count() -> None:
+def test_switchover_has_one_primary_at_every_step() -> None:
     there = Switchover("run", "i-old", version=2, max_size=1, suspended=("AZRebalance",))
     assert records.parse(records.dump(there), Switchover) == there
     there = there.advance("moving", "i-new")

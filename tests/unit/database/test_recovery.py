@@ -1,4 +1,4 @@
-"""The bucket of the backups and what lies in it: private, whole, and never taken for more than it is."""
+"""The backup bucket and its backups; recovery from interrupted switchovers; changes of the storage mode."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ctx(tmp_path: Path) -> Iterator[Context]:
 
 
 def keep(ctx: Context, identity: str = "20251002-030405-0abcde", **changes: str) -> Manifest:
-    """A backup as an instance and `take` leave it."""
+    """Write a backup to the bucket, as `take_backup` does."""
     agent.ensure_backup_bucket(ctx)
     digests = {"dump": hashlib.sha256(DUMP).hexdigest(), "roles": hashlib.sha256(ROLES).hexdigest()}
     manifest = replace(test_backup.MANIFEST, id=identity, sha256=digests, size=len(DUMP), **changes)  # type: ignore[arg-type]
@@ -57,9 +57,9 @@ def keep(ctx: Context, identity: str = "20251002-030405-0abcde", **changes: str)
     return manifest
 
 
-def test_the_bucket_is_private_encrypted_versioned_and_lets_old_backups_go(ctx: Context) -> None:
+def test_backup_bucket_is_private_encrypted_versioned_and_expires_backups(ctx: Context) -> None:
     assert agent.ensure_backup_bucket(ctx) == BUCKET
-    assert agent.ensure_backup_bucket(ctx) == BUCKET, "once more changes nothing"
+    assert agent.ensure_backup_bucket(ctx) == BUCKET, "idempotent"
     s3 = ctx.aws.client("s3")
     assert all(s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"].values())
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
@@ -71,7 +71,7 @@ def test_the_bucket_is_private_encrypted_versioned_and_lets_old_backups_go(ctx: 
     assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == "ap-northeast-2"
 
 
-def test_backups_are_found_again_and_one_without_a_manifest_is_none(ctx: Context) -> None:
+def test_backup_without_manifest_is_not_listed(ctx: Context) -> None:
     assert backup.list_backups(ctx) == []
     with pytest.raises(UsageError, match="there is no backup in"):
         backup.get_backup(ctx, "")
@@ -89,12 +89,12 @@ def test_backups_are_found_again_and_one_without_a_manifest_is_none(ctx: Context
     ("name", "body", "told"),
     [
         ("dump", DUMP[:-3], "dump has 12 bytes of 15"),
-        ("dump", DUMP[:-1] + b"x", "dump is not what was written"),
-        ("roles.sql", b"CREATE ROLE other;", "roles.sql is not what was written"),
+        ("dump", DUMP[:-1] + b"x", "the checksum of dump differs"),
+        ("roles.sql", b"CREATE ROLE other;", "the checksum of roles.sql differs"),
         ("dump", None, "dump is missing"),
     ],
 )
-def test_a_damaged_backup_is_noticed(ctx: Context, name: str, body: bytes | None, told: str) -> None:
+def test_verify_refuses_a_damaged_backup(ctx: Context, name: str, body: bytes | None, told: str) -> None:
     manifest = keep(ctx)
     backup.verify_backup(ctx, manifest)
     key = f"{prefix('guestbook', manifest.id)}/{name}"
@@ -106,7 +106,7 @@ def test_a_damaged_backup_is_noticed(ctx: Context, name: str, body: bytes | None
         backup.verify_backup(ctx, manifest)
 
 
-def test_a_folder_holds_a_whole_backup_that_comes_back_into_an_empty_bucket(ctx: Context, tmp_path: Path) -> None:
+def test_archive_round_trips_through_a_folder(ctx: Context, tmp_path: Path) -> None:
     manifest, folder = keep(ctx), tmp_path / "kept"
     backup.download_archive(ctx, manifest, folder)
     assert sorted(path.name for path in folder.iterdir()) == ["dump", "manifest.json", "metadata.json", "roles.sql"]
@@ -118,7 +118,7 @@ def test_a_folder_holds_a_whole_backup_that_comes_back_into_an_empty_bucket(ctx:
     assert backup.list_backups(ctx) == [manifest]
 
 
-def test_a_folder_is_filled_from_where_it_was_and_damage_is_noticed_there(ctx: Context, tmp_path: Path) -> None:
+def test_download_archive_resumes_and_detects_damage(ctx: Context, tmp_path: Path) -> None:
     manifest, folder = keep(ctx), tmp_path / "kept"
     backup.download_archive(ctx, manifest, folder)
     (folder / MANIFEST).unlink()
@@ -127,20 +127,20 @@ def test_a_folder_is_filled_from_where_it_was_and_damage_is_noticed_there(ctx: C
     ctx.aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"damaged")
     backup.download_archive(ctx, manifest, folder)
     assert (folder / "roles.sql").read_bytes() == ROLES
-    assert (folder / "dump").read_bytes() == DUMP, "it was there, so it is not read again"
+    assert (folder / "dump").read_bytes() == DUMP, "downloaded before, so not again"
     (folder / MANIFEST).unlink()
     (folder / "dump").write_bytes(DUMP[:4])
-    with pytest.raises(GateError, match="dump is not what was written"):
+    with pytest.raises(GateError, match="the checksum of dump differs"):
         backup.download_archive(ctx, manifest, folder)
     assert not (folder / MANIFEST).exists()
 
 
-def test_a_folder_with_anything_else_is_refused(ctx: Context, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"holds no manifest\.json"):
+def test_upload_archive_refuses_other_folders(ctx: Context, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"has no manifest\.json"):
         backup.upload_archive(ctx, tmp_path)
     foreign = tmp_path / "foreign"
     backup.download_archive(ctx, keep(ctx, service="other"), foreign)
-    with pytest.raises(GateError, match="holds a backup of other"):
+    with pytest.raises(GateError, match="has a backup of other"):
         backup.upload_archive(ctx, foreign)
     torn = tmp_path / "torn"
     backup.download_archive(ctx, keep(ctx, "20251005-030405-0abcde"), torn)
@@ -151,7 +151,7 @@ def test_a_folder_with_anything_else_is_refused(ctx: Context, tmp_path: Path) ->
 
 
 def fleet(ctx: Context) -> tuple[str, str]:
-    """A group of one with its template of two versions, and an instance of the second beside it."""
+    """Create a group of one instance with a template of two versions, and an instance of the second version."""
     ec2, name = ctx.aws.client("ec2"), ctx.names.group
     image = ec2.describe_images()["Images"][0]["ImageId"]
     data = {"ImageId": image, "InstanceType": "t3.micro"}
@@ -171,7 +171,7 @@ def fleet(ctx: Context) -> tuple[str, str]:
     )
     there = aws_auto_scaling.get(ctx.aws, name)
     assert there is not None
-    new = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, ClientToken="run-handover")["Instances"][0]
+    new = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, ClientToken="run-switchover")["Instances"][0]
     return there.members[0].id, new["InstanceId"]
 
 
@@ -180,7 +180,7 @@ def state(ctx: Context, instance: str) -> str:
     return str(found["State"]["Name"])
 
 
-def test_once_the_rows_have_arrived_there_is_only_the_way_on_however_often(ctx: Context) -> None:
+def test_complete_after_the_transfer_is_idempotent(ctx: Context) -> None:
     old, new = fleet(ctx)
     switchover = Switchover("run", old, new, "opened", version=2, max_size=1, suspended=("AZRebalance",))
     transfer.save(ctx, switchover)
@@ -195,14 +195,14 @@ def test_once_the_rows_have_arrived_there_is_only_the_way_on_however_often(ctx: 
 
 
 @pytest.mark.parametrize(("suspended", "move"), [((), None), (("ReplaceUnhealthy",), StorageChange("rds", "instance"))])
-def test_before_that_there_is_only_the_way_back(
+def test_recover_before_the_transfer_rolls_back(
     ctx: Context, monkeypatch: pytest.MonkeyPatch, suspended: tuple[str, ...], move: StorageChange | None
 ) -> None:
     old, new = fleet(ctx)
     # moto lacks EC2's filter by client token, and does not keep the token.
     monkeypatch.setitem(filter_dict_attribute_mapping, "client-token", "client_token")
     for one in (i for r in ec2_backends["123456789012"]["ap-northeast-2"].all_reservations() for i in r.instances):
-        one.client_token = "run-handover" if one.id == new else None
+        one.client_token = "run-switchover" if one.id == new else None
     aws_auto_scaling.suspend(ctx.aws, ctx.names.group, ["ReplaceUnhealthy"])
     switchover = Switchover(
         "run", old, new, "launching", version=2, max_size=1, suspended=suspended, storage_change=move
@@ -217,10 +217,10 @@ def test_before_that_there_is_only_the_way_back(
     assert transfer.load(ctx) is None
 
 
-def test_a_smaller_fleet_is_refused_while_each_instance_has_rows_of_its_own(ctx: Context) -> None:
+def test_smaller_max_size_is_refused_while_instances_have_data(ctx: Context) -> None:
     fleet(ctx)
     aws_auto_scaling.update(ctx.aws, {"AutoScalingGroupName": ctx.names.group, "MaxSize": 3, "DesiredCapacity": 3})
-    with pytest.raises(GateError, match="would end some of them with their rows"):
+    with pytest.raises(GateError, match="would terminate some of them with their data"):
         infra_auto_scaling.ensure_group(ctx, Network("vpc-1", ("subnet-1",)), "", ())
     there = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     assert there is not None
@@ -228,7 +228,7 @@ def test_a_smaller_fleet_is_refused_while_each_instance_has_rows_of_its_own(ctx:
 
 
 @pytest.mark.parametrize("former", ["", "old.example"])
-def test_a_move_that_is_abandoned_takes_back_what_it_said_of_the_new_home(ctx: Context, former: str) -> None:
+def test_undo_restores_the_host_parameter(ctx: Context, former: str) -> None:
     wanted = recipe(RDS)
     ctx = replace(ctx, recipe=wanted)
     host = wanted.database.host_parameter
@@ -242,20 +242,20 @@ def test_a_move_that_is_abandoned_takes_back_what_it_said_of_the_new_home(ctx: C
     found = parameters.get(ctx.aws, host)
     assert found is not None
     assert found.value == "new.example"
-    policy = ctx.aws.client("iam").get_role_policy(RoleName=ctx.names.web, PolicyName="parameters")["PolicyDocument"]
+    policy = ctx.aws.client("iam").get_role_policy(RoleName=ctx.names.web, PolicyName="goldenami")["PolicyDocument"]
     assert host in str(policy), "the new instance may read it"
     for _ in range(2):
         relocate.undo(ctx, switchover, [])
         found = parameters.get(ctx.aws, host)
         assert (found.value if found else "") == former
-    parameters.overwrite(ctx.aws, host, "of-somebody-else")
+    parameters.overwrite(ctx.aws, host, "foreign.example")
     relocate.undo(ctx, switchover, [])
     found = parameters.get(ctx.aws, host)
     assert found is not None
-    assert found.value == "of-somebody-else", "what it did not say is not its to take back"
+    assert found.value == "foreign.example", "a value that it did not set is kept"
 
 
-def test_a_group_whose_data_has_moved_replaces_its_instances_by_itself_again(ctx: Context) -> None:
+def test_group_replaces_instances_after_the_data_left_them(ctx: Context) -> None:
     old, new = fleet(ctx)
     ctx = replace(ctx, recipe=recipe(RDS))
     move = StorageChange("rds", "instance", "", "", "")
@@ -269,7 +269,7 @@ def test_a_group_whose_data_has_moved_replaces_its_instances_by_itself_again(ctx
     assert ([m.id for m in there.members], there.suspended, there.max) == ([new], (), 1)
 
 
-def test_a_group_whose_data_has_moved_home_has_one_instance_and_keeps_it(ctx: Context) -> None:
+def test_group_keeps_its_instance_after_the_data_moved_to_it(ctx: Context) -> None:
     old, new = fleet(ctx)
     aws_auto_scaling.update(ctx.aws, {"AutoScalingGroupName": ctx.names.group, "MaxSize": 3})
     switchover = Switchover(
@@ -285,7 +285,7 @@ def test_a_group_whose_data_has_moved_home_has_one_instance_and_keeps_it(ctx: Co
     )
 
 
-def test_a_volume_that_the_rows_have_left_is_nobodys(ctx: Context) -> None:
+def test_release_source_untags_the_previous_volume(ctx: Context) -> None:
     ec2 = ctx.aws.client("ec2")
     made = ec2.create_volume(AvailabilityZone="ap-northeast-2a", Size=1)
     ec2.create_tags(Resources=[made["VolumeId"]], Tags=[{"Key": "goldenami:data", "Value": "guestbook"}])
@@ -301,18 +301,18 @@ def test_a_volume_that_the_rows_have_left_is_nobodys(ctx: Context) -> None:
     assert ec2.describe_volumes(VolumeIds=[made["VolumeId"]])["Volumes"]
 
 
-def test_a_new_instance_that_has_ended_is_replaced_where_a_server_has_its_rows(ctx: Context) -> None:
+def test_terminated_target_is_relaunched_if_the_data_survived(ctx: Context) -> None:
     old, new = fleet(ctx)
     group = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     assert group is not None
     switchover = Switchover(
         "run", old, new, "opened", version=2, max_size=1, storage_change=StorageChange("rds", "instance")
     )
-    assert relocate.relaunch_target(ctx, switchover) == switchover, "it stands"
+    assert relocate.relaunch_target(ctx, switchover) == switchover, "it runs"
     ctx.aws.client("ec2").terminate_instances(InstanceIds=[new])
     there = relocate.relaunch_target(ctx, switchover)
     assert there.target != new
     assert state(ctx, there.target) == "running"
     assert transfer.load(ctx) == there
     home = replace(switchover, storage_change=StorageChange("instance", "rds"))
-    assert relocate.relaunch_target(ctx, home) == home, "its rows went with it"
+    assert relocate.relaunch_target(ctx, home) == home, "its data was lost with it"

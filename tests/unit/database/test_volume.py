@@ -1,4 +1,4 @@
-"""The volume is made once, in the zone of the group, and kept: nothing that is repeated, or taken down, ends it."""
+"""The data volume is created once, in the zone of the group, and never deleted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def ctx(tmp_path: Path) -> Iterator[Context]:
         yield shop_of(tmp_path)
 
 
-def test_it_is_made_once_encrypted_and_tagged_in_the_zone_of_the_group(ctx: Context) -> None:
+def test_volume_is_created_once_encrypted_and_tagged_in_the_zone(ctx: Context) -> None:
     place = network.find_network(ctx)
     made = volume.ensure_volume(ctx, place, "run")
     assert volume.ensure_volume(ctx, place, "later").id == made.id
@@ -53,15 +53,15 @@ def test_it_is_made_once_encrypted_and_tagged_in_the_zone_of_the_group(ctx: Cont
     assert found["AvailabilityZone"] == "ap-northeast-2a"
     tags = {t["Key"]: t["Value"] for t in found["Tags"]}
     assert (tags["goldenami:data"], tags["Name"], tags["Team"]) == ("guestbook", "guestbook-data", "web")
-    assert "goldenami:run" not in tags, "a sweep would take it for a leftover of that run"
+    assert "goldenami:run" not in tags, "sweep would delete it"
 
 
-def test_it_grows_and_what_does_not_fit_is_refused_untouched(ctx: Context, tmp_path: Path) -> None:
+def test_volume_grows_and_unfit_volumes_are_refused(ctx: Context, tmp_path: Path) -> None:
     place = network.find_network(ctx)
     made = volume.ensure_volume(ctx, place, "run")
     larger = shop_of(tmp_path, **{"database.volume": {"size_gib": 9}})
     volume.ensure_volume(larger, place, "run")
-    assert [one.size for one in ebs.find(ctx.aws, ctx.name)] == [9]
+    assert [one.size for one in ebs.list_volumes(ctx.aws, ctx.name)] == [9]
     with pytest.raises(GateError, match="cannot shrink to 8: set size_gib = 9"):
         volume.ensure_volume(ctx, place, "run")
     elsewhere = network.Network(place.vpc, place.subnets[::-1])
@@ -72,10 +72,10 @@ def test_it_grows_and_what_does_not_fit_is_refused_untouched(ctx: Context, tmp_p
         volume.ensure_volume(larger, place, "run")
     with pytest.raises(GateError, match="several volumes have the tag"):
         volume.attach(ctx, "i-1")
-    assert made.id in {one.id for one in ebs.find(ctx.aws, ctx.name)}
+    assert made.id in {one.id for one in ebs.list_volumes(ctx.aws, ctx.name)}
 
 
-def test_it_comes_to_an_instance_and_from_one_that_was_stopped(ctx: Context) -> None:
+def test_volume_is_attached_also_from_a_stopped_instance(ctx: Context) -> None:
     place, ec2 = network.find_network(ctx), ctx.aws.client("ec2")
     made = volume.ensure_volume(ctx, place, "run")
     image = ec2.describe_images()["Images"][0]["ImageId"]
@@ -91,13 +91,13 @@ def test_it_comes_to_an_instance_and_from_one_that_was_stopped(ctx: Context) -> 
     instances.stop(ctx.aws, ctx.clock, old)
     volume.attach(ctx, new, snapshot="before run")
     assert volume.is_attached_to(ctx, new)
-    (kept,) = ebs.snapshots(ctx.aws, ctx.name)
+    (kept,) = ebs.list_snapshots(ctx.aws, ctx.name)
     volume.delete_expired_snapshots(ctx)
-    assert [one.id for one in ebs.snapshots(ctx.aws, ctx.name)] == [kept.id], "the newest stays"
-    assert ebs.find(ctx.aws, ctx.name)[0].id == made.id
+    assert [one.id for one in ebs.list_snapshots(ctx.aws, ctx.name)] == [kept.id], "the newest is kept"
+    assert ebs.list_volumes(ctx.aws, ctx.name)[0].id == made.id
 
 
-def test_the_group_is_in_its_zone_and_may_mend_itself(ctx: Context) -> None:
+def test_group_with_a_volume_is_in_its_zone_and_heals_itself(ctx: Context) -> None:
     place, ec2 = network.find_network(ctx), ctx.aws.client("ec2")
     image = ec2.describe_images()["Images"][0]["ImageId"]
     data = {"ImageId": image, "InstanceType": "t3.micro"}
@@ -111,7 +111,7 @@ def test_the_group_is_in_its_zone_and_may_mend_itself(ctx: Context) -> None:
     assert told["VPCZoneIdentifier"] == place.subnets[0]
 
 
-def test_the_fleet_shows_it_and_rows_go_with_it(ctx: Context) -> None:
+def test_fleet_shows_the_volume_and_transfers_with_it(ctx: Context) -> None:
     assert transfer.transfer_method(ctx) == "volume"
     (part,) = [p for p in describe.list_resources(ctx) if p.kind == "data volume"]
     assert (part.name, part.exists) == ("guestbook-data", False)
@@ -123,7 +123,7 @@ def test_the_fleet_shows_it_and_rows_go_with_it(ctx: Context) -> None:
         assert line.split()[0] == "keep"
 
 
-def test_a_group_does_not_replace_whose_writes_are_stopped_meanwhile(ctx: Context) -> None:
+def test_write_freeze_suspends_self_healing(ctx: Context) -> None:
     place, ec2 = network.find_network(ctx), ctx.aws.client("ec2")
     data = {"ImageId": ec2.describe_images()["Images"][0]["ImageId"], "InstanceType": "t3.micro"}
     ec2.create_launch_template(LaunchTemplateName=ctx.names.launch_template, LaunchTemplateData=data)  # type: ignore[arg-type]
@@ -157,10 +157,10 @@ def test_a_group_does_not_replace_whose_writes_are_stopped_meanwhile(ctx: Contex
 
     with pytest.raises(GateError, match="taken over"):
         taken_over()
-    assert freeze.load(ctx) == other, "it is not ours to end"
+    assert freeze.load(ctx) == other, "it belongs to another run"
     assert suspended() == {"HealthCheck", "ReplaceUnhealthy"}
     assert freeze.end_stale_freeze(ctx) == ""
     aws_auto_scaling.resume(ctx.aws, name, ["ReplaceUnhealthy"])
-    assert suspended() == {"HealthCheck"}, "as it was found"
+    assert suspended() == {"HealthCheck"}, "as before"
     infra_auto_scaling.ensure_group(ctx, place, "", ())
     assert suspended() == set()

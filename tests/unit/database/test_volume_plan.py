@@ -1,4 +1,4 @@
-"""The volume with the data: what has to happen until an instance has it, whatever happened before; and what is refused."""
+"""The data volume: steps that attach it from any state, blockers, requests and policies."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ENDED = ("", "shutting-down", "terminated")
 
 @dataclass
 class World:
-    """EC2 with one volume; a machine that runs may write to it as long as it has it mounted."""
+    """EC2 with one volume; a running instance may write to it while it is mounted."""
 
     volume: DataVolumeState
     holder: str
@@ -45,18 +45,18 @@ class World:
     snapshots: int = 0
 
     def do(self, step: str, wanted: str) -> None:
-        """One step, as EC2 carries it out."""
+        """Apply a step as EC2 does."""
         if step == "unmount":
             assert self.holder in RUNNING
             self.mounted = False
         elif step == "snapshot":
-            assert not self.mounted, "a snapshot of what is written to at that moment"
+            assert not self.mounted, "a snapshot during writes"
             self.snapshots += 1
         elif step == "detach":
-            assert not self.mounted, "detached under a machine that may still write"
+            assert not self.mounted, "detached while mounted"
             self.volume = replace(self.volume, attachment="detaching")
         elif step == "wait":
-            assert not (self.mounted and self.holder in RUNNING), "it would wait for ever"
+            assert not (self.mounted and self.holder in RUNNING), "it would never become available"
             assert self.volume.attachment in ("", "detaching", "busy") or self.holder in ENDED
             self.volume, self.holder = replace(self.volume, instance="", attachment="", state="available"), ""
         else:
@@ -77,9 +77,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 @given(worlds(), st.booleans(), st.lists(st.integers(0, 6), max_size=4))
-def test_wherever_it_is_and_however_often_we_are_killed_it_arrives_and_is_never_torn_off(
-    world: World, keep: bool, kills: list[int]
-) -> None:
+def test_attach_steps_attach_from_any_state_and_after_any_crash(world: World, keep: bool, kills: list[int]) -> None:
     had = world.volume.instance == "i-new" and world.volume.attachment in ("attached", "attaching")
     for number in [*kills, 99]:
         for step in attach_steps(world.volume, "i-new", world.holder, snapshot=keep)[:number]:
@@ -90,7 +88,7 @@ def test_wherever_it_is_and_however_often_we_are_killed_it_arrives_and_is_never_
     assert attach_steps(world.volume, "i-new", world.holder, snapshot=keep) == ()
 
 
-def test_a_snapshot_is_taken_once_nobody_uses_it_and_before_it_leaves() -> None:
+def test_attach_steps_snapshot_after_unmount_and_before_detach() -> None:
     held = replace(THERE, instance="i-old", attachment="attached", state="in-use")
     assert attach_steps(held, "i-new", "running", snapshot=True) == ("unmount", "snapshot", "detach", "wait", "attach")
     assert attach_steps(held, "i-new", "stopped", snapshot=True) == ("snapshot", "detach", "wait", "attach")
@@ -107,12 +105,12 @@ def test_a_snapshot_is_taken_once_nobody_uses_it_and_before_it_leaves() -> None:
         ([replace(THERE, encrypted=False)], "vol-1 is not encrypted"),
     ],
 )
-def test_a_volume_that_does_not_fit_is_refused_with_the_way_out(found: list[DataVolumeState], told: str) -> None:
+def test_unfit_volume_is_refused_with_a_fix(found: list[DataVolumeState], told: str) -> None:
     (reason,) = volume_blockers(recipe(VOLUME), found, "ap-northeast-2a")
     assert told in reason
 
 
-def test_one_that_fits_or_none_is_fine() -> None:
+def test_fitting_volume_or_none_has_no_blockers() -> None:
     for found in ([], [THERE], [replace(THERE, size=7)]):
         assert list(volume_blockers(recipe(VOLUME), found, "ap-northeast-2a")) == []
 
@@ -121,7 +119,7 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @given(st.lists(st.integers(0, 100), max_size=8), st.integers(1, 50))
-def test_the_newest_snapshot_always_stays(ages: list[int], keep_days: int) -> None:
+def test_newest_snapshot_never_expires(ages: list[int], keep_days: int) -> None:
     found = [Snapshot(f"snap-{number}", NOW - timedelta(days=age)) for number, age in enumerate(ages)]
     gone = expired_snapshots(found, NOW, keep_days)
     assert len(gone) == len(set(gone))
@@ -143,12 +141,12 @@ ON_VOLUME = InstanceData("i-1", server_running=True, rows=9, databases=1, major=
         (InstanceData("i-1", reachable=False, reason="no agent"), "cannot inspect the data of i-1: no agent"),
     ],
 )
-def test_a_replacement_that_would_not_have_the_rows_is_refused(kept: InstanceData, told: str) -> None:
+def test_replacement_without_the_data_is_refused(kept: InstanceData, told: str) -> None:
     (reason,) = guarded(recipe(VOLUME), [kept], IMAGE)
     assert told in reason
 
 
-def test_a_volume_that_fits_may_go_on_also_from_a_server_that_does_not_answer() -> None:
+def test_compatible_volume_is_accepted_without_a_running_server() -> None:
     for kept in (ON_VOLUME, replace(ON_VOLUME, server_running=False, rows=0), InstanceData("i-1")):
         assert list(guarded(recipe(VOLUME), [kept], IMAGE)) == []
 
@@ -164,17 +162,15 @@ def test_a_volume_that_fits_may_go_on_also_from_a_server_that_does_not_answer() 
         ("", "arm64", True),
     ],
 )
-def test_what_another_system_has_written_is_refused_where_it_is_known(
-    family: str, architecture: str, refused: bool
-) -> None:
+def test_data_of_another_platform_is_refused(family: str, architecture: str, refused: bool) -> None:
     kept = replace(ON_VOLUME, family=family, architecture=architecture)
     reasons = list(guarded(recipe(VOLUME), [kept], IMAGE))
     assert bool(reasons) == refused
-    assert all("must not take over as it is: bake an image of the former" in reason for reason in reasons)
+    assert all("cannot use: bake an image for" in reason for reason in reasons)
     assert list(guarded(recipe(VOLUME), [kept])) == [], "nothing replaces it"
     unknown = replace(IMAGE, tags={"PostgreSQL": "15"})
     assert bool(list(guarded(recipe(VOLUME), [kept], unknown))) == (architecture == "arm64"), "an old image has no tag"
-    assert list(guarded(recipe(), [replace(kept, volume="")], IMAGE)) == [], "rows are carried as such"
+    assert list(guarded(recipe(), [replace(kept, volume="")], IMAGE)) == [], "the data is transferred by backup"
 
     versions = {1: LaunchTemplateVersion(1, {"ImageId": "ami-0"})}
     fleet_state = FleetState(LaunchTemplate("lt-1", "t", 1, 1, versions), AutoScalingGroup("g", "lt-1", "1", 1, 1, 1))
@@ -192,14 +188,14 @@ def test_what_another_system_has_written_is_refused_where_it_is_known(
         assert not any("was written by" in reason for reason in plan_promotion(other, fleet_state).blockers)
 
 
-def test_the_calls_are_exact() -> None:
+def test_ebs_requests() -> None:
     ours = {"Filters": [{"Name": "tag:goldenami:data", "Values": ["book"]}]}
     told = {"VolumeId": "vol-1", "AvailabilityZone": "ap-northeast-2a", "Size": 8, "State": "in-use", "Encrypted": True}
     at = {"InstanceId": "i-1", "State": "attached", "Device": "/dev/sdf"}
     with scripted() as wire:
         gone = {**told, "VolumeId": "vol-0", "State": "deleting"}
         wire.answer("ec2", "describe_volumes", ours, {"Volumes": [{**told, "Attachments": [at]}, gone]})
-        (found,) = ebs.find(wire.aws, "book")
+        (found,) = ebs.list_volumes(wire.aws, "book")
         assert found == DataVolumeState("vol-1", "ap-northeast-2a", 8, "in-use", "i-1", "attached")
         request = {
             "AvailabilityZone": "ap-northeast-2a",
@@ -225,7 +221,7 @@ def test_the_calls_are_exact() -> None:
         ebs.detach(wire.aws, "vol-1", "i-1")
 
 
-def test_nobody_may_delete_the_volume_and_an_instance_may_only_take_its_own() -> None:
+def test_policies_never_delete_the_volume_and_attach_only_its_own() -> None:
     place = PolicyScope(
         "ap-northeast-2", "123456789012", recipe({**VOLUME, "targets.local.kms_key_id": "alias/golden"})
     )
@@ -234,8 +230,8 @@ def test_nobody_may_delete_the_volume_and_an_instance_may_only_take_its_own() ->
         assert "ec2:DeleteVolume" not in {action for s in found for action in s["Action"]}
         assert len({s["Sid"] for s in found}) == len(found)
     for task in ("terminate", "db.restore"):
-        assert "Undisturbed" in {s["Sid"] for s in policy(task, place)["Statement"]}
-    assert {"MakeVolume", "MoveVolume", "Encrypt"} <= {s["Sid"] for s in policy("promote", place)["Statement"]}
+        assert "SelfHealing" in {s["Sid"] for s in policy(task, place)["Statement"]}
+    assert {"CreateVolume", "MoveVolume", "Encrypt"} <= {s["Sid"] for s in policy("promote", place)["Statement"]}
     role = fleet_policy(
         "ap-northeast-2", "123456789012", "guestbook", [], run_command=True, volume=True, key="alias/golden"
     )

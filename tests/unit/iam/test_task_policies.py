@@ -55,17 +55,17 @@ def test_a_promotion_that_shifts_the_traffic_may_touch_the_trial_and_the_weights
     plain = {
         s["Sid"] for s in policy("promote", PolicyScope("ap-northeast-2", "123456789012", recipe(RDS)))["Statement"]
     }
-    assert set(found) - plain == {"Trial", "TrialTargets", "Weights", "LookAround", "Alarms"}
-    assert found["Trial"]["Resource"].endswith("autoScalingGroupName/guestbook-asg-canary")
+    assert set(found) - plain == {"CanaryGroup", "CanaryTargets", "Weights", "DescribeNetwork", "Alarms"}
+    assert found["CanaryGroup"]["Resource"].endswith("autoScalingGroupName/guestbook-asg-canary")
     assert found["Weights"]["Action"] == ["elasticloadbalancing:ModifyListener"]
 
 
 def test_a_migration_may_say_where_the_new_home_is() -> None:
     place = PolicyScope("ap-northeast-2", "123456789012", recipe(RDS))
     found = {s["Sid"]: s for s in policy("db.migrate", place)["Statement"]}
-    assert found["Home"]["Resource"].endswith(":parameter/guestbook/production/db/host")
-    assert {"Exchange", "Handover", "Vault", "Role"} <= set(found)
-    assert "Home" not in {s["Sid"] for s in policy("db.migrate", PLACE)["Statement"]}
+    assert found["DatabaseHost"]["Resource"].endswith(":parameter/guestbook/production/db/host")
+    assert {"Replace", "Switchover", "Bucket", "Role"} <= set(found)
+    assert "DatabaseHost" not in {s["Sid"] for s in policy("db.migrate", PLACE)["Statement"]}
 
 
 def test_an_unknown_task_is_told_what_there_is() -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import shutil
-from collections.abc import Callable
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,11 @@ from hypothesis import strategies as st
 
 from goldenami.aws import images
 from goldenami.bake import inventory
-from goldenami.errors import ToolError, UsageError
+from goldenami.errors import UsageError
 from goldenami.images import diff, diff_report, prune
 from goldenami.images.diff_plan import compare, match_vulnerabilities
-from goldenami.images.vulnerability_plan import Advisory, read, vulnerable
+from goldenami.images.vulnerability_plan import Advisory, ecosystem_of, read, vulnerable
 from goldenami.model.inventory import PARAMETER_PART, ImageInventory, Package, pack, parse, parse_console, unpack
-from goldenami.tools import package_versions
 from tests.support.image_references import CANDIDATE, PRODUCTION
 from tests.support.large_account import NAME, Estate, ami
 from tests.unit.images.test_prune import live, shop_of
@@ -107,10 +104,6 @@ def test_ports_that_differ_from_boot_to_boot_are_no_difference() -> None:
     assert compare(facts(ROWS), facts(ROWS, listening=other)).differences == ()
 
 
-def numbers(a: str, b: str) -> int:
-    return int(a) - int(b)
-
-
 @given(st.integers(0, 12), st.lists(st.integers(1, 12), unique=True, max_size=6))
 def test_a_version_is_affected_from_each_introduction_to_the_fix_after_it(version: int, points: list[int]) -> None:
     """Against the plain reading: walk from the lowest point up to the version."""
@@ -118,12 +111,12 @@ def test_a_version_is_affected_from_each_introduction_to_the_fix_after_it(versio
     events = [("introduced" if n % 2 == 0 else "fixed", str(point)) for n, point in enumerate(points)]
     expected = sum(point <= version for point in points) % 2 == 1
     for order in (events, events[::-1]):
-        assert Advisory("X", "p", ranges=(tuple(order),)).affects(str(version), numbers) is expected
+        assert Advisory("X", "p", ranges=(tuple(order),)).affects(str(version)) is expected
 
 
 def test_events_are_read_as_osv_means_them() -> None:
     advisory = Advisory("X", "p", ranges=((("introduced", "0"), ("last_affected", "5")),), versions=("9",))
-    assert [advisory.affects(v, numbers) for v in ("0", "5", "6", "9")] == [True, True, False, True]
+    assert [advisory.affects(v) for v in ("0", "5", "6", "9")] == [True, True, False, True]
 
 
 OSV = {
@@ -140,20 +133,19 @@ OSV = {
 
 
 def test_advisories_of_other_systems_and_withdrawn_ones_do_not_count() -> None:
-    assert [a.package for a in read(OSV, "debian-12")] == ["openssl"]
-    assert list(read(OSV, "ubuntu-24.04")) == []
-    assert list(read({**OSV, "withdrawn": "2026-01-01T00:00:00Z"}, "debian-12")) == []
+    assert [a.package for a in read(OSV, "Debian:12")] == ["openssl"]
+    assert list(read(OSV, "Ubuntu:24.04")) == []
+    assert list(read({**OSV, "withdrawn": "2026-01-01T00:00:00Z"}, "Debian:12")) == []
     ubuntu = {"id": "USN-1", "affected": [{"package": {"ecosystem": "Ubuntu:24.04:LTS", "name": "x"}}]}
-    assert [a.id for a in read(ubuntu, "ubuntu-24.04")] == ["USN-1"]
+    assert [a.id for a in read(ubuntu, "Ubuntu:24.04")] == ["USN-1"]
 
 
 def test_a_package_is_found_by_its_source() -> None:
-    known = list(read(OSV, "debian-12"))
-    order: Callable[[str, str], int] = package_versions.version_comparison("apt")
+    known = list(read(OSV, "Debian:12"))
     packages = [Package(*row) for row in ROWS]
-    assert vulnerable(packages, known, order) == {"DSA-1": ("openssl 3.0.15-1", "libssl3 3.0.15-1")}
+    assert vulnerable(packages, known) == {"DSA-1": ("openssl 3.0.15-1", "libssl3 3.0.15-1")}
     fixed = [Package("openssl", "3.0.16-1~deb12u1", "amd64", "openssl", "3.0.16-1~deb12u1")]
-    assert vulnerable(fixed, known, order) == {}
+    assert vulnerable(fixed, known) == {}
 
 
 def test_what_is_fixed_and_what_is_new() -> None:
@@ -163,24 +155,20 @@ def test_what_is_fixed_and_what_is_new() -> None:
 
 
 def test_debian_versions_are_ordered_as_dpkg_does() -> None:
-    known = ["1.0~rc1", "1.0", "1.0-1", "1.0-1+deb12u1", "1.0-10", "1:0.1"]
-    order = package_versions.version_comparison("apt")
-    assert all(order(a, b) < 0 < order(b, a) for a, b in pairwise(known))
-    assert order(known[0], known[0]) == 0
+    versions = ["1.0~rc1", "1.0", "1.0-1", "1.0-1+deb12u1", "1.0-10", "1:0.1"]
+    for number, version in enumerate(versions):
+        affected = Advisory("X", "p", ranges=((("introduced", version), ("last_affected", version)),)).affects
+        assert [affected(other) for other in versions] == [number == other for other in range(len(versions))]
 
 
-@pytest.mark.skipif(shutil.which("rpm") is None, reason="rpm is not on this machine")
-def test_rpm_versions_are_ordered_as_rpm_does() -> None:
-    known = ["1.0~rc1-1", "1.0-1", "1.0-2.amzn2023", "1.0-10.amzn2023", "1.0.1-1", "1:0.1-1"]
-    order = package_versions.version_comparison("dnf")
-    assert all(order(a, b) < 0 < order(b, a) for a, b in pairwise(known))
-    assert order(known[0], known[0]) == 0
+def test_family_without_advisories_is_refused() -> None:
+    with pytest.raises(UsageError, match="amazon-linux-2023 cannot be compared: OSV has no advisories for it"):
+        ecosystem_of("amazon-linux-2023")
 
 
-def test_without_the_distribution_s_tool_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolError, match="rpm is needed"):
-        package_versions.version_comparison("dnf")
+def test_invalid_package_version_is_refused() -> None:
+    with pytest.raises(UsageError, match="not a Debian package version"):
+        Advisory("X", "p", ranges=((("introduced", "one"),),)).affects("1.0")
 
 
 def said(nonce: str = "abc", cut: int = 0) -> str:
@@ -270,6 +258,11 @@ def test_what_cannot_be_compared_is_refused(estate: Estate, tmp_path: Path) -> N
             diff.diff(ctx, first, second)
     with pytest.raises(UsageError, match="no folder"):
         diff.diff(ctx, "v1.1", "v1.2", advisories=tmp_path / "nothing")
+    recipe = ctx.recipe.model_copy(
+        update={"image": ctx.recipe.image.model_copy(update={"family": "amazon-linux-2023"})}
+    )
+    with pytest.raises(UsageError, match="amazon-linux-2023 cannot be compared"):
+        diff.diff(replace(ctx, recipe=recipe), "v1.1", "v1.2", advisories=tmp_path)
 
 
 def test_facts_go_with_their_image_and_are_no_reference_to_it(tmp_path: Path) -> None:

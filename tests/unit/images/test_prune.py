@@ -158,7 +158,7 @@ def test_a_base_layer_goes_only_after_its_last_child(tmp_path: Path) -> None:
     estate.image(4, days=49, extra={model_image.SOURCE_AMI: ami(3)})
     ctx = shop_of(estate, tmp_path)
     told = {v.image.id: v.reason for v in prune.prune(ctx, plan_only=True).decisions}
-    assert told[ami(1)] == f"guestbook-golden-v1.2 ({ami(2)}) was made from it"
+    assert told[ami(1)] == f"guestbook-golden-v1.2 ({ami(2)}) was created from it"
     live(ctx, 5)
     assert set(estate.images) == {ami(3), ami(4)}
     assert estate.gone == [ami(2), ami(1)]

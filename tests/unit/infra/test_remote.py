@@ -1,4 +1,4 @@
-"""A script on an instance: through Run Command, else by SSH, else the way to either."""
+"""Scripts run through Run Command, or by SSH if that is not available."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_where_run_command_does_not_reach_ssh_does(ssh: Path) -> None:
+def test_ssh_is_used_without_run_command(ssh: Path) -> None:
     with scripted() as wire:
         wire.refuse("ssm", "send_command", SENT, "InvalidInstanceId")
         said = remote.run_on_instance(ctx(wire.aws, "your-key"), MACHINE, "id", key="my.pem")
@@ -54,7 +54,7 @@ def test_where_run_command_does_not_reach_ssh_does(ssh: Path) -> None:
     assert "BatchMode=yes" in argv, "it never asks"
 
 
-def test_run_command_comes_first(ssh: Path) -> None:
+def test_run_command_is_preferred(ssh: Path) -> None:
     told = {"Status": "Success", "ResponseCode": 0, "StandardOutputContent": "uid=0"}
     with scripted() as wire:
         wire.answer("ssm", "send_command", SENT, {"Command": {"CommandId": "c" * 36}})
@@ -64,9 +64,9 @@ def test_run_command_comes_first(ssh: Path) -> None:
     assert not (ssh / "argv").exists()
 
 
-def test_an_instance_that_nothing_reaches_is_told_with_the_way_to_both() -> None:
+def test_unreachable_instance_error_names_both_ways() -> None:
     with scripted() as wire:
         wire.refuse("ssm", "send_command", SENT, "InvalidInstanceId")
-        with pytest.raises(AwsError, match="by SSH") as caught:
+        with pytest.raises(AwsError, match="no SSH key") as caught:
             remote.run_on_instance(ctx(wire.aws, ""), MACHINE, "id")
     assert "run_command = true (or key_name)" in caught.value.next

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldenami.errors import UsageError
-from goldenami.model.version import Version, ami_name, following, parse, parse_name
+from goldenami.model.version import Version, ami_name, next_after, parse, parse_name
 
 numbers = st.integers(0, 99_999_999)
 versions = st.builds(Version, numbers, numbers, numbers)
@@ -52,7 +52,7 @@ def test_what_is_no_version_is_refused_with_the_form_that_is_expected(text: str)
 
 @given(st.sets(versions), policies, days)
 def test_the_next_version_is_above_all_that_were_taken(taken: set[Version], policy: str, now: datetime) -> None:
-    following_one = following(taken, policy, now)
+    following_one = next_after(taken, policy, now)
     assert following_one not in taken
     assert all(following_one > version for version in taken)
     assert parse(str(following_one)) == following_one
@@ -64,7 +64,7 @@ def test_versions_that_are_taken_one_after_the_other_never_repeat(
 ) -> None:
     made: list[Version] = []
     for _ in range(bakes):
-        made.append(following([*taken, *made], policy, now))
+        made.append(next_after([*taken, *made], policy, now))
     assert made == sorted(set(made))
 
 
@@ -90,7 +90,7 @@ def test_versions_that_are_taken_one_after_the_other_never_repeat(
     ],
 )
 def test_policies(taken: list[str], policy: str, expected: str) -> None:
-    assert str(following([parse(t) for t in taken], policy, NOW)) == expected
+    assert str(next_after([parse(t) for t in taken], policy, NOW)) == expected
 
 
 def test_the_tag_is_always_written_in_full() -> None:

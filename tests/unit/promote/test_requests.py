@@ -147,7 +147,7 @@ def test_a_script_runs_and_its_exit_code_comes_back() -> None:
         wire.answer("ssm", "get_command_invocation", asked, told)
         beats: list[int] = []
         given = ("i-0123456789abcdef0", "true\nexit 3\n")
-        found = run_command.run(wire.aws, SystemClock(), *given, beat=lambda: beats.append(1))
+        found = run_command.run(wire.aws, SystemClock(), *given, heartbeat=lambda: beats.append(1))
     assert found == run_command.CommandResult(3, "out", "err", "Failed")
     assert len(beats) == 3, "each time it looks"
 
@@ -182,7 +182,7 @@ def test_the_shares_of_a_balancer_as_aws_describes_them() -> None:
     told = [{"Port": 443, "DefaultActions": actions}, {"Port": 80, "DefaultActions": away}]
     with scripted() as wire:
         wire.answer("elbv2", "describe_listeners", {"LoadBalancerArn": "arn:alb"}, {"Listeners": told})
-        assert load_balancers.weights(wire.aws, "arn:alb") == {"arn:own": 50, "arn:trial": 0}
+        assert load_balancers.get_weights(wire.aws, "arn:alb") == {"arn:own": 50, "arn:trial": 0}
 
 
 def test_alarms_that_go_off_are_named_and_none_are_not_asked_for() -> None:
@@ -190,5 +190,5 @@ def test_alarms_that_go_off_are_named_and_none_are_not_asked_for() -> None:
     told = {"MetricAlarms": [{"AlarmName": "slow"}], "CompositeAlarms": []}
     with scripted() as wire:
         wire.answer("cloudwatch", "describe_alarms", asked, told)
-        assert cloudwatch.firing(wire.aws, ["5xx", "slow"]) == ["slow"]
-        assert cloudwatch.firing(wire.aws, []) == []
+        assert cloudwatch.list_firing_alarms(wire.aws, ["5xx", "slow"]) == ["slow"]
+        assert cloudwatch.list_firing_alarms(wire.aws, []) == []

@@ -1,4 +1,4 @@
-"""The claim on the fleet: one holder at a time, and a dead one is replaced by exactly one other."""
+"""The lock on the fleet: one holder at a time; a stale lock is taken over exactly once."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ NAME = "/goldenami/guestbook/lock"
 
 
 @dataclass
-class Hands:
-    """A clock that is set by hand."""
+class ManualClock:
+    """A clock that is set manually."""
 
     time: datetime = field(default_factory=lambda: datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -42,7 +42,7 @@ class Hands:
 @pytest.fixture
 def ctx(tmp_path: Path) -> Iterator[Context]:
     with mock_aws():
-        clock = Hands()
+        clock = ManualClock()
         aws = AwsSession("ap-northeast-2", keys=("test", "test"))
         yield Context(tmp_path, recipe(), recipe().target("local"), aws, clock, Progress(clock))
 
@@ -56,7 +56,7 @@ def left_by(ctx: Context, claim: LockRecord) -> None:
     assert parameters.create(ctx.aws, NAME, records.dump(claim))
 
 
-def test_it_is_given_back_at_the_end_and_after_an_error(ctx: Context) -> None:
+def test_lock_is_released_at_the_end_and_after_an_error(ctx: Context) -> None:
     with lock.acquire(ctx, "run-1", "promote"):
         found = lock.holder(ctx)
         assert found is not None
@@ -67,7 +67,7 @@ def test_it_is_given_back_at_the_end_and_after_an_error(ctx: Context) -> None:
     assert lock.holder(ctx) is None
 
 
-def test_the_second_is_told_who_holds_it(ctx: Context) -> None:
+def test_acquire_held_lock_raises_busy_error(ctx: Context) -> None:
     left_by(ctx, theirs(ctx))
     with pytest.raises(BusyError, match=r"the fleet is locked by kim@laptop \(promote ami-1, since 2026") as told:
         lock.acquire(ctx, "run-1", "promote").__enter__()
@@ -77,30 +77,30 @@ def test_the_second_is_told_who_holds_it(ctx: Context) -> None:
     assert found.run == "their-run"
 
 
-def test_a_holder_elsewhere_that_gives_no_sign_of_life_is_replaced(ctx: Context) -> None:
+def test_lock_without_heartbeat_is_taken_over(ctx: Context) -> None:
     left_by(ctx, theirs(ctx))
     ctx.clock.sleep(STALE_AFTER.total_seconds() + 1)
     with lock.acquire(ctx, "run-1", "promote"):
         found = lock.holder(ctx)
         assert found is not None
         assert found.run == "run-1"
-    assert parameters.children(ctx.aws, "/goldenami/guestbook") == []
+    assert parameters.list_children(ctx.aws, "/goldenami/guestbook") == []
 
 
-def test_a_dead_process_of_this_machine_is_replaced_at_once(ctx: Context) -> None:
+def test_lock_of_crashed_local_process_is_taken_over_at_once(ctx: Context) -> None:
     left_by(ctx, theirs(ctx, holder=f"kim@{host.machine()}", process="999999999:1"))
     with lock.acquire(ctx, "run-1", "promote"):
         pass
 
 
-def test_a_live_process_of_this_machine_is_not_replaced_however_quiet(ctx: Context) -> None:
-    left_by(ctx, theirs(ctx, holder=f"kim@{host.machine()}", process=host.is_own_process()))
+def test_lock_of_live_local_process_is_never_stale(ctx: Context) -> None:
+    left_by(ctx, theirs(ctx, holder=f"kim@{host.machine()}", process=host.current_process()))
     ctx.clock.sleep(10 * STALE_AFTER.total_seconds())
     with pytest.raises(BusyError):
         lock.acquire(ctx, "run-1", "promote").__enter__()
 
 
-def test_of_two_who_take_over_one_wins(ctx: Context) -> None:
+def test_takeover_by_two_processes_succeeds_once(ctx: Context) -> None:
     left_by(ctx, theirs(ctx))
     ctx.clock.sleep(STALE_AFTER.total_seconds() + 1)
     rival = theirs(ctx, run="rival-run", holder="lee@laptop")
@@ -109,7 +109,7 @@ def test_of_two_who_take_over_one_wins(ctx: Context) -> None:
         lock.acquire(ctx, "run-1", "promote").__enter__()
 
 
-def test_a_beat_shows_life_and_notices_that_it_was_taken(ctx: Context) -> None:
+def test_heartbeat_is_saved_and_detects_a_takeover(ctx: Context) -> None:
     with lock.acquire(ctx, "run-1", "promote") as held:
         first = lock.holder(ctx)
         ctx.clock.sleep(HEARTBEAT_INTERVAL.total_seconds() + 1)
@@ -126,9 +126,9 @@ def test_a_beat_shows_life_and_notices_that_it_was_taken(ctx: Context) -> None:
             held.verify_held()
     found = lock.holder(ctx)
     assert found is not None
-    assert found.run == "their-run", "what is not ours is not given back"
+    assert found.run == "their-run", "the lock of another process is not released"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"run": 1}', "promote"])
-def test_what_is_no_claim_is_none(text: str) -> None:
+def test_parse_other_text_is_none(text: str) -> None:
     assert records.parse(text, LockRecord) is None

@@ -1,4 +1,4 @@
-"""Run folders, their records and the lock that shows a run alive."""
+"""Run folders, their records, and the file lock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_locked(path: Path) -> bool:
         return False
 
 
-def test_ids_sort_by_time_and_differ_within_a_second(tmp_path: Path) -> None:
+def test_run_ids_sort_by_time_and_are_unique(tmp_path: Path) -> None:
     made = [runs.create(tmp_path / "build", NOW + timedelta(seconds=n // 2)) for n in range(6)]
     assert len({run.id for run in made}) == 6
     assert [run.id[:15] for run in made] == sorted(run.id[:15] for run in made)
@@ -33,7 +33,7 @@ def test_ids_sort_by_time_and_differ_within_a_second(tmp_path: Path) -> None:
     assert made[0].id.startswith("20260314-092653-")
 
 
-def test_records_add_up_and_runs_are_found_again_in_order(tmp_path: Path) -> None:
+def test_facts_accumulate_and_runs_are_listed_in_order(tmp_path: Path) -> None:
     later, first = runs.create(tmp_path, NOW + timedelta(hours=1)), runs.create(tmp_path, NOW)
     for run in (later, first):
         run.record(state="running", 이름="값")
@@ -46,7 +46,7 @@ def test_records_add_up_and_runs_are_found_again_in_order(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("left", [None, "", '{"state": "run'])
-def test_a_record_that_a_crash_cut_short_is_empty(tmp_path: Path, left: str | None) -> None:
+def test_truncated_record_is_empty(tmp_path: Path, left: str | None) -> None:
     run = runs.create(tmp_path, NOW)
     if left is not None:
         (run.folder / "run.json").write_text(left)
@@ -55,7 +55,7 @@ def test_a_record_that_a_crash_cut_short_is_empty(tmp_path: Path, left: str | No
     assert run.facts() == {"state": "running"}
 
 
-def test_writing_leaves_the_old_text_whole_when_it_fails(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_previous_text(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     runs.write_json(path, {"state": "running"})
     with pytest.raises(TypeError):
@@ -65,7 +65,7 @@ def test_writing_leaves_the_old_text_whole_when_it_fails(tmp_path: Path) -> None
     assert json.loads(path.read_text()) == {"state": "running"}
 
 
-def test_a_discarded_run_is_gone_and_what_its_links_point_to_is_not(tmp_path: Path) -> None:
+def test_discard_deletes_the_folder_but_not_link_targets(tmp_path: Path) -> None:
     run = runs.create(tmp_path / "build", NOW)
     kept = tmp_path / "kept"
     kept.mkdir()
@@ -77,7 +77,7 @@ def test_a_discarded_run_is_gone_and_what_its_links_point_to_is_not(tmp_path: Pa
     assert kept.is_dir()
 
 
-def test_the_lock_is_held_inside_and_free_after_even_when_it_ends_in_an_error(tmp_path: Path) -> None:
+def test_file_lock_is_released_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / "build/bake.lock"
 
     def fail() -> None:
@@ -91,7 +91,7 @@ def test_the_lock_is_held_inside_and_free_after_even_when_it_ends_in_an_error(tm
     assert not is_locked(path)
 
 
-def test_whoever_waits_says_so_once_and_goes_on_when_the_holder_ends(tmp_path: Path) -> None:
+def test_file_lock_waits_until_the_holder_ends(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.touch()
     holder = subprocess.Popen(["flock", path, "sh", "-c", "echo held; read -r line"], stdin=-1, stdout=-1, text=True)
@@ -111,7 +111,7 @@ def test_whoever_waits_says_so_once_and_goes_on_when_the_holder_ends(tmp_path: P
     holder.wait()
 
 
-def test_a_child_that_inherited_the_lock_keeps_it_after_we_let_go(tmp_path: Path) -> None:
+def test_file_lock_is_kept_by_a_child_process(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with runs.lock(path) as descriptor:
         child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[descriptor])

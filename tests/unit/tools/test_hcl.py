@@ -141,7 +141,7 @@ def _changed(folder: Path, old: str, new: str, name: str = "golden.pkr.hcl") -> 
         ('post-processor "manifest"', 'post-processor "shell-local"', "a manifest post-processor must write"),
         ("  snapshot_tags   = var.tags\n", "", "snapshot_tags must be given"),
         ("  ami_name  ", "  ami_nmae = 1\n  ami_name  ", "Packer 1.7 has no attribute ami_nmae"),
-        ("  ami_name  ", '  ena_support = "yes"\n  ami_name  ', "ena_support wants a bool"),
+        ("  ami_name  ", '  ena_support = "yes"\n  ami_name  ', "ena_support must be a bool"),
         ("= var.region\n", "= var.tags\n", "region is a string, but the variable tags a map(string)"),
         ("= var.region\n", "= var.regoin\n", "names the variable regoin, which is not declared"),
         ("  aws_polling {", "  aws_poling {", "Packer 1.7 has no block aws_poling"),

@@ -53,7 +53,7 @@ def test_version(fake: FakePacker, told: str, version: tuple[int, int, int]) -> 
 
 def test_another_program_called_packer_is_told(fake: FakePacker) -> None:
     fake.play(version="cracklib-packer: skipping line 1")  # Red Hat's cracklib has a /usr/sbin/packer
-    with pytest.raises(ToolError, match="did not tell its version; it printed: cracklib-packer"):
+    with pytest.raises(ToolError, match="the version of packer is unknown; it printed: cracklib-packer"):
         packer.version()
 
 
@@ -80,12 +80,12 @@ def test_a_folder_that_packer_refuses_launches_nothing(fake: FakePacker, folder:
         ((1, 9, 5), "let this machine reach api.github.com and github.com"),
         (
             (1, 13, 1),
-            "let this machine reach api.github.com and github.com, or bring the plugin's binary here: "
+            "let this machine reach api.github.com and github.com, or install the plugin's binary: "
             "packer plugins install --path FILE github.com/hashicorp/amazon",
         ),
         (
             (1, 14, 3),
-            "let this machine reach releases.hashicorp.com, or bring the plugin's binary here: "
+            "let this machine reach releases.hashicorp.com, or install the plugin's binary: "
             "packer plugins install --path FILE github.com/hashicorp/amazon",
         ),
     ],
