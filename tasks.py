@@ -1,4 +1,4 @@
-"""goldenami: bake golden AMIs with Packer and carry them safely to the fleet that serves your users."""
+"""goldenami: bake golden AMIs with Packer and roll them out safely to a fleet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from invoke import Collection
 
 from goldenami.tasks import bake, db, dev, fleet, images, instances, local, promote, schedule
 
-# The interpreter's last collection would go through every model of boto3 once more: a quarter of a second a command.
+# The garbage collection at exit would traverse every boto3 model: a quarter of a second per command.
 atexit.register(gc.freeze)
 
 namespace = Collection(
@@ -40,7 +40,7 @@ namespace = Collection(
     dev.doctor,
     dev.test,
     dev.docs,
-    Collection("db", db.backup, db.listed, db.verify, db.restore, db.migrate),
+    Collection("db", db.backup, db.list_backups, db.verify, db.restore, db.migrate),
     Collection("fleet", fleet.create, fleet.show, fleet.destroy),
     Collection("iam", fleet.policy),
     Collection("local", local.up, local.down, local.status, local.reset),
@@ -49,8 +49,8 @@ namespace = Collection(
 
 
 @functools.cache
-def described() -> list[dict[str, Any]]:
-    """Every task with its options, for the reference. (Kept, since Invoke tells what an option means only once.)"""
+def describe_tasks() -> list[dict[str, Any]]:
+    """Return every task with its options, for the reference. (Cached, because Invoke returns help texts only once.)"""
     return [
         {
             "name": name,
@@ -58,9 +58,9 @@ def described() -> list[dict[str, Any]]:
             "options": [
                 {
                     "flags": [f"--{argument.name.replace('_', '-')}"],
-                    "means": argument.help,
+                    "help": argument.help,
                     "default": argument.default,
-                    "needed": argument.positional and argument.default is None,
+                    "required": argument.positional and argument.default is None,
                 }
                 for argument in namespace[name].get_arguments()
             ],

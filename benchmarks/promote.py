@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A promotion beside the bare boot of its image; how soon a red gate turns it back; and what it asks of AWS.
+"""Compare a promotion with a plain boot of its image; measure rollbacks, and count the calls to AWS.
 
-Uses a state folder of its own and removes it: python benchmarks/promote.py (several minutes)
+Uses a temporary state folder: python benchmarks/promote.py (several minutes)
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ sys.path.insert(0, str(ROOT))
 
 from tests.e2e import workspace  # noqa: E402
 from tests.e2e.relay import Relay  # noqa: E402
-from tests.e2e.service import (  # noqa: E402
-    QUICK,
-    Service,
-)
+from tests.e2e.service import QUICK, Service  # noqa: E402
 
 ROUNDS = 3
-BOOT, TURN, WRITES = 1.3, 10.0, 16  # at most: ratio, seconds, calls that change something
-LOOKS = 40, 4  # at most so many calls that look, and so many more for each second
+MAX_RATIO, MAX_ROLLBACK_SECONDS, MAX_WRITES = 1.3, 10.0, 16
+MAX_READS, MAX_READS_PER_SECOND = 40, 4
+HEALTHY, FAILED = "healthy after", "not healthy after"  # parts of the lines that `promote` prints
 
 
 def answers(address: str) -> bool:
@@ -39,9 +37,10 @@ def answers(address: str) -> bool:
         return False
 
 
-def bare(service: Service, image: str) -> float:
-    """Seconds from RunInstances until an instance, launched as the group launches its own and registered by hand, is healthy:
-    it answers, and the balancer finds it well, as for a new instance of a promotion.
+def plain_boot(service: Service, image: str) -> float:
+    """Return the seconds from RunInstances until an instance from the group's template is healthy.
+
+    As for a new instance of a promotion: it responds, and the load balancer reports it healthy.
     """
     ec2, elbv2 = service.client("ec2"), service.client("elbv2")
     targets = elbv2.describe_target_groups(Names=["guestbook-tg"])["TargetGroups"][0]["TargetGroupArn"]
@@ -51,24 +50,25 @@ def bare(service: Service, image: str) -> float:
     machine = launched["InstanceId"]
     registered = False
     while True:
-        found = ec2.describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
-        if found["State"]["Name"] == "running" and not registered:
+        instance = ec2.describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
+        if instance["State"]["Name"] == "running" and not registered:
             elbv2.register_targets(TargetGroupArn=targets, Targets=[{"Id": machine}])
             registered = True
-        if registered and answers(found["PublicIpAddress"]):
-            told = elbv2.describe_target_health(TargetGroupArn=targets, Targets=[{"Id": machine}])
-            if told["TargetHealthDescriptions"][0]["TargetHealth"]["State"] == "healthy":
+        if registered and answers(instance["PublicIpAddress"]):
+            response = elbv2.describe_target_health(TargetGroupArn=targets, Targets=[{"Id": machine}])
+            if response["TargetHealthDescriptions"][0]["TargetHealth"]["State"] == "healthy":
                 break
         time.sleep(0.1)
-    took = time.monotonic() - begin
+    seconds = time.monotonic() - begin
     elbv2.deregister_targets(TargetGroupArn=targets, Targets=[{"Id": machine}])
     ec2.terminate_instances(InstanceIds=[machine])
-    return took
+    return seconds
 
 
-def promoted(service: Service, image: str, *more: str) -> tuple[dict[str, float], float, int]:
-    """When each kind of line was said, in seconds since the command's start; its whole time; its exit code."""
-    begin, said = time.monotonic(), {}
+def promote(service: Service, image: str, *more: str) -> tuple[dict[str, float], float, int]:
+    """Return the time of the first line with each marker, the duration of the command (seconds), and its exit code."""
+    begin = time.monotonic()
+    times: dict[str, float] = {}
     argv = ["./invoke", "promote", "--ami", image, *more]
     with subprocess.Popen(
         argv,
@@ -77,13 +77,13 @@ def promoted(service: Service, image: str, *more: str) -> tuple[dict[str, float]
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    ) as going:
-        assert going.stderr is not None
-        for line in going.stderr:
-            for word in ("healthy after", "RED:"):
-                if word in line:
-                    said.setdefault(word, time.monotonic() - begin)
-    return said, time.monotonic() - begin, going.returncode
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            for marker in (HEALTHY, FAILED):
+                if marker in line:
+                    times.setdefault(marker, time.monotonic() - begin)
+    return times, time.monotonic() - begin, process.returncode
 
 
 def main() -> None:
@@ -101,53 +101,52 @@ def main() -> None:
         with Relay(info["endpoint"]) as relay:
             ctx.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
             ctx.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
-            good &= boots(service, relay)
-            good &= turns(service)
+            good &= measure_boot(service, relay)
+            good &= measure_rollback(service)
     finally:
         ctx.invoke("local.reset", "--yes")
         shutil.rmtree(scratch, ignore_errors=True)
     sys.exit(0 if good else 1)
 
 
-def boots(service: Service, relay: Relay) -> bool:
-    """Promotions and bare boots in turn, so that a noisy moment hits both."""
-    plain, ours, fine = [], [], True
+def measure_boot(service: Service, relay: Relay) -> bool:
+    """Alternate promotions and plain boots, so that load affects both."""
+    boots, promotions, within_limits = [], [], True
     for _ in range(ROUNDS):
         image = service.image("well")
-        plain.append(bare(service, image))
+        boots.append(plain_boot(service, image))
         relay.calls.clear()
         relay.looks.clear()
-        said, whole, code = promoted(service, image)
+        times, seconds, code = promote(service, image)
         assert code == 0, code
-        ours.append(said["healthy after"])
-        few = len(relay.calls) <= WRITES and len(relay.looks) <= LOOKS[0] + LOOKS[1] * whole
-        fine &= few
-        print(
-            f"promotion of {whole:.0f} s: {len(relay.calls)} calls that change something, {len(relay.looks)} that look"
-        )
-    ratio = statistics.median(ours) / statistics.median(plain)
+        promotions.append(times[HEALTHY])
+        max_reads = MAX_READS + MAX_READS_PER_SECOND * seconds
+        within_limits &= len(relay.calls) <= MAX_WRITES and len(relay.looks) <= max_reads
+        print(f"promotion of {seconds:.0f} s: {len(relay.calls)} writing calls, {len(relay.looks)} reading calls")
+    ratio = statistics.median(promotions) / statistics.median(boots)
     print(
-        f"promote to first new instance healthy {statistics.median(ours):.1f} s,"
-        f" bare boot {statistics.median(plain):.1f} s: ratio {ratio:.2f} (at most {BOOT})"
+        f"promote to first new instance healthy {statistics.median(promotions):.1f} s,"
+        f" plain boot {statistics.median(boots):.1f} s: ratio {ratio:.2f} (at most {MAX_RATIO})"
     )
-    return fine and ratio <= BOOT
+    return within_limits and ratio <= MAX_RATIO
 
 
-def turns(service: Service) -> bool:
-    """From the red gate to the refresh on its way back, and from `rollback` to its own refresh."""
+def measure_rollback(service: Service) -> bool:
+    """Measure from the failed health gate to the refresh's rollback, and from `rollback` to its own refresh."""
     image = service.image("health 503")
     begin = datetime.now().astimezone()
-    said, _, code = promoted(service, image, "--watch", "5s")
+    times, _, code = promote(service, image, "--watch", "5s")
     assert code == 5, code
-    back = service.refreshes()[0]["RollbackDetails"]["RollbackStartTime"]
-    red = (back - begin).total_seconds() - said["RED:"]
+    rollback_start = service.refreshes()[0]["RollbackDetails"]["RollbackStartTime"]
+    automatic = (rollback_start - begin).total_seconds() - times[FAILED]
     begin = datetime.now().astimezone()
     service.ctx.ok("rollback")
     rollback = (service.refreshes()[0]["StartTime"] - begin).total_seconds()
     print(
-        f"red gate to rollback under way {red:.1f} s; `rollback` to its refresh {rollback:.1f} s (at most {TURN:.0f})"
+        f"failed gate to rollback {automatic:.1f} s; `rollback` to its refresh {rollback:.1f} s"
+        f" (at most {MAX_ROLLBACK_SECONDS:.0f})"
     )
-    return red <= TURN and rollback <= TURN
+    return max(automatic, rollback) <= MAX_ROLLBACK_SECONDS
 
 
 if __name__ == "__main__":

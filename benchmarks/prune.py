@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Prune on a grown account, beside Cloud Custodian's policy for old AMIs on the same one.
+"""Compare `prune` on a large account with Cloud Custodian's policy for old AMIs on the same account.
 
-The account (tests/goldenami/grown.py) is in memory and answers at botocore's wire, page by page as AWS does, so that what is
-measured is what each of them asks for and does, without the network's time. Cloud Custodian is installed from PyPI into an
+The account (tests/support/large_account_growth.py) is in memory and responds below botocore, page by page as AWS does, so the
+measurement covers the calls and the work of each, without network latency. Cloud Custodian is installed from PyPI into an
 environment of its own.
 
     python benchmarks/prune.py [--images 10000 --snapshots 40000 --templates 300 --versions 50]
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 CUSTODIAN = "c7n==0.9.53"
-# What its documentation gives for old AMIs that nothing uses: https://cloudcustodian.io/docs/aws/resources/ami.html
+# Its documentation's policy for unused old AMIs: https://cloudcustodian.io/docs/aws/resources/ami.html
 POLICY = """
 policies:
   - name: old-images
@@ -39,14 +39,14 @@ policies:
       - type: image-age
         days: 60
         op: ge
-      - DeregistrationProtection: absent    # it ends at the first image that EC2 protects
+      - DeregistrationProtection: absent    # it stops at the first protected image
       - type: unused
         value: true
     actions:
       - type: deregister
         delete-snapshots: true
 """
-# What Cloud Custodian asks besides; the account's instances have no tags.
+# Additional calls of Cloud Custodian; the account's instances have no tags.
 OWNER = "123456789012"
 ASIDE: dict[str, dict[str, Any]] = {
     "DescribeTags": {"Tags": []},
@@ -54,18 +54,24 @@ ASIDE: dict[str, dict[str, Any]] = {
 }
 
 
-def account(asked: argparse.Namespace, wrong: list[str]) -> Any:
+def account(arguments: argparse.Namespace, wrong: list[str]) -> Any:
     from tests.support.large_account import START
-    from tests.support.large_account_growth import grown
+    from tests.support.large_account_growth import grow_account
 
     facts = {"DeprecationTime": f"{START - timedelta(days=50):%Y-%m-%dT%H:%M:%S.000Z}"}
-    return grown(
-        asked.images, asked.snapshots, asked.templates, asked.versions, each_way=20, deprecated=facts, wrong=wrong
+    return grow_account(
+        arguments.images,
+        arguments.snapshots,
+        arguments.templates,
+        arguments.versions,
+        each_way=20,
+        deprecated=facts,
+        wrong=wrong,
     )
 
 
 def figures(estate: Any, wrong: list[str], seconds: float, before: int) -> dict[str, Any]:
-    """What there is to say. Memory: the peak of the process over what it held once the account was there, in KiB."""
+    """Return the measurements. Memory is the peak of the process above its memory with the account loaded, in MiB."""
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return {
         "seconds": round(seconds, 1),
@@ -78,8 +84,8 @@ def figures(estate: Any, wrong: list[str], seconds: float, before: int) -> dict[
     }
 
 
-def ours(asked: argparse.Namespace) -> dict[str, Any]:
-    from goldenami.context import Shop
+def measure_goldenami(arguments: argparse.Namespace) -> dict[str, Any]:
+    from goldenami.context import Context
     from goldenami.images import prune
     from goldenami.recipe.parse import parse
     from goldenami.tools.progress import Progress
@@ -88,25 +94,25 @@ def ours(asked: argparse.Namespace) -> dict[str, Any]:
     from tests.support.large_account import START
 
     wrong: list[str] = []
-    estate = account(asked, wrong)
-    keep = {"verified": 5, "months": 6, "rollbacks": 3, "minimum_age_days": 60, "per_run": asked.deletes}
+    estate = account(arguments, wrong)
+    keep = {"verified": 5, "months": 6, "rollbacks": 3, "minimum_age_days": 60, "max_per_run": arguments.deletes}
     recipe = parse(recipes.text({f"retention.{name}": value for name, value in keep.items()}), ROOT / "golden.toml")
     clock = ScriptedClock(START)
     with tempfile.TemporaryDirectory() as folder:
-        ctx = Shop(Path(folder), recipe, recipe.target("local"), estate.aws, clock, Progress(clock, io.StringIO()))
+        ctx = Context(Path(folder), recipe, recipe.target("local"), estate.aws, clock, Progress(clock, io.StringIO()))
         for service in ("ec2", "autoscaling", "ssm"):
-            ctx.aws.client(service)  # type: ignore[call-overload]
+            ctx.aws.client(service)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.monotonic()
         prune.prune(ctx, plan_only=True)
         planned, calls = time.monotonic() - start, sum(estate.calls.values())
         prune.prune(ctx)
-    found = figures(estate, wrong, time.monotonic() - start - planned, before)
-    return {"plan_seconds": round(planned, 1), "plan_calls": calls, **found, "calls": found["calls"] - calls}
+    results = figures(estate, wrong, time.monotonic() - start - planned, before)
+    return {"plan_seconds": round(planned, 1), "plan_calls": calls, **results, "calls": results["calls"] - calls}
 
 
-def custodian(asked: argparse.Namespace) -> dict[str, Any]:
-    """Runs in Cloud Custodian's own environment."""
+def measure_custodian(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure Cloud Custodian; runs in its own environment."""
     import botocore.client
     import botocore.exceptions
     from c7n.cli import main
@@ -114,7 +120,7 @@ def custodian(asked: argparse.Namespace) -> dict[str, Any]:
     from tests.support.large_account import Refused
 
     wrong: list[str] = []
-    estate = account(asked, wrong)
+    estate = account(arguments, wrong)
 
     def call(_: Any, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if name in ASIDE:
@@ -132,14 +138,7 @@ def custodian(asked: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         policy = Path(folder) / "policy.yml"
         policy.write_text(POLICY)
-        options = [
-            "--region",
-            "ap-northeast-2",
-            "--output-dir",
-            folder,
-            "--cache-period",
-            "0",
-        ]
+        options = ["--region", "ap-northeast-2", "--output-dir", folder, "--cache-period", "0"]
         sys.argv = ["custodian", "run", *options, str(policy)]
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.monotonic()
@@ -148,7 +147,7 @@ def custodian(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def environment() -> Path:
-    """Cloud Custodian's own environment, made once."""
+    """Return the Python of Cloud Custodian's environment, which is created once."""
     folder = Path.home() / ".cache/goldenami/benchmarks" / CUSTODIAN.replace("==", "-")
     python = folder / "bin/python"
     if not (folder / "ready").exists():
@@ -159,34 +158,34 @@ def environment() -> Path:
     return python
 
 
-def side(python: Path, name: str, given: list[str]) -> dict[str, Any]:
-    done = subprocess.run(
-        [str(python), __file__, "--side", name, *given], text=True, stdout=subprocess.PIPE, check=True
+def side(python: Path, name: str, argv: list[str]) -> dict[str, Any]:
+    process = subprocess.run(
+        [str(python), __file__, "--side", name, *argv], text=True, stdout=subprocess.PIPE, check=True
     )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    results: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return results
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     for name, size in {"images": 10_000, "snapshots": 40_000, "templates": 300, "versions": 50, "deletes": 100}.items():
         parser.add_argument(f"--{name}", type=int, default=size)
-    parser.add_argument("--side", choices=["ours", "custodian"])
-    asked = parser.parse_args()
-    if asked.side:
-        print(json.dumps(ours(asked) if asked.side == "ours" else custodian(asked)))
+    parser.add_argument("--side", choices=["goldenami", "custodian"])
+    arguments = parser.parse_args()
+    if arguments.side:
+        measure = {"goldenami": measure_goldenami, "custodian": measure_custodian}[arguments.side]
+        print(json.dumps(measure(arguments)))
         return
-    given = sys.argv[1:]
-    mine = side(Path(sys.executable), "ours", given)
-    theirs = side(environment(), "custodian", given)
-    print(
-        f"{asked.images} images, {asked.snapshots} snapshots, {asked.templates} templates x {asked.versions} versions"
-    )
-    for name, found in (("goldenami", mine), ("Cloud Custodian", theirs)):
+    argv = sys.argv[1:]
+    goldenami = side(Path(sys.executable), "goldenami", argv)
+    custodian = side(environment(), "custodian", argv)
+    print(f"{arguments.images} images, {arguments.snapshots} snapshots,")
+    print(f"{arguments.templates} templates x {arguments.versions} versions")
+    for name, results in (("goldenami", goldenami), ("Cloud Custodian", custodian)):
         print(f"\n{name}")
-        for key, value in found.items():
+        for key, value in results.items():
             print(f"  {key:14} {value}")
-    sys.exit(1 if mine["wrongly"] else 0)
+    sys.exit(1 if goldenami["wrongly"] else 0)
 
 
 if __name__ == "__main__":

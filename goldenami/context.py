@@ -1,4 +1,4 @@
-"""What every flow works with: the recipe, the account, the clock and a voice. Made once, by the task."""
+"""Shared context of an operation: recipe, AWS session, clock and progress output. Created once per command."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from goldenami.tools.progress import Progress
 
 @dataclass(frozen=True)
 class Context:
-    """The workshop.
+    """Recipe, target and AWS session of a command, with its clock and progress output.
 
     Attributes:
         root: The folder of the recipe.
-        aws: The account and region to work in.
+        aws: The session of the account and region to work in.
     """
 
     root: Path
@@ -33,30 +33,30 @@ class Context:
 
     @property
     def build(self) -> Path:
-        """Where the runs are kept."""
+        """Folder of the runs."""
         return self.root / "build"
 
     @property
     def name(self) -> str:
-        """The image's name: the first part of every AMI's name."""
+        """Name of the image, the first part of every AMI's name."""
         return self.recipe.image.name
 
     @cached_property
     def family(self) -> Family:
-        """The operating-system family's facts."""
+        """Operating-system family of the image."""
         return FAMILIES[self.recipe.image.family]
 
     @property
     def names(self) -> ResourceNames:
-        """What the parts of the fleet are called."""
+        """Names of the fleet's resources."""
         return ResourceNames(self.name)
 
     @property
     def candidate(self) -> str:
-        """The parameter that names the newest verified AMI."""
+        """Name of the parameter that points to the newest verified AMI."""
         return f"/goldenami/{self.name}/candidate"
 
     @property
     def reservations_path(self) -> str:
-        """The path under which version numbers are claimed."""
+        """Path of the parameters that reserve version numbers."""
         return f"/goldenami/{self.name}/versions"

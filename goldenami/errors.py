@@ -1,8 +1,8 @@
-"""Every error that an operator may see: one clear sentence, the state that things are in, and the next command.
+"""The errors that an operator sees: what failed, the current state, and the next command.
 
-Exit codes (documented in the README): 0 done, 1 anything else that failed, 2 the command line, the recipe or what
-was rendered from it, 3 a missing or unsuitable tool on this machine, 4 the build failed, 5 a gate refused the image,
-6 AWS refused or cannot be reached, 7 somebody else is changing the fleet, 130 interrupted.
+Exit codes (documented in docs/operations.md): 0 done, 1 unexpected, 2 the command line, the recipe or a rendered file is wrong,
+3 a tool is missing or does not answer, 4 the build failed, 5 a gate refused the image, 6 AWS refused or cannot be reached,
+7 the lock is held by another command, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import ClassVar
 
 
 class GoldenError(Exception):
-    """Something that an operator can act upon.
+    """An error that the operator can act upon.
 
     Args:
-        message: One sentence: what failed.
-        state: What exists now because of it ("Nothing was launched."), if that is worth saying.
-        next: The command, or the change, that leads on.
-        exit_code: The process' exit code; the class' own when not given.
+        message: One sentence: `<object> <failed action>: <cause>`.
+        state: The state that the failure leaves ("Nothing was launched."), if that is worth stating.
+        next: The command, or the change, to continue with.
+        exit_code: The exit code of the process; the class's own by default.
     """
 
     code: ClassVar[int] = 1
@@ -52,7 +52,7 @@ class RecipeError(GoldenError):
 
 
 class UsageError(GoldenError):
-    """The command line asks for something that cannot be: a version that exists, an unknown AMI."""
+    """The command line is wrong: a version that exists already, an unknown AMI."""
 
     code = 2
 
@@ -64,36 +64,36 @@ class SourceError(GoldenError):
 
 
 class RenderError(GoldenError):
-    """A file cannot be rendered, or what was rendered does not pass its checks."""
+    """A file cannot be rendered, or the rendered file does not pass its checks."""
 
     code = 2
 
 
 class ToolError(GoldenError):
-    """A program that is needed here is missing, too old or does not answer."""
+    """A required program is missing, too old or does not answer."""
 
     code = 3
 
 
 class BuildError(GoldenError):
-    """Packer refused or failed to build."""
+    """Packer refused the build, or the build failed."""
 
     code = 4
 
 
 class GateError(GoldenError):
-    """An image did not pass a gate, so it is not published."""
+    """An image did not pass a gate, so it is not published; or a promotion was refused or rolled back."""
 
     code = 5
 
 
 class AwsError(GoldenError):
-    """AWS (or the endpoint that stands for it) refused, or cannot be reached."""
+    """AWS (or the configured endpoint) refused a call, or cannot be reached."""
 
     code = 6
 
 
 class BusyError(GoldenError):
-    """Somebody else is changing the fleet, or rebuilding the image."""
+    """Another command holds the lock: it changes the fleet, or rebuilds the image."""
 
     code = 7

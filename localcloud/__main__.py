@@ -13,26 +13,24 @@ from localcloud.errors import CloudError
 from localcloud.state_dir import StateDir
 
 COMMANDS = {
-    "up": "start the cloud unless it runs, and print how to reach it",
-    "down": "power its machines off and end it; what it keeps stays",
-    "status": "print what runs and what is kept; exit code 3 when it does not run",
-    "reset": "down, and delete all that it kept",
-    "serve": "serve in the foreground (what `up` starts)",
+    "up": "start the cloud unless it runs, and print its endpoint",
+    "down": "power its machines off and end it; its state is kept",
+    "status": "print its endpoint and contents; exit code 3 if it does not run",
+    "reset": "end the cloud and delete its state",
+    "serve": "run in the foreground (used by `up`)",
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m localcloud", description="An AWS cloud on this machine's loopback."
-    )
+    parser = argparse.ArgumentParser("python -m localcloud", description="An AWS cloud on this machine's loopback.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in COMMANDS.items():
-        one = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(name, help=text, description=text)
         if name in ("up", "status"):
-            one.add_argument("--json", action="store_true", help="print JSON")
-    asked = parser.parse_args(arguments)
+            command.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
     try:
-        return run(asked.command, as_json=getattr(asked, "json", False))
+        return run(options.command, as_json=getattr(options, "json", False))
     except CloudError as error:
         print(error, file=sys.stderr)
         return 1
@@ -40,17 +38,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(command: str, *, as_json: bool) -> int:
     if command == "serve":
-        from localcloud.server.app import serve  # moto takes half a second to import: not for `status`
+        from localcloud.server.app import serve  # imports moto, which takes half a second
 
-        serve(StateDir.at(None), stamped)
+        serve(StateDir.at(None), log_with_time)
     elif command == "up":
-        show(control.up(), as_json)
+        print_info(control.up(), as_json)
     elif command == "status":
         info = control.status()
         if info is None:
             print("{}" if as_json else f"not running ({StateDir.at(None).root})")
             return 3
-        show(info, as_json)
+        print_info(info, as_json)
     elif command == "down":
         control.down()
     elif command == "reset":
@@ -58,7 +56,7 @@ def run(command: str, *, as_json: bool) -> int:
     return 0
 
 
-def show(info: control.Info, as_json: bool) -> None:
+def print_info(info: control.CloudInfo, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(info), indent=2))
         return
@@ -75,7 +73,7 @@ def show(info: control.Info, as_json: bool) -> None:
         print(f"image     {one['id']}  {one['state']:13} {one['bytes'] / 1e6:6.0f} MB  {one['name']}")
 
 
-def stamped(line: str) -> None:
+def log_with_time(line: str) -> None:
     print(f"{datetime.now(UTC):%H:%M:%S} {line}", file=sys.stderr, flush=True)
 
 

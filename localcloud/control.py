@@ -1,4 +1,4 @@
-"""Starts, stops and shows a local cloud from another process: what tasks and the command line call."""
+"""Start, stop and inspect a local cloud from another process, such as the tasks and the command line."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Info:
-    """How to reach a running local cloud, and what is in it."""
+class CloudInfo:
+    """Endpoint and contents of a running local cloud."""
 
     endpoint: str
     region: str
@@ -49,11 +49,9 @@ def print_to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def up(state: Path | None = None, log: Log = print_to_stderr, serve: Sequence[str] = SERVE) -> Info:
-    """Start the cloud of a state folder unless it runs, and wait until it answers. Two at once start one.
-
-    Raises CloudError with the log's path when it does not start.
-    """
+def up(state: Path | None = None, log: Log = print_to_stderr, serve: Sequence[str] = SERVE) -> CloudInfo:
+    """Start the cloud of a state folder unless it runs, and wait until it answers. Concurrent calls start it once. Raises
+    CloudError with the log's path if it does not start."""
     folder = StateDir.at(state)
     if info := status(folder.root):
         return info
@@ -64,68 +62,65 @@ def up(state: Path | None = None, log: Log = print_to_stderr, serve: Sequence[st
         return _start(folder, log, serve)
 
 
-def status(state: Path | None = None) -> Info | None:
-    """What runs in a state folder, or None."""
+def status(state: Path | None = None) -> CloudInfo | None:
+    """Return the cloud that runs in a state folder; None if none runs."""
     folder = StateDir.at(state)
-    told = folder.server()
-    if told is None:
+    if (server := folder.read_server_file()) is None:
         return None
     try:
-        found = request(told["endpoint"], "GET", "status")
+        info = request(server["endpoint"], "GET", "status")
     except OSError:
         return None
-    if found.get("state") != str(folder.root):
-        return None  # somebody else answers on the address of a server that was killed
-    return Info(**found)
+    # Else the server was killed, and another cloud has its address now.
+    return CloudInfo(**info) if info.get("state") == str(folder.root) else None
 
 
 def down(state: Path | None = None, log: Log = print_to_stderr) -> bool:
-    """Power the machines off and end the server; False when none runs. What it keeps stays."""
+    """Power the machines off and end the server. The state is kept. Returns False if no server runs."""
     folder = StateDir.at(state)
-    if not folder.ours():
+    if not folder.is_owned():
         return False
-    info = status(folder.root)
-    if info is None:
-        with folder.locked("server", wait=False) as nobody:
-            if nobody:
+    if (info := status(folder.root)) is None:
+        with folder.locked("server", wait=False) as not_running:
+            if not_running:
                 return False
-        # it is starting or ending; end it by the request below once it answers
+        # The server starts or ends: it is ended below once it answers.
     deadline = time.monotonic() + STOP_SECONDS
-    asked = False
+    requested = False
     while time.monotonic() < deadline:
         with folder.locked("server", wait=False) as ended:
             if ended:
                 return True
-        if not asked and (info := info or status(folder.root)):
+        if not requested and (info := info or status(folder.root)):
             log(f"stopping the local cloud {info.endpoint}")
             request(info.endpoint, "POST", "shutdown")
-            asked = True
+            requested = True
         time.sleep(0.1)
     if info:
-        log(f"the server {info.pid} does not end: killing it (the next start reaps its machines)")
+        log(f"the server {info.pid} does not end: killing it (the next start cleans up its machines)")
         os.kill(info.pid, signal.SIGKILL)
         return True
     raise CloudError(f"The local cloud of {folder.root} neither answers nor ends; its log is {folder.log}")
 
 
 def reset(state: Path | None = None, log: Log = print_to_stderr) -> None:
-    """End the cloud and delete all that it kept."""
+    """End the cloud and delete its state."""
     folder = StateDir.at(state)
     down(folder.root, log)
-    if folder.ours():
-        from localcloud.machines.cleanup import reap  # heavy, and only needed here
+    if folder.is_owned():
+        from localcloud.machines.cleanup import reap  # slow to import, and only needed here
 
-        for what in reap(folder.machines):
-            log(f"reaped: {what}")
+        for action in reap(folder.machines):
+            log(f"cleaned up: {action}")
     folder.remove()
 
 
 def request(endpoint: str, method: str, what: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Call the server's own endpoint (not AWS). Raises OSError when nobody answers."""
+    """Send a control call to the server. Raises OSError if it does not answer."""
     body = None if value is None else json.dumps(value).encode()
     address = urlsplit(endpoint)
     host = str(address.hostname)
-    # From the endpoint's own address, which no guest can take (admission.py), and never through a proxy.
+    # From the endpoint's own address, which no guest can bind (admission.py), and never through a proxy.
     connection = http.client.HTTPConnection(host, address.port, timeout=10, source_address=(host, 0))
     with closing(connection):
         connection.request(method, f"/_localcloud/{what}", body)
@@ -133,11 +128,11 @@ def request(endpoint: str, method: str, what: str, value: dict[str, Any] | None 
         text = reply.read()
     if reply.status >= 400:
         raise CloudError(f"The local cloud refused {what}: {text.decode(errors='replace')}")
-    answer: dict[str, Any] = json.loads(text)
-    return answer
+    result: dict[str, Any] = json.loads(text)
+    return result
 
 
-def _start(folder: StateDir, log: Log, serve: Sequence[str]) -> Info:
+def _start(folder: StateDir, log: Log, serve: Sequence[str]) -> CloudInfo:
     begin = folder.log.stat().st_size if folder.log.exists() else 0
     environment = {**os.environ, "GOLDENAMI_STATE": str(folder.root), "PYTHONUNBUFFERED": "1"}
     with folder.log.open("ab") as output:

@@ -1,7 +1,7 @@
-"""The one error that this package shows to people: a clear sentence, no traceback."""
+"""The error that the command line prints as a message instead of a traceback."""
 
 from __future__ import annotations
 
 
 class CloudError(Exception):
-    """The local cloud cannot do what was asked; the message says why and what mends it."""
+    """The local cloud cannot carry out a request; the message says why and how to fix it."""

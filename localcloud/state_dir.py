@@ -1,4 +1,4 @@
-"""The state folder: where everything that the local cloud keeps lies, and the proof that it is ours."""
+"""The state folder of a local cloud: its paths, its marker file and its locks."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from localcloud.errors import CloudError
 MARKER = ".goldenami-local-cloud"
 
 
-def default_state() -> Path:
-    """GOLDENAMI_STATE, else goldenami/ in the XDG state home."""
-    if chosen := os.environ.get("GOLDENAMI_STATE"):
-        return Path(chosen).expanduser()
-    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(home).expanduser() / "goldenami"
+def default_state_dir() -> Path:
+    """Return GOLDENAMI_STATE, else goldenami/ in the XDG state home."""
+    return _folder("GOLDENAMI_STATE", "XDG_STATE_HOME", "~/.local/state")
 
 
-def default_cache() -> Path:
-    """GOLDENAMI_CACHE, else goldenami/ in the XDG cache home: base images, shared by all local clouds."""
-    if chosen := os.environ.get("GOLDENAMI_CACHE"):
+def default_cache_dir() -> Path:
+    """Return GOLDENAMI_CACHE, else goldenami/ in the XDG cache home. All local clouds share its base images."""
+    return _folder("GOLDENAMI_CACHE", "XDG_CACHE_HOME", "~/.cache")
+
+
+def _folder(variable: str, xdg_variable: str, xdg_default: str) -> Path:
+    if chosen := os.environ.get(variable):
         return Path(chosen).expanduser()
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "goldenami"
+    return Path(os.environ.get(xdg_variable) or xdg_default).expanduser() / "goldenami"
 
 
 @dataclass(frozen=True)
 class StateDir:
-    """Paths of one local cloud's state."""
+    """The state folder of one local cloud."""
 
     root: Path
 
     @classmethod
     def at(cls, state: Path | None) -> StateDir:
-        return cls((state or default_state()).expanduser().resolve())
+        return cls((state or default_state_dir()).expanduser().resolve())
 
     @property
     def disks(self) -> Path:
-        """Where disk files lie; in the server's eyes perhaps a file system of its own (reflinks.py)."""
+        """Folder of the disk files; the server may mount a file system with reflinks there (reflinks.py)."""
         return self.root / "disks"
 
     @property
     def disk_store(self) -> Path:
-        """The file that holds that file system."""
+        """File that holds the file system with reflinks."""
         return self.root / "disks.xfs"
 
     @property
@@ -68,17 +68,17 @@ class StateDir:
 
     @property
     def objects(self) -> Path:
-        """Bodies of S3 objects, named by their SHA-256."""
+        """Folder of the S3 objects' bodies, named by their SHA-256."""
         return self.root / "objects"
 
     @property
     def databases(self) -> Path:
-        """Homes of PostgreSQL servers, named by their DB instances' resource ids."""
+        """Folder of the PostgreSQL servers, named by the resource ids of their DB instances."""
         return self.root / "databases"
 
     @property
     def snapshot_file(self) -> Path:
-        """What the AWS API knows, as of the last answered request."""
+        """State of the AWS API as of the last answered request."""
         return self.root / "api.state"
 
     @property
@@ -87,7 +87,7 @@ class StateDir:
 
     @property
     def server_file(self) -> Path:
-        """How to reach the running server (JSON); written when it answers."""
+        """Endpoint and process id of the running server (JSON); written once it answers."""
         return self.root / "server.json"
 
     @property
@@ -104,10 +104,10 @@ class StateDir:
         return self.machines / instance_id
 
     def prepare(self) -> None:
-        """Make the folder ours. Raises CloudError where it holds somebody else's files."""
-        if self.root.is_dir() and any(self.root.iterdir()) and not self.ours():
+        """Create the folder and its subfolders. Raises CloudError if it contains foreign files."""
+        if self.root.is_dir() and any(self.root.iterdir()) and not self.is_owned():
             raise CloudError(
-                f"{self.root} is not a folder of the local cloud and is not empty: name another in GOLDENAMI_STATE"
+                f"{self.root} is not a local cloud's folder and is not empty: set GOLDENAMI_STATE to another folder"
             )
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -115,27 +115,28 @@ class StateDir:
             for folder in (self.volumes, self.snapshots, self.machines, self.objects, self.databases):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CloudError(f"The state folder {self.root} cannot be used: {error}") from error
+            raise CloudError(f"Cannot use the state folder {self.root}: {error}") from error
 
-    def set_aside(self) -> Path:
-        """Move a state that cannot be read, with its disks, into a folder of its own: nothing of it is deleted."""
-        aside = f"unreadable-{time.strftime('%Y%m%d-%H%M%S')}"
+    def move_aside(self) -> Path:
+        """Move an unreadable state and its disks to a new subfolder, so that no data is deleted. Return that folder."""
+        name = f"unreadable-{time.strftime('%Y%m%d-%H%M%S')}"
         for path in (self.snapshot_file, self.objects, self.databases, self.volumes, self.snapshots):
-            beside = path.parent / aside  # disks stay among disks: those may be a file system of their own
-            beside.mkdir(exist_ok=True)
-            path.rename(beside / path.name)
+            target = path.parent / name  # below disks/ for disks, which may be another file system
+            target.mkdir(exist_ok=True)
+            path.rename(target / path.name)
         self.prepare()
-        return self.root / aside
+        return self.root / name
 
-    def ours(self) -> bool:
+    def is_owned(self) -> bool:
+        """Return True if the folder belongs to a local cloud: it has the marker file."""
         return (self.root / MARKER).is_file()
 
     def remove(self) -> None:
-        """Delete the state and nothing else. Raises CloudError when the folder is not marked as ours."""
+        """Delete the folder. Raises CloudError if it has no marker file."""
         if not self.root.exists():
             return
-        if not self.ours():
-            raise CloudError(f"{self.root} carries no {MARKER} file, so it is not deleted: not a local cloud's folder")
+        if not self.is_owned():
+            raise CloudError(f"Cannot delete {self.root}: it has no {MARKER} file, so it is not a local cloud's folder")
         for child in self.root.iterdir():
             if child.name == MARKER:  # last, so that an interrupted removal can be repeated
                 continue
@@ -146,17 +147,17 @@ class StateDir:
         (self.root / MARKER).unlink()
         self.root.rmdir()
 
-    def server(self) -> dict[str, Any] | None:
-        """What the last server wrote about itself; it may be dead."""
+    def read_server_file(self) -> dict[str, Any] | None:
+        """Return the endpoint and process id of the last server, which may have crashed; None if there are none."""
         try:
-            told: dict[str, Any] = json.loads(self.server_file.read_text())
+            info: dict[str, Any] = json.loads(self.server_file.read_text())
         except (OSError, ValueError):
             return None
-        return told
+        return info
 
     @contextmanager
     def locked(self, name: str, *, wait: bool = True) -> Iterator[bool]:
-        """Hold `<root>/<name>.lock`; yields False at once when another process has it and wait is False."""
+        """Hold `<root>/<name>.lock`. Without `wait`, yields False if another process holds the lock."""
         with (self.root / f"{name}.lock").open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,8 +167,8 @@ class StateDir:
             yield True
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file atomically and durably: a reader or a crash sees the old or the new, never a part."""
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file atomically and durably: a reader, or a crash, sees the old or the new content."""
     new = path.with_name(path.name + ".new")
     with new.open("wb") as handle:
         handle.write(content)

@@ -1,4 +1,4 @@
-# The values that a run gives to golden.pkr.hcl, in golden.auto.pkrvars.json. Any can be set by hand: packer build -var NAME=VALUE .
+# Variables of golden.pkr.hcl. A run sets them in golden.auto.pkrvars.json; override them with packer build -var NAME=VALUE .
 
 variable "region" {
   type        = string
@@ -7,28 +7,28 @@ variable "region" {
 
 variable "endpoint_url" {
   type        = string
-  description = "Another address of the EC2 API; used only where the recipe's target has one."
+  description = "A custom endpoint of the EC2 API; used only if the recipe's target has one."
   default     = ""
 }
 
 variable "source_ami" {
   type        = string
-  description = "The AMI to start from: a literal id, so that a replay starts from the same one."
+  description = "The id of the source AMI."
 }
 
 variable "ami_name" {
   type        = string
-  description = "The name of the AMI; EC2 takes each name once, so a replay wants another."
+  description = "The name of the AMI; it must be unique, so a replay needs another one."
 }
 
 variable "ami_description" {
   type        = string
-  description = "What the AMI holds, in a line."
+  description = "A one-line description of the AMI."
 }
 
 variable "instance_type" {
   type        = string
-  description = "The instance type that builds."
+  description = "The instance type of the builder."
 }
 
 variable "ssh_username" {
@@ -38,31 +38,31 @@ variable "ssh_username" {
 
 variable "ssh_private_key_file" {
   type        = string
-  description = "The run's own private key, made for it alone."
+  description = "The private key of the run."
   default     = "ssh_key"
 }
 
 variable "ssh_public_key_file" {
   type        = string
-  description = "Its public half, which user data hands to the builder."
+  description = "The public key that the user data installs on the builder."
   default     = "ssh_key.pub"
 }
 
 variable "subnet_id" {
   type        = string
-  description = "The builder's subnet; used only where the recipe's target has one."
+  description = "The builder's subnet; used only if the recipe's target has one."
   default     = ""
 }
 
 variable "security_group_ids" {
   type        = list(string)
-  description = "The builder's security groups; with none, Packer makes a temporary one."
+  description = "The builder's security groups; Packer creates a temporary one if empty."
   default     = []
 }
 
 variable "ssh_cidrs" {
   type        = list(string)
-  description = "The networks that a temporary security group lets in."
+  description = "The CIDR blocks that a temporary security group allows."
 }
 
 variable "iam_instance_profile" {
@@ -73,7 +73,7 @@ variable "iam_instance_profile" {
 
 variable "kms_key_id" {
   type        = string
-  description = "The key that encrypts the root volume; used only where the recipe's target has one."
+  description = "The KMS key that encrypts the root volume; used only if the recipe's target has one."
   default     = ""
 }
 
@@ -94,12 +94,12 @@ variable "volume_type" {
 
 variable "volume_iops" {
   type        = number
-  description = "Its operations a second (gp3)."
+  description = "The IOPS of the root volume (gp3)."
 }
 
 variable "volume_throughput" {
   type        = number
-  description = "Its MiB a second (gp3)."
+  description = "The throughput of the root volume in MiB/s (gp3)."
 }
 
 variable "encrypted" {
@@ -114,10 +114,10 @@ variable "tags" {
 
 variable "run_tags" {
   type        = map(string)
-  description = "The tags of the builder and its volume, by which a dead run is swept up."
+  description = "The tags of the builder and its volume; sweep finds crashed runs by them."
 }
 
 variable "manifest" {
   type        = map(string)
-  description = "What the manifest says beside the AMI id."
+  description = "Custom data of the manifest."
 }

@@ -1,12 +1,12 @@
-# Functions that the provisioning scripts share: words, retries, packages per family, checks. Sourced, never run.
+# Shared functions of the provisioning scripts: logging, retries, packages per family, checks. Sourced, never run.
 # shellcheck shell=bash disable=SC2154 # FAMILY and the other values come from recipe.env
 
-# The interpreter of the go.dev tarball comes first where it is installed.
+# The Go of the go.dev tarball takes precedence where it is installed.
 export PATH="/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 export LC_ALL=C.UTF-8
 export DEBIAN_FRONTEND=noninteractive
 
-say() { printf '==> %s\n' "$*"; }
+log() { printf '==> %s\n' "$*"; }
 
 die() {
   printf 'error: %s\n' "$*" >&2
@@ -15,17 +15,17 @@ die() {
 
 # retry TIMES SECONDS COMMAND...: runs the command until it succeeds, at most TIMES times.
 retry() {
-  local times=$1 pause=$2 attempt
+  local times=$1 delay=$2 attempt
   shift 2
   for ((attempt = 1; attempt < times; attempt++)); do
     if "$@"; then return 0; fi
     printf 'attempt %d of %d failed: %s\n' "$attempt" "$times" "$1" >&2
-    sleep "$pause"
+    sleep "$delay"
   done
   "$@"
 }
 
-# The endpoint of the AWS API, where it is not Amazon's own, reaches services through systemd's manager; sudo may have dropped it.
+# systemd's manager has the endpoint of the AWS API where it is not Amazon's; sudo may have dropped it from the environment.
 if [[ -z ${AWS_ENDPOINT_URL:-} ]] && command -v systemctl >/dev/null; then
   AWS_ENDPOINT_URL=$(systemctl show-environment 2>/dev/null | sed -n 's/^AWS_ENDPOINT_URL=//p') || true
 fi
@@ -35,7 +35,7 @@ if [[ -n ${AWS_ENDPOINT_URL:-} ]]; then export AWS_ENDPOINT_URL; else unset AWS_
 
 family_is_apt() { [[ $FAMILY == debian-* || $FAMILY == ubuntu-* ]]; }
 
-# A builder that crashes is thrown away, so dpkg need not wait for the disk after each file.
+# --force-unsafe-io: a builder that crashes is terminated, so dpkg need not sync each file.
 apt_get() {
   apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Options::=--force-confold \
     -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -qq "$@"
@@ -49,7 +49,7 @@ packages_upgrade() {
   if family_is_apt; then
     apt_get -y --no-install-recommends dist-upgrade
   else
-    # Amazon Linux 2023 holds a system at the release that its AMI was made with, unless it is told a newer one.
+    # Amazon Linux 2023 stays at the release of its AMI unless a newer one is given.
     retry 3 5 dnf -y --releasever=latest upgrade
   fi
 }
@@ -63,22 +63,22 @@ packages_install() {
   fi
 }
 
-# Prints the packages that an update would still change, one a line.
+# packages_pending: prints the packages that an upgrade would change, one per line.
 packages_pending() {
   if family_is_apt; then
     apt_get -s dist-upgrade | sed -n 's/^Inst \([^ ]*\).*/\1/p'
   else
-    local found code=0
-    found=$(dnf -q --releasever=latest check-update) || code=$?
+    local output code=0
+    output=$(dnf -q --releasever=latest check-update) || code=$?
     case $code in
       0) ;;
-      100) awk 'NF == 3 { print $1 }' <<<"$found" ;;
+      100) awk 'NF == 3 { print $1 }' <<<"$output" ;;
       *) return "$code" ;;
     esac
   fi
 }
 
-# The version that the distribution would install, or nothing.
+# package_candidate NAME: prints the version that the distribution would install, or nothing.
 package_candidate() {
   if family_is_apt; then
     apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: //p' | grep -v '^(none)$' || true
@@ -87,9 +87,8 @@ package_candidate() {
   fi
 }
 
-# Every installed package: name, version, architecture, separated by tabs.
-# packages_list: name, version, architecture, and the source package with its version, tab-separated. (Distributions'
-# advisories name source packages.)
+# packages_list: prints name, version, architecture, source package and source version of each installed package, tab-separated.
+# Distributions' advisories name source packages.
 packages_list() {
   if family_is_apt; then
     # shellcheck disable=SC2016 # dpkg's own ${…}
@@ -100,8 +99,8 @@ packages_list() {
   fi
 }
 
-# source_of_rpm: the last column, NAME-VERSION-RELEASE.src.rpm, as name and version. The version is the package's own, with its
-# epoch: that of the source has none written.
+# source_of_rpm: splits the last column, NAME-VERSION-RELEASE.src.rpm, into name and version. Uses the package's own version,
+# because the source's has no epoch.
 source_of_rpm() {
   awk -F'\t' -v OFS='\t' '{ source = $4; sub(/-[^-]*-[^-]*\.src\.rpm$/, "", source); print $1, $2, $3, source, $2 }'
 }
@@ -125,7 +124,7 @@ go_version() { go version 2>/dev/null | sed -n 's/^go version go\([0-9.]*\).*/\1
 
 # --- PostgreSQL ---------------------------------------------------------------------------------------------------------
 
-# A statement read from standard input, as the database's superuser, bare values out.
+# as_postgres ARGUMENTS...: runs SQL from standard input as superuser and prints bare values.
 as_postgres() { (cd / && runuser -u postgres -- psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"); }
 
 postgresql_major() { as_postgres -d postgres <<<'SHOW server_version_num' | sed 's/....$//'; }
@@ -136,43 +135,43 @@ postgresql_data() { as_postgres -d postgres <<<'SHOW data_directory'; }
 
 as_app() { runuser -u "$APP_USER" -- "$@"; }
 
-# Where compiled packages are kept from the base layer to the app layer, which throws them away.
+# Compiled packages of the base layer for the app layer, which deletes them.
 build_cache=/var/cache/golden-build
 
-# build_as_app COMMAND: runs a build command of the recipe in this folder, as the application's user.
+# build_as_app COMMAND: runs a build command of the recipe in the current folder, as the application's user.
 build_as_app() {
   install -d -o "$APP_USER" -g "$(id -gn "$APP_USER")" -m 0700 "$build_cache"
   as_app env HOME="$build_cache" GOCACHE="$build_cache/go-build" GOPATH="$build_cache/go" GOFLAGS="${GOFLAGS:--modcacherw}" \
     bash -eo pipefail -c "$1"
 }
 
-# Every home folder, also of accounts that nobody logs in to.
+# homes: prints every home folder, also of accounts without a login.
 homes() { getent passwd | cut -d : -f 6 | sort -u | while read -r home; do if [[ $home != / && -d $home ]]; then echo "$home"; fi; done; }
 
 # --- checks -------------------------------------------------------------------------------------------------------------
-# A check never stops the script: all of them are made, then checks_done fails if one did.
+# A failed check does not stop the script; checks_done fails after all of them have run.
 
 checks_failed=0
 
-# note NAME ok|FAIL DETAIL: prints the line and keeps it in the report.
-note() {
-  local name=$1 verdict=$2 detail=${3//$'\n'/; } ok=true
-  if [[ $verdict != ok ]]; then
+# record_check NAME ok|FAIL DETAIL: prints the result and appends it to the report.
+record_check() {
+  local name=$1 status=$2 detail=${3//$'\n'/; } ok=true
+  if [[ $status != ok ]]; then
     ok=false
     checks_failed=$((checks_failed + 1))
   fi
-  printf 'CHECK %s %s %s\n' "$name" "$verdict" "$detail"
+  printf 'CHECK %s %s %s\n' "$name" "$status" "$detail"
   if [[ -d ${GOLDEN:-/nonexistent}/report ]]; then
     jq -cn --arg check "$name" --argjson ok "$ok" --arg detail "$detail" '{$check, $ok, $detail, gate: "image"}' \
       >>"$GOLDEN/report/checks.jsonl"
   fi
 }
 
-# check NAME COMMAND...: ok when the command succeeds; what it prints is the detail. It runs with errexit off: use && and return.
+# check NAME COMMAND...: passes if the command succeeds; its output is the detail. errexit is off in the command: use && and return.
 check() {
   local name=$1 detail
   shift
-  if detail=$("$@" 2>&1); then note "$name" ok "$detail"; else note "$name" FAIL "${detail:-no detail}"; fi
+  if detail=$("$@" 2>&1); then record_check "$name" ok "$detail"; else record_check "$name" FAIL "${detail:-no detail}"; fi
 }
 
 checks_done() {
@@ -184,7 +183,7 @@ report_begin() {
   rm -f "$GOLDEN/report"/*
 }
 
-# no_failed_units: fails with the names of the units that failed.
+# no_failed_units: fails if a systemd unit has failed, and prints their names.
 no_failed_units() {
   local failed
   failed=$(systemctl list-units --failed --plain --no-legend | awk '{ print $1 }')
@@ -195,8 +194,8 @@ no_failed_units() {
   echo "none"
 }
 
-# write_facts: what the image is made of, for the manifest: report/facts.json and report/packages.tsv.
-write_facts() {
+# write_inventory: writes the image's inventory to report/inventory.json and report/packages.tsv.
+write_inventory() {
   local report=$GOLDEN/report
   packages_list >"$report/packages.tsv"
   jq -n \
@@ -224,6 +223,6 @@ write_facts() {
         units: {enabled: ($enabled | lines), failed: ($failed | lines)},
         listening: ($listening | lines | map(split("\t") | {address: .[0], process: (.[1] // "")})),
         users: ($users | lines), setuid: ($setuid | lines)
-      }' >"$report/facts.json"
+      }' >"$report/inventory.json"
   chmod -R a+rX "$report"
 }

@@ -22,6 +22,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("fleet") is not None or "e2e" in item.path.parts:
             item.add_marker("e2e")
+    # The local cloud overrides parts of moto for the whole process, so the tests that stub AWS with plain moto come first.
+    items.sort(key=lambda item: item.path.is_relative_to(CLOUD[0]) or item.path.is_relative_to(CLOUD[1]))
+
+
+CLOUD = (Path(__file__).parent / "localcloud", Path(__file__).parent / "integration")
 
 
 class BeyondLoopbackError(RuntimeError):

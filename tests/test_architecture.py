@@ -20,6 +20,11 @@ ORDER = [
     *("infra", "bake", "images", "database", "rollout", "promote", "migrate", "fleet", "rebuild", "cost"),
     *("dev", "tasks"),
 ]
+# The same for the local cloud; `__main__` comes last.
+LOCALCLOUD_ORDER = [
+    *("errors", "state_dir", "machines", "storage", "core", "ec2", "elbv2", "autoscaling", "rds", "ssm", "s3"),
+    *("codebuild", "service_quotas", "server", "control", "__main__"),
+]
 # Pure code decides and describes: it imports only pure code, so that no plan reads or changes AWS.
 PURE_PACKAGES, PURE_STEMS = {"errors", "text", "model", "recipe", "iam"}, ("model", "plan", "report")
 # The one module (or package) that imports each third-party library.
@@ -107,6 +112,15 @@ def test_packages_import_only_upwards() -> None:
         return [f"line {line} imports {name}" for line, name in ours(path) if ORDER.index(package(name)) > mine]
 
     assert against([path for path in PRODUCT if module(path).startswith("goldenami.")], rule) == []
+
+
+def test_local_cloud_packages_import_only_upwards() -> None:
+    def rule(path: Path) -> list[str]:
+        own = LOCALCLOUD_ORDER.index(package(module(path)))
+        names = [(line, name) for line, name in imports(path) if name.startswith("localcloud.")]
+        return [f"line {line} imports {name}" for line, name in names if LOCALCLOUD_ORDER.index(package(name)) > own]
+
+    assert against([path for path in LOCALCLOUD if module(path) != "localcloud"], rule) == []
 
 
 def test_plans_models_and_reports_do_not_act() -> None:

@@ -1,4 +1,4 @@
-"""The workflow file that teams copy: it parses, holds no key, pins each action, and runs a task that exists."""
+"""The example workflow: it has minimal permissions and no keys, pins each action, and runs an existing task."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ TEXT = PATH.read_text(encoding="utf-8")
 
 
 def workflow() -> dict[Any, Any]:
-    found: dict[Any, Any] = yaml.safe_load(TEXT)
-    return found
+    contents: dict[Any, Any] = yaml.safe_load(TEXT)
+    return contents
 
 
-def test_it_asks_for_no_more_than_it_needs() -> None:
+def test_workflow_has_minimal_permissions() -> None:
     assert workflow()["permissions"] == {"contents": "read", "id-token": "write"}
     assert not re.search(r"secrets\.|AWS_SECRET|aws-secret", TEXT)
 
 
-def test_every_action_is_pinned_to_a_major_version() -> None:
+def test_workflow_pins_actions_to_a_major_version() -> None:
     steps = workflow()["jobs"]["rebuild"]["steps"]
     uses = [step["uses"] for step in steps if "uses" in step]
     assert len(uses) >= 4
-    assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", one) for one in uses), uses
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", use) for use in uses), uses
 
 
-def test_it_runs_a_task_with_options_that_exist() -> None:
+def test_workflow_runs_an_existing_task() -> None:
     steps = workflow()["jobs"]["rebuild"]["steps"]
     (run,) = [step["run"] for step in steps if "run" in step]
     _, task, *options = run.split()
     known = {
         flag
-        for told in tasks.described()
+        for told in tasks.describe_tasks()
         if told["name"] == task
         for option in told["options"]
         for flag in option["flags"]

@@ -1,4 +1,4 @@
-"""The documentation: the site builds without a warning and loads nothing from elsewhere; every command in it exists."""
+"""The documentation: the site builds without warnings and loads nothing from other sites; its commands and links exist."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Loads(HTMLParser):
-    """What a page makes a browser load."""
+    """The resources that a page loads."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.urls: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
+        attributes = dict(attrs)
         if tag in ("script", "img", "iframe", "source"):
-            self.found.append(given.get("src") or "")
-        if tag == "link" and given.get("rel") not in ("canonical", "next", "prev"):
-            self.found.append(given.get("href") or "")
+            self.urls.append(attributes.get("src") or "")
+        if tag == "link" and attributes.get("rel") not in ("canonical", "next", "prev"):
+            self.urls.append(attributes.get("href") or "")
 
 
-def test_a_reader_s_browser_loads_nothing_from_elsewhere(site: Path) -> None:
+def test_site_loads_nothing_from_other_sites(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) >= 8
     for page in pages:
         loads = Loads()
         loads.feed(page.read_text(encoding="utf-8"))
-        assert [one for one in loads.found if "//" in one] == [], page.name
+        assert [url for url in loads.urls if "//" in url] == [], page.name
 
 
-def test_every_page_is_in_the_navigation() -> None:
-    # The theme's own tags of the file are not plain YAML.
+def test_navigation_has_every_page() -> None:
+    # The theme's tags are not plain YAML.
     text = re.sub(r"!!python/\S+", "", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     nav = str(yaml.safe_load(text)["nav"])
     assert [page.name for page in (ROOT / "docs").glob("*.md") if f"'{page.name}'" not in nav] == []
@@ -66,11 +66,11 @@ def test_every_page_is_in_the_navigation() -> None:
 def commands() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         if page.exists():
-            for found in INVOKES.finditer(page.read_text(encoding="utf-8")):
-                yield page.name, found[1].strip()
+            for match in INVOKES.finditer(page.read_text(encoding="utf-8")):
+                yield page.name, match[1].strip()
 
 
-def test_every_command_in_the_pages_exists_with_its_options() -> None:
+def test_commands_in_the_pages_exist_with_their_options() -> None:
     wrong = []
     checked = 0
     for page, text in commands():
@@ -86,7 +86,7 @@ def test_every_command_in_the_pages_exists_with_its_options() -> None:
                 continue
             known = {
                 flag
-                for told in tasks.described()
+                for told in tasks.describe_tasks()
                 if told["name"] == name
                 for option in told["options"]
                 for flag in option["flags"]

@@ -1,4 +1,4 @@
-"""The command line: every failure is a sentence and an exit code, never a traceback; results alone on stdout."""
+"""Command line: every failure is a message and an exit code, never a traceback; stdout has only results."""
 
 from __future__ import annotations
 
@@ -56,33 +56,33 @@ def throw(error: BaseException) -> Callable[[], object]:
         (ValueError("x"), 1),
     ],
 )
-def test_each_kind_of_failure_has_its_exit_code(error: BaseException, code: int) -> None:
+def test_each_error_type_has_its_exit_code(error: BaseException, code: int) -> None:
     assert end(throw(error)).code == code
 
 
-def test_a_failure_says_what_the_state_and_the_next_command() -> None:
+def test_failure_prints_message_state_and_next_command() -> None:
     error = errors.BuildError("Packer failed", state="Nothing was launched.", next="packer validate .")
     assert end(throw(error)).message == "\nerror: Packer failed\nNothing was launched.\nNext: packer validate ."
 
 
-def test_what_nobody_expected_is_a_sentence_too_and_says_how_to_see_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = end(throw(KeyError("x"))).message
-    assert told == "\nerror: unexpected: KeyError: 'x'\nNext: GOLDENAMI_DEBUG=1 shows where it happened"
+def test_unexpected_error_is_a_message_unless_debug_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = end(throw(KeyError("x"))).message
+    assert message == "\nerror: unexpected: KeyError: 'x'\nNext: set GOLDENAMI_DEBUG=1 for a traceback"
     monkeypatch.setenv("GOLDENAMI_DEBUG", "1")
     with pytest.raises(KeyError):
         command(throw(KeyError("x")))()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_end_it_like_an_interrupt(number: signal.Signals) -> None:
+def test_signal_ends_a_task_like_an_interrupt(number: signal.Signals) -> None:
     assert end(lambda: signal.raise_signal(number)).code == 130
 
 
-def test_an_exit_code_of_a_task_s_own_passes_through() -> None:
+def test_exit_code_of_the_task_is_kept() -> None:
     assert end(throw(Exit(code=7))).code == 7
 
 
-def test_a_task_that_succeeds_returns() -> None:
+def test_task_without_error_returns() -> None:
     command(lambda: None)()
 
 
@@ -92,44 +92,44 @@ def invoke(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["bake", "--bump=huge"], 2, "error: --bump huge is unknown; expected minor, major or patch"),
         (["bake", "--version=newest"], 2, "error: 'newest' is not a version"),
         (["bake", "--recipe=/no/such.toml"], 2, "/no/such.toml"),
     ],
 )
-def test_from_outside(words: list[str], code: int, told: str) -> None:
+def test_invalid_options_exit_with_usage_error(words: list[str], code: int, message: str) -> None:
     done = invoke(*words)
     assert (done.returncode, done.stdout) == (code, "")
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_listing_the_tasks_imports_nothing_slow() -> None:
-    slow = "boto3 botocore jinja2 hcl2 pydantic rich moto cryptography localcloud goldenami.flows"
+def test_listing_tasks_imports_nothing_slow() -> None:
+    slow = "boto3 botocore jinja2 hcl2 pydantic rich moto cryptography localcloud goldenami.context goldenami.aws"
     script = f"import sys, tasks; print([m for m in {slow.split()!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
-def test_every_task_says_what_it_does_and_what_its_options_mean() -> None:
-    for task in tasks.described():
+def test_every_task_and_option_has_help() -> None:
+    for task in tasks.describe_tasks():
         assert task["doc"], task["name"]
-        assert all(option["means"] for option in task["options"]), task
+        assert all(option["help"] for option in task["options"]), task
 
 
-def test_every_task_can_be_called() -> None:
-    rooms = [value for value in vars(tasks).values() if isinstance(value, ModuleType)]
-    made = {value for room in rooms for value in vars(room).values() if isinstance(value, Task)}
-    assert made == {tasks.namespace[name] for name in tasks.namespace.task_names}
+def test_every_task_is_in_the_namespace() -> None:
+    modules = [value for value in vars(tasks).values() if isinstance(value, ModuleType)]
+    declared = {value for module in modules for value in vars(module).values() if isinstance(value, Task)}
+    assert declared == {tasks.namespace[name] for name in tasks.namespace.task_names}
 
 
-# What works on this machine alone, or says what a policy is.
+# Tasks that do not call AWS, or that print policies.
 WITHOUT_POLICY = {"test", "docs", "iam.policy", "local.up", "local.down", "local.status", "local.reset"}
 WITHOUT_POLICY |= {"schedule.install", "schedule.status", "schedule.remove"}
 
 
-def test_every_task_that_asks_aws_has_a_policy() -> None:
+def test_every_task_that_calls_aws_has_a_policy() -> None:
     names = {name.replace("_", "-") for name in tasks.namespace.task_names}
     assert names - WITHOUT_POLICY - set(task_policies.task_names()) == set()

@@ -1,4 +1,4 @@
-"""The wrapper `invoke` with fakes for the system's programs: where Packer comes from, and what it says when nowhere has it."""
+"""Tests of the wrapper `invoke` with fake system programs: the sources of Packer, and the errors without one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REAL = ["cat", "chmod", "cmp", "cp", "dirname", "env", "flock", "grep", "id"]
 REAL += ["ls", "mkdir", "mv", "rm", "sh", "touch", "uname", "uniq"]
 PACKER = "#!/bin/sh\\necho {}\\n"
 
-# Knows what $SOURCES lists, once its lists are there; "installs" a program into the folder of the fakes.
+# Offers the packages of $SOURCES once the lists are downloaded, and installs programs into the folder of the fakes.
 APT_CACHE = 'case " $(cat $BOX/lists 2>/dev/null) " in *" $2 "*) echo "$2 | 1 | main" ;; esac'
 APT_GET = f"""
 case " $* " in
@@ -35,13 +35,13 @@ chmod 755 "$3/usr/bin/packer\""""
 
 
 class Machine:
-    """A checkout whose environment is ready, on a machine that has only these programs."""
+    """A checkout with an installed environment, on a machine with a few fake programs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bin, self.cache, self.calls = folder / "bin", folder / "cache", folder / "calls"
-        for made in (self.bin, folder / "tree/.venv/bin"):
-            made.mkdir(parents=True)
+        for directory in (self.bin, folder / "tree/.venv/bin"):
+            directory.mkdir(parents=True)
         self.calls.touch()
         for name in REAL:
             (self.bin / name).symlink_to(str(shutil.which(name)))
@@ -75,7 +75,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_packer_on_path_is_used_and_nothing_is_asked(machine: Machine) -> None:
+def test_packer_on_path_is_used(machine: Machine) -> None:
     machine.fake("packer", "echo own")
     done = machine.bake()
     assert (done.returncode, done.stdout, done.stderr) == (0, "own\n", "")
@@ -83,7 +83,7 @@ def test_packer_on_path_is_used_and_nothing_is_asked(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("fresh", [True, False])
-def test_the_distribution_s_packer_is_installed(machine: Machine, fresh: bool) -> None:
+def test_packer_of_the_distribution_is_installed(machine: Machine, fresh: bool) -> None:
     if not fresh:
         (machine.folder / "lists").write_text("apt packer")
     done = machine.bake("apt packer")
@@ -93,7 +93,7 @@ def test_the_distribution_s_packer_is_installed(machine: Machine, fresh: bool) -
 
 
 @pytest.mark.parametrize("fresh", [True, False])
-def test_where_it_has_none_debian_12_s_is_unpacked_once(machine: Machine, fresh: bool) -> None:
+def test_debian_12_packer_is_unpacked_once_where_the_sources_have_none(machine: Machine, fresh: bool) -> None:
     (machine.folder / "whole").touch()
     if not fresh:
         (machine.folder / "lists").write_text("apt git")
@@ -108,7 +108,7 @@ def test_where_it_has_none_debian_12_s_is_unpacked_once(machine: Machine, fresh:
     assert "apt" not in machine.calls.read_text()
 
 
-def test_one_that_was_killed_half_way_is_never_used_and_the_next_clears_it(machine: Machine) -> None:
+def test_interrupted_download_is_cleaned_up_and_repeated(machine: Machine) -> None:
     for name in ("whole", "kill"):
         (machine.folder / name).touch()
     (machine.folder / "lists").write_text("apt git")
@@ -120,17 +120,19 @@ def test_one_that_was_killed_half_way_is_never_used_and_the_next_clears_it(machi
     assert not (machine.cache / "packer.part").exists()
 
 
-def test_where_nobody_has_it_one_sentence_says_so(machine: Machine) -> None:
+def test_missing_packer_is_an_error(machine: Machine) -> None:
     (machine.folder / "lists").write_text("apt git")
     done = machine.bake()
     assert (done.returncode, done.stdout) == (69, "")
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("invoke: this system's package sources have no packer, and Debian 12's could not be had")
+    assert last.startswith(
+        "invoke: this system's package sources have no packer, and Debian 12's could not be downloaded"
+    )
     assert last.endswith("Install Packer 1.6.6 or newer and put it on PATH, then run the same command again.")
     assert not (machine.cache / "packer").exists()
 
 
-def test_without_leave_to_install_nothing_is_fetched(machine: Machine) -> None:
+def test_no_install_downloads_nothing(machine: Machine) -> None:
     (machine.folder / "whole").touch()
     (machine.folder / "lists").write_text("apt git")
     done = machine.bake(GOLDENAMI_NO_INSTALL="1")

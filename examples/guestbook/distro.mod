@@ -12,7 +12,7 @@ require (
 
 require github.com/jmespath/go-jmespath v0.4.0 // indirect
 
-// A directory needs no checksum: what is in it was verified by the package manager.
+// A directory needs no checksum: the package manager has verified its contents.
 replace (
 	github.com/aws/aws-sdk-go => /usr/share/gocode/src/github.com/aws/aws-sdk-go
 	github.com/jmespath/go-jmespath => /usr/share/gocode/src/github.com/jmespath/go-jmespath

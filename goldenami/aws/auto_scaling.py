@@ -188,11 +188,8 @@ def _describe_instances(aws: AwsSession, ids: Sequence[str]) -> dict[str, Any]:
     if not ids:
         return {}
     # A filter instead of ids: an instance that EC2 does not know yet is left out instead of causing an error.
-    pages = (
-        aws.client("ec2")
-        .get_paginator("describe_instances")
-        .paginate(Filters=[{"Name": "instance-id", "Values": list(ids)}])
-    )
+    paginator = aws.client("ec2").get_paginator("describe_instances")
+    pages = paginator.paginate(Filters=[{"Name": "instance-id", "Values": list(ids)}])
     return {i["InstanceId"]: i for page in pages for r in page["Reservations"] for i in r["Instances"]}
 
 

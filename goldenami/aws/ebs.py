@@ -31,19 +31,9 @@ def list_volumes(aws: AwsSession, name: str) -> list[DataVolumeState]:
 
 
 def create(aws: AwsSession, zone: str, size: int, kind: str, key: str, tags: Mapping[str, str], token: str) -> str:
-    """Create an encrypted volume, or return the one that was created with the same token.
+    """Create an encrypted volume of `size` GiB, or return the id of the one that was created with the same token.
 
-    Args:
-        aws: The account and region.
-        zone: The Availability Zone.
-        size: Size in GiB.
-        kind: The EBS volume type.
-        key: The KMS key that encrypts the volume; empty for the account's default key for EBS.
-        tags: Set in the same call.
-        token: Client token of the request.
-
-    Returns:
-        The volume's id.
+    An empty `key` is the account's default key for EBS.
     """
     request: dict[str, Any] = {
         "AvailabilityZone": zone,

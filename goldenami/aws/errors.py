@@ -14,11 +14,7 @@ T = TypeVar("T")
 
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 _BAD_CREDENTIALS = {
-    "AuthFailure",
-    "InvalidClientTokenId",
-    "UnrecognizedClientException",
-    "ExpiredToken",
-    "RequestExpired",
+    *("AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "ExpiredToken", "RequestExpired")
 }
 _THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"}
 
@@ -55,15 +51,7 @@ def retry(
     timeout: float,
     every: float,
 ) -> T:
-    """Make a call, again while AWS refuses it with a transient error.
-
-    Args:
-        clock: What to measure and wait with.
-        call: The call.
-        is_transient: True for an error after which another attempt may succeed.
-        timeout: Seconds after which the last error is raised.
-        every: Seconds between two attempts, from the fourth on.
-    """
+    """Make a call, again every `every` seconds while AWS refuses it with a transient error; raise it after `timeout`."""
     for _ in poll(clock, timeout, every):
         try:
             return call()

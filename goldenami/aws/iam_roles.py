@@ -20,11 +20,7 @@ _EC2_TRUST = {
 
 
 def ensure_instance_profile(aws: AwsSession, name: str, policy: Mapping[str, Any], description: str) -> str:
-    """Create or update an instance profile and its role, both of this name, with exactly this policy.
-
-    Returns:
-        The instance profile's name.
-    """
+    """Create or update an instance profile and its role, both of this name, with exactly this policy; return the name."""
     iam = aws.client("iam")
     _ensure_role(aws, name, _EC2_TRUST, policy, description)
     with suppress("EntityAlreadyExists"):

@@ -25,19 +25,10 @@ def in_region(aws: AwsSession, region: str, profile: str) -> AwsSession:
 def start_copy(
     aws: AwsSession, source: Image, region: str, *, encrypted: bool, kms_key: str, token: str, tags: Mapping[str, str]
 ) -> str | None:
-    """Start to copy an image to the session's region.
+    """Start to copy an image from `region` to the session's region; return the copy's id, None if the name is taken there.
 
-    Args:
-        aws: The destination.
-        source: The original.
-        region: The original's region.
-        encrypted: True to encrypt the copy even if the original is not encrypted.
-        kms_key: A KMS key of the destination; empty for the account's default key for EBS.
-        token: Client token: with the same one, EC2 returns the copy that it has started.
-        tags: Of the copy and its snapshots.
-
-    Returns:
-        The copy's id, or None if the destination has an image of this name.
+    `encrypted` also encrypts the copy of an unencrypted image; an empty `kms_key` is the account's default key for EBS.
+    With the same client token, EC2 returns the copy that it has started.
     """
     key: Any = {"KmsKeyId": kms_key} if kms_key else {}
     with suppress("InvalidAMIName.Duplicate"):

@@ -24,23 +24,17 @@ _ABSENT = ("InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unav
 
 def list_family(aws: AwsSession, image_name: str) -> list[Image]:
     """Return every golden and base AMI of this image name, in any state."""
-    pages = (
-        aws.client("ec2")
-        .get_paginator("describe_images")
-        .paginate(
-            Owners=["self"], Filters=[{"Name": "name", "Values": [f"{image_name}-golden-*", f"{image_name}-base-*"]}]
-        )
-    )
+    names: FilterTypeDef = {"Name": "name", "Values": [f"{image_name}-golden-*", f"{image_name}-base-*"]}
+    pages = aws.client("ec2").get_paginator("describe_images").paginate(Owners=["self"], Filters=[names])
     images = [_image(image) for page in pages for image in page["Images"]]
     return [image for image in images if is_managed(image.name, image_name)]
 
 
 def list_owned(aws: AwsSession, *filters: FilterTypeDef) -> tuple[Image, ...]:
     """Return every AMI of the account that matches, including disabled ones, whose snapshots are in use."""
-    pages = (
-        aws.client("ec2")
-        .get_paginator("describe_images")
-        .paginate(Owners=["self"], IncludeDisabled=True, Filters=list(filters), PaginationConfig={"PageSize": 1000})
+    paginator = aws.client("ec2").get_paginator("describe_images")
+    pages = paginator.paginate(
+        Owners=["self"], IncludeDisabled=True, Filters=list(filters), PaginationConfig={"PageSize": 1000}
     )
     return tuple(_image(image) for page in pages for image in page["Images"])
 
@@ -66,13 +60,7 @@ def get(aws: AwsSession, ami: str) -> Image | None:
 
 
 def wait_available(aws: AwsSession, clock: Clock, ami: str, timeout: float = 3600) -> Image:
-    """Wait until an AMI is available.
-
-    Args:
-        aws: The account and region.
-        clock: What to wait with.
-        ami: The AMI's id.
-        timeout: Seconds; the first snapshot of a large volume takes many minutes on AWS.
+    """Wait until an AMI is available; the first snapshot of a large volume takes many minutes on AWS.
 
     Raises:
         AwsError: The AMI failed, was deleted, or is not available after `timeout` seconds.
@@ -109,7 +97,7 @@ def untag(aws: AwsSession, ids: Iterable[str], names: Iterable[str]) -> None:
 def require_imdsv2(aws: AwsSession, ami: str) -> None:
     """Make the instances of an AMI require IMDSv2 by default.
 
-    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-IMDS-new-instances.html
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-IMDS-new-instances.html
     """
     aws.client("ec2").modify_image_attribute(ImageId=ami, ImdsSupport={"Value": "v2.0"})
 
@@ -139,8 +127,7 @@ def cancel_deprecation(aws: AwsSession, ami: str) -> None:
 def deregister(aws: AwsSession, ami: str) -> str:
     """Deregister an AMI; no error if it does not exist. Its snapshots are kept: another image may use them.
 
-    Returns:
-        The reason why EC2 refused; empty if the AMI is deregistered.
+    Return the reason why EC2 refused; empty if the AMI is deregistered.
     """
     with suppress("OperationNotPermitted"):
         with suppress(*_ABSENT):
@@ -160,13 +147,9 @@ def delete_snapshot(aws: AwsSession, snapshot: str) -> bool:
 
 def find_orphaned_snapshots(aws: AwsSession) -> dict[str, str]:
     """Return the snapshots that an interrupted prune has not deleted, each with the id of its AMI."""
-    pages = (
-        aws.client("ec2")
-        .get_paginator("describe_snapshots")
-        .paginate(
-            OwnerIds=["self"], Filters=[{"Name": "tag-key", "Values": [ORPHANED]}], PaginationConfig={"PageSize": 1000}
-        )
-    )
+    paginator = aws.client("ec2").get_paginator("describe_snapshots")
+    orphaned: FilterTypeDef = {"Name": "tag-key", "Values": [ORPHANED]}
+    pages = paginator.paginate(OwnerIds=["self"], Filters=[orphaned], PaginationConfig={"PageSize": 1000})
     return {s["SnapshotId"]: mapping(s.get("Tags", []))[ORPHANED] for page in pages for s in page["Snapshots"]}
 
 

@@ -23,19 +23,15 @@ def list_refreshes(aws: AwsSession, group: str, limit: int = 20) -> list[Instanc
 
 def get(aws: AwsSession, group: str, refresh: str) -> InstanceRefresh:
     """Return an instance refresh by its id."""
-    response = aws.client("autoscaling").describe_instance_refreshes(
-        AutoScalingGroupName=group, InstanceRefreshIds=[refresh]
-    )
+    client = aws.client("autoscaling")
+    response = client.describe_instance_refreshes(AutoScalingGroupName=group, InstanceRefreshIds=[refresh])
     return _refresh(response["InstanceRefreshes"][0])
 
 
 def start(aws: AwsSession, group: str, template: str, version: int, preferences: RefreshPreferences) -> str | None:
-    """Start an instance refresh to a numbered version of a launch template.
+    """Start an instance refresh to a launch template version; return its id, or None if another one is in progress.
 
     The version is the refresh's desired configuration, so that the group itself changes only if the refresh succeeds.
-
-    Returns:
-        The refresh's id, or None if another refresh is in progress.
     """
     request: dict[str, Any] = {
         "MinHealthyPercentage": preferences.min_healthy,
@@ -63,11 +59,7 @@ def start(aws: AwsSession, group: str, template: str, version: int, preferences:
 
 
 def roll_back(aws: AwsSession, group: str) -> str | None:
-    """Roll back the group's running refresh.
-
-    Returns:
-        The refresh's id, or None if the refresh has ended or is rolling back already.
-    """
+    """Roll back the group's running refresh; return its id, or None if it has ended or is rolling back already."""
     with suppress("ActiveInstanceRefreshNotFound", "IrreversibleInstanceRefresh"):
         return aws.client("autoscaling").rollback_instance_refresh(AutoScalingGroupName=group)["InstanceRefreshId"]
     return None

@@ -29,9 +29,8 @@ def get(aws: AwsSession, name: str) -> LaunchTemplate | None:
     if not templates:
         return None
     template = templates[0]
-    pages = ec2.get_paginator("describe_launch_template_versions").paginate(
-        LaunchTemplateId=template["LaunchTemplateId"]
-    )
+    paginator = ec2.get_paginator("describe_launch_template_versions")
+    pages = paginator.paginate(LaunchTemplateId=template["LaunchTemplateId"])
     versions = [_version(v) for page in pages for v in page["LaunchTemplateVersions"]]
     return LaunchTemplate(
         id=template["LaunchTemplateId"],
@@ -61,18 +60,9 @@ def create(
 def add_version(
     aws: AwsSession, template: str, source: int, data: Mapping[str, Any], description: str, token: str
 ) -> int:
-    """Create a version that differs from its source only in `data`.
+    """Create a version that differs from the version `source` only in `data`; return its number.
 
-    Args:
-        aws: The account and region.
-        template: The launch template's id.
-        source: The number of the source version.
-        data: The launch template data that changes.
-        description: Of the version; cut at 255 characters.
-        token: Client token: with the same one, EC2 returns the version that it has created.
-
-    Returns:
-        The version's number.
+    The description is cut at 255 characters. With the same client token, EC2 returns the version that it has created.
     """
     response = aws.client("ec2").create_launch_template_version(
         LaunchTemplateId=template,

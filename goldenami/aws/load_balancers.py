@@ -89,23 +89,16 @@ def ensure_target_group(
         response = elb.create_target_group(Name=name, **request, Tags=pairs(tags))  # type: ignore[arg-type]
         arn = response["TargetGroups"][0]["TargetGroupArn"]
     else:
-        checks = {
-            key: value
-            for key, value in request.items()
-            if key.startswith(("HealthCheck", "Matcher")) or "Threshold" in key
-        }
-        elb.modify_target_group(TargetGroupArn=arn, **checks)
-    elb.modify_target_group_attributes(
-        TargetGroupArn=arn, Attributes=[{"Key": key, "Value": value} for key, value in attributes.items()]
-    )
+        changeable = [key for key in request if key.startswith(("HealthCheck", "Matcher")) or "Threshold" in key]
+        elb.modify_target_group(TargetGroupArn=arn, **{key: request[key] for key in changeable})
+    elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=pairs(attributes))
     return arn
 
 
 def get(aws: AwsSession, name: str) -> LoadBalancer | None:
     """Return a load balancer by its name, or None if it does not exist."""
     with suppress("LoadBalancerNotFound"):
-        balancers = aws.client("elbv2").describe_load_balancers(Names=[name])["LoadBalancers"]
-        for lb in balancers:
+        for lb in aws.client("elbv2").describe_load_balancers(Names=[name])["LoadBalancers"]:
             state = lb.get("State", {}).get("Code", "")
             return LoadBalancer(lb["LoadBalancerArn"], lb["LoadBalancerName"], lb.get("DNSName", ""), state)
     return None

@@ -106,13 +106,9 @@ def list_image_parameters(
 ) -> dict[str, ParameterHistory]:
     """Return which AMIs and snapshots each parameter of the account references, in every version that is kept.
 
-    A SecureString is not read: EC2 does not accept an AMI id from one.
-
-    Args:
-        aws: The account and region.
-        always_read: Parameters that are read even if they seem unchanged.
-        previous: Result of an earlier call; a parameter of the same version and date is not read again.
-        skip_path: Parameters below this path, the inventories of images, are listed but not read.
+    A SecureString is not read: EC2 does not accept an AMI id from one. A parameter of the same version and date as in
+    `previous`, the result of an earlier call, is not read again unless it is in `always_read`. Parameters below `skip_path`,
+    the inventories of images, are listed but not read.
     """
     ssm = aws.client("ssm")
     histories: dict[str, ParameterHistory] = {}
@@ -187,21 +183,11 @@ def label(aws: AwsSession, name: str, version: int, label: str) -> None:
 
 
 def publish_ami(aws: AwsSession, clock: Clock, name: str, ami: str, note: str = "") -> int:
-    """Write an AMI id to a parameter and verify that AWS accepted it.
+    """Write an AMI id to a parameter, verify that AWS accepted it, and return the version; `note` is cut at 1024 characters.
 
     PutParameter returns before AWS has validated a value of data type `aws:ec2:image`; if that fails, the new version
     never appears. So the version is read back.
     Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-ec2-aliases.html
-
-    Args:
-        aws: The account and region.
-        clock: What to wait with.
-        name: The parameter's name.
-        ami: The AMI's id.
-        note: Description of the version, shown in the parameter's history; cut at 1024 characters.
-
-    Returns:
-        The parameter's version.
 
     Raises:
         AwsError: AWS did not accept the value.

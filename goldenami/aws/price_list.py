@@ -20,15 +20,9 @@ _DATABASE = {"deploymentOption": "Single-AZ"}
 
 
 def get_prices(aws: AwsSession, kinds: Iterable[str], databases: Iterable[str] = ()) -> Prices | None:
-    """Return the prices of the session's region.
+    """Return the region's prices for instance types and DB instance classes.
 
-    Args:
-        aws: The account and region.
-        kinds: Instance types.
-        databases: DB instance classes; one without a listed price is left out.
-
-    Returns:
-        The prices, or None if the price list lacks any that is not a database's.
+    None if the price list lacks any that is not a database's; a DB instance class without a price is left out.
     """
     api, region = replace(aws, region=API_REGION), {"regionCode": aws.region}
 

@@ -17,12 +17,7 @@ from goldenami.tools.clock import Clock, wait_until
 # A DB instance does not leave these states by itself.
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
 _FAILED_STATES = (
-    "failed",
-    "incompatible-network",
-    "incompatible-parameters",
-    "incompatible-restore",
-    "storage-full",
-    "deleting",
+    *("failed", "incompatible-network", "incompatible-parameters", "incompatible-restore", "storage-full", "deleting"),
 )
 
 

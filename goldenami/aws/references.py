@@ -23,13 +23,10 @@ _LIVE_STATES = ["pending", "running", "shutting-down", "stopping", "stopped"]
 def read_references(
     aws: AwsSession, pointers: Pointers, *, previous: ReferenceIndex | None = None, ami: str = ""
 ) -> ReferenceIndex:
-    """Return the references to AMIs and snapshots in the account.
+    """Return the references to AMIs and snapshots in the account; `ami` limits instances to those of one AMI.
 
-    Args:
-        aws: The account and region.
-        pointers: The image's own parameters; they are always read, since a label may move without a new version.
-        previous: Result of an earlier scan, reused for what cannot have changed since.
-        ami: Read only the instances of this AMI; empty for all.
+    What cannot have changed since `previous`, an earlier scan, is not read again. The parameters of `pointers` always are,
+    since a label may move without a new version.
     """
     configurations = _configurations(aws)
     launched = [
@@ -44,37 +41,26 @@ def read_references(
             aws,
             frozenset({pointers.production, pointers.candidate}),
             previous.parameters if previous else {},
-            skip_path=f"{pointers.path}/facts",
+            skip_path=f"{pointers.path}/inventory",
         ),
     )
 
 
 def image_references(aws: AwsSession, ami: str) -> tuple[Reference, ...]:
     """Return the references to an AMI that EC2 reports, which include Image Builder's recipes but are not complete."""
-    pages = (
-        aws.client("ec2")
-        .get_paginator("describe_image_references")
-        .paginate(ImageIds=[ami], IncludeAllResourceTypes=True)
-    )
-    return tuple(
-        Reference(
-            ami, "hint", f"EC2 reports that {found.get('Arn') or found.get('ResourceType', 'a resource')} uses it"
-        )
-        for page in pages
-        for found in page.get("ImageReferences", [])
-    )
+    paginator = aws.client("ec2").get_paginator("describe_image_references")
+    pages = paginator.paginate(ImageIds=[ami], IncludeAllResourceTypes=True)
+    found = [reference for page in pages for reference in page.get("ImageReferences", [])]
+    names = [reference.get("Arn") or reference.get("ResourceType", "a resource") for reference in found]
+    return tuple(Reference(ami, "hint", f"EC2 reports that {name} uses it") for name in names)
 
 
 def _instances(aws: AwsSession, ami: str) -> Iterator[Reference]:
     filters: list[Any] = [{"Name": "instance-state-name", "Values": _LIVE_STATES}]
     if ami:
         filters.append({"Name": "image-id", "Values": [ami]})
-    pages = (
-        aws.client("ec2")
-        .get_paginator("describe_instances")
-        .paginate(Filters=filters, PaginationConfig={"PageSize": 1000})
-    )
-    for page in pages:
+    paginator = aws.client("ec2").get_paginator("describe_instances")
+    for page in paginator.paginate(Filters=filters, PaginationConfig={"PageSize": 1000}):
         for instance in (i for reservation in page["Reservations"] for i in reservation["Instances"]):
             state = instance["State"]["Name"]
             yield Reference(instance.get("ImageId", ""), "instance", f"instance {instance['InstanceId']} ({state})")
@@ -99,11 +85,8 @@ def _templates(aws: AwsSession, previous: Mapping[str, TemplateReferences]) -> d
 def _versions(aws: AwsSession, template: str, after: int) -> dict[int, tuple[str, ...]]:
     """Return what the versions of a template after this one reference; nothing if it has been deleted meanwhile."""
     since: dict[str, Any] = {"MinVersion": str(after)} if after else {}
-    pages = (
-        aws.client("ec2")
-        .get_paginator("describe_launch_template_versions")
-        .paginate(LaunchTemplateId=template, **since, PaginationConfig={"PageSize": 200})
-    )
+    paginator = aws.client("ec2").get_paginator("describe_launch_template_versions")
+    pages = paginator.paginate(LaunchTemplateId=template, **since, PaginationConfig={"PageSize": 200})
     with suppress("InvalidLaunchTemplateId.NotFound"):
         return {
             version["VersionNumber"]: resource_ids
@@ -115,11 +98,8 @@ def _versions(aws: AwsSession, template: str, after: int) -> dict[int, tuple[str
 
 
 def _groups(aws: AwsSession, configurations: Mapping[str, tuple[str, ...]]) -> Iterator[Reference]:
-    pages = (
-        aws.client("autoscaling")
-        .get_paginator("describe_auto_scaling_groups")
-        .paginate(PaginationConfig={"PageSize": 100})
-    )
+    paginator = aws.client("autoscaling").get_paginator("describe_auto_scaling_groups")
+    pages = paginator.paginate(PaginationConfig={"PageSize": 100})
     for group in (group for page in pages for group in page["AutoScalingGroups"]):
         name, configuration = group["AutoScalingGroupName"], group.get("LaunchConfigurationName", "")
         for resource_id in _desired(group):
@@ -141,25 +121,17 @@ def _refreshes(aws: AwsSession, group: str) -> Sequence[Mapping[str, Any]]:
 
 
 def _configurations(aws: AwsSession) -> dict[str, tuple[str, ...]]:
-    pages = (
-        aws.client("autoscaling")
-        .get_paginator("describe_launch_configurations")
-        .paginate(PaginationConfig={"PageSize": 100})
-    )
-    return {
-        found["LaunchConfigurationName"]: _launched(found) for page in pages for found in page["LaunchConfigurations"]
-    }
+    paginator = aws.client("autoscaling").get_paginator("describe_launch_configurations")
+    pages = paginator.paginate(PaginationConfig={"PageSize": 100})
+    return {c["LaunchConfigurationName"]: _launched(c) for page in pages for c in page["LaunchConfigurations"]}
 
 
 def _desired(configuration: Mapping[str, Any]) -> Iterator[str]:
     """Yield the launch template versions and AMIs of a group or of a refresh's desired configuration."""
     mixed = configuration.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
     overrides = mixed.get("Overrides", [])
-    specifications = [configuration.get("LaunchTemplate", {}), mixed.get("LaunchTemplateSpecification", {})]
-    for specification in [
-        *specifications,
-        *(override.get("LaunchTemplateSpecification", {}) for override in overrides),
-    ]:
+    mixed_ones = [each.get("LaunchTemplateSpecification", {}) for each in (mixed, *overrides)]
+    for specification in [configuration.get("LaunchTemplate", {}), *mixed_ones]:
         if "LaunchTemplateId" in specification:
             yield f"{specification['LaunchTemplateId']}:{specification.get('Version', '$Default')}"
     yield from (override["ImageId"] for override in overrides if override.get("ImageId"))

@@ -34,18 +34,9 @@ def run(
     timeout: float = 60,
     heartbeat: Callable[[], object] = lambda: None,
 ) -> CommandResult | None:
-    """Run a shell script as root on an instance and wait until it ends.
+    """Run a shell script as root on an instance and wait until it ends, calling `heartbeat` repeatedly meanwhile.
 
-    Args:
-        aws: The account and region.
-        clock: What to wait with.
-        instance: The instance's id.
-        script: Text of the shell script.
-        timeout: Seconds that the script may take.
-        heartbeat: Called repeatedly while the script runs.
-
-    Returns:
-        The result; None if the instance is not managed by SSM (no agent, or its role lacks permissions).
+    Return None if the instance is not managed by SSM (no agent, or its role lacks permissions).
     """
     ssm = aws.client("ssm")
     command = ""

@@ -75,10 +75,8 @@ def _volumes(aws: AwsSession) -> Iterator[OrphanedResource]:
 
 
 def _snapshots(aws: AwsSession) -> Iterator[OrphanedResource]:
-    paginator = aws.client("ec2").get_paginator("describe_snapshots")
-    snapshots = [
-        s for page in paginator.paginate(OwnerIds=["self"], Filters=_RUN_TAG_FILTER) for s in page["Snapshots"]
-    ]
+    pages = aws.client("ec2").get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=_RUN_TAG_FILTER)
+    snapshots = [snapshot for page in pages for snapshot in page["Snapshots"]]
     # The images are read after the snapshots: a snapshot may become part of an AMI in between.
     used = _snapshots_of_images(aws) if snapshots else set()
     for snapshot in snapshots:

@@ -51,8 +51,6 @@ def digest(aws: AwsSession, bucket: str, key: str) -> str:
 
 
 class _Sha256:
-    """File-like object that hashes what is written to it."""
-
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
 
@@ -85,8 +83,7 @@ def abort_unfinished(aws: AwsSession, bucket: str, key: str) -> None:
 def ensure_bucket(aws: AwsSession, name: str, keep_days: int, tags: dict[str, str]) -> bool:
     """Create or update a private, encrypted and versioned bucket whose objects expire after `keep_days` days.
 
-    Returns:
-        True if the bucket was created.
+    Return True if the bucket was created.
 
     Raises:
         AwsError: The bucket belongs to another account.
@@ -101,37 +98,21 @@ def ensure_bucket(aws: AwsSession, name: str, keep_days: int, tags: dict[str, st
         s3.put_bucket_tagging(
             Bucket=name, Tagging={"TagSet": [{"Key": k, "Value": v} for k, v in sorted(tags.items())]}
         )
-    s3.put_public_access_block(
-        Bucket=name,
-        PublicAccessBlockConfiguration={
-            "BlockPublicAcls": True,
-            "IgnorePublicAcls": True,
-            "BlockPublicPolicy": True,
-            "RestrictPublicBuckets": True,
-        },
-    )
-    s3.put_bucket_encryption(
-        Bucket=name,
-        ServerSideEncryptionConfiguration={
-            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
-        },
-    )
+    switches = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    blocked: Any = dict.fromkeys(switches, True)
+    s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=blocked)
+    encryption: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+    s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration=encryption)
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    s3.put_bucket_lifecycle_configuration(
-        Bucket=name,
-        LifecycleConfiguration={
-            "Rules": [
-                {
-                    "ID": "goldenami-backups",
-                    "Status": "Enabled",
-                    "Filter": {"Prefix": ""},
-                    "Expiration": {"Days": keep_days},
-                    "NoncurrentVersionExpiration": {"NoncurrentDays": keep_days},
-                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-                }
-            ]
-        },
-    )
+    expiry: Any = {
+        "ID": "goldenami-backups",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "Expiration": {"Days": keep_days},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": keep_days},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    }
+    s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [expiry]})
     return created
 
 

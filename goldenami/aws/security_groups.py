@@ -41,19 +41,9 @@ def ensure(
     tags: Mapping[str, str],
     description: str = "",
 ) -> str:
-    """Create or update a security group so that it allows exactly these rules.
+    """Create or update a security group so that it allows exactly these rules; return its id.
 
-    Args:
-        aws: The account and region.
-        clock: What to wait with.
-        name: The group's name, unique in the VPC.
-        vpc: The VPC's id.
-        rules: The ingress rules.
-        tags: Set in the call that creates the group, so that an interrupted run leaves no untagged group.
-        description: Of a new group.
-
-    Returns:
-        The group's id.
+    The tags are set in the call that creates it, so that an interrupted run leaves no untagged group.
     """
     ec2 = aws.client("ec2")
     desired, current = set(rules), set[IngressRule]()

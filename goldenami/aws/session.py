@@ -32,7 +32,6 @@ class AwsSession:
     """Account and region.
 
     Attributes:
-        region: Such as `ap-northeast-2`.
         profile: Profile of ~/.aws/config; None for the default credential chain.
         endpoint_url: URL of the API if it is not AWS's public endpoint.
         keys: Access key and secret key; None to look them up.

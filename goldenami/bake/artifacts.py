@@ -1,4 +1,4 @@
-"""What a run leaves for people and auditors: the manifest, the bill of materials, the report of the gates."""
+"""Files of a run: the manifest, the software bill of materials, the report of the gates."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from goldenami.bake import cleanup, inventory
-from goldenami.bake import layer as bake_layer
-from goldenami.bake.check_report import Check, as_json, markdown
+from goldenami.bake import cleanup, inventory, layer as bake_layer
+from goldenami.bake.check_report import Check, gate_report
 from goldenami.bake.plan import LayerPlan
 from goldenami.context import Context
 from goldenami.model.image import Image
 from goldenami.model.inventory import Package
 from goldenami.model.version import Version
 from goldenami.state.runs import Run, write_json, write_text
+from goldenami.text import Report
 from goldenami.tools import sbom
 
 
@@ -28,12 +28,11 @@ def write_manifest(
     plans: Sequence[LayerPlan],
     checks: Sequence[Check],
 ) -> None:
-    """Write manifest.json, report.md and report.json into the run's folder."""
-    packages = _packages(run)
-    facts = _facts(run)
-    manifest: dict[str, Any] = {
+    """Write manifest.json, report.md and report.json, and save the image's inventory for the team."""
+    packages, facts = _packages(run), _facts(run)
+    manifest = {
         "run": run.id,
-        "recipe": str(ctx.recipe.path.name),
+        "recipe": ctx.recipe.path.name,
         "image": {"id": image.id, "name": image.name, "version": str(version), "created": image.created},
         "base": {"id": base.id, "name": base.name, "fingerprint": base.fingerprint},
         "layers": {p.layer: {"action": p.action, "reason": p.reason, "fingerprint": p.fingerprint} for p in plans},
@@ -47,10 +46,8 @@ def write_manifest(
     }
     write_json(run.folder / "manifest.json", manifest)
     inventory.save(ctx, image, facts, packages)
-    told = "manifest.json" + (
-        f", sbom.cdx.json ({len(packages)} packages)" if packages else "; packages not listed again"
-    )
-    complete = [*checks, Check("provenance", (run.folder / "manifest.json").exists(), told, "account")]
+    contents = f", sbom.cdx.json ({len(packages)} packages)" if packages else "; no packages recorded in this run"
+    complete = [*checks, Check("provenance", True, f"manifest.json{contents}", "account")]
     summary = [
         ("Image", f"{image.name} ({image.id})"),
         ("Version", str(version)),
@@ -58,21 +55,20 @@ def write_manifest(
         ("App layer", f"{plans[1].action}: {plans[1].reason}"),
         ("Run", run.id),
     ]
-    write_text(run.folder / "report.md", markdown(f"{image.name}", summary, complete))
-    write_json(run.folder / "report.json", as_json(summary, complete, passed=True))
+    _write_report(run, gate_report(image.name, summary, complete))
 
 
 def write_sbom(ctx: Context, run: Run, name: str, version: Version) -> None:
-    """Write sbom.cdx.json, the bill of materials of the AMI of this name."""
+    """Write sbom.cdx.json, the software bill of materials of the AMI with this name."""
     if packages := _packages(run):
-        bill = sbom.render(name, version.tag, ctx.recipe.image.family, packages)
-        write_text(run.folder / "sbom.cdx.json", bill + "\n")
+        text = sbom.render(name, version.tag, ctx.recipe.image.family, packages)
+        write_text(run.folder / "sbom.cdx.json", text + "\n")
 
 
-def write_run(ctx: Context, run: Run, failure: str) -> None:
-    """End a run: where it did not come through, say so in its report; remove what it made and that is no part of an AMI.
+def close_run(ctx: Context, run: Run, failure: str) -> None:
+    """Close a run: write the report of its failure, if any, and delete its resources that are not part of an AMI.
 
-    Interrupted here once more, the run stays marked as running, and the next bake removes the rest.
+    If this is interrupted, the run stays marked as running, and the next bake deletes the resources.
     """
     if failure:
         write_failure(run, ctx.name, failure.splitlines()[0])
@@ -80,12 +76,16 @@ def write_run(ctx: Context, run: Run, failure: str) -> None:
 
 
 def write_failure(run: Run, title: str, reason: str) -> None:
-    """The report of a run that a gate refused: the same checklist, with what was reached."""
+    """Write the report of a run that failed, with the checks that it completed."""
     boot = [Check(**check) for check in run.facts().get("boot_checks", [])]
     checks = [*bake_layer.load_checks(run, "base"), *bake_layer.load_checks(run, "app"), *boot]
-    summary = [("Image", title), ("Result", f"refused: {reason}"), ("Run", run.id)]
-    write_text(run.folder / "report.md", markdown(title, summary, checks))
-    write_json(run.folder / "report.json", as_json(summary, checks, passed=False))
+    summary = [("Image", title), ("Result", f"failed: {reason}"), ("Run", run.id)]
+    _write_report(run, gate_report(title, summary, checks, passed=False))
+
+
+def _write_report(run: Run, report: Report) -> None:
+    write_text(run.folder / "report.md", report.text)
+    write_json(run.folder / "report.json", report.facts)
 
 
 def _packages(run: Run) -> list[Package]:
@@ -97,8 +97,6 @@ def _packages(run: Run) -> list[Package]:
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    path = run.folder / "app" / "report" / "facts.json"
-    if not path.exists():
-        return {}
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    path = run.folder / "app" / "report" / "inventory.json"
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return facts

@@ -1,17 +1,19 @@
-"""The report of the gates: each check with its result, and the team's golden-image checklist made from them."""
+"""Report of the gates: the result of each check, and the golden-image checklist."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from goldenami.text import ChecklistItem, Report, markdown, markdown_checklist
 
 Gate = Literal["base", "image", "boot", "account"]
 
 _LINE = re.compile(r"CHECK (?P<name>[a-z0-9][a-z0-9_-]*) (?P<result>ok|FAIL)(?: (?P<detail>.*))?$")
 
-# The checklist for a golden AMI, as the team writes it, and the checks that prove each line.
+# The items of the golden-image checklist, and the checks that prove each one.
 CHECKLIST: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("System packages are current", ("packages-current", "git", "install-directory")),
     ("Go version confirmed", ("go-version", "boot-go")),
@@ -31,7 +33,7 @@ CHECKLIST: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a gate looked at: what it is called, whether it was so, and what was seen."""
+    """Result of one check of a gate."""
 
     name: str
     ok: bool
@@ -40,54 +42,47 @@ class Check:
 
 
 def parse(lines: Iterable[str], gate: Gate) -> list[Check]:
-    """Find `CHECK name ok|FAIL detail` in what a machine printed; a check that ran twice counts as it came out last."""
-    found: dict[str, Check] = {}
+    """Return the checks in the output of an instance (`CHECK name ok|FAIL detail`). The last result of a check counts."""
+    checks: dict[str, Check] = {}
     for line in lines:
-        match = _LINE.search(line.rstrip())
-        if match:
-            found[match["name"]] = Check(match["name"], match["result"] == "ok", match["detail"] or "", gate)
-    return list(found.values())
+        if match := _LINE.search(line.rstrip()):
+            checks[match["name"]] = Check(match["name"], match["result"] == "ok", match["detail"] or "", gate)
+    return list(checks.values())
 
 
 def failed_checks(checks: Iterable[Check]) -> list[Check]:
-    """The checks that did not pass."""
+    """Return the checks that failed."""
     return [check for check in checks if not check.ok]
 
 
-def checklist(checks: Sequence[Check]) -> list[tuple[str, bool | None, list[Check]]]:
-    """The checklist's lines with their result: True, False, or None where nothing looked at it in this run."""
-    lines: list[tuple[str, bool | None, list[Check]]] = []
-    rest = {id(check): check for check in checks}
+def checklist(checks: Sequence[Check]) -> list[ChecklistItem]:
+    """Return the checklist with the result of each item, and an item for checks that belong to no other."""
+    items: list[ChecklistItem] = []
+    others = {id(check): check for check in checks}
     for title, names in CHECKLIST:
-        mine = [c for c in checks if c.name in names or any(c.name.startswith(f"{n}-") for n in names)]
-        for check in mine:
-            rest.pop(id(check), None)
-        lines.append((title, all(c.ok for c in mine) if mine else None, mine))
-    if rest:
-        others = list(rest.values())
-        lines.append(("Other checks", all(c.ok for c in others), others))
-    return lines
+        item_checks = [c for c in checks if c.name in names or any(c.name.startswith(f"{n}-") for n in names)]
+        for check in item_checks:
+            others.pop(id(check), None)
+        items.append(_item(title, item_checks))
+    return [*items, _item("Other checks", [*others.values()])] if others else items
 
 
-def markdown(title: str, facts: Sequence[tuple[str, str]], checks: Sequence[Check]) -> str:
-    """The report for people: the facts, then the checklist with every check under its line."""
-    out = [f"# {title}", ""]
-    out += [f"- {name}: {value}" for name, value in facts]
-    out += ["", "## Golden AMI checklist", ""]
-    for line, ok, mine in checklist(checks):
-        mark = {True: "[x]", False: "[ ] **FAILED**:", None: "[ ] (not checked in this run)"}[ok]
-        out.append(f"- {mark} {line}")
-        out += [f"  - {'ok' if c.ok else 'FAIL'} `{c.name}` ({c.gate}) {c.detail}".rstrip() for c in mine]
-    return "\n".join(out) + "\n"
+def _item(title: str, checks: Sequence[Check]) -> ChecklistItem:
+    evidence = (f"{'ok' if c.ok else 'FAIL'} `{c.name}` ({c.gate}) {c.detail}".rstrip() for c in checks)
+    return ChecklistItem(title, all(c.ok for c in checks) if checks else None, tuple(evidence))
 
 
-def as_json(facts: Sequence[tuple[str, str]], checks: Sequence[Check], *, passed: bool = True) -> dict[str, Any]:
-    """The report for scripts."""
-    return {
-        "facts": dict(facts),
-        "passed": passed and not failed_checks(checks),
-        "checklist": [
-            {"item": title, "ok": ok, "checks": [c.name for c in mine]} for title, ok, mine in checklist(checks)
-        ],
-        "checks": [asdict(check) for check in checks],
-    }
+def gate_report(
+    title: str, facts: Sequence[tuple[str, str]], checks: Sequence[Check], *, passed: bool = True
+) -> Report:
+    """Return the report of the gates; `passed` is False if the image was rejected for another reason than a failed check."""
+    items = checklist(checks)
+    return Report(
+        {
+            "facts": dict(facts),
+            "passed": passed and not failed_checks(checks),
+            "checklist": [asdict(item) for item in items],
+            "checks": [asdict(check) for check in checks],
+        },
+        markdown(title, facts, {"Golden AMI checklist": markdown_checklist(items)}),
+    )

@@ -1,4 +1,4 @@
-"""All that one layer's folder is rendered from."""
+"""Options, inputs and results of a bake."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from goldenami.bake.plan import LayerPlan
+from goldenami.errors import UsageError
 from goldenami.model.image import Image, Layer
 from goldenami.model.resources import OrphanedResource
-from goldenami.model.version import Version
+from goldenami.model.version import Version, parse
 from goldenami.recipe.recipe import Recipe
 from goldenami.recipe.targets import Target
 from goldenami.state.run_model import RunFolder
@@ -17,15 +18,7 @@ from goldenami.state.run_model import RunFolder
 
 @dataclass(frozen=True)
 class LayerInputs:
-    """All that a layer's folder is rendered from.
-
-    Attributes:
-        source_ami: The literal AMI id to start from.
-        app_commit: The commit (or digest) of the application's source.
-        tags: All tags of the AMI; its snapshot, builder and volume carry them too.
-        endpoint_url: Another address of the AWS API, or None for Amazon's own.
-        instance_profile: The builder's instance profile; empty takes the target's.
-    """
+    """Everything that a layer's folder is rendered from; the target's instance profile if `instance_profile` is empty."""
 
     recipe: Recipe
     target: Target
@@ -45,7 +38,7 @@ class LayerInputs:
 
 @dataclass(frozen=True)
 class BakeResult:
-    """The golden AMI of a bake, and how it came to be."""
+    """Result of a bake: the golden AMI, and what was done for each layer."""
 
     image: Image
     version: Version
@@ -55,13 +48,13 @@ class BakeResult:
 
     @property
     def unchanged(self) -> bool:
-        """Whether there was nothing to do."""
+        """True if the bake had nothing to do."""
         return self.run is None
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What was found: `removable` belongs to runs that are known to be dead, `kept` to runs that may be alive."""
+    """Orphaned resources: `removable` belong to ended runs, `kept` to runs that may be running."""
 
     removable: tuple[OrphanedResource, ...]
     kept: tuple[OrphanedResource, ...]
@@ -69,11 +62,13 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class BakeOptions:
-    """What the command line asks for.
+    """Options of a bake.
 
     Attributes:
-        since: Only layers that were made after this moment (ISO 8601, UTC) are taken as they are: a rebuild that goes on
-            takes up its own, and nothing older.
+        bump: Part of the version to increase (`minor`, `major`, `patch`); empty follows the version policy.
+        fresh: Build both layers even if their inputs are unchanged.
+        since: Reuse only layers that were created after this time (ISO 8601, UTC): an interrupted rebuild that is resumed
+            reuses its own, and no older ones.
     """
 
     bump: str = ""
@@ -82,14 +77,20 @@ class BakeOptions:
     clean: bool = False
     since: str = ""
 
+    def check(self) -> None:
+        """Raise an error if the options are invalid or exclude each other."""
+        if self.bump not in ("", "minor", "major", "patch"):
+            raise UsageError(f"--bump {self.bump} is unknown; expected minor, major or patch")
+        if self.version:
+            parse(self.version)
+            if self.bump:
+                raise UsageError("--bump and --version exclude each other")
+
 
 def fingerprint(inputs: Mapping[str, bytes]) -> str:
-    """Digest named inputs, whatever the order in which they come.
+    """Return the SHA-256 of named inputs, independent of their order.
 
-    Names and contents are framed by their lengths, so that no two different sets of inputs can look the same.
-
-    Returns:
-        64 hexadecimal digits.
+    Names and contents are prefixed with their lengths, so that different sets of inputs never have the same bytes.
     """
     digest = hashlib.sha256()
     for name in sorted(inputs):

@@ -1,4 +1,4 @@
-"""Decide, without touching anything, which layers a bake builds, reuses or adopts."""
+"""Decide which layers a bake builds, reuses or adopts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LayerAction = Literal["reuse", "adopt", "build"]
 
 @dataclass(frozen=True)
 class VersionReservation:
-    """A version number that a run reserved for one fingerprint before it built."""
+    """A version that a run reserved for one fingerprint before its build."""
 
     version: Version
     run_id: str
@@ -23,9 +23,11 @@ class VersionReservation:
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """What will be done about a layer, and why.
+    """The action for a layer, and its reason.
 
-    `reuse`: the AMI is there and good. `adopt`: an AMI of an interrupted run is there; finish its wait, tags and gate.
+    Attributes:
+        action: `reuse` an AMI that passed its gates; `adopt` one of an interrupted run, by completing its wait, tags and
+            gates; or `build` a new one.
     """
 
     layer: Layer
@@ -36,94 +38,89 @@ class LayerPlan:
     reservation: VersionReservation | None = None
 
     def run_id(self, image_name: str) -> str:
-        """The run that made the AMI, from its tag, else from the claim of its version or its name; or empty."""
+        """Return the run that created the AMI, from its tag, else from its version's reservation or its name; or empty."""
         if self.image is None:
             return ""
-        named = self.image.name.removeprefix(base_name(image_name, self.fingerprint, ""))
+        suffix = self.image.name.removeprefix(base_name(image_name, self.fingerprint, ""))
         return (
             self.image.tags.get(RUN)
             or (self.reservation.run_id if self.reservation else "")
-            or (named if named != self.image.name else "")
+            or (suffix if suffix != self.image.name else "")
         )
 
 
 def plan_base(image_name: str, fingerprint: str, images: Iterable[Image], *, fresh: bool, since: str = "") -> LayerPlan:
     """Plan the base layer.
 
-    An AMI exists only if every check inside the image passed (Packer creates it last), so an available base AMI with
-    the right fingerprint is good; one whose tags were never written is recognised by its name. With `since` (ISO 8601,
-    UTC), only what was made after that moment counts.
+    Packer creates an AMI only if every check inside the image passed, so an available base AMI with the right fingerprint
+    can be reused. One without tags is recognized by its name.
     """
     images = [image for image in images if image.created >= since]
     if fresh:
-        return LayerPlan("base", fingerprint, "build", "asked for with --fresh")
-    tagged = [i for i in images if i.alive and not i.bad and i.layer == "base" and i.fingerprint == fingerprint]
-    ready = [i for i in tagged if i.state == "available"]
-    if ready:
-        return LayerPlan("base", fingerprint, "reuse", "unchanged", _newest(ready))
-    named = [i for i in images if i.alive and not i.bad and is_base_of(i.name, image_name, fingerprint)]
+        return LayerPlan("base", fingerprint, "build", "requested with --fresh")
+    usable = [image for image in images if image.alive and not image.bad]
+    tagged = [i for i in usable if i.layer == "base" and i.fingerprint == fingerprint and i.state == "available"]
+    if tagged:
+        return LayerPlan("base", fingerprint, "reuse", "unchanged", _newest(tagged))
+    named = [image for image in usable if is_base_of(image.name, image_name, fingerprint)]
     if named:
-        return LayerPlan("base", fingerprint, "adopt", "an interrupted run made it", _newest(named))
-    return LayerPlan("base", fingerprint, "build", "it is baked afresh" if since else _why("base", images))
+        return LayerPlan("base", fingerprint, "adopt", "created by an interrupted run", _newest(named))
+    return LayerPlan("base", fingerprint, "build", _build_reason("base", images, since))
 
 
 def plan_app(
     image_name: str,
     fingerprint: str,
     images: Iterable[Image],
-    claims: Iterable[VersionReservation],
+    reservations: Iterable[VersionReservation],
     *,
     fresh: bool = False,
-    wanted: Version | None = None,
+    requested: Version | None = None,
     since: str = "",
 ) -> LayerPlan:
-    """Plan the app layer, which carries the version and needs the gate of a fresh boot.
+    """Plan the app layer, which has the version and must pass the boot gate.
 
-    A claim of the same fingerprint without an AMI is taken up again, so that a run that was killed before its AMI
-    existed does not use up a number.
+    A reservation for the same fingerprint without an AMI is used again, so that a run that was killed before it created the
+    AMI does not use up a version.
 
     Args:
-        image_name: The recipe's name.
-        fingerprint: Of the app layer.
-        images: Every AMI of this name.
-        claims: Version numbers that dead runs of this checkout reserved.
-        fresh: Build, whatever is there.
-        wanted: The version that was asked for; only an AMI of this version will do.
-        since: Only AMIs that were made after this moment count (ISO 8601, UTC).
+        reservations: Versions that ended runs of this checkout reserved.
+        requested: The only version that may be reused or adopted.
+        since: Ignore AMIs created before this time (ISO 8601, UTC).
     """
     images = [image for image in images if image.created >= since]
     if fresh:
-        return LayerPlan("app", fingerprint, "build", "a new version was asked for")
+        return LayerPlan("app", fingerprint, "build", "a new version was requested")
     by_version = {v: image for image in images if (v := image.version(image_name)) is not None}
-    claimed = {c.version: c for c in claims if c.fingerprint == fingerprint and wanted in (None, c.version)}
-    same = [
+    reserved = {r.version: r for r in reservations if r.fingerprint == fingerprint and requested in (None, r.version)}
+    usable = [
         image
         for version, image in by_version.items()
-        if wanted in (None, version)
+        if requested in (None, version)
         and image.alive
         and not image.bad
-        # Only an AMI whose tags were never written is known by its claim alone.
-        and (image.fingerprint == fingerprint or (not image.fingerprint and version in claimed))
+        # An AMI without tags is recognized by the reservation of its version.
+        and (image.fingerprint == fingerprint or (not image.fingerprint and version in reserved))
     ]
-    verified = [i for i in same if i.verified and i.state == "available"]
+    verified = [image for image in usable if image.verified and image.state == "available"]
     if verified:
         return LayerPlan("app", fingerprint, "reuse", "unchanged", _newest(verified))
-    if same:
-        image = _newest(same)
+    if usable:
+        image = _newest(usable)
         version = image.version(image_name)
-        claim = claimed.get(version) if version else None
-        return LayerPlan("app", fingerprint, "adopt", "an interrupted run made it", image, claim)
-    open_claims = [claim for version, claim in claimed.items() if version not in by_version]
-    claim = max(open_claims, key=lambda c: c.version, default=None)
-    why = "it is baked afresh" if since else _why("app", images)
-    return LayerPlan("app", fingerprint, "build", why, reservation=claim)
+        reservation = reserved.get(version) if version else None
+        return LayerPlan("app", fingerprint, "adopt", "created by an interrupted run", image, reservation)
+    unused = [reservation for version, reservation in reserved.items() if version not in by_version]
+    reservation = max(unused, key=lambda r: r.version, default=None)
+    return LayerPlan("app", fingerprint, "build", _build_reason("app", images, since), reservation=reservation)
 
 
 def _newest(images: Iterable[Image]) -> Image:
-    # The id breaks ties between AMIs of one second, so that two readers choose the same one.
+    # EC2 reports whole seconds; the id makes the choice deterministic.
     return max(images, key=lambda image: (image.created, image.id))
 
 
-def _why(layer: Layer, images: Iterable[Image]) -> str:
-    others = any(i.layer == layer and not i.bad for i in images)
-    return "its inputs changed" if others else "there is none yet"
+def _build_reason(layer: Layer, images: Iterable[Image], since: str) -> str:
+    if since:
+        return "rebuilt from scratch"
+    return "its inputs changed" if any(i.layer == layer and not i.bad for i in images) else "it does not exist yet"

@@ -1,4 +1,4 @@
-"""Before a bake: read everything that matters, decide what to do about each layer, and reserve a version number."""
+"""Before a bake: read its inputs, plan each layer, and reserve a version."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from goldenami.tools import packer
 
 @dataclass(frozen=True)
 class BakeInputs:
-    """What was read before anything is decided."""
+    """Everything that the plan depends on."""
 
     source_ami: str
     source: Source
@@ -30,105 +30,100 @@ class BakeInputs:
     images: tuple[Image, ...]
     reservations: tuple[VersionReservation, ...]
 
+    def taken_versions(self, image_name: str) -> frozenset[Version]:
+        """Return the versions that exist or are reserved."""
+        existing = {v for image in self.images if (v := image.version(image_name)) is not None}
+        return frozenset(existing | {reservation.version for reservation in self.reservations})
+
 
 def preflight(ctx: Context) -> BakeInputs:
-    """Read everything that the plan depends on; nothing is changed."""
+    """Read the inputs of a bake."""
     app = ctx.recipe.app
-    named = app.dependencies.files if app.dependencies else ()
-    with ThreadPoolExecutor() as pool:  # the account is far away, and git and Packer answer meanwhile
+    dependencies = app.dependencies.files if app.dependencies else ()
+    with ThreadPoolExecutor() as pool:  # AWS calls, while git and Packer run
         ami = pool.submit(environment.source_ami, ctx)
         family = pool.submit(images.list_family, ctx.aws, ctx.name)
-        claims = pool.submit(parameters.list_children, ctx.aws, ctx.reservations_path)
+        reservations = pool.submit(parameters.list_children, ctx.aws, ctx.reservations_path)
         version = pool.submit(packer.version)
         return BakeInputs(
-            source=source.resolve(app.source, app.ref, ctx.recipe.folder, is_git=app.is_git, dependencies=named),
+            source=source.resolve(app.source, app.ref, ctx.recipe.folder, is_git=app.is_git, dependencies=dependencies),
             packer_version=version.result(),
             source_ami=ami.result(),
             images=tuple(family.result()),
-            reservations=tuple(_reservation(p.name, p.value) for p in claims.result()),
+            reservations=tuple(_reservation(p.name, p.value) for p in reservations.result()),
         )
 
 
-def plan_layers(ctx: Context, known: BakeInputs, options: BakeOptions) -> tuple[LayerPlan, LayerPlan | None]:
-    """Decide about both layers; about the app layer only where its base exists (its fingerprint holds the base's id)."""
-    base = plan_base_layer(ctx, known, options)
+def plan_layers(ctx: Context, current: BakeInputs, options: BakeOptions) -> tuple[LayerPlan, LayerPlan | None]:
+    """Plan both layers; the app layer only if its base exists, whose id is in its fingerprint."""
+    base = plan_base_layer(ctx, current, options)
     if base.action == "build" or base.image is None:
         return base, None
-    return base, plan_app_layer(ctx, known, base.image.id, options)
+    return base, plan_app_layer(ctx, current, base.image.id, options)
 
 
-def plan_base_layer(ctx: Context, known: BakeInputs, options: BakeOptions) -> LayerPlan:
-    """Decide about the base layer."""
-    digest = layer_fingerprint(ctx, "base", known.source_ami, known.source)
-    return plan_base(ctx.name, digest, known.images, fresh=options.fresh, since=options.since)
+def plan_base_layer(ctx: Context, current: BakeInputs, options: BakeOptions) -> LayerPlan:
+    """Plan the base layer."""
+    digest = layer_fingerprint(ctx, "base", current.source_ami, current.source)
+    return plan_base(ctx.name, digest, current.images, fresh=options.fresh, since=options.since)
 
 
-def plan_app_layer(ctx: Context, known: BakeInputs, base_ami: str, options: BakeOptions) -> LayerPlan:
-    """Decide about the app layer on a given base AMI."""
-    # Only a run of this checkout is known to be dead (we hold the lock), so only its claims can be taken up again.
-    ours = {run.id for run in runs.list_runs(ctx.build)}
-    claims = [claim for claim in known.reservations if claim.run_id in ours]
-    digest = layer_fingerprint(ctx, "app", base_ami, known.source)
-    wanted = parse(options.version) if options.version else None
-    fresh = options.fresh or bool(options.bump)
-    return plan_app(ctx.name, digest, known.images, claims, fresh=fresh, wanted=wanted, since=options.since)
-
-
-def next_version(
-    ctx: Context, known: BakeInputs, options: BakeOptions, also: frozenset[Version] = frozenset()
-) -> Version:
-    """The number that a bake would take now, above all that exist, were claimed, or are named in `also`."""
-    if options.version:
-        return parse(options.version)
-    return next_after(
-        _taken_versions(ctx, known) | also, options.bump or ctx.recipe.image.version_policy, ctx.clock.now()
+def plan_app_layer(ctx: Context, current: BakeInputs, base_ami: str, options: BakeOptions) -> LayerPlan:
+    """Plan the app layer on a base AMI."""
+    # The bake lock proves that the runs of this checkout ended; those of others may still use their reservations.
+    run_ids = {run.id for run in runs.list_runs(ctx.build)}
+    return plan_app(
+        ctx.name,
+        layer_fingerprint(ctx, "app", base_ami, current.source),
+        current.images,
+        [reservation for reservation in current.reservations if reservation.run_id in run_ids],
+        fresh=options.fresh or bool(options.bump),
+        requested=parse(options.version) if options.version else None,
+        since=options.since,
     )
 
 
-def reserve_version(ctx: Context, run: Run, known: BakeInputs, app: LayerPlan, options: BakeOptions) -> Version:
-    """Reserve the version number: Parameter Store decides between two who want the same one.
+def next_version(
+    ctx: Context, current: BakeInputs, options: BakeOptions, lost: frozenset[Version] = frozenset()
+) -> Version:
+    """Return the version of the next bake: the requested one, else one above all that exist, are reserved, or are in `lost`."""
+    if options.version:
+        return parse(options.version)
+    part = options.bump or ctx.recipe.image.version_policy
+    return next_after(current.taken_versions(ctx.name) | lost, part, ctx.clock.now())
 
-    Raises:
-        UsageError: The version that was asked for is taken.
-    """
+
+def reserve_version(ctx: Context, run: Run, current: BakeInputs, app: LayerPlan, options: BakeOptions) -> Version:
+    """Reserve a version by creating its parameter: of two concurrent bakes, only one can; raise UsageError if it is taken."""
     if app.image is not None:
         return image_version(ctx, app.image)
     if app.reservation is not None:
         return app.reservation.version
-    lost: frozenset[Version] = frozenset()
+    taken, lost = current.taken_versions(ctx.name), frozenset[Version]()
+    value = json.dumps({"run": run.id, "fingerprint": app.fingerprint})
     while True:
-        version = next_version(ctx, known, options, lost)
-        free = version not in _taken_versions(ctx, known)
-        claim = json.dumps({"run": run.id, "fingerprint": app.fingerprint})
-        if free and parameters.create(ctx.aws, f"{ctx.reservations_path}/{version}", claim):
+        version = next_version(ctx, current, options, lost)
+        if version not in taken and parameters.create(ctx.aws, f"{ctx.reservations_path}/{version}", value):
             return version
         if options.version:
-            latest = max(_taken_versions(ctx, known) | {version})
             raise UsageError(
-                f"{version} is taken; a version is never used again (the latest is {latest})",
-                next="./invoke bake --version with a higher one, or leave it out",
+                f"{version} is taken; a version is never reused (the latest is {max(taken | {version})})",
+                next="./invoke bake, without --version or with a higher one",
             )
         lost |= {version}
 
 
 def image_version(ctx: Context, image: Image) -> Version:
-    """The version of a golden AMI, which always has one."""
-    found = image.version(ctx.name)
-    assert found is not None, image.name
-    return found
-
-
-def _taken_versions(ctx: Context, known: BakeInputs) -> frozenset[Version]:
-    named = {v for image in known.images if (v := image.version(ctx.name)) is not None}
-    return frozenset(named | {claim.version for claim in known.reservations})
+    """Return the version of a golden AMI, which always has one."""
+    version = image.version(ctx.name)
+    assert version is not None, image.name
+    return version
 
 
 def layer_fingerprint(ctx: Context, layer: Layer, source_ami: str, app: Source) -> str:
-    """The digest of all that goes into a layer on this AMI, with this source of the application."""
-    inputs = render.fingerprint_inputs(
-        ctx.recipe, layer, source_ami, app.commit, ctx.target, dependencies=app.dependencies
-    )
-    return fingerprint(inputs)
+    """Return the fingerprint of a layer on this AMI, with this source of the application."""
+    facts = (ctx.recipe, layer, source_ami, app.commit, ctx.target)
+    return fingerprint(render.fingerprint_inputs(*facts, dependencies=app.dependencies))
 
 
 def _reservation(name: str, value: str) -> VersionReservation:

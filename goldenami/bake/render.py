@@ -1,7 +1,7 @@
-"""The only door to Jinja: render a layer's folder, whole and replayable by hand with `packer build .`.
+"""Render a layer's folder, which `packer build .` can also build by hand.
 
-Jinja decides on structure only. Values travel as Packer variables (JSON, which HCL never interpolates) and, for the
-scripts in the guest, as quoted words of recipe.env.
+Templates decide on structure only. Values are passed as Packer variables (JSON, which HCL does not interpolate), and to the
+scripts in the guest as quoted words of recipe.env.
 """
 
 from __future__ import annotations
@@ -20,27 +20,19 @@ from goldenami.recipe.template_vars import template_vars
 from goldenami.tools.jinja import ROOT, render_text
 from goldenami.tools.quoting import Value, packer_text
 
-# Packer builds that install plugins themselves (`packer init`); before, the amazon builders are built in.
+# Since this version Packer installs plugins (`packer init`); before, the amazon builders are built in.
 PLUGINS = (1, 7, 0)
-# What of the application's source is put beside the scripts: all of it, or what says what it depends on.
-ARCHIVES = ("source.tar.gz", "dependencies.tar")
-# Since this one Packer finds the newer plugins, which are on releases.hashicorp.com only.
+# Since this version Packer downloads plugins from releases.hashicorp.com, the only source of newer ones.
 RELEASES = (1, 14, 0)
+# Archives that the bake puts into the folder: the application's source, and the files that declare its dependencies.
+ARCHIVES = ("source.tar.gz", "dependencies.tar")
 
 
 def render(inputs: LayerInputs, folder: Path, root: Path = ROOT) -> list[Path]:
-    """Write a layer's folder; archives that are there already are taken up by the HCL.
-
-    Args:
-        inputs: What to render.
-        folder: Where to; made if missing.
-        root: The folder with templates/, provisioners/, packer/ and systemd/.
-
-    Returns:
-        Every file that was written.
+    """Render a layer's folder; the HCL uploads the archives that are already in it.
 
     Raises:
-        RenderError: A template is broken or a value cannot be carried.
+        RenderError: A template is invalid, or a value cannot be quoted.
     """
     recipe, layer = inputs.recipe, inputs.layer
     values = template_vars(recipe, layer, inputs.region or inputs.target.region, inputs.app_commit)
@@ -78,22 +70,15 @@ def fingerprint_inputs(
     root: Path = ROOT,
     dependencies: bytes | None = None,
 ) -> dict[str, bytes]:
-    """Everything that makes a layer what it is, and nothing that changes from run to run.
+    """Return everything that determines a layer's contents, by name.
 
-    In: the scripts, files and units as rendered; recipe.env; the HCL template's text; the source AMI; the root volume
-    and its key; for `app` also the source's commit and the tags of the recipe, which an operator expects on the image.
-    Out: run id, version, AMI name, dates, keys, endpoint, subnet, instance type and Packer's version, which do not
-    change what is in the image. The base layer knows nothing of the application but its user, its directory and what it
-    depends on, so a change of the application alone leaves it alone.
+    Included: the rendered scripts, files and units; recipe.env; the text of the HCL template; the source AMI; the root volume
+    and its key; for `app` also the source's commit and the recipe's tags. Excluded: run id, version, AMI name, dates, keys,
+    endpoint, subnet, instance type and Packer's version, which do not change the image. The base layer depends on the
+    application's user, directory and dependencies only, so that other changes of the application do not rebuild it.
 
     Args:
-        recipe: What is baked.
-        layer: Which layer of it.
-        source_ami: The AMI that the layer starts from.
-        app_commit: The commit (or digest) of the application's source.
-        target: Where; the recipe's own choice when not given.
-        root: The folder with templates/ and so on.
-        dependencies: The files that say what the application depends on.
+        target: The target; the recipe's default if None.
     """
     target = target or recipe.target()
     values = template_vars(recipe, layer, target.region, app_commit)
@@ -113,8 +98,7 @@ def fingerprint_inputs(
 
 
 def _contents(values: Mapping[str, object], recipe: Recipe, layer: Layer, root: Path) -> dict[str, str]:
-    """The files that go into the guest, by their path in the folder."""
-    contents = {path: source.read_text(encoding="utf-8") for path, source in _copied(layer, root)}
+    contents = {path: source.read_text(encoding="utf-8") for path, source in _static_files(layer, root)}
     contents["recipe.env"] = render_text("recipe.env.j2", values, root)
     if layer == "app":
         name = recipe.image.name
@@ -125,7 +109,7 @@ def _contents(values: Mapping[str, object], recipe: Recipe, layer: Layer, root: 
     return contents
 
 
-def _copied(layer: Layer, root: Path) -> Iterator[tuple[str, Path]]:
+def _static_files(layer: Layer, root: Path) -> Iterator[tuple[str, Path]]:
     for folder in ("common", layer):
         for script in sorted((root / "provisioners" / folder).glob("*.sh")):
             yield f"scripts/{script.name}", script
@@ -137,7 +121,7 @@ def _copied(layer: Layer, root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _write(contents: Mapping[str, str], folder: Path) -> list[Path]:
-    # What an earlier rendering left must not go into the image.
+    # Files of an earlier rendering must not be uploaded.
     for name in ("scripts", "files"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for path in folder.glob("*.pkr.hcl"):
@@ -153,12 +137,12 @@ def _write(contents: Mapping[str, str], folder: Path) -> list[Path]:
 
 
 def packer_variables(inputs: LayerInputs) -> dict[str, Value]:
-    """The values of the variables that packer/variables.pkr.hcl declares."""
+    """Return the values of the variables that packer/variables.pkr.hcl declares."""
     recipe, target = inputs.recipe, inputs.target
     volume = recipe.image.root_volume
     tags = {packer_text(name): packer_text(value) for name, value in inputs.tags.items()}
     built_on = f"{recipe.image.family}, Go {recipe.runtime.go.version}, PostgreSQL {recipe.runtime.postgresql.version}"
-    values: dict[str, Value] = {
+    return {
         "region": inputs.region or target.region,
         "endpoint_url": inputs.endpoint_url or target.endpoint_url,
         "source_ami": inputs.source_ami,
@@ -168,7 +152,7 @@ def packer_variables(inputs: LayerInputs) -> dict[str, Value]:
         "ssh_username": recipe.image.os.user,
         "subnet_id": target.subnet_id,
         "security_group_ids": list(target.security_group_ids),
-        # Fail closed: where nobody said from where, and Packer cannot find out, nobody gets in.
+        # Fail closed if no network is configured and Packer cannot determine its public address.
         "ssh_cidrs": list(target.ssh_cidrs) or ["127.0.0.1/32"],
         "iam_instance_profile": inputs.instance_profile or target.iam_instance_profile,
         "kms_key_id": target.kms_key_id,
@@ -182,4 +166,3 @@ def packer_variables(inputs: LayerInputs) -> dict[str, Value]:
         "run_tags": tags | {"Name": f"{inputs.ami_name} (builder)"},
         "manifest": {"run": inputs.run_id, "layer": inputs.layer, "fingerprint": inputs.fingerprint},
     }
-    return values

@@ -1,22 +1,19 @@
-"""The second gate: boot the finished AMI afresh, look at it from inside and outside, and mark it verified or failed."""
+"""The boot gate: launch an instance of a finished AMI, check it from inside and outside, and tag the AMI verified or failed."""
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from goldenami.aws import images, instances, security_groups, vpc
-from goldenami.aws.instances import Launch
-from goldenami.aws.security_groups import IngressRule
-from goldenami.bake import artifacts, environment
+from goldenami.aws import images, instances
+from goldenami.bake import artifacts, environment, render_checks
 from goldenami.bake.check_report import Check, failed_checks, parse
 from goldenami.context import Context
 from goldenami.errors import AwsError, GateError, UsageError
-from goldenami.infra import network
 from goldenami.infra.health import HealthProbe, health_url
-from goldenami.model import image as model_image
-from goldenami.model.image import Image
+from goldenami.model.image import FAILED, FINGERPRINT, LAYER, RUN, VERIFIED, Image
 from goldenami.model.resources import Instance
 from goldenami.recipe.recipe import Recipe
 from goldenami.state import runs
@@ -24,60 +21,40 @@ from goldenami.state.runs import Run, write_text
 from goldenami.tools.clock import poll
 from goldenami.tools.jinja import ROOT, render_text
 
-_POLL_INTERVAL = 0.5  # seconds between two looks
-_BOOT_TIMEOUT = 600.0  # seconds; EC2 may take minutes to show a console
+_POLL_INTERVAL = 0.5  # seconds between two probes
+_BOOT_TIMEOUT = 600.0  # seconds; EC2 may take minutes to show console output
+_REQUIRED_TAGS = (*render_checks.REQUIRED_TAGS, "Version", RUN, LAYER, FINGERPRINT)
 
 
 def verify(ctx: Context, run: Run, image: Image, *, profile: str, clean: bool = False) -> list[Check]:
-    """Boot an AMI and hold it against its gate.
+    """Boot an AMI and verify it against the gate.
 
     Args:
-        shop: Where.
-        run: Whose folder keeps the console and in whose name the instance runs.
-        image: The AMI; it must be available.
-        profile: The instance profile whose role may read the application's parameters.
-        clean: Remove an image that fails, instead of marking it.
-
-    Returns:
-        Every check of the gate, all passed.
+        clean: Delete an image that fails, instead of tagging it as failed.
 
     Raises:
-        GateError: A check failed; the AMI is marked failed (or removed), and its console is kept.
+        GateError: A check failed. The AMI is tagged as failed (or deleted), and its console output is kept.
     """
     checks = account_checks(ctx.recipe, image)
     with ctx.progress.phase(f"verify {image.name}"):
         checks += _boot_checks(ctx, run, image, profile)
-    bad = failed_checks(checks)
-    run.record(boot_checks=[c.__dict__ for c in checks])
-    if bad:
-        state = _reject(ctx, image, bad, clean=clean)
+    failed = failed_checks(checks)
+    run.record(boot_checks=[asdict(check) for check in checks])
+    if failed:
         raise GateError(
-            f"{image.name} ({image.id}) did not pass the boot gate: "
-            + "; ".join(f"{c.name} ({c.detail})" for c in bad),
-            state=state,
+            f"{image.name} ({image.id}) failed the boot gate: {'; '.join(f'{c.name} ({c.detail})' for c in failed)}",
+            state=_reject(ctx, image, failed, clean=clean),
             next=f"less {run.folder / 'console.log'}",
         )
-    when = ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    images.tag(ctx.aws, [image.id], {model_image.VERIFIED: when})
+    images.tag(ctx.aws, [image.id], {VERIFIED: f"{ctx.clock.now():%Y-%m-%dT%H:%M:%SZ}"})
     if image.failed:
-        images.untag(ctx.aws, [image.id], [model_image.FAILED])
+        images.untag(ctx.aws, [image.id], [FAILED])
     return checks
 
 
 def account_checks(recipe: Recipe, image: Image) -> list[Check]:
-    """What AWS itself says of the AMI: its tags, its privacy, its encryption, its metadata service."""
-    wanted = [
-        "Name",
-        "Version",
-        "Environment",
-        "Created",
-        "Go",
-        "PostgreSQL",
-        model_image.RUN,
-        model_image.LAYER,
-        model_image.FINGERPRINT,
-    ]
-    missing = [name for name in wanted if not image.tags.get(name)]
+    """Return the checks of what EC2 reports about the AMI: its tags, permissions, encryption and metadata service."""
+    missing = [name for name in _REQUIRED_TAGS if not image.tags.get(name)]
     encrypted = image.encrypted or not recipe.image.root_volume.encrypted
     return [
         Check("tags-complete", not missing, f"missing: {', '.join(missing) or 'none'}", "account"),
@@ -88,110 +65,79 @@ def account_checks(recipe: Recipe, image: Image) -> list[Check]:
 
 
 def _boot_checks(ctx: Context, run: Run, image: Image, profile: str) -> list[Check]:
-    """Launch, watch, keep the console, and end the instance whatever happens."""
-    recipe, target = ctx.recipe, ctx.target
-    nonce = secrets.token_hex(8)
-    group = security_groups.ensure(
-        ctx.aws,
-        ctx.clock,
-        f"goldenami-{run.id}-verify",
-        vpc.subnet_vpc(ctx.aws, target.subnet_id or None),
-        [IngressRule(recipe.app.port, cidr) for cidr in network.allowed_networks(target)],
-        {model_image.RUN: run.id, model_image.IMAGE: ctx.name},
-    )
-    wanted = Launch(
-        image=image.id,
-        type=recipe.instance_type(target),
-        user_data=verify_script(recipe, nonce),
-        security_groups=[group, *target.security_group_ids],
-        tags={"Name": f"{image.name}-verify", model_image.RUN: run.id, model_image.IMAGE: ctx.name},
-        token=f"{run.id}-verify-{image.id}"[:64],
-        subnet=target.subnet_id or None,
-        profile=profile,
-    )
-    machine: Instance | None = None
-    try:
-        machine = instances.launch(ctx.aws, ctx.clock, wanted)
-        ctx.progress.detail(f"launched {machine.id}")
+    nonce, port = secrets.token_hex(8), ctx.recipe.app.port
+    script = verify_script(ctx.recipe, nonce)
+    with environment.temporary_instance(ctx, run, image, "verify", script, profile=profile, port=port) as instance:
         try:
-            machine = instances.wait_running(ctx.aws, ctx.clock, machine.id)
+            running = instances.wait_running(ctx.aws, ctx.clock, instance.id)
         except AwsError as error:
             return [Check("boot", False, error.message, "boot")]
-        return _wait_until_healthy(ctx, machine, nonce)
-    finally:
-        if machine:
-            _end(ctx, run, machine)
-        security_groups.delete(ctx.aws, ctx.clock, group)
+        else:
+            return _wait_until_healthy(ctx, running, nonce)
+        finally:
+            write_text(run.folder / "console.log", instances.console_output(ctx.aws, instance.id))
 
 
-def _end(ctx: Context, run: Run, machine: Instance) -> None:
-    """Keep the console, and terminate the instance even if there is none to keep."""
-    try:
-        write_text(run.folder / "console.log", instances.console_output(ctx.aws, machine.id))
-    finally:
-        instances.terminate(ctx.aws, ctx.clock, machine.id)
+def _wait_until_healthy(ctx: Context, instance: Instance, nonce: str) -> list[Check]:
+    """Probe the health check path, and read the instance's own checks from its console output, until both are complete.
 
-
-def _wait_until_healthy(ctx: Context, machine: Instance, nonce: str) -> list[Check]:
-    """Probe the health path from outside, and read the instance's own checks from its console, until both have spoken.
-
-    An instance that finds a fault in itself has failed: there is no need to wait for its health as well. One that finds
-    none has to be healthy within the time that the fleet would give it. EC2 refreshes the console of a running instance
-    only now and then, so it is read again until the end mark is there.
+    A failed check of its own ends the wait. An instance that passes its own checks must become healthy within the fleet's
+    health check grace period. EC2 refreshes the console output of a running instance only occasionally.
     """
-    grace = ctx.recipe.fleet.health_check_grace_period
-    probe = HealthProbe(health_url(ctx.recipe, machine.address))
+    grace_period = ctx.recipe.fleet.health_check_grace_period
+    probe = HealthProbe(health_url(ctx.recipe, instance.address))
     ctx.progress.detail(f"probing {probe.url}")
-    outside = Check("boot-health-outside", False, f"no answer from {probe.url}", "boot")
-    inside: list[Check] = []
+    health = Check("boot-health-outside", False, f"no answer from {probe.url}", "boot")
+    boot_report: list[Check] = []
     for elapsed in poll(ctx.clock, timeout=_BOOT_TIMEOUT, every=_POLL_INTERVAL):
-        if not outside.ok:
-            outside = Check("boot-health-outside", probe.check(), f"{probe.detail} after {elapsed:.0f} s", "boot")
-        inside = inside or _own_checks(instances.console_output(ctx.aws, machine.id), nonce)
-        if inside and (outside.ok or failed_checks(inside) or elapsed >= grace):
-            return [outside, *inside]
-    return [outside, *(inside or [Check("boot-report", False, "its own checks did not appear on its console", "boot")])]
+        if not health.ok:
+            health = Check("boot-health-outside", probe.check(), f"{probe.detail} after {elapsed:.0f} s", "boot")
+        boot_report = boot_report or _parse_boot_report(instances.console_output(ctx.aws, instance.id), nonce)
+        if boot_report and (health.ok or failed_checks(boot_report) or elapsed >= grace_period):
+            return [health, *boot_report]
+    missing = Check("boot-report", False, "its own checks did not appear in its console output", "boot")
+    return [health, *(boot_report or [missing])]
 
 
-def _own_checks(console: str, nonce: str) -> list[Check]:
-    """The instance's own checks, once all of them are on its console; the nonce tells them from an earlier boot's.
+def _parse_boot_report(output: str, nonce: str) -> list[Check]:
+    """Return the instance's own checks once they are complete; the nonce distinguishes them from those of an earlier boot.
 
-    It says them more than once, as something else may have cut it short: the ones before the first end count.
+    The instance prints them repeatedly, as other output may interrupt them: those before the first end mark count.
     """
-    said, ended, _ = console.partition(f"GOLDEN-VERIFY {nonce} END")
-    _, begun, report = said.rpartition(f"GOLDEN-VERIFY {nonce} BEGIN")
-    return parse(report.splitlines(), "boot") if begun and ended else []
+    text, end, _ = output.partition(f"GOLDEN-VERIFY {nonce} END")
+    _, begin, report = text.rpartition(f"GOLDEN-VERIFY {nonce} BEGIN")
+    return parse(report.splitlines(), "boot") if begin and end else []
 
 
-def _reject(ctx: Context, image: Image, bad: list[Check], *, clean: bool) -> str:
-    """Make sure that nothing launches from an image that failed; say what state that leaves."""
+def _reject(ctx: Context, image: Image, failed: list[Check], *, clean: bool) -> str:
+    """Tag or delete an image that failed, so that nothing launches it; return the state after that."""
     if clean:
         images.remove(ctx.aws, image)
-        return f"{image.id} and its snapshots are removed; the candidate is unchanged."
-    images.tag(ctx.aws, [image.id], {model_image.FAILED: ",".join(c.name for c in bad)[:255]})
-    return f"{image.id} is kept and marked failed; promote refuses it; the candidate is unchanged."
+        return f"{image.id} and its snapshots were deleted; the candidate is unchanged."
+    images.tag(ctx.aws, [image.id], {FAILED: ",".join(check.name for check in failed)[:255]})
+    return f"{image.id} was tagged as failed; promote refuses it; the candidate is unchanged."
 
 
 def verify_script(recipe: Recipe, nonce: str, root: Path = ROOT) -> str:
-    """The user data of the instance that proves a finished image: it prints its checks, marked with a nonce, on the console."""
+    """Return the user data of the instance that verifies an image: it prints its checks, marked with a nonce."""
     return render_text("verify.sh.j2", {"recipe": recipe, "nonce": nonce}, root)
 
 
 def recheck(ctx: Context, ami: str, *, clean: bool) -> Image:
-    """Boot the AMI and look at it; it is tagged verified or marked failed.
+    """Verify an existing AMI, and tag it verified or failed.
 
     Raises:
-        UsageError: There is no such AMI, or it is not a golden AMI of this recipe.
-        GateError: It did not pass.
+        UsageError: The AMI does not exist, or is not a golden AMI of this recipe.
+        GateError: The AMI failed the gate.
     """
     image = images.get(ctx.aws, ami)
     if image is None:
-        raise UsageError(f"there is no AMI {ami} in {ctx.aws.region}", next="./invoke images")
+        raise UsageError(f"{ami} does not exist in {ctx.aws.region}", next="./invoke images")
     if image.version(ctx.name) is None:
         raise UsageError(f"{ami} ({image.name}) is not a golden AMI of {ctx.name}", next="./invoke images")
     with (
-        runs.lock(ctx.build / "bake.lock", "a bake is running here; waiting for it", ctx.progress.info),
-        runs.record_run(ctx, "verify", on_end=partial(artifacts.write_run, ctx), ami=ami) as run,
+        environment.bake_lock(ctx),
+        runs.record_run(ctx, "verify", on_end=partial(artifacts.close_run, ctx), ami=ami) as run,
     ):
         verify(ctx, run, image, profile=environment.ensure_profile(ctx), clean=clean)
     return images.get(ctx.aws, ami) or image

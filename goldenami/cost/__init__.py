@@ -1,1 +1,1 @@
-"""What the fleet costs a month, and what an operation adds."""
+"""Monthly cost of the fleet, and cost of operations."""

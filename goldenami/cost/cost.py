@@ -1,4 +1,4 @@
-"""`invoke cost`: what the recipe's fleet costs in a month, with Docker and without, and what operations have cost."""
+"""Calculate the monthly cost of the recipe's fleet, with and without Docker, and the cost of past operations."""
 
 from __future__ import annotations
 
@@ -15,52 +15,50 @@ from goldenami.state import runs
 
 
 def calculate(ctx: Context) -> Cost:
-    """Calculate; nothing is changed.
+    """Return the cost of the fleet and of past operations.
 
     Raises:
-        UsageError: There is no price for an instance type, or for the region.
+        UsageError: The price of an instance type, or of the region, is unknown.
     """
-    kind, builder = ctx.recipe.instance.type, ctx.recipe.instance_type(ctx.target)
-    wanted = {kind, next_size(kind), builder}
-    made, unseen = _db_instance(ctx)
-    found, source = _prices(ctx, wanted, {made.instance_class} if made else set())
-    comparison = compare(ctx.recipe, found, made) if found else None
-    if found is None or comparison is None:
+    instance_type, builder_type = ctx.recipe.instance.type, ctx.recipe.instance_type(ctx.target)
+    types = {instance_type, next_size(instance_type), builder_type}
+    server, unseen = _db_instance(ctx)
+    current, source = _prices(ctx, types, {server.instance_class} if server else set())
+    comparison = compare(ctx.recipe, current, server) if current else None
+    if current is None or comparison is None:
         raise UsageError(
-            f"there is no price for {' and '.join(sorted(wanted))} in {ctx.aws.region}: {source}",
+            f"the price of {' and '.join(sorted(types))} in {ctx.aws.region} is unknown: {source}",
             next="credentials that allow pricing:GetProducts (./invoke iam.policy cost)",
         )
     records = [run.facts() for run in runs.list_runs(ctx.build)]
-    ran = tuple(operations(records, ctx.recipe, found, builder))
-    return Cost(ctx.aws.region, source, comparison, ran, unseen)
+    past = tuple(operations(records, ctx.recipe, current, builder_type))
+    return Cost(ctx.aws.region, source, comparison, past, unseen)
 
 
 def _db_instance(ctx: Context) -> tuple[DbInstance | None, str]:
-    """The server that db.migrate has made, if there is one; or why nobody can say."""
+    """Return the fleet's DB instance, if any; and why it is unknown, or empty."""
     if ctx.recipe.database.mode != "rds":
         return None, ""
     try:
         return rds.find_db_instance(ctx), ""
-    except Exception as error:  # a calculation needs no credentials, and is told without
-        return (
-            None,
-            f"RDS cannot be asked for {ctx.names.database} ({_without_section(error)}), so no database server is counted",
-        )
+    except Exception as error:  # the calculation works without credentials
+        name = ctx.names.database
+        return None, f"the DB instance {name} cannot be described ({_cause(error)}), so its cost is not included"
 
 
 def _prices(ctx: Context, kinds: set[str], databases: set[str]) -> tuple[Prices | None, str]:
-    """Today's prices where the list may be asked, else the table's; and which."""
+    """Return the prices of the AWS Price List, else of the table; and their source."""
     try:
-        found = price_list.get_prices(ctx.aws, kinds, databases)
-        why = "the AWS Price List does not hold every part"
-    except Exception as error:  # no access, no network, no such service behind an endpoint: the table will do
-        found, why = None, f"the AWS Price List cannot be asked ({_without_section(error)})"
-    if found:
-        return found, f"the AWS Price List of today ({ctx.clock.now():%Y-%m-%d})"
+        current = price_list.get_prices(ctx.aws, kinds, databases)
+        reason = "the AWS Price List lacks a price"
+    except Exception as error:  # no permission, no network, or an endpoint without this service
+        current, reason = None, f"the AWS Price List cannot be read ({_cause(error)})"
+    if current:
+        return current, f"the AWS Price List of today ({ctx.clock.now():%Y-%m-%d})"
     return prices.for_region(
         ctx.aws.region
-    ), f"the table of {prices.as_of():%B %Y} in goldenami/model/prices.toml, as {why}"
+    ), f"the table of {prices.as_of():%B %Y} in goldenami/model/prices.toml, as {reason}"
 
 
-def _without_section(error: Exception) -> str:
+def _cause(error: Exception) -> str:
     return str(explain(error) or error).splitlines()[0].partition(":")[0]

@@ -1,4 +1,4 @@
-"""What a recipe's fleet costs in a month, with Docker and without, and what operations cost: a calculation, no bill."""
+"""Estimate the monthly cost of a recipe's fleet, with and without Docker, and the cost of operations."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from goldenami.model.resources import DbInstance
 from goldenami.recipe.recipe import Recipe
 
 _SIZES = ("nano", "micro", "small", "medium", "large", "xlarge", "2xlarge", "4xlarge")
+_NO_PRICE = "not counted: its price is unknown"
 
 
 @dataclass(frozen=True)
 class CostItem:
-    """A line of the month.
+    """An item of the monthly cost.
 
     Attributes:
-        count: How many units.
-        each: The price of a unit for the month.
-        note: What the line leaves out or takes for granted.
+        count: Number of units.
+        each: Monthly price of a unit, in US dollars.
+        note: What the item excludes or assumes.
     """
 
     what: str
@@ -30,31 +31,32 @@ class CostItem:
 
     @property
     def month(self) -> float:
-        """The month's price."""
+        """Monthly price."""
         return self.count * self.each
 
 
 @dataclass(frozen=True)
 class CostComparison:
-    """The same service with golden images, and with Docker on the next size of instance."""
+    """Cost of the same service with golden images, and with Docker on the next larger instance type."""
 
     images: tuple[CostItem, ...]
     docker: tuple[CostItem, ...]
 
     @property
     def saved(self) -> float:
-        """What golden images save in a month; negative when they cost more."""
+        """Monthly saving with golden images; negative if they cost more."""
         return total(self.docker) - total(self.images)
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What a kind of operation took and cost.
+    """Duration and cost of a kind of operation.
 
     Attributes:
-        times: How many of them the records hold.
-        minutes: Of machines that ran for it alone, in the mean.
-        cost: In the mean.
+        times: Number of recorded operations.
+        minutes: Mean duration of the instances that ran for it, in minutes.
+        cost: Mean cost, in US dollars.
+        what: What is included.
     """
 
     kind: str
@@ -65,12 +67,12 @@ class Operation:
 
 
 def total(items: Iterable[CostItem]) -> float:
-    """The sum."""
+    """Return the total monthly price."""
     return sum(item.month for item in items)
 
 
 def next_size(kind: str) -> str:
-    """The next larger instance type of a family: t3.small for t3.micro; itself when there is none that we know."""
+    """Return the next larger instance type of a family (t3.small for t3.micro), or the same if it is unknown."""
     family, _, size = kind.partition(".")
     if size not in _SIZES[:-1]:
         return kind
@@ -78,15 +80,15 @@ def next_size(kind: str) -> str:
 
 
 def compare(recipe: Recipe, prices: Prices, server: DbInstance | None = None) -> CostComparison | None:
-    """The team's comparison: without Docker the smaller instance is enough (about 100 MB of memory go to Docker's daemon).
+    """Compare the cost with and without Docker, whose daemon takes about 100 MB of memory and so a larger instance type.
 
     Args:
-        recipe: What the fleet is.
-        prices: Of the region.
-        server: The server elsewhere that was made for it, if there is one.
+        recipe: The recipe of the fleet.
+        prices: Prices of the region.
+        server: The fleet's DB instance, if it has one.
 
     Returns:
-        None where an instance type has no price.
+        The comparison; None if the price of an instance type is unknown.
     """
     kind, larger = recipe.instance.type, next_size(recipe.instance.type)
     small, large = prices.instance(kind), prices.instance(larger)
@@ -123,68 +125,63 @@ def compare(recipe: Recipe, prices: Prices, server: DbInstance | None = None) ->
 
 
 def _database(server: DbInstance, prices: Prices) -> list[CostItem]:
-    """A server elsewhere: in two zones, each part of it twice."""
+    """Return the items of a DB instance; with Multi-AZ, each counts twice."""
     hour, zones = prices.databases.get(server.instance_class, 0.0), 2 if server.multi_az else 1
     disk = prices.database_gp3 if server.storage_type == "gp3" else 0.0
-    note = "the second one stands by" if server.multi_az else ""
+    note = "with a standby in a second zone" if server.multi_az else ""
     return [
-        CostItem(
-            f"{server.instance_class} RDS server",
-            zones,
-            HOURS * hour,
-            note if hour else "not counted: no price of it is known",
-        ),
+        CostItem(f"{server.instance_class} RDS server", zones, HOURS * hour, note if hour else _NO_PRICE),
         CostItem(
             f"{server.storage} GiB {server.storage_type} of {server.name}",
             zones,
             server.storage * disk,
-            "without backups beyond its size" if disk else "not counted: no price of it is known",
+            "without backups beyond its size" if disk else _NO_PRICE,
         ),
     ]
 
 
 def operations(records: Sequence[Mapping[str, Any]], recipe: Recipe, prices: Prices, builder: str) -> list[Operation]:
-    """What bakes and promotions took and cost, from the runs' own records of their phases.
+    """Return the duration and cost of bakes and promotions, from the phases that their runs recorded.
 
-    A builder, and the instance of the second gate, run for a bake alone. While a fleet is renewed, up to as many instances
-    as it has run beside it. EC2 bills seconds, at least 60 a launch.
+    A bake runs a builder, and the instance of the boot gate. A promotion runs up to as many additional instances as the fleet
+    has. EC2 bills per second, and at least 60 seconds per launch.
     Source: https://aws.amazon.com/ec2/pricing/on-demand/
 
     Args:
-        records: What each run.json holds.
-        recipe: For sizes and numbers.
-        prices: Of the region.
-        builder: The instance type that bakes.
+        records: Contents of each run.json.
+        recipe: The recipe of the fleet.
+        prices: Prices of the region.
+        builder: Instance type of the builder.
     """
     build, serve = prices.instance(builder) or 0.0, prices.instance(recipe.instance.type) or 0.0
     gib = recipe.image.root_volume.size_gib * prices.snapshot
-    found = []
+    result = []
     for kind, prefixes, hour, what in (
         ("bake", ("bake ", "verify "), build, f"builders; each AMI's snapshot then costs at most ${gib:.2f} a month"),
-        ("promotion", ("renewing ",), serve * max(1, recipe.fleet.desired), "instances beside the fleet, at most"),
+        ("promotion", ("replacing ",), serve * max(1, recipe.fleet.desired), "additional instances, at most"),
     ):
-        took = [_seconds(record, prefixes) for record in records if record.get("kind", "bake") == kind]
-        ran = [seconds for seconds in took if sum(seconds)]
-        if ran:
-            billed = [sum(max(60.0, part) for part in seconds) / 3600 * hour for seconds in ran]
-            minutes = sum(sum(seconds) for seconds in ran) / 60
-            found.append(Operation(kind, len(ran), minutes / len(ran), sum(billed) / len(ran), what))
-    return found
+        durations = [_seconds(record, prefixes) for record in records if record.get("kind", "bake") == kind]
+        durations = [seconds for seconds in durations if sum(seconds)]
+        if durations:
+            billed = [sum(max(60.0, phase) for phase in seconds) / 3600 * hour for seconds in durations]
+            minutes, count = sum(map(sum, durations)) / 60, len(durations)
+            result.append(Operation(kind, count, minutes / count, sum(billed) / count, what))
+    return result
 
 
 def _seconds(record: Mapping[str, Any], prefixes: tuple[str, ...]) -> list[float]:
     phases = record.get("phases")
-    found = phases.items() if isinstance(phases, Mapping) else ()
-    return [float(seconds) for name, seconds in found if name.startswith(prefixes)]
+    items = phases.items() if isinstance(phases, Mapping) else ()
+    return [float(seconds) for name, seconds in items if name.startswith(prefixes)]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The calculation.
+    """Cost of a fleet and of past operations.
 
     Attributes:
-        source: Where the prices are from, in words.
-        unseen: Why it is not known whether a database server belongs to it; empty where it is.
+        source: Source of the prices.
+        unseen: Why the DB instance is not included, if it is unknown; else empty.
     """
 
     region: str

@@ -30,7 +30,7 @@ def backup_bucket(ctx: Context) -> str:
 def ensure_backup_bucket(ctx: Context) -> str:
     """Create or update the backup bucket, and return its name."""
     bucket = backup_bucket(ctx)
-    if s3.ensure_bucket(ctx.aws, bucket, ctx.recipe.backup.keep_days, dict(ctx.recipe.tags)):
+    if s3.ensure_bucket(ctx.aws, bucket, ctx.recipe.backup.retention_days, dict(ctx.recipe.tags)):
         ctx.progress.info(f"created the bucket {bucket} (private, encrypted, versioned)")
     return bucket
 
@@ -62,19 +62,12 @@ def run(
     """Run an action of the data script on an instance; wait for the SSM agent of a new instance.
 
     Args:
-        ctx: The context.
-        instance: Id of the instance.
-        action: The action (templates/data.sh.j2 lists them).
-        backup: Id of the backup to write or to read.
         result: Name of the object with the fingerprint of a restored database.
         replace: True if data that exists may be replaced.
         storage_mode: Whose database: the mode of the instance's image if empty, `instance` for its own server, `rds` for a DB
             instance.
         host: Host name of the DB instance; the one in the recipe's parameter if empty.
         heartbeat: Called while the action runs, which may take an hour, so that the lock does not become stale.
-
-    Returns:
-        The result of the action.
 
     Raises:
         GateError: The action failed; the message is the script's.

@@ -32,12 +32,7 @@ def take_backup(
     The instance uploads the parts with its own role. The manifest is written only if all parts are complete.
 
     Args:
-        ctx: The context.
-        instance: Id of the instance.
-        backup_id: Id of the new backup.
-        why: Reason for the backup, recorded in the manifest.
         own: True to back up the instance's own database although the recipe's storage mode is another one.
-        heartbeat: Called while the backup runs.
 
     Raises:
         GateError: The backup failed or is incomplete; it has no manifest then.
@@ -83,12 +78,7 @@ def list_backups(ctx: Context) -> list[Manifest]:
 
 
 def get_backup(ctx: Context, backup_id: str) -> Manifest:
-    """Return a backup by its id; the newest one if the id is empty.
-
-    Raises:
-        UsageError: There is no such backup.
-        GateError: Its manifest is damaged.
-    """
+    """Return a backup by its id; the newest one if the id is empty."""
     if not backup_id:
         backups = list_backups(ctx)
         if not backups:
@@ -107,11 +97,7 @@ def find_backup(ctx: Context, backup_id: str) -> Manifest | None:
 
 
 def verify_backup(ctx: Context, manifest: Manifest) -> None:
-    """Read the parts of a backup and verify them against its manifest.
-
-    Raises:
-        GateError: The backup is damaged.
-    """
+    """Read the parts of a backup and verify them against its manifest."""
     bucket, folder = agent.backup_bucket(ctx), prefix(ctx.name, manifest.id)
     for part, name in (("dump", "dump"), ("roles", "roles.sql")):
         size = s3.size(ctx.aws, bucket, f"{folder}/{name}")
@@ -169,7 +155,6 @@ def upload_archive(ctx: Context, folder: Path) -> Manifest:
 
 
 def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits; empty if there is no file."""
     if not path.is_file():
         return ""
     with path.open("rb") as file:

@@ -22,9 +22,6 @@ class Fingerprint:
     Attributes:
         tables: For each table the number of rows and a checksum over all of them.
         sequences: The last value of each sequence; None if it was never used.
-        extensions: Installed extensions and their versions.
-        roles: All roles that are not superusers.
-        large_objects: Number of large objects.
     """
 
     tables: Mapping[str, tuple[int, str]]
@@ -41,12 +38,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Manifest of a backup: its origin, the fingerprint of its contents and the digests of its parts. It is written last.
-
-    Attributes:
-        major: PostgreSQL's major version.
-        writes_stopped: True if writes were stopped, so that the sequences match the rows exactly.
-    """
+    """Manifest of a backup, written last. If `writes_stopped`, the sequences match the rows exactly."""
 
     id: str
     service: str
@@ -75,18 +67,13 @@ def dump_manifest(manifest: Manifest) -> str:
 
 
 def parse_manifest(text: str, source: str) -> Manifest:
-    """Return the manifest in a JSON text from this source.
-
-    Raises:
-        GateError: The text is not a manifest.
-    """
+    """Return the manifest in a JSON text from this source; raise GateError if it is none."""
     try:
         values: dict[str, Any] = json.loads(text)
         return Manifest(**{**values, "fingerprint": parse_fingerprint(values["fingerprint"])})
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise GateError(
-            f"{source} is not the manifest of a backup", state="No changes were made.", next="./invoke db.list"
-        ) from None
+        reason = f"{source} is not the manifest of a backup"
+        raise GateError(reason, state="No changes were made.", next="./invoke db.list") from None
 
 
 def parse_fingerprint(values: Mapping[str, Any]) -> Fingerprint:

@@ -36,16 +36,8 @@ def save(ctx: Context, freeze: WriteFreeze) -> WriteFreeze:
 
 @dataclass(frozen=True)
 class _Resumption:
-    """How writes were resumed.
-
-    Attributes:
-        swapped_in: True if the backup has replaced the data.
-        complete: True if the state of all instances is known, so that the freeze can be cleared.
-        errors: Why instances do not serve.
-    """
-
     swapped_in: bool = False
-    complete: bool = True
+    complete: bool = True  # the state of all instances is known, so that the freeze can be cleared
     errors: tuple[str, ...] = ()
 
 
@@ -56,8 +48,6 @@ def frozen(ctx: Context, freeze: WriteFreeze, *, ending: bool = False) -> Iterat
     If the block fails, the instances that still run resume service, with the data as it was or with the backup.
 
     Args:
-        ctx: The context.
-        freeze: The write freeze.
         ending: True if the block terminates the instances: it waits for healthy instances only if the block fails.
 
     Raises:
@@ -119,13 +109,11 @@ def _running_instances(ctx: Context, freeze: WriteFreeze) -> list[str]:
 
 
 def _resume(ctx: Context, freeze: WriteFreeze, running: Sequence[str]) -> _Resumption:
-    """Resume service on the instances that still run, with the data as it was or with the backup."""
     switchover = transfer.load(ctx)
     in_switchover = (switchover.source, switchover.target) if switchover else ()
     inspected = [agent.inspect(ctx, instance) for instance in running]
-    for data in inspected:
-        if not data.reachable:
-            ctx.progress.info(f"cannot inspect {data.instance}: {data.reason}")
+    for data in (d for d in inspected if not d.reachable):
+        ctx.progress.info(f"cannot inspect {data.instance}: {data.reason}")
     swapped_in, complete, errors = False, all(data.reachable for data in inspected), []
     try:
         swapped_in = bool(freeze.backup) and _complete_restore(ctx, freeze, running)
@@ -140,11 +128,7 @@ def _resume(ctx: Context, freeze: WriteFreeze, running: Sequence[str]) -> _Resum
 
 
 def _complete_restore(ctx: Context, freeze: WriteFreeze, running: Sequence[str]) -> bool:
-    """Swap in the backup if it is restored, and return True if it has replaced the data.
-
-    Raises:
-        GoldenError: The state of the external database is unknown, or the swap failed.
-    """
+    """Swap in the backup if it is restored, and return True if it has replaced the data."""
     on_instance = ctx.recipe.database.on_instance
     if not running:
         if on_instance:

@@ -19,11 +19,7 @@ def inspect_instances(ctx: Context, instances: Sequence[str]) -> list[InstanceDa
 
 
 def raise_if_data_would_be_lost(ctx: Context, instances: Sequence[str], image: Image) -> None:
-    """Raise if instances cannot be replaced by instances of this image without losing data.
-
-    Raises:
-        GateError: The message lists all reasons.
-    """
+    """Raise GateError with all reasons why instances cannot be replaced by instances of this image without losing data."""
     if reasons := blockers(ctx, instances, image):
         raise GateError("; ".join(reasons), state="No changes were made.", next="./invoke instances")
 
@@ -32,9 +28,8 @@ def blockers(ctx: Context, instances: Sequence[str], image: Image) -> list[str]:
     """Return the reasons why instances cannot be replaced by instances of this image; empty if they can."""
     with ctx.progress.phase(f"inspecting the data of {len(instances)} instance(s)"):
         inspected = inspect_instances(ctx, instances)
-    for data in inspected:
-        if not data.reachable:
-            ctx.progress.info(f"cannot inspect {data.instance}: {data.reason}")
+    for data in (d for d in inspected if not d.reachable):
+        ctx.progress.info(f"cannot inspect {data.instance}: {data.reason}")
     return list(data_blockers(ctx.recipe, inspected, image))
 
 
@@ -47,15 +42,7 @@ def backup_before_termination(
     survives the instance also without a backup.
 
     Args:
-        ctx: The context.
-        held_lock: The lock on the fleet.
-        run: Run id; the ids of the backups begin with it.
-        instances: Ids of the instances.
-        why: Reason for the backups.
         lose_data: Skip the backups. Data that is not on a volume is lost.
-
-    Returns:
-        The ids of the backups.
 
     Raises:
         GateError: A backup failed; the instance keeps running.

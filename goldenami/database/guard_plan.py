@@ -16,17 +16,13 @@ class InstanceData:
 
     Attributes:
         reachable: False if the instance could not be inspected.
-        reason: Why it could not be inspected.
-        server_running: True if the instance has a PostgreSQL server that answers.
         rows: Number of rows that are not part of the seed data; each table is counted up to 1000.
-        bytes: Size of the database.
         major: PostgreSQL's major version; 0 if no server answers.
         databases: Number of user databases on disk, whether the server answers or not.
         fenced_by: Id of the backup for which writes were stopped; empty if they are not.
         volume: Id of the volume with the data; empty if it is the root disk.
         storage_mode: Storage mode of the instance's image: `rds`, `instance`, …; empty if unknown.
         family: Distribution that wrote the data on the volume; empty if unknown.
-        architecture: Processor architecture that wrote it.
     """
 
     instance: str
@@ -50,13 +46,7 @@ class InstanceData:
 
 
 def data_blockers(recipe: Recipe, instances: Sequence[InstanceData], image: Image | None = None) -> Iterator[str]:
-    """Yield the reasons why instances must not be replaced.
-
-    Args:
-        recipe: The recipe.
-        instances: The data of the instances.
-        image: The image of the new instances, if any.
-    """
+    """Yield the reasons why instances must not be replaced."""
     version = image.tags.get("PostgreSQL", "") if image else ""
     major = int(version) if version.isdigit() else 0
     database = recipe.database

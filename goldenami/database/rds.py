@@ -20,7 +20,6 @@ def ensure_db_instance(ctx: Context) -> str:
 
     Raises:
         GateError: The existing DB instance is public or not encrypted.
-        AwsError: The creation failed.
     """
     names, database = ctx.names, ctx.recipe.database
     network, tags = find_network(ctx), resource_tags(ctx)
@@ -30,9 +29,8 @@ def ensure_db_instance(ctx: Context) -> str:
         request = rds_plan.db_instance_request(ctx.recipe, names, security_group, ctx.target.kms_key_id)
         password = parameters.get_secret(ctx.aws, database.password_parameter)
         if rds.create(ctx.aws, request, password, tags):
-            ctx.progress.info(
-                f"creating the DB instance {names.database} ({request['DBInstanceClass']}); about ten minutes"
-            )
+            kind = request["DBInstanceClass"]
+            ctx.progress.info(f"creating the DB instance {names.database} ({kind}); about ten minutes")
     with ctx.progress.phase(f"waiting for the DB instance {names.database}"):
         db_instance = rds.wait_available(ctx.aws, ctx.clock, names.database)
     if db_instance.public or not db_instance.encrypted:

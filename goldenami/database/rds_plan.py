@@ -14,12 +14,9 @@ def db_instance_request(recipe: Recipe, names: ResourceNames, security_group: st
     The master user is the application's role; on RDS it is not a superuser.
 
     Args:
-        recipe: The recipe.
-        names: Names of the fleet's resources.
-        security_group: Id of the security group that allows access from the fleet.
         key: KMS key; the account's default key for RDS if empty.
     """
-    database, server = recipe.database, recipe.database.server
+    database, server = recipe.database, recipe.database.rds
     return {
         "DBInstanceIdentifier": names.database,
         "DBInstanceClass": server.instance_class,
@@ -36,7 +33,7 @@ def db_instance_request(recipe: Recipe, names: ResourceNames, security_group: st
         "DBSubnetGroupName": names.database,
         "MultiAZ": server.multi_az,
         "PubliclyAccessible": False,
-        "BackupRetentionPeriod": server.backup_days,
+        "BackupRetentionPeriod": server.backup_retention_days,
         "DeletionProtection": True,
         "CopyTagsToSnapshot": True,
         "AutoMinorVersionUpgrade": True,

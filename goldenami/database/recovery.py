@@ -38,9 +38,6 @@ def recover(ctx: Context) -> bool:
 
     Ends a stale write freeze, then completes a switchover whose data was transferred, or rolls it back. Idempotent.
 
-    Returns:
-        True if there was anything to recover.
-
     Raises:
         GateError: The primary does not serve, or was terminated together with its data.
     """
@@ -164,8 +161,7 @@ def roll_back(ctx: Context, switchover: Switchover) -> None:
     relocate.undo(ctx, switchover, [instance.id for instance in launched])
     for instance in launched:
         instances.terminate(ctx.aws, ctx.clock, instance.id)
-    group = auto_scaling.get(ctx.aws, ctx.names.group)
-    if group is not None:
+    if group := auto_scaling.get(ctx.aws, ctx.names.group):
         _release_group(ctx, group, switchover.max_size, switchover.suspended)
     transfer.clear(ctx)
 
@@ -212,9 +208,8 @@ def pin_launch_version(ctx: Context, group: AutoScalingGroup, version: int, max_
     template = launch_templates.get(ctx.aws, ctx.names.launch_template)
     assert template is not None
     specification = {"LaunchTemplateId": template.id, "Version": str(version)}
-    auto_scaling.update(
-        ctx.aws, {"AutoScalingGroupName": group.name, "MaxSize": max_size, "LaunchTemplate": specification}
-    )
+    settings = {"AutoScalingGroupName": group.name, "MaxSize": max_size, "LaunchTemplate": specification}
+    auto_scaling.update(ctx.aws, settings)
 
 
 def _release_group(ctx: Context, group: AutoScalingGroup, max_size: int, suspended: Sequence[str]) -> None:

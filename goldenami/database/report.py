@@ -1,38 +1,25 @@
-"""Backups, for people and as JSON."""
+"""Reports of database backups."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from goldenami.database.backup_model import Manifest
-from goldenami.text import table
+from goldenami.text import Report, minute, table
 
 
-def backup(manifest: Manifest, *, as_json: bool) -> str:
-    """A backup: its id, or all of its manifest."""
-    return json.dumps(asdict(manifest), ensure_ascii=False) if as_json else manifest.id
+def backup(manifest: Manifest) -> Report:
+    """Return the report of one backup."""
+    return Report(asdict(manifest), manifest.id)
 
 
-def backups(found: Sequence[Manifest], *, as_json: bool) -> str:
-    """All backups."""
-    if as_json:
-        return json.dumps([asdict(manifest) for manifest in found], ensure_ascii=False)
-    if not found:
-        return "no backups; ./invoke db.backup makes one"
+def backups(manifests: Sequence[Manifest]) -> Report:
+    """Return the list of backups."""
     head = ["BACKUP", "CREATED", "INSTANCE", "ROWS", "BYTES", "POSTGRESQL", "COMMIT", "WHY"]
     rows = [
-        [
-            m.id,
-            m.created[:16].replace("T", " "),
-            m.instance,
-            str(m.fingerprint.rows),
-            str(m.size),
-            str(m.major),
-            m.commit[:12],
-            m.why,
-        ]
-        for m in found
+        [m.id, minute(m.created), m.instance, str(m.fingerprint.rows), str(m.size), str(m.major), m.commit[:12], m.why]
+        for m in manifests
     ]
-    return table(head, rows)
+    text = table(head, rows) if rows else "no backups; create one with ./invoke db.backup"
+    return Report([asdict(manifest) for manifest in manifests], text)

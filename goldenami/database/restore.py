@@ -16,12 +16,7 @@ from goldenami.text import seconds
 
 
 def back_up(ctx: Context, instance: str, folder: str, *, own: bool, why: str) -> Manifest:
-    """Back up the database while it serves; with a folder, also download the backup there.
-
-    Raises:
-        UsageError: There are several instances, and none is named.
-        GateError: The backup failed.
-    """
+    """Back up the database while it serves; with a folder, also download the backup there."""
     with runs.record_run(ctx, "backup", why=why) as run:
         agent.ensure_backup_bucket(ctx)
         with ctx.progress.phase("backing up"):

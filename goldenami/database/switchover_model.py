@@ -20,8 +20,6 @@ class StorageChange:
     """A change of the storage mode as part of a switchover.
 
     Attributes:
-        mode: The new storage mode, as in `[database] mode`.
-        previous_mode: The storage mode before.
         parameter: Name of the parameter with the database's host name; empty if it does not change.
         host: The new host name.
         previous_host: The host name before; empty if the parameter did not exist.
@@ -42,8 +40,6 @@ class Switchover:
 
     Attributes:
         run: Id of the run that began it; the client token of the instance that it launches contains it.
-        source: The instance that the data is transferred from.
-        target: The instance that the data is transferred to; empty until it is launched.
         version: Launch template version of the target.
         is_reversal: True if the data returns to the instance that was primary before.
         max_size: Maximum size of the group before; 0 without a group.
@@ -127,8 +123,6 @@ class WriteFreeze:
     """State of a write freeze, as the parameter holds it.
 
     Attributes:
-        run: Id of the run that began it.
-        operation: What it is for: `db.restore 20260102-030405-0abcde`.
         instances: Instances whose writes are stopped; the first one does the work.
         suspended: Processes of the group that were suspended for it.
         backup: Id of the backup that replaces the data; empty if the data stays as it is.

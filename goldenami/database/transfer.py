@@ -57,10 +57,7 @@ def source_has_data(ctx: Context, instance: str) -> bool:
 def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> TransferResult:
     """Transfer the data from the source to the target, which runs and has never served.
 
-    If the transfer fails, the source accepts writes again, with all its data.
-
-    Raises:
-        GateError: The transfer failed.
+    If the transfer fails (GateError), the source accepts writes again, with all its data.
     """
     if switchover.method == "backup":
         agent.ensure_backup_bucket(ctx)
@@ -99,11 +96,7 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> Trans
 def restore_and_swap_in(
     ctx: Context, instance: str, manifest: Manifest, *, replace: bool, heartbeat: Callable[[], object] = lambda: None
 ) -> None:
-    """Restore a backup next to the database of an instance, compare it with its manifest, and replace the database with it.
-
-    Raises:
-        GateError: The restore failed, or the restored database differs; the instance's database is unchanged.
-    """
+    """Restore a backup next to the database of an instance, compare it (see `restore`), and replace the database with it."""
     restore(ctx, instance, manifest, replace=replace, heartbeat=heartbeat)
     agent.run(ctx, instance, "swap-in", backup=manifest.id, replace=replace)
 
@@ -129,11 +122,7 @@ def restore(
 
 
 def abort(ctx: Context, switchover: Switchover) -> None:
-    """Resume service on the source, before the data was transferred. Idempotent.
-
-    Raises:
-        GateError: The source does not serve; its data is intact.
-    """
+    """Resume service on the source, before the data was transferred, or raise GateError; its data is intact. Idempotent."""
     if switchover.method == "volume":
         if not switchover.source_had_volume:
             return
@@ -149,11 +138,7 @@ def abort(ctx: Context, switchover: Switchover) -> None:
 
 
 def resume_service(ctx: Context, instance: str) -> None:
-    """Resume writes and the service on an instance.
-
-    Raises:
-        GateError: The instance does not serve; its data is intact.
-    """
+    """Resume writes and the service on an instance; raise GateError if it does not serve. Its data is intact."""
     try:
         agent.run(ctx, instance, "resume")
     except GoldenError as error:

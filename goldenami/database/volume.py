@@ -15,11 +15,7 @@ from goldenami.model.resources import DataVolumeState
 
 
 def find_volume(ctx: Context) -> DataVolumeState | None:
-    """Return the service's volume, by its tag; None if there is none.
-
-    Raises:
-        GateError: Several volumes have the tag.
-    """
+    """Return the service's volume, by its tag; None if there is none. Raise GateError if several volumes have the tag."""
     volumes = ebs.list_volumes(ctx.aws, ctx.name)
     if len(volumes) > 1:
         raise GateError(
@@ -31,11 +27,7 @@ def find_volume(ctx: Context) -> DataVolumeState | None:
 
 
 def ensure_volume(ctx: Context, network: Network, run: str) -> DataVolumeState:
-    """Create the volume in the zone that the group launches in, or grow it to the size in the recipe.
-
-    Raises:
-        GateError: The existing volume does not fit; the message says how to fix it.
-    """
+    """Create the volume in the zone that the group launches in, or grow it; raise GateError if the existing one does not fit."""
     desired, zone = ctx.recipe.database.volume, vpc.subnet_zone(ctx.aws, network.subnets[0])
     volumes = ebs.list_volumes(ctx.aws, ctx.name)
     if reasons := list(volume_plan.volume_blockers(ctx.recipe, volumes, zone)):
@@ -59,20 +51,16 @@ def attach(ctx: Context, instance: str, *, snapshot: str = "", stop_holder: bool
     """Attach the volume to an instance, and detach it from another one first. Idempotent.
 
     Args:
-        ctx: The context.
-        instance: Id of the instance.
         snapshot: Description of a snapshot that is taken while the volume is not mounted; no snapshot if empty.
         stop_holder: True to stop the instance that has the volume if it does not unmount it.
 
     Raises:
         GateError: There is no volume, or the instance that has it does not unmount it.
-        AwsError: The volume cannot be attached; its data is intact.
     """
     volume = find_volume(ctx)
     if volume is None:
-        raise GateError(
-            f"there is no volume with the tag {image.VOLUME_TAG} = {ctx.name}", next="./invoke fleet.create creates it"
-        )
+        reason = f"there is no volume with the tag {image.VOLUME_TAG} = {ctx.name}"
+        raise GateError(reason, next="./invoke fleet.create creates it")
     holder = instances.get(ctx.aws, volume.instance) if volume.instance else None
     for step in volume_plan.attach_steps(volume, instance, holder.state if holder else "", snapshot=bool(snapshot)):
         if step == "unmount":
@@ -95,7 +83,6 @@ def attach_and_mount(ctx: Context, instance: str, *, snapshot: str = "", stop_ho
 
     Raises:
         GateError: The instance cannot use the data (another major version, a foreign or damaged volume); it is unchanged.
-        AwsError: The volume cannot be attached.
     """
     attach(ctx, instance, snapshot=snapshot, stop_holder=stop_holder)
     agent.run(ctx, instance, "mount")
@@ -112,7 +99,7 @@ def unmount(ctx: Context, instance: str) -> None:
 def delete_expired_snapshots(ctx: Context) -> None:
     """Delete snapshots that are older than `[backup] keep_days`; the newest one is always kept."""
     snapshots = ebs.list_snapshots(ctx.aws, ctx.name)
-    for snapshot in volume_plan.expired_snapshots(snapshots, ctx.clock.now(), ctx.recipe.backup.keep_days):
+    for snapshot in volume_plan.expired_snapshots(snapshots, ctx.clock.now(), ctx.recipe.backup.retention_days):
         ebs.delete_snapshot(ctx.aws, snapshot)
 
 

@@ -24,10 +24,7 @@ def attach_steps(
     """Return the steps that attach a volume to an instance.
 
     Args:
-        volume: The volume as EC2 describes it.
-        instance: Id of the instance.
         holder_state: EC2's state of the instance that has the volume now; empty if there is none.
-        snapshot: True to take a snapshot while the volume is not mounted.
     """
     if volume.instance == instance and volume.attachment in ("attached", "attaching"):
         return ()
@@ -42,13 +39,7 @@ def attach_steps(
 
 
 def volume_blockers(recipe: Recipe, volumes: Sequence[DataVolumeState], zone: str) -> Iterator[str]:
-    """Yield the reasons why a fleet cannot use its data volume.
-
-    Args:
-        recipe: The recipe.
-        volumes: The volumes with the service's tag.
-        zone: Availability Zone that the group launches in.
-    """
+    """Yield the reasons why a fleet cannot use its data volume."""
     size = recipe.database.volume.size_gib
     if len(volumes) > 1:
         listed = ", ".join(f"{volume.id} ({volume.zone}, {volume.size} GiB, {volume.state})" for volume in volumes)
@@ -72,13 +63,7 @@ def volume_blockers(recipe: Recipe, volumes: Sequence[DataVolumeState], zone: st
 
 
 def unsupported_reason(volume: str, written: Platform, image: Image) -> str:
-    """Return why instances of an image cannot use the data on a volume; empty if they can, or it is unknown.
-
-    Args:
-        volume: Id of the volume.
-        written: Platform that wrote the data.
-        image: Image of the new instances.
-    """
+    """Return why instances of an image cannot use the data on a volume; empty if they can, or it is unknown."""
     if image.platform.is_compatible(written):
         return ""
     return (

@@ -1,1 +1,1 @@
-"""Checks of this machine and this checkout: doctor, linters and tests, generated docs."""
+"""Development: doctor, linters and tests, generated docs."""

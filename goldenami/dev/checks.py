@@ -1,4 +1,4 @@
-"""`invoke test` and `invoke docs`: the project's own checks, and the pages that are generated from its code."""
+"""`./invoke test`: linters and tests."""
 
 from __future__ import annotations
 
@@ -9,40 +9,42 @@ from pathlib import Path
 
 from goldenami.tools import process
 
-# Three at a time where tests mostly wait, each worker with a cloud of its own; a virtual machine without KVM wants all there is.
-_ABREAST = ["-n", "3", "--dist", "loadfile"]
+# Tests that boot containers mostly wait, so three run in parallel, each with its own cloud. A QEMU machine without KVM
+# needs every CPU.
+_PARALLEL = ["-n", "3", "--dist", "loadfile"]
 _NO_TESTS = 5  # pytest's exit code when none was selected
 
 
 def run(root: Path, *, e2e: bool = False, quick: bool = False, long: bool = False, keyword: str = "") -> int:
-    """Run the linters, then the tests; all of them run even if one complains.
+    """Run the linters, then the tests. A failure does not stop the rest.
 
     Args:
         root: The checkout.
-        e2e: Only the tests that boot machines.
-        quick: Only the linters and the tests that do not.
-        long: Also the cases that others stand for.
-        keyword: Only tests that match (pytest's -k).
+        e2e: Run only tests that boot machines.
+        quick: Run only the linters and tests that boot no machines.
+        long: Also run cases marked as long.
+        keyword: Run only tests that match (pytest's -k).
 
     Returns:
-        0 when everything passed, else the first exit code that was not 0.
+        0 if everything passed, otherwise the first exit code that is not 0.
     """
     codes = [] if e2e or keyword else [_run(root, argv) for argv in linters(root)]
-    few = "" if long else " and not long"
-    machines = [["-m", f"e2e and not qemu{few}", *_ABREAST], ["-m", f"qemu{few}"]]
+    without_long = "" if long else " and not long"
+    machines = [["-m", f"e2e and not qemu{without_long}", *_PARALLEL], ["-m", f"qemu{without_long}"]]
     stages = ([] if e2e else [["-m", "not e2e and not qemu", "-n", "2"]]) + ([] if quick else machines)
-    wanted = ["-k", keyword] if keyword else []
-    found = []
+    selection = ["-k", keyword] if keyword else []
+    results = []
     for stage in stages:
-        # A short path: a socket's may have no more than 107 characters, and workers lengthen pytest's own.
+        # A short path: the path of a UNIX socket has at most 107 characters, and xdist workers add a folder.
         with tempfile.TemporaryDirectory(prefix="gold-") as scratch:
-            found.append(_run(root, [sys.executable, "-m", "pytest", f"--basetemp={scratch}/t", *stage, *wanted]))
-    codes += [code for code in found if code != _NO_TESTS] or [_NO_TESTS]
+            pytest = [sys.executable, "-m", "pytest", f"--basetemp={scratch}/t", *stage, *selection]
+            results.append(_run(root, pytest))
+    codes += [code for code in results if code != _NO_TESTS] or [_NO_TESTS]
     return next((code for code in codes if code), 0)
 
 
 def linters(root: Path) -> list[list[str]]:
-    """The linters' command lines."""
+    """Return the command lines of the linters."""
     scripts = [str(path.relative_to(root)) for path in shell_scripts(root)]
     python = [sys.executable, "-m"]
     return [
@@ -55,11 +57,11 @@ def linters(root: Path) -> list[list[str]]:
 
 
 def shell_scripts(root: Path) -> list[Path]:
-    """Every shell script that is used as it is, told by its first line."""
-    found = [root / "invoke", root / ".ci/run"]
+    """Return every shell script that is not a template, recognized by its first line."""
+    paths = [root / "invoke", root / ".ci/run"]
     for folder in ("provisioners", "systemd", "localcloud", "benchmarks"):
-        found += [path for path in sorted((root / folder).rglob("*")) if path.is_file()]
-    return [path for path in found if path.exists() and _is_shell(path)]
+        paths += [path for path in sorted((root / folder).rglob("*")) if path.is_file()]
+    return [path for path in paths if path.exists() and _is_shell(path)]
 
 
 def _run(root: Path, argv: Sequence[str]) -> int:

@@ -1,9 +1,8 @@
-"""The reference of the tasks, docs/tasks.md, made from the tasks themselves, so that it cannot say anything else."""
+"""Generate the documentation that comes from code: docs/tasks.md, docs/recipe.md and the policy in docs/aws.md."""
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,37 +18,47 @@ from goldenami.tools import process
 _HEAD = """\
 # The tasks, option by option
 
-Every task is `./invoke TASK`, or `invoke TASK` inside the virtual environment. Results go to stdout and everything else to
-stderr; `--json` prints the result for scripts. `--recipe` names another recipe file, and `--target` another target than the
-recipe's own; tasks that take both say so. `./invoke --help TASK` prints the same.
+Run a task with `./invoke TASK`, or with `invoke TASK` inside the virtual environment. Results are printed to stdout, and
+progress to stderr; `--json` prints the result as JSON. `--recipe` selects another recipe file, and `--target` overrides the
+recipe's target, for the tasks that accept them. `./invoke --help TASK` prints the same text.
 
-This page is made from the tasks by `./invoke docs`; a test keeps it so.
+This page is generated from the tasks by `./invoke docs`; a test checks that it is current.
 """
-_EVERYWHERE = ("--recipe", "--target")
+_COMMON_OPTIONS = ("--recipe", "--target")
 
 
 def page(tasks: Iterable[Mapping[str, Any]]) -> str:
-    """The whole page, as Markdown.
+    """Return the task reference, as Markdown.
 
     Args:
-        tasks: Each with its `name`, `doc`, and `options`: `flags`, `means`, `default` and whether it is `needed`.
+        tasks: Tasks with `name`, `doc`, and `options`: `flags`, `help`, `default`, `required`.
     """
-    return _HEAD + "".join("".join(_task(task)) for task in tasks)
+    tasks = list(tasks)
+    index = "".join(f"| [`{task['name']}`](#{_anchor(task)}) | {_cell(_summary(task))} |\n" for task in tasks)
+    return f"{_HEAD}\n| task | |\n|---|---|\n{index}" + "".join("".join(_task(task)) for task in tasks)
+
+
+def _anchor(task: Mapping[str, Any]) -> str:
+    return str(task["name"]).replace(".", "")
+
+
+def _summary(task: Mapping[str, Any]) -> str:
+    return str(task["doc"]).strip().partition("\n")[0].strip()
 
 
 def _task(task: Mapping[str, Any]) -> Iterator[str]:
-    first, _, rest = str(task["doc"]).strip().partition("\n")
-    yield f"\n## `{task['name']}`\n\n{first.strip()}\n"
+    rest = str(task["doc"]).strip().partition("\n")[2]
+    yield f"\n## `{task['name']}`\n\n{_summary(task)}\n"
     if rest.strip():
         yield f"\n{textwrap.dedent(rest).strip()}\n"
-    options = [option for option in task["options"] if option["flags"][0] not in _EVERYWHERE]
+    options = [option for option in task["options"] if option["flags"][0] not in _COMMON_OPTIONS]
     if len(options) < len(task["options"]):
-        yield "\nTakes `--recipe` and `--target`.\n"
+        yield "\nAccepts `--recipe` and `--target`.\n"
     if options:
-        yield "\n| option | meaning | default |\n|---|---|---|\n"
+        yield "\n| option | description | default |\n|---|---|---|\n"
         for option in options:
             flags = " ".join(f"`{flag}`" for flag in option["flags"])
-            yield f"| {flags} | {_cell(option['means'])} | {_default(option)} |\n"
+            yield f"| {flags} | {_cell(option['help'])} | {_default(option)} |\n"
 
 
 def _cell(text: str) -> str:
@@ -57,17 +66,16 @@ def _cell(text: str) -> str:
 
 
 def _default(option: Mapping[str, Any]) -> str:
-    if option["needed"]:
-        return "must be given"
+    if option["required"]:
+        return "required"
     return f"`{option['default']}`" if option["default"] not in ("", False, None) else ""
 
 
-_BEGIN, _END = "<!-- tasks: begin -->", "<!-- tasks: end -->"
 _POLICY, _POLICY_END = "<!-- policy: begin -->", "<!-- policy: end -->"
 
 
 def write_docs(root: Path) -> list[Path]:
-    """Write the generated pages; returns those that changed."""
+    """Write the generated pages, and return the paths that changed."""
     changed = []
     for path, text in pages(root).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -77,14 +85,8 @@ def write_docs(root: Path) -> list[Path]:
 
 
 def pages(root: Path) -> dict[Path, str]:
-    """The generated pages as they should be."""
-    readme = root / "README.md"
-    before, rest = readme.read_text(encoding="utf-8").split(_BEGIN)
-    after = rest.split(_END)[1]
-    listing = process.run([sys.executable, "-m", "invoke", "--list"], cwd=root, env={"COLUMNS": "100"}).stdout
-    told = re.sub(r"[ \t]+$", "", listing, flags=re.MULTILINE).strip()
+    """Return the text of each generated page."""
     return {
-        readme: f"{before}{_BEGIN}\n```text\n{told}\n```\n{_END}{after}",
         root / "docs/recipe.md": recipe_reference.page(),
         root / "docs/tasks.md": page(_describe_tasks(root)),
         root / "docs/aws.md": _with_policy(root, (root / "docs/aws.md").read_text(encoding="utf-8")),
@@ -92,15 +94,15 @@ def pages(root: Path) -> dict[Path, str]:
 
 
 def _describe_tasks(root: Path) -> list[dict[str, Any]]:
-    """Every task with its options, as tasks.py describes them (which may import us, and we not it)."""
-    script = "import json, tasks; print(json.dumps(tasks.described()))"
-    found: list[dict[str, Any]] = json.loads(process.run([sys.executable, "-c", script], cwd=root).stdout)
-    return found
+    """Return every task with its options. tasks.py imports this package, so it runs in a process of its own."""
+    script = "import json, tasks; print(json.dumps(tasks.describe_tasks()))"
+    tasks: list[dict[str, Any]] = json.loads(process.run([sys.executable, "-c", script], cwd=root).stdout)
+    return tasks
 
 
 def _with_policy(root: Path, text: str) -> str:
-    """The page about AWS with the policy of a bake, as `iam.policy bake` prints it for the recipe that comes along."""
-    place = PolicyScope("ap-northeast-2", "111122223333", load(root / "golden.toml"))
-    told = json.dumps(task_policies.policy("bake", place), indent=2)
+    """Insert the output of `iam.policy bake` for the example recipe into a page."""
+    scope = PolicyScope("ap-northeast-2", "111122223333", load(root / "golden.toml"))
+    policy = json.dumps(task_policies.policy("bake", scope), indent=2)
     before, rest = text.split(_POLICY)
-    return f"{before}{_POLICY}\n```json\n{told}\n```\n{_POLICY_END}{rest.split(_POLICY_END)[1]}"
+    return f"{before}{_POLICY}\n```json\n{policy}\n```\n{_POLICY_END}{rest.split(_POLICY_END)[1]}"

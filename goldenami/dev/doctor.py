@@ -1,8 +1,7 @@
-"""`invoke doctor`: look at tools, credentials, permissions, disk and ports, and say how to mend each."""
+"""`./invoke doctor`: check tools, credentials, permissions, disk and ports."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -12,14 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from goldenami.aws import dry_run, session
-from goldenami.aws import vpc as aws_vpc
+from goldenami.aws import dry_run, session, vpc as aws_vpc
 from goldenami.aws.errors import explain
 from goldenami.bake import environment
 from goldenami.context import Context
 from goldenami.errors import GoldenError
 from goldenami.infra import network
-from goldenami.text import table
+from goldenami.text import Report, table
 from goldenami.tools import packer, process
 
 _DISK_GIB = 10.0
@@ -32,7 +30,7 @@ _TOOLS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, whether it is well, what was seen, and how to mend it."""
+    """Result of a check, and how to fix the problem."""
 
     name: str
     result: Literal["ok", "warn", "fail"]
@@ -41,10 +39,10 @@ class Finding:
 
 
 def run_checks(ctx: Context) -> list[Finding]:
-    """Look at this machine and at the account; nothing is changed and nothing is launched."""
-    looks: list[tuple[str, Callable[[], Finding]]] = [
+    """Check this machine and the AWS account, without changing or launching anything."""
+    checks: list[tuple[str, Callable[[], Finding]]] = [
         ("packer", _packer),
-        *((tool, partial(_tool, tool, mend)) for tool, mend in _TOOLS.items()),
+        *((tool, partial(_tool, tool, fix)) for tool, fix in _TOOLS.items()),
         ("disk", lambda: _disk(ctx.root)),
         ("kvm", _kvm),
         ("ssh port", _port),
@@ -53,12 +51,12 @@ def run_checks(ctx: Context) -> list[Finding]:
         ("source AMI", lambda: _source_ami(ctx)),
         ("permissions", lambda: _permissions(ctx)),
     ]
-    return [_run_check(name, look) for name, look in looks]
+    return [_run_check(name, check) for name, check in checks]
 
 
-def _run_check(name: str, look: Callable[[], Finding]) -> Finding:
+def _run_check(name: str, check: Callable[[], Finding]) -> Finding:
     try:
-        return look()
+        return check()
     except Exception as error:
         known = error if isinstance(error, GoldenError) else explain(error)
         if known is None:
@@ -67,19 +65,19 @@ def _run_check(name: str, look: Callable[[], Finding]) -> Finding:
 
 
 def _packer() -> Finding:
-    found = packer.version()
-    text = ".".join(map(str, found))
-    if found < (1, 6, 6):
+    version = packer.version()
+    text = ".".join(map(str, version))
+    if version < (1, 6, 6):
         return Finding("packer", "fail", f"{text} is too old", "install Packer 1.6.6 or newer")
-    if found < (1, 7, 0):
-        detail = f"{text}: cannot require IMDSv2 by itself; goldenami sets it on the finished AMI"
+    if version < (1, 7, 0):
+        detail = f"{text}: cannot set IMDSv2; goldenami sets it on the finished AMI"
         return Finding("packer", "ok", detail)
     return Finding("packer", "ok", text)
 
 
-def _tool(tool: str, mend: str) -> Finding:
-    found = process.which(tool)
-    return Finding(tool, "ok", str(found)) if found else Finding(tool, "warn", "not installed", mend)
+def _tool(tool: str, fix: str) -> Finding:
+    path = process.which(tool)
+    return Finding(tool, "ok", str(path)) if path else Finding(tool, "warn", "not installed", fix)
 
 
 def _disk(root: Path) -> Finding:
@@ -92,7 +90,7 @@ def _disk(root: Path) -> Finding:
 def _kvm() -> Finding:
     device = Path("/dev/kvm")
     if device.exists() and os.access(device, os.R_OK | os.W_OK):
-        return Finding("kvm", "ok", "/dev/kvm is there; whether it boots is probed when a machine starts")
+        return Finding("kvm", "ok", "/dev/kvm exists; it is tested when a machine starts")
     return Finding("kvm", "warn", "not available: machines are containers (as root) or slow virtual machines")
 
 
@@ -102,12 +100,12 @@ def _port() -> Finding:
         try:
             server.bind(("127.91.91.91", 22))
         except PermissionError:
-            mend = "sudo sysctl net.ipv4.ip_unprivileged_port_start=22, or run as root"
-            return Finding("ssh port", "warn", "local machines cannot answer on port 22", mend)
+            fix = "sudo sysctl net.ipv4.ip_unprivileged_port_start=22, or run as root"
+            return Finding("ssh port", "warn", "local machines cannot listen on port 22", fix)
         except OSError as error:
-            mend = "let sshd listen on this machine's own addresses only (ListenAddress)"
-            return Finding("ssh port", "fail", f"port 22 is taken on every loopback address ({error.strerror})", mend)
-    return Finding("ssh port", "ok", "local machines can answer on port 22")
+            fix = "limit sshd to this machine's own addresses (ListenAddress)"
+            return Finding("ssh port", "fail", f"port 22 is in use on every loopback address ({error.strerror})", fix)
+    return Finding("ssh port", "ok", "local machines can listen on port 22")
 
 
 def _credentials(ctx: Context) -> Finding:
@@ -117,9 +115,7 @@ def _credentials(ctx: Context) -> Finding:
 
 def _network(ctx: Context) -> Finding:
     vpc = aws_vpc.subnet_vpc(ctx.aws, ctx.target.subnet_id or None)
-    return Finding(
-        "network", "ok", f"{vpc}; machines are reached from {', '.join(network.allowed_networks(ctx.target))}"
-    )
+    return Finding("network", "ok", f"{vpc}; reachable from {', '.join(network.allowed_networks(ctx.target))}")
 
 
 def _source_ami(ctx: Context) -> Finding:
@@ -127,15 +123,13 @@ def _source_ami(ctx: Context) -> Finding:
 
 
 def _permissions(ctx: Context) -> Finding:
-    refused = dry_run.denied_actions(ctx.aws, environment.source_ami(ctx), ctx.recipe.instance_type(ctx.target))
-    if refused:
-        return Finding("permissions", "fail", f"refused: {', '.join(refused)}", "docs/aws.md lists the policy")
+    denied = dry_run.denied_actions(ctx.aws, environment.source_ami(ctx), ctx.recipe.instance_type(ctx.target))
+    if denied:
+        return Finding("permissions", "fail", f"denied: {', '.join(denied)}", "attach the policy in docs/aws.md")
     return Finding("permissions", "ok", "may launch, image, tag and terminate (dry runs)")
 
 
-def findings(found: list[Finding], *, as_json: bool) -> str:
-    """What the doctor found."""
-    if as_json:
-        return json.dumps([asdict(finding) for finding in found], ensure_ascii=False)
-    rows = [[f.result, f.name, f.detail + (f" -> {f.fix}" if f.fix else "")] for f in found]
-    return table(["", "WHAT", "SEEN"], rows)
+def report(findings: list[Finding]) -> Report:
+    """Return the findings as a table."""
+    rows = [[f.result, f.name, f.detail + (f" -> {f.fix}" if f.fix else "")] for f in findings]
+    return Report([asdict(finding) for finding in findings], table(["RESULT", "CHECK", "DETAIL"], rows))

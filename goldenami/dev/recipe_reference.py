@@ -1,4 +1,4 @@
-"""The reference of the recipe, docs/recipe.md, made from the model, so that it cannot say anything else."""
+"""Generate the reference of the recipe, docs/recipe.md, from the recipe's model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from goldenami.recipe.recipe import Recipe
 _HEAD = """\
 # The recipe, key by key
 
-`golden.toml` says what is baked, from what, and where. It is read as a whole before anything is started, and every
-problem in it is told at once. Keys without a default must be given; a key that is not listed here is refused.
+`golden.toml` sets what is baked, from which source, and where. The whole file is validated before anything is started. All
+wrong keys are reported together; the rules between keys are checked when every key is valid. Keys without a default are
+required, and unknown keys are refused.
 
-This page is made from the model by `./invoke docs`; a test keeps it so.
+This page is generated from the model by `./invoke docs`; a test checks that it is current.
 """
 
 _FAMILIES = """
@@ -32,30 +33,30 @@ _FAMILIES = """
 
 
 def page() -> str:
-    """The whole page, as Markdown."""
+    """Return the recipe reference, as Markdown."""
     return _HEAD + "".join(_section(Recipe, "", "")) + _FAMILIES + "".join(_families())
 
 
-def _section(model: type[BaseModel], name: str, means: str, *, many: bool = False) -> Iterator[str]:
-    inner: list[tuple[str, FieldInfo, type[BaseModel]]] = []
+def _section(model: type[BaseModel], name: str, description: str, *, repeated: bool = False) -> Iterator[str]:
+    sections: list[tuple[str, FieldInfo, type[BaseModel]]] = []
     keys: list[tuple[str, FieldInfo]] = []
     for attribute, field in model.model_fields.items():
-        held = section_of(field)
-        spelled = field.alias or attribute
-        if held is not None:
-            inner.append((f"{name}.{spelled}".lstrip("."), field, held))
+        section = section_of(field)
+        key = field.alias or attribute
+        if section is not None:
+            sections.append((f"{name}.{key}".lstrip("."), field, section))
         else:
-            keys.append((spelled, field))
+            keys.append((key, field))
     if keys:
-        title = f"`[[{name}]]`" if many else f"`[{name}]`" if name else "At the top"
+        title = f"`[[{name}]]`" if repeated else f"`[{name}]`" if name else "Top level"
         yield f"\n## {title}\n\n"
-        yield f"{means}\n\n" if means else ""
-        yield "| key | meaning | allowed | default | example |\n|---|---|---|---|---|\n"
-        for spelled, field in keys:
-            cells = (f"`{spelled}`", str(field.description), _allowed(field), _default(field), _code(_example(field)))
+        yield f"{description}\n\n" if description else ""
+        yield "| key | description | allowed | default | example |\n|---|---|---|---|---|\n"
+        for key, field in keys:
+            cells = (f"`{key}`", str(field.description), _allowed(field), _default(field), _code(_example(field)))
             yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
-    for place, field, held in inner:
-        yield from _section(held, place, str(field.description), many="tuple" in str(field.annotation))
+    for path, field, section in sections:
+        yield from _section(section, path, str(field.description), repeated="tuple" in str(field.annotation))
 
 
 def _families() -> Iterator[str]:
@@ -77,7 +78,7 @@ def _example(field: FieldInfo) -> Any:
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
-        return "must be given"
+        return "required"
     return "none" if field.default is None else _code(field.default)
 
 

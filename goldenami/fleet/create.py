@@ -1,15 +1,13 @@
-"""`invoke fleet.create|show|destroy`: everything that serves users, from the recipe; found again by its names."""
+"""Create or update the resources of the fleet, as the recipe describes them."""
 
 from __future__ import annotations
 
-from goldenami.aws import auto_scaling as aws_auto_scaling
-from goldenami.aws import images, load_balancers, parameters
+from goldenami.aws import auto_scaling as aws_auto_scaling, images, load_balancers, parameters
 from goldenami.context import Context
 from goldenami.database import agent, freeze, guard, volume
 from goldenami.errors import UsageError
 from goldenami.fleet.model import FleetResult
-from goldenami.infra import auto_scaling as infra_auto_scaling
-from goldenami.infra import load_balancer, network, role, wait
+from goldenami.infra import auto_scaling as infra_auto_scaling, load_balancer, network, role, wait
 from goldenami.model.fleet import REPLACING_PROCESSES
 from goldenami.model.image import Image
 from goldenami.promote import history, request
@@ -17,19 +15,18 @@ from goldenami.state import lock, runs
 
 
 def create(ctx: Context, ami: str = "") -> FleetResult:
-    """Bring the fleet about: make what is missing, correct what differs, wait until it serves.
+    """Create missing resources of the fleet, update those that differ, and wait until the fleet is in service.
 
-    Without a production parameter the first image becomes production once the fleet serves it. A fleet that exists
-    keeps the image that it runs: another one is for `promote`.
+    Without a production parameter, the image is released once the fleet serves it. An existing fleet keeps its image.
 
     Args:
-        shop: Where.
-        ami: What to launch a new fleet from; production's image, else the candidate, when empty.
+        ctx: Context.
+        ami: AMI of a new fleet. Default: the released image, otherwise the candidate.
 
     Raises:
-        UsageError: There is no image to launch it from.
-        GateError: The new fleet does not become healthy.
-        BusyError: Somebody else is changing the fleet.
+        UsageError: There is no image to launch.
+        GateError: The fleet does not become healthy.
+        BusyError: Another process holds the fleet lock.
     """
     image = resolve_first_image(ctx, ami)
     request.check_storage_mode(ctx, image)
@@ -38,17 +35,19 @@ def create(ctx: Context, ami: str = "") -> FleetResult:
         role.ensure_parameters(ctx)
         if ctx.recipe.database.on_instance:
             agent.ensure_backup_bucket(ctx)
-        with ctx.progress.phase("network, role and balancer"):
-            place = network.find_network(ctx)
+        with ctx.progress.phase("creating network, role and load balancer"):
+            fleet_network = network.find_network(ctx)
             role.ensure_role(ctx)
-            security, entry = network.ensure_security_groups(ctx, place)
-            target_group = load_balancer.ensure(ctx, place, entry) if ctx.recipe.fleet.load_balancer else ""
+            security_group, entry = network.ensure_security_groups(ctx, fleet_network)
+            target_group = ""
+            if ctx.recipe.fleet.load_balancer:
+                target_group = load_balancer.ensure(ctx, fleet_network, entry)
             if ctx.recipe.database.on_volume:
-                volume.ensure_volume(ctx, place, run.id)
-        with ctx.progress.phase("launch template and group"):
-            infra_auto_scaling.ensure_launch_template(ctx, image, security)
-            infra_auto_scaling.ensure_group(ctx, place, target_group, instances_with_data(ctx))
-        with ctx.progress.phase("instances"):
+                volume.ensure_volume(ctx, fleet_network, run.id)
+        with ctx.progress.phase("creating launch template and Auto Scaling group"):
+            infra_auto_scaling.ensure_launch_template(ctx, image, security_group)
+            infra_auto_scaling.ensure_group(ctx, fleet_network, target_group, instances_with_data(ctx))
+        with ctx.progress.phase("waiting for instances"):
             fleet_state = wait.wait_until_serving(ctx, held_lock)
         assert fleet_state.group is not None
         assert fleet_state.template is not None
@@ -56,36 +55,36 @@ def create(ctx: Context, ami: str = "") -> FleetResult:
             held_lock.verify_held()
             number = fleet_state.group.number or fleet_state.template.default
             image = images.get(ctx.aws, fleet_state.template.versions[number].image) or image
-            history.commit(ctx, run.id, fleet_state, number, image, "the first fleet")
-    found = load_balancers.get(ctx.aws, ctx.names.load_balancer) if ctx.recipe.fleet.load_balancer else None
-    where = wait.load_balancer_url(ctx, found) if found else wait.instance_url(ctx, fleet_state.group)
-    return FleetResult(fleet_state, fleet_state.group, where, image, run.id)
+            history.commit(ctx, run.id, fleet_state, number, image, "first image of the fleet")
+    balancer = load_balancers.get(ctx.aws, ctx.names.load_balancer) if ctx.recipe.fleet.load_balancer else None
+    address = wait.load_balancer_url(ctx, balancer) if balancer else wait.instance_url(ctx, fleet_state.group)
+    return FleetResult(fleet_state, fleet_state.group, address, image, run.id)
 
 
 def resolve_first_image(ctx: Context, ami: str) -> Image:
-    """The image to launch a new fleet from.
+    """Return the image to launch a new fleet from.
 
     Raises:
-        UsageError: There is none, it has not passed its gates, or production is another one.
+        UsageError: There is no image, it has not passed its gates, or another image is released.
     """
     production = parameters.get(ctx.aws, ctx.names.production)
     if ami and production is not None and production.value != ami:
         raise UsageError(
-            f"{production.value} is in production; a new fleet launches that",
-            state="Nothing was changed.",
+            f"Cannot launch the fleet from {ami}: {production.value} is in production",
+            state="No changes were made.",
             next=f"./invoke fleet.create && ./invoke promote --ami {ami}",
         )
     candidate = parameters.get(ctx.aws, ctx.candidate)
-    wanted = ami or (production.value if production else "") or (candidate.value if candidate else "")
-    if not wanted:
-        raise UsageError("there is no image to launch the fleet from", next="./invoke bake")
-    image = images.get(ctx.aws, wanted)
+    ami = ami or (production.value if production else "") or (candidate.value if candidate else "")
+    if not ami:
+        raise UsageError("Cannot launch the fleet: there is no image", next="./invoke bake")
+    image = images.get(ctx.aws, ami)
     if image is None or image.state != "available":
-        raise UsageError(f"{wanted} is not an AMI to launch from", next="./invoke images")
+        raise UsageError(f"Cannot launch the fleet: {ami} is not an available AMI", next="./invoke images")
     if image.retired:
         raise UsageError(
             f"{image.name} ({image.id}) was retired ({image.retired})",
-            next="./invoke fleet.create --ami …, of a good one",
+            next="./invoke fleet.create --ami …, with a verified image",
         )
     if not image.verified:
         raise UsageError(
@@ -95,7 +94,7 @@ def resolve_first_image(ctx: Context, ami: str) -> Image:
 
 
 def instances_with_data(ctx: Context) -> list[str]:
-    """The instances that may hold rows on their own disk although the recipe has data elsewhere: they are yet to be moved."""
+    """Return the instances that may have a database on their root volume although the recipe stores it elsewhere."""
     database = ctx.recipe.database
     group = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     if (
@@ -104,5 +103,5 @@ def instances_with_data(ctx: Context) -> list[str]:
         or not set(REPLACING_PROCESSES) & set(group.suspended)
     ):
         return []
-    found = guard.inspect_instances(ctx, [m.id for m in group.members])
-    return [one.instance for one in found if (one.has_data and not one.volume) or not one.reachable]
+    inspected = guard.inspect_instances(ctx, [m.id for m in group.members])
+    return [i.instance for i in inspected if (i.has_data and not i.volume) or not i.reachable]

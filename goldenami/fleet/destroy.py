@@ -1,4 +1,4 @@
-"""Delete the fleet: group, template, load balancer, role, security groups."""
+"""Delete the resources of the fleet."""
 
 from __future__ import annotations
 
@@ -19,22 +19,29 @@ from goldenami.state import lock, runs
 
 
 def destroy(ctx: Context, *, lose_data: bool = False) -> list[str]:
-    """Take the fleet down; images, parameters and backups stay. Returns what was removed.
+    """Delete the fleet; images, parameters and backups are kept.
 
-    Rows that live on its instances are backed up first, once their writes are stopped.
+    Databases on its instances are backed up first, after their writes are stopped.
+
+    Args:
+        ctx: Context.
+        lose_data: Delete instances whose database cannot be backed up.
+
+    Returns:
+        The names of the deleted resources.
 
     Raises:
-        GateError: Rows cannot be saved, and `lose_data` does not say that they may be lost; everything serves on.
-        BusyError: Somebody else is changing the fleet.
+        GateError: A database cannot be backed up. The fleet stays in service.
+        BusyError: Another process holds the fleet lock.
     """
-    names, gone = ctx.names, []
+    names, deleted = ctx.names, []
     with runs.record_run(ctx, "fleet") as run, lock.acquire(ctx, run.id, "fleet.destroy") as held_lock:
         recovery.recover(ctx)
         vpc = network.find_vpc(ctx)
-        there = [found for name in (names.canary_group, names.group) if (found := auto_scaling.get(ctx.aws, name))]
-        members = [m.id for group in there for m in group.members if not m.lifecycle.startswith("Terminat")]
+        groups = [auto_scaling.get(ctx.aws, name) for name in (names.canary_group, names.group)]
+        members = [m.id for g in groups if g for m in g.members if not m.lifecycle.startswith("Terminat")]
         with freeze.frozen(ctx, WriteFreeze(run.id, "fleet.destroy", tuple(members)), ending=True):
-            saved = guard.backup_before_termination(
+            backups = guard.backup_before_termination(
                 ctx, held_lock, run.id, members, "before fleet.destroy", lose_data=lose_data
             )
             for name in (names.canary_group, names.group):
@@ -46,28 +53,28 @@ def destroy(ctx: Context, *, lose_data: bool = False) -> list[str]:
                     auto_scaling.delete(ctx.aws, ctx.clock, group.name)
                     for member in group.members:
                         instances.terminate(ctx.aws, ctx.clock, member.id)
-                gone.append(name)
-        with ctx.progress.phase("deleting balancer, template, security groups and role"):
+                deleted.append(name)
+        with ctx.progress.phase("deleting load balancer, launch template, security groups and role"):
             if load_balancers.delete(ctx.aws, ctx.clock, names.load_balancer):
-                gone.append(names.load_balancer)
+                deleted.append(names.load_balancer)
             targets = (names.canary_target_group, names.target_group)
-            gone += [n for n in targets if load_balancers.delete_target_group(ctx.aws, ctx.clock, n)]
+            deleted += [n for n in targets if load_balancers.delete_target_group(ctx.aws, ctx.clock, n)]
             if launch_templates.delete(ctx.aws, names.launch_template):
-                gone.append(names.launch_template)
+                deleted.append(names.launch_template)
             if security_groups.find(ctx.aws, names.database, vpc) is not None:
                 network.ensure_database_security_group(ctx, vpc, closed=True)
-            # The instances' group names the balancer's as a source, so it goes first.
-            gone += [
+            # The instances' security group references the load balancer's, so it is deleted first.
+            deleted += [
                 n
                 for n in (names.web, names.load_balancer_security_group)
                 if security_groups.delete_by_name(ctx.aws, ctx.clock, n, vpc)
             ]
             if iam_roles.delete_instance_profile(ctx.aws, names.web):
-                gone.append(f"{names.web} (role)")
+                deleted.append(f"{names.web} (role)")
         if ctx.recipe.database.on_volume and (kept := volume.find_volume(ctx)):
             ctx.progress.info(
-                f"{kept.id} stays, with every row: ./invoke fleet.create goes on with it"
-                f" (aws ec2 delete-volume --volume-id {kept.id} would end it, and them)"
+                f"kept the data volume {kept.id}; ./invoke fleet.create uses it again"
+                f" (delete it with: aws ec2 delete-volume --volume-id {kept.id})"
             )
-        run.record(removed=gone, saved=saved)
-    return gone
+        run.record(deleted=deleted, backups=backups)
+    return deleted

@@ -1,4 +1,4 @@
-"""The fleet's machines, one by one: list, console, logs, log in, terminate."""
+"""Work on one instance of the fleet: console, logs, SSH, terminate."""
 
 from __future__ import annotations
 
@@ -18,80 +18,98 @@ from goldenami.tools.clock import poll
 
 
 def console(ctx: Context, instance: str) -> str:
-    """What an instance printed on its console, also for a while after it has gone."""
-    machine = instance if instance.startswith("i-") else resolve_instance(ctx, instance).id
-    return instances.console_output(ctx.aws, machine)
+    """Return the console output of an instance, which EC2 keeps for about an hour after termination."""
+    instance_id = instance if instance.startswith("i-") else resolve_instance(ctx, instance).id
+    return instances.console_output(ctx.aws, instance_id)
 
 
 def logs(ctx: Context, instance: str, lines: int, *, follow: bool, show: Callable[[str], None], key: str = "") -> None:
-    """The service's journal, through Run Command or SSH; with `follow`, what comes, until interrupted.
+    """Show the service's journal, read through Run Command or SSH.
+
+    Args:
+        ctx: Context.
+        instance: Id of the instance. Default: the only one.
+        lines: Number of lines to start with.
+        follow: Show new lines until interrupted.
+        show: Called with each text.
+        key: File of the private key, for SSH.
 
     Raises:
         AwsError: The instance cannot be reached.
     """
-    machine = resolve_instance(ctx, instance)
+    target = resolve_instance(ctx, instance)
     cursor = ""
     for _ in poll(ctx.clock, timeout=float("inf") if follow else 0, every=2):
         since = f"--after-cursor='{cursor}'" if cursor else f"--lines={lines}"
         script = f"journalctl --unit={ctx.name} --no-pager --show-cursor {since}"
-        said = remote.run_on_instance(ctx, machine, script, key=key)
-        if said.code != 0:
-            raise AwsError(f"the journal of {machine.id} cannot be read: {said.stderr.strip() or said.status}")
-        text, mark, found = said.stdout.rpartition("-- cursor: ")
-        cursor = found.strip() if mark else cursor
-        if text := (text if mark else said.stdout).strip("\n"):
+        result = remote.run_on_instance(ctx, target, script, key=key)
+        if result.code != 0:
+            raise AwsError(f"Cannot read the journal of {target.id}: {result.stderr.strip() or result.status}")
+        text, mark, new_cursor = result.stdout.rpartition("-- cursor: ")
+        cursor = new_cursor.strip() if mark else cursor
+        if text := (text if mark else result.stdout).strip("\n"):
             show(text)
 
 
 def ssh(ctx: Context, instance: str, key: str, command: str) -> int:
-    """Log in to an instance; its exit code comes back.
+    """Open an SSH session on an instance, or run a command; return its exit code.
 
     Raises:
-        UsageError: The recipe opens no SSH.
+        UsageError: The recipe has no `key_name`.
     """
     if not ctx.recipe.fleet.key_name:
         raise UsageError(
-            "the fleet lets nobody in by SSH",
+            "Cannot connect by SSH: the recipe has no key_name",
             next="set key_name under [fleet] in golden.toml, ./invoke fleet.create, then promote; or ./invoke logs",
         )
-    machine = resolve_instance(ctx, instance)
-    return process.foreground([*remote.ssh_command(ctx, machine, key), *([command] if command else [])])
+    target = resolve_instance(ctx, instance)
+    return process.foreground([*remote.ssh_command(ctx, target, key), *([command] if command else [])])
 
 
 def terminate(ctx: Context, instance: str, *, decrement: bool, force: bool, lose_data: bool = False) -> FleetInstance:
-    """Terminate an instance; the group replaces it unless its size goes down with it.
+    """Terminate an instance. Its database is backed up first, after its writes are stopped.
 
-    Rows that it holds are backed up first, once its writes are stopped; what replaces it has none of them.
+    Args:
+        ctx: Context.
+        instance: Id of the instance.
+        decrement: Reduce the group's desired capacity; otherwise the group replaces the instance.
+        force: Terminate the last instance in service.
+        lose_data: Terminate the instance even if its database cannot be backed up.
 
     Raises:
-        GateError: It is the last one that serves, and `force` is not given; or its rows cannot be saved.
-        BusyError: Somebody is changing the fleet.
+        GateError: It is the last instance in service, or its database cannot be backed up.
+        BusyError: Another process holds the fleet lock.
     """
-    machine = resolve_instance(ctx, instance)
+    target = resolve_instance(ctx, instance)
+    operation = f"terminate {target.id}"
     with (
-        runs.record_run(ctx, "terminate", instance=machine.id) as run,
-        lock.acquire(ctx, run.id, f"terminate {machine.id}") as held_lock,
+        runs.record_run(ctx, "terminate", instance=target.id) as run,
+        lock.acquire(ctx, run.id, operation) as held_lock,
     ):
         freeze.end_stale_freeze(ctx)
         group = describe.describe_fleet(ctx).group
-        if not force and _last_lines(machine, group, list_instances(ctx)):
+        if not force and _is_last_in_service(target, group, list_instances(ctx)):
             raise GateError(
-                f"{machine.id} is the last instance that serves", state="It runs on.", next="the same with --force"
+                f"Cannot terminate {target.id}: it is the last instance in service",
+                state="No changes were made.",
+                next="the same command with --force",
             )
-        with freeze.frozen(ctx, WriteFreeze(run.id, f"terminate {machine.id}", (machine.id,)), ending=True):
+        with freeze.frozen(ctx, WriteFreeze(run.id, operation, (target.id,)), ending=True):
             guard.backup_before_termination(
-                ctx, held_lock, run.id, [machine.id], f"before terminate {machine.id}", lose_data=lose_data
+                ctx, held_lock, run.id, [target.id], f"before {operation}", lose_data=lose_data
             )
-            if machine.grouped:
-                auto_scaling.terminate(ctx.aws, machine.id, decrement=decrement)
+            if target.grouped:
+                auto_scaling.terminate(ctx.aws, target.id, decrement=decrement)
             else:
-                instances.terminate(ctx.aws, ctx.clock, machine.id)
-    return machine
+                instances.terminate(ctx.aws, ctx.clock, target.id)
+    return target
 
 
-def _last_lines(machine: FleetInstance, group: AutoScalingGroup | None, found: list[FleetInstance]) -> bool:
-    if group is not None and machine.grouped:
-        serving = [m.id for m in group.members if m.serving]
+def _is_last_in_service(
+    instance: FleetInstance, group: AutoScalingGroup | None, fleet_instances: list[FleetInstance]
+) -> bool:
+    if group is not None and instance.grouped:
+        in_service = [m.id for m in group.members if m.serving]
     else:
-        serving = [m.id for m in found if m.state == "running"]
-    return serving == [machine.id]
+        in_service = [i.id for i in fleet_instances if i.state == "running"]
+    return in_service == [instance.id]

@@ -10,11 +10,15 @@ from goldenami.model.fleet import AutoScalingGroup, FleetInstance, FleetState
 from goldenami.model.image import Image
 from goldenami.state.lock_model import LockRecord
 
+PROMOTIONS_SHOWN = 8  # promotions
+
 
 @dataclass(frozen=True)
 class FleetResource:
-    """A part of the fleet: what it is, what it is called, and whether it is there (`detail` says more); what `stays` is kept
-    when the fleet is taken down.
+    """An AWS resource of the fleet.
+
+    Attributes:
+        kept: True if `fleet.destroy` does not delete it.
     """
 
     kind: str
@@ -26,7 +30,7 @@ class FleetResource:
 
 @dataclass(frozen=True)
 class FleetResult:
-    """A fleet that stands: its group, and where it answers."""
+    """A fleet in service: its state, group, address and image, and the id of the run that created it."""
 
     fleet_state: FleetState
     group: AutoScalingGroup
@@ -35,38 +39,40 @@ class FleetResult:
     run: str
 
 
-PROMOTIONS_SHOWN = 8  # promotions
-
-
-@dataclass(frozen=True)
-class FleetStatus:
-    """What there is to say; `names` tells what an AMI is called."""
-
-    fleet_state: FleetState
-    drift: tuple[str, ...]
-    lock: LockRecord | None
-    lock_is_stale: bool
-    address: str
-    names: dict[str, str]
-    refused: tuple[dict[str, Any], ...]
-    data: DataStorage | None = None
-
-
-@dataclass(frozen=True)
-class UpdateResult:
-    """An instance that was updated: from which commit to which."""
-
-    instance: FleetInstance
-    before: str
-    after: str
-
-
 @dataclass(frozen=True)
 class DataStorage:
-    """What outlives the fleet's instances: what it is, what it is called, whether it is there, and what AWS says of it."""
+    """Storage of the database outside the instances, with its attributes in AWS."""
 
     kind: str
     name: str
     exists: bool
     detail: str
     facts: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class FleetStatus:
+    """Status of a fleet.
+
+    Attributes:
+        names: Names of the images, by AMI id.
+        failed_promotions: The last promotions of this checkout that were refused, failed or rolled back.
+    """
+
+    fleet_state: FleetState
+    drift: tuple[str, ...]
+    lock: LockRecord | None
+    lock_is_stale: bool
+    address: str
+    names: Mapping[str, str]
+    failed_promotions: tuple[Mapping[str, Any], ...]
+    data: DataStorage | None = None
+
+
+@dataclass(frozen=True)
+class UpdateResult:
+    """An updated instance, with its commit before and after."""
+
+    instance: FleetInstance
+    before: str
+    after: str

@@ -1,9 +1,9 @@
-"""Turn what the flows about the fleet return into what the tasks print, for people and as JSON."""
+"""Reports of the fleet: resources, status, instances, results of create, destroy and update."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -11,160 +11,146 @@ from goldenami.context import Context
 from goldenami.fleet.model import PROMOTIONS_SHOWN, FleetResource, FleetResult, FleetStatus, UpdateResult
 from goldenami.model.fleet import FleetInstance
 from goldenami.promote import preflight_report
-from goldenami.text import pairs, table
+from goldenami.text import Report, bullets, minute, pairs, table
+
+_ACTIONS = {
+    "create": {True: "keep", False: "create"},
+    "show": {True: "exists", False: "missing"},
+    "destroy": {True: "delete", False: "-"},
+}
 
 
-def resources(found: Sequence[FleetResource], doing: Literal["create", "show", "destroy"], *, as_json: bool) -> str:
-    """The parts of the fleet, with what would be done about each."""
-    if as_json:
-        return json.dumps([asdict(part) for part in found], ensure_ascii=False)
-    words = {
-        "create": {True: "keep", False: "make"},
-        "show": {True: "there", False: "missing"},
-        "destroy": {True: "remove", False: "-"},
-    }[doing]
-    rows = [
-        ["keep" if p.kept and p.exists and doing == "destroy" else words[p.exists], p.kind, p.name, p.detail]
-        for p in found
-    ]
-    return table(["", "KIND", "NAME", "DETAIL"], rows)
+def resources(resources: Sequence[FleetResource], action: Literal["create", "show", "destroy"]) -> Report:
+    """Return the resources of the fleet, with the action for each."""
+    rows = []
+    for resource in resources:
+        kept = resource.kept and resource.exists and action == "destroy"
+        word = "keep" if kept else _ACTIONS[action][resource.exists]
+        rows.append([word, resource.kind, resource.name, resource.detail])
+    head = ["STATUS" if action == "show" else "ACTION", "KIND", "NAME", "DETAIL"]
+    return Report([asdict(resource) for resource in resources], table(head, rows))
 
 
-def created(ctx: Context, made: FleetResult) -> str:
-    """The end of `fleet.create`."""
-    group = made.group
-    facts = {
-        "serves at": f"{made.address}/",
-        "image": f"{made.image.name} ({made.image.id})",
+def created(ctx: Context, result: FleetResult) -> Report:
+    """Return the fleet that `fleet.create` created or updated."""
+    group, image = result.group, result.image
+    summary = {
+        "address": f"{result.address}/",
+        "image": f"{image.name} ({image.id})",
         "template": f"{ctx.names.launch_template} version {group.version}",
         "group": f"{group.name}: min {group.min}, max {group.max}, desired {group.desired}",
         "instances": ", ".join(f"{m.id} ({m.zone}, {m.address})" for m in group.members),
         "next": "./invoke status",
     }
-    return f"\nthe fleet serves\n{pairs(facts)}\n"
-
-
-def facts(ctx: Context, made: FleetResult) -> str:
-    """The same for scripts."""
-    told = {
-        "address": made.address,
-        "group": made.group.name,
+    facts = {
+        "address": result.address,
+        "group": group.name,
         "template": ctx.names.launch_template,
-        "version": made.group.number,
-        "ami": made.image.id,
-        "instances": [asdict(member) for member in made.group.members],
-        "run": made.run,
+        "version": group.number,
+        "ami": image.id,
+        "instances": [asdict(member) for member in group.members],
+        "run": result.run,
     }
-    return json.dumps(told, ensure_ascii=False)
+    return Report(facts, result.address, f"\nthe fleet is in service\n{pairs(summary)}\n")
 
 
-def destroyed(gone: Sequence[str], *, as_json: bool) -> str:
-    """The end of `fleet.destroy`."""
-    if as_json:
-        return json.dumps({"removed": list(gone)})
-    return "removed " + ", ".join(gone) if gone else "there was nothing to remove"
+def destroyed(names: Sequence[str]) -> Report:
+    """Return the names of the resources that `fleet.destroy` deleted."""
+    return Report({"deleted": list(names)}, f"deleted {', '.join(names)}" if names else "nothing to delete")
 
 
-def status(ctx: Context, found: FleetStatus, *, as_json: bool) -> str:
-    """One screen, or JSON."""
-    fleet_state = found.fleet_state
-    history: list[dict[str, Any]] = [
-        {
-            "version": pointer.version,
-            "ami": pointer.ami,
-            "name": found.names.get(pointer.ami, ""),
-            "when": pointer.modified,
-            "labels": list(pointer.labels),
-            **{key: _note(pointer.note).get(key, "") for key in ("by", "why", "refresh", "run")},
-        }
-        for pointer in reversed(fleet_state.history)
-    ][:PROMOTIONS_SHOWN]
-    if as_json:
-        return json.dumps(
+def status(ctx: Context, status: FleetStatus) -> Report:
+    """Return the status of the fleet: current state, instances, drift, promotions."""
+    fleet_state, data, lock = status.fleet_state, status.data, status.lock
+    current, promotions = preflight_report.current_state(ctx, fleet_state), _promotions(status)
+    facts = {
+        "current": current,
+        "address": status.address,
+        "instances": [asdict(member) for member in fleet_state.group.members] if fleet_state.group else [],
+        "drift": list(status.drift),
+        "data": {**data.facts, "kind": data.kind, "name": data.name} if data else None,
+        "lock": {**asdict(lock), "stale": status.lock_is_stale} if lock else None,
+        "promotions": promotions,
+        "failed_promotions": list(status.failed_promotions),
+    }
+    lines = dict(current)
+    if fleet_state.pointer:
+        lines["pointer"] += f" ({status.names.get(fleet_state.pointer.ami, 'the image does not exist')})"
+    if status.address:
+        lines["address"] = status.address
+    if data:
+        lines[data.kind] = f"{data.name}: {data.detail or 'not created'}"
+    if lock:
+        state = "STALE: the next promote or rollback takes the lock over" if status.lock_is_stale else "running"
+        lines["lock"] = f"{lock.operation}, by {lock.holder} since {lock.since} ({state})"
+    parts = [pairs(lines)]
+    if fleet_state.group:
+        parts += ["", preflight_report.group_instances(fleet_state)]
+    parts += bullets("DRIFT (fix it with ./invoke rollback)", status.drift) or ["\nno drift"]
+    if promotions:
+        rows = [
+            [str(p["version"]), minute(p["when"]), p["name"] or p["ami"], ",".join(p["labels"]), p["by"], p["why"]]
+            for p in promotions
+        ]
+        parts += ["\nPromotions", table(["#", "WHEN", "IMAGE", "LABEL", "BY", "WHY"], rows)]
+    if status.failed_promotions:
+        rows = [[minute(p["when"]), _name(status, p["to_ami"]), p["why"]] for p in status.failed_promotions]
+        parts += ["\nFailed promotions (this checkout)", table(["WHEN", "IMAGE", "WHY"], rows)]
+    return Report(facts, "\n".join(parts))
+
+
+def _promotions(status: FleetStatus) -> list[dict[str, Any]]:
+    promotions = []
+    for pointer in [*reversed(status.fleet_state.history)][:PROMOTIONS_SHOWN]:
+        note = _note(pointer.note)
+        promotions.append(
             {
-                "now": preflight_report.current_state(ctx, fleet_state),
-                "address": found.address,
-                "instances": [asdict(m) for m in fleet_state.group.members] if fleet_state.group else [],
-                "disagreements": list(found.drift),
-                "data": {**found.data.facts, "home": found.data.kind, "name": found.data.name} if found.data else None,
-                "claim": asdict(found.lock) | {"dead": found.lock_is_stale} if found.lock else None,
-                "promotions": history,
-                "refused": list(found.refused),
-            },
-            ensure_ascii=False,
-            default=dict,
+                "version": pointer.version,
+                "ami": pointer.ami,
+                "name": status.names.get(pointer.ami, ""),
+                "when": pointer.modified,
+                "labels": list(pointer.labels),
+                **{key: str(note.get(key, "")) for key in ("by", "why", "refresh", "run")},
+            }
         )
-    facts = preflight_report.current_state(ctx, fleet_state)
-    if fleet_state.pointer is not None:
-        facts["pointer"] += f" ({found.names.get(fleet_state.pointer.ami, 'not there any more!')})"
-    if found.address:
-        facts["serves at"] = found.address
-    if found.data is not None:
-        facts[found.data.kind] = f"{found.data.name}: {found.data.detail or 'none yet'}"
-    if found.lock is not None:
-        word = "DEAD: the next promote or rollback takes over" if found.lock_is_stale else "alive"
-        facts["in progress"] = f"{found.lock.operation}, by {found.lock.holder} since {found.lock.since} ({word})"
-    parts = [pairs(facts)]
-    if fleet_state.group is not None:
-        parts += ["", preflight_report.members(fleet_state)]
-    parts += ["", "all parts agree" if not found.drift else "PARTS DO NOT AGREE (./invoke rollback repairs)"]
-    parts += [f"  - {text}" for text in found.drift]
-    if history:
-        rows = [
-            [
-                str(h["version"]),
-                str(h["when"])[:16],
-                str(h["name"] or h["ami"]),
-                ",".join(h["labels"]),
-                h["by"],
-                h["why"],
-            ]
-            for h in history
-        ]
-        parts += ["", "promotions", table(["#", "WHEN", "IMAGE", "LABEL", "BY", "WHY"], rows)]
-    if found.refused:
-        rows = [
-            [line["when"][:16], found.names.get(line["went_to"], line["went_to"]), line["why"]]
-            for line in found.refused
-        ]
-        parts += ["", "rolled back (this checkout)", table(["WHEN", "IMAGE", "WHY"], rows)]
-    return "\n".join(parts)
+    return promotions
 
 
-def _note(text: str) -> dict[str, str]:
+def _name(status: FleetStatus, ami: str) -> str:
+    return status.names.get(ami, ami)
+
+
+def _note(text: str) -> Mapping[str, Any]:
     try:
-        found = json.loads(text)
+        note = json.loads(text)
     except ValueError:
         return {}
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    return note if isinstance(note, dict) else {}
 
 
-def instances(found: list[FleetInstance], *, as_json: bool) -> str:
-    """The list, for people or scripts."""
-    if as_json:
-        return json.dumps([asdict(machine) for machine in found], ensure_ascii=False)
-    if not found:
-        return "no instances; ./invoke fleet.create or ./invoke deploy makes some"
+def instances(instances: Sequence[FleetInstance]) -> Report:
+    """Return the list of the fleet's instances."""
     head = ["INSTANCE", "STATE", "ZONE", "ADDRESS", "IMAGE", "VERSION", "GROUP", "TARGET", "LAUNCHED", "DRIFT"]
     rows = [
         [
-            m.id,
-            m.state,
-            m.zone,
-            m.address,
-            m.image,
-            str(m.version or "-"),
-            m.lifecycle or "-",
-            m.target or "-",
-            m.launched[:16],
-            m.drifted,
+            i.id,
+            i.state,
+            i.zone,
+            i.address,
+            i.image,
+            str(i.version or "-"),
+            i.lifecycle or "-",
+            i.target or "-",
+            i.launched[:16],
+            i.drifted,
         ]
-        for m in found
+        for i in instances
     ]
-    return table(head, rows)
+    empty = "no instances; create one with ./invoke fleet.create or ./invoke deploy"
+    return Report([asdict(instance) for instance in instances], table(head, rows) if rows else empty)
 
 
-def updated(done: Sequence[UpdateResult]) -> str:
-    """The end of `update`."""
-    rows = [[one.instance.id, one.before[:12], one.after[:12]] for one in done]
+def updated(results: Sequence[UpdateResult]) -> str:
+    """Return the commits of each updated instance, before and after."""
+    rows = [[result.instance.id, result.before[:12], result.after[:12]] for result in results]
     return table(["INSTANCE", "FROM", "TO"], rows)

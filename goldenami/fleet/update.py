@@ -1,4 +1,4 @@
-"""`invoke update`: the application on the instances, in place, to another ref; back to what was where that fails."""
+"""Update the application on instances in service, without a new image; roll back on failure."""
 
 from __future__ import annotations
 
@@ -21,87 +21,89 @@ _TIMEOUT = 900.0  # seconds for fetch, build and health on one instance
 
 
 def update(ctx: Context, ref: str, instance: str = "", key: str = "") -> list[UpdateResult]:
-    """Update the instances one after the other; the first that fails ends it.
+    """Update the application on the instances, one after the other; stop at the first failure.
 
-    An updated instance is no longer what its image says: it is tagged so, and `status` shows it. A new instance of the group
-    starts from the image again, so an update that should last needs a bake and a promotion.
+    An updated instance differs from its image: it is tagged as drifted. New instances of the group start from the image
+    again, so a permanent update needs a bake and a promotion.
 
     Args:
-        shop: Where.
-        ref: A branch, tag or commit of the application's repository; the recipe's when empty.
-        instance: Only this one.
-        key: The private key's file, for an instance that only SSH reaches.
+        ctx: Context.
+        ref: Branch, tag or commit of the application's repository. Default: the recipe's.
+        instance: Update only this instance.
+        key: File of the private key, for instances that only SSH reaches.
 
     Raises:
-        UsageError: The source is a directory, or there is no instance.
-        GateError: It failed on an instance, which is back at what it ran.
+        UsageError: The application's source is a directory, or there is no running instance.
+        GateError: The update failed on an instance, which was rolled back.
         AwsError: An instance cannot be reached.
-        BusyError: Somebody else is changing the fleet.
+        BusyError: Another process holds the fleet lock.
     """
     app = ctx.recipe.app
     if not app.is_git:
         raise UsageError(
-            f"the application's source is the directory {app.source}, which has no refs to update to",
-            state="Nothing was changed.",
+            f"Cannot update: the application's source is the directory {app.source}, which has no git refs",
+            state="No changes were made.",
             next="./invoke bake && ./invoke promote --candidate",
         )
-    wanted = ref or app.ref
-    if not re.fullmatch(r"(?!-)[A-Za-z0-9._/+-]+", wanted):
-        raise UsageError(f"'{wanted}' is not a git ref")
-    found = (
+    ref = ref or app.ref
+    if not re.fullmatch(r"(?!-)[A-Za-z0-9._/+-]+", ref):
+        raise UsageError(f"'{ref}' is not a git ref")
+    targets = (
         [describe.resolve_instance(ctx, instance)]
         if instance
-        else [m for m in describe.list_instances(ctx) if m.state == "running"]
+        else [i for i in describe.list_instances(ctx) if i.state == "running"]
     )
-    if not found:
+    if not targets:
         raise UsageError(f"{ctx.name} has no running instance", next="./invoke instances")
-    done: list[UpdateResult] = []
-    script = update_script(ctx.recipe, ctx.aws.region, wanted)
-    with (
-        runs.record_run(ctx, "update", ref=wanted) as run,
-        lock.acquire(ctx, run.id, f"update to {wanted}") as held_lock,
-    ):
+    results: list[UpdateResult] = []
+    script = update_script(ctx.recipe, ctx.aws.region, ref)
+    with runs.record_run(ctx, "update", ref=ref) as run, lock.acquire(ctx, run.id, f"update to {ref}") as held_lock:
         write_text(run.folder / "update.sh", script)
-        for machine in found:
+        for target in targets:
             held_lock.heartbeat()
-            with ctx.progress.phase(f"updating {machine.id} to {wanted}"):
-                done.append(_one(ctx, machine, script, wanted, key, len(done)))
-    return done
+            with ctx.progress.phase(f"updating {target.id} to {ref}"):
+                results.append(_update_instance(ctx, target, script, ref, key, len(results)))
+    return results
 
 
-def _one(ctx: Context, machine: FleetInstance, script: str, ref: str, key: str, before: int) -> UpdateResult:
-    # Marked first: an update that is killed half-way has changed the instance, too.
+def _update_instance(
+    ctx: Context, instance: FleetInstance, script: str, ref: str, key: str, updated: int
+) -> UpdateResult:
+    # Tagged before the update, because an interrupted update also changes the instance.
     now = ctx.clock.now().strftime("%Y-%m-%dT%H:%MZ")
-    images.tag(ctx.aws, [machine.id], {auto_scaling.DRIFTED_TAG: f"being updated to {ref}, {now}"[:255]})
+    _tag_drifted(ctx, instance, f"being updated to {ref}, {now}")
     try:
-        said = remote.run_on_instance(ctx, machine, script, key=key, timeout=_TIMEOUT)
-    except AwsError:  # it was not reached
-        images.untag(ctx.aws, [machine.id], [auto_scaling.DRIFTED_TAG])
+        result = remote.run_on_instance(ctx, instance, script, key=key, timeout=_TIMEOUT)
+    except AwsError:  # the script did not start
+        _tag_drifted(ctx, instance, instance.drifted)
         raise
-    for line in said.stdout.splitlines() + said.stderr.splitlines():
+    for line in result.stdout.splitlines() + result.stderr.splitlines():
         ctx.progress.record(line)
-    found = re.search(r"^UPDATED ([0-9a-f]+) ([0-9a-f]+)$", said.stdout, re.MULTILINE)
-    if said.code == 0 and found:
-        images.tag(
-            ctx.aws, [machine.id], {auto_scaling.DRIFTED_TAG: f"updated to {ref} ({found[2][:12]}), {now}"[:255]}
-        )
-        return UpdateResult(machine, found[1], found[2])
-    red = re.search(r"^ERROR (.*)$", said.stderr, re.MULTILINE)
-    back = re.search(r"^ROLLED_BACK (\w+)$", said.stderr, re.MULTILINE)
-    if back and not machine.drifted:
-        images.untag(ctx.aws, [machine.id], [auto_scaling.DRIFTED_TAG])
-    elif back:
-        images.tag(ctx.aws, [machine.id], {auto_scaling.DRIFTED_TAG: machine.drifted})
-    why = red[1] if red else (said.stderr.strip().splitlines() or [said.status])[-1]
-    state = f"It is back at {back[1][:12]} and healthy." if back else "It may not be well: look at it, or terminate it."
-    earlier = f" {before} instance(s) were updated before it." if before else ""
+    commits = re.search(r"^UPDATED ([0-9a-f]+) ([0-9a-f]+)$", result.stdout, re.MULTILINE)
+    if result.code == 0 and commits:
+        _tag_drifted(ctx, instance, f"updated to {ref} ({commits[2][:12]}), {now}")
+        return UpdateResult(instance, commits[1], commits[2])
+    error = re.search(r"^ERROR (.*)$", result.stderr, re.MULTILINE)
+    rolled_back = re.search(r"^ROLLED_BACK (\w+)$", result.stderr, re.MULTILINE)
+    if rolled_back:
+        _tag_drifted(ctx, instance, instance.drifted)
+    cause = error[1] if error else (result.stderr.strip().splitlines() or [result.status])[-1]
+    state = f"Rolled back to {rolled_back[1][:12]}." if rolled_back else "The instance may be unhealthy."
+    earlier = f" {updated} instance(s) were updated before." if updated else ""
     raise GateError(
-        f"{machine.id} could not be updated to {ref}: {why}",
+        f"{instance.id} failed to update to {ref}: {cause}",
         state=state + earlier,
-        next=f"./invoke logs --instance {machine.id}",
+        next=f"./invoke logs --instance {instance.id}",
     )
+
+
+def _tag_drifted(ctx: Context, instance: FleetInstance, text: str) -> None:
+    if text:
+        images.tag(ctx.aws, [instance.id], {auto_scaling.DRIFTED_TAG: text[:255]})
+    else:
+        images.untag(ctx.aws, [instance.id], [auto_scaling.DRIFTED_TAG])
 
 
 def update_script(recipe: Recipe, region: str, ref: str, root: Path = ROOT) -> str:
-    """The script that updates the application on an instance, in place, to a ref; back to what was when that fails."""
+    """Return the script that updates the application on an instance to a git ref, or rolls back."""
     return render_text("update.sh.j2", {**template_vars(recipe, "app", region, ""), "ref": ref}, root)

@@ -28,15 +28,8 @@ def build(scope: PolicyScope) -> list[Statement]:
     images = [f"arn:aws:ec2:{scope.region}::{kind}/*" for kind in ("image", "snapshot")]
     verbs = (
         *("RunInstances", "CreateImage", "ModifyImageAttribute", "ModifySnapshotAttribute", "DeregisterImage"),
-        *(
-            "DeleteSnapshot",
-            "DeleteVolume",
-            "CreateTags",
-            "DeleteTags",
-            "ImportKeyPair",
-            "CreateKeyPair",
-            "DeleteKeyPair",
-        ),
+        *("DeleteSnapshot", "DeleteVolume", "CreateTags", "DeleteTags"),
+        *("ImportKeyPair", "CreateKeyPair", "DeleteKeyPair"),
         *("CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "DeleteSecurityGroup", "ModifyInstanceAttribute"),
     )
     profile = f"{scope.recipe.image.name}-bake"
@@ -57,7 +50,9 @@ def build(scope: PolicyScope) -> list[Statement]:
 def read_and_publish_parameters(scope: PolicyScope) -> list[Statement]:
     """Reserve versions, publish the candidate, create the application's parameters, find the vendor's AMI."""
     name = scope.recipe.image.name
-    own = [scope.arn("ssm", f"parameter/goldenami/{name}/{rest}") for rest in ("candidate", "versions/*", "facts/*")]
+    own = [
+        scope.arn("ssm", f"parameter/goldenami/{name}/{rest}") for rest in ("candidate", "versions/*", "inventory/*")
+    ]
     application = [scope.arn("ssm", f"parameter{parameter.name}") for parameter in scope.recipe.parameters]
     read = [scope.arn("ssm", f"parameter/goldenami/{name}/*"), f"arn:aws:ssm:{scope.region}::parameter/aws/service/*"]
     return [
@@ -69,12 +64,8 @@ def read_and_publish_parameters(scope: PolicyScope) -> list[Statement]:
 def write_rebuild_record(scope: PolicyScope) -> list[Statement]:
     """Write the record of a rebuild, and acquire its lock."""
     names = ResourceNames(scope.recipe.image.name)
-    there = [
-        f"parameter{names.rebuild_record}",
-        f"parameter{names.rebuild_lock}",
-        f"parameter{names.rebuild_lock}-after-*",
-    ]
-    where = [scope.arn("ssm", what) for what in there]
+    there = (names.rebuild_record, names.rebuild_lock, f"{names.rebuild_lock}-after-*")
+    where = [scope.arn("ssm", f"parameter{what}") for what in there]
     return [allow("Record", ["ssm:DeleteParameter", "ssm:GetParameter", "ssm:PutParameter"], where)]
 
 

@@ -8,31 +8,23 @@ from __future__ import annotations
 from goldenami.iam.statements import PolicyScope, Statement, allow
 
 
-def _inventory_path(scope: PolicyScope) -> str:
-    return f"/goldenami/{scope.recipe.image.name}/facts/*"
+def _inventories(scope: PolicyScope) -> str:
+    return scope.arn("ssm", f"parameter/goldenami/{scope.recipe.image.name}/inventory/*")
 
 
 def read_inventory(scope: PolicyScope) -> list[Statement]:
     """Read the inventories of images."""
-    return [
-        allow("ReadInventories", ["ssm:GetParametersByPath"], scope.arn("ssm", f"parameter{_inventory_path(scope)}"))
-    ]
+    return [allow("ReadInventories", ["ssm:GetParametersByPath"], _inventories(scope))]
 
 
 def read_references(_scope: PolicyScope) -> list[Statement]:
     """Read everything in the account that can reference an image, including all parameters."""
-    resources = (
-        "Images",
-        "ImageAttribute",
-        "ImageReferences",
-        "Instances",
-        "LaunchTemplates",
-        "LaunchTemplateVersions",
-    )
+    images = ("Images", "ImageAttribute", "ImageReferences", "Snapshots")
+    launches = ("Instances", "LaunchTemplates", "LaunchTemplateVersions")
     groups = ("AutoScalingGroups", "InstanceRefreshes", "LaunchConfigurations")
     recipes = ("ListImageRecipes", "ListContainerRecipes", "GetContainerRecipe", "GetImageRecipe")
     return [
-        allow("ScanEc2", [f"ec2:Describe{resource}" for resource in (*resources, "Snapshots")]),
+        allow("ScanEc2", [f"ec2:Describe{resource}" for resource in (*images, *launches)]),
         allow("ScanGroups", [f"autoscaling:Describe{group}" for group in groups]),
         allow("ScanParameters", ["ssm:DescribeParameters", "ssm:GetParameters", "ssm:GetParameterHistory"]),
         allow("ScanRecipes", [f"imagebuilder:{verb}" for verb in recipes]),
@@ -50,14 +42,8 @@ def retire(scope: PolicyScope) -> list[Statement]:
 
 def delete_template_versions(scope: PolicyScope) -> list[Statement]:
     """Delete versions of the fleet's launch template."""
-    return [
-        allow(
-            "TrimTemplate",
-            ["ec2:DeleteLaunchTemplateVersions"],
-            scope.arn("ec2", "launch-template/*"),
-            **scope.tagged("fleet"),
-        )
-    ]
+    templates = scope.arn("ec2", "launch-template/*")
+    return [allow("TrimTemplate", ["ec2:DeleteLaunchTemplateVersions"], templates, **scope.tagged("fleet"))]
 
 
 def copy(scope: PolicyScope) -> list[Statement]:
@@ -78,15 +64,11 @@ def copy(scope: PolicyScope) -> list[Statement]:
 def prune(scope: PolicyScope) -> list[Statement]:
     """Deprecate and deregister managed images, and delete their snapshots."""
     verbs = ("EnableImageDeprecation", "DisableImageDeprecation", "DeregisterImage", "CreateTags", "DeleteTags")
+    deletes = ["ec2:DeleteSnapshot", "ec2:CreateTags", "ec2:DeleteTags"]
     # The ARNs of images and snapshots have no account.
     image, snapshot = (f"arn:aws:ec2:{scope.region}::{kind}/*" for kind in ("image", "snapshot"))
     return [
-        allow("Inventories", ["ssm:DeleteParameters"], scope.arn("ssm", f"parameter{_inventory_path(scope)}")),
+        allow("Inventories", ["ssm:DeleteParameters"], _inventories(scope)),
         allow("RetireImages", [f"ec2:{verb}" for verb in verbs], image, **scope.tagged("image")),
-        allow(
-            "ImageSnapshots",
-            ["ec2:DeleteSnapshot", "ec2:CreateTags", "ec2:DeleteTags"],
-            snapshot,
-            **scope.tagged("image"),
-        ),
+        allow("ImageSnapshots", deletes, snapshot, **scope.tagged("image")),
     ]

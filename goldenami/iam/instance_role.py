@@ -10,11 +10,8 @@ from goldenami.iam.statements import USES_KEY, key_arn
 # Actions of the SSM agent; none can be limited to a resource.
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/setup-instance-permissions.html
 _AGENT = [
-    "ssm:UpdateInstanceInformation",
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
+    *("ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel"),
+    *("ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"),
 ]
 
 # IAM treats the parts of an upload as objects; an incomplete upload is aborted.
@@ -33,13 +30,9 @@ def fleet_policy(
     volume: bool = False,
     key: str = "",
 ) -> dict[str, Any]:
-    """Return the policy of the fleet's instances: the application's parameters and its own logs.
+    """Return the policy of the fleet's instances: the application's parameters, and its own logs in `/goldenami/NAME`.
 
     Args:
-        region: Such as `ap-northeast-2`.
-        account: The account's id.
-        name: The image's name; the log group is `/goldenami/NAME`.
-        parameters: Names of the application's parameters.
         run_command: Allow what the SSM agent needs.
         bucket: Bucket in which it may write and read its own backups; empty for none.
         volume: Allow it to attach the service's data volume.

@@ -80,26 +80,15 @@ def parameter_arns(scope: PolicyScope) -> list[str]:
 
 def lock(scope: PolicyScope) -> list[Statement]:
     """Acquire and release the fleet's lock."""
-    return [
-        allow(
-            "Lock",
-            ["ssm:PutParameter", "ssm:DeleteParameter"],
-            [
-                scope.arn("ssm", f"parameter{scope.names.lock}"),
-                scope.arn("ssm", f"parameter{scope.names.lock}-after-*"),
-            ],
-        )
-    ]
+    parameters = [scope.arn("ssm", f"parameter{scope.names.lock}{rest}") for rest in ("", "-after-*")]
+    return [allow("Lock", ["ssm:PutParameter", "ssm:DeleteParameter"], parameters)]
 
 
 def publish(scope: PolicyScope) -> list[Statement]:
     """Publish an image: production parameter, tags, launch template version."""
+    production = scope.arn("ssm", f"parameter{scope.names.production}")
     return [
-        allow(
-            "Publish",
-            ["ssm:PutParameter", "ssm:LabelParameterVersion"],
-            scope.arn("ssm", f"parameter{scope.names.production}"),
-        ),
+        allow("Publish", ["ssm:PutParameter", "ssm:LabelParameterVersion"], production),
         allow("TagImages", ["ec2:CreateTags"], f"arn:aws:ec2:{scope.region}::image/*", **scope.tagged("image")),
         allow(
             "TemplateVersions",
@@ -119,26 +108,16 @@ def instance_refresh(scope: PolicyScope) -> list[Statement]:
 def launch_from_template(scope: PolicyScope) -> list[Statement]:
     """Launch instances from the launch template, which Auto Scaling requires of the caller that sets its version."""
     web = scope.arn("iam", f"role/{scope.names.web}", region=False)
-    parts = ("instance", "volume")
+    parts = [scope.arn("ec2", f"{part}/*") for part in ("instance", "volume")]
     others = ("launch-template", "network-interface", "security-group", "subnet", "key-pair")
     return [
-        allow(
-            "Launch",
-            ["ec2:RunInstances"],
-            [scope.arn("ec2", f"{part}/*") for part in parts],
-            **scope.tagged("fleet", "RequestTag"),
-        ),
+        allow("Launch", ["ec2:RunInstances"], parts, **scope.tagged("fleet", "RequestTag")),
         allow(
             "LaunchWith",
             ["ec2:RunInstances"],
             [*(scope.arn("ec2", f"{part}/*") for part in others), f"arn:aws:ec2:{scope.region}::image/*"],
         ),
-        allow(
-            "TagLaunched",
-            ["ec2:CreateTags"],
-            [scope.arn("ec2", f"{part}/*") for part in parts],
-            StringEquals={"ec2:CreateAction": "RunInstances"},
-        ),
+        allow("TagLaunched", ["ec2:CreateTags"], parts, StringEquals={"ec2:CreateAction": "RunInstances"}),
         allow("PassRole", ["iam:PassRole"], web, StringEquals={"iam:PassedToService": "ec2.amazonaws.com"}),
     ]
 

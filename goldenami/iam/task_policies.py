@@ -83,11 +83,12 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "logs": (describe_fleet, run_command),
     "ssh": (describe_fleet,),
     "terminate": (*_CHANGES, terminate, run_command, database.backup_bucket, database.suspend_processes),
-    "promote": _PROMOTE,
-    "rollback": _PROMOTE,
+    "promote": (*_PROMOTE, images.read_inventory),
+    "rollback": (*_PROMOTE, images.read_inventory),
     "deploy": (
         *_CHANGES,
         publish,
+        images.read_inventory,
         launch_from_template,
         register_targets,
         terminate,
@@ -119,5 +120,5 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     "db.list": (caller_identity, database.read_backups),
     "db.verify": (caller_identity, database.read_backups),
     "db.restore": (*_CHANGES, run_command, database.backup_bucket, database.suspend_processes),
-    "db.migrate": (*_CHANGES, publish, instance_refresh, run_command, database.migrate),
+    "db.migrate": (*_CHANGES, images.read_inventory, publish, instance_refresh, run_command, database.migrate),
 }

@@ -1,10 +1,11 @@
-"""Which image is meant, and how carefully it is to be carried: the command line over the recipe."""
+"""The recipe's images in EC2: list them, and resolve the one that a command line selects."""
 
 from __future__ import annotations
 
 import re
 
 from goldenami.aws import images, parameters
+from goldenami.aws.session import AwsSession
 from goldenami.context import Context
 from goldenami.errors import UsageError
 from goldenami.images.model import CatalogEntry, ImageSelector
@@ -13,13 +14,8 @@ from goldenami.model.version import Version, ami_name, parse
 
 
 def resolve_ami(ctx: Context, selector: ImageSelector) -> str:
-    """The id of the AMI that the command line means.
-
-    Raises:
-        UsageError: It names none, more than one, or one that is not there.
-    """
-    given = [bool(selector.ami), bool(selector.version), selector.candidate]
-    if sum(given) != 1:
+    """Return the id of the selected AMI; raise UsageError if not exactly one is selected, or it does not exist."""
+    if sum([bool(selector.ami), bool(selector.version), selector.candidate]) != 1:
         raise UsageError("name one image: --ami ami-…, --version v1.2 or --candidate", next="./invoke images")
     if selector.ami:
         if not re.fullmatch(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})", selector.ami):
@@ -27,30 +23,32 @@ def resolve_ami(ctx: Context, selector: ImageSelector) -> str:
         return selector.ami
     if selector.version:
         return resolve_version(ctx, selector.version).id
-    pointer = parameters.get(ctx.aws, ctx.candidate)
-    if pointer is None:
+    ami = read_pointer(ctx.aws, ctx.candidate)
+    if not ami:
         raise UsageError("there is no candidate", next="./invoke bake")
-    return pointer.value
+    return ami
 
 
 def resolve_version(ctx: Context, version: str) -> Image:
-    """The golden AMI of a version.
-
-    Raises:
-        UsageError: There is none.
-    """
+    """Return the golden AMI of a version."""
     name = ami_name(ctx.name, parse(version))
-    found = [image for image in images.list_family(ctx.aws, ctx.name) if image.name == name]
-    if not found:
-        raise UsageError(f"there is no {name}", next="./invoke images")
-    return found[0]
+    image = next((image for image in images.list_family(ctx.aws, ctx.name) if image.name == name), None)
+    if image is None:
+        raise UsageError(f"{name} does not exist in {ctx.aws.region}", next="./invoke images")
+    return image
 
 
 def list_images(ctx: Context) -> list[CatalogEntry]:
-    """Every AMI of this recipe's name, golden ones first, newest first."""
-    pointer = parameters.get(ctx.aws, ctx.candidate)
+    """Return every AMI of the recipe's name, golden ones first, newest first."""
+    candidate = read_pointer(ctx.aws, ctx.candidate)
     entries = [
-        CatalogEntry(image, image.version(ctx.name), image_status(image), bool(pointer and pointer.value == image.id))
+        CatalogEntry(image, image.version(ctx.name), image_status(image), image.id == candidate)
         for image in images.list_family(ctx.aws, ctx.name)
     ]
     return sorted(entries, key=lambda e: (e.version or Version(-1, 0), e.image.created), reverse=True)
+
+
+def read_pointer(aws: AwsSession, name: str) -> str:
+    """Return the AMI id in a parameter (candidate, production), or empty if the parameter does not exist."""
+    parameter = parameters.get(aws, name)
+    return parameter.value if parameter else ""

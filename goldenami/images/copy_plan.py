@@ -1,28 +1,27 @@
-"""Copies of an image in other regions and accounts: the recipe's section, and what remains to be done for each."""
+"""Decide which steps a copy of an image in another region or account still needs."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from goldenami.model.image import COPY_IN, COPY_OF, ORPHANED, PRUNED, Image
 from goldenami.recipe.image import CopyTarget
 
-# What a copy does not take over from its original: what is about the original alone.
-_PER_COPY_TAGS = (PRUNED, ORPHANED, COPY_OF)
+# Tags about the source alone, which a copy does not get.
+_SOURCE_TAGS = (PRUNED, ORPHANED, COPY_OF)
 
 
 @dataclass(frozen=True)
 class CopyState:
-    """How far a copy is.
+    """State of a copy.
 
     Attributes:
-        image: The copy, or None when there is none yet.
-        shared: The accounts that may launch it.
-        candidate: What the candidate parameter there says.
-        allowed: Whether the account there may read the original; true within one account.
-        noted: What the original's tag says about this copy.
+        image: The copy, or None if it does not exist.
+        shared: Accounts that may launch it.
+        candidate: Value of the destination's candidate parameter.
+        allowed: True if the destination's account may read the source; always within one account.
+        recorded: The copy's id in the tag of the source.
     """
 
     image: Image | None = None
@@ -33,56 +32,53 @@ class CopyState:
 
 
 def destination_name(copy: CopyTarget) -> str:
-    """What a copy's place is called: `us-east-1`, or `us-east-1 (profile production)`."""
+    """Return the destination's name: `us-east-1`, or `us-east-1 (profile production)`."""
     return f"{copy.region} (profile {copy.profile})" if copy.profile else copy.region
 
 
-def source_description(copy: CopyTarget) -> str:
-    """The tag on the original that names this copy."""
+def source_tag(copy: CopyTarget) -> str:
+    """Return the name of the source's tag that records this copy."""
     return f"{COPY_IN}{copy.region}{':' + copy.profile if copy.profile else ''}"[:127]
 
 
-def conflict(source: Image, found: Image | None) -> bool:
-    """Whether an image of this name is there that is no copy of the original."""
-    return found is not None and found.tags.get(COPY_OF) != source.id
+def is_foreign(source: Image, image: Image) -> bool:
+    """Return whether an image with the source's name is not a copy of it."""
+    return image.tags.get(COPY_OF) != source.id
 
 
-def remaining_steps(source: Image, copy: CopyTarget, seen: CopyState) -> tuple[str, ...]:
-    """What is still to be done, in this order; nothing when the copy is whole.
+def remaining_steps(source: Image, copy: CopyTarget, state: CopyState) -> tuple[str, ...]:
+    """Return the remaining steps in their order; empty if the copy is complete.
 
-    It is marked as verified only once it is protected and shared as it should be, and published last.
+    A copy is tagged as verified after it is protected and shared, and published last.
     """
-    found, steps = seen.image, []
-    if found is not None and found.state in ("failed", "error", "invalid"):
-        return (
-            "remove",
-            *remaining_steps(source, copy, CopyState(None, candidate=seen.candidate, allowed=seen.allowed)),
-        )
-    if found is None:
-        steps += [*([] if seen.allowed else ["allow"]), "copy"]
-    if found is None or found.state != "available":
+    image, steps = state.image, []
+    if image is not None and image.state in ("failed", "error", "invalid"):
+        restart = CopyState(None, candidate=state.candidate, allowed=state.allowed)
+        return ("remove", *remaining_steps(source, copy, restart))
+    if image is None:
+        steps += [*([] if state.allowed else ["allow"]), "copy"]
+    if image is None or image.state != "available":
         steps.append("wait")
-    if source.imds == "v2.0" and (found is None or found.imds != "v2.0"):
+    if source.imds == "v2.0" and (image is None or image.imds != "v2.0"):
         steps.append("protect")
-    shared = seen.shared if found is not None else frozenset()
+    shared = state.shared if image is not None else frozenset()
     steps += [f"share {account}" for account in copy.share_with if account not in shared]
-    wanted = copied_tags(source)
-    if found is None or any(found.tags.get(name) != value for name, value in wanted.items()):
+    if image is None or any(image.tags.get(name) != value for name, value in copied_tags(source).items()):
         steps.append("tag")
-    if copy.publish and (found is None or seen.candidate != found.id):
+    if copy.publish and (image is None or state.candidate != image.id):
         steps.append("publish")
-    if found is None or seen.recorded != found.id:
-        steps.append("note")
+    if image is None or state.recorded != image.id:
+        steps.append("record")
     return tuple(steps)
 
 
-def copied_tags(source: Image) -> Mapping[str, str]:
-    """The tags that a copy has in the end."""
-    kept = {n: v for n, v in source.tags.items() if n not in _PER_COPY_TAGS and not n.startswith((COPY_IN, "aws:"))}
-    return {**kept, COPY_OF: source.id}
+def copied_tags(source: Image) -> dict[str, str]:
+    """Return the tags of a complete copy."""
+    tags = {n: v for n, v in source.tags.items() if n not in _SOURCE_TAGS and not n.startswith((COPY_IN, "aws:"))}
+    return {**tags, COPY_OF: source.id}
 
 
-def token(source: Image, copy: CopyTarget, former: str) -> str:
-    """The client token of a copy: the same for the same wish, however often it is made; another one after a failed copy."""
-    told = "|".join([source.id, copy.region, copy.profile, copy.kms_key_id, former])
-    return hashlib.sha256(told.encode()).hexdigest()[:40]
+def token(source: Image, copy: CopyTarget, failed_ami: str) -> str:
+    """Return the client token of a copy: the same for the same request, and another one after a failed copy."""
+    request = "|".join([source.id, copy.region, copy.profile, copy.kms_key_id, failed_ami])
+    return hashlib.sha256(request.encode()).hexdigest()[:40]

@@ -20,37 +20,40 @@ from goldenami.model.inventory import ImageInventory
 
 
 def diff(ctx: Context, first: str, second: str, *, advisories: Path | None = None, boot: bool = False) -> DiffResult:
-    """Compare two images.
+    """Compare two images."""
+    before, after = _find(ctx, first), _find(ctx, second)
+    known = None
+    if advisories is not None:
+        ecosystem = ecosystem_of(ctx.recipe.image.family)
+        if not advisories.is_dir():
+            raise UsageError(f"{advisories} is no folder of advisories", next="unpack an OSV database into it")
+        known = list(_advisories(advisories, ecosystem))
+    contents = compare_inventories(ctx, before, after, known=known, boot=boot)
+    return DiffResult(before, after, tuple(changes(before, after, None, None)), contents)
+
+
+def compare_inventories(
+    ctx: Context, before: Image, after: Image, *, known: list[Advisory] | None = None, boot: bool = False
+) -> ImageDiff:
+    """Compare the contents of two images, as recorded by their bakes.
 
     Args:
-        shop: Where.
-        first: An AMI's id, a version, `running` or `candidate`.
-        second: The same.
-        advisories: A folder of advisories in the OSV format.
-        boot: Launch an image about which nothing was written down, and look.
-
-    Raises:
-        UsageError: There is no such image, or no such folder, or OSV has no advisories for the image's family.
+        known: Advisories to match the packages against; None leaves vulnerabilities out.
+        boot: Launch an image without an inventory and inspect it.
     """
-    before, after = _find(ctx, first), _find(ctx, second)
-    ecosystem = ecosystem_of(ctx.recipe.image.family) if advisories is not None else ""
-    if advisories is not None and not advisories.is_dir():
-        raise UsageError(f"{advisories} is no folder of advisories", next="unpack an OSV database into it")
-    told = {image.id: inventory.load(ctx, image) for image in (before, after)}
+    inventories = {image.id: inventory.load(ctx, image) for image in (before, after)}
     for image in (before, after) if boot else ():
-        told[image.id] = told[image.id] or inspect.inspect_image(ctx, image)
-    missing = tuple(
-        f"what is in {image.name} ({image.id}) was not written down by its bake; --boot launches it and looks"
-        for image in (before, after)
-        if told[image.id] is None
-    )
-    inside = ImageDiff((), missing=missing)
-    was, now = told[before.id], told[after.id]
-    if was and now:
-        inside = compare(was, now)
-        if advisories is not None:
-            inside = _with_vulnerabilities(inside, was, now, list(_advisories(advisories, ecosystem)))
-    return DiffResult(before, after, tuple(changes(before, after, None, None)), inside)
+        inventories[image.id] = inventories[image.id] or inspect.inspect_image(ctx, image)
+    first, second = inventories[before.id], inventories[after.id]
+    if first is None or second is None:
+        missing = (
+            f"{image.name} ({image.id}) has no inventory; ./invoke diff --boot launches it to create one"
+            for image in (before, after)
+            if inventories[image.id] is None
+        )
+        return ImageDiff((), missing=tuple(missing))
+    contents = compare(first, second)
+    return contents if known is None else _with_vulnerabilities(contents, first, second, known)
 
 
 def _find(ctx: Context, wanted: str) -> Image:
@@ -72,11 +75,11 @@ def _find(ctx: Context, wanted: str) -> Image:
 def _advisories(folder: Path, ecosystem: str) -> Iterator[Advisory]:
     for path in sorted(folder.rglob("*.json")):
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+            advisory = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             raise UsageError(f"{path} is not JSON", next="see https://ossf.github.io/osv-schema/") from None
-        if isinstance(told, dict):
-            yield from read(told, ecosystem)
+        if isinstance(advisory, dict):
+            yield from read(advisory, ecosystem)
 
 
 def _with_vulnerabilities(

@@ -1,4 +1,4 @@
-"""What two images have differently: packages with their versions, services, ports, users, setuid files, vulnerabilities."""
+"""Differences between two images: packages, units, ports, users, setuid files, vulnerabilities, tags."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GROUPS = {"units": "unit", "listening": "port", "users": "user", "setuid": "set
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that differs: its kind (`package`, `unit`, …), its name, and what it was and is, where it has a value."""
+    """A difference in the contents of two images: its kind (`package`, `unit`, …), name, and values, if it has any."""
 
     kind: str
     what: DifferenceKind
@@ -26,7 +26,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Vulnerability:
-    """An advisory that is about one of the two images only."""
+    """An advisory that affects only one of two images."""
 
     id: str
     what: Literal["fixed", "new"]
@@ -36,12 +36,7 @@ class Vulnerability:
 
 @dataclass(frozen=True)
 class ImageDiff:
-    """All of it.
-
-    Attributes:
-        missing: What could not be compared, and why, in words.
-        remaining: Advisories that are about both.
-    """
+    """Differences between the contents of two images; `missing` is what could not be compared, and why."""
 
     differences: tuple[Difference, ...]
     vulnerabilities: tuple[Vulnerability, ...] = ()
@@ -49,13 +44,13 @@ class ImageDiff:
     missing: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the differences as plain data."""
         return asdict(self)
 
 
 def compare(before: ImageInventory, after: ImageInventory) -> ImageDiff:
-    """What differs between two images' facts."""
-    found = [
+    """Return the differences between two inventories."""
+    differences = [
         Difference("image", _kind(before.values.get(name, ""), now), name, before.values.get(name, ""), now)
         for name, now in after.values.items()
         if now != before.values.get(name, "")
@@ -65,22 +60,22 @@ def compare(before: ImageInventory, after: ImageInventory) -> ImageDiff:
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             was, now = old.get(name, ""), new.get(name, "")
-            found.append(Difference("package", _kind(was, now), name, was, now))
+            differences.append(Difference("package", _kind(was, now), name, was, now))
     missing = []
     for group, kind in _GROUPS.items():
-        was_there, is_there = before.groups.get(group), after.groups.get(group)
-        if was_there is None or is_there is None:
-            missing.append(f"{kind}s were not written down for the {'first' if was_there is None else 'second'} image")
+        first, second = before.groups.get(group), after.groups.get(group)
+        if first is None or second is None:
+            missing.append(f"the inventory of the {'first' if first is None else 'second'} image has no {kind}s")
             continue
-        found += [Difference(kind, "removed", name) for name in was_there if name not in is_there]
-        found += [Difference(kind, "added", name) for name in is_there if name not in was_there]
-    return ImageDiff(tuple(found), missing=tuple(missing))
+        differences += [Difference(kind, "removed", name) for name in first if name not in second]
+        differences += [Difference(kind, "added", name) for name in second if name not in first]
+    return ImageDiff(tuple(differences), missing=tuple(missing))
 
 
 def match_vulnerabilities(
     before: Mapping[str, tuple[str, ...]], after: Mapping[str, tuple[str, ...]], summaries: Mapping[str, str]
 ) -> tuple[tuple[Vulnerability, ...], int]:
-    """Which advisories the second image no longer has, and which only it has; and how many both have."""
+    """Return the advisories that affect only the first image (fixed) or the second (new), and how many affect both."""
     fixed = [Vulnerability(i, "fixed", before[i], summaries.get(i, "")) for i in before if i not in after]
     new = [Vulnerability(i, "new", after[i], summaries.get(i, "")) for i in after if i not in before]
     return (*new, *fixed), len(before.keys() & after.keys())
@@ -92,19 +87,19 @@ def _kind(before: str, after: str) -> DifferenceKind:
 
 @dataclass(frozen=True)
 class Change:
-    """A fact that differs."""
+    """A difference between the tags of two images."""
 
     what: str
     before: str
     after: str
 
     def line(self) -> str:
-        """For people."""
+        """Return the change in one line."""
         return f"{self.what}: {self.before or 'none'} → {self.after or 'none'}"
 
 
 def changes(before: Image | None, after: Image, base_before: Image | None, base_after: Image | None) -> list[Change]:
-    """What differs between two golden images and the bases under them; all that is known where there was none before."""
+    """Return the differences between the tags of two golden images and their base layers; `before` may be missing."""
     facts = {
         "version": _both(before, after, "Version"),
         "application": tuple(short_commit(text) if text else "" for text in _both(before, after, COMMIT)),

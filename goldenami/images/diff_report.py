@@ -1,76 +1,65 @@
-"""Turn what two images have differently into what the task prints: a table, Markdown, or JSON."""
+"""Reports of the differences between two images: text, JSON, Markdown."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict
 
 from goldenami.context import Context
 from goldenami.images.model import DiffResult
 from goldenami.model.image import Image
-from goldenami.text import table
+from goldenami.text import Report, markdown, markdown_table, table
 
-_SIGN = {"added": "+", "removed": "-", "changed": "~", "new": "!", "fixed": "✓"}
-
-
-def facts(ctx: Context, found: DiffResult) -> str:
-    """For scripts."""
-    return json.dumps(
-        {
-            "before": _facts(ctx, found.before),
-            "after": _facts(ctx, found.after),
-            "tags": [asdict(change) for change in found.tags],
-            **found.contents.facts(),
-        },
-        ensure_ascii=False,
-    )
+_SIGNS = {"added": "+", "removed": "-", "changed": "~", "new": "!", "fixed": "✓"}
+_HEAD = ["", "KIND", "NAME", "BEFORE", "AFTER"]
 
 
-def page(ctx: Context, found: DiffResult) -> str:
-    """For people at a terminal."""
-    lines = [
-        f"{_vulnerability(ctx, found.before)} → {_vulnerability(ctx, found.after)}",
-        *(c.line() for c in found.tags),
+def report(ctx: Context, result: DiffResult) -> Report:
+    """Return the differences as a table."""
+    rows = _rows(result)
+    lines = [_title(ctx, result), *(change.line() for change in result.tags)]
+    lines += ["", table(_HEAD, rows)] if rows else []
+    facts = {
+        "before": _facts(ctx, result.before),
+        "after": _facts(ctx, result.after),
+        "tags": [asdict(change) for change in result.tags],
+        **result.contents.facts(),
+    }
+    return Report(facts, "\n".join([*lines, "", *_summary(result)]))
+
+
+def markdown_page(ctx: Context, result: DiffResult) -> str:
+    """Return the differences as Markdown, for a pull request or a ticket."""
+    rows = _rows(result)
+    contents = [*(markdown_table(_HEAD, rows) if rows else []), "", *_summary(result)]
+    tags = [(change.what, f"{change.before or 'none'} → {change.after or 'none'}") for change in result.tags]
+    return markdown(_title(ctx, result), tags, {"Contents": contents})
+
+
+def _rows(result: DiffResult) -> list[list[str]]:
+    rows = [[_SIGNS[d.what], d.kind, d.name, d.before, d.after] for d in result.contents.differences]
+    return rows + [
+        [_SIGNS[v.what], "vulnerability", v.id, "fixed" if v.what == "fixed" else "", ", ".join(v.packages)]
+        for v in result.contents.vulnerabilities
     ]
-    rows = _rows(found)
-    if rows:
-        lines += ["", table(["", "KIND", "NAME", "BEFORE", "AFTER"], rows)]
-    return "\n".join([*lines, "", *_end(found)])
 
 
-def markdown(ctx: Context, found: DiffResult) -> str:
-    """For a pull request, a ticket or a wiki."""
-    lines = [f"# {_vulnerability(ctx, found.before)} → {_vulnerability(ctx, found.after)}", ""]
-    lines += [f"- {change.line()}" for change in found.tags]
-    rows = _rows(found)
-    if rows:
-        lines += ["", "| | kind | name | before | after |", "|---|---|---|---|---|"]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join([*lines, "", *_end(found)])
+def _summary(result: DiffResult) -> list[str]:
+    contents = result.contents
+    kinds = Counter(difference.kind for difference in contents.differences)
+    vulnerabilities = Counter(vulnerability.what for vulnerability in contents.vulnerabilities)
+    lines = [", ".join(f"{number} {kind}(s)" for kind, number in kinds.items())]
+    if not kinds and not contents.missing:
+        lines = ["no differences in the contents"]
+    if vulnerabilities or contents.remaining:
+        fixed, new = vulnerabilities["fixed"], vulnerabilities["new"]
+        lines.append(f"vulnerabilities: {fixed} fixed, {new} new, {contents.remaining} in both")
+    return [line for line in [*lines, *(f"note: {missing}" for missing in contents.missing)] if line]
 
 
-def _rows(found: DiffResult) -> list[list[str]]:
-    rows = [[_SIGN[d.what], d.kind, d.name, d.before, d.after] for d in found.contents.differences]
-    rows += [
-        [_SIGN[v.what], "vulnerability", v.id, f"{'fixed' if v.what == 'fixed' else ''}", f"{', '.join(v.packages)}"]
-        for v in found.contents.vulnerabilities
-    ]
-    return rows
-
-
-def _end(found: DiffResult) -> list[str]:
-    number = Counter(difference.kind for difference in found.contents.differences)
-    told = ", ".join(f"{count} {kind}(s)" for kind, count in number.items())
-    weak = Counter(vulnerability.what for vulnerability in found.contents.vulnerabilities)
-    ends = [told or ("no differences inside" if not found.contents.missing else "")]
-    if weak or found.contents.remaining:
-        ends.append(f"vulnerabilities: {weak['fixed']} fixed, {weak['new']} new, {found.contents.remaining} in both")
-    return [line for line in [*ends, *(f"note: {missing}" for missing in found.contents.missing)] if line]
-
-
-def _vulnerability(ctx: Context, image: Image) -> str:
-    return f"{image.version(ctx.name) or image.name} ({image.id})"
+def _title(ctx: Context, result: DiffResult) -> str:
+    before, after = (f"{image.version(ctx.name) or image.name} ({image.id})" for image in (result.before, result.after))
+    return f"{before} → {after}"
 
 
 def _facts(ctx: Context, image: Image) -> dict[str, str]:

@@ -26,12 +26,7 @@ class ImageSelector:
 
 @dataclass(frozen=True)
 class CopyStatus:
-    """How far the copy to one destination is.
-
-    Attributes:
-        account: The destination's account, where it is another one; else empty.
-        steps: What is still to be done.
-    """
+    """State of the copy to one destination; `account` is empty if the destination is in the same account."""
 
     copy: CopyTarget
     account: str
@@ -41,7 +36,7 @@ class CopyStatus:
 
 @dataclass(frozen=True)
 class CopyResult:
-    """The original, and the copy of each destination."""
+    """The source image, and the copy in each destination."""
 
     source: Image
     copies: tuple[CopyStatus, ...]
@@ -49,7 +44,7 @@ class CopyResult:
 
 @dataclass(frozen=True)
 class DiffResult:
-    """Both images, what their tags say differently, and what is known of what is in them."""
+    """Two images, and the differences between their tags and contents."""
 
     before: Image
     after: Image
@@ -59,13 +54,7 @@ class DiffResult:
 
 @dataclass(frozen=True)
 class PruneResult:
-    """What came of it.
-
-    Attributes:
-        verdicts: About every image of ours, newest first.
-        snapshots: The snapshots that were deleted, each with the image that it belonged to.
-        held: Images that were to go and stayed, because something changed in the meantime; with what.
-    """
+    """Result of a prune; `kept` are images that were due, but that something references now: each with the reason."""
 
     decisions: tuple[RetentionDecision, ...]
     snapshots: Mapping[str, str]
@@ -74,7 +63,7 @@ class PruneResult:
 
 @dataclass(frozen=True)
 class RetireResult:
-    """What was marked (or would be)."""
+    """The image to retire, and what was (or would be) retired with it."""
 
     image: Image
     plan: RetirementPlan
@@ -82,12 +71,7 @@ class RetireResult:
 
 @dataclass(frozen=True)
 class TrimResult:
-    """What was found: every version with the reason why it stays, or without one.
-
-    Attributes:
-        template: The launch template's id.
-        busy: Why nothing was deleted, when somebody is changing the fleet.
-    """
+    """Result of deleting unused launch template versions; `busy` is why nothing was deleted: the fleet is locked."""
 
     versions: tuple[VersionDecision, ...]
     template: str = ""
@@ -95,13 +79,13 @@ class TrimResult:
 
     @property
     def removable(self) -> tuple[VersionDecision, ...]:
-        """The versions without a reason to stay."""
-        return tuple(judged for judged in self.versions if not judged.reason)
+        """Versions that nothing uses."""
+        return tuple(decision for decision in self.versions if not decision.reason)
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """An AMI of ours with what it is to us."""
+    """An AMI of the recipe, with its version and status."""
 
     image: Image
     version: Version | None

@@ -1,4 +1,4 @@
-"""`invoke prune`: let old images go, each only once nothing in the account names it any more, and say why of every one."""
+"""Apply the retention policy: deprecate old images, and deregister them after the grace period. Images in use are kept."""
 
 from __future__ import annotations
 
@@ -6,114 +6,107 @@ from dataclasses import replace
 from datetime import timedelta
 
 from goldenami.aws import images, references
-from goldenami.bake import inventory
+from goldenami.bake import environment, inventory
 from goldenami.context import Context
 from goldenami.images.model import PruneResult
-from goldenami.images.prune_plan import AccountSnapshot, RetentionDecision, is_due, own_snapshots, plan, with_effect
+from goldenami.images.prune_plan import AccountSnapshot, RetentionDecision, ending, is_due, own_snapshots, plan
 from goldenami.infra.describe import release_pointers
 from goldenami.model.image import ORPHANED, PRUNED
-from goldenami.state import runs
+from goldenami.tools.clock import timestamp
 
-# EC2 takes no date in the past, and rounds to the minute.
+# EC2 rejects dates in the past, and rounds to the minute.
 SOON = timedelta(minutes=2)
 
 
 def prune(ctx: Context, *, plan_only: bool = False) -> PruneResult:
-    """Deprecate what the policy no longer keeps, and deregister what has been deprecated for long enough.
+    """Deprecate images that the policy does not keep, and deregister those whose grace period is over.
 
-    Killed at any moment, the next run goes on: what is deregistered is marked on its snapshots first, so that they are found.
+    An interrupted run is resumed by the next: snapshots are tagged before their image is deregistered, and found by the tag.
     """
-    with runs.lock(ctx.build / "bake.lock", "a bake is running here; waiting for it to finish", ctx.progress.info):
+    with environment.bake_lock(ctx):
         account = read_account(ctx)
-        verdicts = judge(ctx, account)
+        decisions = decide(ctx, account)
         if plan_only:
-            return PruneResult(verdicts, {}, {})
-        listed = tuple(account.references.parameters)  # before any image went, and before a colleague baked another
+            return PruneResult(decisions, {}, {})
+        names = tuple(account.references.parameters)  # before an image is deleted or another checkout bakes one
         snapshots = resume_interrupted(ctx, account)
-        held: dict[str, str] = {}
-        for verdict in verdicts:
-            deprecate(ctx, verdict)
-        for verdict in is_due(verdicts):
-            account, changed = recheck(ctx, account, verdict)
-            if changed is None:
-                changed = deregister(ctx, account, verdict, snapshots)
-            if not changed:
-                account = replace(account, owned=tuple(i for i in account.owned if i.id != verdict.image.id))
+        kept: dict[str, str] = {}
+        for decision in decisions:
+            deprecate(ctx, decision)
+        for decision in is_due(decisions):
+            image = decision.image
+            account, reason = recheck(ctx, account, decision)
+            if reason is None:
+                reason = deregister(ctx, account, decision, snapshots)
+            if reason:
+                kept[image.id] = reason
+                ctx.progress.info(f"kept {image.name} ({image.id}): {reason}")
             else:
-                held[verdict.image.id] = changed
-                ctx.progress.info(f"kept {verdict.image.name} ({verdict.image.id}) after all: {changed}")
-        inventory.delete_orphaned(ctx, listed, account.owned)
-        return PruneResult(verdicts, snapshots, held)
+                account = replace(account, owned=tuple(i for i in account.owned if i.id != image.id))
+        inventory.delete_orphaned(ctx, names, account.owned)
+        return PruneResult(decisions, snapshots, kept)
 
 
-def judge(ctx: Context, account: AccountSnapshot) -> tuple[RetentionDecision, ...]:
-    """The verdicts about an account as it is now."""
+def decide(ctx: Context, account: AccountSnapshot) -> tuple[RetentionDecision, ...]:
+    """Return the decision about every image of the recipe."""
     return plan(account, ctx.recipe.retention, ctx.name, release_pointers(ctx), ctx.clock.now())
 
 
 def read_account(ctx: Context) -> AccountSnapshot:
-    """Read the account. Whom an image is shared with takes a call each, so that is asked only of those that would go."""
-    ours = release_pointers(ctx)
-    with ctx.progress.phase("look for everything that names an image"):
-        census = references.read_references(ctx.aws, ours)
-        account = AccountSnapshot(images.list_owned(ctx.aws), census)
-        while asked := [v.image.id for v in with_effect(judge(ctx, account)) if v.image.id not in account.shares]:
-            shares = {ami: images.shared_with(ctx.aws, ami) for ami in asked}
+    """Read the account. Launch permissions take a call per image, so only those of images that would be deleted are read."""
+    with ctx.progress.phase("find references to images"):
+        index = references.read_references(ctx.aws, release_pointers(ctx))
+        account = AccountSnapshot(images.list_owned(ctx.aws), index)
+        while unread := [d.image.id for d in ending(decide(ctx, account)) if d.image.id not in account.shares]:
+            shares = {ami: images.shared_with(ctx.aws, ami) for ami in unread}
             account = replace(account, shares={**account.shares, **shares})
     return account
 
 
-def recheck(ctx: Context, account: AccountSnapshot, verdict: RetentionDecision) -> tuple[AccountSnapshot, str | None]:
-    """Look once more at everything that could name an image, right before it goes.
-
-    Returns:
-        The account as it is now, and why the image stays; None when it still is to go.
-    """
-    ours, ami = release_pointers(ctx), verdict.image.id
-    image = images.get(ctx.aws, ami)
-    if image is None:
-        return account, "it is gone already"
-    around = {one.id: one for one in (*account.owned, *images.list_related(ctx.aws, image), image)}
-    census = references.read_references(ctx.aws, ours, previous=account.references, ami=ami)
-    now = AccountSnapshot(
-        owned=tuple(around.values()),
-        references=census,
+def recheck(ctx: Context, account: AccountSnapshot, decision: RetentionDecision) -> tuple[AccountSnapshot, str | None]:
+    """Read everything that may reference an image again; return it, and why the image is kept (None if still due)."""
+    ami = decision.image.id
+    if (image := images.get(ctx.aws, ami)) is None:
+        return account, "it does not exist any more"
+    owned = {i.id: i for i in (*account.owned, *images.list_related(ctx.aws, image), image)}
+    current = AccountSnapshot(
+        owned=tuple(owned.values()),
+        references=references.read_references(ctx.aws, release_pointers(ctx), previous=account.references, ami=ami),
         shares={**account.shares, ami: images.shared_with(ctx.aws, ami)},
         hints=references.image_references(ctx.aws, ami),
     )
-    found = next(v for v in judge(ctx, now) if v.image.id == ami)
-    return now, None if found.action in ("deregister", "later") else found.reason
+    again = next(d for d in decide(ctx, current) if d.image.id == ami)
+    return current, None if again.action in ("deregister", "later") else again.reason
 
 
-def deprecate(ctx: Context, verdict: RetentionDecision) -> None:
-    """Deprecate an image; or take that back for one that is wanted again. The tag tells that it was us."""
-    image = verdict.image
-    if verdict.action == "deprecate":
-        images.tag(ctx.aws, [image.id], {PRUNED: ctx.clock.now().isoformat(timespec="seconds")})
+def deprecate(ctx: Context, decision: RetentionDecision) -> None:
+    """Deprecate an image, or cancel the deprecation of one that is kept again; a tag marks the deprecation as goldenami's."""
+    image = decision.image
+    if decision.action == "deprecate":
+        images.tag(ctx.aws, [image.id], {PRUNED: timestamp(ctx.clock)})
         images.deprecate(ctx.aws, image.id, ctx.clock.now() + SOON)
-    elif verdict.action == "restore":
+    elif decision.action == "restore":
         images.cancel_deprecation(ctx.aws, image.id)
         images.untag(ctx.aws, [image.id], [PRUNED])
 
 
-def deregister(ctx: Context, account: AccountSnapshot, verdict: RetentionDecision, snapshots: dict[str, str]) -> str:
-    """Deregister an image and delete the snapshots that were its alone; says why when EC2 does not let us."""
-    image = verdict.image
-    alone = own_snapshots(image, account.owned)
-    images.tag(ctx.aws, alone, {ORPHANED: image.id})
-    refused = images.deregister(ctx.aws, image.id)
-    if refused:
-        images.untag(ctx.aws, alone, [ORPHANED])
-        return refused
+def deregister(ctx: Context, account: AccountSnapshot, decision: RetentionDecision, snapshots: dict[str, str]) -> str:
+    """Deregister an image and delete its own snapshots; return why EC2 refuses it, or empty."""
+    image = decision.image
+    own = own_snapshots(image, account.owned)
+    images.tag(ctx.aws, own, {ORPHANED: image.id})
+    if refusal := images.deregister(ctx.aws, image.id):
+        images.untag(ctx.aws, own, [ORPHANED])
+        return refusal
     ctx.progress.detail(f"deregistered {image.name} ({image.id})")
-    for snapshot in alone:
+    for snapshot in own:
         if images.delete_snapshot(ctx.aws, snapshot):
             snapshots[snapshot] = image.id
     return ""
 
 
 def resume_interrupted(ctx: Context, account: AccountSnapshot) -> dict[str, str]:
-    """Delete the snapshots of images that a run deregistered before it died; forget those whose image it did not reach."""
+    """Delete snapshots whose image an interrupted run deregistered; untag those whose image still exists."""
     existing = {image.id for image in account.owned}
     used = {snapshot for image in account.owned for snapshot in image.snapshots}
     deleted = {}

@@ -1,8 +1,8 @@
-"""Turn what prune and retire decided and did into what the tasks print, for people and as JSON."""
+"""Reports of the commands that work on images: list, prune, retire, copy, sweep."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,154 +11,125 @@ from goldenami.context import Context
 from goldenami.images.copy_plan import destination_name
 from goldenami.images.model import CatalogEntry, CopyResult, PruneResult, RetireResult, TrimResult
 from goldenami.images.prune_plan import RetentionDecision, counts
-from goldenami.text import table
+from goldenami.text import Report, minute, table
 
-_ACTIONS = {"deprecate": "deprecated", "deregister": "deregistered", "restore": "kept again", "keep": "kept"}
+_ACTIONS = {"deprecate": "deprecated", "deregister": "deregistered", "restore": "restored", "keep": "kept"}
+_NO_IMAGES = "no images yet; create one with ./invoke bake"
 
 
-def pruned(ctx: Context, result: PruneResult, *, plan_only: bool, as_json: bool) -> str:
-    """Every image with what was (or would be) done about it, and why."""
-    if as_json:
-        return json.dumps(
-            {
-                "plan_only": plan_only,
-                "images": [_facts(ctx, verdict, result) for verdict in result.decisions],
-                "deleted_snapshots": dict(result.snapshots),
-            },
-            ensure_ascii=False,
-        )
-    if not result.decisions:
-        return "no images yet; ./invoke bake makes one"
+def images(entries: Sequence[CatalogEntry]) -> Report:
+    """Return the list of images."""
+    facts = [
+        {**asdict(e.image), "version": str(e.version or ""), "status": e.status, "candidate": e.candidate}
+        for e in entries
+    ]
     rows = [
         [
-            _action(verdict, result, plan_only=plan_only),
-            str(verdict.image.version(ctx.name) or "-"),
-            verdict.image.id,
-            verdict.image.created[:10],
-            result.kept.get(verdict.image.id) or verdict.reason,
+            str(e.version or "-"),
+            e.image.id,
+            e.status + (" (candidate)" if e.candidate else ""),
+            minute(e.image.created),
+            f"{e.image.size_gib} GiB",
+            e.image.name,
         ]
-        for verdict in result.decisions
+        for e in entries
     ]
-    return table(["", "VERSION", "ID", "CREATED", "WHY"], rows)
+    return Report(facts, table(["VERSION", "ID", "STATUS", "CREATED", "SIZE", "NAME"], rows) if rows else _NO_IMAGES)
 
 
-def summary(result: PruneResult) -> str:
-    """One line for the end."""
-    told = ", ".join(f"{number} {action}" for action, number in counts(result.decisions))
-    gone = f"; {len(result.snapshots)} snapshot(s) deleted" if result.snapshots else ""
-    held = f"; {len(result.kept)} stayed after all" if result.kept else ""
-    return f"\n{told or 'no images'}{gone}{held}"
+def pruned(ctx: Context, result: PruneResult, *, plan_only: bool) -> Report:
+    """Return the decision about every image, and its reason."""
+    facts = {
+        "plan_only": plan_only,
+        "images": [_decision(ctx, decision, result) for decision in result.decisions],
+        "deleted_snapshots": dict(result.snapshots),
+    }
+    rows = [
+        [
+            _action(decision, result, plan_only=plan_only),
+            str(decision.image.version(ctx.name) or "-"),
+            decision.image.id,
+            decision.image.created[:10],
+            result.kept.get(decision.image.id) or decision.reason,
+        ]
+        for decision in result.decisions
+    ]
+    return Report(facts, table(["ACTION", "VERSION", "ID", "CREATED", "REASON"], rows) if rows else _NO_IMAGES)
 
 
-def _action(verdict: RetentionDecision, result: PruneResult, *, plan_only: bool) -> str:
-    if verdict.image.id in result.kept:
-        return "kept after all"
-    if plan_only and verdict.action in ("deprecate", "deregister"):
-        return f"would {verdict.action}"
-    return _ACTIONS.get(verdict.action, verdict.action)
+def prune_summary(result: PruneResult) -> str:
+    """Return the number of images by action, in one line."""
+    actions = ", ".join(f"{number} {action}" for action, number in counts(result.decisions))
+    snapshots = f"; {len(result.snapshots)} snapshot(s) deleted" if result.snapshots else ""
+    kept = f"; {len(result.kept)} kept because they are in use now" if result.kept else ""
+    return f"\n{actions or 'no images'}{snapshots}{kept}"
 
 
-def _facts(ctx: Context, verdict: RetentionDecision, result: PruneResult) -> dict[str, Any]:
-    image = verdict.image
+def _action(decision: RetentionDecision, result: PruneResult, *, plan_only: bool) -> str:
+    if decision.image.id in result.kept:
+        return "kept (in use now)"
+    if plan_only and decision.action in ("deprecate", "deregister"):
+        return f"would {decision.action}"
+    return _ACTIONS.get(decision.action, decision.action)
+
+
+def _decision(ctx: Context, decision: RetentionDecision, result: PruneResult) -> dict[str, Any]:
+    image = decision.image
     return {
         "id": image.id,
         "name": image.name,
         "version": str(image.version(ctx.name) or ""),
         "created": image.created,
-        "action": "keep" if image.id in result.kept else verdict.action,
-        "reason": result.kept.get(image.id) or verdict.reason,
-        "named_by": [{"kind": reference.kind, "by": reference.by} for reference in verdict.referenced_by],
+        "action": "keep" if image.id in result.kept else decision.action,
+        "reason": result.kept.get(image.id) or decision.reason,
+        "referenced_by": [{"kind": reference.kind, "by": reference.by} for reference in decision.referenced_by],
         "snapshots": list(image.snapshots),
     }
 
 
-def retired(result: RetireResult, *, plan_only: bool, as_json: bool) -> str:
-    """What was (or would be) marked as bad."""
-    done = result.plan
-    if as_json:
-        candidate = done.candidate.id if done.candidate else None
-        marked = [{"id": one.id, "name": one.name} for one in done.images]
-        return json.dumps({"retired": marked, "candidate": candidate, "warnings": done.warnings}, ensure_ascii=False)
-    word = "would retire" if plan_only else "retired"
-    lines = [f"{word} {one.name} ({one.id})" for one in reversed(done.images)]
+def retired(result: RetireResult, *, plan_only: bool) -> Report:
+    """Return the images that were (or would be) retired."""
+    plan, candidate = result.plan, result.plan.candidate
+    facts = {
+        "retired": [{"id": image.id, "name": image.name} for image in plan.images],
+        "candidate": candidate.id if candidate else None,
+        "warnings": plan.warnings,
+    }
+    action, becomes = ("would retire", "would become") if plan_only else ("retired", "is")
+    lines = [f"{action} {image.name} ({image.id})" for image in reversed(plan.images)]
     if not lines:
-        lines = [f"{result.image.name} ({result.image.id}) is retired already: {result.image.retired}"]
-    if done.candidate:
-        told = "would become" if plan_only else "is"
-        lines.append(f"{done.candidate.name} ({done.candidate.id}) {told} the candidate")
-    return "\n".join([*lines, *(f"note: {warning}" for warning in done.warnings)])
+        lines = [f"{result.image.name} ({result.image.id}) is already retired: {result.image.retired}"]
+    if candidate:
+        lines.append(f"{candidate.name} ({candidate.id}) {becomes} the candidate")
+    return Report(facts, "\n".join([*lines, *(f"warning: {warning}" for warning in plan.warnings)]))
 
 
-def images(entries: list[CatalogEntry], *, as_json: bool) -> str:
-    """The list of AMIs."""
-    if as_json:
-        rows = [
-            {**asdict(e.image), "version": str(e.version or ""), "status": e.status, "candidate": e.candidate}
-            for e in entries
-        ]
-        return json.dumps(rows, ensure_ascii=False, default=dict)
-    if not entries:
-        return "no images yet; ./invoke bake makes one"
-    return table(
-        ["VERSION", "ID", "STATUS", "CREATED", "SIZE", "NAME"],
-        [
-            [
-                str(e.version or "-"),
-                e.image.id,
-                e.status + (" (candidate)" if e.candidate else ""),
-                e.image.created[:16].replace("T", " "),
-                f"{e.image.size_gib} GiB",
-                e.image.name,
-            ]
-            for e in entries
-        ],
-    )
+def swept(result: SweepResult, trimmed: TrimResult, *, plan_only: bool) -> Report:
+    """Return the orphaned resources and launch template versions that were (or would be) deleted or kept."""
+    versions = {decision.version.number: decision.reason for decision in trimmed.versions}
+    facts = {
+        "deleted": [asdict(resource) for resource in result.removable],
+        "kept": [asdict(resource) for resource in result.kept],
+        "template_versions": versions,
+        "busy": trimmed.busy,
+    }
+    action = "would delete" if plan_only else "deleted"
+    rows = [[action, r.kind, r.id, r.run_id, r.detail] for r in result.removable]
+    rows += [["kept (may be running)", r.kind, r.id, r.run_id, r.detail] for r in result.kept]
+    action = "kept (locked)" if trimmed.busy else action
+    unused = [str(number) for number, reason in versions.items() if not reason]
+    rows += [[action, "launch template version", number, "", trimmed.busy or "unused"] for number in unused]
+    return Report(facts, table(["ACTION", "KIND", "ID", "RUN", "DETAIL"], rows) if rows else "no orphaned resources")
 
 
-def swept(found: SweepResult, trimmed: TrimResult, *, plan_only: bool, as_json: bool) -> str:
-    """What a sweep removed (or would remove) and what it left alone."""
-    versions = {judged.version.number: judged.reason for judged in trimmed.versions}
-    if as_json:
-        told = {"removed": [asdict(i) for i in found.removable], "kept": [asdict(i) for i in found.kept]}
-        return json.dumps({**told, "template_versions": versions, "busy": trimmed.busy}, ensure_ascii=False)
-    done = "would remove" if plan_only else "removed"
-    rows = [[done, i.kind, i.id, i.run_id, i.detail] for i in found.removable]
-    rows += [["kept (may be alive)", i.kind, i.id, i.run_id, i.detail] for i in found.kept]
-    word = "kept (busy)" if trimmed.busy else done
-    rows += [
-        [word, "template version", str(n), "", trimmed.busy or "of no use any more"]
-        for n in versions
-        if not versions[n]
-    ]
-    return table(["", "KIND", "ID", "RUN", "DETAIL"], rows) if rows else "nothing was left behind"
-
-
-def copied(found: CopyResult, *, plan_only: bool, as_json: bool) -> str:
-    """Each place with its copy, and what is still to be done there."""
-    if as_json:
-        return json.dumps(
-            {
-                "source": found.source.id,
-                "name": found.source.name,
-                "plan_only": plan_only,
-                "copies": [
-                    {
-                        "region": journey.copy.region,
-                        "profile": journey.copy.profile,
-                        "ami": journey.state.image.id if journey.state.image else None,
-                        "to_do": list(journey.steps),
-                    }
-                    for journey in found.copies
-                ],
-            },
-            ensure_ascii=False,
-        )
-    rows = [
-        [
-            destination_name(journey.copy),
-            journey.state.image.id if journey.state.image else "-",
-            ("to do: " + ", ".join(journey.steps)) if journey.steps else "done",
-        ]
-        for journey in found.copies
-    ]
-    return table(["PLACE", "COPY", f"OF {found.source.name}"], rows)
+def copied(result: CopyResult, *, plan_only: bool) -> Report:
+    """Return the copy in each destination, and the remaining steps."""
+    copies, rows = [], []
+    for status in result.copies:
+        ami = status.state.image.id if status.state.image else None
+        where = {"region": status.copy.region, "profile": status.copy.profile}
+        copies.append({**where, "ami": ami, "remaining_steps": list(status.steps)})
+        remaining = f"remaining: {', '.join(status.steps)}" if status.steps else "complete"
+        rows.append([destination_name(status.copy), ami or "-", remaining])
+    facts = {"source": result.source.id, "name": result.source.name, "plan_only": plan_only, "copies": copies}
+    return Report(facts, table(["DESTINATION", "AMI", f"COPY OF {result.source.name}"], rows))

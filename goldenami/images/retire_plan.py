@@ -1,4 +1,4 @@
-"""Decide what retiring a bad image means: which images are marked with it, and what must no longer point at them."""
+"""Decide which images are retired with a bad one, and which image becomes the candidate instead."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from goldenami.model.references import parent_references
 
 @dataclass(frozen=True)
 class RetirementPlan:
-    """What is to be done.
+    """What a retirement changes.
 
     Attributes:
-        images: The image and all that was made from it, as far as they are not marked yet; the children first, so that one
-            that died half-way is recognised by its parent.
-        candidate: The good image that becomes the candidate, where one of them is it; None where that stays.
-        warnings: What people must know: where such an image still serves, or is still pointed at.
+        images: The image and all images made from it that are not retired yet. Children come first, so that an interrupted
+            run is resumed from the parent.
+        candidate: The image that becomes the candidate; None if the candidate does not change.
+        warnings: Where a retired image is still in use.
     """
 
     images: tuple[Image, ...]
@@ -26,46 +26,39 @@ class RetirementPlan:
 
 
 def family(image: Image, owned: Sequence[Image]) -> tuple[Image, ...]:
-    """An image with all that was made from it, however indirectly; itself last."""
-    children: dict[str, list[str]] = {}
-    known = {one.id: one for one in (*owned, image)}
-    for one in owned:
-        for parent in parent_references([one]):
-            children.setdefault(parent.resource_id, []).append(one.id)
-    found, waiting = {image.id: image}, [image.id]
+    """Return an image and all images made from it, directly or indirectly; the image comes last."""
+    children: dict[str, list[Image]] = {}
+    for child in owned:
+        for parent in parent_references([child]):
+            children.setdefault(parent.resource_id, []).append(child)
+    members, waiting = {image.id: image}, [image.id]
     while waiting:
         for child in children.get(waiting.pop(), []):
-            if child not in found:
-                found[child] = known[child]
-                waiting.append(child)
-    return tuple(reversed(found.values()))
+            if child.id not in members:
+                members[child.id] = child
+                waiting.append(child.id)
+    return tuple(reversed(members.values()))
 
 
 def plan(image: Image, owned: Sequence[Image], name: str, *, candidate: str, production: str) -> RetirementPlan:
-    """What retiring an image means.
-
-    Args:
-        image: The bad one.
-        owned: Every AMI of the account.
-        name: The recipe's image name.
-        candidate: What the candidate parameter says.
-        production: What the production parameter says.
-    """
+    """Plan the retirement of an image."""
     bad = family(image, owned)
-    ids = {one.id for one in bad}
+    ids = {member.id for member in bad}
     good = [i for i in owned if i.id not in ids and i.verified and i.state == "available" and i.version(name)]
     newest = max(good, key=lambda i: i.age(name), default=None)
     warnings = []
     if production in ids:
-        warnings.append(f"{production} is in production: ./invoke rollback takes the fleet back to a good one")
+        warnings.append(f"{production} is in production: ./invoke rollback returns the fleet to a good image")
     if candidate in ids and newest is None:
-        warnings.append("the candidate stays with it, for there is no other good image; promote refuses it")
-    for one in bad:
-        for tag, copy in one.tags.items():
-            if tag.startswith(COPY_IN):
-                warnings.append(f"{copy} is a copy of {one.id} in {tag.removeprefix(COPY_IN)}: retire it there as well")
+        warnings.append("the candidate is unchanged, as there is no other good image; promote refuses it")
+    warnings += [
+        f"{copy} is a copy of {member.id} in {tag.removeprefix(COPY_IN)}: retire it there as well"
+        for member in bad
+        for tag, copy in member.tags.items()
+        if tag.startswith(COPY_IN)
+    ]
     return RetirementPlan(
-        images=tuple(one for one in bad if not one.retired),
+        images=tuple(member for member in bad if not member.retired),
         candidate=newest if candidate in ids else None,
         warnings=tuple(warnings),
     )

@@ -1,4 +1,4 @@
-"""Delete the versions of the fleet's launch template that are of no use any more: each holds its image against prune."""
+"""Delete unused versions of the fleet's launch template: each one keeps its image in use."""
 
 from __future__ import annotations
 
@@ -15,28 +15,27 @@ from goldenami.state import lock, runs
 
 
 def trim(ctx: Context, *, plan_only: bool = False) -> TrimResult:
-    """Look at every version, and delete those that nothing needs; while nobody else changes the fleet."""
-    found = preflight(ctx)
-    if plan_only or not found.removable:
-        return found
+    """Delete the unused versions while holding the fleet's lock; delete nothing if another operation holds it."""
+    result = preflight(ctx)
+    if plan_only or not result.removable:
+        return result
     try:
         with runs.record_run(ctx, "trim") as run, lock.acquire(ctx, run.id, "trim the launch template"):
-            found = preflight(ctx)
-            launch_templates.delete_versions(
-                ctx.aws, found.template, [judged.version.number for judged in found.removable]
-            )
+            result = preflight(ctx)
+            numbers = [decision.version.number for decision in result.removable]
+            launch_templates.delete_versions(ctx.aws, result.template, numbers)
     except BusyError as error:
-        return replace(found, busy=error.message)
-    return found
+        return replace(result, busy=error.message)
+    return result
 
 
 def preflight(ctx: Context) -> TrimResult:
-    """Judge the versions as things are now."""
+    """Return the decision about every version; nothing is changed."""
     fleet_state = describe.describe_fleet(ctx)
     if fleet_state.template is None:
         return TrimResult(())
-    ours = describe.release_pointers(ctx)
-    census = references.read_references(ctx.aws, ours)
+    pointers = describe.release_pointers(ctx)
+    index = references.read_references(ctx.aws, pointers)
     good = {image.id: image for image in images.list_family(ctx.aws, ctx.name) if image.verified}
-    targets = rollback_targets(census, ours.production, good, ctx.recipe.retention.rollbacks)
-    return TrimResult(decide(fleet_state, census.references, targets), fleet_state.template.id)
+    targets = rollback_targets(index, pointers.production, good, ctx.recipe.retention.rollbacks)
+    return TrimResult(decide(fleet_state, index.references, targets), fleet_state.template.id)

@@ -46,14 +46,7 @@ def ensure_canary_group(ctx: Context, network: Network, version: int, size: int,
 
 
 def ensure_group(ctx: Context, network: Network, target_group: str, instances_with_data: Sequence[str]) -> None:
-    """Create or update the Auto Scaling group. A new one launches the template's default version; version and size are kept.
-
-    Args:
-        ctx: The context.
-        network: The network.
-        target_group: ARN of the target group; empty without a load balancer.
-        instances_with_data: Instances that may have data of their own (see `fleet.create.instances_with_data`).
-    """
+    """Create or update the Auto Scaling group. A new one launches the template's default version; version and size are kept."""
     fleet, names = ctx.recipe.fleet, ctx.names
     template = launch_templates.get(ctx.aws, names.launch_template)
     assert template is not None
@@ -86,11 +79,7 @@ def ensure_group(ctx: Context, network: Network, target_group: str, instances_wi
 
 
 def check_new_max_size(ctx: Context, group: AutoScalingGroup) -> None:
-    """Check that a new maximum does not terminate instances that have a database of their own.
-
-    Raises:
-        GateError: It does.
-    """
+    """Raise GateError if a new maximum terminates instances that have a database of their own."""
     if ctx.recipe.database.on_instance and group.desired > ctx.recipe.fleet.max:
         members = ", ".join(m.id for m in group.members)
         raise GateError(
@@ -127,14 +116,13 @@ def _settings(ctx: Context, network: Network, health_check: Literal["ELB", "EC2"
         "VPCZoneIdentifier": ",".join(network.subnets[:1] if ctx.recipe.database.on_volume else network.subnets),
         "HealthCheckType": health_check,
         "HealthCheckGracePeriod": fleet.health_check_grace_period,
-        "DefaultInstanceWarmup": fleet.warmup,
+        "DefaultInstanceWarmup": fleet.instance_warmup,
     }
 
 
 def _tags(ctx: Context) -> list[dict[str, Any]]:
-    return [
-        {"Key": key, "Value": value, "PropagateAtLaunch": False} for key, value in sorted(resource_tags(ctx).items())
-    ]
+    tags = sorted(resource_tags(ctx).items())
+    return [{"Key": key, "Value": value, "PropagateAtLaunch": False} for key, value in tags]
 
 
 def ensure_first_version(ctx: Context, image: Image) -> None:

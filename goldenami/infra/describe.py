@@ -68,15 +68,10 @@ def list_instances(ctx: Context) -> list[FleetInstance]:
 
 
 def resolve_instance(ctx: Context, instance: str) -> FleetInstance:
-    """Return an instance by its id; the only instance if the id is empty.
-
-    Raises:
-        UsageError: There is no such instance, or there are several and none is named.
-    """
+    """Return an instance by its id; the only instance if the id is empty. Raise UsageError if there are none or several."""
     fleet = list_instances(ctx)
     if instance:
-        named = [m for m in fleet if m.id == instance]
-        if named:
+        if named := [m for m in fleet if m.id == instance]:
             return named[0]
         raise UsageError(f"{instance} is not an instance of {ctx.name}", next="./invoke instances")
     running = [m for m in fleet if m.state == "running"] or fleet

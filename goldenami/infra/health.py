@@ -18,12 +18,7 @@ _HEALTHY_THRESHOLD = 3  # consecutive successes; a single one may be luck
 
 @dataclass
 class HealthProbe:
-    """A repeated probe of an instance's health path.
-
-    Attributes:
-        successes: Number of consecutive successes.
-        detail: Result of the last probe.
-    """
+    """A repeated probe of an instance's health path; counts consecutive successes."""
 
     url: str
     successes: int = 0
@@ -53,9 +48,6 @@ def wait_until_instance_healthy(
     """Wait until an instance is running and healthy, then watch it.
 
     Args:
-        ctx: The context.
-        held_lock: The lock, whose heartbeat continues meanwhile.
-        instance: Its id.
         grace: Seconds that it has to become healthy.
         watch: Seconds that it must stay healthy.
 

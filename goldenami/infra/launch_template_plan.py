@@ -20,8 +20,7 @@ def version_overrides(recipe: Recipe, image: Image) -> dict[str, Any]:
 
     It does not depend on the run, so that an existing version is recognized by its data.
     """
-    version = image.version(recipe.image.name)
-    name = recipe.image.name
+    name, version = recipe.image.name, image.version(recipe.image.name)
     tags = {
         **recipe.tags,
         "Name": f"{name}-{version}" if version else name,

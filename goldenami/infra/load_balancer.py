@@ -24,9 +24,8 @@ def ensure(ctx: Context, network: Network, security_group: str) -> str:
     """Create or update target group, load balancer and listeners; return the target group's ARN."""
     names = ctx.names
     target_group = _ensure_target_group(ctx, names.target_group, network)
-    load_balancer = load_balancers.ensure(
-        ctx.aws, names.load_balancer, network.subnets, security_group, resource_tags(ctx)
-    )
+    tags = resource_tags(ctx)
+    load_balancer = load_balancers.ensure(ctx.aws, names.load_balancer, network.subnets, security_group, tags)
     forward = {"Type": "forward", "TargetGroupArn": target_group}
     for request in _listeners(ctx.recipe.fleet.certificate_arn, forward):
         load_balancers.ensure_listener(ctx.aws, load_balancer.arn, request)
@@ -35,11 +34,7 @@ def ensure(ctx: Context, network: Network, security_group: str) -> str:
 
 
 def traffic_routing(ctx: Context, network: Network) -> TrafficRouting:
-    """Return the listener and the target groups; the canary's is created if it does not exist.
-
-    Raises:
-        AwsError: The listener or the fleet's target group does not exist.
-    """
+    """Return the listener and the target groups; the canary's is created if it does not exist."""
     names = ctx.names
     load_balancer = load_balancers.get(ctx.aws, names.load_balancer)
     port = 443 if ctx.recipe.fleet.certificate_arn else 80
@@ -66,10 +61,10 @@ def _ensure_target_group(ctx: Context, name: str, network: Network) -> str:
             "TargetType": "instance",
             "HealthCheckProtocol": "HTTP",
             "HealthCheckPath": app.health,
-            "HealthCheckIntervalSeconds": fleet.health.interval,
-            "HealthCheckTimeoutSeconds": fleet.health.timeout,
-            "HealthyThresholdCount": fleet.health.healthy,
-            "UnhealthyThresholdCount": fleet.health.unhealthy,
+            "HealthCheckIntervalSeconds": fleet.health_check.interval,
+            "HealthCheckTimeoutSeconds": fleet.health_check.timeout,
+            "HealthyThresholdCount": fleet.health_check.healthy_threshold,
+            "UnhealthyThresholdCount": fleet.health_check.unhealthy_threshold,
             "Matcher": {"HttpCode": "200-299"},
         },
         {"deregistration_delay.timeout_seconds": str(fleet.deregistration_delay)},

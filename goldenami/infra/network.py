@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from goldenami.aws import security_groups
-from goldenami.aws import vpc as aws_vpc
+from goldenami.aws import security_groups, vpc as aws_vpc
 from goldenami.aws.security_groups import IngressRule
 from goldenami.context import Context
 from goldenami.errors import AwsError
@@ -24,11 +23,7 @@ class Network:
 
 
 def find_network(ctx: Context) -> Network:
-    """Return the network that the recipe names, or the default VPC.
-
-    Raises:
-        AwsError: An Availability Zone has no default subnet.
-    """
+    """Return the network that the recipe names, or the default VPC; raise AwsError if a zone has no default subnet."""
     fleet = ctx.recipe.fleet
     if fleet.subnet_ids:
         return Network(find_vpc(ctx), tuple(fleet.subnet_ids))
@@ -55,11 +50,7 @@ def resource_tags(ctx: Context) -> dict[str, str]:
 
 
 def ensure_security_groups(ctx: Context, network: Network) -> tuple[str, str]:
-    """Create or update the security groups.
-
-    Returns:
-        Ids of the instances' security group and of the load balancer's (empty without a load balancer).
-    """
+    """Create or update the security groups; return those of the instances and the load balancer (empty without one)."""
     fleet, names, port = ctx.recipe.fleet, ctx.names, ctx.recipe.app.port
     load_balancer_group = ""
     sources: Sequence[str] = fleet.client_cidrs

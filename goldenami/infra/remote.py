@@ -13,19 +13,7 @@ from goldenami.tools import process
 def run_on_instance(
     ctx: Context, instance: FleetInstance, script: str, *, key: str = "", timeout: float = 60
 ) -> CommandResult:
-    """Run a shell script as root and wait until it ends.
-
-    Args:
-        ctx: The context.
-        instance: The instance.
-        script: The script's text.
-        key: Path of the private key for SSH; the default of ssh if empty.
-        timeout: Timeout in seconds.
-
-    Raises:
-        AwsError: Neither Run Command nor SSH is available.
-        ToolError: ssh is not installed, or timed out.
-    """
+    """Run a shell script as root and wait until it ends; raise AwsError if neither Run Command nor SSH is available."""
     result = run_command.run(ctx.aws, ctx.clock, instance.id, script, timeout=timeout)
     if result is not None:
         return result
@@ -35,9 +23,8 @@ def run_on_instance(
             " and the fleet has no SSH key",
             next="set run_command = true (or key_name) under [fleet] in golden.toml, ./invoke fleet.create, then promote",
         )
-    done = process.run(
-        [*ssh_command(ctx, instance, key, "-o", "BatchMode=yes"), "sudo -n bash -s"], stdin=script, timeout=timeout
-    )
+    argv = [*ssh_command(ctx, instance, key, "-o", "BatchMode=yes"), "sudo -n bash -s"]
+    done = process.run(argv, stdin=script, timeout=timeout)
     return CommandResult(done.code, done.stdout, done.stderr, "Success" if done.code == 0 else "Failed")
 
 

@@ -12,11 +12,7 @@ from goldenami.recipe.recipe import bucket_name
 
 
 def ensure_parameters(ctx: Context) -> None:
-    """Create the application's parameters that do not exist and have a value (or `generate`) in the recipe.
-
-    Raises:
-        AwsError: A parameter does not exist, and the recipe has no value for it.
-    """
+    """Create missing parameters of the application; raise AwsError if one has no value (or `generate`) in the recipe."""
     missing = []
     for parameter in ctx.recipe.parameters:
         if parameters.get(ctx.aws, parameter.name):
@@ -54,6 +50,5 @@ def ensure_role(ctx: Context) -> None:
         volume=volume,
         key=ctx.target.kms_key_id if volume else "",
     )
-    iam_roles.ensure_instance_profile(
-        ctx.aws, ctx.names.web, policy, "goldenami: instances that serve read their parameters"
-    )
+    description = "goldenami: instances that serve read their parameters"
+    iam_roles.ensure_instance_profile(ctx.aws, ctx.names.web, policy, description)

@@ -15,11 +15,7 @@ _LAUNCH_SECONDS = 180  # until a new instance is in service, in addition to the 
 
 
 def wait_until_serving(ctx: Context, held_lock: lock.HeldLock | None = None) -> FleetState:
-    """Wait until the group has its desired number of instances, and all are in service.
-
-    Raises:
-        GateError: They are not within the health check grace period and the time of a launch.
-    """
+    """Wait until the group has its desired number of instances in service; raise GateError if that takes too long."""
     timeout = ctx.recipe.fleet.health_check_grace_period + _LAUNCH_SECONDS
     last_states = ""
     for _ in poll(ctx.clock, timeout=timeout, every=2):

@@ -44,12 +44,7 @@ class ImageInventory:
 
 
 def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> ImageInventory:
-    """Return the inventory from the image's report.
-
-    Args:
-        machine: The report's facts.json.
-        packages: Rows of packages.tsv: name, version, architecture, and source and source version if recorded.
-    """
+    """Return the inventory from the inventory.json and the rows of packages.tsv of an image's report."""
     rows = [Package(*row[:5]) for row in packages]
     duplicates = {name for name, number in Counter(package.name for package in rows).items() if number > 1}
     disk = machine.get("disk", {})
@@ -96,12 +91,11 @@ def parse_console(console: str, nonce: str) -> tuple[dict[str, Any], list[list[s
 
     The instance prints several copies, since other output may interrupt one.
     """
-    for copy in console.split(f"GOLDEN-FACTS {nonce} BEGIN")[1:]:
-        text, ended, _ = copy.partition(f"GOLDEN-FACTS {nonce} END")
+    for copy in console.split(f"GOLDEN-INVENTORY {nonce} BEGIN")[1:]:
+        text, ended, _ = copy.partition(f"GOLDEN-INVENTORY {nonce} END")
         try:
-            report, *rows = (
-                gzip.decompress(base64.b64decode("".join(text.split()), validate=True)).decode().splitlines()
-            )
+            packed = base64.b64decode("".join(text.split()), validate=True)
+            report, *rows = gzip.decompress(packed).decode().splitlines()
             if ended:
                 return json.loads(report), [row.split("\t") for row in rows if row.count("\t") >= 2]
         except (ValueError, OSError, EOFError, zlib.error):

@@ -63,16 +63,10 @@ def ami_name(image: str, version: Version) -> str:
 
 
 def next_after(taken: Iterable[Version], policy: str, now: datetime) -> Version:
-    """Return the next version, greater than every one that was ever used.
+    """Return the next version, greater than all in `taken`; the first is `v1.0` (or `v1.YYYYMM`).
 
-    Args:
-        taken: The versions of all AMIs, and the reserved ones; none is used again.
-        policy: `major`, `minor` or `patch` is the number to raise; `month` gives `v1.YYYYMM` (the monthly rebuild), with
-            a patch number for a further one in the same month.
-        now: The current time, for `month`.
-
-    Returns:
-        A version greater than all in `taken`; the first is `v1.0` (or `v1.YYYYMM`).
+    The policy `major`, `minor` or `patch` is the number to raise; `month` gives `v1.YYYYMM` (the monthly rebuild), with a
+    patch number for a further one in the same month.
     """
     latest = max(taken, default=None)
     if policy == "month":

@@ -12,11 +12,11 @@ from goldenami.context import Context
 from goldenami.errors import GateError
 from goldenami.model.fleet import FleetState
 from goldenami.model.image import PREFIX, Image
+from goldenami.promote import report as promote_report
 from goldenami.promote.plan import PromotionPreflight
 from goldenami.rollout.context import RolloutContext
-from goldenami.rollout.timeline_model import Timeline, as_json, checklist, markdown, seconds_between
+from goldenami.rollout.timeline_model import Timeline
 from goldenami.state.runs import Run, write_json, write_text
-from goldenami.text import seconds
 from goldenami.tools import host, jinja
 
 PROMOTED = PREFIX + "promoted"
@@ -54,7 +54,7 @@ def history_entry(
     return HistoryEntry(
         when=ctx.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         run=run,
-        by=f"{host.user()}@{host.machine()}",
+        by=host.operator(),
         arn=session.caller_identity(ctx.aws)[1],
         from_ami=fleet_state.pointer.ami if fleet_state.pointer else "",
         to_ami=ami,
@@ -141,31 +141,8 @@ def write_report(preflight: PromotionPreflight, timeline: Timeline, run: Run, fa
         run: Its run folder.
         failure: Why it failed; empty if it succeeded.
     """
-    failure = failure.partition("\n")[0]
-    image, running = preflight.request.image, preflight.running
-    name = image.name if image else preflight.request.ami
-    title = f"{name}: {'rolled back' if timeline.first('restored') else 'failed' if failure else 'promoted'}"
-    took = seconds_between(timeline.events[0].at, timeline.events[-1].at) if timeline.events else 0.0
-    facts = [
-        ("Image", f"{name} ({preflight.request.ami})"),
-        ("Before", f"{running.name} ({running.id})" if running else "nothing"),
-        ("Result", failure or "in production"),
-        ("Took", seconds(took)),
-        ("Run", run.id),
-    ]
-    items = checklist(timeline, passed=not failure)
-    write_text(run.folder / "promotion.md", markdown(title, facts, timeline, items))
-    write_json(run.folder / "promotion.json", as_json(facts, timeline, items, passed=not failure))
-    start = timeline.events[0].at if timeline.events else ""
-    rows = [
-        {
-            "elapsed": seconds_between(start, event.at),
-            "at": event.at,
-            "kind": event.kind,
-            "text": event.text,
-            "place": 100 * seconds_between(start, event.at) / took if took else 0,
-        }
-        for event in timeline.events
-    ]
-    values = {"title": title, "facts": facts, "items": items, "rows": rows, "failed": bool(failure)}
-    write_text(run.folder / "promotion.html", jinja.render_template("promotion.html.j2", values))
+    report = promote_report.rollout(preflight, timeline, run.id, failure.partition("\n")[0])
+    write_text(run.folder / "promotion.md", report.text)
+    write_json(run.folder / "promotion.json", report.facts)
+    page = jinja.render_template("promotion.html.j2", promote_report.rollout_page(report))
+    write_text(run.folder / "promotion.html", page)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from goldenami.images.diff_plan import ImageDiff
 from goldenami.model.comparison import includes
 from goldenami.model.fleet import AutoScalingGroup, FleetState, RefreshPreferences
 from goldenami.model.image import Image
@@ -60,6 +61,7 @@ class PromotionPreflight:
     plan: PromotionPlan
     running: Image | None
     quota: VcpuQuota | None = None
+    diff: ImageDiff | None = None  # contents of the running image and the new one, if they differ
 
 
 def plan_promotion(request: RolloutRequest, fleet_state: FleetState, quota: VcpuQuota | None = None) -> PromotionPlan:

@@ -10,6 +10,8 @@ from goldenami.aws import images, launch_templates, quotas
 from goldenami.context import Context
 from goldenami.database import guard, recovery, transfer
 from goldenami.errors import GateError, GoldenError
+from goldenami.images import diff
+from goldenami.images.diff_plan import ImageDiff
 from goldenami.infra import auto_scaling, describe, launch_template_plan, wait
 from goldenami.model.fleet import FleetState
 from goldenami.model.image import Image
@@ -43,7 +45,9 @@ def decide(ctx: Context, rollout_request: RolloutRequest, fleet_state: FleetStat
         rollout_request = replace(
             rollout_request, current_storage_mode=running.storage_mode, current_platform=running.platform
         )
-    return _plan(ctx, rollout_request, fleet_state, running, quota)
+    image = rollout_request.image
+    contents = diff.compare_inventories(ctx, running, image) if running and image and running.id != image.id else None
+    return _plan(ctx, rollout_request, fleet_state, running, quota, contents)
 
 
 def _plan(
@@ -52,13 +56,14 @@ def _plan(
     fleet_state: FleetState,
     running: Image | None,
     quota: VcpuQuota | None,
+    contents: ImageDiff | None,
 ) -> PromotionPreflight:
     plan = plan_promotion(rollout_request, fleet_state, quota)
     if plan.blockers and recovery.has_unfinished(ctx):
         # An interrupted switchover may be what blocks. It is recovered first, and then everything is read again.
         warning = "a switchover or restore was interrupted: it is recovered first"
         plan = replace(plan, blockers=(), warnings=(*plan.warnings, warning))
-    return PromotionPreflight(rollout_request, fleet_state, plan, running, quota)
+    return PromotionPreflight(rollout_request, fleet_state, plan, running, quota, contents)
 
 
 def promote(ctx: Context, options: PromoteOptions) -> PromoteResult:
@@ -111,7 +116,7 @@ def run(
             if recovered:
                 preflight = decide(ctx, rollout_request, fleet_state)
             else:
-                preflight = _plan(ctx, rollout_request, fleet_state, preflight.running, preflight.quota)
+                preflight = _plan(ctx, rollout_request, fleet_state, preflight.running, preflight.quota, preflight.diff)
             raise_if_blocked(preflight.plan)
             if preflight.plan.refresh_preferences is not None and fleet_state.group is not None:
                 check_data(ctx, [m.id for m in fleet_state.group.members], image)

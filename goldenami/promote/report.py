@@ -1,115 +1,148 @@
-"""What `deploy` prints: beforehand what it would do, and in the end what it has done."""
+"""Reports of promote, rollback and deploy: preflight of a deployment, results, timeline of a rollout."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from goldenami.context import Context
 from goldenami.promote import preflight_report
 from goldenami.promote.model import DeployPreflight, DeployResult, PromoteResult
-from goldenami.text import pairs, seconds
+from goldenami.promote.plan import PromotionPreflight
+from goldenami.rollout.timeline_model import Timeline, checklist, seconds_between
+from goldenami.text import Report, bullets, markdown, markdown_checklist, markdown_table, numbered, pairs, seconds
 
 
-def page(ctx: Context, found: DeployPreflight, *, as_json: bool) -> str:
-    """What is, what differs, what would be done, and what forbids it."""
-    done = list(steps(ctx, found))
-    if as_json:
-        told = preflight_report.facts(ctx, found.preflight)
-        told |= {"steps": done, "refusals": list(found.blockers)}
-        told |= {"replaced": [asdict(one) for one in found.replaced], "there": [asdict(one) for one in found.existing]}
-        return json.dumps(told, ensure_ascii=False, default=dict)
-    parts = [*preflight_report.about(ctx, found.preflight), "\nwhat will be done"]
-    parts += [f"  {number}. {step}" for number, step in enumerate(done, 1)]
-    notes = [note for note in found.preflight.plan.warnings if "no Auto Scaling group" not in note]
-    return "\n".join([*parts, *preflight_report.verdict(notes, found.blockers)])
+def deploy_preflight(ctx: Context, preflight: DeployPreflight) -> Report:
+    """Return the preflight of a deployment: current state, differences, steps, blockers."""
+    steps = list(deploy_steps(ctx, preflight))
+    facts = {
+        **preflight_report.facts(ctx, preflight.preflight),
+        "steps": steps,
+        "blockers": list(preflight.blockers),
+        "replaced": [asdict(instance) for instance in preflight.replaced],
+        "existing": [asdict(instance) for instance in preflight.existing],
+    }
+    warnings = [text for text in preflight.preflight.plan.warnings if "no Auto Scaling group" not in text]
+    parts = [*preflight_report.overview(ctx, preflight.preflight), "\nSteps", *numbered(steps)]
+    parts += [*bullets("Warnings", warnings), *bullets("REFUSED", preflight.blockers)]
+    return Report(facts, "\n".join(parts))
 
 
-def steps(ctx: Context, found: DeployPreflight) -> Iterator[str]:
-    """What will be done, in its order."""
-    decided, wanted, names, data = found.preflight.plan, found.preflight.request, ctx.names, ctx.recipe.database
-    version = f"version {decided.version}" if decided.version else "the new version"
-    if found.preflight.fleet_state.template is None:
-        yield f"make {names.launch_template} with {wanted.ami} as version 1"
-    elif decided.version is None:
-        yield f"make a version of {names.launch_template} from version {decided.source}, with {wanted.ami}"
-    old = ", ".join(one.id for one in found.replaced)
-    if found.existing:
-        yield f"go on with {found.existing[0].id}, which runs this image: it has to be healthy"
+def deploy_steps(ctx: Context, preflight: DeployPreflight) -> Iterator[str]:
+    """Return the steps of a deployment, in order."""
+    request, names, data = preflight.preflight.request, ctx.names, ctx.recipe.database
+    yield from preflight_report.launch_template_steps(ctx, preflight.preflight)
+    old = ", ".join(instance.id for instance in preflight.replaced)
+    if preflight.existing:
+        yield f"continue with {preflight.existing[0].id}, which runs this image: it must become healthy"
     else:
-        beside = f" beside {old}" if old else ""
-        yield f"launch one {ctx.recipe.instance.type} from {version}{beside}; it has to be healthy, else it goes again"
-    if wanted.watch:
-        yield f"watch it for {seconds(wanted.watch)}"
+        launch = f"launch one {ctx.recipe.instance.type} from {preflight_report.version_name(preflight.preflight)}"
+        yield f"{launch}{f' alongside {old}' if old else ''}; it must become healthy, otherwise it is terminated"
+    if request.watch:
+        yield f"monitor it for {seconds(request.watch)}"
     if data.on_instance and old:
-        how = (
-            "bring the volume to the new one"
-            if data.on_volume
-            else "back its rows up, restore and compare them on the new one"
-        )
-        yield f"stop writes on {found.replaced[0].id}; {how}; if that fails, it serves on with all of them"
+        how = "back up the database, restore and verify it on the new one"
+        if data.on_volume:
+            how = "move the volume to the new one"
+        yield f"stop writes on {preflight.replaced[0].id}; {how}; if that fails, the old instance resumes with all data"
     elif data.on_volume:
-        yield "bring the volume to it"
-    yield f"put it behind the balancer, where {names.target_group} is there"
+        yield "attach the volume to it"
+    yield f"register it with {names.target_group}, if the target group exists"
     if old:
         yield f"terminate {old}"
-    if decided.default:
-        yield f"make {version} the default of {names.launch_template}"
-    if decided.publish:
-        yield f"point {names.production} at {wanted.ami}"
+    yield from preflight_report.release_steps(ctx, preflight.preflight)
 
 
-def deployed(done: DeployResult) -> str:
-    """The end of `deploy`."""
-    told = {
-        "instance": f"{done.instance.id} ({done.instance.address})",
-        "image": f"{done.image.name} ({done.image.id})",
-        "replaced": ", ".join(done.replaced) or "nothing",
-        "logs": str(done.run.folder),
+def deployed(result: DeployResult) -> Report:
+    """Return the result of a deployment."""
+    summary = {
+        "instance": f"{result.instance.id} ({result.instance.address})",
+        "image": f"{result.image.name} ({result.image.id})",
+        "replaced": ", ".join(result.replaced) or "nothing",
+        "logs": str(result.run.folder),
         "next": "./invoke instances",
     }
-    return f"\ndeployed\n{pairs(told)}\n"
-
-
-def deployed_facts(done: DeployResult) -> str:
-    """The same for scripts."""
-    return json.dumps(
-        {
-            "instance": done.instance.id,
-            "address": done.instance.address,
-            "ami": done.image.id,
-            "replaced": list(done.replaced),
-            "run": done.run.id,
-        }
-    )
-
-
-def summary(ctx: Context, result: PromoteResult) -> str:
-    """The end of a promotion."""
     facts = {
-        "image": f"{result.image.name} ({result.image.id})",
+        "instance": result.instance.id,
+        "address": result.instance.address,
+        "ami": result.image.id,
+        "replaced": list(result.replaced),
+        "run": result.run.id,
+    }
+    return Report(facts, result.instance.id, f"\ndeployed\n{pairs(summary)}\n")
+
+
+def promoted(ctx: Context, result: PromoteResult) -> Report:
+    """Return the result of a promotion, rollback or migration."""
+    image, run, phases = result.image, result.run, ctx.progress.phases
+    summary = {
+        "image": f"{image.name} ({image.id})",
         "template": f"{ctx.names.launch_template} version {result.version} (default)",
         "pointer": ctx.names.production,
     }
-    if result.run is not None:
-        facts["phases"] = ", ".join(f"{name} {seconds(took)}" for name, took in ctx.progress.phases.items())
-        facts["report"] = str(result.run.folder / "promotion.html")
-    facts["next"] = "./invoke status"
-    return f"\n{'promoted' if result.run else 'unchanged: it is in production already'}\n{pairs(facts)}\n"
-
-
-def facts(ctx: Context, result: PromoteResult) -> str:
-    """The same for scripts."""
-    told = {
-        "ami": result.image.id,
-        "name": result.image.name,
+    if run is not None:
+        summary["phases"] = ", ".join(f"{name} {seconds(duration)}" for name, duration in phases.items())
+        summary["report"] = str(run.folder / "promotion.html")
+    summary["next"] = "./invoke status"
+    facts = {
+        "ami": image.id,
+        "name": image.name,
         "version": result.version,
         "refresh": result.refresh,
-        "unchanged": result.run is None,
-        "run": result.run.id if result.run else None,
-        "folder": str(result.run.folder) if result.run else None,
-        "phases_seconds": ctx.progress.phases,
+        "unchanged": run is None,
+        "run": run.id if run else None,
+        "folder": str(run.folder) if run else None,
+        "phases_seconds": phases,
         "timeline": [asdict(event) for event in result.timeline.events],
     }
-    return json.dumps(told, ensure_ascii=False)
+    title = "promoted" if run else "unchanged: already in production"
+    return Report(facts, image.id, f"\n{title}\n{pairs(summary)}\n")
+
+
+def rollout(preflight: PromotionPreflight, timeline: Timeline, run: str, failure: str) -> Report:
+    """Return the report of a rollout that has ended, with its text in Markdown.
+
+    Args:
+        preflight: What was planned.
+        timeline: What happened.
+        run: Id of the run.
+        failure: Why it failed; empty if it succeeded.
+    """
+    image, running, events = preflight.request.image, preflight.running, timeline.events
+    name = image.name if image else preflight.request.ami
+    title = f"{name}: {'rolled back' if timeline.first('restored') else 'failed' if failure else 'promoted'}"
+    elapsed = [seconds_between(events[0].at, event.at) for event in events]
+    about = {
+        "Image": f"{name} ({preflight.request.ami})",
+        "Before": f"{running.name} ({running.id})" if running else "nothing",
+        "Result": failure or "in production",
+        "Duration": seconds(elapsed[-1] if elapsed else 0.0),
+        "Run": run,
+    }
+    items = checklist(timeline, passed=not failure)
+    rows = [[f"{after:.0f} s", event.text] for after, event in zip(elapsed, events, strict=True)]
+    facts = {
+        "title": title,
+        "facts": about,
+        "passed": not failure,
+        "checklist": [asdict(item) for item in items],
+        "timeline": [asdict(event) for event in events],
+    }
+    sections = {
+        "Deployment checklist": markdown_checklist(items),
+        "Timeline": markdown_table(["elapsed", "event"], rows),
+    }
+    return Report(facts, markdown(title, about.items(), sections))
+
+
+def rollout_page(report: Report) -> Mapping[str, Any]:
+    """Return the values for the HTML page of a rollout: its facts, and each event with its place on the time axis."""
+    events = report.facts["timeline"]
+    elapsed = [seconds_between(events[0]["at"], event["at"]) for event in events]
+    rows = [
+        {**event, "elapsed": after, "place": 100 * after / elapsed[-1] if elapsed[-1] else 0}
+        for after, event in zip(elapsed, events, strict=True)
+    ]
+    return {**report.facts, "rows": rows}

@@ -29,7 +29,7 @@ def build_request(ctx: Context, options: PromoteOptions) -> RolloutRequest:
         overrides=launch_template_plan.version_overrides(recipe, image),
         canary=recipe.promote.canary if options.canary is None else options.canary,
         watch=recipe.promote.watch_seconds if options.watch is None else options.watch,
-        warmup=recipe.fleet.warmup,
+        warmup=recipe.fleet.instance_warmup,
         unverified=options.unverified,
         alarms=recipe.promote.alarms,
         # A canary size given explicitly means a part of the fleet, not a share of the traffic.

@@ -90,7 +90,7 @@ def _build_request(ctx: Context, fleet_state: FleetState, image: Image, options:
         overrides=dict(previous.data) if previous else launch_template_plan.version_overrides(ctx.recipe, image),
         canary=100,
         watch=options.watch if options.watch is not None else 0,
-        warmup=ctx.recipe.fleet.warmup,
+        warmup=ctx.recipe.fleet.instance_warmup,
         alarms=ctx.recipe.promote.alarms,
         transfers_data=ctx.recipe.database.on_instance,
         storage_mode=ctx.recipe.database.mode,

@@ -1,17 +1,17 @@
-"""What a notification says: made from our own words, with anything that looks like a secret taken out."""
+"""Notifications, with everything redacted that looks like a secret."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from goldenami.text import pairs
 
-# SNS takes subjects of at most 100 ASCII characters, on one line.
+# SNS allows subjects of at most 100 ASCII characters, on one line.
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
-SUBJECT = 100
+MAX_SUBJECT = 100
 
 _NAMED = r"\w*(?:pass(?:word|wd)?|secret|token|api[_-]?key|authorization)\w*"
 _SECRETS = (
@@ -24,14 +24,13 @@ _SECRETS = (
 
 @dataclass(frozen=True)
 class Notice:
-    """A message to the team.
+    """A notification to the team.
 
     Attributes:
-        result: How it ended.
+        result: Result of the operation.
         title: One line.
-        facts: What it is about: names and values.
-        lines: What follows them, a line each (the differences to the running image, say).
-        data: For programs.
+        facts: Names and values.
+        lines: Further lines, such as the differences to the previous image.
     """
 
     result: Literal["success", "failure"]
@@ -41,9 +40,9 @@ class Notice:
 
     @property
     def subject(self) -> str:
-        """The title as SNS takes it."""
+        """The title in the form that SNS allows."""
         plain = re.sub(r"[^\x20-\x7e]+", " ", redact(self.title)).strip()
-        return plain if len(plain) <= SUBJECT else plain[: SUBJECT - 3] + "..."
+        return plain if len(plain) <= MAX_SUBJECT else plain[: MAX_SUBJECT - 3] + "..."
 
     @property
     def text(self) -> str:
@@ -52,19 +51,18 @@ class Notice:
         return redact("\n\n".join(part for part in parts if part))
 
     def payload(self) -> dict[str, Any]:
-        """For webhooks and programs. `text` is what Slack and Mattermost show."""
-        told = asdict(self)
-        cleaned = {
+        """Return the JSON for webhooks and commands; Slack and Mattermost show `text`."""
+        redacted = {
             "result": self.result,
             "title": redact(self.title),
-            "facts": {name: redact(value) for name, value in told["facts"]},
-            "lines": [redact(line) for line in told["lines"]],
+            "facts": {name: redact(value) for name, value in self.facts},
+            "lines": [redact(line) for line in self.lines],
         }
-        return {"text": self.text, "goldenami": cleaned}
+        return {"text": self.text, "goldenami": redacted}
 
 
 def redact(text: str) -> str:
-    """Take out what looks like a secret: passwords in URLs and assignments, access keys, webhooks."""
-    for pattern, instead in _SECRETS:
-        text = pattern.sub(instead, text)
+    """Replace what looks like a secret: passwords in URLs and assignments, access keys, webhooks."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
     return text

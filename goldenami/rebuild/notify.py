@@ -1,4 +1,4 @@
-"""Tell the team, at every place that the recipe names; a place that cannot be told changes nothing else."""
+"""Send notifications to every destination of the recipe. A destination that fails affects nothing else."""
 
 from __future__ import annotations
 
@@ -17,65 +17,61 @@ from goldenami.tools import http, process
 
 @dataclass(frozen=True)
 class Delivery:
-    """Which places were told, and which could not be, with the reason."""
+    """Destinations that were notified, and those that failed, with the reason."""
 
     notified: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
 
 
 def send(ctx: Context, notice: Notice) -> Delivery:
-    """Send a notice everywhere. It never raises for a place that does not take it: that is said, and returned."""
-    told, failed = [], []
-    for place, send in _destinations(ctx, notice):
+    """Send a notification to every destination. A failure is logged and returned, and never raised."""
+    notified, failed = [], []
+    for destination, send in _destinations(ctx, notice):
         try:
             send()
-        except Exception as error:  # whatever it is, the rebuild went as it went
-            known = explain(error) or error
-            failed.append(f"{place}: {redact(str(known).splitlines()[0] if str(known) else type(error).__name__)}")
-            ctx.progress.info(f"could not tell {failed[-1]}")
+        except Exception as error:  # the result of the rebuild does not depend on its notification
+            reason = str(explain(error) or error) or type(error).__name__
+            failed.append(f"{destination}: {redact(reason.splitlines()[0])}")
+            ctx.progress.info(f"could not notify {failed[-1]}")
         else:
-            told.append(place)
-            ctx.progress.detail(f"told {place}")
-    return Delivery(tuple(told), tuple(failed))
+            notified.append(destination)
+            ctx.progress.detail(f"notified {destination}")
+    return Delivery(tuple(notified), tuple(failed))
 
 
 def _destinations(ctx: Context, notice: Notice) -> list[tuple[str, Callable[[], None]]]:
-    wanted = ctx.recipe.notify
+    settings = ctx.recipe.notify
     senders: list[Callable[[], None]] = []
-    if wanted.sns_topic_arn:
-        senders.append(lambda: sns.publish(ctx.aws, wanted.sns_topic_arn, notice.subject, notice.text))
-    if name := wanted.webhook_parameter:
+    if settings.sns_topic_arn:
+        senders.append(lambda: sns.publish(ctx.aws, settings.sns_topic_arn, notice.subject, notice.text))
+    if name := settings.webhook_parameter:
         senders.append(lambda: http.post(parameters.get_secret(ctx.aws, name), notice.payload()))
-    if wanted.command:
-        senders.append(lambda: _run(ctx, notice))
-    return list(zip(wanted.places, senders, strict=True))
+    if settings.command:
+        senders.append(lambda: _run_command(ctx, notice))
+    return list(zip(settings.places, senders, strict=True))
 
 
-def _run(ctx: Context, notice: Notice) -> None:
-    argv = list(ctx.recipe.notify.command)
-    done = process.run(argv, cwd=ctx.root, stdin=json.dumps(notice.payload(), ensure_ascii=False), timeout=60)
-    if done.code:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise ToolError(f"exited with {done.code}" + (f": {said[-1]}" if said else ""))
+def _run_command(ctx: Context, notice: Notice) -> None:
+    argv, text = list(ctx.recipe.notify.command), json.dumps(notice.payload(), ensure_ascii=False)
+    result = process.run(argv, cwd=ctx.root, stdin=text, timeout=60)
+    if result.code:
+        raise ToolError(result.last_line)
 
 
-def notify_result(ctx: Context, text: str, *, failure: bool, unless_told: str) -> Delivery:
-    """Tell the team something.
+def notify_result(ctx: Context, text: str, *, failure: bool, unless_notified: str) -> Delivery:
+    """Send a text to every destination.
 
     Args:
-        shop: Where.
-        text: What.
-        failure: Whether it is about a failure.
-        unless_told: A systemd invocation; where its rebuild has told of its own end, nothing is said again.
+        ctx: Context.
+        text: The text.
+        failure: True if it reports a failure.
+        unless_notified: A systemd invocation id; nothing is sent if its rebuild already sent a notification.
     """
-    told = [
-        run
-        for run in runs.list_runs(ctx.build)
-        if run.facts().get("invocation") == unless_told and run.facts().get("told")
-    ]
-    if unless_told and told:
-        ctx.progress.info(f"the rebuild {told[-1].id} has told it itself")
-        return Delivery()
+    for run in reversed(runs.list_runs(ctx.build)) if unless_notified else ():
+        facts = run.facts()
+        if facts.get("invocation") == unless_notified and facts.get("notified"):
+            ctx.progress.info(f"the rebuild {run.id} already sent a notification")
+            return Delivery()
     if not ctx.recipe.notify.places:
-        ctx.progress.info(f"nobody is told: [notify] in {ctx.recipe.path.name} names no place")
+        ctx.progress.info(f"no notification: [notify] in {ctx.recipe.path.name} has no destination")
     return send(ctx, Notice("failure" if failure else "success", f"{ctx.name}: {text}"))

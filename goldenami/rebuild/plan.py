@@ -1,4 +1,4 @@
-"""Decide, without touching anything, whether a rebuild is due: each reason in words, and how it is known."""
+"""Decide whether a rebuild is due: each reason, and whether it was observed or is assumed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ReasonKind = Literal["no-image", "source-ami", "recipe", "application", "package
 
 @dataclass(frozen=True)
 class PendingUpdates:
-    """Package updates that a machine of the image says are waiting.
+    """Pending package updates of an instance of the image.
 
     Attributes:
-        machine: The instance that was asked.
-        packages: Their names.
+        instance: Id of the instance.
+        packages: Names of the packages.
     """
 
     instance: str
@@ -27,15 +27,15 @@ class PendingUpdates:
 
 @dataclass(frozen=True)
 class RebuildInputs:
-    """What there is, and what a bake of now would be made from.
+    """The published image, and the inputs of a bake now.
 
     Attributes:
-        candidate: The published image; None where there is none that still stands.
-        base: The base AMI under it; None where that is gone.
-        source_ami: What a bake of now would start from.
-        commit: The application's commit of now.
-        recipe: For each layer, whether the recipe would make it otherwise on the same source AMI, base and commit.
-        pending: What a machine of this image says about updates; None where none could be asked.
+        candidate: The published image; None if there is none that is good.
+        base: Its base layer; None if it was deleted.
+        source_ami: The source AMI of a bake now.
+        commit: The application's commit of a bake now.
+        recipe: For each layer, whether the recipe has changed, apart from source AMI, base and commit.
+        pending: Pending updates of an instance of this image; None if they are unknown.
     """
 
     candidate: Image | None
@@ -48,75 +48,69 @@ class RebuildInputs:
 
 @dataclass(frozen=True)
 class RebuildReason:
-    """Why a rebuild is due. `seen` is false for what is only assumed."""
+    """Why a rebuild is due. `seen` is false if it is only assumed."""
 
     kind: ReasonKind
     text: str
     seen: bool = True
 
 
-def rebuild_reasons(stock: RebuildInputs, max_age_days: int, now: datetime) -> tuple[RebuildReason, ...]:
-    """Every reason for a rebuild; none when nothing has changed.
+def rebuild_reasons(inputs: RebuildInputs, max_age_days: int, now: datetime) -> tuple[RebuildReason, ...]:
+    """Return every reason for a rebuild; empty if nothing has changed.
 
     Args:
-        stock: What is there.
-        max_age_days: The recipe's limit; 0 for none.
-        now: The time of day.
+        inputs: The published image, and the inputs of a bake now.
+        max_age_days: Age limit of the packages; 0 for none.
+        now: The current time.
     """
-    candidate = stock.candidate
+    candidate = inputs.candidate
     if candidate is None:
         return (RebuildReason("no-image", "there is no verified image yet"),)
-    found = []
-    base = stock.base
-    before = base.tags.get(SOURCE_AMI, "") if base else ""
+    reasons = []
+    base = inputs.base
+    source_ami = base.tags.get(SOURCE_AMI, "") if base else ""
     if base is None:
-        gone = candidate.tags.get(SOURCE_AMI, "of it")
-        found.append(RebuildReason("source-ami", f"the base AMI {gone} is gone, so what it was made from is not known"))
-    elif before != stock.source_ami:
-        found.append(
-            RebuildReason("source-ami", f"a newer source AMI is published: {stock.source_ami} (the base has {before})")
-        )
-    changed = [layer for layer in ("base", "app") if stock.recipe.get(layer)]
+        ami = candidate.tags.get(SOURCE_AMI, "of it")
+        text = f"the base AMI {ami} does not exist any more, so its source AMI is unknown"
+        reasons.append(RebuildReason("source-ami", text))
+    elif source_ami != inputs.source_ami:
+        text = f"a newer source AMI is published: {inputs.source_ami} (the base has {source_ami})"
+        reasons.append(RebuildReason("source-ami", text))
+    changed = [layer for layer in ("base", "app") if inputs.recipe.get(layer)]
     if changed:
-        found.append(
-            RebuildReason("recipe", f"the recipe, or what is baked by it, has changed: {' and '.join(changed)} layer")
-        )
+        text = f"the recipe, or a file that it bakes, has changed: {' and '.join(changed)} layer"
+        reasons.append(RebuildReason("recipe", text))
     commit = candidate.tags.get(COMMIT, "")
-    if commit != stock.commit:
-        found.append(
-            RebuildReason(
-                "application",
-                f"the application is at {short_commit(stock.commit)} (the image has {short_commit(commit)})",
-            )
-        )
-    if stock.pending and stock.pending.packages:
-        told = ", ".join(stock.pending.packages[:5]) + (", …" if len(stock.pending.packages) > 5 else "")
-        count = len(stock.pending.packages)
-        found.append(
-            RebuildReason("packages", f"{count} package update(s) are waiting, says {stock.pending.instance}: {told}")
-        )
+    if commit != inputs.commit:
+        text = f"the application is at {short_commit(inputs.commit)} (the image has {short_commit(commit)})"
+        reasons.append(RebuildReason("application", text))
+    if inputs.pending and inputs.pending.packages:
+        packages = inputs.pending.packages
+        names = ", ".join(packages[:5]) + (", …" if len(packages) > 5 else "")
+        text = f"{len(packages)} package update(s) are pending on {inputs.pending.instance}: {names}"
+        reasons.append(RebuildReason("packages", text))
     age = age_days(base or candidate, now)
     if max_age_days and age >= max_age_days:
         text = f"the packages were last updated {age} days ago (the limit is {max_age_days})"
-        found.append(RebuildReason("age", text, seen=False))
-    return tuple(found)
+        reasons.append(RebuildReason("age", text, seen=False))
+    return tuple(reasons)
 
 
-def package_reasons(stock: RebuildInputs, now: datetime) -> str:
-    """What is known about waiting package updates, and how: one sentence that claims no more than that."""
-    if stock.candidate is None:
+def pending_updates_text(inputs: RebuildInputs, now: datetime) -> str:
+    """Return what is known about pending package updates, and how, in one sentence."""
+    if inputs.candidate is None:
         return "there is no image yet"
-    age = age_days(stock.base or stock.candidate, now)
-    if stock.pending is None:
+    if inputs.pending is None:
+        age = age_days(inputs.base or inputs.candidate, now)
         return (
-            f"not known: no serving instance of this image could be asked; its packages were updated {age} day(s) ago,"
+            f"unknown: no instance in service of this image could be queried; its packages were updated {age} day(s) ago,"
             " when its base was baked"
         )
-    count = len(stock.pending.packages)
-    return f"{count or 'no'} update(s) waiting, as {stock.pending.instance} says, which runs this image"
+    count = len(inputs.pending.packages)
+    return f"{count or 'no'} update(s) pending on {inputs.pending.instance}, an instance of this image"
 
 
 def age_days(image: Image, now: datetime) -> int:
-    """Whole days since an AMI was made."""
-    made = datetime.fromisoformat(image.created)
-    return max(0, (now - (made if made.tzinfo else made.replace(tzinfo=UTC))).days)
+    """Return the age of an AMI in whole days."""
+    created = datetime.fromisoformat(image.created)
+    return max(0, (now - (created if created.tzinfo else created.replace(tzinfo=UTC))).days)

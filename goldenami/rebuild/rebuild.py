@@ -1,4 +1,4 @@
-"""The monthly rebuild, unattended: reasons → fresh bake, both gates → what changed → (promote) → tidy up → report → tell."""
+"""The monthly rebuild, unattended: check → bake from scratch → compare → (promote) → clean up → report → notify."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dataclasses import asdict, replace
 
 from goldenami.aws import images
 from goldenami.aws.errors import explain
-from goldenami.bake import bake, cleanup
-from goldenami.bake import model as bake_model
+from goldenami.bake import bake, cleanup, model as bake_model
 from goldenami.context import Context
 from goldenami.images import diff, prune, template_versions
 from goldenami.images.diff_plan import Change, ImageDiff, changes
@@ -16,106 +15,103 @@ from goldenami.model import image as model_image
 from goldenami.model.image import Image
 from goldenami.promote import promote
 from goldenami.promote.model import PromoteOptions
-from goldenami.rebuild import check, notify
-from goldenami.rebuild import report as rebuild_report
+from goldenami.rebuild import check, notify, report as rebuild_report
 from goldenami.rebuild.record_model import RebuildCheck, RebuildRecord, RebuildResult, lock_spec
-from goldenami.rebuild.report import NONE, diff_lines, file_name, record_facts
 from goldenami.state import lock, records, runs
 from goldenami.state.lock import HeldLock
 from goldenami.state.runs import Run, write_json, write_text
 from goldenami.tools import host
+from goldenami.tools.clock import timestamp
 
 
 def rebuild(ctx: Context, *, if_needed: bool = False) -> RebuildResult:
-    """Rebuild the image; with `if_needed`, only for a reason.
+    """Rebuild the image; with `if_needed`, only if there is a reason. Resumes an interrupted rebuild.
 
     Raises:
-        BusyError: Another rebuild is at it, here or elsewhere; or, at the promotion, somebody else changes the fleet.
-        GateError: The image did not pass a gate, or the promotion was refused or taken back.
+        BusyError: Another rebuild is running, here or elsewhere; or the fleet is locked at the promotion.
+        GateError: The image failed a gate, or the promotion was refused or rolled back.
         BuildError: Packer failed.
-        AwsError: AWS refused.
+        AwsError: An AWS call failed.
     """
     with (
         runs.record_run(ctx, "rebuild", invocation=host.systemd_invocation_id()) as run,
         lock.acquire(ctx, run.id, "rebuild", lock_spec(ctx.names)) as held_lock,
     ):
-        record = RebuildRecord(run.id, f"{ctx.clock.now():%Y-%m-%dT%H:%M:%S}", _rebuilder())
+        record = _new_record(ctx, run)
         try:
-            found = check.check(ctx)
-            if found.unfinished:
-                dead = found.unfinished
-                ctx.progress.info(f"going on with the rebuild {dead.run}, which ended at: {dead.step}")
-                record = replace(dead, by=record.by)
-            elif if_needed and not found.reasons:
-                return _unchanged(ctx, run, record, found)
+            checked = check.check(ctx)
+            previous_ami = checked.current.id if checked.current else ""
+            if checked.unfinished:
+                interrupted = checked.unfinished
+                ctx.progress.info(f"resuming the rebuild {interrupted.run}, interrupted at: {interrupted.step}")
+                record = replace(interrupted, by=record.by)
+            elif if_needed and not checked.reasons:
+                return _unchanged(ctx, run, replace(record, previous_ami=previous_ami), checked)
             else:
-                told = tuple(reason.text for reason in found.reasons) or ("it was asked for",)
-                record = replace(record, reasons=told, previous_ami=found.current.id if found.current else "")
+                reasons = tuple(reason.text for reason in checked.reasons) or ("it was requested",)
+                record = replace(record, reasons=reasons, previous_ami=previous_ami)
             for reason in record.reasons:
                 ctx.progress.info(f"because {reason}")
-            return _rebuild(ctx, run, held_lock, record, found)
+            return _rebuild(ctx, run, held_lock, record, checked)
         except Exception as error:
             _failed(ctx, run, error)
             raise
 
 
-def _rebuild(ctx: Context, run: Run, held_lock: HeldLock, record: RebuildRecord, found: RebuildCheck) -> RebuildResult:
-    record = _keep(ctx, run, held_lock, record.advance("bake"))
+def _rebuild(
+    ctx: Context, run: Run, held_lock: HeldLock, record: RebuildRecord, checked: RebuildCheck
+) -> RebuildResult:
+    record = _save(ctx, run, held_lock, record.advance("bake"))
     baked = bake.bake(ctx, bake_model.BakeOptions(since=record.since))
-    record = _keep(ctx, run, held_lock, record.advance("compare", ami=baked.image.id, version=str(baked.version)))
-    differences, inside = _compared(ctx, record, baked.image)
+    record = _save(ctx, run, held_lock, record.advance("compare", ami=baked.image.id, version=str(baked.version)))
+    differences, contents = _compare(ctx, record, baked.image)
     if ctx.recipe.rebuild.auto_promote and not record.promoted:
-        record = _keep(ctx, run, held_lock, record.advance("promote"))
+        record = _save(ctx, run, held_lock, record.advance("promote"))
         promote.promote(ctx, PromoteOptions(ImageSelector(baked.image.id), why="rebuild"))
         record = record.advance("promote", promoted=True)
-    record = _keep(ctx, run, held_lock, record.advance("tidy up"))
+    record = _save(ctx, run, held_lock, record.advance("clean up"))
     removed = clean_up(ctx)
-    record = _keep(ctx, run, held_lock, record.advance("report"))
-    ended = record.advance("done", state="finished", ended=_now(ctx))
-    outcome = RebuildResult(ended, found, baked.image, run, differences, inside, removed)
-    return _close(ctx, run, outcome)
+    record = _save(ctx, run, held_lock, record.advance("report"))
+    record = record.advance("done", state="finished", ended=timestamp(ctx.clock))
+    return _close(ctx, run, RebuildResult(record, checked, baked.image, run, differences, contents, removed))
 
 
-def _unchanged(ctx: Context, run: Run, record: RebuildRecord, found: RebuildCheck) -> RebuildResult:
-    """Nobody is told about a month without news; it stands in the record and in the report."""
-    record = record.advance(
-        "done", state="unchanged", ended=_now(ctx), previous_ami=found.current.id if found.current else ""
-    )
-    outcome = RebuildResult(record, found, found.inputs.candidate, run)
-    write_report(ctx, outcome)
+def _unchanged(ctx: Context, run: Run, record: RebuildRecord, checked: RebuildCheck) -> RebuildResult:
+    """Record that nothing has changed, without a notification."""
+    record = record.advance("done", state="unchanged", ended=timestamp(ctx.clock))
+    result = RebuildResult(record, checked, checked.inputs.candidate, run)
+    write_report(ctx, result)
     _write(ctx, run, record)
-    return outcome
+    return result
 
 
-def _close(ctx: Context, run: Run, outcome: RebuildResult) -> RebuildResult:
-    write_report(ctx, outcome)
-    told = notify.send(ctx, rebuild_report.success(ctx, outcome))
-    outcome = replace(outcome, record=replace(outcome.record, notified=told.notified), notify_failed=told.failed)
-    write_report(ctx, outcome)
-    # Written last: one that dies just before it tells twice, and none ends untold.
-    _write(ctx, run, outcome.record)
-    return outcome
+def _close(ctx: Context, run: Run, result: RebuildResult) -> RebuildResult:
+    write_report(ctx, result)
+    delivery = notify.send(ctx, rebuild_report.success(ctx, result))
+    record = replace(result.record, notified=delivery.notified)
+    result = replace(result, record=record, notify_failed=delivery.failed)
+    write_report(ctx, result)
+    # Written last: a crash before this sends the notification twice, but never loses it.
+    _write(ctx, run, record)
+    return result
 
 
 def _failed(ctx: Context, run: Run, error: Exception) -> None:
-    """Write down and tell why it failed. What cannot be written (AWS may be what failed) must not hide the reason."""
-    known = explain(error) or error
-    reason = str(known) or type(error).__name__
-    latest = records.parse(run.facts().get("record", ""), RebuildRecord)
-    record = latest or RebuildRecord(run.id, f"{ctx.clock.now():%Y-%m-%dT%H:%M:%S}", _rebuilder())
-    record = replace(record, state="failed", error=reason, ended=_now(ctx))
+    """Record the failure and send a notification. A record that cannot be written must not hide the reason."""
+    record = records.parse(run.facts().get("record", ""), RebuildRecord) or _new_record(ctx, run)
+    reason = str(explain(error) or error) or type(error).__name__
+    record = replace(record, state="failed", error=reason, ended=timestamp(ctx.clock))
     write_failure_report(run, ctx.name, record)
-    told = notify.send(ctx, rebuild_report.failure(ctx, run, record))
-    record = replace(record, notified=told.notified)
+    delivery = notify.send(ctx, rebuild_report.failure(ctx, run, record))
     try:
-        _write(ctx, run, record)
+        _write(ctx, run, replace(record, notified=delivery.notified))
     except Exception as second:
-        run.record(told=list(told.notified))
+        run.record(notified=list(delivery.notified))
         ctx.progress.info(f"the record in {ctx.names.rebuild_record} could not be written: {explain(second) or second}")
 
 
-def _keep(ctx: Context, run: Run, held_lock: HeldLock, record: RebuildRecord) -> RebuildRecord:
-    """Write down how far it is, before it goes on: whoever comes after goes on from here."""
+def _save(ctx: Context, run: Run, held_lock: HeldLock, record: RebuildRecord) -> RebuildRecord:
+    """Save the record before its step starts: the next rebuild resumes there."""
     held_lock.verify_held()
     held_lock.heartbeat()
     _write(ctx, run, record)
@@ -124,14 +120,14 @@ def _keep(ctx: Context, run: Run, held_lock: HeldLock, record: RebuildRecord) ->
 
 def _write(ctx: Context, run: Run, record: RebuildRecord) -> None:
     record = records.save(ctx, ctx.names.rebuild_record, record.shortened())
-    run.record(step=record.step, record=records.dump(record), told=list(record.notified))
+    run.record(step=record.step, record=records.dump(record), notified=list(record.notified))
 
 
-def _compared(ctx: Context, record: RebuildRecord, image: Image) -> tuple[tuple[Change, ...], ImageDiff | None]:
-    """What the new image has differently from the one that was there: by their tags, and by what their bakes wrote down."""
+def _compare(ctx: Context, record: RebuildRecord, image: Image) -> tuple[tuple[Change, ...], ImageDiff | None]:
+    """Return the differences between the previous image and the new one: of their tags, and of their inventories."""
     before = images.get(ctx.aws, record.previous_ami) if record.previous_ami else None
-    told = tuple(changes(before, image, _base(ctx, before), _base(ctx, image)))
-    return told, diff.diff(ctx, before.id, image.id).contents if before else None
+    differences = tuple(changes(before, image, _base(ctx, before), _base(ctx, image)))
+    return differences, diff.diff(ctx, before.id, image.id).contents if before else None
 
 
 def _base(ctx: Context, image: Image | None) -> Image | None:
@@ -139,67 +135,36 @@ def _base(ctx: Context, image: Image | None) -> Image | None:
     return images.get(ctx.aws, ami) if ami else None
 
 
-def _rebuilder() -> str:
-    return f"{host.user()}@{host.machine()}"
-
-
-def _now(ctx: Context) -> str:
-    return ctx.clock.now().isoformat(timespec="seconds")
+def _new_record(ctx: Context, run: Run) -> RebuildRecord:
+    return RebuildRecord(run.id, f"{ctx.clock.now():%Y-%m-%dT%H:%M:%S}", host.operator())
 
 
 def write_report(ctx: Context, outcome: RebuildResult) -> None:
     """Write rebuild.md and rebuild.json into the run's folder."""
-    record = outcome.record
-    lines = [f"# {ctx.name}: {'nothing has changed' if outcome.unchanged else 'rebuilt as ' + record.version}", ""]
-    told = [
-        ("Image", file_name(outcome.image)),
-        ("Before", file_name(outcome.check.current)),
-        ("Production", "carried to the fleet" if record.promoted else "untouched"),
-        ("Package updates before", outcome.check.packages),
-        ("Told", ", ".join(record.notified) or "nobody"),
-        *([("Not told", "; ".join(outcome.notify_failed))] if outcome.notify_failed else []),
-        ("Began, ended", f"{record.since} UTC, {record.ended}"),
-        ("By", record.by),
-        ("Run", record.run),
-    ]
-    lines += [f"- {name}: {value}" for name, value in told]
-    lines += ["", "## Why", "", *([f"- {reason}" for reason in record.reasons] or ["- no reason was found"])]
-    if not outcome.unchanged:
-        lines += ["", "## What changed", "", "| what | before | after |", "|---|---|---|"]
-        lines += [f"| {c.what} | {c.before or 'none'} | {c.after or 'none'} |" for c in outcome.changes]
-        lines += [
-            f"| {d.kind} {d.name} | {d.before or NONE[d.what]} | {d.after or d.what} |" for d in diff_lines(outcome)
-        ]
-        lines += ["", *(f"Not known: {missing}." for missing in outcome.diff.missing)] if outcome.diff else []
-        lines += ["", "## Tidied up", "", *([f"- {what}" for what in outcome.removed] or ["- nothing"])]
-    write_text(outcome.run.folder / "rebuild.md", "\n".join(lines) + "\n")
-    write_json(outcome.run.folder / "rebuild.json", record_facts(ctx, outcome))
+    write_text(outcome.run.folder / "rebuild.md", rebuild_report.success_page(ctx, outcome))
+    write_json(outcome.run.folder / "rebuild.json", rebuild_report.facts(ctx, outcome))
 
 
 def write_failure_report(run: Run, name: str, record: RebuildRecord) -> None:
-    """The report of a rebuild that failed."""
-    why = "\n".join(f"- {reason}" for reason in record.reasons) or "- none was found yet"
-    head = f"# {name}: the rebuild failed\n\n- Step: {record.step}\n- Run: {record.run}\n"
-    text = f"{head}\n{record.error}\n\n## Why it ran\n\n{why}\n"
-    write_text(run.folder / "rebuild.md", text)
+    """Write rebuild.md and rebuild.json of a rebuild that failed."""
+    write_text(run.folder / "rebuild.md", rebuild_report.failure_page(name, record))
     write_json(run.folder / "rebuild.json", asdict(record))
 
 
 def clean_up(ctx: Context) -> tuple[str, ...]:
-    """Let old images go by the policy under [retention], and remove what dead runs left; says what went."""
+    """Delete unused template versions, apply the retention policy, and sweep; return what was deleted."""
     trimmed = template_versions.trim(ctx)
     pruned = prune.prune(ctx)
-    done = {"deprecate": "deprecated", "deregister": "deregistered"}
-    gone = [
-        f"{done[v.action]} {v.image.name} ({v.image.id}): {v.reason}"
-        for v in pruned.decisions
-        if v.action in done and v.image.id not in pruned.kept
-    ]
-    with ctx.progress.phase("remove what dead runs left"):
+    with ctx.progress.phase("delete resources of crashed runs"):
         swept = cleanup.sweep(ctx)
     versions = () if trimmed.busy else trimmed.removable
+    results = {"deprecate": "deprecated", "deregister": "deregistered"}
     return (
-        *(f"deleted version {judged.version.number} of {ctx.names.launch_template}" for judged in versions),
-        *gone,
-        *(f"removed {left.kind} {left.id} of run {left.run_id}" for left in swept.removable),
+        *(f"deleted version {decision.version.number} of {ctx.names.launch_template}" for decision in versions),
+        *(
+            f"{results[decision.action]} {decision.image.name} ({decision.image.id}): {decision.reason}"
+            for decision in pruned.decisions
+            if decision.action in results and decision.image.id not in pruned.kept
+        ),
+        *(f"deleted {resource.kind} {resource.id} of run {resource.run_id}" for resource in swept.removable),
     )

@@ -1,4 +1,4 @@
-"""How far a rebuild has come: written down in Parameter Store, so that the next one, anywhere, goes on with it."""
+"""Record of a rebuild in Parameter Store, from which the next rebuild resumes, on any machine; check and result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from goldenami.state.run_model import RunFolder
 
 RebuildState = Literal["running", "finished", "unchanged", "failed"]
 
-# A standard parameter holds 4 KiB.
+# A standard parameter holds 4 KiB:
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
 MAX_SIZE = 4096
 
@@ -27,26 +27,22 @@ def lock_spec(names: ResourceNames) -> LockSpec:
 
     A bake sends no heartbeat for many minutes, so the lock of another machine counts as stale only after three hours.
     """
-    return LockSpec(
-        names.rebuild_lock,
-        subject="the rebuild",
-        stale_after=timedelta(hours=3),
-    )
+    return LockSpec(names.rebuild_lock, subject="the rebuild", stale_after=timedelta(hours=3))
 
 
 @dataclass(frozen=True)
 class RebuildRecord:
-    """A rebuild.
+    """Record of a rebuild.
 
     Attributes:
-        run: Its id.
-        since: When it began; layers made after that are its own (ISO 8601, UTC).
+        run: Id of its first run.
+        since: When it started (ISO 8601, UTC); layers created after that are its own.
         by: Who runs it, as `user@machine`.
-        step: What it was doing last.
-        before: The AMI that was in production, or the candidate, when it began; empty for none.
-        ami: The AMI that it baked; empty as long as there is none.
-        promoted: Whether it carried the AMI to the fleet.
-        notified: The places that were told how it ended.
+        step: Its latest step.
+        previous_ami: The AMI in production, else the candidate, when it started; empty if there was none.
+        ami: The AMI that it baked; empty until then.
+        promoted: True if it promoted the AMI.
+        notified: Destinations that were notified of its end.
     """
 
     run: str
@@ -67,7 +63,7 @@ class RebuildRecord:
         datetime.fromisoformat(self.since)  # a record without a valid date is none
 
     def advance(self, step: str, **facts: Any) -> RebuildRecord:
-        """Further on."""
+        """Return the record at another step."""
         return replace(self, step=step, **facts)
 
     def shortened(self) -> RebuildRecord:
@@ -87,13 +83,13 @@ class RebuildRecord:
 
 @dataclass(frozen=True)
 class RebuildCheck:
-    """What was read and decided; nothing was changed.
+    """Result of the check whether a rebuild is due.
 
     Attributes:
-        packages: What is known about waiting package updates, and how.
-        before: What is in production, or the candidate where nothing is.
-        version: What a bake of now would be called.
-        unfinished: A rebuild that ended before it was done, which the next one goes on with.
+        packages: What is known about pending package updates, and how.
+        current: The image in production, else the candidate.
+        version: Version of the next bake.
+        unfinished: An interrupted rebuild, which the next one resumes.
     """
 
     inputs: RebuildInputs
@@ -106,13 +102,13 @@ class RebuildCheck:
 
 @dataclass(frozen=True)
 class RebuildResult:
-    """How a rebuild ended well.
+    """Result of a rebuild that succeeded.
 
     Attributes:
-        changes: What the tags of the two images and their bases say differently.
-        inside: What is in them differently; None where there was no image before.
-        removed: What was tidied up.
-        notify_failed: The places that could not be told, with the reason.
+        changes: Differences between the tags of the two images and their base layers.
+        diff: Differences between their contents; None if there was no previous image.
+        removed: What was deleted or deprecated.
+        notify_failed: Destinations that could not be notified, with the reason.
     """
 
     record: RebuildRecord
@@ -126,5 +122,5 @@ class RebuildResult:
 
     @property
     def unchanged(self) -> bool:
-        """Whether there was no reason for it."""
+        """True if there was no reason to rebuild."""
         return self.record.state == "unchanged"

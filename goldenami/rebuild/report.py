@@ -1,157 +1,184 @@
-"""What a rebuild leaves for people: the page before it, the report after it, and the notice to the team."""
+"""Reports and notices of a rebuild: plan, result, success, failure."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from goldenami.context import Context
 from goldenami.images.diff_plan import Difference
+from goldenami.model.image import Image
 from goldenami.rebuild.notice_model import Notice
 from goldenami.rebuild.record_model import RebuildRecord
 from goldenami.state.run_model import RunFolder
-from goldenami.text import pairs
+from goldenami.text import Report, bullets, markdown, markdown_table, numbered, pairs
 
 if TYPE_CHECKING:
     from goldenami.rebuild.record_model import RebuildCheck, RebuildResult
 
-
-# How many differences a notice tells one by one; the report has them all.
-FEW = 20
-NONE = {"added": "none", "removed": "there", "changed": "none"}
+_DIFFERENCES_IN_NOTICE = 20
+_BEFORE = {"added": "none", "removed": "present", "changed": "none"}
 
 
-def page(ctx: Context, found: RebuildCheck, *, if_needed: bool, as_json: bool) -> str:
-    """What a rebuild would do, and why."""
-    if as_json:
-        return json.dumps(
-            {**_findings(ctx, found), "steps": steps(ctx, found, if_needed=if_needed)}, ensure_ascii=False
-        )
-    facts = {
-        "candidate": file_name(found.inputs.candidate),
-        "production or candidate": file_name(found.current),
-        "package updates": found.packages,
-        "tells": ", ".join(ctx.recipe.notify.places) or "nobody ([notify] names no place)",
+def plan(ctx: Context, check: RebuildCheck, *, if_needed: bool) -> Report:
+    """Return what a rebuild would do, and why."""
+    planned = steps(ctx, check, if_needed=if_needed)
+    about = {
+        "candidate": _image(check.inputs.candidate),
+        "production or candidate": _image(check.current),
+        "package updates": check.packages,
+        "notifies": ", ".join(ctx.recipe.notify.places) or "none ([notify] is empty)",
     }
-    why = [f"  - {reason.text}{'' if reason.seen else ' (assumed, not seen)'}" for reason in found.reasons]
-    does = [f"  {number}. {step}" for number, step in enumerate(steps(ctx, found, if_needed=if_needed), 1)]
-    return "\n".join([pairs(facts), "", "reasons", *(why or ["  - none"]), "", "what it does", *does])
+    reasons = [f"{reason.text}{'' if reason.seen else ' (assumed)'}" for reason in check.reasons]
+    parts = [pairs(about), *bullets("Reasons", reasons or ["none"]), "\nSteps", *numbered(planned)]
+    return Report({**_check_facts(ctx, check), "steps": planned}, "\n".join(parts))
 
 
-def steps(ctx: Context, found: RebuildCheck, *, if_needed: bool) -> list[str]:
-    """The steps, in words."""
-    if found.unfinished:
-        return [f"go on with the rebuild {found.unfinished.run}, which ended at: {found.unfinished.step}"]
-    if if_needed and not found.reasons:
+def steps(ctx: Context, check: RebuildCheck, *, if_needed: bool) -> list[str]:
+    """Return the steps of a rebuild, in order."""
+    if check.unfinished:
+        return [f"continue the rebuild {check.unfinished.run}, which was interrupted at: {check.unfinished.step}"]
+    if if_needed and not check.reasons:
         return ["record that nothing has changed"]
-    canary = ctx.recipe.promote.canary
-    promotion = (
-        f"promote it, {canary} % first"
-        if ctx.recipe.rebuild.auto_promote
-        else "leave the promotion to you (auto_promote)"
-    )
+    promotes = ctx.recipe.rebuild.auto_promote
     return [
-        f"bake both layers afresh as {found.version}, with both gates, and publish it as {ctx.candidate}",
-        f"compare it with {found.current.name if found.current else 'nothing'}",
-        promotion,
-        "let old images go, by the policy under [retention], and remove what dead runs left",
-        "write the report and tell the team",
+        f"bake both layers from scratch as {check.version}, run both gates, and publish the image as {ctx.candidate}",
+        f"compare it with {check.current.name if check.current else 'nothing'}",
+        f"promote it, {ctx.recipe.promote.canary} % first" if promotes else "do not promote it (auto_promote is off)",
+        "prune images by [retention], and delete resources left by crashed runs",
+        "write the report and send the notification",
     ]
 
 
-def summary(outcome: RebuildResult) -> str:
-    """The end of a rebuild."""
-    if outcome.unchanged:
-        told = {"image": file_name(outcome.image), "package updates": outcome.check.packages}
-        return f"\nnothing has changed; nothing was baked\n{pairs({**told, 'report': _report(outcome.run)})}\n"
-    record = outcome.record
-    facts = {
-        "image": file_name(outcome.image),
-        "because": "; ".join(record.reasons),
-        "changed": "; ".join([*(change.line() for change in outcome.changes), *_counts(outcome)]) or "nothing",
-        "production": "carried to the fleet" if record.promoted else "untouched",
-        "told": ", ".join(record.notified) or "nobody",
-        **({"not told": "; ".join(outcome.notify_failed)} if outcome.notify_failed else {}),
-        "report": _report(outcome.run),
+def rebuilt(ctx: Context, result: RebuildResult) -> Report:
+    """Return the result of a rebuild."""
+    text = result.image.id if result.image else ""
+    if result.unchanged:
+        about = {"image": _image(result.image), "package updates": result.check.packages, "report": _report(result.run)}
+        return Report(facts(ctx, result), text, f"\nnothing has changed; nothing was baked\n{pairs(about)}\n")
+    record = result.record
+    about = {
+        "image": _image(result.image),
+        "reasons": "; ".join(record.reasons),
+        "changes": "; ".join([*(change.line() for change in result.changes), *_counts(result)]) or "none",
+        "production": _production(record),
+        "notified": ", ".join(record.notified) or "none",
+        **({"notification failed": "; ".join(result.notify_failed)} if result.notify_failed else {}),
+        "report": _report(result.run),
         "next": _next(record),
     }
-    return f"\nrebuilt\n{pairs(facts)}\n"
+    return Report(facts(ctx, result), text, f"\nrebuilt\n{pairs(about)}\n")
 
 
-def facts(ctx: Context, outcome: RebuildResult) -> str:
-    """The same for scripts."""
-    return json.dumps(record_facts(ctx, outcome), ensure_ascii=False)
+def facts(ctx: Context, result: RebuildResult) -> dict[str, Any]:
+    """Return the result of a rebuild as JSON data."""
+    return {
+        **asdict(result.record),
+        "unchanged": result.unchanged,
+        "image": result.image.id if result.image else None,
+        "changes": [asdict(change) for change in result.changes],
+        "diff": result.diff.facts() if result.diff else None,
+        "removed": list(result.removed),
+        "notify_failed": list(result.notify_failed),
+        "folder": str(result.run.folder),
+        "check": _check_facts(ctx, result.check),
+    }
 
 
-def success(ctx: Context, outcome: RebuildResult) -> Notice:
-    """The notice of a rebuild that went well, with what is different."""
-    record = outcome.record
-    told = [
-        ("image", file_name(outcome.image)),
-        ("because", "; ".join(record.reasons)),
-        ("production", "carried to the fleet" if record.promoted else "untouched"),
+def success_page(ctx: Context, result: RebuildResult) -> str:
+    """Return the Markdown report of a rebuild that succeeded."""
+    record = result.record
+    about = [
+        ("Image", _image(result.image)),
+        ("Before", _image(result.check.current)),
+        ("Production", _production(record)),
+        ("Package updates before", result.check.packages),
+        ("Notified", ", ".join(record.notified) or "none"),
+        *([("Notification failed", "; ".join(result.notify_failed))] if result.notify_failed else []),
+        ("Started, ended", f"{record.since} UTC, {record.ended}"),
+        ("By", record.by),
+        ("Run", record.run),
+    ]
+    sections = {"Reasons": [f"- {reason}" for reason in record.reasons] or ["- none"]}
+    if not result.unchanged:
+        rows = [[c.what, c.before or "none", c.after or "none"] for c in result.changes]
+        rows += [[f"{d.kind} {d.name}", *_values(d)] for d in _differences(result)]
+        unknown = [f"Unknown: {missing}." for missing in result.diff.missing] if result.diff else []
+        sections["Changes"] = [*markdown_table(["what", "before", "after"], rows), "", *unknown]
+        sections["Cleanup"] = [f"- {text}" for text in result.removed] or ["- nothing"]
+    title = f"{ctx.name}: {'nothing has changed' if result.unchanged else f'rebuilt as {record.version}'}"
+    return markdown(title, about, sections)
+
+
+def failure_page(name: str, record: RebuildRecord) -> str:
+    """Return the Markdown report of a rebuild that failed."""
+    reasons = [f"- {reason}" for reason in record.reasons] or ["- none yet"]
+    facts = [("Step", record.step), ("Run", record.run)]
+    return markdown(f"{name}: the rebuild failed", facts, {"Error": [record.error], "Reasons": reasons})
+
+
+def success(ctx: Context, result: RebuildResult) -> Notice:
+    """Return the notice of a rebuild that succeeded, with the changes."""
+    record, differences = result.record, _differences(result)
+    about = [
+        ("image", _image(result.image)),
+        ("reasons", "; ".join(record.reasons)),
+        ("production", _production(record)),
         ("next", _next(record)),
     ]
-    lines = [f"  {line}" for line in [*(change.line() for change in outcome.changes), *_counts(outcome)]]
-    few = diff_lines(outcome)[:FEW]
-    lines += [f"    {d.kind} {d.name}: {d.before or NONE[d.what]} → {d.after or d.what}" for d in few]
-    lines += ["    …"] if len(diff_lines(outcome)) > FEW else []
-    tidied = ["", "tidied up", *(f"  {what}" for what in outcome.removed)] if outcome.removed else []
+    lines = [f"  {line}" for line in [*(change.line() for change in result.changes), *_counts(result)]]
+    lines += [f"    {d.kind} {d.name}: {' → '.join(_values(d))}" for d in differences[:_DIFFERENCES_IN_NOTICE]]
+    lines += ["    …"] if len(differences) > _DIFFERENCES_IN_NOTICE else []
+    cleanup = ["", "cleanup", *(f"  {text}" for text in result.removed)] if result.removed else []
     return Notice(
         "success",
         f"{ctx.name} {record.version} is baked and verified" + (" and in production" if record.promoted else ""),
-        told,
-        ["what changed", *(lines or ["  nothing"]), *tidied],
+        about,
+        ["changes", *(lines or ["  none"]), *cleanup],
     )
 
 
 def failure(ctx: Context, run: RunFolder, record: RebuildRecord) -> Notice:
-    """The notice of a rebuild that failed, with the reason."""
-    first, *rest = record.error.splitlines() or ["for no reason that it told"]
-    told = [
+    """Return the notice of a rebuild that failed, with the error."""
+    first, *rest = record.error.splitlines() or ["unknown error"]
+    about = [
         ("step", record.step),
-        ("image", record.ami or "none was finished"),
-        ("production", "carried to the fleet" if record.promoted else "as it was"),
+        ("image", record.ami or "none"),
+        ("production", _production(record)),
         ("report", f"{_report(run)} on {record.by.partition('@')[2]}"),
     ]
-    return Notice("failure", f"{ctx.name}: the rebuild failed: {first}", told, rest)
+    return Notice("failure", f"{ctx.name}: the rebuild failed: {first}", about, rest)
 
 
-def _findings(ctx: Context, found: RebuildCheck) -> dict[str, Any]:
+def _check_facts(ctx: Context, check: RebuildCheck) -> dict[str, Any]:
     return {
-        "reasons": [asdict(reason) for reason in found.reasons],
-        "package_updates": found.packages,
-        "candidate": found.inputs.candidate.id if found.inputs.candidate else None,
-        "before": found.current.id if found.current else None,
-        "next_version": str(found.version),
-        "unfinished": found.unfinished.run if found.unfinished else None,
-        "tells": list(ctx.recipe.notify.places),
+        "reasons": [asdict(reason) for reason in check.reasons],
+        "package_updates": check.packages,
+        "candidate": check.inputs.candidate.id if check.inputs.candidate else None,
+        "before": check.current.id if check.current else None,
+        "next_version": str(check.version),
+        "unfinished": check.unfinished.run if check.unfinished else None,
+        "notifies": list(ctx.recipe.notify.places),
     }
 
 
-def record_facts(ctx: Context, outcome: RebuildResult) -> dict[str, Any]:
-    return {
-        **asdict(outcome.record),
-        "unchanged": outcome.unchanged,
-        "image": outcome.image.id if outcome.image else None,
-        "changes": [asdict(change) for change in outcome.changes],
-        "inside": outcome.diff.facts() if outcome.diff else None,
-        "removed": list(outcome.removed),
-        "not_told": list(outcome.notify_failed),
-        "folder": str(outcome.run.folder),
-        "found": _findings(ctx, outcome.check),
-    }
+def _differences(result: RebuildResult) -> tuple[Difference, ...]:
+    return result.diff.differences if result.diff else ()
 
 
-def diff_lines(outcome: RebuildResult) -> tuple[Difference, ...]:
-    return outcome.diff.differences if outcome.diff else ()
+def _values(difference: Difference) -> tuple[str, str]:
+    return difference.before or _BEFORE[difference.what], difference.after or difference.what
 
 
-def _counts(outcome: RebuildResult) -> list[str]:
-    number = Counter((difference.kind, difference.what) for difference in diff_lines(outcome))
-    return [f"{count} {kind}(s) {what}" for (kind, what), count in number.items()]
+def _counts(result: RebuildResult) -> Iterator[str]:
+    numbers = Counter((difference.kind, difference.what) for difference in _differences(result))
+    return (f"{number} {kind}(s) {what}" for (kind, what), number in numbers.items())
+
+
+def _production(record: RebuildRecord) -> str:
+    return "promoted" if record.promoted else "unchanged"
 
 
 def _next(record: RebuildRecord) -> str:
@@ -162,5 +189,5 @@ def _report(run: RunFolder) -> str:
     return str(run.folder / "rebuild.md")
 
 
-def file_name(image: Any) -> str:
+def _image(image: Image | None) -> str:
     return f"{image.name} ({image.id})" if image else "none"

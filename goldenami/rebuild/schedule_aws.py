@@ -1,4 +1,4 @@
-"""The monthly rebuild without a machine of one's own: EventBridge Scheduler → CodeBuild, each with a role of its own."""
+"""The schedule of the rebuild on AWS: EventBridge Scheduler starts CodeBuild, each with a role of its own."""
 
 from __future__ import annotations
 
@@ -16,73 +16,73 @@ from goldenami.tools import jinja
 
 
 def preflight(ctx: Context) -> list[ResourceDiff]:
-    """Read and compare; nothing is changed.
+    """Compare each resource with the recipe; nothing is changed.
 
     Raises:
-        UsageError: The recipe names no repository that CodeBuild can check out.
+        UsageError: CodeBuild cannot check out the recipe's repository.
     """
-    return [_compare(ctx, part) for part in _desired(ctx)]
+    return [_compare(ctx, resource) for resource in _desired(ctx)]
 
 
 def apply(ctx: Context) -> list[ResourceDiff]:
-    """Make what is missing and correct what differs, in their order; repeated, it changes nothing.
+    """Create missing resources and update those that differ, in their order. Idempotent.
 
     Returns:
-        The parts as they were found.
+        The resources as they were before.
     """
     before = []
-    for part in _desired(ctx):
-        seen = _compare(ctx, part)
-        before.append(seen)
-        if seen.change == "there":
+    for resource in _desired(ctx):
+        current = _compare(ctx, resource)
+        before.append(current)
+        if current.change == "unchanged":
             continue
-        ctx.progress.info(f"{'making' if seen.change == 'missing' else 'correcting'} the {part.kind} {part.name}")
-        there = seen.change == "differs"
-        if part.kind == "project":
-            scheduler.put_project(ctx.aws, ctx.clock, part.name, part.desired, exists=there)
-        elif part.kind == "schedule":
-            scheduler.put_schedule(ctx.aws, ctx.clock, part.name, part.desired, exists=there)
+        exists = current.change == "differs"
+        ctx.progress.info(f"{'updating' if exists else 'creating'} the {resource.kind} {resource.name}")
+        if resource.kind == "project":
+            scheduler.put_project(ctx.aws, ctx.clock, resource.name, resource.desired, exists=exists)
+        elif resource.kind == "schedule":
+            scheduler.put_schedule(ctx.aws, ctx.clock, resource.name, resource.desired, exists=exists)
         else:
-            iam_roles.put_role(ctx.aws, part.name, part.desired)
+            iam_roles.put_role(ctx.aws, resource.name, resource.desired)
     return before
 
 
 def remove(ctx: Context) -> list[str]:
-    """Take everything away, the schedule first; returns what was there."""
-    gone = []
-    removers = {"project": scheduler.delete_project, "schedule": scheduler.delete_schedule}
-    for part in reversed(_desired(ctx)):
-        if removers.get(part.kind, iam_roles.delete_role)(ctx.aws, part.name):
-            gone.append(f"{part.kind} {part.name}")
-    return gone
+    """Delete all resources, the schedule first; return those that existed."""
+    deleted = []
+    functions = {"project": scheduler.delete_project, "schedule": scheduler.delete_schedule}
+    for resource in reversed(_desired(ctx)):
+        if functions.get(resource.kind, iam_roles.delete_role)(ctx.aws, resource.name):
+            deleted.append(f"{resource.kind} {resource.name}")
+    return deleted
 
 
 def _desired(ctx: Context) -> tuple[ScheduleResource, ...]:
     account, _ = session.caller_identity(ctx.aws)
     target = next(name for name in ("aws", "local") if ctx.recipe.target(name) == ctx.target)
-    values = {"target": target, "recipe": _source_in_repository(ctx)}
+    values = {"target": target, "recipe": _recipe_path(ctx)}
     return schedule_resources(
         PolicyScope(ctx.aws.region, account, ctx.recipe), jinja.render_template("buildspec.yml.j2", values)
     )
 
 
-def _source_in_repository(ctx: Context) -> str:
-    """The recipe as seen from the checkout, which CodeBuild has its own of."""
+def _recipe_path(ctx: Context) -> str:
+    """Return the recipe's path in the repository."""
     path = ctx.recipe.path.resolve()
     if not path.is_relative_to(ctx.root):
         raise UsageError(f"{path} is not in the repository that CodeBuild checks out", next=f"move it into {ctx.root}")
     return str(path.relative_to(ctx.root))
 
 
-def _compare(ctx: Context, part: ScheduleResource) -> ResourceDiff:
-    found: Mapping[str, Any] | None
-    if part.kind == "project":
-        found = scheduler.get_project(ctx.aws, part.name)
-    elif part.kind == "schedule":
-        found = scheduler.get_schedule(ctx.aws, part.name)
+def _compare(ctx: Context, resource: ScheduleResource) -> ResourceDiff:
+    current: Mapping[str, Any] | None
+    if resource.kind == "project":
+        current = scheduler.get_project(ctx.aws, resource.name)
+    elif resource.kind == "schedule":
+        current = scheduler.get_schedule(ctx.aws, resource.name)
     else:
-        found = iam_roles.get_role(ctx.aws, part.name)
-    if found is None:
-        return ResourceDiff(part, "missing")
-    wanted = {key: value for key, value in part.desired.items() if key != "why"}
-    return ResourceDiff(part, "there" if includes(found, wanted) else "differs")
+        current = iam_roles.get_role(ctx.aws, resource.name)
+    if current is None:
+        return ResourceDiff(resource, "missing")
+    desired = {key: value for key, value in resource.desired.items() if key != "why"}
+    return ResourceDiff(resource, "unchanged" if includes(current, desired) else "differs")

@@ -1,4 +1,4 @@
-"""The monthly rebuild on AWS, as documents: EventBridge Scheduler starts a CodeBuild project that runs the same task.
+"""Desired state of the schedule's AWS resources: EventBridge Scheduler starts a CodeBuild project, which runs `rebuild`.
 
 Sources: https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-templated.html (CodeBuild StartBuild),
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html,
@@ -19,51 +19,51 @@ from goldenami.iam.task_policies import policy
 from goldenami.model.names import ScheduleNames
 
 ScheduleKind = Literal["build role", "project", "scheduler role", "schedule"]
-# What CodeBuild calls the places that it can check out from.
-_CODE_HOSTS = {"github.com": "GITHUB", "gitlab.com": "GITLAB", "bitbucket.org": "BITBUCKET"}
+# CodeBuild's source types.
+_SOURCE_TYPES = {"github.com": "GITHUB", "gitlab.com": "GITLAB", "bitbucket.org": "BITBUCKET"}
 IMAGE = "aws/codebuild/standard:7.0"
 
 
 @dataclass(frozen=True)
 class ScheduleResource:
-    """A thing that the schedule needs: what it is called, and how it should be."""
+    """An AWS resource of the schedule, and its desired configuration."""
 
     kind: ScheduleKind
     name: str
     desired: Mapping[str, Any]
 
 
-def schedule_resources(place: PolicyScope, buildspec: str) -> tuple[ScheduleResource, ...]:
-    """Every part, in the order in which they can be made.
+def schedule_resources(scope: PolicyScope, buildspec: str) -> tuple[ScheduleResource, ...]:
+    """Return every resource, in the order of creation.
 
     Raises:
-        UsageError: The recipe names no repository that CodeBuild can check out.
+        UsageError: CodeBuild cannot check out the recipe's repository.
     """
-    names = ScheduleNames(place.recipe.image.name)
-    project = place.arn("codebuild", f"project/{names.project}")
-    group = place.arn("scheduler", "schedule-group/default")
+    names = ScheduleNames(scope.recipe.image.name)
+    project = scope.arn("codebuild", f"project/{names.project}")
+    group = scope.arn("scheduler", "schedule-group/default")
     build_role = {
-        "trust": _trust(place, "codebuild.amazonaws.com", project),
-        "policy": _build_policy(place, names),
+        "trust": _trust(scope, "codebuild.amazonaws.com", project),
+        "policy": _build_policy(scope, names),
         "why": f"goldenami: the monthly rebuild of {names.image}",
     }
     start = {"Version": "2012-10-17", "Statement": [allow("Start", ["codebuild:StartBuild"], project)]}
     scheduler_role = {
-        "trust": _trust(place, "scheduler.amazonaws.com", group),
+        "trust": _trust(scope, "scheduler.amazonaws.com", group),
         "policy": start,
         "why": f"goldenami: starts the monthly rebuild of {names.image}",
     }
     return (
         ScheduleResource("build role", names.build_role, build_role),
-        ScheduleResource("project", names.project, _project(place, names, buildspec)),
+        ScheduleResource("project", names.project, _project(scope, names, buildspec)),
         ScheduleResource("scheduler role", names.scheduler_role, scheduler_role),
-        ScheduleResource("schedule", names.project, _schedule(place, names, project)),
+        ScheduleResource("schedule", names.project, _schedule(scope, names, project)),
     )
 
 
-def _trust(place: PolicyScope, service: str, source: str) -> dict[str, Any]:
-    # Without the conditions, somebody else's schedule or project could make the service use this role (confused deputy).
-    condition = {"StringEquals": {"aws:SourceAccount": place.account}, "ArnLike": {"aws:SourceArn": source}}
+def _trust(scope: PolicyScope, service: str, source: str) -> dict[str, Any]:
+    # Without the conditions, another account's schedule or project could use this role through the service (confused deputy).
+    condition = {"StringEquals": {"aws:SourceAccount": scope.account}, "ArnLike": {"aws:SourceArn": source}}
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": service},
@@ -73,43 +73,43 @@ def _trust(place: PolicyScope, service: str, source: str) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def _build_policy(place: PolicyScope, names: ScheduleNames) -> dict[str, Any]:
-    found = policy("rebuild", place)
-    group = place.arn("logs", f"log-group:{names.logs}")
-    verbs = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
-    more = [allow("BuildLogs", verbs, [group, f"{group}:*"])]
-    url = urlsplit(place.recipe.schedule.repository)
-    if _source_type(place) == "CODECOMMIT":
+def _build_policy(scope: PolicyScope, names: ScheduleNames) -> dict[str, Any]:
+    document = policy("rebuild", scope)
+    group = scope.arn("logs", f"log-group:{names.logs}")
+    actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
+    more = [allow("BuildLogs", actions, [group, f"{group}:*"])]
+    url = urlsplit(scope.recipe.schedule.repository)
+    if _source_type(scope) == "CODECOMMIT":
         repository = url.path.rpartition("/")[2]
-        more.append(allow("CheckOut", ["codecommit:GitPull"], place.arn("codecommit", repository)))
-    return {**found, "Statement": compact([*found["Statement"], *more])}
+        more.append(allow("CheckOut", ["codecommit:GitPull"], scope.arn("codecommit", repository)))
+    return {**document, "Statement": compact([*document["Statement"], *more])}
 
 
 def compact(statements: Sequence[Statement]) -> list[Statement]:
-    """The same permissions in fewer words: what is allowed on the same resources under the same conditions is one statement.
+    """Return the same permissions in fewer characters: one statement per set of resources and conditions.
 
-    A role's inline policies have room for 10,240 characters in all.
+    The inline policies of a role may have 10,240 characters in total.
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
     """
-    found: dict[str, Statement] = {}
-    for one in statements:
-        key = json.dumps([one["Resource"], one.get("Condition")], sort_keys=True)
-        same = found.setdefault(key, {**one, "Action": []})
-        same["Action"] = sorted({*same["Action"], *one["Action"]})
-    return list(found.values())
+    merged: dict[str, Statement] = {}
+    for statement in statements:
+        key = json.dumps([statement["Resource"], statement.get("Condition")], sort_keys=True)
+        same = merged.setdefault(key, {**statement, "Action": []})
+        same["Action"] = sorted({*same["Action"], *statement["Action"]})
+    return list(merged.values())
 
 
-def _project(place: PolicyScope, names: ScheduleNames, buildspec: str) -> dict[str, Any]:
-    role = place.arn("iam", f"role/{names.build_role}", region=False)
+def _project(scope: PolicyScope, names: ScheduleNames, buildspec: str) -> dict[str, Any]:
+    role = scope.arn("iam", f"role/{names.build_role}", region=False)
     return {
         "description": f"goldenami: the monthly rebuild of {names.image}",
         "source": {
-            "type": _source_type(place),
-            "location": place.recipe.schedule.repository,
+            "type": _source_type(scope),
+            "location": scope.recipe.schedule.repository,
             "buildspec": buildspec,
             "gitCloneDepth": 1,
         },
-        "sourceVersion": place.recipe.schedule.ref,
+        "sourceVersion": scope.recipe.schedule.ref,
         "artifacts": {"type": "NO_ARTIFACTS"},
         "environment": {"type": "LINUX_CONTAINER", "image": IMAGE, "computeType": "BUILD_GENERAL1_SMALL"},
         "serviceRole": role,
@@ -120,8 +120,8 @@ def _project(place: PolicyScope, names: ScheduleNames, buildspec: str) -> dict[s
     }
 
 
-def _schedule(place: PolicyScope, names: ScheduleNames, project: str) -> dict[str, Any]:
-    when = place.recipe.schedule
+def _schedule(scope: PolicyScope, names: ScheduleNames, project: str) -> dict[str, Any]:
+    when = scope.recipe.schedule
     return {
         "Description": f"goldenami: rebuilds {names.image} every month",
         "ScheduleExpression": when.cron,
@@ -130,21 +130,21 @@ def _schedule(place: PolicyScope, names: ScheduleNames, project: str) -> dict[st
         "State": "ENABLED",
         "Target": {
             "Arn": project,
-            "RoleArn": place.arn("iam", f"role/{names.scheduler_role}", region=False),
+            "RoleArn": scope.arn("iam", f"role/{names.scheduler_role}", region=False),
             "RetryPolicy": {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 3},
         },
     }
 
 
-def _source_type(place: PolicyScope) -> str:
-    host = urlsplit(place.recipe.schedule.repository).hostname or ""
+def _source_type(scope: PolicyScope) -> str:
+    host = urlsplit(scope.recipe.schedule.repository).hostname or ""
     if host.startswith("git-codecommit."):
         return "CODECOMMIT"
-    if host not in _CODE_HOSTS:
+    if host not in _SOURCE_TYPES:
         raise UsageError(
-            f"CodeBuild cannot check out '{place.recipe.schedule.repository}'"
+            f"CodeBuild cannot check out '{scope.recipe.schedule.repository}'"
             " ([schedule] repository: GitHub, GitLab, Bitbucket or CodeCommit, by https)",
             state="Nothing was changed.",
-            next=f"edit {place.recipe.path}, or ./invoke schedule.install on a machine of yours",
+            next=f"edit {scope.recipe.path}, or ./invoke schedule.install on your own machine",
         )
-    return _CODE_HOSTS[host]
+    return _SOURCE_TYPES[host]

@@ -1,4 +1,4 @@
-"""The units of the monthly rebuild on a machine: which files there are, and where systemd looks for them."""
+"""The schedule of the rebuild: its systemd units, and the state of its units and AWS resources."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ DROP_IN = "checkout.conf"
 
 @dataclass(frozen=True)
 class Units:
-    """The units of one image.
+    """The systemd units of one image.
 
     Attributes:
-        image: Its name, which the unit files have as `%i`.
-        folder: Where systemd looks for them.
+        image: Name of the image, `%i` in the unit files.
+        folder: systemd's folder.
     """
 
     image: str
@@ -27,41 +27,41 @@ class Units:
 
     @property
     def timer(self) -> str:
-        """The image's timer."""
+        """Name of the image's timer."""
         return TIMER.replace("@.", f"@{self.image}.")
 
     @property
     def service(self) -> str:
-        """The image's service."""
+        """Name of the image's service."""
         return SERVICE.replace("@.", f"@{self.image}.")
 
     def unit(self, file: str) -> PurePosixPath:
-        """Where one of the unit files goes; every image of the machine shares it."""
+        """Return the path of a unit file, which all images of the machine share."""
         return self.folder / file
 
     def drop_in(self, file: str) -> PurePosixPath:
-        """Where the image's own words to a unit go."""
+        """Return the path of the image's drop-in of a unit."""
         return self.folder / f"{file.replace('@.', f'@{self.image}.')}.d" / DROP_IN
 
 
-AppliedResource = Literal["missing", "differs", "there"]
+ResourceChange = Literal["missing", "differs", "unchanged"]
 
 
 @dataclass(frozen=True)
 class ResourceDiff:
-    """A part, and whether it is there as it should be."""
+    """A resource, and how the current one differs from it."""
 
     resource: ScheduleResource
-    change: AppliedResource
+    change: ResourceChange
 
 
 @dataclass(frozen=True)
 class ScheduleLocation:
-    """Where the units go, and as whom the rebuild runs.
+    """Where the units are installed, and as which user the rebuild runs.
 
     Attributes:
         folder: systemd's folder.
-        user: The account; empty for the caller's own service manager (`--user`).
+        user: The user; empty for the caller's own service manager (`--user`).
     """
 
     folder: Path
@@ -69,21 +69,21 @@ class ScheduleLocation:
 
     @property
     def systemctl(self) -> list[str]:
-        """How its service manager is asked."""
+        """Command of the service manager."""
         return ["systemctl"] if self.user else ["systemctl", "--user"]
 
 
 @dataclass(frozen=True)
 class ScheduleStatus:
-    """What this machine knows of the schedule.
+    """State of the schedule on this machine.
 
     Attributes:
-        stale: Files that are otherwise than the recipe wants them now.
-        missing: Files that are not there.
-        active: Whether the timer counts.
-        next: When it goes off next, as systemd says it; empty when it does not.
-        last: When it went off last.
-        result: How the last rebuild ended, in systemd's words, with the exit code.
+        stale: Files that differ from the recipe.
+        missing: Files that do not exist.
+        active: True if the timer is active.
+        next: Next time of the timer, as formatted by systemd; empty if there is none.
+        last: Last time of the timer.
+        result: systemd's result of the last rebuild, with the exit code.
     """
 
     units: Units

@@ -1,4 +1,4 @@
-"""What the tasks about the schedule print."""
+"""Reports of the rebuild schedule, on a machine and in AWS."""
 
 from __future__ import annotations
 
@@ -8,58 +8,48 @@ from dataclasses import asdict
 from pathlib import Path
 
 from goldenami.rebuild.schedule_model import ResourceDiff, ScheduleStatus
-from goldenami.text import pairs, table
+from goldenami.text import Report, pairs, table
 
 
-def installed(files: Mapping[Path, str], *, as_json: bool) -> str:
-    """The files as they would be written."""
-    if as_json:
-        return json.dumps({str(path): text for path, text in files.items()}, ensure_ascii=False)
-    return "\n".join(f"# --- {path}\n{text}" for path, text in files.items())
+def files(contents: Mapping[Path, str]) -> Report:
+    """Return the systemd files to install."""
+    facts = {str(path): text for path, text in contents.items()}
+    return Report(facts, "\n".join(f"# --- {path}\n{text}" for path, text in facts.items()))
 
 
-def status(found: ScheduleStatus, *, as_json: bool) -> str:
-    """The schedule on this machine."""
-    if as_json:
-        told = {**asdict(found), "units": {"timer": found.units.timer, "service": found.units.service}}
-        return json.dumps(told, ensure_ascii=False)
-    if found.missing and not found.active:
-        return "not installed; ./invoke schedule.install does it"
-    facts = {
-        "timer": f"{found.units.timer}, {'active' if found.active else 'not active'}",
-        "next": found.next or "unknown",
-        "last": found.last or "not yet",
-        "last rebuild": found.result or "none that systemd knows of",
-        "files": _files(found),
-        "log": f"journalctl -u {found.units.service}",
+def status(schedule: ScheduleStatus) -> Report:
+    """Return the state of the schedule on this machine."""
+    units = schedule.units
+    facts = {**asdict(schedule), "units": {"timer": units.timer, "service": units.service}}
+    if schedule.missing and not schedule.active:
+        return Report(facts, "not installed; install it with ./invoke schedule.install")
+    outdated = [f"{path} is missing" for path in schedule.missing]
+    outdated += [f"{path} is outdated" for path in schedule.stale]
+    lines = {
+        "timer": f"{units.timer}, {'active' if schedule.active else 'not active'}",
+        "next": schedule.next or "unknown",
+        "last": schedule.last or "never",
+        "last rebuild": schedule.result or "unknown to systemd",
+        "files": "; ".join([*outdated, "update them with ./invoke schedule.install"]) if outdated else "up to date",
+        "log": f"journalctl -u {units.service}",
     }
-    return pairs(facts)
+    return Report(facts, pairs(lines))
 
 
-def _files(found: ScheduleStatus) -> str:
-    wrong = [*(f"{path} is missing" for path in found.missing), *(f"{path} is not current" for path in found.stale)]
-    return "; ".join(wrong) + "; ./invoke schedule.install writes them" if wrong else "as the recipe wants them"
+def removed(names: Sequence[str]) -> Report:
+    """Return the names of what was deleted."""
+    return Report(list(names), "\n".join(f"deleted {name}" for name in names) or "not installed")
 
 
-def removed(gone: Sequence[str], *, as_json: bool) -> str:
-    """What was taken away."""
-    if as_json:
-        return json.dumps(list(gone))
-    return "\n".join(f"removed {what}" for what in gone) or "nothing was there"
-
-
-def applied(seen: Sequence[ResourceDiff], *, as_json: bool) -> str:
-    """The parts, and with JSON each document whole."""
-    if as_json:
-        told = [
-            {"kind": s.resource.kind, "name": s.resource.name, "is": s.change, "wanted": s.resource.desired}
-            for s in seen
-        ]
-        return json.dumps(told, ensure_ascii=False)
-    documents = [
-        f"# {s.resource.kind} {s.resource.name}\n{json.dumps(s.resource.desired, indent=2, ensure_ascii=False)}"
-        for s in seen
+def aws(resources: Sequence[ResourceDiff]) -> Report:
+    """Return the resources of the schedule in AWS: their status, and their desired configuration."""
+    facts = [
+        {"kind": r.resource.kind, "name": r.resource.name, "status": r.change, "desired": r.resource.desired}
+        for r in resources
     ]
-    return "\n\n".join(
-        [table(["PART", "NAME", ""], [[s.resource.kind, s.resource.name, s.change] for s in seen]), *documents]
-    )
+    documents = [
+        f"# {r.resource.kind} {r.resource.name}\n{json.dumps(r.resource.desired, indent=2, ensure_ascii=False)}"
+        for r in resources
+    ]
+    rows = [[r.resource.kind, r.resource.name, r.change] for r in resources]
+    return Report(facts, "\n\n".join([table(["KIND", "NAME", "STATUS"], rows), *documents]))

@@ -1,4 +1,4 @@
-"""The monthly rebuild on this machine: put systemd's units in place, look at them, take them away."""
+"""The schedule of the rebuild on this machine: install, inspect and remove systemd's units."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SYSTEM = Path("/etc/systemd/system")
 
 
 def location(*, user: bool, run_as: str = "", root: Path | None = None) -> ScheduleLocation:
-    """The system's folder, or with `user` the caller's own.
+    """Return the location of the units: the system's folder, or the caller's own.
 
     Args:
-        user: The caller's own service manager, which needs no root and runs while the caller is logged in (or lingers).
-        run_as: The account that the system's service runs as; the owner of the checkout when empty.
+        user: Use the caller's own service manager, which needs no root and runs while the caller is logged in (or lingers).
+        run_as: User of the system's service; the owner of the checkout if empty.
         root: The checkout.
     """
     if user:
@@ -33,34 +33,34 @@ def location(*, user: bool, run_as: str = "", root: Path | None = None) -> Sched
 
 
 def files(ctx: Context, where: ScheduleLocation) -> dict[Path, str]:
-    """Every file as it should be, by where it goes."""
+    """Return the desired text of every file, by path."""
     units = _units(ctx, where)
-    root, recipe = _simple(ctx.root), _simple(ctx.recipe.path.resolve())
-    found = {Path(units.unit(file)): unit_file(file) for file in UNITS}
+    root, recipe = _plain(ctx.root), _plain(ctx.recipe.path.resolve())
+    texts = {Path(units.unit(file)): unit_file(file) for file in UNITS}
     common = {"root": root, "user": where.user, "kind": "service"}
-    told = "--failure --unless-told=${MONITOR_INVOCATION_ID}"
-    what = "${MONITOR_SERVICE_RESULT}, ${MONITOR_EXIT_CODE} ${MONITOR_EXIT_STATUS}"
-    text = f"the rebuild on %H failed ({what}); journalctl -u goldenami-rebuild@%i there says more"
+    options = "--failure --unless-notified=${MONITOR_INVOCATION_ID}"
+    result = "${MONITOR_SERVICE_RESULT}, ${MONITOR_EXIT_CODE} ${MONITOR_EXIT_STATUS}"
+    text = f"the rebuild on %H failed ({result}); its log: journalctl -u goldenami-rebuild@%i"
     commands = {
         SERVICE: f"{root}/invoke rebuild --if-needed --recipe={recipe}",
-        FAILED: f'{root}/invoke notify {told} "--text={text}" --recipe={recipe}',
+        FAILED: f'{root}/invoke notify {options} "--text={text}" --recipe={recipe}',
     }
     for file, command in commands.items():
-        found[Path(units.drop_in(file))] = jinja.render_template("schedule.conf.j2", {**common, "command": command})
-    when = {"kind": "timer", "on_calendar": ctx.recipe.schedule.on_calendar}
-    found[Path(units.drop_in(TIMER))] = jinja.render_template("schedule.conf.j2", {**common, **when})
-    return found
+        texts[Path(units.drop_in(file))] = jinja.render_template("schedule.conf.j2", {**common, "command": command})
+    timer = {"kind": "timer", "on_calendar": ctx.recipe.schedule.on_calendar}
+    texts[Path(units.drop_in(TIMER))] = jinja.render_template("schedule.conf.j2", {**common, **timer})
+    return texts
 
 
 def install(ctx: Context, where: ScheduleLocation) -> ScheduleStatus:
-    """Put the units in place and start the timer; repeated, it writes only what is different.
+    """Write the units that differ, and start the timer. Idempotent.
 
     Raises:
         UsageError: The system's folder needs root.
-        ToolError: systemd does not take them, or is not here.
+        ToolError: systemd is not available, or rejects the units.
     """
-    _may_write(where, "install")
-    _systemctl(where, "show", "--property=Version")  # before anything is written: whether systemd answers at all
+    _check_writable(where, "install")
+    _systemctl(where, "show", "--property=Version")  # fail before anything is written if systemd is not available
     for path, text in files(ctx, where).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,14 +73,14 @@ def install(ctx: Context, where: ScheduleLocation) -> ScheduleStatus:
 
 
 def status(ctx: Context, where: ScheduleLocation) -> ScheduleStatus:
-    """What there is; nothing is changed."""
+    """Return the state of the schedule; nothing is changed."""
     units = _units(ctx, where)
-    wanted = files(ctx, where)
-    missing = [str(path) for path in wanted if not path.exists()]
-    stale = [str(path) for path, text in wanted.items() if path.exists() and path.read_text(encoding="utf-8") != text]
+    desired = files(ctx, where)
+    missing = [str(path) for path in desired if not path.exists()]
+    stale = [str(path) for path, text in desired.items() if path.exists() and path.read_text(encoding="utf-8") != text]
     timer = _properties(where, units.timer, "ActiveState", "NextElapseUSecRealtime", "LastTriggerUSec")
     service = _properties(where, units.service, "Result", "ExecMainStatus", "ExecMainExitTimestamp")
-    ran = service.get("ExecMainExitTimestamp", "")
+    ended = service.get("ExecMainExitTimestamp", "")
     return ScheduleStatus(
         units=units,
         stale=tuple(stale),
@@ -88,36 +88,38 @@ def status(ctx: Context, where: ScheduleLocation) -> ScheduleStatus:
         active=timer.get("ActiveState") == "active",
         next=timer.get("NextElapseUSecRealtime", ""),
         last=timer.get("LastTriggerUSec", "").replace("n/a", ""),
-        result=f"{service.get('Result', '')} (exit code {service.get('ExecMainStatus', '')}), {ran}" if ran else "",
+        result=f"{service.get('Result', '')} (exit code {service.get('ExecMainStatus', '')}), {ended}" if ended else "",
     )
 
 
 def remove(ctx: Context, where: ScheduleLocation) -> tuple[str, ...]:
-    """Stop the timer and take the units away; unit files stay as long as another image of this machine has them.
+    """Stop the timer and delete the units. Unit files are kept while another image of this machine uses them.
 
     Returns:
-        What was removed.
+        The deleted files.
     """
-    _may_write(where, "remove")
+    _check_writable(where, "remove")
     units = _units(ctx, where)
     if Path(units.unit(TIMER)).exists():
         _systemctl(where, "disable", "--now", units.timer)
     drop_ins = [Path(units.drop_in(file)) for file in UNITS]
     others = set(where.folder.glob("goldenami-rebuild*@*.d")) - {path.parent for path in drop_ins}
-    gone = [path for path in [*drop_ins, *([] if others else [Path(units.unit(f)) for f in UNITS])] if path.exists()]
-    for path in gone:
+    unused = [*drop_ins, *([] if others else [Path(units.unit(file)) for file in UNITS])]
+    deleted = [path for path in unused if path.exists()]
+    for path in deleted:
         path.unlink()
     for path in drop_ins:
         if path.parent.exists() and not any(path.parent.iterdir()):
             path.parent.rmdir()
     _systemctl(where, "daemon-reload")
-    return tuple(str(path) for path in gone)
+    return tuple(str(path) for path in deleted)
 
 
-def _simple(path: Path) -> str:
-    """A path that means the same to systemd everywhere in a unit."""
+def _plain(path: Path) -> str:
+    """Return a path that needs no quoting anywhere in a unit."""
     if not re.fullmatch(r"[A-Za-z0-9._/@+-]+", str(path)):
-        raise UsageError(f"systemd would read {path} otherwise", next="move the checkout to a path of plain letters")
+        next_step = "move the checkout to a path of plain letters"
+        raise UsageError(f"{path} has characters that need quoting in systemd units", next=next_step)
     return str(path)
 
 
@@ -125,7 +127,7 @@ def _units(ctx: Context, where: ScheduleLocation) -> Units:
     return Units(ctx.name, PurePosixPath(where.folder))
 
 
-def _may_write(where: ScheduleLocation, task: str) -> None:
+def _check_writable(where: ScheduleLocation, task: str) -> None:
     if where.user and not host.is_root():
         raise UsageError(
             f"{where.folder} belongs to root",
@@ -136,22 +138,19 @@ def _may_write(where: ScheduleLocation, task: str) -> None:
 
 def _systemctl(where: ScheduleLocation, *words: str) -> None:
     argv = [*where.systemctl, *words]
-    done = process.run(argv, timeout=60)
-    if done.code:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise ToolError(
-            f"{' '.join(argv)}: {said[-1] if said else f'exited with {done.code}'}", next="./invoke schedule.status"
-        )
+    result = process.run(argv, timeout=60)
+    if result.code:
+        raise ToolError(f"{' '.join(argv)} failed: {result.last_line}", next="./invoke schedule.status")
 
 
 def _properties(where: ScheduleLocation, unit: str, *names: str) -> dict[str, str]:
-    """What systemd says of a unit; nothing where it does not answer."""
+    """Return properties of a unit; empty if systemd is not available."""
     if process.which("systemctl") is None:
         return {}
-    done = process.run([*where.systemctl, "show", unit, *[f"--property={name}" for name in names]], timeout=30)
-    return dict(line.partition("=")[::2] for line in done.stdout.splitlines()) if done.code == 0 else {}
+    result = process.run([*where.systemctl, "show", unit, *[f"--property={name}" for name in names]], timeout=30)
+    return dict(line.partition("=")[::2] for line in result.stdout.splitlines()) if result.code == 0 else {}
 
 
 def unit_file(name: str, root: Path = ROOT) -> str:
-    """One of the units in systemd/, which are used as they are."""
+    """Return the text of a unit file in systemd/."""
     return (root / "systemd" / name).read_text(encoding="utf-8")

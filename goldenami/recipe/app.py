@@ -1,4 +1,4 @@
-"""The sections of the recipe about the application: its source, and the parameters that it reads."""
+"""The recipe's sections [app] and [[parameters]]: the application's source, build, service and parameters."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ from goldenami.recipe.fields import (
     UserName,
     VariableName,
     field,
+    flag,
+    number,
 )
 
 
 class Dependencies(Section):
-    """What the application is built on, compiled once in the base layer: a bake of the application alone then compiles
-    nothing else. The compiled packages are in no golden AMI.
+    """The application's dependencies, compiled once in the base layer, so that a change of the application alone bakes fast.
+
+    The compiled packages are not part of the golden AMI.
     """
 
     files: Annotated[tuple[InnerPath, ...], Frozen] = field(
-        description="The files of the source that say what it depends on; a change of one bakes the base layer anew.",
+        description="Files of the source that declare its dependencies; a change in one of them rebuilds the base layer.",
         expected="a list of paths within the source",
         example=["go.mod", "go.sum"],
         min_length=1,
     )
     build: Text = field(
-        description="The command that fetches and compiles them, run by bash as `user` in a folder that holds these files alone.",
+        description="Command that downloads and compiles them, run by bash as `user` in a folder that contains only these"
+        " files.",
         expected="a shell command",
         example="go mod download && go build github.com/lib/pq",
         min_length=1,
@@ -43,103 +47,92 @@ class App(Section):
     """The application, built in the image and run there as a service."""
 
     source: Text = field(
-        description="Where its source is: a directory, seen from the recipe, or a git URL without credentials.",
+        description="Source of the application: a directory, relative to the recipe, or a git URL without credentials.",
         expected="a directory or a git URL (https://, ssh://, git@host:path)",
         example="examples/guestbook",
         min_length=1,
     )
     ref: Ref = field(
         "main",
-        description="The branch, tag or commit of a git source.",
+        description="Branch, tag or commit of a git source.",
         expected="a git branch, tag or commit",
         example="v1.4.2",
     )
     build: Text = field(
-        description="The command that builds it, run by bash in `directory` as `user`.",
+        description="Command that builds the application, run by bash in `directory` as `user`.",
         expected="a shell command",
         example="go build -o guestbook ./cmd/server",
         min_length=1,
     )
     dependencies: Dependencies | None = field(
         None,
-        description="What it is built on, for the base layer to compile; left out, the app layer compiles all.",
+        description="Dependencies that the base layer compiles; without this section the app layer compiles everything.",
         expected="an [app.dependencies] section",
         example={},
     )
     user: UserName = field(
         "app",
-        description="The user it runs as; made if missing.",
+        description="User that runs the service; created if it does not exist.",
         expected="a Linux user name",
         example="app",
     )
     directory: Directory = field(
-        description="Where it is installed.",
+        description="Installation directory.",
         expected="an absolute path such as /opt/guestbook",
         example="/opt/guestbook",
     )
     exec: Command = field(
-        description="What the service runs, with its arguments (systemd's ExecStart=: it fills in ${NAME}, and a"
-        " % stands for itself).",
+        description="Command of the service with its arguments (systemd's `ExecStart=`; `${NAME}` is expanded, `%` is"
+        " literal).",
         expected="a command on one line that begins with an absolute path",
         example="/opt/guestbook/guestbook",
     )
     schema_file: InnerPath = field(
         "",
         alias="schema",
-        description="The SQL or shell script within the source that initialises the database; empty for none.",
+        description="SQL or shell script in the source that initialises the database; empty for none.",
         expected="a path within the source",
         example="schema.sql",
     )
-    port: int = field(
-        8080,
-        description="The TCP port that it answers on.",
-        expected="a number from 1 to 65535",
-        example=8080,
-        ge=1,
-        le=65535,
-    )
+    port: int = number(8080, 1, 65535, "TCP port of the service.")
     health: HealthPath = field(
         "/health",
-        description="The path that answers 200 when it is well.",
+        description="Path of the health check; returns 200 when the service is healthy.",
         expected='a URL path that begins with "/"',
         example="/health",
     )
     environment: dict[VariableName, Text] = field(
         {},
-        description="Environment variables of the service. No secrets: those are parameters.",
+        description="Environment variables of the service. Secrets belong in `[[parameters]]`.",
         expected="variables (letters, digits and _) with strings as values",
         example={"USE_AWS_PARAMS": "true"},
     )
 
     @property
     def is_git(self) -> bool:
-        """Whether the source is a git URL (else it is a directory)."""
+        """True if the source is a git URL; otherwise it is a directory."""
         return "://" in self.source or (self.source.startswith("git@") and ":" in self.source)
 
 
 class Parameter(Section):
-    """A parameter of Parameter Store that the application reads. Secrets never stand in the recipe."""
+    """A parameter of Parameter Store that the application reads. The recipe never contains secrets."""
 
     name: ParameterName = field(
-        description="Its name.",
+        description="Name of the parameter.",
         expected='a parameter name such as "/guestbook/production/db/password"',
         example="/guestbook/production/db/password",
     )
     type: Literal["String", "StringList", "SecureString"] = field(
         "String",
-        description="Its type; a SecureString is encrypted.",
+        description="Type of the parameter; a SecureString is encrypted.",
         expected='"String", "StringList" or "SecureString"',
         example="SecureString",
     )
-    generate: bool = field(
-        False,
-        description="Make it once, at random, when it is missing (SecureString only).",
-        expected="true or false",
-        example=True,
-    )
+    generate: bool = flag(False, "Create the parameter with a random value if it does not exist (SecureString only).")
     value: str | None = field(
         None,
-        description="Its value when it is missing (not for a SecureString). Without `value` and `generate` it must exist.",
+        description="Initial value if the parameter does not exist (not for a SecureString). Without `value` and `generate`"
+        " it must exist.",
         expected="a string of 1 to 4096 characters",
         example="guestbook.example.com",
         min_length=1,

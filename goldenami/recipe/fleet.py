@@ -1,188 +1,138 @@
-"""The sections of the recipe about the fleet: how many instances serve, where, behind what; and how they are renewed."""
+"""The recipe's sections [fleet] and [promote]: the Auto Scaling group, its load balancer, and rollouts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from goldenami.recipe.fields import AlarmName, Arn, Frozen, KeyName, Network, Section, SubnetId, Weight, Zone, field
+from goldenami.recipe.fields import (
+    AlarmName,
+    Arn,
+    Frozen,
+    KeyName,
+    Network,
+    Section,
+    SubnetId,
+    Weight,
+    Zone,
+    field,
+    flag,
+    number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Health(Section):
-    """How the balancer probes an instance, at `[app] health`."""
+class HealthCheck(Section):
+    """The health check of the target group, at the path `[app] health`."""
 
-    interval: int = field(
-        10,
-        description="Seconds between two probes of the balancer.",
-        expected="a number of seconds from 5 to 300",
-        example=10,
-        ge=5,
-        le=300,
-    )
-    timeout: int = field(
-        4,
-        description="Seconds that a probe waits for its answer; less than `interval`.",
-        expected="a number of seconds from 2 to 120",
-        example=4,
-        ge=2,
-        le=120,
-    )
-    healthy: int = field(
-        2,
-        description="Good answers in a row that make an instance healthy.",
-        expected="a number from 2 to 10",
-        example=2,
-        ge=2,
-        le=10,
-    )
-    unhealthy: int = field(
-        2,
-        description="Bad answers in a row that make it unhealthy.",
-        expected="a number from 2 to 10",
-        example=2,
-        ge=2,
-        le=10,
-    )
+    interval: int = number(10, 5, 300, "Seconds between two health checks of an instance.", unit="seconds")
+    timeout: int = number(4, 2, 120, "Seconds to wait for the response; less than `interval`.", unit="seconds")
+    healthy_threshold: int = number(2, 2, 10, "Consecutive successful checks after which an instance is healthy.")
+    unhealthy_threshold: int = number(2, 2, 10, "Consecutive failed checks after which an instance is unhealthy.")
 
 
 class Fleet(Section):
-    """The Auto Scaling group that serves users, and its balancer."""
+    """The Auto Scaling group that serves users, and its load balancer."""
 
-    min: int = field(1, description="The fewest instances.", expected="a number from 0 to 100", example=1, ge=0, le=100)
-    max: int = field(
+    min: int = number(1, 0, 100, "Minimum size of the Auto Scaling group.")
+    max: int = number(
         5,
-        description="The most instances; a promotion launches before it terminates, so leave room.",
-        expected="a number from 1 to 200",
-        example=5,
-        ge=1,
-        le=200,
-    )
-    desired: int = field(
         1,
-        description="Instances when the fleet is made; afterwards the group's own number stays.",
-        expected="a number from 0 to 100",
-        example=1,
-        ge=0,
-        le=100,
+        200,
+        "Maximum size of the group; a promotion launches new instances before it terminates old ones and needs"
+        " the capacity.",
+    )
+    desired: int = number(
+        1, 0, 100, "Desired capacity when the fleet is created; later changes of the group's capacity are kept."
     )
     zones: Annotated[tuple[Zone, ...], Frozen] = field(
         ("a", "c"),
-        description="Availability zones, by their letter; a balancer needs two.",
+        description="Availability Zones, by their letter; a load balancer needs two.",
         expected='a list of zone letters such as ["a", "c"]',
         example=["a", "c"],
         min_length=1,
     )
     subnet_ids: Annotated[tuple[SubnetId, ...], Frozen] = field(
         (),
-        description="Subnets of your own, one a zone; empty takes the default VPC's in `zones`.",
+        description="Your own subnets, one per zone; empty means those of the default VPC in `zones`.",
         expected="a list of subnet ids such as subnet-0123456789abcdef0",
         example=["subnet-0123456789abcdef0", "subnet-0fedcba9876543210"],
     )
-    health_check_grace_period: int = field(
-        300,
-        description="Seconds that a new instance has to become healthy before the group gives it up.",
-        expected="a number of seconds from 10 to 7200",
-        example=300,
-        ge=10,
-        le=7200,
+    health_check_grace_period: int = number(
+        300, 10, 7200, "Seconds after launch during which the group ignores failed health checks.", unit="seconds"
     )
-    warmup: int = field(
+    instance_warmup: int = number(
         60,
-        description="Seconds that a new instance is in service before it counts and an old one may go: longer than it takes to"
-        " become healthy, or a promotion turns back.",
-        expected="a number of seconds from 10 to 3600",
-        example=60,
-        ge=10,
-        le=3600,
+        10,
+        3600,
+        "Warm-up of a new instance in seconds: an old instance is terminated only afterwards. Must be longer than"
+        " the instance takes to become healthy; otherwise the promotion rolls back.",
+        unit="seconds",
     )
-    load_balancer: bool = field(
-        True,
-        description="Whether an Application Load Balancer stands before the fleet.",
-        expected="true or false",
-        example=True,
-    )
+    load_balancer: bool = flag(True, "Create an Application Load Balancer for the fleet.")
     certificate_arn: Arn = field(
         "",
-        description="The ACM certificate of the balancer: serves HTTPS and redirects HTTP to it; empty serves HTTP.",
+        description="ACM certificate of the load balancer: serves HTTPS and redirects HTTP to it; empty means HTTP only.",
         expected="the ARN of a certificate",
         example="arn:aws:acm:ap-northeast-2:123456789012:certificate/12345678-1234-1234-1234-123456789012",
     )
     client_cidrs: Annotated[tuple[Network, ...], Frozen] = field(
         ("0.0.0.0/0",),
-        description="Networks that may reach the service: the balancer, or the instances where there is none.",
+        description="Networks that may reach the load balancer, or the instances if there is none.",
         expected="a list of networks such as 203.0.113.0/24",
         example=["203.0.113.0/24"],
     )
     key_name: KeyName = field(
         "",
-        description="An EC2 key pair for SSH from the target's `ssh_cidrs`; empty leaves port 22 closed.",
+        description="EC2 key pair for SSH from the target's `ssh_cidrs`; empty leaves port 22 closed.",
         expected="the name of a key pair",
         example="your-key",
     )
-    deregistration_delay: int = field(
-        30,
-        description="Seconds that an instance which leaves the balancer may finish its requests.",
-        expected="a number of seconds from 0 to 3600",
-        example=30,
-        ge=0,
-        le=3600,
+    deregistration_delay: int = number(
+        30, 0, 3600, "Seconds that a draining instance has to finish its requests.", unit="seconds"
     )
-    run_command: bool = field(
+    run_command: bool = flag(
         False,
-        description="Whether the instances' role also lets the SSM agent in, for `update`, `logs` and the gate on the service's"
-        " journal. Without it the role has the application's parameters and its logs, nothing else.",
-        expected="true or false",
-        example=True,
+        "Allow Run Command on the instances, for `update`, `logs` and the health gate's check of the service's"
+        " journal. Without it the instance role only allows reading the application's parameters and writing its"
+        " logs.",
     )
-    health: Health = field(Health(), description="How the balancer probes an instance.", example={})
+    health_check: HealthCheck = field(HealthCheck(), description="Health check of the load balancer.", example={})
 
     def zone_names(self, region: str) -> Sequence[str]:
-        """The zones' full names in a region: `ap-northeast-2a`."""
+        """Return the full names of the zones in a region: `ap-northeast-2a`."""
         return [f"{region}{letter}" for letter in self.zones]
 
 
 class Promote(Section):
-    """How a new image is carried to the fleet."""
+    """The rollout of a new image to the fleet."""
 
-    canary: int = field(
-        25,
-        description="Percent of the instances that are renewed first and watched; 0 or 100 renews all at once.",
-        expected="a number from 0 to 100",
-        example=25,
-        ge=0,
-        le=100,
+    canary: int = number(
+        25, 0, 100, "Percent of the instances that are replaced and monitored first; 0 or 100 replaces all at once."
     )
-    watch_seconds: int = field(
-        300,
-        description="Seconds that the canary, and then the renewed fleet, is watched.",
-        expected="a number of seconds from 0 to 86400",
-        example=300,
-        ge=0,
-        le=86400,
+    watch_seconds: int = number(
+        300, 0, 86400, "Seconds that the canary, and later the whole fleet, is monitored.", unit="seconds"
     )
     traffic: Annotated[tuple[Weight, ...], Frozen] = field(
         (),
-        description="Percent of the requests that a second set of instances, with the new image, takes step by step before the"
-        " fleet's own are renewed; each step is watched. Empty: no such set, the canary is a part of the fleet. Needs data"
-        ' outside the instances ([database] mode = "rds").',
+        description="Traffic shift: weights in percent that a canary group with the new image receives, step by step, before"
+        " the fleet's own instances are replaced; each step is monitored. Empty: the canary is part of the fleet."
+        ' Needs `mode = "rds"` under `[database]`.',
         expected="a list of rising numbers from 1 to 100, the last one 100",
         example=[10, 50, 100],
     )
-    errors: int = field(
+    max_errors: int = number(
         0,
-        description="Errors (lines at journald's level `err` or worse) that the service of a new instance may log while it is"
-        " watched; looked at where `run_command` lets the agent in.",
-        expected="a number from 0 to 1000",
-        example=0,
-        ge=0,
-        le=1000,
+        0,
+        1000,
+        "Maximum number of journal messages with priority `err` or higher that a new instance's service may log"
+        " while it is monitored; checked if `run_command` is true.",
     )
     alarms: Annotated[tuple[AlarmName, ...], Frozen] = field(
         (),
-        description="CloudWatch alarms that end and roll back a promotion when one goes off.",
-        expected="a list of at most 10 names of alarms",
+        description="CloudWatch alarms that stop and roll back a promotion.",
+        expected="a list of at most 10 alarm names",
         example=["guestbook-5xx"],
         max_length=10,
     )

@@ -1,4 +1,4 @@
-"""The sections of the recipe about the image: each key with its meaning, its rule and an example."""
+"""The recipe's sections [image], [runtime], [instance] and [[copies]]."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from goldenami.recipe.fields import (
     Section,
     Sha256,
     field,
+    flag,
+    number,
 )
 from goldenami.recipe.os_families import FAMILIES, Architecture, Family, FamilyName
 
@@ -27,74 +29,55 @@ from goldenami.recipe.os_families import FAMILIES, Architecture, Family, FamilyN
 class RootVolume(Section):
     """The root volume of the image."""
 
-    size_gib: int = field(
-        8,
-        description="Its size; not less than the source AMI's own (8 for the vendors' AMIs).",
-        expected="a number of GiB from 2 to 16384",
-        example=8,
-        ge=2,
-        le=16384,
+    size_gib: int = number(8, 2, 16384, "Size; at least that of the source AMI (8 for the vendors' AMIs).", unit="GiB")
+    type: Literal["gp3", "gp2"] = field("gp3", description="EBS volume type.", expected='"gp3" or "gp2"', example="gp3")
+    iops: int = number(3000, 3000, 16000, "Provisioned IOPS (gp3 only; 3000 are included in the price).")
+    throughput: int = number(
+        125, 125, 1000, "Provisioned throughput in MiB/s (gp3 only; 125 are included in the price)."
     )
-    type: Literal["gp3", "gp2"] = field("gp3", description="Its EBS type.", expected='"gp3" or "gp2"', example="gp3")
-    iops: int = field(
-        3000,
-        description="Operations a second (gp3 only; 3000 are included in its price).",
-        expected="a number from 3000 to 16000",
-        example=3000,
-        ge=3000,
-        le=16000,
-    )
-    throughput: int = field(
-        125,
-        description="MiB a second (gp3 only; 125 are included in its price).",
-        expected="a number from 125 to 1000",
-        example=125,
-        ge=125,
-        le=1000,
-    )
-    encrypted: bool = field(True, description="Whether the image is encrypted.", expected="true or false", example=True)
+    encrypted: bool = flag(True, "Encrypt the image's snapshots.")
 
 
 class Image(Section):
-    """What is baked."""
+    """The image: its name, operating system and version policy."""
 
     name: ImageName = field(
-        description="The name of the image, of its service and of its AMIs (`NAME-golden-v1.0`).",
+        description="Name of the image, of its systemd service and of its AMIs (`NAME-golden-v1.0`).",
         expected="a lower-case name of 1 to 40 letters, digits and hyphens, beginning with a letter",
         example="guestbook",
     )
     family: FamilyName = field(
         "debian-12",
-        description="The operating system it builds on.",
+        description="Operating-system family.",
         expected='"amazon-linux-2023", "debian-12" or "ubuntu-24.04"',
         example="debian-12",
     )
     architecture: Architecture = field(
-        "x86_64", description="The processor it runs on.", expected='"x86_64" or "arm64"', example="x86_64"
+        "x86_64", description="Processor architecture.", expected='"x86_64" or "arm64"', example="x86_64"
     )
     environment: Environment = field(
         "production",
-        description="The environment it is for; becomes a tag.",
+        description="Environment of the image; becomes a tag.",
         expected="a word of at most 32 letters, digits and hyphens",
         example="production",
     )
     version_policy: Literal["minor", "major", "patch", "month"] = field(
         "minor",
-        description="Which part of the version a bake raises: v1.0 to v1.1, v2.0 or v1.0.1; `month` counts as v1.202510.",
+        description="Part of the version that a bake increments: v1.0 to v1.1, v2.0 or v1.0.1; `month` gives v1.202510.",
         expected='"minor", "major", "patch" or "month"',
         example="minor",
     )
     source_ami: AmiId = field(
         "",
-        description="The AMI to start from; empty takes the newest that the family's vendor publishes.",
+        description="Source AMI; empty means the newest one that the vendor publishes.",
         expected="an AMI id such as ami-0123456789abcdef0",
         example="ami-0123456789abcdef0",
     )
-    root_volume: RootVolume = field(RootVolume(), description="The root volume.", example={})
+    root_volume: RootVolume = field(RootVolume(), description="Root volume of the image.", example={})
 
     @property
     def os(self) -> Family:
-        """What the operating-system family brings along."""
+        """Operating-system family of the image."""
         return FAMILIES[self.family]
 
 
@@ -102,25 +85,25 @@ class Go(Section):
     """The Go toolchain that builds the application."""
 
     version: GoVersion = field(
-        description="Its version: MAJOR.MINOR from the distribution, all of it from go.dev.",
+        description="Version of Go: MAJOR.MINOR from the distribution, the full version from go.dev.",
         expected="a Go version such as 1.19 or 1.23.0",
         example="1.19",
     )
     source: Literal["distribution", "go.dev"] = field(
         "distribution",
-        description="Where it comes from: the distribution's package, or the tarball of go.dev.",
+        description="Source of Go: the distribution's package, or the tarball of go.dev.",
         expected='"distribution" or "go.dev"',
         example="distribution",
     )
     sha256: Sha256 = field(
         "",
-        description="The tarball's SHA-256 (go.dev only), as https://go.dev/dl/ lists it.",
+        description="SHA-256 of the tarball (go.dev only), as listed at https://go.dev/dl/.",
         expected="64 lower-case hexadecimal digits",
         example="905a297f19ead44780548933e0ff1a1b86e8327bb459e92f9c0012569f76f5e3",
     )
     url: HttpsUrl = field(
         "",
-        description="Another place of the tarball (go.dev only), such as a mirror of your own.",
+        description="URL of the tarball if not go.dev's own, such as your mirror (go.dev only).",
         expected="an https URL",
         example="https://mirror.example/go1.23.0.linux-amd64.tar.gz",
     )
@@ -130,7 +113,7 @@ class PostgreSQL(Section):
     """The database server in the image."""
 
     version: int = field(
-        description="Its major version, one that the family has.",
+        description="Major version of PostgreSQL; the family must have it.",
         expected="a major version such as 15",
         example=15,
         ge=9,
@@ -138,24 +121,24 @@ class PostgreSQL(Section):
 
 
 class Runtime(Section):
-    """What the application needs to be built and run."""
+    """The software that the application needs to be built and run."""
 
-    go: Go = field(description="The Go toolchain.", example={})
-    postgresql: PostgreSQL = field(description="The database server.", example={})
+    go: Go = field(description="Go toolchain.", example={})
+    postgresql: PostgreSQL = field(description="PostgreSQL server.", example={})
     packages: Annotated[tuple[PackageName, ...], Frozen] = field(
         (),
-        description="Further packages of the distribution.",
+        description="Additional packages of the distribution.",
         expected="a list of package names",
         example=["golang-github-lib-pq-dev"],
     )
 
 
 class Instance(Section):
-    """What the image runs on."""
+    """The EC2 instances that run the image."""
 
     type: InstanceType = field(
         "t3.micro",
-        description="The instance type of the fleet, and of the builder unless its target says otherwise.",
+        description="Instance type of the fleet, and of the builder unless the target sets another.",
         expected="an instance type such as t3.micro",
         example="t3.micro",
     )
@@ -164,28 +147,27 @@ class Instance(Section):
 class CopyTarget(Section):
     """A region, of this account or another one, that images are copied to."""
 
-    region: Region = field(description="The region.", expected="a region such as us-east-1", example="us-east-1")
+    region: Region = field(
+        description="AWS region of the copy.", expected="a region such as us-east-1", example="us-east-1"
+    )
     profile: Profile = field(
         "",
-        description="A profile of ~/.aws/config for another account, which then owns the copy; empty stays in this one.",
+        description="Profile of ~/.aws/config for another account, which then owns the copy; empty means the same account.",
         expected="the name of a profile",
         example="production",
     )
     kms_key_id: KmsKey = field(
         "",
-        description="The KMS key of that region that encrypts the copy; empty takes that account's default key for EBS.",
+        description="KMS key of that region to encrypt the copy with; empty means the account's default key for EBS.",
         expected="a KMS key id, alias/NAME or ARN",
         example="alias/golden",
     )
     share_with: Annotated[tuple[AccountId, ...], Frozen] = field(
         (),
-        description="Accounts that may launch the copy; an encrypted one needs `kms_key_id`, whose policy lets them use it.",
+        description="Accounts that may launch the copy; an encrypted copy needs a `kms_key_id` whose key policy allows them.",
         expected="a list of account ids of 12 digits",
         example=["210987654321"],
     )
-    publish: bool = field(
-        True,
-        description="Whether the copy becomes the candidate there: the parameter that `promote --candidate` reads.",
-        expected="true or false",
-        example=True,
+    publish: bool = flag(
+        True, "Publish the copy as the region's candidate: the parameter that `promote --candidate` reads."
     )

@@ -1,4 +1,4 @@
-"""The recipe on the disk: read, and held against the files that it names."""
+"""Load a recipe from disk and check that the files it references exist."""
 
 from __future__ import annotations
 
@@ -6,30 +6,25 @@ from pathlib import Path
 
 from goldenami.errors import RecipeError
 from goldenami.recipe.parse import parse
-from goldenami.recipe.problems import Problem
+from goldenami.recipe.problems import KeyPath, Problem
 from goldenami.recipe.recipe import Recipe
 
 
 def load(path: Path) -> Recipe:
     """Read and validate a recipe.
 
-    Args:
-        path: The TOML file, usually golden.toml.
-
     Raises:
-        RecipeError: It cannot be read, is not TOML, or holds problems; each one is listed.
+        RecipeError: The file cannot be read, is not TOML, or has problems; each one is listed.
     """
     recipe = parse(_read(path), path)
-    missing = _missing_files(recipe)
-    if missing:
+    if missing := _missing_files(recipe):
         raise RecipeError([problem.line(path.name) for problem in missing], next=f"edit {path}")
     return recipe
 
 
 def _read(path: Path) -> str:
     try:
-        # A byte-order mark is what Windows editors leave behind.
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")  # Windows editors write a byte-order mark
     except FileNotFoundError:
         raise RecipeError(
             [f"there is no recipe {path}"], next="run this in the folder that holds golden.toml"
@@ -43,15 +38,17 @@ def _read(path: Path) -> str:
 
 
 def _missing_files(recipe: Recipe) -> list[Problem]:
-    if recipe.app.is_git:
+    app = recipe.app
+    if app.is_git:
         return []
-    folder = recipe.folder / recipe.app.source
-    if not folder.is_dir():
-        return [Problem(("app", "source"), "a directory that exists, or a git URL", f'"{recipe.app.source}"')]
-    needed: list[tuple[tuple[str, ...], str]] = []
-    if recipe.app.schema_file:
-        needed.append((("app", "schema"), recipe.app.schema_file))
-    if recipe.app.dependencies:
-        needed += [(("app", "dependencies", "files"), name) for name in recipe.app.dependencies.files]
-    missing = [(at, name) for at, name in needed if not (folder / name).is_file()]
-    return [Problem(at, f"a file in {recipe.app.source}", f'"{name}"') for at, name in missing]
+    source = recipe.folder / app.source
+    if not source.is_dir():
+        return [Problem(("app", "source"), "a directory that exists, or a git URL", f'"{app.source}"')]
+    files: list[tuple[KeyPath, str]] = []
+    if app.schema_file:
+        files.append((("app", "schema"), app.schema_file))
+    if app.dependencies:
+        files += [(("app", "dependencies", "files"), name) for name in app.dependencies.files]
+    return [
+        Problem(path, f"a file in {app.source}", f'"{name}"') for path, name in files if not (source / name).is_file()
+    ]

@@ -1,4 +1,4 @@
-"""What the supported operating-system families differ in, as one table of frozen values."""
+"""The supported operating-system families and their differences."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Family:
     """An operating-system family.
 
     Attributes:
-        name: As the recipe writes it.
-        user: Who one logs in as on the vendor's own AMI.
-        root_device: The device name of its root volume, as RegisterImage of the vendor has it.
-        packages: The package manager: `apt` or `dnf`.
-        ami_parameters: The vendor's public SSM parameter that holds the newest AMI id, by architecture.
+        name: Name in the recipe.
+        user: Login user of the vendor's AMI.
+        root_device: Device name of the vendor AMI's root volume.
+        packages: Package manager: `apt` or `dnf`.
+        ami_parameters: Public parameter of the vendor with the newest AMI id, by architecture.
         postgresql: Major versions of PostgreSQL in the distribution.
-        go: Go versions (`MAJOR.MINOR`) in the distribution; empty when they move with its updates.
+        go: Go versions (`MAJOR.MINOR`) in the distribution; empty if its updates change them.
     """
 
     name: FamilyName
@@ -34,7 +34,7 @@ class Family:
     go: tuple[str, ...]
 
     def ami_parameter(self, architecture: Architecture) -> str:
-        """The public SSM parameter that names the source AMI."""
+        """Return the public parameter that holds the source AMI's id."""
         return self.ami_parameters[architecture]
 
 

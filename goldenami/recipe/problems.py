@@ -1,4 +1,4 @@
-"""Turn what is wrong with a recipe into sentences: where, what was expected, what was got; never a secret."""
+"""Problems of a recipe as sentences: the key, the expected value and the given one; secrets are never shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 # Names under which people keep secrets; their values are never shown.
 SECRET_NAME = re.compile(r"(?i)pass(word|wd|phrase)?|secret|token|credential|api_?key|access_?key|private_?key")
@@ -22,59 +22,51 @@ SECRET_NAME = re.compile(r"(?i)pass(word|wd|phrase)?|secret|token|credential|api
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """A problem of a recipe.
 
     Attributes:
-        at: The key, from the top of the recipe: `("app", "port")`.
+        path: The key, from the top of the recipe: `("app", "port")`.
         expected: In words that follow "expected".
         got: In words that follow "got".
-        looks_at: The other keys that it depends on.
-        text: A whole sentence instead of expected and got.
-        section: Whether the place is a section.
+        sentence: A whole sentence instead of `expected` and `got`.
+        is_section: True if the path is that of a section.
     """
 
-    at: Place
+    path: KeyPath
     expected: str = ""
     got: str = ""
-    looks_at: tuple[Place, ...] = ()
-    text: str = ""
-    section: bool = False
+    sentence: str = ""
+    is_section: bool = False
 
     def line(self, file: str) -> str:
-        """The problem as a line of the error message."""
-        where = spell(self.at, section=self.section)
-        return f"{file}: {where}: {self.text or f'expected {self.expected}, got {self.got}'}"
+        """Return the problem as a line of the error message."""
+        where = format_path(self.path, is_section=self.is_section)
+        return f"{file}: {where}: {self.sentence or f'expected {self.expected}, got {self.got}'}"
 
 
-def broken(problem: Problem, wrong: Iterable[Place]) -> bool:
-    """Whether a problem between keys rests on a key that is itself wrong, or lies within one, or holds one."""
-    rests_on = (problem.at, *problem.looks_at)
-    return any(all(a == b for a, b in zip(place, bad, strict=False)) for place in rests_on for bad in wrong)
-
-
-def spell(at: Place, *, section: bool = False) -> str:
-    """A place as an operator finds it in the file: `[app] port`, `[[parameters]] number 2, name`, `[app]`."""
-    parts = [part if isinstance(part, int) else _bare(part) for part in at if part != "[key]"]
+def format_path(path: KeyPath, *, is_section: bool = False) -> str:
+    """Return a path as the file spells it: `[app] port`, `[[parameters]] number 2, name`, `[app]`."""
+    parts = [part if isinstance(part, int) else _quote_if_needed(part) for part in path if part != "[key]"]
     if parts[0] == "parameters":
         head = "[[parameters]]" + (f" number {int(parts[1]) + 1}" if len(parts) > 1 else "")
         return ", ".join([head, *(str(part) for part in parts[2:])])
     items = [f"item {part + 1}" for part in parts if isinstance(part, int)]
     names = [str(part) for part in parts if not isinstance(part, int)]
     table, name = ".".join(names[:-1]), names[-1]
-    if section:
+    if is_section:
         table, name = ".".join(names), ""
-    spelled = f"[{table}] {name}".rstrip() if table else name
-    return ", ".join([spelled, *items])
+    key = f"[{table}] {name}".rstrip() if table else name
+    return ", ".join([key, *items])
 
 
-def _bare(name: str) -> str:
+def _quote_if_needed(name: str) -> str:
     return name if re.fullmatch(r"[^\s\"\x00-\x1f]+", name) else json.dumps(name, ensure_ascii=False)
 
 
-def shown(value: object, at: Place = ()) -> str:
-    """A value as TOML would write it, shortened, and without anything that may be a secret."""
-    inside_values = "environment" in at or (at[:1] == ("parameters",) and at[-1:] == ("value",))
-    if inside_values or any(isinstance(part, str) and SECRET_NAME.search(part) for part in at[-1:]):
+def format_value(value: object, path: KeyPath = ()) -> str:
+    """Return a value as TOML, shortened; a value that may be a secret is not shown."""
+    inside_values = "environment" in path or (path[:1] == ("parameters",) and path[-1:] == ("value",))
+    if inside_values or any(isinstance(part, str) and SECRET_NAME.search(part) for part in path[-1:]):
         return f"{_kind(value)} (not shown)"
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -99,63 +91,66 @@ def _kind(value: object) -> str:
 
 
 def explain(model: type[BaseModel], error: ValidationError) -> list[Problem]:
-    """Every problem that pydantic found, as sentences, in the order of the model's keys."""
-    return [_explain(model, found) for found in error.errors()]
+    """Return every problem that pydantic reports, in the order of the model's keys."""
+    return [_explain(model, details) for details in error.errors()]
 
 
-def _explain(model: type[BaseModel], found: Any) -> Problem:
-    at: Place = tuple(found["loc"])
-    kind: str = found["type"]
-    owner, field = field_at(model, at)
+def _explain(model: type[BaseModel], details: Any) -> Problem:
+    path: KeyPath = tuple(details["loc"])
+    kind: str = details["type"]
+    owner, field = find_field(model, path)
     if kind == "extra_forbidden":
-        return Problem(at, text=_unknown(model, owner, str(at[-1])))
-    expected = _expected(found, field)
-    section = field is not None and section_of(field) is not None
+        return Problem(path, sentence=_unknown_key(model, owner, str(path[-1])))
+    expected = _expected(details, field)
+    is_section = field is not None and section_of(field) is not None
     if kind == "missing":
-        return Problem(at, "this section" if section else expected, "nothing", section=section)
+        return Problem(path, "this section" if is_section else expected, "nothing", is_section=is_section)
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return Problem(at, "a section", shown(found["input"], at), section=True)
-    if at[-1:] == ("[key]",):
-        return Problem(at, text="not a name that is allowed here; expected letters, digits and _")
+        return Problem(path, "a section", format_value(details["input"], path), is_section=True)
+    if path[-1:] == ("[key]",):
+        return Problem(path, sentence="not a name that is allowed here; expected letters, digits and _")
     if kind in ("string_type", "tuple_type", "list_type") and field is not None:
         expected = {"string_type": "a string in quotes", "tuple_type": "a list", "list_type": "a list"}[kind]
-        expected = expected if isinstance(at[-1], int) else f"{expected}: {_expected(found, field)}"
-    got = shown(found["input"], at)
-    if kind == "literal_error" and isinstance(found["input"], str):
-        near = difflib.get_close_matches(found["input"], re.findall(r"'([^']+)'", found["ctx"]["expected"]), 1)
-        got += f'; did you mean "{near[0]}"?' if near else ""
-    return Problem(at, expected, got)
+        expected = expected if isinstance(path[-1], int) else f"{expected}: {_expected(details, field)}"
+    got = format_value(details["input"], path)
+    if kind == "literal_error" and isinstance(details["input"], str):
+        allowed = re.findall(r"'([^']+)'", details["ctx"]["expected"])
+        similar = difflib.get_close_matches(details["input"], allowed, 1)
+        got += f'; did you mean "{similar[0]}"?' if similar else ""
+    return Problem(path, expected, got)
 
 
-def _expected(found: Any, field: FieldInfo | None) -> str:
-    # A rule of ours that says its own expectation goes before the key's general one.
-    own = str(found.get("ctx", {}).get("error", "")) if found["type"] == "value_error" else ""
-    if own and not own.startswith("'"):  # not ipaddress' or urllib's own wording
-        return own
+def _expected(details: Any, field: FieldInfo | None) -> str:
+    # A validator that states its own expectation comes before the key's general one.
+    message = str(details.get("ctx", {}).get("error", "")) if details["type"] == "value_error" else ""
+    if message and not message.startswith("'"):  # not the wording of ipaddress or urllib
+        return message
     extra = field.json_schema_extra if field is not None else None
     if isinstance(extra, Mapping) and "expected" in extra:
         return str(extra["expected"])
-    return str(found["msg"])
+    return str(details["msg"])
 
 
-def _unknown(model: type[BaseModel], owner: type[BaseModel] | None, name: str) -> str:
-    known = keys(owner) if owner else []
-    near = difflib.get_close_matches(name, known, 1, cutoff=0.6)
-    if near:
-        return f"unknown key; did you mean {near[0]}?"
-    homes = [spell(place, section=bool(section_of(field))) for place, field in walk(model) if place[-1] == name]
-    if homes:
-        return f"unknown key here; did you mean {' or '.join(homes)}?"
+def _unknown_key(model: type[BaseModel], owner: type[BaseModel] | None, name: str) -> str:
+    known = key_names(owner) if owner else []
+    similar = difflib.get_close_matches(name, known, 1, cutoff=0.6)
+    if similar:
+        return f"unknown key; did you mean {similar[0]}?"
+    elsewhere = [
+        format_path(path, is_section=bool(section_of(field))) for path, field in walk(model) if path[-1] == name
+    ]
+    if elsewhere:
+        return f"unknown key here; did you mean {' or '.join(elsewhere)}?"
     return f"unknown key; expected one of {', '.join(known)}"
 
 
-def keys(model: type[BaseModel]) -> list[str]:
-    """The names of a section's keys, as the recipe writes them."""
+def key_names(model: type[BaseModel]) -> list[str]:
+    """Return the names of a section's keys, as the recipe writes them."""
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The section that a key holds (for a list of sections: that of its items), or None for a plain value."""
+    """Return the model of the section in a field (for a list of sections: of its items), or None for a plain value."""
     pending: list[Any] = [field.annotation]
     while pending:
         kind = pending.pop()
@@ -165,11 +160,11 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
     return None
 
 
-def field_at(model: type[BaseModel], at: Place) -> tuple[type[BaseModel] | None, FieldInfo | None]:
-    """The section that holds a place, and the key there (None for an unknown one)."""
+def find_field(model: type[BaseModel], path: KeyPath) -> tuple[type[BaseModel] | None, FieldInfo | None]:
+    """Return the section that holds a path, and the field of its key (None for an unknown key)."""
     owner: type[BaseModel] | None = model
     field: FieldInfo | None = None
-    for step in at:
+    for step in path:
         if isinstance(step, int) or step == "[key]":
             continue
         if field is not None:
@@ -184,11 +179,11 @@ def field_at(model: type[BaseModel], at: Place) -> tuple[type[BaseModel] | None,
     return owner, field
 
 
-def walk(model: type[BaseModel], start: Place = ()) -> Iterable[tuple[Place, FieldInfo]]:
-    """Every key of a model with its place, sections before what they hold."""
+def walk(model: type[BaseModel], start: KeyPath = ()) -> Iterable[tuple[KeyPath, FieldInfo]]:
+    """Yield every key of a model with its path, sections before their keys."""
     for name, field in model.model_fields.items():
-        place = (*start, field.alias or name)
-        yield place, field
+        path = (*start, field.alias or name)
+        yield path, field
         inner = section_of(field)
         if inner is not None:
-            yield from walk(inner, place)
+            yield from walk(inner, path)

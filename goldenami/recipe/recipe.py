@@ -1,4 +1,4 @@
-"""The recipe: the one file that an operator edits, as a value that holds together."""
+"""The recipe: the contents of golden.toml as a validated model."""
 
 from __future__ import annotations
 
@@ -23,78 +23,78 @@ class Recipe(Section):
 
     _path: Path = PrivateAttr(default=Path("golden.toml"))
 
-    selected: TargetName = field(
+    default_target: TargetName = field(
         "local",
         alias="target",
-        description="Where to bake unless the command line says otherwise.",
+        description="Default target; `--target` overrides it.",
         expected='"local" or "aws"',
         example="local",
     )
-    image: Image = field(description="What is baked.", example={})
-    runtime: Runtime = field(description="What it needs.", example={})
-    app: App = field(description="The application.", example={})
-    database: Database = field(description="Its database.", example={})
-    backup: Backup = field(Backup(), description="Where the database's backups go.", example={})
+    image: Image = field(description="Name, operating system and version policy of the image.", example={})
+    runtime: Runtime = field(description="Software that the application needs.", example={})
+    app: App = field(description="Source, build and service of the application.", example={})
+    database: Database = field(description="Database of the application.", example={})
+    backup: Backup = field(Backup(), description="S3 bucket of the database's backups.", example={})
     parameters: Annotated[tuple[Parameter, ...], Frozen] = field(
-        (), description="What it reads from Parameter Store.", expected="[[parameters]] sections", example=[]
-    )
-    instance: Instance = field(Instance(), description="What it runs on.", example={})
-    fleet: Fleet = field(Fleet(), description="The instances that serve users, and their balancer.", example={})
-    promote: Promote = field(Promote(), description="How a new image is carried to the fleet.", example={})
-    rebuild: Rebuild = field(Rebuild(), description="The monthly rebuild.", example={})
-    notify: Notify = field(Notify(), description="Who is told how a rebuild ended.", example={})
-    schedule: Schedule = field(Schedule(), description="When the rebuild runs.", example={})
-    copies: Annotated[tuple[CopyTarget, ...], Frozen] = field(
         (),
-        description="Other regions and accounts that `copy` carries images to.",
-        expected="[[copies]] sections",
+        description="Parameters of Parameter Store that the application reads.",
+        expected="[[parameters]] sections",
         example=[],
     )
+    instance: Instance = field(Instance(), description="EC2 instances of the fleet and the builder.", example={})
+    fleet: Fleet = field(Fleet(), description="Auto Scaling group and load balancer of the fleet.", example={})
+    promote: Promote = field(Promote(), description="Rollout of a new image to the fleet.", example={})
+    rebuild: Rebuild = field(Rebuild(), description="Monthly rebuild.", example={})
+    notify: Notify = field(Notify(), description="Destinations of notifications about rebuilds.", example={})
+    schedule: Schedule = field(Schedule(), description="Time of the monthly rebuild.", example={})
+    copies: Annotated[tuple[CopyTarget, ...], Frozen] = field(
+        (), description="Regions and accounts that `copy` copies images to.", expected="[[copies]] sections", example=[]
+    )
     retention: Retention = field(
-        Retention(), description="Which images `prune` keeps; what is in use is kept in any case.", example={}
+        Retention(), description="Retention policy of `prune`. Images in use are always kept.", example={}
     )
     tags: dict[str, Text] = field(
         {},
-        description="Further tags of all that is made.",
+        description="Additional tags of every resource that goldenami creates.",
         expected="tags with strings as values",
         example={"Team": "web"},
     )
-    targets: Targets = field(Targets(), description="Where it is baked.", example={})
+    targets: Targets = field(Targets(), description="Accounts and regions to work in.", example={})
 
     @property
     def path(self) -> Path:
-        """The file that it was read from."""
+        """File that the recipe was read from."""
         return self._path
 
     def read_from(self, path: Path) -> Recipe:
-        """The same, as read from this file."""
+        """Set the file that the recipe was read from, and return the recipe."""
         self._path = path
         return self
 
     @property
     def folder(self) -> Path:
-        """The folder that relative paths in it start from."""
+        """Folder that relative paths in the recipe start from."""
         return self._path.parent
 
     def target(self, name: str | None = None) -> Target:
-        """The target of this name, or the one that the recipe selects.
+        """Return the target of this name, or the recipe's default target.
 
         Raises:
-            RecipeError: There is no such target.
+            RecipeError: The target does not exist.
         """
-        wanted = name or self.selected
-        if wanted not in Targets.model_fields:
-            raise RecipeError([f"there is no target '{wanted}'; expected {' or '.join(Targets.model_fields)}"])
-        found: Target = getattr(self.targets, wanted)
-        return found
+        name = name or self.default_target
+        if name not in Targets.model_fields:
+            raise RecipeError([f"there is no target '{name}'; expected {' or '.join(Targets.model_fields)}"])
+        target: Target = getattr(self.targets, name)
+        return target
 
     def instance_type(self, target: Target) -> str:
-        """The instance type that builds at a target."""
+        """Return the instance type of the builder at a target."""
         return target.instance_type or self.instance.type
 
 
 def bucket_name(recipe: Recipe, account: str, region: str) -> str:
-    """The bucket of the recipe's backups; a name of its own where the recipe gives none (at most 63 characters)."""
+    """Return the name of the backup bucket; the default name is shortened to S3's limit of 63 characters."""
     if recipe.backup.bucket:
         return recipe.backup.bucket
     rest = f"-{account}-{region}"

@@ -1,4 +1,4 @@
-"""What templates may name: the values of recipe.env, and the values of Packer's variables."""
+"""The variables of the templates: the values of recipe.env and of Packer's variables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from goldenami.model.image import Layer
 from goldenami.model.names import ResourceNames
 from goldenami.recipe.recipe import Recipe
 
-# What only the app layer may depend on; in the base layer these are empty.
+# Only the app layer may depend on these; they are empty in the base layer, so that its fingerprint does not change.
 _APP_ONLY = (
     *("APP_SOURCE", "APP_REPOSITORY", "APP_COMMIT", "APP_REF", "APP_BUILD", "APP_EXEC", "APP_PORT", "APP_HEALTH"),
     *("APP_SCHEMA", "DB_NAME", "DB_USER", "DB_PASSWORD_PARAMETER", "AWS_REGION"),
@@ -17,7 +17,7 @@ _APP_ONLY = (
 
 
 def template_vars(recipe: Recipe, layer: Layer, region: str, app_commit: str) -> dict[str, Any]:
-    """The names that every template knows: each of recipe.env in capitals, and `recipe`, `layer`, `family`."""
+    """Return the variables of every template: those of recipe.env in capitals, and `recipe`, `layer`, `family`."""
     image, go, app, database = recipe.image, recipe.runtime.go, recipe.app, recipe.database
     values: dict[str, Any] = {
         "LAYER": layer,
@@ -52,7 +52,7 @@ def template_vars(recipe: Recipe, layer: Layer, region: str, app_commit: str) ->
         "DB_MODE": database.mode,
         "DB_HOST_PARAMETER": database.host_parameter,
         "DB_PORT": str(database.port),
-        "DB_SSLMODE": "disable" if database.on_instance else database.tls,
+        "DB_SSLMODE": "disable" if database.on_instance else database.sslmode,
         "DB_SEEDED": database.seeded,
         "PARAMETERS": tuple(parameter.name for parameter in recipe.parameters),
     }
@@ -62,7 +62,7 @@ def template_vars(recipe: Recipe, layer: Layer, region: str, app_commit: str) ->
 
 
 def go_url(recipe: Recipe) -> str:
-    """Where the Go tarball is, or nothing when Go comes from the distribution."""
+    """Return the URL of the Go tarball; empty if Go comes from the distribution."""
     go = recipe.runtime.go
     if go.source == "distribution":
         return ""

@@ -8,8 +8,7 @@ from goldenami.aws import instance_refreshes
 from goldenami.context import Context
 from goldenami.errors import AwsError, BusyError
 from goldenami.model.fleet import AutoScalingGroup, InstanceRefresh, RefreshPreferences
-from goldenami.rollout import monitor
-from goldenami.rollout import plan as rollout_plan
+from goldenami.rollout import monitor, plan as rollout_plan
 from goldenami.rollout.context import get_group
 from goldenami.rollout.monitor import RolloutMonitor
 from goldenami.state.lock import HeldLock
@@ -144,7 +143,7 @@ def restore_group(ctx: Context, held_lock: HeldLock, name: str, template_id: str
     Raises:
         AwsError: It is not in service with that version in time.
     """
-    preferences = RefreshPreferences(100, 200, ctx.recipe.fleet.warmup, auto_rollback=False)
+    preferences = RefreshPreferences(100, 200, ctx.recipe.fleet.instance_warmup, auto_rollback=False)
     status, refusals = "", 0
     deadline = ctx.clock.monotonic() + _TIMEOUT
     while ctx.clock.monotonic() < deadline:

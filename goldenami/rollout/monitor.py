@@ -102,7 +102,7 @@ class RolloutMonitor:
         """Return why the rollout has failed; empty if it has not."""
         now = self.ctx.clock.monotonic()
         for health in self.health.values():
-            if reason := failure_reason(health, now, grace, min_healthy_time, self.ctx.recipe.promote.errors):
+            if reason := failure_reason(health, now, grace, min_healthy_time, self.ctx.recipe.promote.max_errors):
                 return reason
         return self._failed_launches(now)
 
@@ -116,7 +116,7 @@ class RolloutMonitor:
 
     def save_evidence(self) -> list[str]:
         """Save the console output and the service's log of the failed instances, or of all new ones; return the paths."""
-        now, max_errors = self.ctx.clock.monotonic(), self.ctx.recipe.promote.errors
+        now, max_errors = self.ctx.clock.monotonic(), self.ctx.recipe.promote.max_errors
         failed = [h.id for h in self.health.values() if failure_reason(h, now, math.inf, max_errors=max_errors)]
         paths = []
         for identity in (failed or list(self.health))[:5]:

@@ -12,12 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from goldenami.aws import auto_scaling as aws_auto_scaling
-from goldenami.aws import cloudwatch, load_balancers
+from goldenami.aws import auto_scaling as aws_auto_scaling, cloudwatch, load_balancers
 from goldenami.context import Context
 from goldenami.errors import GateError
-from goldenami.infra import auto_scaling as infra_auto_scaling
-from goldenami.infra import load_balancer, network
+from goldenami.infra import auto_scaling as infra_auto_scaling, load_balancer, network
 from goldenami.infra.load_balancer import TrafficRouting
 from goldenami.model.fleet import AutoScalingGroup
 from goldenami.rollout.context import get_group

@@ -33,11 +33,7 @@ class HeldLock:
         self._record = records.save(self._ctx, self._spec.parameter, self._record.with_heartbeat(now))
 
     def verify_held(self) -> None:
-        """Check that this process still holds the lock. Call it before a step that cannot be undone.
-
-        Raises:
-            AwsError: Another process holds it now.
-        """
+        """Raise AwsError if another process holds the lock now. Call it before a step that cannot be undone."""
         current = records.load(self._ctx, self._spec.parameter, LockRecord)
         if current is None or current.run != self._record.run:
             raise AwsError(
@@ -50,20 +46,10 @@ class HeldLock:
 
 @contextlib.contextmanager
 def acquire(ctx: Context, run: str, operation: str, spec: LockSpec | None = None) -> Iterator[HeldLock]:
-    """Acquire a lock, or take over a stale one; release it at the end.
-
-    Args:
-        ctx: The context.
-        run: Run id of the holder.
-        operation: What the holder does: `promote ami-…`.
-        spec: What is locked; the fleet by default.
-
-    Raises:
-        BusyError: Another process holds the lock.
-    """
+    """Acquire a lock (the fleet's by default), or take over a stale one; release it at the end; raise BusyError if it is held."""
     spec = spec or LockSpec(ctx.names.lock)
     now = ctx.clock.now().isoformat(timespec="seconds")
-    record = LockRecord(run, operation, f"{host.user()}@{host.machine()}", host.current_process(), now, now)
+    record = LockRecord(run, operation, host.operator(), host.current_process(), now, now)
     if not parameters.create(ctx.aws, spec.parameter, records.dump(record)):
         _take_over(ctx, spec, record)
     try:
@@ -92,8 +78,8 @@ def is_stale(ctx: Context, record: LockRecord, spec: LockSpec | None = None) -> 
 def _take_over(ctx: Context, spec: LockSpec, record: LockRecord) -> None:
     """Take over a stale lock.
 
-    Parameter Store has no compare-and-swap. If two processes find the same stale lock, the one that creates a second
-    parameter, named after the stale run, takes over: a parameter can be created only once.
+    Without compare-and-swap in Parameter Store, of two processes the one that creates a second parameter, named after the
+    stale run, takes over: a parameter can be created only once.
     """
     former = parameters.get(ctx.aws, spec.parameter)
     if former is None:  # released in the meantime

@@ -14,7 +14,6 @@ class LockSpec:
     """What a lock protects.
 
     Attributes:
-        parameter: Name of the parameter that holds the lock.
         subject: What is locked: `the fleet`, `the rebuild`.
         stale_after: Time without a heartbeat after which the lock of another machine is stale.
     """
@@ -29,12 +28,8 @@ class LockRecord:
     """A lock as its parameter holds it.
 
     Attributes:
-        run: Run id of the holder.
-        operation: What the holder does: `promote ami-…`.
         holder: The operator, as `user@machine`.
         process: The process on that machine, as `pid:start`; empty if unknown.
-        since: Time of the acquisition (ISO 8601).
-        last_heartbeat: Time of the last heartbeat (ISO 8601).
     """
 
     run: str
@@ -58,8 +53,6 @@ class LockRecord:
         """Return True if the holder ended without releasing the lock.
 
         Args:
-            now: The current time.
-            machine: Name of this machine.
             alive: True if the holder's process runs; counts only if the holder is on this machine.
             stale_after: Time without a heartbeat after which a holder on another machine is stale.
         """

@@ -14,6 +14,7 @@ from typing import Any
 
 from goldenami.context import Context
 from goldenami.state.run_model import RunFolder
+from goldenami.tools.clock import timestamp
 
 
 class Run(RunFolder):
@@ -57,14 +58,6 @@ def lock(path: Path, on_wait: str = "", log: Callable[[str], object] | None = No
 
     The kernel releases the lock when the last process that inherited the descriptor ends. If a bake is killed while Packer
     still runs, the next bake therefore waits until Packer has cleaned up.
-
-    Args:
-        path: The lock file; created if it does not exist, never deleted.
-        on_wait: Message for `log` if the lock is held.
-        log: Called with `on_wait`.
-
-    Yields:
-        The locked file descriptor.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -99,14 +92,11 @@ def record_run(
     """Record a run as running, then as finished or failed. The record of a killed run stays at running.
 
     Args:
-        ctx: The context.
-        kind: The operation (`bake`, `promotion`, …); also the name of its log file.
         on_end: Called at the end with the run and the reason of the failure (empty on success). If it raises, the run stays
             at running, so that the next run cleans up after it.
-        facts: Further facts for run.json.
     """
     run = create(ctx.build, ctx.clock.now())
-    run.record(state="running", kind=kind, started=ctx.clock.now().isoformat(timespec="seconds"), **facts)
+    run.record(state="running", kind=kind, started=timestamp(ctx.clock), **facts)
     with ctx.progress.log_to(run.folder / f"{kind}.log"):
         try:
             yield run

@@ -1,4 +1,4 @@
-"""The command line, a room for each subject: a task parses, composes, calls a flow and prints; there is no logic here.
+"""Command line: a module per subject. A task parses its options, calls one operation and prints its report.
 
-The package is imported inside the tasks, so that `--list` and `--help` answer at once.
+Tasks import the package inside their bodies, so that `--list` and `--help` are fast.
 """

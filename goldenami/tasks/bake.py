@@ -1,23 +1,21 @@
-"""From the recipe to a verified golden AMI: bake, render, verify; every month: rebuild, notify."""
+"""Tasks that create images: bake, render, verify, rebuild, notify."""
 
 from __future__ import annotations
 
-import json as jsonlib
-
 from invoke import Exit
 
-from goldenami.tasks.runner import ContextFactory, print_status, recipe_task
+from goldenami.tasks.runner import ContextFactory, print_report, recipe_task
 
 
 @recipe_task(
     bump="build a new version: minor, major or patch",
-    version="build this very version, like v2.0",
+    version="build this version, such as v2.0",
     fresh="build both layers even if nothing changed",
-    clean="remove an AMI that fails its gate, instead of keeping it marked failed",
-    plan="say what would be done, and stop",
+    clean="delete an AMI that fails its gate instead of keeping it marked as failed",
+    plan="print what would be done, and exit",
 )
 def bake(
-    opened: ContextFactory,
+    open_context: ContextFactory,
     bump: str = "",
     version: str = "",
     fresh: bool = False,
@@ -25,106 +23,92 @@ def bake(
     plan: bool = False,
     json: bool = False,
 ) -> None:
-    """Bake the recipe into a verified golden AMI; prints its id.
+    """Bake the recipe into a verified golden AMI. Prints the AMI id.
 
-    Bakes the base layer (system, Go, PostgreSQL) and the app layer (source, build, service), each as an AMI and each
-    only if something that goes into it changed. The image must pass a gate from the inside while it bakes and another
-    on a fresh boot; then it is tagged verified and published as the candidate for promotion. Interrupted at any
-    moment, the same command goes on.
+    Bakes the base layer (system, Go, PostgreSQL) and the app layer (source, build, service), each as an AMI and only if
+    one of its inputs changed. The image must pass a gate while it bakes and another one after a fresh boot. It is then
+    tagged as verified and published as the candidate for promotion. If interrupted, run the same command to continue.
 
-    Exit codes: 0 done, 1 unexpected, 2 recipe or usage, 3 a tool is missing, 4 the build failed, 5 a gate refused
-    the image, 6 AWS refused, 130 interrupted.
+    Exit codes: 0 done, 1 unexpected error, 2 recipe or usage error, 3 missing tool, 4 build failed, 5 gate failed, 6 AWS
+    error, 130 interrupted.
     """
-    from goldenami.bake import bake as bake_bake
-    from goldenami.bake import preflight
-    from goldenami.bake import report as bake_report
+    from goldenami.bake import bake, preflight, report
     from goldenami.bake.model import BakeOptions
 
     options = BakeOptions(bump=bump, version=version, fresh=fresh, clean=clean)
-    bake_report.check_options(options)
-    ctx = opened()
+    options.check()
+    ctx = open_context()
     if plan:
-        base, app = preflight.plan_layers(ctx, preflight.preflight(ctx), options)
-        print(bake_report.plan_text(base, app, as_json=json))
-        return
-    result = bake_bake.bake(ctx, options)
-    print_status(bake_report.summary(ctx, result))
-    print(jsonlib.dumps(bake_report.facts(ctx, result), ensure_ascii=False) if json else result.image.id)
+        print_report(report.plan(*preflight.plan_layers(ctx, preflight.preflight(ctx), options)), json=json)
+    else:
+        print_report(report.baked(ctx, bake.bake(ctx, options)), json=json)
 
 
 @recipe_task()
-def render(opened: ContextFactory) -> None:
-    """Write what a bake would run to build/RUN/, check it, and stop; prints the folder.
+def render(open_context: ContextFactory) -> None:
+    """Write the files of a bake to build/RUN/ and check them, without baking. Prints the folder.
 
-    The folder is complete: `packer build .` in build/RUN/base bakes it by hand (see its README.txt).
+    The folder is complete: run `packer build .` in build/RUN/base to bake it manually (see its README.txt).
     """
-    from goldenami.bake import bake as bake_bake
+    from goldenami.bake import bake
     from goldenami.bake.model import BakeOptions
 
-    print(bake_bake.render_only(opened(), BakeOptions()))
+    print(bake.render_only(open_context(), BakeOptions()))
+
+
+@recipe_task(ami="id of the AMI", clean="delete the AMI if it fails instead of marking it")
+def verify(open_context: ContextFactory, ami: str, clean: bool = False) -> None:
+    """Boot a golden AMI and run the boot gate again. Prints the AMI id.
+
+    Checks that the service is active and healthy from outside, no unit failed, versions match the recipe, Parameter Store
+    is reachable, and no secrets or build files are left. The AMI is then tagged as verified, or marked as failed.
+    """
+    from goldenami.bake import verify
+
+    print(verify.recheck(open_context(), ami, clean=clean).id)
 
 
 @recipe_task(
-    ami="the AMI's id",
-    clean="remove it if it fails, instead of marking it",
+    if_needed="only if there is a reason: newer source AMI, changed recipe or application, package updates, age",
+    plan="print what would be done and why, and exit",
 )
-def verify(opened: ContextFactory, ami: str, clean: bool = False) -> None:
-    """Boot a golden AMI afresh and hold it against the second gate; prints its id.
+def rebuild(open_context: ContextFactory, if_needed: bool = False, plan: bool = False, json: bool = False) -> None:
+    """Bake the image from scratch, as in the monthly schedule: package updates, both gates, report. Prints the AMI id.
 
-    The unit is active, the health path is green from outside, no unit failed, versions are as declared, Parameter
-    Store is reachable, nothing is left behind. The AMI is then tagged verified, or marked failed.
+    Bakes both layers and publishes the image as the candidate, then sends a notification. The image is promoted only with
+    auto_promote under [rebuild]. With --if-needed and no reason, "nothing changed" is recorded, which counts as success. Only
+    one rebuild runs at a time, on any machine; the next one continues an interrupted one. `./invoke schedule.install` runs
+    it every month.
+
+    Exit codes: 0 done or no changes, 2 recipe or usage error, 3 missing tool, 4 build failed, 5 gate failed, or promotion
+    refused or rolled back, 6 AWS error, 7 another rebuild (or promotion) is running, 130 interrupted (the next one continues).
     """
-    from goldenami.bake import verify as bake_verify
+    from goldenami.rebuild import check, rebuild, report
 
-    print(bake_verify.recheck(opened(), ami, clean=clean).id)
-
-
-@recipe_task(
-    if_needed="only for a reason: a newer source AMI, the recipe, the application, package updates, age",
-    plan="say what would be done and why, and stop",
-)
-def rebuild(opened: ContextFactory, if_needed: bool = False, plan: bool = False, json: bool = False) -> None:
-    """Bake the image afresh, as every month: updates, both gates, what changed, a word to the team; prints its id.
-
-    Both layers are baked anew and the image is published as the candidate. It goes to the fleet only where the recipe says
-    auto_promote under [rebuild]. With --if-needed and without a reason, "nothing changed" is recorded, which is a success.
-    One at a time, on whatever machine; one that ended in the middle is gone on with by the next. ./invoke schedule.install
-    runs it every month.
-
-    Exit codes: 0 done or nothing to do, 2 recipe or usage, 3 a tool is missing, 4 the build failed, 5 a gate refused the
-    image or the promotion was refused or taken back, 6 AWS refused, 7 another rebuild (or promotion) is at it, 130
-    interrupted (the next one goes on).
-    """
-    from goldenami.rebuild import check
-    from goldenami.rebuild import rebuild as rebuild_rebuild
-    from goldenami.rebuild import report as rebuild_report
-
-    ctx = opened()
+    ctx = open_context()
     if plan:
-        print(rebuild_report.page(ctx, check.check(ctx), if_needed=if_needed, as_json=json))
-        return
-    outcome = rebuild_rebuild.rebuild(ctx, if_needed=if_needed)
-    print_status(rebuild_report.summary(outcome))
-    print(rebuild_report.facts(ctx, outcome) if json else outcome.image.id if outcome.image else "")
+        print_report(report.plan(ctx, check.check(ctx), if_needed=if_needed), json=json)
+    else:
+        print_report(report.rebuilt(ctx, rebuild.rebuild(ctx, if_needed=if_needed)), json=json)
 
 
 @recipe_task(
-    text="what to say",
-    failure="it is about a failure",
-    unless_told="say nothing where the rebuild of this systemd invocation has told of its end itself",
+    text="the message",
+    failure="mark the message as a failure",
+    unless_notified="send nothing if the rebuild of this systemd invocation has sent its own notification",
 )
-def notify(opened: ContextFactory, text: str, failure: bool = False, unless_told: str = "", json: bool = False) -> None:
-    """Tell the team something at every place that [notify] names: to try them, and for the schedule's own failures.
+def notify(
+    open_context: ContextFactory, text: str, failure: bool = False, unless_notified: str = "", json: bool = False
+) -> None:
+    """Send a message to every destination under [notify]. Use it to test them; the schedule uses it to report failures.
 
-    Exits with 1 when a place could not be told.
+    Exits with 1 if a destination failed.
     """
-    from goldenami.rebuild import notify as rebuild_notify
+    from goldenami.rebuild import notify
+    from goldenami.text import Report
 
-    told = rebuild_notify.notify_result(opened(), text, failure=failure, unless_told=unless_told)
-    print(
-        jsonlib.dumps({"told": told.notified, "failed": told.failed})
-        if json
-        else "\n".join(told.notified) or "told nobody"
-    )
-    if told.failed:
+    delivery = notify.notify_result(open_context(), text, failure=failure, unless_notified=unless_notified)
+    facts = {"notified": delivery.notified, "notify_failed": delivery.failed}
+    print_report(Report(facts, "\n".join(delivery.notified) or "no destination was notified"), json=json)
+    if delivery.failed:
         raise Exit(code=1)

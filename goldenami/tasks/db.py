@@ -1,91 +1,91 @@
-"""The users' rows: back up, list, verify, restore, and move to another home."""
+"""Tasks that work on the database: backup, list, verify, restore, migrate."""
 
 from __future__ import annotations
 
-from goldenami.tasks.runner import ContextFactory, print_status, recipe_task
+from goldenami.tasks.runner import ContextFactory, print_report, print_status, recipe_task
 
-_INSTANCE = "which instance (default: the only one)"
+_INSTANCE = "id of the instance (default: the only one)"
 
 
 @recipe_task(
     instance=_INSTANCE,
     folder="also write the backup to this folder",
-    own="the database on the instance itself, although the recipe says that data lives elsewhere",
-    why="a word for the manifest",
+    own="back up the database on the instance itself, although the recipe stores data elsewhere",
+    why="reason, recorded in the manifest",
 )
 def backup(
-    opened: ContextFactory, instance: str = "", folder: str = "", own: bool = False, why: str = "", json: bool = False
+    open_context: ContextFactory,
+    instance: str = "",
+    folder: str = "",
+    own: bool = False,
+    why: str = "",
+    json: bool = False,
 ) -> None:
-    """Back up the database to the bucket, from one snapshot, while it serves; prints the backup's id.
+    """Back up the database to the bucket, from a consistent snapshot, while it is in service. Prints the backup id.
 
-    Rows, roles, and a fingerprint of both; the manifest comes last, so half a backup is none.
+    Contains the data, the roles, and checksums of both. The manifest is written last, so an incomplete backup is not listed.
     """
-    from goldenami.database import report as database_report
-    from goldenami.database import restore as database_restore
+    from goldenami.database import report, restore
 
-    made = database_restore.back_up(opened(), instance, folder, own=own, why=why)
-    print(database_report.backup(made, as_json=json))
+    print_report(report.backup(restore.back_up(open_context(), instance, folder, own=own, why=why)), json=json)
 
 
 @recipe_task("list")
-def listed(opened: ContextFactory, json: bool = False) -> None:
-    """List the backups, the oldest first."""
+def list_backups(open_context: ContextFactory, json: bool = False) -> None:
+    """List the backups, oldest first."""
+    from goldenami.database import backup, report
+
+    print_report(report.backups(backup.list_backups(open_context())), json=json)
+
+
+@recipe_task(backup="id of the backup (default: the newest)")
+def verify(open_context: ContextFactory, backup: str = "") -> None:
+    """Read a whole backup and verify it against its manifest. Prints the backup id."""
     from goldenami.database import backup as database_backup
-    from goldenami.database import report as database_report
 
-    print(database_report.backups(database_backup.list_backups(opened()), as_json=json))
-
-
-@recipe_task(backup="the backup's id (default: the newest)")
-def verify(opened: ContextFactory, backup: str = "") -> None:
-    """Read a backup whole and hold it against its manifest; prints its id."""
-    from goldenami.database import backup as database_backup
-
-    ctx = opened()
-    found = database_backup.get_backup(ctx, backup)
-    database_backup.verify_backup(ctx, found)
-    print_status(f"{found.id} is whole: {found.fingerprint.rows} row(s), {found.size} bytes")
-    print(found.id)
+    ctx = open_context()
+    manifest = database_backup.get_backup(ctx, backup)
+    database_backup.verify_backup(ctx, manifest)
+    print_status(f"{manifest.id} is intact: {manifest.fingerprint.rows} row(s), {manifest.size} bytes")
+    print(manifest.id)
 
 
 @recipe_task(
-    backup="the backup's id (default: the newest)",
-    folder="take the backup from this folder",
+    backup="id of the backup (default: the newest)",
+    folder="read the backup from this folder",
     instance=_INSTANCE,
-    replace="put it in the place of rows that are there, which are backed up first",
+    replace="replace existing data, after a backup of it",
 )
 def restore(
-    opened: ContextFactory,
+    open_context: ContextFactory,
     backup: str = "",
     folder: str = "",
     instance: str = "",
     replace: bool = False,
     json: bool = False,
 ) -> None:
-    """Restore a backup, compare every table with its manifest, and only then let anybody write; prints its id.
+    """Restore a backup, verify every table against its manifest, then resume writes. Prints the backup id.
 
-    A damaged backup, or one of another database, is refused before anything is touched. On failure what was there serves on.
+    A damaged backup, or one of another database, is refused before any change. On failure the previous data stays in service.
     """
-    from goldenami.database import report as database_report
-    from goldenami.database import restore as database_restore
+    from goldenami.database import report, restore
 
-    done = database_restore.restore(opened(), backup, folder, instance, replace=replace)
-    print(database_report.backup(done, as_json=json))
+    print_report(report.backup(restore.restore(open_context(), backup, folder, instance, replace=replace)), json=json)
 
 
 @recipe_task(
-    to="the new home: rds, volume or instance, as [database] mode has it",
-    host="the server's host name, NAME or NAME:PORT (default: what the parameter says)",
-    ami="the image that looks for its data there, by its id (default: the candidate)",
-    version="the image, by its version, like v1.2",
-    watch="how long the new instance is watched: 90s, 5m, 1h (default: the recipe's)",
-    create="make the server (an RDS DB instance) where it is missing",
-    replace="rows that the new home holds may be replaced, after a backup of them",
-    why="a word for the ledger",
-    plan="say what is where and what would be done, and stop",
+    to="new storage: rds, volume or instance, as in [database] mode",
+    host="host name of the database server, NAME or NAME:PORT (default: the value of the parameter)",
+    ami="id of the image that uses the new storage (default: the candidate)",
+    version="version of the image, such as v1.2",
+    watch="how long to monitor the new instance: 90s, 5m, 1h (default: the recipe's)",
+    create="create the server (an RDS DB instance) if it does not exist",
+    replace="replace data in the new storage, after a backup of it",
+    why="reason, recorded in the promotion history",
+    plan="print the current state and what would be done, and exit",
 )
 def migrate(
-    opened: ContextFactory,
+    open_context: ContextFactory,
     to: str,
     host: str = "",
     ami: str = "",
@@ -97,30 +97,27 @@ def migrate(
     plan: bool = False,
     json: bool = False,
 ) -> None:
-    """Move the data to another home: from the instance to a server elsewhere, say; prints the image's id.
+    """Move the database to another storage mode, such as from the instance to RDS. Prints the AMI id.
 
-    Set `mode` under [database] and bake first. A new instance has to be healthy in the new home; then writes stop, every row is
-    carried over and compared, and it takes the traffic. Whatever fails before that leaves the old instance as it was; whatever
-    fails while it is watched carries today's rows back. Killed at any moment, the same command goes on, or goes back.
+    Set `mode` under [database] and bake first. A new instance must become healthy with the new storage; then writes stop,
+    the data is transferred and verified, and the new instance receives the traffic. If a step before that fails, the old
+    instance stays as it was. If the new instance fails while it is monitored, the current data is transferred back. If
+    interrupted, run the same command: it completes the migration or rolls it back.
 
-    Exit codes: 0 done, 2 usage, 5 refused or taken back, 6 AWS refused, 7 somebody else is changing the fleet, 130 interrupted.
+    Exit codes: 0 done, 2 usage error, 5 refused or rolled back, 6 AWS error, 7 the fleet is locked, 130 interrupted.
     """
     from goldenami.images.model import ImageSelector
-    from goldenami.migrate import migrate as migrate_migrate
-    from goldenami.migrate import plan as migrate_plan
-    from goldenami.migrate import report as migrate_report
-    from goldenami.promote import report as promote_report
+    from goldenami.migrate import migrate, report
+    from goldenami.migrate.plan import MigrateOptions
     from goldenami.promote.model import PromoteOptions
     from goldenami.text import parse_seconds
 
     selector = ImageSelector(ami, version, candidate=not (ami or version))
     promotion = PromoteOptions(selector, watch=parse_seconds(watch) if watch else None, why=why)
-    options, ctx = migrate_plan.MigrateOptions(to, promotion, host, replace, create), opened()
-    (print if plan else print_status)(
-        migrate_report.page(ctx, migrate_migrate.preflight(ctx, options), as_json=json and plan)
-    )
+    options, ctx = MigrateOptions(to, promotion, host, replace, create), open_context()
+    preflight = report.preflight(ctx, migrate.preflight(ctx, options))
     if plan:
+        print_report(preflight, json=json)
         return
-    result = migrate_migrate.migrate(ctx, options)
-    print_status(migrate_report.summary(ctx, result))
-    print(promote_report.facts(ctx, result) if json else result.image.id)
+    print_status(preflight.text)
+    print_report(report.migrated(ctx, migrate.migrate(ctx, options)), json=json)

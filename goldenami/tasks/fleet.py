@@ -1,73 +1,61 @@
-"""The fleet's parts: make them, list them, take them down; and what each task needs to be allowed."""
+"""Tasks that create, list and delete the resources of the fleet, and print IAM policies."""
 
 from __future__ import annotations
 
 from invoke import Exit
 
-from goldenami.tasks.runner import ContextFactory, print_status, recipe_task
+from goldenami.tasks.runner import ContextFactory, print_report, recipe_task
 
 
-@recipe_task(
-    ami="launch a new fleet from this AMI",
-    plan="only list",
-)
-def create(opened: ContextFactory, ami: str = "", plan: bool = False, json: bool = False) -> None:
-    """Make the fleet, or correct it: launch template, Auto Scaling group, balancer, role; prints its address.
+@recipe_task(ami="AMI of a new fleet", plan="list the resources, and exit")
+def create(open_context: ContextFactory, ami: str = "", plan: bool = False, json: bool = False) -> None:
+    """Create or update the fleet: launch template, Auto Scaling group, load balancer, role. Prints its address.
 
-    Everything is found again by its name, so repeating it changes nothing. The first image of a new fleet is production's,
-    else the candidate, which becomes production once the fleet serves it. A fleet that exists keeps its image.
+    Resources are found by name, so repeating the command changes nothing. A new fleet starts with the production image,
+    otherwise with the candidate, which is released once the fleet is in service. An existing fleet keeps its image.
     """
-    from goldenami.fleet import create as fleet_create
-    from goldenami.fleet import describe
-    from goldenami.fleet import report as fleet_report
+    from goldenami.fleet import create, describe, report
 
-    ctx = opened()
+    ctx = open_context()
     if plan:
-        print(fleet_report.resources(describe.list_resources(ctx), "create", as_json=json))
-        return
-    made = fleet_create.create(ctx, ami)
-    print_status(fleet_report.created(ctx, made))
-    print(fleet_report.facts(ctx, made) if json else made.address)
+        print_report(report.resources(describe.list_resources(ctx), "create"), json=json)
+    else:
+        print_report(report.created(ctx, create.create(ctx, ami)), json=json)
 
 
 @recipe_task()
-def show(opened: ContextFactory, json: bool = False) -> None:
-    """List the parts of the fleet, and which of them are there."""
-    from goldenami.fleet import describe
-    from goldenami.fleet import report as fleet_report
+def show(open_context: ContextFactory, json: bool = False) -> None:
+    """List the resources of the fleet, and which of them exist."""
+    from goldenami.fleet import describe, report
 
-    print(fleet_report.resources(describe.list_resources(opened()), "show", as_json=json))
+    print_report(report.resources(describe.list_resources(open_context()), "show"), json=json)
 
 
 @recipe_task(
-    plan="only list",
-    yes="really do it",
-    lose_data="even if rows on its instances cannot be backed up: they are lost",
+    plan="list the resources, and exit",
+    yes="confirm the deletion",
+    lose_data="delete instances even if their database cannot be backed up (the data will be lost)",
 )
 def destroy(
-    opened: ContextFactory, plan: bool = False, yes: bool = False, lose_data: bool = False, json: bool = False
+    open_context: ContextFactory, plan: bool = False, yes: bool = False, lose_data: bool = False, json: bool = False
 ) -> None:
-    """Take the fleet down: users are not served any more. Images, parameters and backups stay.
+    """Delete the fleet, which ends the service. Images, parameters and backups are kept.
 
-    Rows that its instances hold are backed up first.
+    Databases on its instances are backed up first.
     """
-    from goldenami.fleet import describe
-    from goldenami.fleet import destroy as fleet_destroy
-    from goldenami.fleet import report as fleet_report
+    from goldenami.fleet import describe, destroy, report
 
-    ctx = opened()
-    if plan or not yes:
-        print(fleet_report.resources(describe.list_resources(ctx), "destroy", as_json=json))
-        if not plan:
-            raise Exit("error: this ends the service\nNext: ./invoke fleet.destroy --yes", 2)
+    ctx = open_context()
+    if yes and not plan:
+        print_report(report.destroyed(destroy.destroy(ctx, lose_data=lose_data)), json=json)
         return
-    print(fleet_report.destroyed(fleet_destroy.destroy(ctx, lose_data=lose_data), as_json=json))
+    print_report(report.resources(describe.list_resources(ctx), "destroy"), json=json)
+    if not plan:
+        raise Exit("error: this ends the service\nNext: ./invoke fleet.destroy --yes", 2)
 
 
-@recipe_task(
-    task="the task, like promote",
-)
-def policy(opened: ContextFactory, task: str) -> None:
+@recipe_task(task="name of the task, such as promote")
+def policy(open_context: ContextFactory, task: str) -> None:
     """Print the least-privilege IAM policy of a task, as JSON."""
     import json
 
@@ -75,6 +63,6 @@ def policy(opened: ContextFactory, task: str) -> None:
     from goldenami.iam import task_policies
     from goldenami.iam.statements import PolicyScope
 
-    ctx = opened()
+    ctx = open_context()
     account, _ = session.caller_identity(ctx.aws)
     print(json.dumps(task_policies.policy(task, PolicyScope(ctx.aws.region, account, ctx.recipe)), indent=2))

@@ -1,67 +1,67 @@
-"""The fleet's instances, one by one: list, console, logs, SSH, terminate."""
+"""Tasks that work on single instances: list, console, logs, ssh, terminate."""
 
 from __future__ import annotations
 
 from invoke import Exit
 
-from goldenami.tasks.runner import ContextFactory, recipe_task
+from goldenami.tasks.runner import ContextFactory, print_report, recipe_task
+
+_INSTANCE = "id of the instance (default: the only one)"
 
 
 @recipe_task()
-def instances(opened: ContextFactory, json: bool = False) -> None:
-    """List the fleet's instances: state, image, version, health, drift."""
-    from goldenami.fleet import report as fleet_report
+def instances(open_context: ContextFactory, json: bool = False) -> None:
+    """List the instances of the fleet: state, image, version, health, drift."""
+    from goldenami.fleet import report
     from goldenami.infra import describe
 
-    print(fleet_report.instances(describe.list_instances(opened()), as_json=json))
+    print_report(report.instances(describe.list_instances(open_context())), json=json)
 
 
-@recipe_task(instance="which one (default: the only one)")
-def console(opened: ContextFactory, instance: str = "") -> None:
-    """Print what an instance wrote on its console, also for an hour after it is gone."""
-    from goldenami.fleet import instances as fleet_instances
+@recipe_task(instance=_INSTANCE)
+def console(open_context: ContextFactory, instance: str = "") -> None:
+    """Print the console output of an instance, up to an hour after its termination."""
+    from goldenami.fleet import instances
 
-    print(fleet_instances.console(opened(), instance))
+    print(instances.console(open_context(), instance))
 
 
 @recipe_task(
-    instance="which one (default: the only one)",
-    lines="how many lines to begin with",
-    follow="go on until interrupted",
-    key="the private key's file, where only SSH reaches it",
+    instance=_INSTANCE,
+    lines="number of lines to start with",
+    follow="print new lines until interrupted",
+    key="file of the private key, if only SSH reaches the instance",
 )
-def logs(opened: ContextFactory, instance: str = "", lines: int = 100, follow: bool = False, key: str = "") -> None:
-    """Print the service's journal of an instance, through Run Command or SSH."""
-    from goldenami.fleet import instances as fleet_instances
+def logs(
+    open_context: ContextFactory, instance: str = "", lines: int = 100, follow: bool = False, key: str = ""
+) -> None:
+    """Print the service's journal on an instance, read through Run Command or SSH."""
+    from goldenami.fleet import instances
 
-    fleet_instances.logs(opened(), instance, lines, follow=follow, show=lambda text: print(text, flush=True), key=key)
+    instances.logs(open_context(), instance, lines, follow=follow, show=lambda text: print(text, flush=True), key=key)
 
 
-@recipe_task(
-    instance="which one (default: the only one)",
-    key="the private key's file",
-    run="a command to run instead of a shell",
-)
-def ssh(opened: ContextFactory, instance: str = "", key: str = "", run: str = "") -> None:
-    """Log in to an instance (needs key_name under [fleet])."""
-    from goldenami.fleet import instances as fleet_instances
+@recipe_task(instance=_INSTANCE, key="file of the private key", run="command to run instead of a shell")
+def ssh(open_context: ContextFactory, instance: str = "", key: str = "", run: str = "") -> None:
+    """Open an SSH session on an instance (needs key_name under [fleet])."""
+    from goldenami.fleet import instances
 
-    raise Exit(code=fleet_instances.ssh(opened(), instance, key, run))
+    raise Exit(code=instances.ssh(open_context(), instance, key, run))
 
 
 @recipe_task(
-    instance="which one",
-    decrement="let the group's size go down with it, so that it is not replaced",
-    force="even if it is the last one that serves",
-    lose_data="even if its rows cannot be backed up: they are lost",
+    instance="id of the instance",
+    decrement="also reduce the size of the group, so that the instance is not replaced",
+    force="terminate it even if it is the last instance in service",
+    lose_data="terminate it even if its database cannot be backed up (the data will be lost)",
 )
 def terminate(
-    opened: ContextFactory, instance: str, decrement: bool = False, force: bool = False, lose_data: bool = False
+    open_context: ContextFactory, instance: str, decrement: bool = False, force: bool = False, lose_data: bool = False
 ) -> None:
-    """Terminate an instance of the fleet; the group launches another one. Prints its id.
+    """Terminate an instance of the fleet; the group launches a new one. Prints the instance id.
 
-    Rows that it holds are backed up first; `./invoke db.restore` puts them on the new one.
+    A database on the instance is backed up first; restore it on the new one with `./invoke db.restore`.
     """
-    from goldenami.fleet import instances as fleet_instances
+    from goldenami.fleet import instances
 
-    print(fleet_instances.terminate(opened(), instance, decrement=decrement, force=force, lose_data=lose_data).id)
+    print(instances.terminate(open_context(), instance, decrement=decrement, force=force, lose_data=lose_data).id)

@@ -1,27 +1,29 @@
-"""Images and the fleet: promote, rollback, deploy, update; how it stands and what it costs."""
+"""Tasks that change and describe the fleet in service: promote, rollback, status, deploy, update, cost."""
 
 from __future__ import annotations
 
-from goldenami.tasks.runner import ContextFactory, print_status, recipe_task
+from goldenami.tasks.runner import ContextFactory, print_report, print_status, recipe_task
 
 _IMAGE = {
-    "ami": "the AMI to promote, by its id",
-    "version": "the AMI to promote, by its version, like v1.2",
-    "candidate": "promote the newest verified AMI",
+    "ami": "id of the AMI to promote",
+    "version": "version of the image to promote, such as v1.2",
+    "candidate": "promote the newest verified image",
 }
+_WATCH = "how long to monitor the new instances: 90s, 5m, 1h (default: the recipe's)"
+_WHY = "reason, recorded in the promotion history"
 
 
 @recipe_task(
-    canary="percent of the instances that go first (default: the recipe's)",
-    watch="how long they are watched: 90s, 5m, 1h (default: the recipe's)",
-    unverified="carry an image that has not passed its gates",
-    why="a word for the ledger",
-    regions="and then to the fleets there, one after the other: us-east-1,eu-west-1 (copy carries the image there first)",
-    plan="print the preflight page, and stop",
+    canary="percentage of the instances to replace first (default: the recipe's)",
+    watch=_WATCH,
+    unverified="promote an image that has not passed its gates",
+    why=_WHY,
+    regions="then promote to the fleets in these regions, in order: us-east-1,eu-west-1 (run `copy` first)",
+    plan="print the preflight, and exit",
     **_IMAGE,
 )
 def promote(
-    opened: ContextFactory,
+    open_context: ContextFactory,
     ami: str = "",
     version: str = "",
     candidate: bool = False,
@@ -33,20 +35,18 @@ def promote(
     plan: bool = False,
     json: bool = False,
 ) -> None:
-    """Carry a verified AMI to the fleet, canary first, and back by itself when it is bad; prints its id.
+    """Promote a verified AMI to the fleet, canary first; roll back automatically on failure. Prints the AMI id.
 
-    A numbered launch-template version with the literal AMI; an instance refresh that launches before it terminates; a
-    health gate on the canary. Only when the whole fleet serves it does the template's default version change, and last the
-    production parameter. Killed at any moment, the same command (or rollback) goes on. With --regions, every preflight comes
-    first, and no region is begun after one that turned back.
+    Creates a launch template version with the AMI id and starts an instance refresh that launches new instances before
+    terminating old ones. The canary must pass the health gate. The template's default version and the production parameter
+    are updated only after the whole fleet is healthy. If interrupted, run the same command (or `rollback`) to continue.
+    With `--regions`, all preflight checks run first and the rollout stops at the first region that fails.
 
-    Exit codes: 0 done, 2 usage, 5 refused by the preflight or rolled back by the gate, 6 AWS refused, 7 somebody else
-    is changing the fleet, 130 interrupted (the refresh goes on; promote again to watch it, rollback to take it back).
+    Exit codes: 0 done, 2 usage error, 5 refused by the preflight or rolled back, 6 AWS error, 7 the fleet is locked, 130
+    interrupted (the instance refresh continues in AWS).
     """
     from goldenami.images.model import ImageSelector
-    from goldenami.promote import preflight_report
-    from goldenami.promote import regions as promote_regions
-    from goldenami.promote import report as promote_report
+    from goldenami.promote import preflight_report, regions as promote_regions, report
     from goldenami.promote.model import PromoteOptions
     from goldenami.text import parse_percent, parse_seconds
 
@@ -57,29 +57,29 @@ def promote(
         unverified=unverified,
         why=why,
     )
-    route = promote_regions.plan_regions(
-        opened(), options, [region.strip() for region in regions.split(",") if region.strip()]
-    )
-    seen = []
-    for stop, found in promote_regions.preflights(route):
-        (print if plan else print_status)(preflight_report.page(stop.ctx, found, as_json=json and plan))
-        seen.append((stop, found))
-    if plan:
-        return
-    for stop, result in promote_regions.promote_regions(seen):
-        print_status(promote_report.summary(stop.ctx, result))
-        print(promote_report.facts(stop.ctx, result) if json else result.image.id)
+    others = [region.strip() for region in regions.split(",") if region.strip()]
+    ready = []
+    for step, preflight in promote_regions.preflights(promote_regions.plan_regions(open_context(), options, others)):
+        page = preflight_report.promotion(step.ctx, preflight)
+        if plan:
+            print_report(page, json=json)
+        else:
+            print_status(page.text)
+        ready.append((step, preflight))
+    if not plan:
+        for step, result in promote_regions.promote_regions(ready):
+            print_report(report.promoted(step.ctx, result), json=json)
 
 
 @recipe_task(
-    to="the version to go back to (default: the previous good one)",
-    ami="the AMI to go back to, by its id",
-    watch="how long to watch: 90s, 5m",
-    why="a word for the ledger",
-    plan="print what would be done, and stop",
+    to="version to roll back to (default: the previous good one)",
+    ami="id of the AMI to roll back to",
+    watch=_WATCH,
+    why=_WHY,
+    plan="print what would be done, and exit",
 )
 def rollback(
-    opened: ContextFactory,
+    open_context: ContextFactory,
     to: str = "",
     ami: str = "",
     watch: str = "",
@@ -87,45 +87,38 @@ def rollback(
     plan: bool = False,
     json: bool = False,
 ) -> None:
-    """Go back to the previous known-good image, by the same path as a promotion; prints its id.
+    """Roll back to the previous known-good image, with the same steps as a promotion. Prints the AMI id.
 
-    Takes back a refresh that is under way, also one whose promotion has died; repairs it when pointer, template and group
-    disagree. Works long after a promotion has finished.
+    Cancels a running instance refresh, also one whose promotion crashed, and repairs drift between the production parameter,
+    launch template and group. Also works long after a promotion has finished.
     """
-    from goldenami.promote import model as promote_model
-    from goldenami.promote import preflight_report
-    from goldenami.promote import report as promote_report
-    from goldenami.promote import rollback as promote_rollback
+    from goldenami.promote import preflight_report, report, rollback
+    from goldenami.promote.model import RollbackOptions
     from goldenami.text import parse_seconds
 
-    options = promote_model.RollbackOptions(to=to, ami=ami, watch=parse_seconds(watch) if watch else None, why=why)
-    ctx = opened()
-    found = promote_rollback.preflight(ctx, options)
-    (print if plan else print_status)(preflight_report.rollback_plan(ctx, found, as_json=json and plan))
+    options = RollbackOptions(to=to, ami=ami, watch=parse_seconds(watch) if watch else None, why=why)
+    ctx = open_context()
+    preflight = rollback.preflight(ctx, options)
+    page = preflight_report.rollback(ctx, preflight)
     if plan:
+        print_report(page, json=json)
         return
-    result = promote_rollback.rollback(ctx, found, options)
-    print_status(promote_report.summary(ctx, result))
-    print(promote_report.facts(ctx, result) if json else result.image.id)
+    print_status(page.text)
+    print_report(report.promoted(ctx, rollback.rollback(ctx, preflight, options)), json=json)
 
 
 @recipe_task()
-def status(opened: ContextFactory, json: bool = False) -> None:
-    """One screen about the fleet: pointer, template, group, instances, what does not agree, what was promoted."""
-    from goldenami.fleet import describe
-    from goldenami.fleet import report as fleet_report
+def status(open_context: ContextFactory, json: bool = False) -> None:
+    """Print the status of the fleet: production parameter, launch template, group, instances, drift, promotions."""
+    from goldenami.fleet import describe, report
 
-    ctx = opened()
-    print(fleet_report.status(ctx, describe.fleet_status(ctx), as_json=json))
+    ctx = open_context()
+    print_report(report.status(ctx, describe.fleet_status(ctx)), json=json)
 
 
-@recipe_task(
-    watch="how long to watch the new instance: 90s, 5m",
-    plan="print what would be done, and stop",
-    **_IMAGE,
-)
+@recipe_task(watch="how long to monitor the new instance: 90s, 5m", plan="print what would be done, and exit", **_IMAGE)
 def deploy(
-    opened: ContextFactory,
+    open_context: ContextFactory,
     ami: str = "",
     version: str = "",
     candidate: bool = False,
@@ -133,51 +126,46 @@ def deploy(
     plan: bool = False,
     json: bool = False,
 ) -> None:
-    """Without a group: launch an instance of an AMI, wait until it is well, register it, terminate the old; prints its id.
+    """Replace an instance without a group: launch the AMI, wait until healthy, terminate the old. Prints the instance id.
 
-    The instance goes behind the balancer where there is one. When it is not well it is terminated, and the old one serves on.
+    The new instance is registered with the load balancer if there is one. If it does not become healthy it is terminated, and
+    the old one stays in service.
     """
     from goldenami.images.model import ImageSelector
-    from goldenami.promote import deploy as promote_deploy
-    from goldenami.promote import report as promote_report
+    from goldenami.promote import deploy, report
     from goldenami.promote.model import PromoteOptions
     from goldenami.text import parse_seconds
 
     options = PromoteOptions(ImageSelector(ami, version, candidate), watch=parse_seconds(watch) if watch else 0)
-    ctx = opened()
+    ctx = open_context()
     if plan:
-        print(promote_report.page(ctx, promote_deploy.preflight(ctx, options), as_json=json))
-        return
-    done = promote_deploy.deploy(ctx, options)
-    print_status(promote_report.deployed(done))
-    print(promote_report.deployed_facts(done) if json else done.instance.id)
+        print_report(report.deploy_preflight(ctx, deploy.preflight(ctx, options)), json=json)
+    else:
+        print_report(report.deployed(deploy.deploy(ctx, options)), json=json)
 
 
 @recipe_task(
-    ref="a branch, tag or commit (default: the recipe's)",
-    instance="only this one",
-    key="the private key's file, where only SSH reaches it",
+    ref="branch, tag or commit (default: the recipe's)",
+    instance="update only this instance",
+    key="file of the private key, if only SSH reaches the instance",
 )
-def update(opened: ContextFactory, ref: str = "", instance: str = "", key: str = "") -> None:
-    """Update the application on the instances, in place: fetch, build, restart, health; back to what was when that fails.
+def update(open_context: ContextFactory, ref: str = "", instance: str = "", key: str = "") -> None:
+    """Update the application on the instances in place: fetch, build, restart, health check; roll back on failure.
 
-    Through Run Command ([fleet] run_command), else SSH (key_name). The instances are marked as drifted from their image;
-    what should last needs a bake and a promotion.
+    Uses Run Command ([fleet] run_command), otherwise SSH (key_name). The instances are tagged as drifted from their image; a
+    permanent update needs a bake and a promotion.
     """
-    from goldenami.fleet import report as fleet_report
-    from goldenami.fleet import update as fleet_update
+    from goldenami.fleet import report, update
 
-    print(fleet_report.updated(fleet_update.update(opened(), ref, instance, key)))
+    print(report.updated(update.update(open_context(), ref, instance, key)))
 
 
 @recipe_task()
-def cost(opened: ContextFactory, json: bool = False) -> None:
-    """Say what the fleet costs in a month, with Docker and without, and what bakes and promotions have cost.
+def cost(open_context: ContextFactory, json: bool = False) -> None:
+    """Calculate the monthly cost of the fleet, with and without Docker, and the cost of past bakes and promotions.
 
-    A calculation from the recipe, with prices of the AWS Price List where these credentials may ask it, and of a dated table
-    otherwise; it says which.
+    Uses the AWS Price List if the credentials may read it, otherwise a dated price table; the output names the source.
     """
-    from goldenami.cost import cost as cost_cost
-    from goldenami.cost import report as cost_report
+    from goldenami.cost import cost, report
 
-    print(cost_report.text(cost_cost.calculate(opened()), as_json=json))
+    print_report(report.report(cost.calculate(open_context())), json=json)

@@ -1,4 +1,4 @@
-"""What every task stands on: it opens the recipe and its target, and every failure ends in one sentence and an exit code."""
+"""Common code of the tasks: open the recipe and its target, print results, turn errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context as InvokeContext
-from invoke import Exit, task
+from invoke import Context as InvokeContext, Exit, task
 
 if TYPE_CHECKING:
     from goldenami.context import Context
-
+    from goldenami.text import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def command(body: Callable[..., None]) -> Callable[..., None]:
-    """End every failure the same way: one sentence, the state, the next command, a documented exit code."""
+    """Make a task report every failure as a message with the state, the next command, and a documented exit code."""
 
     @functools.wraps(body)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -38,7 +37,7 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
             raise Exit(f"\nerror: {error}", error.exit_code) from None
         except KeyboardInterrupt:
             raise Exit(
-                "\ninterrupted; what it had started is cleaned up. Next: the same command goes on", 130
+                "\ninterrupted; started resources are cleaned up. Next: run the same command to continue", 130
             ) from None
         except Exception as error:
             from goldenami.aws.errors import explain
@@ -48,34 +47,34 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
                 raise Exit(f"\nerror: {known}", known.exit_code) from None
             if os.environ.get("GOLDENAMI_DEBUG"):
                 raise
-            told = f"{type(error).__name__}: {error}"
-            raise Exit(f"\nerror: unexpected: {told}\nNext: GOLDENAMI_DEBUG=1 shows where it happened", 1) from None
+            text = f"{type(error).__name__}: {error}"
+            raise Exit(f"\nerror: unexpected: {text}\nNext: set GOLDENAMI_DEBUG=1 for a traceback", 1) from None
 
     return run
 
 
 def open_context(recipe: str, target: str) -> Context:
-    """Put together what a flow works with; the local target's cloud is started on demand."""
+    """Create the context of a command. Starts the embedded cloud if the target is local."""
     from goldenami.aws.session import AwsSession
     from goldenami.context import Context
     from goldenami.recipe.load import load
     from goldenami.tools.clock import SystemClock
     from goldenami.tools.progress import Progress
 
-    read = load(Path(recipe) if recipe else ROOT / "golden.toml")
-    name = target or read.selected
-    chosen = read.target(name)
+    parsed = load(Path(recipe) if recipe else ROOT / "golden.toml")
+    name = target or parsed.default_target
+    selected = parsed.target(name)
     clock = SystemClock()
     progress = Progress(clock)
-    aws = AwsSession(chosen.region, profile=chosen.profile or None, endpoint_url=chosen.endpoint_url or None)
-    if name == "local" and not chosen.endpoint_url:
-        cloud = cloud_up(progress.detail)
+    aws = AwsSession(selected.region, profile=selected.profile or None, endpoint_url=selected.endpoint_url or None)
+    if name == "local" and not selected.endpoint_url:
+        cloud = start_cloud(progress.detail)
         aws = AwsSession(cloud.region, endpoint_url=cloud.endpoint, keys=(cloud.access_key, cloud.secret_key))
-    return Context(ROOT, read, chosen, aws, clock, progress)
+    return Context(ROOT, parsed, selected, aws, clock, progress)
 
 
-def cloud_up(log: Callable[[str], None]) -> Any:
-    """Start the embedded cloud, or find it running."""
+def start_cloud(log: Callable[[str], None]) -> Any:
+    """Start the embedded cloud unless it is running; return its connection data."""
     from localcloud import control
 
     with cloud_errors():
@@ -84,36 +83,45 @@ def cloud_up(log: Callable[[str], None]) -> Any:
 
 @contextlib.contextmanager
 def cloud_errors() -> Iterator[None]:
-    """Tell what the embedded cloud refuses as AWS's refusals are told."""
+    """Raise errors of the embedded cloud as AWS errors."""
     from goldenami.errors import AwsError
     from localcloud.errors import CloudError
 
     try:
         yield
     except CloudError as error:
-        raise AwsError(f"the local cloud: {error}", next="./invoke local.status") from None
+        raise AwsError(f"local cloud: {error}", next="./invoke local.status") from None
 
 
-ContextFactory = Callable[[], "Context"]  # opens the recipe and its target
+ContextFactory = Callable[[], "Context"]  # opens the recipe and its target, after the task has checked its options
 
 
 def print_status(text: str) -> None:
-    """Tell people something: stderr, so that stdout holds results alone."""
+    """Print to stderr, because stdout holds only results."""
     print(text, file=sys.stderr)
 
 
-_WHERE = {
-    "recipe": "the recipe file (default: golden.toml)",
-    "target": "local or aws (default: what the recipe says)",
+def print_report(report: Report, *, json: bool) -> None:
+    """Print a report: its summary to stderr, its result to stdout as text or JSON."""
+    from json import dumps
+
+    if report.summary:
+        print_status(report.summary)
+    print(dumps(report.facts, ensure_ascii=False, default=dict) if json else report.text)
+
+
+_COMMON_OPTIONS = {
+    "recipe": "recipe file (default: golden.toml)",
+    "target": "local or aws (default: the recipe's target)",
 }
 
 
 def recipe_task(name: str | None = None, **options: str) -> Callable[[Callable[..., None]], Any]:
-    """Declare a task that works on the recipe: it also takes --recipe and --target, and its body gets what opens both.
+    """Declare a task that works on the recipe: add --recipe and --target, and pass a context factory to its body.
 
     Args:
-        name: The task's name, where it is not the function's.
-        options: What each of its own options means.
+        name: Name of the task. Default: the name of the function.
+        options: Help texts of its options.
     """
 
     def declare(body: Callable[..., None]) -> Any:
@@ -122,11 +130,11 @@ def recipe_task(name: str | None = None, **options: str) -> Callable[[Callable[.
             body(functools.partial(open_context, recipe, target), **given)
 
         own = list(inspect.signature(body).parameters.values())[1:]
-        context, *where = list(inspect.signature(run, follow_wrapped=False).parameters.values())[:3]
-        needed = [p for p in own if p.default is p.empty]
+        context, *common = list(inspect.signature(run, follow_wrapped=False).parameters.values())[:3]
+        required = [p for p in own if p.default is p.empty]
         optional = [p for p in own if p.default is not p.empty]
-        run.__signature__ = inspect.Signature([context, *needed, *where, *optional])  # type: ignore[attr-defined]
-        told = {**_WHERE, **({"json": "print JSON"} if any(p.name == "json" for p in own) else {}), **options}
-        return task(name=name, help=told)(command(run))
+        run.__signature__ = inspect.Signature([context, *required, *common, *optional])  # type: ignore[attr-defined]
+        json_option = {"json": "print JSON"} if any(p.name == "json" for p in own) else {}
+        return task(name=name, help={**_COMMON_OPTIONS, **json_option, **options})(command(run))
 
     return declare

@@ -32,28 +32,25 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
-        """Return the time of day, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return the seconds since an arbitrary start; they never go backwards."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
         time.sleep(seconds)
+
+
+def timestamp(clock: Clock) -> str:
+    """Return the current time as ISO 8601, in UTC, to the second."""
+    return clock.now().isoformat(timespec="seconds")
 
 
 def poll(clock: Clock, timeout: float, every: float) -> Iterator[float]:
     """Yield the elapsed seconds, with a pause between two attempts, until the timeout.
 
     The first attempt is immediate, so a timeout of 0 tries once; the duration of an attempt counts. The first pauses are
-    shorter, each twice the one before: many resources are ready within a second.
-
-    Args:
-        clock: What to measure and wait with.
-        timeout: Seconds after which no further attempt starts.
-        every: Seconds between two attempts, from the fourth on.
+    shorter, each twice the one before, until they last `every` seconds: many resources are ready within a second.
     """
     start = clock.monotonic()
     pause = every / 8
@@ -75,19 +72,9 @@ def wait_until(
     on_timeout: Callable[[T], Exception],
     failed: Callable[[T], object] = lambda _: False,
 ) -> T:
-    """Read a state until it is the awaited one.
+    """Read a state, as `poll` does, until it is done, and return it.
 
-    Args:
-        clock: What to measure and wait with.
-        read: Returns the current state.
-        done: True for the awaited state.
-        timeout: Seconds after which no further attempt starts.
-        every: Seconds between two attempts, from the fourth on.
-        on_timeout: Makes the exception from the last state.
-        failed: True for a state that cannot become the awaited one; waiting ends at once.
-
-    Returns:
-        The awaited state.
+    A state that has failed cannot become done: waiting ends at once. `on_timeout` makes the exception from the last state.
     """
     for _ in poll(clock, timeout, every):
         state = read()

@@ -14,12 +14,13 @@ def machine() -> str:
     return platform.node() or "localhost"
 
 
-def user() -> str:
-    """Return the user name, or the user id if it has no name."""
+def operator() -> str:
+    """Return who runs this process, as `user@machine`."""
     try:
-        return getpass.getuser()
+        user = getpass.getuser()
     except (KeyError, OSError):
-        return str(os.getuid())
+        user = str(os.getuid())
+    return f"{user}@{machine()}"
 
 
 def is_root() -> bool:

@@ -23,12 +23,7 @@ class Probe:
 
 
 def probe(url: str, timeout: float = 5) -> Probe:
-    """Request a URL once, without proxies or redirects.
-
-    Args:
-        url: Such as `http://203.0.113.7:8080/health`.
-        timeout: Seconds to wait for the connection, and again for the response.
-    """
+    """Request a URL once, without proxies or redirects; the timeout holds for the connection, and again for the response."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
     try:
         with opener.open(url, timeout=timeout) as response:
@@ -43,13 +38,8 @@ def probe(url: str, timeout: float = 5) -> Probe:
 def post(url: str, payload: Mapping[str, Any], timeout: float = 10) -> None:
     """Post JSON to a webhook. The URL is a secret: error messages contain only its host.
 
-    Args:
-        url: An https URL, or an http URL of this machine.
-        payload: The JSON object.
-        timeout: Seconds to wait for the connection, and again for the response.
-
     Raises:
-        ToolError: The URL is not allowed, or the response is missing or not 2xx.
+        ToolError: The URL is neither https nor of this machine, or the response is missing or not 2xx.
     """
     parts = urlsplit(url.strip())
     host = parts.hostname or ""
@@ -60,9 +50,7 @@ def post(url: str, payload: Mapping[str, Any], timeout: float = 10) -> None:
         url.strip(), data=body, headers={"Content-Type": "application/json"}, method="POST"
     )
     try:
-        opener = urllib.request.build_opener(_NoRedirect)
-        with opener.open(request, timeout=timeout):
-            return
+        urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout).close()
     except urllib.error.HTTPError as error:
         raise ToolError(f"the webhook at {host} answered HTTP {error.code}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:

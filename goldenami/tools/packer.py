@@ -55,9 +55,7 @@ def version() -> tuple[int, int, int]:
 
 
 def init(folder: Path, packer_version: tuple[int, int, int], env: Mapping[str, str]) -> None:
-    """Install the plugins that a rendered folder pins. Packer before 1.7 has them built in.
-
-    Installed plugins need no network.
+    """Install the plugins that a rendered folder pins, unless they are. Packer before 1.7 has them built in.
 
     Raises:
         BuildError: Packer failed; the message has the beginning of its output.
@@ -108,12 +106,7 @@ def build(
 ) -> BuildOutcome:
     """Run `packer build` in a rendered folder. Packer cleans up when it is interrupted.
 
-    Args:
-        folder: Contains golden.pkr.hcl and the files that it uses.
-        on_event: Called with each event.
-        env: Credentials and region (AWS_…).
-        variables: Values that override the folder's; JSON unless they are strings.
-        keep_open: File descriptors that Packer inherits, such as a lock that must be held while it runs.
+    `variables` override the folder's; `keep_open` are file descriptors that Packer inherits, such as a held lock.
     """
     errors: list[str] = []
     output: list[str] = []
@@ -128,10 +121,8 @@ def build(
         output.extend(event.text.splitlines())
         on_event(event)
 
-    arguments = [
-        f"-var={name}={value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in (variables or {}).items()
-    ]
+    values = {name: v if isinstance(v, str) else json.dumps(v) for name, v in (variables or {}).items()}
+    arguments = [f"-var={name}={value}" for name, value in values.items()]
     code = process.stream(
         ["packer", "build", "-machine-readable", *arguments, "."],
         line,

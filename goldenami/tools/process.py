@@ -23,6 +23,12 @@ class ProcessResult:
     stdout: str
     stderr: str = ""
 
+    @property
+    def last_line(self) -> str:
+        """Last line of its error output, else of its output, else its exit code."""
+        lines = (self.stderr or self.stdout).strip().splitlines()
+        return lines[-1] if lines else f"exited with {self.code}"
+
 
 def which(tool: str) -> Path | None:
     """Return the path of a program on PATH, or None."""
@@ -38,17 +44,10 @@ def run(
     stdin: str = "",
     timeout: float = 60,
 ) -> ProcessResult:
-    """Run a short program and return its exit code and output.
-
-    Args:
-        argv: The program and its arguments; never a shell string.
-        cwd: The working directory.
-        env: Variables to add to the environment.
-        stdin: Text for its standard input.
-        timeout: Seconds after which the program is killed.
+    """Run a short program, with `env` added to the environment, and return its exit code and output.
 
     Raises:
-        ToolError: The program is not installed, or did not finish in time.
+        ToolError: The program is not installed, or did not finish within `timeout` seconds and was killed.
     """
     try:
         completed = subprocess.run(
@@ -80,25 +79,18 @@ def stream(
     stop: signal.Signals = signal.SIGINT,
     grace: float = 120,
 ) -> int:
-    """Run a long program and pass on each line of its output (both streams) as it comes.
+    """Run a long program, pass on each line of its output (both streams) as it comes, and return its exit code.
 
     The program has its own process group, so that ^C at the terminal reaches it once: on KeyboardInterrupt it is sent a
     signal and given time to clean up. If this process is killed, the kernel sends the same signal
     (`setpriv --pdeathsig`, where util-linux is installed).
 
     Args:
-        argv: The program and its arguments.
-        on_line: Called with each line, without its newline.
-        cwd: The working directory.
-        env: Variables to add to the environment.
         keep_open: File descriptors that the program inherits, such as a lock that must be held while it runs.
         output: File for the output, which is read from there: a pipe would break if this process is killed, and the
             program would fail instead of cleaning up.
         stop: The signal that makes the program clean up and end.
         grace: Seconds for the clean-up after an interrupt, before the program is killed.
-
-    Returns:
-        The program's exit code.
 
     Raises:
         ToolError: The program is not installed.

@@ -6,6 +6,7 @@ Source: https://cyclonedx.org/docs/1.6/json/
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from goldenami.model.inventory import Package
 
@@ -17,14 +18,7 @@ def read(text: str) -> list[Package]:
 
 
 def render(image: str, version: str, family: str, packages: Sequence[Package]) -> str:
-    """Return the bill of materials as CycloneDX 1.6 JSON.
-
-    Args:
-        image: The AMI's name.
-        version: The AMI's version.
-        family: The operating-system family, which determines the package URLs.
-        packages: The installed packages.
-    """
+    """Return the bill of materials of an AMI as CycloneDX 1.6 JSON; the family determines the package URLs."""
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output import make_outputter
@@ -38,14 +32,7 @@ def render(image: str, version: str, family: str, packages: Sequence[Package]) -
     bom.metadata.component = system
     for package in packages:
         purl = PackageURL(kind, namespace, package.name, package.version, {"arch": package.architecture})
-        bom.components.add(
-            Component(
-                name=package.name,
-                version=package.version,
-                type=ComponentType.LIBRARY,
-                purl=purl,
-                bom_ref=purl.to_string(),
-            )
-        )
+        identity: dict[str, Any] = {"purl": purl, "bom_ref": purl.to_string(), "type": ComponentType.LIBRARY}
+        bom.components.add(Component(name=package.name, version=package.version, **identity))
     bom.register_dependency(system, bom.components)
     return make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)

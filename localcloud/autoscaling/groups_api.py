@@ -1,4 +1,4 @@
-"""The Auto Scaling API over the reconciler: requests only write down what should be."""
+"""The Auto Scaling API's actions on groups. They change the desired state only; the reconciler acts on it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.autoscaling.exceptions import AutoscalingClientError, ValidationError
-from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup, autoscaling_backends
+from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 from moto.autoscaling.responses import AutoScalingResponse
-from moto.core.exceptions import ServiceException
-from moto.core.responses import ActionResult, EmptyResult
+from moto.core.responses import EmptyResult
 from moto.core.utils import utcnow
-from moto.ec2.models.instance_types import INSTANCE_TYPES
-from moto.ec2.utils import filter_iam_instance_profiles
 
 from localcloud.autoscaling import launch_spec, members
-from localcloud.autoscaling.members import GroupMember
-from localcloud.autoscaling.request import page, requested_group
+from localcloud.autoscaling.launch import check_launchable
+from localcloud.autoscaling.members import GroupMember, list_groups
+from localcloud.autoscaling.request import paginated_result, requested_group
 from localcloud.core.cloud import Cloud
-from localcloud.ec2.image_model import usable_image
-from localcloud.ec2.launch_templates import image_of
+from localcloud.core.overrides import replace_methods
 
 _create, _update = AutoScalingResponse.create_auto_scaling_group, AutoScalingResponse.update_auto_scaling_group
 _attach = AutoScalingResponse.attach_instances
-_plain = {
+_existing = {
     name: getattr(AutoScalingResponse, name)
     for name in (
         "attach_load_balancer_target_groups", "suspend_processes",
@@ -44,92 +41,87 @@ SETTINGS = {
 
 
 def install(cloud: Cloud) -> None:
-    """Replace moto's methods and actions by these. May be called again with another cloud."""
+    """Replace moto's methods and actions."""
 
     def create_auto_scaling_group(self: Any) -> Any:
-        """moto: overwrites a group of the same name; a grace period of 0 becomes 300; several settings are lost."""
+        """moto overwrites a group of the same name, turns a grace period of 0 into 300, and ignores several settings.
+        https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CreateAutoScalingGroup.html"""
         backend, name = self.autoscaling_backend, self._get_param("AutoScalingGroupName")
         if name in backend.autoscaling_groups:
-            raise AutoscalingClientError(
-                "AlreadyExists",
-                f"AutoScalingGroup by this name already exists - A group with the name {name} already exists",
-            )
-        small, large = int(self._get_param("MinSize")), int(self._get_param("MaxSize"))
-        wanted = self._get_param("DesiredCapacity")
-        check_size(small, large, small if wanted is None else int(wanted))
+            problem = f"AutoScalingGroup by this name already exists - A group with the name {name} already exists"
+            raise AutoscalingClientError("AlreadyExists", problem)
+        min_size, max_size = int(self._get_param("MinSize")), int(self._get_param("MaxSize"))
+        desired = self._get_param("DesiredCapacity")
+        check_size(min_size, max_size, min_size if desired is None else int(desired))
         for arn in self._get_param("TargetGroupARNs", []):
             backend.elbv2_backend.describe_target_groups(None, [arn], None)
-        launchable(cloud, backend, self._get_param("LaunchTemplate"))
-        answer = _create(self)
+        check_launchable(cloud, backend, self._get_param("LaunchTemplate"))
+        response = _create(self)
         group = backend.autoscaling_groups[name]
-        members.adopt(group)
+        members.ensure_fields(group)
         group.created_time = utcnow()
         group.health_check_grace_period = int(self._get_param("HealthCheckGracePeriod", 0) or 0)
         apply_settings(self, group)
-        return answer
+        return response
 
     def update_auto_scaling_group(self: Any) -> Any:
+        """https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html"""
         group = requested_group(self)
         template = self._get_param("LaunchTemplate") or self._get_param("MixedInstancesPolicy")
-        refresh = launch_spec.active(group)
+        refresh = launch_spec.active_refresh(group)
         if (template or self._get_param("LaunchConfigurationName")) and refresh and refresh.desired_configuration:
             raise ValidationError(
                 "An active instance refresh with a desired configuration exists. All configuration options derived "
                 "from the desired configuration are not available for update while the instance refresh is active."
             )
-        small = group.min_size if self._get_param("MinSize") is None else int(self._get_param("MinSize"))
-        large = group.max_size if self._get_param("MaxSize") is None else int(self._get_param("MaxSize"))
-        wanted = self._get_param("DesiredCapacity")
-        if wanted is None:  # AWS moves it into the new limits
-            wanted = min(max(group.desired_capacity, small), large)
-        check_size(small, large, int(wanted))
+        min_size = group.min_size if self._get_param("MinSize") is None else int(self._get_param("MinSize"))
+        max_size = group.max_size if self._get_param("MaxSize") is None else int(self._get_param("MaxSize"))
+        desired = self._get_param("DesiredCapacity")
+        if desired is None:  # AWS moves it into the new limits
+            desired = min(max(group.desired_capacity, min_size), max_size)
+        check_size(min_size, max_size, int(desired))
         if self._get_param("LaunchTemplate"):
-            launchable(cloud, self.autoscaling_backend, self._get_param("LaunchTemplate"))
+            check_launchable(cloud, self.autoscaling_backend, self._get_param("LaunchTemplate"))
         policy = group.mixed_instances_policy
-        self.params["DesiredCapacity"] = int(wanted)
-        answer = _update(self)
+        self.params["DesiredCapacity"] = int(desired)
+        response = _update(self)
         if not template:
-            group.mixed_instances_policy = policy  # moto forgets it on any update
+            group.mixed_instances_policy = policy  # moto deletes it in any update
         apply_settings(self, group)
-        return answer
+        return response
 
-    AutoScalingResponse.create_auto_scaling_group = create_auto_scaling_group
-    AutoScalingResponse.update_auto_scaling_group = update_auto_scaling_group
-    for name, action in _plain.items():
-        setattr(AutoScalingResponse, name, validated(action))
-    for added in (
-        attach_instances,
-        delete_auto_scaling_group,
-        describe_scaling_activities,
-        set_desired_capacity,
-    ):
-        setattr(AutoScalingResponse, added.__name__, added)
-    FakeAutoScalingGroup.set_desired_capacity = normalized
-    FakeAutoScalingGroup.replace_autoscaling_group_instances = empty_response
-    AutoScalingBackend.notify_terminate_instances = empty_response
-    AutoScalingBackend.update_attached_target_groups = empty_response
+    for name, action in _existing.items():
+        setattr(AutoScalingResponse, name, require_group(action))
+    replace_methods(
+        AutoScalingResponse, create_auto_scaling_group, update_auto_scaling_group, attach_instances,
+        delete_auto_scaling_group, describe_scaling_activities, set_desired_capacity,
+    )  # fmt: skip
+    FakeAutoScalingGroup.set_desired_capacity = set_capacity
+    FakeAutoScalingGroup.replace_autoscaling_group_instances = do_nothing
+    AutoScalingBackend.notify_terminate_instances = do_nothing
+    AutoScalingBackend.update_attached_target_groups = do_nothing
 
 
 def resume() -> None:
-    """After a start: machines boot again, so the grace periods of their members start again."""
-    for _, _, backend in list(autoscaling_backends.iter_backends()):
-        for group in backend.autoscaling_groups.values():
-            for member in group.instance_states:
-                if isinstance(member, GroupMember) and member.lifecycle_state in ("InService", "Standby"):
-                    member.reviving = True
+    """Restart the grace periods after a restart of the cloud, as machines boot again."""
+    for group in list_groups():
+        for member in group.instance_states:
+            if isinstance(member, GroupMember) and member.lifecycle_state in ("InService", "Standby"):
+                member.rebooting = True
 
 
-def normalized(self: Any, capacity: int | None) -> None:
-    """moto launches and terminates here; the reconciler does."""
+def set_capacity(self: Any, capacity: int | None) -> None:
+    """Store the capacity. moto launches and terminates instances here; the reconciler does that."""
     self.desired_capacity = self.min_size if capacity is None else capacity
 
 
-def empty_response(self: Any, *_: Any) -> None:
-    """The reconciler sees to it."""
+def do_nothing(self: Any, *_: Any) -> None:
+    """Do nothing: the reconciler does it."""
 
 
-def validated(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """moto answers an unknown group's name with an internal error."""
+def require_group(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return the action with a check of the group's name, which moto answers with an internal error if unknown.
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html"""
 
     def call(self: Any) -> Any:
         requested_group(self)
@@ -139,21 +131,20 @@ def validated(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def attach_instances(self: Any) -> Any:
-    """moto: also those that do not run, or are members already.
-
-    Source: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-detach-attach-instances.html
-    """
+    """moto attaches instances that do not run, or are members already.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-detach-attach-instances.html"""
     group, ec2 = requested_group(self), self.autoscaling_backend.ec2_backend
-    for wanted in self._get_param("InstanceIds", []):
-        if any(member.instance.id == wanted for member in group.instance_states):
-            raise ValidationError(f"Instance {wanted} is already part of AutoScalingGroup:{group.name}.")
-        if ec2.get_instance(wanted).state != "running":
-            raise ValidationError(f"Instance {wanted} is not in correct state.")
+    for instance_id in self._get_param("InstanceIds", []):
+        if any(member.instance.id == instance_id for member in group.instance_states):
+            raise ValidationError(f"Instance {instance_id} is already part of AutoScalingGroup:{group.name}.")
+        if ec2.get_instance(instance_id).state != "running":
+            raise ValidationError(f"Instance {instance_id} is not in correct state.")
     return _attach(self)
 
 
 def delete_auto_scaling_group(self: Any) -> Any:
-    """moto: no ForceDelete. The group stays visible (Delete in progress) until its last instance is terminated."""
+    """moto ignores ForceDelete. The group stays visible (Delete in progress) until its last instance is terminated.
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DeleteAutoScalingGroup.html"""
     group = requested_group(self)
     if not self._get_bool_param("ForceDelete", False):
         if group.instance_states:
@@ -162,10 +153,9 @@ def delete_auto_scaling_group(self: Any) -> Any:
                 "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) "
                 "still in the group.",
             )
-        if launch_spec.active(group):
-            raise AutoscalingClientError(
-                "ScalingActivityInProgress", "An instance refresh of the AutoScalingGroup is still in progress."
-            )
+        if launch_spec.active_refresh(group):
+            problem = "An instance refresh of the AutoScalingGroup is still in progress."
+            raise AutoscalingClientError("ScalingActivityInProgress", problem)
     group.min_size = group.desired_capacity = 0
     group.status = "Delete in progress"
     for refresh in group.refreshes:
@@ -181,65 +171,40 @@ def delete_auto_scaling_group(self: Any) -> Any:
 
 
 def describe_scaling_activities(self: Any) -> Any:
-    """moto: none."""
+    """moto returns none. https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeScalingActivities.html"""
     name, ids = self._get_param("AutoScalingGroupName"), self._get_param("ActivityIds", [])
     groups = [requested_group(self, reads=True)] if name else list(self.autoscaling_backend.autoscaling_groups.values())
-    found = [one for group in groups for one in getattr(group, "activities", [])]
-    found = sorted((one for one in found if not ids or one.activity_id in ids), key=lambda one: one.start_time)[::-1]
-    shown, token = page(self, found)
-    return ActionResult({"Activities": shown, "NextToken": token})
+    activities = [activity for group in groups for activity in getattr(group, "activities", [])]
+    activities = [activity for activity in activities if not ids or activity.activity_id in ids]
+    activities = sorted(activities, key=lambda activity: activity.start_time)[::-1]
+    return paginated_result(self, "Activities", activities)
 
 
 def set_desired_capacity(self: Any) -> Any:
-    group, wanted = requested_group(self), int(self._get_param("DesiredCapacity"))
-    if wanted > group.max_size:
-        raise ValidationError(
-            f"New SetDesiredCapacity value {wanted} is above max value {group.max_size} for the AutoScalingGroup."
-        )
-    if wanted < group.min_size:
-        raise ValidationError(
-            f"New SetDesiredCapacity value {wanted} is below min value {group.min_size} for the AutoScalingGroup."
-        )
-    group.desired_capacity = wanted
+    """https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SetDesiredCapacity.html"""
+    group, desired = requested_group(self), int(self._get_param("DesiredCapacity"))
+    if not group.min_size <= desired <= group.max_size:
+        above = desired > group.max_size
+        limit = f"above max value {group.max_size}" if above else f"below min value {group.min_size}"
+        raise ValidationError(f"New SetDesiredCapacity value {desired} is {limit} for the AutoScalingGroup.")
+    group.desired_capacity = desired
     return EmptyResult()
 
 
-# --- what they share ---
-
-
-def check_size(small: int, large: int, wanted: int) -> None:
-    if small > large:
-        raise ValidationError(f"Max bound, {large}, must be greater than or equal to min bound, {small}")
-    if not small <= wanted <= large:
+def check_size(min_size: int, max_size: int, desired: int) -> None:
+    """Raise AWS's error if the sizes contradict each other."""
+    if min_size > max_size:
+        raise ValidationError(f"Max bound, {max_size}, must be greater than or equal to min bound, {min_size}")
+    if not min_size <= desired <= max_size:
         raise ValidationError(
-            f"Desired capacity:{wanted} must be between the specified min size:{small} and max size:{large}"
+            f"Desired capacity:{desired} must be between the specified min size:{min_size} and max size:{max_size}"
         )
 
 
 def apply_settings(response: Any, group: Any) -> None:
-    """The settings that moto drops."""
+    """Apply the settings of the request that moto ignores."""
     for name, attribute in SETTINGS.items():
         if (value := response._get_param(name)) is not None:
             setattr(group, attribute, value)
     if isinstance(policy := group.instance_maintenance_policy, dict) and -1 in policy.values():
         group.instance_maintenance_policy = None  # -1 clears it
-
-
-def launchable(cloud: Cloud, scaling: Any, asked: dict[str, Any] | None) -> None:
-    """Auto Scaling tries a launch (as a dry run) before it takes a template."""
-    if not asked:
-        return
-    backend = scaling.ec2_backend
-    try:
-        version = backend._get_template_from_args(asked)
-        data = version.data
-        usable_image(cloud, backend, image_of(scaling.region_name, scaling.account_id, data))
-        for one in [*data.get("SecurityGroupIds", []), *data.get("SecurityGroups", [])]:
-            if backend.get_security_group_by_name_or_id(one) is None:
-                raise ValidationError(f"The security group '{one}' does not exist")
-        if profile := data.get("IamInstanceProfile"):
-            filter_iam_instance_profiles(scaling.account_id, "aws", profile.get("Arn"), profile.get("Name"))
-        if version.instance_type not in INSTANCE_TYPES:
-            raise ValidationError(f"Invalid instance type: '{version.instance_type}'")
-    except ServiceException as error:
-        raise ValidationError(f"You must use a valid fully-formed launch template. {error.message}") from error

@@ -1,4 +1,4 @@
-"""Members of Auto Scaling groups and what happens to them: activities, leaving service, what a group keeps of them."""
+"""Members of Auto Scaling groups, their termination, and scaling activities."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.autoscaling.models import InstanceState
+from moto.autoscaling.models import InstanceState, autoscaling_backends
 from moto.core.utils import utcnow
 
+from localcloud.core.cloud import regional_backends
 from localcloud.elbv2 import targets
 
-ACTIVITIES = 500  # kept for each group; AWS keeps six weeks
-TERMINATED_STATES = ("shutting-down", "terminated")
+MAX_ACTIVITIES = 500  # for each group; AWS keeps them for six weeks
 
 
 class ScalingActivity:
-    """One scaling activity, with the names that the API shows."""
+    """One scaling activity. Attributes have the names of the API.
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Activity.html"""
 
     def __init__(self, group: Any, description: str, cause: str, details: dict[str, str] | None = None) -> None:
         self.activity_id = str(uuid.uuid4())
@@ -34,16 +35,17 @@ class ScalingActivity:
         self.progress = 30
         self.details = json.dumps(details or {})
         group.activities.insert(0, self)
-        del group.activities[ACTIVITIES:]
+        del group.activities[MAX_ACTIVITIES:]
 
-    def ended(self, status: str = "Successful", message: str | None = None) -> None:
+    def end(self, status: str = "Successful", message: str | None = None) -> None:
         if self.end_time is None:
             self.status_code, self.status_message, self.progress = status, message, 100
             self.end_time = utcnow()
 
 
 class GroupMember(InstanceState):  # type: ignore[misc]
-    """An instance of a group. moto shows the template's default version, whatever it was launched from."""
+    """An instance of a group. moto shows the template's default version instead of the launched one.
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Instance.html"""
 
     def __init__(self, group: Any, instance: Any, specification: dict[str, str] | None, state: str = "Pending") -> None:
         instance.autoscaling_group = group
@@ -52,7 +54,7 @@ class GroupMember(InstanceState):  # type: ignore[misc]
         self.launched_at = time.time()
         self.in_service_at: float | None = None if state == "Pending" else self.launched_at
         self.refresh_id: str | None = None  # the instance refresh that launched it
-        self.reviving = False  # the cloud was restarted: its machine boots again
+        self.rebooting = False  # its machine boots again after a restart of the cloud
         self.unhealthy_cause = ""
         self.activity: ScalingActivity | None = None
 
@@ -64,9 +66,9 @@ class GroupMember(InstanceState):  # type: ignore[misc]
     def active(self) -> bool:
         return self.lifecycle_state in ("Pending", "InService")
 
-    def in_grace(self, now: float) -> bool:
-        """Whether the group's health check grace period still runs for it."""
-        if self.reviving or self.in_service_at is None:
+    def in_grace_period(self, now: float) -> bool:
+        """Return True during the group's health check grace period."""
+        if self.rebooting or self.in_service_at is None:
             return True
         return now - self.in_service_at < float(self.auto_scaling_group.health_check_grace_period or 0)
 
@@ -76,58 +78,58 @@ def stamp() -> str:
 
 
 def terminate(group: Any, member: GroupMember, cause: str) -> ScalingActivity:
-    """Take a member out of service: no new requests, then (drained) no machine."""
+    """Take a member out of service: drain it; the reconciler terminates it afterwards."""
     if member.lifecycle_state == "Terminating" and member.activity:
         return member.activity
     member.lifecycle_state = "Terminating"
     member.activity = ScalingActivity(group, f"Terminating EC2 instance: {member.instance_id}", cause)
-    for one in target_groups(group):
-        targets.drain(one, member.instance_id)
-        if member.instance_id in targets.draining(one):
+    for target_group in target_groups(group):
+        targets.drain(target_group, member.instance_id)
+        if member.instance_id in targets.draining_targets(target_group):
             member.activity.status_code = "WaitingForELBConnectionDraining"
     return member.activity
 
 
 def remove(group: Any, member: GroupMember) -> None:
-    """A member is a member no more; what its instance is now is EC2's matter."""
+    """Remove a member from its group and target groups. The instance itself is not changed."""
     if member in group.instance_states:
         group.instance_states.remove(member)
-    for one in target_groups(group):
-        targets.drain(one, member.instance_id)
+    for target_group in target_groups(group):
+        targets.drain(target_group, member.instance_id)
     with contextlib.suppress(AttributeError):
         del member.instance.autoscaling_group
 
 
 def target_groups(group: Any) -> list[Any]:
-    """The group's target groups that (still) exist."""
-    known = group.autoscaling_backend.elbv2_backend.target_groups
-    return [known[arn] for arn in group.target_group_arns if arn in known]
+    """Return the group's target groups that exist."""
+    existing = group.autoscaling_backend.elbv2_backend.target_groups
+    return [existing[arn] for arn in group.target_group_arns if arn in existing]
 
 
-def running(group: Any, *processes: str) -> bool:
-    """Whether none of these processes is suspended. A group that is being deleted cannot be held up."""
+def are_processes_active(group: Any, *processes: str) -> bool:
+    """Return True if none of these processes is suspended. In a group that is being deleted, none is."""
     return bool(group.status) or not set(processes) & set(group._suspended_processes)
 
 
-def adopt(group: Any) -> None:
-    """Give what moto made (attached instances) and older snapshots the fields that are used here."""
-    for name, value in NEW.items():
+def ensure_fields(group: Any) -> None:
+    """Add this package's fields to a group, and replace members that moto created (attached instances)."""
+    for name, value in GROUP_DEFAULTS.items():
         if name not in vars(group):
             setattr(group, name, list(value) if isinstance(value, list) else value)
-    for index, one in enumerate(group.instance_states):
-        if not isinstance(one, GroupMember):
-            group.instance_states[index] = member = GroupMember(group, one.instance, None, "InService")
-            member.protected_from_scale_in = one.protected_from_scale_in
+    for index, state in enumerate(group.instance_states):
+        if not isinstance(state, GroupMember):
+            group.instance_states[index] = member = GroupMember(group, state.instance, None, "InService")
+            member.protected_from_scale_in = state.protected_from_scale_in
 
 
-NEW: dict[str, Any] = {
-    "activities": [],
-    "refreshes": [],
-    "status": None,
-    "launch_failures": 0,
-    "launch_problem": "",
-    "launch_again_at": 0.0,
-    "default_instance_warmup": None,
-    "instance_maintenance_policy": None,
+def list_groups() -> list[Any]:
+    """Return all Auto Scaling groups."""
+    backends = regional_backends(autoscaling_backends)
+    return [group for backend in backends for group in list(backend.autoscaling_groups.values())]
+
+
+GROUP_DEFAULTS: dict[str, Any] = {
+    "activities": [], "refreshes": [], "status": None, "launch_failures": 0, "launch_problem": "",
+    "launch_again_at": 0.0, "default_instance_warmup": None, "instance_maintenance_policy": None,
     "max_instance_lifetime": None,
-}
+}  # fmt: skip

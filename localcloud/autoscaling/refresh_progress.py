@@ -1,4 +1,4 @@
-"""The members of a group as an instance refresh (or its rollback) sees them."""
+"""Progress of an instance refresh, or of its rollback: which members are updated, stale, ready or warming up."""
 
 from __future__ import annotations
 
@@ -6,69 +6,71 @@ from dataclasses import dataclass
 from typing import Any
 
 from localcloud.autoscaling import members
-from localcloud.autoscaling.launch_spec import back_id
-from localcloud.elbv2.targets import TargetHealthStore, in_use
+from localcloud.autoscaling.launch_spec import rollback_id
+from localcloud.elbv2.target_health import TargetHealthStore
+from localcloud.elbv2.targets import is_in_use
 
 
 @dataclass
 class RefreshProgress:
-    """The members of a group, as a refresh (or its rollback) sees them."""
+    """The members of a group by their part in a refresh or in its rollback."""
 
     desired: int
-    updated_members: list[Any]  # as they shall be
+    updated_members: list[Any]  # with the configuration that the refresh brings in
     stale: list[Any]  # to be replaced
-    excluded: list[Any]  # to be replaced, but protected from scale-in or in standby
-    not_ready: list[Any]  # fresh, but not (yet) healthy and warm
-    ready: set[str]  # ids of the members that serve, fresh or stale
-    moving: bool  # members still leave
+    excluded: list[Any]  # to be replaced, but protected from scale in or in standby
+    not_ready: list[Any]  # updated, but not yet healthy and warmed up
+    ready: set[str]  # ids of the members in service, updated or stale
+    moving: bool  # True while members terminate
     warming: list[Any]
-    updated: int  # fresh and ready, brought by this refresh
+    updated: int  # number of members that are updated and ready
 
     @classmethod
-    def of(cls, health: TargetHealthStore, group: Any, refresh: Any, now: float) -> RefreshProgress:
+    def measure(cls, health: TargetHealthStore, group: Any, refresh: Any, now: float) -> RefreshProgress:
+        """Return the progress at `now` (epoch seconds)."""
         warmup = float(refresh.preference("InstanceWarmup", 0) or 0)
-        scene = cls(int(group.desired_capacity or 0), [], [], [], [], set(), False, [], 0)
-        back = refresh.status == "RollbackInProgress"
+        progress = cls(int(group.desired_capacity or 0), [], [], [], [], set(), False, [], 0)
+        rolls_back = refresh.status == "RollbackInProgress"
         for member in group.instance_states:
             if member.lifecycle_state == "Terminating":
-                scene.moving = True
+                progress.moving = True
                 continue
-            ours = member.refresh_id == refresh.instance_refresh_id
-            good = not ours if back else ours or member.instance_id in refresh.already
+            launched = member.refresh_id == refresh.instance_refresh_id
+            is_updated = not launched if rolls_back else launched or member.instance_id in refresh.matching_ids
             is_ready = member.lifecycle_state == "InService" and is_healthy(health, group, member)
             if (
                 is_ready
-                and (ours or member.refresh_id == back_id(refresh))
+                and (launched or member.refresh_id == rollback_id(refresh))
                 and now - (member.in_service_at or now) < warmup
             ):
                 is_ready = False
-                scene.warming.append(member)
+                progress.warming.append(member)
             if is_ready:
-                scene.ready.add(member.instance_id)
-            if good:
+                progress.ready.add(member.instance_id)
+            if is_updated:
                 if member.lifecycle_state == "Standby":
                     continue
-                scene.updated_members.append(member)
+                progress.updated_members.append(member)
                 if is_ready:
-                    scene.updated += 1
+                    progress.updated += 1
                 else:
-                    scene.not_ready.append(member)
+                    progress.not_ready.append(member)
             else:
-                behaviour = hold(refresh, member)
+                behaviour = excluded_behaviour(refresh, member)
                 if behaviour == "Ignore":
                     if member.lifecycle_state != "Standby":
-                        scene.updated_members.append(member)
-                        scene.updated += 1
+                        progress.updated_members.append(member)
+                        progress.updated += 1
                 elif behaviour == "Wait":
-                    scene.excluded.append(member)
-                    scene.stale.append(member)
+                    progress.excluded.append(member)
+                    progress.stale.append(member)
                 else:
-                    scene.stale.append(member)
-        return scene
+                    progress.stale.append(member)
+        return progress
 
 
-def hold(refresh: Any, member: Any) -> str | None:
-    """Ignore, Wait, or None for a stale member that may be replaced."""
+def excluded_behaviour(refresh: Any, member: Any) -> str | None:
+    """Return Ignore or Wait for a stale member that must not be replaced, else None."""
     behaviour = None
     if member.lifecycle_state == "Standby":
         behaviour = refresh.preference("StandbyInstances", "Wait")
@@ -78,12 +80,28 @@ def hold(refresh: Any, member: Any) -> str | None:
 
 
 def is_healthy(health: TargetHealthStore, group: Any, member: Any) -> bool:
-    """Healthy, also to its load balancer where the group asks for that."""
+    """Return True if the member is healthy, also to its load balancer if the group uses ELB health checks."""
     if member.health_status != "Healthy" or member.instance.state != "running":
         return False
     if "ELB" not in (group.health_check_type or ""):
         return True
     return all(
-        not in_use(one) or health.state(one, member.instance_id)[0] in ("healthy", "unavailable")
-        for one in members.target_groups(group)
+        not is_in_use(target_group) or health.state(target_group, member.instance_id)[0] in ("healthy", "unavailable")
+        for target_group in members.target_groups(group)
     )
+
+
+def update_progress(refresh: Any, progress: RefreshProgress) -> None:
+    """Update PercentageComplete and InstancesToUpdate."""
+    if refresh.status == "RollbackInProgress":
+        left = len(progress.stale) + len(progress.not_ready)
+        before = refresh.rollback_details["PercentageCompleteOnRollback"]
+        refresh.percentage_complete = min(before, percent(left, progress.desired))
+        return
+    if refresh.status != "Baking":
+        refresh.instances_to_update = max(len(progress.stale), progress.desired - progress.updated, 0)
+        refresh.percentage_complete = percent(progress.desired - refresh.instances_to_update, progress.desired)
+
+
+def percent(part: int, total: int) -> int:
+    return min(100, max(0, 100 * part // total)) if total else 100

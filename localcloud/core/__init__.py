@@ -1,1 +1,1 @@
-"""What every service of the cloud shares: requests, addresses, queues, periodic tasks, faults."""
+"""Shared parts of all services: requests, addresses, queues, periodic tasks and faults."""

@@ -1,4 +1,4 @@
-"""What the parts of the running cloud share: folder, lock, store, driver, addresses, faults."""
+"""The running cloud: its state folder, lock, store, driver, addresses and faults, and access to moto's backends."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
+from moto.iam.models import iam_backends
 from moto.rds.models import rds_backends
 
-from localcloud.core.addresses import Addresses
+from localcloud.core.addresses import AddressPool
 from localcloud.core.faults import Faults
 from localcloud.core.queues import WorkQueues
 from localcloud.state_dir import StateDir
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 REGION = "ap-northeast-2"
+TERMINATED_STATES = ("shutting-down", "terminated")
 
 
-class Base(Protocol):
-    """The public image that the cloud starts with (localcloud.baseimage builds it)."""
+class BaseImage(Protocol):
+    """The public image of every region (storage.base_image builds it)."""
 
     @property
     def path(self) -> Path: ...
@@ -42,11 +44,11 @@ class Base(Protocol):
 
 @dataclass
 class Cloud:
-    """One running local cloud. moto's backends are global to the process, so there is one in a process."""
+    """One running local cloud. moto's backends are global to the process, so a process runs one cloud."""
 
     state_dir: StateDir
     driver: Driver
-    base: Base
+    base: BaseImage
     prefix: str
     region: str = REGION
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -55,54 +57,64 @@ class Cloud:
 
     def __post_init__(self) -> None:
         self.store = Store(self.state_dir)
-        self.addresses = Addresses(self.prefix, used_addresses)
+        self.addresses = AddressPool(self.prefix, used_addresses)
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """Change what the API knows, from a line: under the lock, and kept on the disk after it."""
+        """Change the state of the API outside of a request: under the lock, saved afterwards."""
         with self.lock:
             yield
             self.store.save()
 
 
-def backends() -> list[Any]:
-    """moto's EC2 backends of all regions that were used."""
-    return [backend for _, _, backend in list(ec2_backends.iter_backends())]
+def regional_backends(service: Any) -> list[Any]:
+    """Return the backends of a service in all regions in use. `service` is such as moto.ec2.models.ec2_backends."""
+    return [backend for _, _, backend in list(service.iter_backends())]
 
 
-def instances() -> list[Any]:
-    """All instances that the API knows, terminated ones too."""
+def list_instances() -> list[Any]:
+    """Return all instances, including terminated ones."""
     return [
         instance
-        for backend in backends()
+        for backend in regional_backends(ec2_backends)
         for reservation in list(backend.reservations.values())
         for instance in reservation.instances
     ]
 
 
-def images() -> list[Any]:
-    return [image for backend in backends() for image in list(backend.amis.values())]
+def list_images() -> list[Any]:
+    """Return all images, including the public base image of each region."""
+    return [image for backend in regional_backends(ec2_backends) for image in list(backend.amis.values())]
 
 
 def used_addresses() -> list[str | None]:
-    machines = [address for instance in instances() for address in (instance.public_ip, machine_address(instance))]
-    databases = [
-        getattr(database, "own_address", None)
-        for _, _, one in list(rds_backends.iter_backends())
-        for database in one.databases.values()
+    """Return the addresses of all instances, databases and load balancers."""
+    return [
+        *(address for instance in list_instances() for address in (instance.public_ip, machine_address(instance))),
+        *(
+            getattr(database, "loopback_address", None)
+            for backend in regional_backends(rds_backends)
+            for database in backend.databases.values()
+        ),
+        *(balancer.dns_name for balancer in list_load_balancers()),
     ]
-    return (
-        machines
-        + databases
-        + [
-            balancer.dns_name
-            for _, _, one in list(elbv2_backends.iter_backends())
-            for balancer in one.load_balancers.values()
-        ]
-    )
+
+
+def list_load_balancers() -> list[Any]:
+    """Return all load balancers."""
+    backends = regional_backends(elbv2_backends)
+    return [balancer for backend in backends for balancer in list(backend.load_balancers.values())]
 
 
 def machine_address(instance: Any) -> str | None:
-    """The address that the machine's ports are on; kept until the machine is off, also without a public IP."""
-    address: str | None = getattr(instance, "machine_address", None)
-    return address
+    """Return the address of the machine's ports, which it keeps until it is off, also without a public IP."""
+    return getattr(instance, "machine_address", None)
+
+
+def instance_profile(instance: Any) -> Any:
+    """Return the instance profile that is associated with an instance; None if there is none."""
+    association = instance.ec2_backend.iam_instance_profile_associations.get(instance.id)
+    if not association:
+        return None
+    profiles = iam_backends[ACCOUNT]["aws"].instance_profiles
+    return profiles.get(association.iam_instance_profile.id, association.iam_instance_profile)

@@ -1,4 +1,4 @@
-"""A cloud that is to end with another process: tests' clouds must not outlive their tests, however those end."""
+"""End the cloud with another process, so that a test's cloud never outlives the test."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from collections.abc import Callable, Mapping
 VARIABLE = "GOLDENAMI_UNTIL"
 
 
-def watch(environment: Mapping[str, str], end: Callable[[], None]) -> None:
-    """Call `end` once the process whose id is in the variable has ended; at once when it has already."""
-    wanted = environment.get(VARIABLE, "")
-    if not wanted.isdigit():
+def watch_parent(environment: Mapping[str, str], end: Callable[[], None]) -> None:
+    """Call `end` once the process whose id is in GOLDENAMI_UNTIL has ended."""
+    pid = environment.get(VARIABLE, "")
+    if not pid.isdigit():
         return
     try:
-        process = os.pidfd_open(int(wanted))
+        process = os.pidfd_open(int(pid))
     except ProcessLookupError:
         end()
         return
 
     def wait() -> None:
-        waiting = select.poll()
-        waiting.register(process, select.POLLIN)  # readable when the process has ended
-        waiting.poll()
+        poll = select.poll()
+        poll.register(process, select.POLLIN)  # readable when the process has ended
+        poll.poll()
         end()
 
-    threading.Thread(target=wait, name="lifetime", daemon=True).start()
+    threading.Thread(target=wait, name="parent watch", daemon=True).start()

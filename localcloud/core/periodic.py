@@ -1,4 +1,4 @@
-"""Background work that compares what should be with what is, again and again, until the cloud ends."""
+"""Background work that runs periodically until the cloud ends, such as reconcilers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ SECONDS = 0.25
 
 
 class PeriodicTask:
-    """One thread that calls `work` every `seconds`. A failed round is logged and the next one tries again."""
+    """A thread that calls `work` every `seconds`. A failed call is logged and repeated."""
 
     def __init__(self, name: str, work: Callable[[], None], seconds: float | None = None) -> None:
         self._work, self._seconds, self._name = work, seconds or SECONDS, name
         self._ended = threading.Event()
-        self._said = ""
+        self._last_error = ""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self, timeout: float = 10) -> None:
-        """End after the round that is going on."""
+        """Stop after the current call."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
@@ -32,9 +32,9 @@ class PeriodicTask:
         while not self._ended.wait(self._seconds):
             try:
                 self._work()
-                self._said = ""
-            except Exception:  # a reconciler must outlive whatever state it meets
-                text = traceback.format_exc()
-                if text != self._said:  # the same failure comes back every round
-                    print(f"{self._name}: {text}", file=sys.stderr, flush=True)
-                self._said = text
+                self._last_error = ""
+            except Exception:  # one unexpected state must not end the reconciler
+                error = traceback.format_exc()
+                if error != self._last_error:  # the same error would be logged in every call
+                    print(f"{self._name}: {error}", file=sys.stderr, flush=True)
+                self._last_error = error

@@ -1,4 +1,4 @@
-"""Long work (disk copies, boots) off the request threads: one line a machine, in order."""
+"""Work queues for long work (disk copies, boots): one per machine, in order, outside of the request threads."""
 
 from __future__ import annotations
 
@@ -13,49 +13,53 @@ from typing import Any
 Work = Callable[[], None]
 
 
-class WorkQueues:
-    """A thread for each key, which does that key's work first in, first out.
+def run_later(seconds: float, work: Callable[..., None], *arguments: Any) -> None:
+    """Call `work` in a thread of its own after `seconds`."""
+    timer = threading.Timer(seconds, work, arguments)
+    timer.daemon = True
+    timer.start()
 
-    A line's thread lives until it is closed: the kernel's parent-death signal, by which machines go with a
-    killed server, is tied to the *thread* that started them.
-    """
+
+class WorkQueues:
+    """A queue and a thread for each key; the thread does the work in order. The thread lives until its queue is closed: the
+    kernel's parent-death signal, which ends machines with a killed server, is tied to the *thread* that started them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lines: dict[str, tuple[queue.SimpleQueue[Work | None], threading.Thread]] = {}
-        self._waiting: dict[str, int] = {}
+        self._queues: dict[str, tuple[queue.SimpleQueue[Work | None], threading.Thread]] = {}
+        self._pending: dict[str, int] = {}
 
-    def do(self, key: str, work: Callable[..., None], *arguments: Any) -> None:
-        """Append work to the key's line."""
+    def submit(self, key: str, work: Callable[..., None], *arguments: Any) -> None:
+        """Append work to the key's queue."""
         with self._lock:
-            if key not in self._lines:
+            if key not in self._queues:
                 jobs: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-                thread = threading.Thread(target=self._run, args=(key, jobs), name=f"line {key}", daemon=True)
-                self._lines[key] = (jobs, thread)
+                thread = threading.Thread(target=self._run, args=(key, jobs), name=f"queue {key}", daemon=True)
+                self._queues[key] = (jobs, thread)
                 thread.start()
-            self._waiting[key] = self._waiting.get(key, 0) + 1
-            self._lines[key][0].put(partial(work, *arguments))
+            self._pending[key] = self._pending.get(key, 0) + 1
+            self._queues[key][0].put(partial(work, *arguments))
 
-    def busy(self, key: str) -> bool:
+    def is_busy(self, key: str) -> bool:
         with self._lock:
-            return self._waiting.get(key, 0) > 0
+            return self._pending.get(key, 0) > 0
 
     def close(self, key: str) -> None:
-        """End a line after the work that it has."""
+        """End a queue after its pending work."""
         with self._lock:
-            line = self._lines.pop(key, None)
-            self._waiting.pop(key, None)
-        if line:
-            line[0].put(None)
+            entry = self._queues.pop(key, None)
+            self._pending.pop(key, None)
+        if entry:
+            entry[0].put(None)
 
     def finish(self, timeout: float) -> None:
-        """End all lines after their work, and wait for that."""
+        """End all queues after their pending work, and wait up to `timeout` seconds for each."""
         with self._lock:
-            lines = list(self._lines.values())
-            self._lines.clear()
-        for jobs, _ in lines:
+            entries = list(self._queues.values())
+            self._queues.clear()
+        for jobs, _ in entries:
             jobs.put(None)
-        for _, thread in lines:
+        for _, thread in entries:
             if thread is not threading.current_thread():
                 thread.join(timeout)
 
@@ -63,9 +67,9 @@ class WorkQueues:
         while work := jobs.get():
             try:
                 work()
-            except Exception:  # a line outlives a failed job; each job reports its own expected errors
+            except Exception:  # a failed job must not end the queue; jobs handle their expected errors
                 print(f"{key}: {traceback.format_exc()}", file=sys.stderr, flush=True)
             finally:
                 with self._lock:
-                    if key in self._waiting:
-                        self._waiting[key] -= 1
+                    if key in self._pending:
+                        self._pending[key] -= 1

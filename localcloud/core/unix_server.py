@@ -1,8 +1,7 @@
-"""The two UNIX sockets through which one machine reaches its metadata service and the AWS API."""
+"""WSGI servers on UNIX sockets, through which a machine reaches its metadata service and the AWS API."""
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from pathlib import Path
@@ -11,12 +10,14 @@ from typing import Any
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from localcloud.machines.unix_socket import short_path
+
 
 class QuietHandler(MotoRequestHandler):  # type: ignore[misc]
-    """moto's handler without a log line for each request."""
+    """moto's request handler without its access log."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Requests are not logged: waiters poll, and the log is for what went wrong."""
+        """Log nothing: pollers would fill the log, which is for errors."""
 
 
 class UnixServer:
@@ -27,21 +28,15 @@ class UnixServer:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        folder = os.open(path.parent, os.O_PATH)
-        try:
-            # sun_path holds 107 bytes and state folders may lie deep: bind through the folder's descriptor
-            listener.bind(f"/proc/self/fd/{folder}/{path.name}")
-        finally:
-            os.close(folder)
+        with short_path(path) as address:
+            listener.bind(address)
         listener.listen(64)
         self._server: BaseWSGIServer = make_server(
-            "unix://door", 0, app, threaded=True, request_handler=QuietHandler, fd=listener.fileno()
+            "unix://socket", 0, app, threaded=True, request_handler=QuietHandler, fd=listener.fileno()
         )
-        listener.close()  # the server has its own copy
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name=f"door {path}", daemon=True
-        )
-        self._thread.start()
+        listener.close()  # the server has duplicated it
+        serve, name = self._server.serve_forever, f"server {path}"
+        threading.Thread(target=serve, kwargs={"poll_interval": 0.05}, name=name, daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()

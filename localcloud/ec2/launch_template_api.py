@@ -1,10 +1,8 @@
-"""The launch template actions of the EC2 API: idempotent by token, built on source versions, paged, deletable."""
+"""The launch template actions of the EC2 API: idempotent, based on source versions, paginated, and deletable."""
 
 from __future__ import annotations
 
-import base64
 import copy
-import hashlib
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -12,7 +10,10 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import parse_user_data
 
-from localcloud.ec2.launch_templates import image_of
+from localcloud.core.overrides import replace_methods
+from localcloud.core.pagination import paginate
+from localcloud.ec2.idempotency import find_created, remember
+from localcloud.ec2.launch_templates import resolve_image
 
 MAX_TEMPLATES = 200
 FILTERS = {"image-id": "ImageId", "instance-type": "InstanceType", "kernel-id": "KernelId", "ram-disk-id": "RamDiskId"}
@@ -21,59 +22,52 @@ _modify = EC2Response.modify_launch_template
 
 def install() -> None:
     """Replace moto's actions."""
-    for action in (
-        create_launch_template,
-        create_launch_template_version,
-        describe_launch_templates,
-        describe_launch_template_versions,
-        delete_launch_template_versions,
-        modify_launch_template,
-    ):
-        setattr(EC2Response, action.__name__, action)
+    replace_methods(
+        EC2Response, create_launch_template, create_launch_template_version, describe_launch_templates,
+        describe_launch_template_versions, delete_launch_template_versions, modify_launch_template,
+    )  # fmt: skip
 
 
 def create_launch_template(self: Any) -> ActionResult:
-    """moto: no ClientToken; the template's own tags become tags of everything launched."""
+    """moto ignores ClientToken, and applies the template's own tags to everything launched.
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplate.html"""
     self.error_on_dryrun()
-    token, digest = self._get_param("ClientToken"), digest_of(self.params)
-    for known in self.ec2_backend.launch_templates.values():
-        if token and getattr(known, "client_token", None) == token:
-            repeated(known, digest)
-            return ActionResult({"LaunchTemplate": template_response(self, known)})
-    tags = self._parse_tag_specification()
-    template = self.ec2_backend.create_launch_template(
-        self._get_param("LaunchTemplateName"), self._get_param("VersionDescription"), launch_data(self), tags
-    )
-    template.client_token, template.asked = token, digest
+    if (template := find_created(self, self.ec2_backend.launch_templates.values())) is None:
+        template = self.ec2_backend.create_launch_template(
+            self._get_param("LaunchTemplateName"),
+            self._get_param("VersionDescription"),
+            requested_launch_data(self),
+            self._parse_tag_specification(),
+        )
+        remember(self, template)
     return ActionResult({"LaunchTemplate": template_response(self, template)})
 
 
 def create_launch_template_version(self: Any) -> ActionResult:
-    """moto: SourceVersion is ignored, UserData kept raw (a launch by a group then fails), no ClientToken."""
+    """moto ignores SourceVersion and ClientToken, and keeps UserData encoded, so that launches by a group fail.
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplateVersion.html"""
     self.error_on_dryrun()
-    template, token, digest = template_of(self), self._get_param("ClientToken"), digest_of(self.params)
-    for known in template.versions:
-        if token and getattr(known, "client_token", None) == token:
-            repeated(known, digest)
-            return ActionResult({"LaunchTemplateVersion": version_response(self, template, known)})
-    data = launch_data(self)
-    if source := self._get_param("SourceVersion"):
-        data = {**copy.deepcopy(template.get_version(source).data), **data}
-    version = template.create_version(data, self._get_param("VersionDescription"))
-    version.client_token, version.asked = token, digest
+    template = requested_template(self)
+    if (version := find_created(self, template.versions)) is None:
+        data = requested_launch_data(self)
+        if source := self._get_param("SourceVersion"):
+            data = {**copy.deepcopy(template.get_version(source).data), **data}
+        version = template.create_version(data, self._get_param("VersionDescription"))
+        remember(self, version)
     return ActionResult({"LaunchTemplateVersion": version_response(self, template, version)})
 
 
 def modify_launch_template(self: Any) -> ActionResult:
-    """moto: does not understand `$Latest`."""
-    if str(self._get_param("DefaultVersion")).startswith("$"):
-        self.params["DefaultVersion"] = str(template_of(self).get_version(self._get_param("DefaultVersion")).number)
+    """moto does not resolve `$Latest`. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyLaunchTemplate.html"""
+    if str(version := self._get_param("DefaultVersion")).startswith("$"):
+        self.params["DefaultVersion"] = str(requested_template(self).get_version(version).number)
     result: ActionResult = _modify(self)
     return result
 
 
 def describe_launch_templates(self: Any) -> ActionResult:
-    """moto: 15 and no NextToken; unknown ids are left out in silence."""
+    """moto returns at most 15 without a NextToken, and ignores unknown ids.
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplates.html"""
     self.error_on_dryrun()
     backend, ids = self.ec2_backend, self._get_param("LaunchTemplateIds", [])
     for template_id in ids:
@@ -83,69 +77,76 @@ def describe_launch_templates(self: Any) -> ActionResult:
         template_ids=ids,
         filters=self._filters_from_querystring(),
     )
-    shown, token = page(self, templates)
-    return ActionResult({"LaunchTemplates": [template_response(self, one) for one in shown], "NextToken": token})
+    page, token = paginate(templates, page_size(self), self._get_param("NextToken"), EC2ClientError)
+    responses = [template_response(self, template) for template in page]
+    return ActionResult({"LaunchTemplates": responses, "NextToken": token})
 
 
 def describe_launch_template_versions(self: Any) -> ActionResult:
-    """moto: 15 and no NextToken, no filters, ranges by position."""
+    """moto returns at most 15 without a NextToken, ignores filters, and takes ranges by position.
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplateVersions.html"""
     self.error_on_dryrun()
-    backend, asked = self.ec2_backend, self._get_param("Versions", [])
+    backend, numbers = self.ec2_backend, self._get_param("Versions", [])
     named = self._get_param("LaunchTemplateName") or self._get_param("LaunchTemplateId")
-    if (not named and set(asked) - {"$Latest", "$Default"}) or not (named or asked):
-        raise EC2ClientError(
-            "MissingParameter", "Name a launch template, or ask for the versions $Latest and $Default of all of them."
-        )
-    templates = [template_of(self)] if named else list(backend.launch_templates.values())
+    if (not named and set(numbers) - {"$Latest", "$Default"}) or not (named or numbers):
+        text = "Specify a launch template, or the versions $Latest and $Default of all launch templates."
+        raise EC2ClientError("MissingParameter", text)
+    templates = [requested_template(self)] if named else list(backend.launch_templates.values())
     first, last = self._get_param("MinVersion"), self._get_param("MaxVersion")
     versions = [
         (template, version)
         for template in templates
-        for version in ({template.get_version(one).number: template.get_version(one) for one in asked}.values()
-                        if asked else template.versions)
+        for version in selected_versions(template, numbers)
         if (not first or version.number >= int(first)) and (not last or version.number <= int(last))
-    ]  # fmt: skip
-    for wanted in self._get_param("Filters", []):
-        versions = [pair for pair in versions if fits(*pair, wanted["Name"], wanted["Values"])]
-    shown, token = page(self, versions)
-    answers = [version_response(self, *pair) for pair in shown]
+    ]
+    for spec in self._get_param("Filters", []):
+        versions = [pair for pair in versions if matches_filter(*pair, spec["Name"], spec["Values"])]
+    page, token = paginate(versions, page_size(self), self._get_param("NextToken"), EC2ClientError)
+    responses = [version_response(self, *pair) for pair in page]
     if self._get_param("ResolveAlias"):
-        for answer in answers:
-            image = image_of(backend.region_name, backend.account_id, answer["LaunchTemplateData"])
-            answer["LaunchTemplateData"] = answer["LaunchTemplateData"] | {"ImageId": image}
-    return ActionResult({"LaunchTemplateVersions": answers, "NextToken": token})
+        for response in responses:
+            image = resolve_image(backend.region_name, backend.account_id, response["LaunchTemplateData"])
+            response["LaunchTemplateData"] = response["LaunchTemplateData"] | {"ImageId": image}
+    return ActionResult({"LaunchTemplateVersions": responses, "NextToken": token})
+
+
+def selected_versions(template: Any, numbers: list[str]) -> list[Any]:
+    """Return the template's versions with these numbers or aliases, each once; all versions if there are none."""
+    if not numbers:
+        return list(template.versions)
+    return list({version.number: version for version in map(template.get_version, numbers)}.values())
 
 
 def delete_launch_template_versions(self: Any) -> ActionResult:
-    """moto has none. The default version cannot be deleted."""
+    """moto lacks the action. The default version cannot be deleted.
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteLaunchTemplateVersions.html"""
     self.error_on_dryrun()
-    template = template_of(self)
-    named = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name}
-    deleted, kept = [], []
-    for asked in self._get_param("Versions", []):
-        version = next((one for one in template.versions if str(one.number) == str(asked)), None)
+    template = requested_template(self)
+    ids = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name}
+    deleted, failed = [], []
+
+    def fail(number: str, code: str, message: str) -> None:
+        failed.append({**ids, "VersionNumber": number, "ResponseError": {"Code": code, "Message": message}})
+
+    for number in self._get_param("Versions", []):
+        version = next((version for version in template.versions if str(version.number) == str(number)), None)
         if version is None:
-            code = "launchTemplateVersionDoesNotExist"
-            text = f"Could not find the specified version {asked} for the launch template with ID {template.id}."
-            kept.append({**named, "VersionNumber": asked, "ResponseError": {"Code": code, "Message": text}})
+            message = f"Could not find the specified version {number} for the launch template with ID {template.id}."
+            fail(number, "launchTemplateVersionDoesNotExist", message)
         elif template.is_default(version):
-            text = f"Version {asked} is the default version of the launch template and cannot be deleted."
-            kept.append(
-                {**named, "VersionNumber": asked, "ResponseError": {"Code": "unexpectedError", "Message": text}}
-            )
+            message = f"Version {number} is the default version of the launch template and cannot be deleted."
+            fail(number, "unexpectedError", message)
         else:
             template.last_number = getattr(template, "last_number", len(template.versions))
             template.versions.remove(version)
-            deleted.append({**named, "VersionNumber": version.number})
+            deleted.append({**ids, "VersionNumber": version.number})
     return ActionResult(
-        {
-            "SuccessfullyDeletedLaunchTemplateVersions": deleted,
-            "UnsuccessfullyDeletedLaunchTemplateVersions": kept,
-        }
+        {"SuccessfullyDeletedLaunchTemplateVersions": deleted, "UnsuccessfullyDeletedLaunchTemplateVersions": failed}
     )
 
 
-def fits(template: Any, version: Any, name: str, values: list[str]) -> bool:
+def matches_filter(template: Any, version: Any, name: str, values: list[str]) -> bool:
+    """Return True if a version matches a filter of DescribeLaunchTemplateVersions."""
     if name == "is-default-version":
         return str(template.is_default(version)).lower() in values
     if name in FILTERS:
@@ -153,14 +154,16 @@ def fits(template: Any, version: Any, name: str, values: list[str]) -> bool:
     raise EC2ClientError("InvalidParameterValue", f"The filter '{name}' is invalid")
 
 
-def template_of(response: Any) -> Any:
+def requested_template(response: Any) -> Any:
+    """Return the launch template that the request names."""
     backend, name = response.ec2_backend, response._get_param("LaunchTemplateName")
     if name:
         return backend.get_launch_template_by_name(name)
     return backend.get_launch_template(response._get_param("LaunchTemplateId"))
 
 
-def launch_data(response: Any) -> dict[str, Any]:
+def requested_launch_data(response: Any) -> dict[str, Any]:
+    """Return the request's LaunchTemplateData with decoded UserData."""
     data = copy.deepcopy(dict(response._get_param("LaunchTemplateData", {})))
     if data.get("UserData"):
         data["UserData"] = parse_user_data(data["UserData"])
@@ -192,25 +195,5 @@ def version_response(response: Any, template: Any, version: Any) -> dict[str, An
     }
 
 
-def page(response: Any, items: list[Any]) -> tuple[list[Any], str | None]:
-    size, start = int(response._get_param("MaxResults") or MAX_TEMPLATES), 0
-    if token := response._get_param("NextToken"):
-        try:
-            start = int(base64.b64decode(token, validate=True))
-        except ValueError:
-            raise EC2ClientError("InvalidNextToken", f"The token '{token}' is invalid") from None
-    end = start + size
-    return items[start:end], base64.b64encode(str(end).encode()).decode() if end < len(items) else None
-
-
-def digest_of(parameters: Any) -> str:
-    asked = {name: value for name, value in parameters.items() if name != "DryRun"}
-    return hashlib.sha256(repr(sorted(asked.items())).encode()).hexdigest()
-
-
-def repeated(known: Any, digest: str) -> None:
-    if known.asked != digest:
-        raise EC2ClientError(
-            "IdempotentParameterMismatch",
-            "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
-        )
+def page_size(response: Any) -> int:
+    return int(response._get_param("MaxResults") or MAX_TEMPLATES)

@@ -1,4 +1,4 @@
-"""What an instance's machine is made of: its disks, made where they are not there yet, and its specification."""
+"""The disks and the specification of an instance's machine."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from localcloud.core.cloud import Cloud, machine_address
 from localcloud.ec2 import open_ports
 from localcloud.errors import CloudError
-from localcloud.machines.interface import DataVolume, Spec
+from localcloud.machines.interface import DataVolume, MachineSpec
 from localcloud.storage import disks
 
 GIB = 1024**3
-API_INSIDE = "http://169.254.169.250"
+GUEST_ENDPOINT = "http://169.254.169.250"
 
 
-def make_disks(cloud: Cloud, instance: Any) -> None:
-    """The disks that RunInstances promised: a copy of each volume's snapshot, or an empty one."""
+def create_disks(cloud: Cloud, instance: Any) -> None:
+    """Create the instance's disks: a copy of each volume's snapshot, or an empty disk."""
     with cloud.lock:
         root = root_volume(instance)
         volumes = [root, *data_volumes(instance)]
     for volume in volumes:
-        make_disk(cloud, volume, is_root=volume is root)
+        create_disk(cloud, volume, is_root=volume is root)
 
 
-def make_disk(cloud: Cloud, volume: Any, *, is_root: bool = False) -> None:
-    """A volume's disk, whole or not at all. Only a root disk's file system grows with it: a data volume may hold any."""
+def create_disk(cloud: Cloud, volume: Any, *, is_root: bool = False) -> None:
+    """Create a volume's disk atomically, unless it exists. Only a root disk's file system grows with its volume."""
     path, size = cloud.state_dir.volume(volume.id), int(volume.size) * GIB
     if path.exists():
         return
@@ -44,29 +44,27 @@ def make_disk(cloud: Cloud, volume: Any, *, is_root: bool = False) -> None:
     part.replace(path)
 
 
-def of(cloud: Cloud, instance: Any) -> Spec:
-    """The machine's specification as of now; gives the instance its address. The caller holds the lock."""
+def build_spec(cloud: Cloud, instance: Any) -> MachineSpec:
+    """Return the machine's current specification, and set the instance's address. The caller holds the lock."""
     kind = INSTANCE_TYPES[instance.instance_type]
-    instance.machine_address = instance.public_ip or machine_address(instance) or cloud.addresses.take()
-    return Spec(
-        instance_id=instance.id,
-        disk=cloud.state_dir.volume(root_volume(instance).id),
-        address=instance.machine_address,
-        folder=cloud.state_dir.machine(instance.id),
-        hostname=instance.private_dns_name.partition(".")[0],
-        vcpus=kind["VCpuInfo"]["DefaultVCpus"],
-        memory_mib=kind["MemoryInfo"]["SizeInMiB"],
-        environment={"AWS_ENDPOINT_URL": API_INSIDE},
+    instance.machine_address = instance.public_ip or machine_address(instance) or cloud.addresses.allocate()
+    return MachineSpec(
+        instance_id=instance.id, disk=cloud.state_dir.volume(root_volume(instance).id),
+        address=instance.machine_address, folder=cloud.state_dir.machine(instance.id),
+        hostname=instance.private_dns_name.partition(".")[0], vcpus=kind["VCpuInfo"]["DefaultVCpus"],
+        memory_mib=kind["MemoryInfo"]["SizeInMiB"], environment={"AWS_ENDPOINT_URL": GUEST_ENDPOINT},
         ports=open_ports.desired_ports(instance),
-        volumes=tuple(plug(cloud, volume) for volume in data_volumes(instance)),
-    )
+        volumes=tuple(data_volume(cloud, volume) for volume in data_volumes(instance)),
+    )  # fmt: skip
 
 
-def plug(cloud: Cloud, volume: Any) -> DataVolume:
+def data_volume(cloud: Cloud, volume: Any) -> DataVolume:
+    """Return an EBS volume in the form that machines take."""
     return DataVolume(volume.id, cloud.state_dir.volume(volume.id))
 
 
 def root_volume(instance: Any) -> Any:
+    """Return the root volume. Raises CloudError if it was detached."""
     device = instance.block_device_mapping.get(instance.root_device_name)
     if device is None:
         raise CloudError(f"instance {instance.id} has no volume attached at its root ({instance.root_device_name})")
@@ -74,10 +72,10 @@ def root_volume(instance: Any) -> Any:
 
 
 def data_volumes(instance: Any) -> list[Any]:
-    """The volumes beside the root that belong to the machine: not those that are being detached."""
+    """Return the volumes except the root volume and those that are being detached."""
     volumes = [
         instance.ec2_backend.get_volume(device.volume_id)
         for name, device in instance.block_device_mapping.items()
         if name != instance.root_device_name
     ]
-    return [one for one in volumes if one.attachment and one.attachment.status in ("attaching", "attached")]
+    return [volume for volume in volumes if volume.attachment and volume.attachment.status in ("attaching", "attached")]

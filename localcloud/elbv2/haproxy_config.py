@@ -1,7 +1,5 @@
-"""The load balancers' configuration for HAProxy: listeners, rules, weights. Pure: the same plan, the same text.
-
-https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-rules.html
-"""
+"""HAProxy's configuration for load balancers: listeners, rules and weights. Pure functions.
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-rules.html"""
 
 from __future__ import annotations
 
@@ -10,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SIDES = 1_000_000  # of the die that weighted target groups are chosen by
+WEIGHT_RANGE = 1_000_000  # of the random number that chooses between weighted target groups
 
 
 @dataclass(frozen=True)
 class Server:
-    """One target: its id, its address, and whether it gets new requests."""
+    """One target: its id and address, and whether it receives new requests."""
 
     target: str
     host: str
@@ -25,7 +23,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Route:
-    """One rule: HAProxy conditions (each a list of alternatives), and what is done then."""
+    """One rule: HAProxy conditions (each a list of alternatives), and the action."""
 
     conditions: tuple[tuple[str, ...], ...] = ()
     weights: tuple[tuple[str, int], ...] = ()  # (backend, weight)
@@ -44,7 +42,7 @@ class Frontend:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that the data plane is to do."""
+    """The desired state of the data plane."""
 
     frontends: tuple[Frontend, ...] = ()
     backends: dict[str, tuple[Server, ...]] = field(default_factory=dict)
@@ -59,9 +57,9 @@ global
   stats socket unix@haproxy.sock mode 600 level admin expose-fd listeners
 defaults
   mode http
-  # no connection to a target is used twice: a target that goes away cannot cut a request that was just sent on one
+  # connections to targets are not reused: a target that ends cannot break a request that was just sent to it
   option http-server-close
-  # a process that is replaced lets each kept connection have its next request, and closes it with the answer
+  # a replaced process answers one more request on each idle connection before it closes it
   option idle-close-on-response
   option forwardfor
   retries 0
@@ -73,99 +71,100 @@ defaults
 """
 
 
-def render(plan: Plan, slots: dict[str, list[str | None]], detours: Mapping[tuple[str, int], int]) -> str:
-    """The configuration, with each backend's targets in the slots that they have in the running process.
-
-    `detours`: where to listen instead, for addresses and ports that something else of the host holds.
-    """
+def render(plan: Plan, slots: dict[str, list[str | None]], redirects: Mapping[tuple[str, int], int]) -> str:
+    """Return the configuration. `slots` are the targets of each backend, by their server slots in the running process.
+    `redirects` are ports to listen on instead, by address and port of a listener."""
     lines = [HEAD.format(idle=plan.idle_seconds)]
     for frontend in plan.frontends:
-        listening = detours.get((frontend.host, frontend.port), frontend.port)
-        lines += [f"frontend {frontend.name}", f"  bind {frontend.host}:{listening}"]
-        lines += ["  http-request set-header X-Forwarded-Proto http"]
-        lines += [f"  http-request set-header X-Forwarded-Port {frontend.port}"]
-        lines += [f"  http-request set-var(txn.die) rand({SIDES})", "  http-request set-var(txn.rule) int(0)"]
+        port = redirects.get((frontend.host, frontend.port), frontend.port)
+        lines += [f"frontend {frontend.name}", f"  bind {frontend.host}:{port}"]
+        lines.append("  http-request set-header X-Forwarded-Proto http")
+        lines.append(f"  http-request set-header X-Forwarded-Port {frontend.port}")
+        lines += [f"  http-request set-var(txn.random) rand({WEIGHT_RANGE})", "  http-request set-var(txn.rule) int(0)"]
         for number, route in enumerate(frontend.routes, 1):
             names = []
             for index, alternatives in enumerate(route.conditions):
                 names.append(name := f"c{number}_{index}")
                 lines += [f"  acl {name} {text}" for text in alternatives]
-            first = "{ var(txn.rule) -m int 0 }"
-            lines.append(f"  http-request set-var(txn.rule) int({number}) if {' '.join([first, *names])}")
+            tests = " ".join(["{ var(txn.rule) -m int 0 }", *names])
+            lines.append(f"  http-request set-var(txn.rule) int({number}) if {tests}")
             if route.answer:
                 lines.append(f"  http-request {route.answer} if {{ var(txn.rule) -m int {number} }}")
         for number, route in enumerate(frontend.routes, 1):
-            total, below = sum(weight for _, weight in route.weights), 0
+            total, cumulative = sum(weight for _, weight in route.weights), 0
             for backend, weight in route.weights:
-                below += weight
+                cumulative += weight
                 if weight:
-                    share = f"{{ var(txn.die) -m int lt {below * SIDES // total} }}"
+                    share = f"{{ var(txn.random) -m int lt {cumulative * WEIGHT_RANGE // total} }}"
                     lines.append(f"  use_backend {backend} if {{ var(txn.rule) -m int {number} }} {share}")
     for name, servers in plan.backends.items():
-        known = {server.target: server for server in servers}
+        by_target = {server.target: server for server in servers}
         lines += [f"backend {name}", "  balance roundrobin"]
         for index, target in enumerate(slots[name]):
-            server = known.get(target or "")
-            place = f"{server.host}:{server.port}" if server else "127.0.0.1:1"
-            lines.append(f"  server s{index} {place}{'' if server and server.up else ' disabled'}")
+            server = by_target.get(target or "")
+            address = f"{server.host}:{server.port}" if server else "127.0.0.1:1"
+            lines.append(f"  server s{index} {address}{'' if server and server.up else ' disabled'}")
     return "\n".join(lines) + "\n"
 
 
-def route(conditions: list[dict[str, Any]], actions: list[Any], names: dict[str, str]) -> Route:
-    """A listener's rule as a route; `names`: target group ARN -> backend."""
-    matchers = tuple(matcher(one) for one in conditions)
+def build_route(conditions: list[dict[str, Any]], actions: list[Any], names: dict[str, str]) -> Route:
+    """Return the route of a listener's rule. `names` maps target group ARNs to backends."""
+    matchers = tuple(map(build_matcher, conditions))
     action = actions[-1].data if actions else {}
     kind = action.get("Type")
     if kind == "fixed-response":
-        given = action.get("FixedResponseConfig", {})
-        text = f"return status {int(given.get('StatusCode', 200))}"
-        if given.get("MessageBody"):
-            text += f" content-type {quoted(given.get('ContentType') or 'text/plain')} string {quoted(given['MessageBody'])}"
+        response = action.get("FixedResponseConfig", {})
+        text = f"return status {int(response.get('StatusCode', 200))}"
+        if response.get("MessageBody"):
+            text += f" content-type {quote(response.get('ContentType') or 'text/plain')} string {quote(response['MessageBody'])}"
         return Route(matchers, answer=text)
     if kind == "redirect":
-        return Route(matchers, answer=redirect(action.get("RedirectConfig", {})))
+        return Route(matchers, answer=build_redirect(action.get("RedirectConfig", {})))
     if kind != "forward":
         return Route(matchers, answer="return status 503")
     config = action.get("ForwardConfig") or {}
     groups = config.get("TargetGroups") or [{"TargetGroupArn": action.get("TargetGroupArn"), "Weight": 1}]
-    weights = [
-        (names[one["TargetGroupArn"]], int(one.get("Weight", 1))) for one in groups if one["TargetGroupArn"] in names
-    ]
+    known = [group for group in groups if group["TargetGroupArn"] in names]
+    weights = [(names[group["TargetGroupArn"]], int(group.get("Weight", 1))) for group in known]
     if not any(weight for _, weight in weights):
         return Route(matchers, answer="return status 503")
     return Route(matchers, tuple(weights))
 
 
-def matcher(condition: dict[str, Any]) -> tuple[str, ...]:
-    """One condition's alternatives as HAProxy samples."""
+def build_matcher(condition: dict[str, Any]) -> tuple[str, ...]:
+    """Return the alternatives of one condition as HAProxy matches."""
     kind = condition.get("Field")
 
     def values(config: str) -> list[Any]:
         return list((condition.get(config) or {}).get("Values") or condition.get("Values") or [])
 
     if kind == "path-pattern":
-        return tuple(f"path -m reg {pattern(one)}" for one in values("PathPatternConfig"))
+        return tuple(f"path -m reg {quoted_regex(value)}" for value in values("PathPatternConfig"))
     if kind == "host-header":
-        return tuple(f"req.hdr(host),field(1,:) -i -m reg {pattern(one)}" for one in values("HostHeaderConfig"))
+        hosts = values("HostHeaderConfig")
+        return tuple(f"req.hdr(host),field(1,:) -i -m reg {quoted_regex(value)}" for value in hosts)
     if kind == "http-header":
         name = re.sub(r"[^A-Za-z0-9_-]", "", condition["HttpHeaderConfig"]["HttpHeaderName"])
-        return tuple(f"req.hdr({name}) -i -m reg {pattern(one)}" for one in values("HttpHeaderConfig"))
+        return tuple(f"req.hdr({name}) -i -m reg {quoted_regex(value)}" for value in values("HttpHeaderConfig"))
     if kind == "http-request-method":
-        return tuple(f"method {quoted(one)}" for one in values("HttpRequestMethodConfig"))
+        return tuple(f"method {quote(value)}" for value in values("HttpRequestMethodConfig"))
     if kind == "source-ip":
-        return tuple(f"src {quoted(one)}" for one in values("SourceIpConfig"))
+        return tuple(f"src {quote(value)}" for value in values("SourceIpConfig"))
     if kind == "query-string":
-        found = []
-        for one in values("QueryStringConfig"):
-            key = re.sub(r"[^A-Za-z0-9_.-]", "", one.get("Key") or "")
-            sample = f"url_param({key})" if key else "query"
-            text = pattern(one["Value"]) if key else quoted(f"(^|&)[^=]*={wild(one['Value'])}(&|$)")
-            found.append(f"{sample} -i -m reg {text}")
-        return tuple(found)
+        return tuple(query_matcher(value) for value in values("QueryStringConfig"))
     return ("always_false",)
 
 
-def redirect(config: dict[str, Any]) -> str:
+def query_matcher(pair: dict[str, str]) -> str:
+    """Return the match of one key-value pair of a query-string condition."""
+    key = re.sub(r"[^A-Za-z0-9_.-]", "", pair.get("Key") or "")
+    if key:
+        return f"url_param({key}) -i -m reg {quoted_regex(pair['Value'])}"
+    return "query -i -m reg " + quote(f"(^|&)[^=]*={wildcard_regex(pair['Value'])}(&|$)")
+
+
+def build_redirect(config: dict[str, Any]) -> str:
+    """Return the `http-request` action of a redirect."""
     parts = {
         "protocol": "http",
         "host": "%[req.hdr(host),field(1,:)]",
@@ -180,17 +179,17 @@ def redirect(config: dict[str, Any]) -> str:
     for name, sample in parts.items():
         text = text.replace("#{" + name + "}", sample)
     code = 301 if config.get("StatusCode") == "HTTP_301" else 302
-    return f"redirect location {quoted(text)} code {code}"
+    return f"redirect location {quote(text)} code {code}"
 
 
-def wild(value: str) -> str:
+def wildcard_regex(value: str) -> str:
     return re.escape(value).replace(r"\*", ".*").replace(r"\?", ".")
 
 
-def pattern(value: str) -> str:
-    return quoted(f"^{wild(value)}$")
+def quoted_regex(value: str) -> str:
+    return quote(f"^{wildcard_regex(value)}$")
 
 
-def quoted(value: str) -> str:
-    """One word of HAProxy's configuration, whatever is in it."""
+def quote(value: str) -> str:
+    """Return a value as one quoted word of HAProxy's configuration."""
     return "'" + re.sub(r"[\r\n\0]", " ", str(value)).replace("'", "'\\''") + "'"

@@ -1,4 +1,5 @@
-"""One health check of one target, as a load balancer makes it."""
+"""One health check of one target.
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html"""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from localcloud.elbv2 import targets
 
 @dataclass(frozen=True)
 class Probe:
-    """What is asked of whom, copied out of the API's state so that it can be made without its lock."""
+    """Parameters of a health check, copied from the API's state so that it can run without the lock."""
 
     host: str
     port: int
@@ -22,15 +23,14 @@ class Probe:
     timeout: float
 
 
-def of(group: Any, target: dict[str, Any]) -> Probe | None:
-    """The check that a target group asks of a target; None while there is nothing to ask."""
-    found = targets.address(group, target)
-    if found is None:
+def build_probe(group: Any, target: dict[str, Any]) -> Probe | None:
+    """Return a target's health check; None while its machine has no address."""
+    if (address := targets.target_address(group, target)) is None:
         return None
-    asked = group.health_check_port
+    port = group.health_check_port
     return Probe(
-        host=found[0],
-        port=found[1] if asked in (None, "traffic-port") else int(asked),
+        host=address[0],
+        port=address[1] if port in (None, "traffic-port") else int(port),
         protocol=group.health_check_protocol or "HTTP",
         path=group.health_check_path or "/",
         codes=(getattr(group, "matcher", None) or {}).get("HttpCode") or "200",
@@ -38,17 +38,16 @@ def of(group: Any, target: dict[str, Any]) -> Probe | None:
     )
 
 
-def make(probe: Probe) -> tuple[str, str]:
-    """('', '') when the target is well, else (reason, description)."""
+def run_probe(probe: Probe) -> tuple[str, str]:
+    """Return the reason and the description of a failure, or two empty strings if the target is healthy."""
     try:
         if not probe.protocol.startswith("HTTP"):
             socket.create_connection((probe.host, probe.port), timeout=probe.timeout).close()
             return "", ""
         connection = http.client.HTTPConnection(probe.host, probe.port, timeout=probe.timeout)
         try:
-            connection.request(
-                "GET", probe.path, headers={"User-Agent": "ELB-HealthChecker/2.0", "Connection": "close"}
-            )
+            headers = {"User-Agent": "ELB-HealthChecker/2.0", "Connection": "close"}
+            connection.request("GET", probe.path, headers=headers)
             status = connection.getresponse().status
         finally:
             connection.close()
@@ -56,15 +55,12 @@ def make(probe: Probe) -> tuple[str, str]:
         return "Target.Timeout", "Request timed out"
     except (OSError, http.client.HTTPException):
         return "Target.FailedHealthChecks", "Health checks failed"
-    if accepts(probe.codes, status):
+    if matches_codes(probe.codes, status):
         return "", ""
     return "Target.ResponseCodeMismatch", f"Health checks failed with these codes: [{status}]"
 
 
-def accepts(codes: str, status: int) -> bool:
-    """A matcher such as `200,202` or `200-299`."""
-    for part in codes.split(","):
-        first, _, last = part.strip().partition("-")
-        if first.isdigit() and int(first) <= status <= int(last or first):
-            return True
-    return False
+def matches_codes(codes: str, status: int) -> bool:
+    """Return True if the status matches a matcher such as `200,202` or `200-299`."""
+    ranges = (part.strip().partition("-") for part in codes.split(","))
+    return any(first.isdigit() and int(first) <= status <= int(last or first) for first, _, last in ranges)

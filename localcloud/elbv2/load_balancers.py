@@ -1,4 +1,4 @@
-"""Load balancers made real: an address of their own, probed targets, and a data plane that really forwards."""
+"""Load balancers with their own addresses, health checks of their targets, and HAProxy as the data plane."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from moto.elbv2.models import ELBv2Backend, FakeLoadBalancer, elbv2_backends
+from moto.elbv2.models import ELBv2Backend, FakeLoadBalancer
 
-from localcloud.core.cloud import Cloud
+from localcloud.core.cloud import TERMINATED_STATES, Cloud, list_load_balancers
+from localcloud.core.overrides import replace_methods
 from localcloud.elbv2 import health_checks, targets
-from localcloud.elbv2.haproxy import Proxy
-from localcloud.elbv2.haproxy_config import Frontend, Plan, Server, route
-from localcloud.elbv2.targets import TargetHealthStore
+from localcloud.elbv2.haproxy import HAProxy
+from localcloud.elbv2.haproxy_config import Frontend, Plan, Server, build_route
+from localcloud.elbv2.target_health import TargetHealthStore
 from localcloud.errors import CloudError
 
 _create, _listen = ELBv2Backend.create_load_balancer, ELBv2Backend.create_listener
@@ -26,26 +27,28 @@ class LoadBalancerService:
 
     def __init__(self, cloud: Cloud, health: TargetHealthStore) -> None:
         self._cloud, self._health = cloud, health
-        self._proxy = Proxy(cloud.state_dir.root / "balancer", cloud.state_dir.machines)
+        self._proxy = HAProxy(cloud.state_dir.root / "balancer", cloud.state_dir.machines)
         self._pool = ThreadPoolExecutor(PROBERS, thread_name_prefix="prober")
         self._problem = ""
 
     def tick(self) -> None:
-        """Settle what is drained, probe what is due, and make the data plane follow."""
+        """Complete drained targets, start health checks that are due, and update the data plane."""
         now = time.time()
         with self._cloud.lock:
             if self._drain(now):
                 self._cloud.store.save()
             plan = self._plan()
-            served = [(group, plan.backends.get(name_of("tg", group.arn), ())) for group in targets.groups()]
-            drained = {(group.arn, one) for group in targets.groups() for one in targets.draining(group)}
+            groups = targets.list_target_groups()
+            routed = [(group, plan.backends.get(proxy_name("tg", group.arn), ())) for group in groups]
+            draining = {(group.arn, target) for group in groups for target in targets.draining_targets(group)}
             due = [
                 (group, target["Id"], probe)
-                for group in targets.groups()
-                if targets.in_use(group) and group.health_check_enabled
+                for group in targets.list_target_groups()
+                if targets.is_in_use(group) and group.health_check_enabled
                 for target in group.targets.values()
-                if self._health.state(group, target["Id"])[0] != "unused" and (probe := health_checks.of(group, target))
-                if self._health.due(group, target["Id"], now)
+                if self._health.state(group, target["Id"])[0] != "unused"
+                and (probe := health_checks.build_probe(group, target))
+                if self._health.is_due(group, target["Id"], now)
             ]
         for group, target_id, probe in due:
             self._pool.submit(self._probe, group, target_id, probe)
@@ -56,124 +59,121 @@ class LoadBalancerService:
             if str(error) != self._problem:
                 print(f"load balancer: {error}", file=sys.stderr, flush=True)
             self._problem = str(error)
-        serving = {(group.arn, one.target) for group, servers in served for one in servers if one.up}
-        self._health.routed(serving, drained, works=not self._problem)
-        self._show()
+        serving = {(group.arn, server.target) for group, servers in routed for server in servers if server.up}
+        self._health.set_routing(serving, draining, works=not self._problem)
+        self._update_states()
 
     def stop(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._proxy.stop()
 
     def _probe(self, group: Any, target_id: str, probe: health_checks.Probe) -> None:
-        self._health.record(group, target_id, *health_checks.make(probe))
+        self._health.record(group, target_id, *health_checks.run_probe(probe))
 
     def _drain(self, now: float) -> bool:
-        """Forget targets whose draining is over, drain those whose instance is gone; True when something changed."""
-        known, changed = set(), False
-        for group in targets.groups():
+        """Remove drained targets, and drain targets whose instance is terminated. Return True if anything changed."""
+        registered, changed = set(), False
+        for group in targets.list_target_groups():
             for target_id in list(group.targets):
                 instance = group.ec2_backend.get_instance_by_id(target_id)
-                if target_id.startswith("i-") and (
-                    instance is None or instance.state in ("shutting-down", "terminated")
-                ):
+                if target_id.startswith("i-") and (instance is None or instance.state in TERMINATED_STATES):
                     targets.drain(group, target_id)
                     changed = True
-            for target_id in [one for one in targets.draining(group) if self._health.drained(group, one, now)]:
-                del targets.draining(group)[target_id]
+            drained = [one for one in targets.draining_targets(group) if self._health.is_drained(group, one, now)]
+            for target_id in drained:
+                del targets.draining_targets(group)[target_id]
                 changed = True
-            known |= {(group.arn, one) for one in group.targets}
-        self._health.forget(known)
+            registered |= {(group.arn, target_id) for target_id in group.targets}
+        self._health.retain(registered)
         return changed
 
     def _plan(self) -> Plan:
         frontends, backends = [], {}
-        for group in targets.groups():
-            if targets.in_use(group):
-                backends[name_of("tg", group.arn)] = tuple(self._servers(group))
-        names = {group.arn: name_of("tg", group.arn) for group in targets.groups()}
+        for group in targets.list_target_groups():
+            if targets.is_in_use(group):
+                backends[proxy_name("tg", group.arn)] = tuple(self._servers(group))
+        names = {group.arn: proxy_name("tg", group.arn) for group in targets.list_target_groups()}
         idle = 60
-        for _, _, backend in list(elbv2_backends.iter_backends()):
-            for balancer in backend.load_balancers.values():
-                idle = int(balancer.attrs.get("idle_timeout.timeout_seconds", idle))
-                for listener in balancer.listeners.values():
-                    rules = sorted(listener.rules.values(), key=lambda one: (one.is_default, int_of(one.priority)))
-                    routes = tuple(route(rule.conditions, rule.actions, names) for rule in rules)
-                    frontends.append(
-                        Frontend(name_of("l", listener.arn), balancer.dns_name, int(listener.port), routes)
-                    )
+        for balancer in list_load_balancers():
+            idle = int(balancer.attrs.get("idle_timeout.timeout_seconds", idle))
+            for listener in balancer.listeners.values():
+                rules = sorted(listener.rules.values(), key=lambda r: (r.is_default, parse_priority(r.priority)))
+                routes = tuple(build_route(rule.conditions, rule.actions, names) for rule in rules)
+                name = proxy_name("l", listener.arn)
+                frontends.append(Frontend(name, balancer.dns_name, int(listener.port), routes))
         return Plan(tuple(frontends), backends, idle)
 
     def _servers(self, group: Any) -> list[Server]:
-        """The group's targets; the unhealthy get requests only when there is no healthy one (as AWS fails open)."""
-        states = {
-            one: self._health.state(group, one, probed_only=True)[0]
-            for one in [*group.targets, *targets.draining(group)]
-        }
-        serving = [one for one, state in states.items() if state in ("healthy", "unavailable")]
+        """Return the group's targets. Unhealthy ones receive requests only if no target is healthy (fail open)."""
+        ids = [*group.targets, *targets.draining_targets(group)]
+        states = {each: self._health.state(group, each, probed_only=True)[0] for each in ids}
+        serving = [target_id for target_id, state in states.items() if state in ("healthy", "unavailable")]
         if not serving:
-            serving = [one for one, state in states.items() if state == "unhealthy"]
+            serving = [target_id for target_id, state in states.items() if state == "unhealthy"]
         servers = []
-        for target in [*group.targets.values(), *targets.draining(group).values()]:
-            if place := targets.address(group, target):
-                servers.append(Server(target["Id"], *place, up=target["Id"] in serving))
+        for target in [*group.targets.values(), *targets.draining_targets(group).values()]:
+            if address := targets.target_address(group, target):
+                servers.append(Server(target["Id"], *address, up=target["Id"] in serving))
         return servers
 
-    def _show(self) -> None:
-        """The state that DescribeLoadBalancers tells."""
+    def _update_states(self) -> None:
+        """Update the states that DescribeLoadBalancers returns."""
         with self._cloud.lock:
             changed = False
-            for _, _, backend in list(elbv2_backends.iter_backends()):
-                for balancer in backend.load_balancers.values():
-                    state = "failed" if self._problem and balancer.listeners else "active"
-                    changed |= balancer.state != state
-                    balancer.state, balancer.problem = state, self._problem
+            for balancer in list_load_balancers():
+                state = "failed" if self._problem and balancer.listeners else "active"
+                changed |= balancer.state != state
+                balancer.state, balancer.problem = state, self._problem
             if changed:
                 self._cloud.store.save()
 
 
 def install(cloud: Cloud) -> None:
-    """Replace moto's methods by these. May be called again with another cloud."""
+    """Replace moto's methods."""
 
-    def create_load_balancer(self: Any, *given: Any, **asked: Any) -> Any:
-        """moto: a DNS name that leads nowhere; the same name again makes a second one."""
-        name = asked.get("name") or given[0]
-        for known in self.load_balancers.values():
-            if known.name == name:
-                return known  # with the same settings AWS answers with the existing one
-        balancer = _create(self, *given, **asked)
-        balancer.dns_name = cloud.addresses.take()
+    def create_load_balancer(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """moto invents a DNS name, and creates a second load balancer of the same name; AWS returns the existing one.
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html"""
+        name = kwargs.get("name") or args[0]
+        for balancer in self.load_balancers.values():
+            if balancer.name == name:
+                return balancer
+        balancer = _create(self, *args, **kwargs)
+        balancer.dns_name = cloud.addresses.allocate()
         return balancer
 
     def activate(self: Any) -> None:
-        """moto: active as soon as somebody looks."""
+        """moto activates a load balancer when it is described."""
 
-    def state(self: Any) -> dict[str, str]:
-        told = {"Code": self.state}
-        return told | {"Reason": self.problem} if self.state == "failed" else told
+    def load_balancer_state(self: Any) -> dict[str, str]:
+        """https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancerState.html"""
+        state = {"Code": self.state}
+        return state | {"Reason": self.problem} if self.state == "failed" else state
 
-    def create_listener(self: Any, *given: Any, **asked: Any) -> Any:
-        """What the data plane does not speak is refused: it would be served in the clear."""
-        if (protocol := asked.get("protocol")) != "HTTP":
-            raise NotImplementedError(f"a listener for {protocol}: the local cloud's balancers speak HTTP only")
-        return _listen(self, *given, **asked)
+    def create_listener(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """moto accepts protocols that the data plane lacks.
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateListener.html"""
+        if (protocol := kwargs.get("protocol")) != "HTTP":
+            raise NotImplementedError(f"a listener for {protocol}: the local cloud's load balancers support HTTP only")
+        return _listen(self, *args, **kwargs)
 
-    ELBv2Backend.create_load_balancer, ELBv2Backend.create_listener = create_load_balancer, create_listener
-    FakeLoadBalancer.activate = activate
-    FakeLoadBalancer.load_balancer_state = property(state)
+    replace_methods(ELBv2Backend, create_load_balancer, create_listener)
+    replace_methods(FakeLoadBalancer, activate)
+    FakeLoadBalancer.load_balancer_state = property(load_balancer_state)
 
 
 def resume(cloud: Cloud) -> None:
-    """After a start: the former range may be somebody else's now."""
-    for _, _, backend in list(elbv2_backends.iter_backends()):
-        for balancer in backend.load_balancers.values():
-            balancer.state = "provisioning"
-            if not cloud.addresses.holds(balancer.dns_name):
-                balancer.dns_name = cloud.addresses.take()
+    """Allocate new addresses after a restart, if the cloud has another range now."""
+    for balancer in list_load_balancers():
+        balancer.state = "provisioning"
+        if not cloud.addresses.contains(balancer.dns_name):
+            balancer.dns_name = cloud.addresses.allocate()
 
 
-def name_of(kind: str, arn: str) -> str:
+def proxy_name(kind: str, arn: str) -> str:
+    """Return HAProxy's name of a target group or listener."""
     return f"{kind}-" + re.sub(r"[^A-Za-z0-9_.-]", "-", arn.rpartition("targetgroup/")[2].rpartition("listener/")[2])
 
 
-def int_of(priority: Any) -> int:
+def parse_priority(priority: Any) -> int:
     return int(priority) if str(priority).isdigit() else 0

@@ -1,7 +1,5 @@
-"""A control group of its own for each machine, in every hierarchy (version 1, hybrid or 2), and its removal.
-
-Without it two containers would share one path in systemd's hierarchy, and each would manage the other's services.
-"""
+"""Control groups of machines, in every hierarchy (version 1, hybrid or 2). Without a group for each machine, two containers would
+share one path in systemd's hierarchy and manage each other's services."""
 
 from __future__ import annotations
 
@@ -12,63 +10,58 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from localcloud.machines.errors import MachineError
 
 
-def hierarchies(mountinfo: str) -> list[tuple[Path, frozenset[str]]]:
-    """Mount points of the control group hierarchies and their options, from /proc/self/mountinfo's text.
-
-    Version 2 has the option "unified" here, version 1 its controllers' names.
-    """
-    found = []
+def parse_hierarchies(mountinfo: str) -> list[tuple[Path, frozenset[str]]]:
+    """Return the mount points and options of the control group hierarchies in the text of /proc/self/mountinfo. The options are
+    "unified" for version 2, and the names of the controllers for version 1."""
+    hierarchies = []
     for line in mountinfo.splitlines():
         fields, _, rest = line.partition(" - ")
         kind, _, options = rest.split(" ", 2)
         if kind == "cgroup2":
-            found.append((Path(fields.split()[4]), frozenset({"unified"})))
+            hierarchies.append((Path(fields.split()[4]), frozenset({"unified"})))
         elif kind == "cgroup":
-            found.append((Path(fields.split()[4]), frozenset(options.split(","))))
-    return found
+            hierarchies.append((Path(fields.split()[4]), frozenset(options.split(","))))
+    return hierarchies
 
 
-def name(folder: Path) -> str:
-    """The group's name: instance ids may be the same in two local clouds, folders are not."""
+def group_name(folder: Path) -> str:
+    """Return the name of a machine's group. It contains the folder's digest: two clouds may have equal instance ids."""
     return f"goldenami-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 
 
-def paths(folder: Path) -> list[Path]:
-    mounts = hierarchies(Path("/proc/self/mountinfo").read_text())
-    return list(dict.fromkeys(mount / name(folder) for mount, _ in mounts))
+def group_paths(folder: Path) -> list[Path]:
+    """Return the path of the machine's group in each hierarchy."""
+    mounts = parse_hierarchies(Path("/proc/self/mountinfo").read_text())
+    return list(dict.fromkeys(mount / group_name(folder) for mount, _ in mounts))
 
 
 def create(folder: Path) -> list[Path]:
-    """Make the machine's groups. Raises MachineError when control groups cannot be written here."""
-    made = paths(folder)
-    if not made:
+    """Create the machine's groups. Raises MachineError if control groups are not writable."""
+    paths = group_paths(folder)
+    if not paths:
         raise MachineError("cannot run containers: no control groups are mounted under /sys/fs/cgroup")
     try:
-        for path in made:
+        for path in paths:
             path.mkdir(exist_ok=True)
-            for setting in (
-                "cpuset.cpus",
-                "cpuset.mems",
-            ):  # version 1 starts them empty, and then takes no process
-                if (path / setting).exists() and (path.parent / "cpuset.sane_behavior").exists() is False:
+            # In version 1 these are empty at first, and a group with empty ones takes no process.
+            for setting in ("cpuset.cpus", "cpuset.mems"):
+                if (path / setting).exists() and not (path.parent / "cpuset.sane_behavior").exists():
                     with contextlib.suppress(OSError):
                         (path / setting).write_text((path.parent / setting).read_text())
     except OSError as error:
         raise MachineError(f"cannot run containers: control groups are not writable here ({error})") from error
-    return made
+    return paths
 
 
 def remove(folder: Path, timeout: float = 5.0) -> list[str]:
-    """Remove the machine's groups, deepest first, once their last process is gone. Returns what was removed."""
-    removed = []
-    deadline = time.monotonic() + timeout
-    for top in paths(folder):
-        if not top.is_dir():
-            continue
+    """Remove the machine's groups, deepest first, once their last process has ended. Return the removed paths."""
+    removed, deadline = [], time.monotonic() + timeout
+    for top in group_paths(folder):
         while top.is_dir():
             for path, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
@@ -84,36 +77,45 @@ def remove(folder: Path, timeout: float = 5.0) -> list[str]:
 
 @contextmanager
 def frozen(folder: Path) -> Iterator[bool]:
-    """Hold every process of the machine still. Yields False where no freezer is mounted (nothing is held then)."""
-    switch = _freezer(folder)
-    if switch is None:
+    """Freeze every process of the machine. Yields False, and freezes none, if no freezer is mounted."""
+    freezer = _find_freezer(folder)
+    if freezer is None:
         yield False
         return
-    control, stop, go, state, stopped = switch
-    control.write_text(stop)
+    freezer.control.write_text(freezer.freeze)
     try:
         deadline = time.monotonic() + 5
-        while stopped not in state.read_text() and time.monotonic() < deadline:
+        while freezer.frozen not in freezer.state.read_text() and time.monotonic() < deadline:
             time.sleep(0.005)
         yield True
     finally:
-        control.write_text(go)
+        freezer.control.write_text(freezer.thaw)
 
 
 def thaw(folder: Path) -> None:
-    """Let go of what a server that died held still: version 1 does not even deliver SIGKILL to it."""
-    if switch := _freezer(folder):
+    """Thaw processes that a crashed server left frozen: version 1 does not even deliver SIGKILL to them."""
+    if freezer := _find_freezer(folder):
         with contextlib.suppress(OSError):
-            switch[0].write_text(switch[2])
+            freezer.control.write_text(freezer.thaw)
 
 
-def _freezer(folder: Path) -> tuple[Path, str, str, Path, str] | None:
-    for mount, options in hierarchies(Path("/proc/self/mountinfo").read_text()):
-        path = mount / name(folder)
+class _Freezer(NamedTuple):
+    """The control and state files of a group's freezer, with the words that each version uses."""
+
+    control: Path
+    freeze: str
+    thaw: str
+    state: Path
+    frozen: str
+
+
+def _find_freezer(folder: Path) -> _Freezer | None:
+    for mount, options in parse_hierarchies(Path("/proc/self/mountinfo").read_text()):
+        path = mount / group_name(folder)
         if "freezer" in options and path.is_dir():
-            return path / "freezer.state", "FROZEN", "THAWED", path / "freezer.state", "FROZEN"
+            return _Freezer(path / "freezer.state", "FROZEN", "THAWED", path / "freezer.state", "FROZEN")
         if "unified" in options and (path / "cgroup.freeze").exists() and list(_processes(path)):
-            return path / "cgroup.freeze", "1", "0", path / "cgroup.events", "frozen 1"
+            return _Freezer(path / "cgroup.freeze", "1", "0", path / "cgroup.events", "frozen 1")
     return None
 
 
@@ -123,6 +125,6 @@ def _processes(path: Path) -> Iterator[int]:
             yield from (int(pid) for pid in Path(folder, "cgroup.procs").read_text().split())
 
 
-def processes(folder: Path) -> list[int]:
-    """The machine's processes, as this process numbers them."""
-    return sorted({pid for path in paths(folder) if path.is_dir() for pid in _processes(path)})
+def list_processes(folder: Path) -> list[int]:
+    """Return the ids of the machine's processes in this process's PID namespace."""
+    return sorted({pid for path in group_paths(folder) if path.is_dir() for pid in _processes(path)})

@@ -1,4 +1,4 @@
-"""The end of a machine's console, as GetConsoleOutput gives it (the most recent 64 KB)."""
+"""The console of a machine: the most recent 64 KB, as GetConsoleOutput returns them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 LIMIT = 64 * 1024
 
 
-def tail(path: Path, limit: int = LIMIT) -> bytes:
-    """The last `limit` bytes, or nothing when the machine never ran."""
+def read_tail(path: Path, limit: int = LIMIT) -> bytes:
+    """Return the last `limit` bytes; none if the machine never ran."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - limit))

@@ -1,4 +1,4 @@
-"""Commands inside a machine, as its administrator: as transient units of its own systemd, with its own environment."""
+"""Commands inside a machine, run as root in transient units of the machine's own systemd."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from localcloud.machines.qemu import qmp
 CommandResult = tuple[int, bytes, bytes]
 """Exit code, standard output, standard error."""
 
-SLACK_SECONDS = 15.0  # for the machine's own systemd to end what took too long
+GRACE_SECONDS = 15.0  # after the timeout, for the machine's systemd to end the unit
 
 
 def unit_argv(argv: Sequence[str], timeout: float) -> list[str]:
-    """A unit instead of a bare process: the guest's limits and environment hold, and all that it started ends with it."""
+    """Return the command that runs `argv` as a unit: with the guest's limits and environment, ended with its children."""
     return [
         "systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec",
         f"--property=RuntimeMaxSec={timeout:g}", "--", *argv,
     ]  # fmt: skip
 
 
-def init_of(folder: Path) -> int:
-    """The process id (here) of a container's own first process. Raises MachineError when it has none (yet)."""
+def find_init(folder: Path) -> int:
+    """Return the host's process id of a container's init. Raises MachineError if it has none (yet)."""
     depths: dict[int, int] = {}
-    keeper = 0
-    for pid in cgroups.processes(folder):
+    supervisor_depth = 0
+    for pid in cgroups.list_processes(folder):
         try:
             status = (Path("/proc") / str(pid) / "status").read_text()
         except OSError:
@@ -39,53 +39,54 @@ def init_of(folder: Path) -> int:
         numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
         if numbers[-1] == "1":
             depths[pid] = len(numbers)
-            keeper = min(keeper or len(numbers), len(numbers))  # the keeper is the first of a namespace around it
-    inside = sorted((depth, pid) for pid, depth in depths.items() if depth > keeper)
+            supervisor_depth = min(supervisor_depth or len(numbers), len(numbers))  # process 1 of the outer namespace
+    inside = sorted((depth, pid) for pid, depth in depths.items() if depth > supervisor_depth)
     if not inside:
-        raise MachineError(f"machine {folder.name} does not take commands: it is off or has not booted")
+        raise MachineError(f"machine {folder.name} does not accept commands: it is off or has not booted")
     return inside[0][1]
 
 
-def in_container(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> CommandResult:
-    """See model.Machine.run."""
-    pid = init_of(folder)
+def run_in_container(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> CommandResult:
+    """Run a command in a container; see interface.Machine.run."""
+    pid = find_init(folder)
     command = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--",
                "env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
                *unit_argv(argv, timeout)]  # fmt: skip
     started = time.monotonic()
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=timeout + SLACK_SECONDS)
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=timeout + GRACE_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise TimeoutError(f"{argv[0]} did not end within {timeout:g} s") from error
-    return checked(folder, argv, timeout, started, (done.returncode, done.stdout, done.stderr))
+    return check_result(folder, argv, timeout, started, (done.returncode, done.stdout, done.stderr))
 
 
-def in_virtual_machine(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> CommandResult:
-    """See model.Machine.run: through the guest agent, over its virtual serial port."""
+def run_in_vm(folder: Path, argv: Sequence[str], stdin: bytes, timeout: float) -> CommandResult:
+    """Run a command in a virtual machine through the QEMU guest agent; see interface.Machine.run."""
     agent, (program, *arguments) = folder / "agent.sock", unit_argv(argv, timeout)
     started = time.monotonic()
-    asked: dict[str, Any] = {"path": program, "arg": arguments, "capture-output": True}
+    request: dict[str, Any] = {"path": program, "arg": arguments, "capture-output": True}
     if stdin:
-        asked["input-data"] = base64.b64encode(stdin).decode()
-    pid = qmp.ask_agent(agent, "guest-exec", asked)["pid"]
-    while True:
-        told = qmp.ask_agent(agent, "guest-exec-status", {"pid": pid})
-        if told["exited"]:
-            break
-        if time.monotonic() - started > timeout + SLACK_SECONDS:
+        request["input-data"] = base64.b64encode(stdin).decode()
+    pid = qmp.run_agent_command(agent, "guest-exec", request)["pid"]
+    while not (status := qmp.run_agent_command(agent, "guest-exec-status", {"pid": pid}))["exited"]:
+        if time.monotonic() - started > timeout + GRACE_SECONDS:
             raise TimeoutError(f"{argv[0]} did not end within {timeout:g} s")
         time.sleep(0.1)
-    code = told.get("exitcode", 128 + told.get("signal", 0))
-    out, err = (base64.b64decode(told.get(name, "")) for name in ("out-data", "err-data"))
-    return checked(folder, argv, timeout, started, (code, out, err))
+    code = status.get("exitcode", 128 + status.get("signal", 0))
+    out, err = (base64.b64decode(status.get(name, "")) for name in ("out-data", "err-data"))
+    return check_result(folder, argv, timeout, started, (code, out, err))
 
 
-def checked(folder: Path, argv: Sequence[str], timeout: float, started: float, ran: CommandResult) -> CommandResult:
-    """Tell a guest that took no command, and one that ended it for its time, from a command that failed."""
-    code, _, err = ran
+def check_result(
+    folder: Path, argv: Sequence[str], timeout: float, started: float, result: CommandResult
+) -> CommandResult:
+    """Return the result of a command that ran. Raises MachineError if the guest accepted no command, TimeoutError if it ended the
+    command after the timeout."""
+    code, _, err = result
     if code != 0 and time.monotonic() - started >= timeout:
         raise TimeoutError(f"{argv[0]} did not end within {timeout:g} s")
     for sign in (b"Failed to connect to bus", b"Failed to create bus connection", b"nsenter: "):
         if code != 0 and sign in err:
-            raise MachineError(f"machine {folder.name} does not take commands: {err.decode(errors='replace').strip()}")
-    return ran
+            message = err.decode(errors="replace").strip()
+            raise MachineError(f"machine {folder.name} does not accept commands: {message}")
+    return result

@@ -1,4 +1,4 @@
-"""What a machine is to the rest of the local cloud: its specification, its verbs, and the driver that makes it."""
+"""The interface of machines: their specification, their operations, and the driver that creates them."""
 
 from __future__ import annotations
 
@@ -12,36 +12,33 @@ METADATA_ADDRESS = "169.254.169.254"
 API_ADDRESS = "169.254.169.250"
 GUEST_NETWORK, GUEST_ADDRESS = "169.254.0.0/16", "169.254.0.100"
 GATEWAY_ADDRESS, NAME_SERVER_ADDRESS = "169.254.0.2", "169.254.0.3"
-"""The network as the guest sees it, the same with every driver. A link-local range, because QEMU relays only
-addresses within the guest's own network, and the metadata service's address is one of those."""
+"""The guest's network, the same with every driver. It is the link-local range of the metadata service's address,
+because QEMU relays only addresses within the guest's own network."""
 
 
 @dataclass(frozen=True)
 class DataVolume:
-    """A data volume as a machine sees it: a raw disk under the name that Nitro instances give their EBS volumes."""
+    """A data volume of a machine: a raw disk that appears under the name that Nitro instances give to EBS volumes."""
 
     volume_id: str
     disk: Path
 
     @property
     def serial(self) -> str:
-        """The volume's id without its dash: 20 characters, as many as a virtual disk's serial number may have."""
+        """Volume id without its dash: 20 characters, the maximum of a virtual disk's serial number."""
         return self.volume_id.replace("-", "")
 
     @property
-    def link(self) -> str:
-        """Its stable name in /dev/disk/by-id, whatever else the guest calls it.
-
-        https://docs.aws.amazon.com/ebs/latest/userguide/nvme-ebs-volumes.html
-        """
+    def device_name(self) -> str:
+        """Stable name in the guest's /dev/disk/by-id. https://docs.aws.amazon.com/ebs/latest/userguide/nvme-ebs-volumes.html"""
         return f"nvme-Amazon_Elastic_Block_Store_{self.serial}"
 
 
 @dataclass(frozen=True)
-class Spec:
-    """One machine. `folder` holds its console, sockets and mount point, `address` is a loopback address of its own,
-    `environment` is given to the guest's services, `ports` are the TCP ports that answer at start, `volumes` are there
-    before it boots."""
+class MachineSpec:
+    """Specification of one machine. `folder` holds its console, sockets and mount point. `address` is its loopback address.
+    `environment` is passed to the guest's services. `ports` are the TCP ports open at start. `volumes` are attached before it
+    boots."""
 
     instance_id: str
     disk: Path
@@ -55,8 +52,8 @@ class Spec:
     volumes: tuple[DataVolume, ...] = ()
 
     @property
-    def range(self) -> str:
-        """The cloud's own addresses: the guest reaches them as its host does."""
+    def cloud_range(self) -> str:
+        """Address range of the cloud, which the guest reaches as its host does."""
         return self.address.rpartition(".")[0] + ".0/24"
 
     @property
@@ -69,55 +66,52 @@ class Spec:
 
     @property
     def init_arguments(self) -> list[str]:
-        """The environment as systemd reads it from its command line (systemd.directives(7), systemd.setenv=)."""
+        """Arguments of systemd that set the environment (systemd.directives(7), systemd.setenv=)."""
         return [f"systemd.setenv={name}={value}" for name, value in sorted(self.environment.items())]
 
 
 class Machine(Protocol):
-    """A machine that may be on or off. Every verb may be called from any thread, and again."""
+    """A machine that may be on or off. Every method is idempotent and may be called from any thread."""
 
     def start(self) -> None:
-        """Launch it; returns when its network is in place, long before its services are up."""
+        """Launch the machine. Returns once its network is up, before its services are."""
 
     def open_ports(self, ports: frozenset[int]) -> None:
-        """Make exactly these TCP ports answer on the machine's address."""
+        """Open exactly these TCP ports on the machine's address."""
 
     def stop(self, timeout: float) -> None:
-        """Power it off cleanly, pull the plug after `timeout` seconds, and release its disk."""
+        """Shut the machine down, kill it after `timeout` seconds, and release its disk."""
 
     def kill(self) -> None:
-        """Pull the plug and release its disk."""
+        """Power the machine off without a shutdown and release its disk."""
 
-    def alive(self) -> bool:
-        """False once it is off, also when the guest powered itself off."""
+    def is_alive(self) -> bool:
+        """Return False once the machine is off, also if the guest powered itself off."""
 
     def freeze(self) -> AbstractContextManager[None]:
-        """Hold it still, with its disk written out, for as long as the context lasts."""
+        """Flush the machine's disk and freeze it until the context ends."""
 
     def attach_volume(self, volume: DataVolume) -> None:
-        """Give it a data volume while it runs; nothing to do where it has it. Raises MachineError."""
+        """Attach a data volume to the running machine, unless it is attached. Raises MachineError."""
 
     def detach_volume(self, volume_id: str) -> bool:
-        """Take a data volume away; False while the guest still has it mounted. To be asked again then."""
+        """Detach a data volume. Returns False while the guest has it mounted; call again then."""
 
-    def resize(self, volume_id: str, size: int) -> None:
-        """Tell it that the volume's disk has `size` bytes now."""
+    def resize_volume(self, volume_id: str, size: int) -> None:
+        """Notify the guest that the volume's disk now has `size` bytes."""
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
-        """Run a program in it as root: its exit code and what it printed on its two outputs.
-
-        Raises MachineError when nobody in the machine takes commands, TimeoutError when it took longer than `timeout`
-        seconds (it is ended then).
-        """
+        """Run a program in the machine as root. Return its exit code, standard output and standard error. Raises MachineError if
+        the machine accepts no commands, TimeoutError if the program took longer than `timeout` seconds (it is killed then)."""
 
     def console(self) -> bytes:
-        """The end of what it printed on its console."""
+        """Return the end of the console output."""
 
 
 class Driver(Protocol):
-    """A way to make machines real."""
+    """A way to run machines."""
 
     @property
     def name(self) -> str: ...
 
-    def machine(self, spec: Spec) -> Machine: ...
+    def machine(self, spec: MachineSpec) -> Machine: ...

@@ -1,4 +1,4 @@
-"""A process under a keeper: started with its plan, told to stop, cut off by closing its lifeline."""
+"""Start, stop and find supervisor processes (supervisor.py) from the server."""
 
 from __future__ import annotations
 
@@ -17,36 +17,37 @@ from typing import Any
 from localcloud.machines.errors import MachineError
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
-LAUNCH_LIMIT = 60.0
-"""Seconds until a machine must be launched; it takes a fraction of one, unless the host has far too much to do."""
+LAUNCH_SECONDS = 60.0
+"""Timeout of a launch, which takes a fraction of a second unless the host is overloaded."""
+LOG = "supervisor.log"
 
-MARK = "GOLDENAMI_MACHINE"
-"""Every process that we start for a machine carries its folder in this variable: that is how reap() finds them."""
+ENVIRONMENT_MARK = "GOLDENAMI_MACHINE"
+"""Environment variable of every process of a machine; its value is the machine's folder. cleanup.reap() uses it."""
 
 
 def launch(folder: Path, kind: str, plan: dict[str, Any], prefix: list[str]) -> subprocess.Popen[bytes]:
-    """Start a keeper and wait until it says that the machine is launched. Raises MachineError with its reason."""
+    """Start a supervisor and wait until it reports that the machine is launched. Raises MachineError with its reason."""
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin",
         "LANG": "C.UTF-8",
-        MARK: str(folder),
+        ENVIRONMENT_MARK: str(folder),
     }
-    with (folder / "keeper.log").open("wb") as log:
+    with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             [*prefix, sys.executable, "-I", "-S", str(SUPERVISOR), kind],
             cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-            start_new_session=True,  # a ^C at the server's terminal is the server's to handle
+            start_new_session=True,  # a ^C at the terminal is for the server only
         )  # fmt: skip
-    send(process, json.dumps(plan))
-    answer = _answer(process, LAUNCH_LIMIT)
-    if answer != "ready":
+    send_line(process, json.dumps(plan))
+    reply = _read_reply(process, LAUNCH_SECONDS)
+    if reply != "ready":
         terminate(process)
-        detail = answer.removeprefix("error ") or _last_line(folder / "keeper.log") or "its keeper ended at once"
+        detail = reply.removeprefix("error ") or last_line(folder / LOG) or "its supervisor ended at once"
         raise MachineError(f"cannot start machine {folder.name}: {detail}")
     return process
 
 
-def send(process: subprocess.Popen[bytes], line: str) -> None:
+def send_line(process: subprocess.Popen[bytes], line: str) -> None:
     if process.stdin is not None:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(line.encode() + b"\n")
@@ -54,7 +55,7 @@ def send(process: subprocess.Popen[bytes], line: str) -> None:
 
 
 def terminate(process: subprocess.Popen[bytes]) -> None:
-    """End a keeper and all that it keeps, now."""
+    """Kill a supervisor with all its processes."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -64,9 +65,9 @@ def terminate(process: subprocess.Popen[bytes]) -> None:
                 pipe.close()
 
 
-def marked(folder: Path) -> Iterator[int]:
-    """Processes that were started for machines in `folder` (one machine's, or the folder above all of them)."""
-    mark = f"{MARK}={folder}".encode()
+def find_processes(folder: Path) -> Iterator[int]:
+    """Yield the processes of the machines in `folder` (one machine's folder, or the folder of all machines)."""
+    mark = f"{ENVIRONMENT_MARK}={folder}".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) != os.getpid():
             try:
@@ -77,12 +78,12 @@ def marked(folder: Path) -> Iterator[int]:
                 yield int(entry.name)
 
 
-def end(folder: Path, timeout: float = 5.0) -> list[int]:
-    """Kill what marked() finds until nothing is found. Returns the process ids."""
+def kill_processes(folder: Path, timeout: float = 5.0) -> list[int]:
+    """Kill the processes of the machines in `folder` until none is left. Return their ids."""
     killed: set[int] = set()
     deadline = time.monotonic() + timeout
-    while (found := list(marked(folder))) and time.monotonic() < deadline:
-        for pid in found:
+    while (pids := list(find_processes(folder))) and time.monotonic() < deadline:
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
@@ -90,7 +91,7 @@ def end(folder: Path, timeout: float = 5.0) -> list[int]:
     return sorted(killed)
 
 
-def _answer(process: subprocess.Popen[bytes], timeout: float) -> str:
+def _read_reply(process: subprocess.Popen[bytes], timeout: float) -> str:
     if process.stdout is None:
         return ""
     readable, _, _ = select.select([process.stdout], [], [], timeout)
@@ -99,6 +100,6 @@ def _answer(process: subprocess.Popen[bytes], timeout: float) -> str:
     return process.stdout.readline().decode(errors="replace").strip()
 
 
-def _last_line(path: Path) -> str:
+def last_line(path: Path) -> str:
     lines = path.read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else ""

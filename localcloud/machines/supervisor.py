@@ -1,12 +1,9 @@
-"""The process above a machine: sets it up, waits for it, and ends it when the server dies. Standard library only.
-
-Run as `python -I keeper.py container|plain`, in the machine's folder, with the plan (JSON) as one line on its standard
-input. The line's pipe stays open as a lifeline: its end means that the server is gone, and everything goes at once.
-Later lines: `stop` asks for a clean power-off. On standard output it says `ready`, or `error <why>`.
-
-With `container` it is the first process of its own PID and mount namespaces: however it ends, the kernel ends every
-process of the machine with it, unmounts its disk and frees the loop device. Nothing has to be cleaned up from outside.
-"""
+"""The supervisor process of a machine: sets it up, waits for it, and kills it when the server dies. Uses the standard library
+only. Run as `python -I supervisor.py container|plain` in the machine's folder, with the plan (JSON) as the first line of its
+standard input. The pipe stays open as a control pipe: when it is closed, the server has ended and the machine is killed. A
+later line `stop` requests a clean power-off. The supervisor prints `ready`, or `error <reason>`. With `container` it is the
+first process of its own PID and mount namespaces. However it ends, the kernel kills every process of the machine, unmounts its
+disk and frees the loop device."""
 
 from __future__ import annotations
 
@@ -27,20 +24,20 @@ PR_SET_PDEATHSIG = 1
 
 
 class SetupError(Exception):
-    """A step of the set-up did not work; the message says which and why."""
+    """A step of the set-up failed; the message says which and why."""
 
 
 @dataclass(frozen=True)
 class SupervisedProcess:
-    """How to boot the machine, what to do when it is off, and the status with which it asks to be booted again."""
+    """How to boot the machine, what to do once it is off, and the exit code that requests a reboot."""
 
     boot: Callable[[], subprocess.Popen[bytes]]
     finish: Callable[[], None]
-    boots_again_on: int | None = None
+    reboot_exit_code: int | None = None
 
 
 def run(*argv: str, text: str | None = None) -> None:
-    """Run one set-up command to its end."""
+    """Run one set-up command. Raises SetupError if it fails."""
     done = subprocess.run(argv, check=False, input=text, capture_output=True, text=True)
     if done.returncode != 0:
         lines = (done.stderr + done.stdout).strip().splitlines()
@@ -52,12 +49,10 @@ def join_cgroups(folders: list[str]) -> None:
         Path(folder, "cgroup.procs").write_text("0")  # 0: the process that writes
 
 
-def network(plan: dict[str, Any]) -> tuple[list[subprocess.Popen[bytes]], int]:
-    """A network of the machine's own, made before it boots and kept while it reboots.
-
-    The metadata service and the AWS API get a namespace behind a virtual cable, so that every port of every address
-    of the machine itself stays free for it. Returns the helpers and the descriptor on which slirp4netns says ready.
-    """
+def set_up_network(plan: dict[str, Any]) -> tuple[list[subprocess.Popen[bytes]], int]:
+    """Create the machine's network, which outlives its reboots. The metadata service and the AWS API have a network namespace of
+    their own, connected by a veth pair, so that all ports of the machine's own addresses stay free. Returns the helper
+    processes and the descriptor that slirp4netns writes to when it is ready."""
     for name in ("netns", "netns-services"):
         Path(name).touch()
         run("unshare", f"--net={name}", "true")
@@ -83,24 +78,24 @@ def network(plan: dict[str, Any]) -> tuple[list[subprocess.Popen[bytes]], int]:
         for address, socket in zip(services, ("imds.sock", "api.sock"), strict=True)
     ]  # fmt: skip
     Path("slirp.sock").unlink(missing_ok=True)
-    ready, told = os.pipe()
+    ready, ready_writer = os.pipe()
     helpers.append(subprocess.Popen([
         "slirp4netns", "--configure", "--mtu=65520", f"--cidr={plan['network']}", "--disable-host-loopback",
-        "--api-socket=slirp.sock", f"--ready-fd={told}", "--netns-type=path", "netns", "eth0",
-    ], pass_fds=[told]))  # fmt: skip
-    os.close(told)
+        "--api-socket=slirp.sock", f"--ready-fd={ready_writer}", "--netns-type=path", "netns", "eth0",
+    ], pass_fds=[ready_writer]))  # fmt: skip
+    os.close(ready_writer)
     return helpers, ready
 
 
-def reach(plan: dict[str, Any]) -> None:
-    """Lead the cloud's own loopback addresses out of the machine, whose kernel would keep them to itself."""
+def route_cloud_range(plan: dict[str, Any]) -> None:
+    """Route the cloud's loopback addresses out of the machine, whose kernel would deliver them locally."""
     run("nsenter", "--net=netns", "ip", "route", "add", plan["range"], "via", plan["gateway"], "dev", "eth0",
         "src", plan["address"], "table", "local")  # fmt: skip
     run("nsenter", "--net=netns", "tee", "/proc/sys/net/ipv4/conf/eth0/route_localnet", text="1")
 
 
-def volumes(nodes: dict[str, int]) -> None:
-    """The guest's /dev/disk: device nodes of its data volumes by name. The server adds and removes some later."""
+def create_device_nodes(nodes: dict[str, int]) -> None:
+    """Create the guest's /dev/disk with device nodes of its data volumes. The server adds and removes nodes later."""
     Path("devices").mkdir(exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", "mode=0755,size=1m", "devices", "devices")
     Path("devices/by-id").mkdir()
@@ -108,22 +103,22 @@ def volumes(nodes: dict[str, int]) -> None:
         os.mknod(f"devices/by-id/{name}", 0o660 | stat.S_IFBLK, number)
 
 
-def container(plan: dict[str, Any]) -> SupervisedProcess:
-    """Mount the disk, make the network, boot the container."""
+def prepare_container(plan: dict[str, Any]) -> SupervisedProcess:
+    """Set up a container: control groups, volumes, network and root file system."""
     join_cgroups(plan["cgroups"])
     Path("root").mkdir(exist_ok=True)
-    volumes(plan["volumes"])
-    # Where nspawn keeps things by machine name, which need not be unique on the host; and it leaves some behind.
+    create_device_nodes(plan["volumes"])
+    # nspawn keeps files there by machine name, which need not be unique on the host, and does not delete all of them.
     Path("/run/systemd/nspawn").mkdir(parents=True, exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", "mode=0700", "nspawn", "/run/systemd/nspawn")
-    helpers, ready = network(plan)
-    # No barriers: the disk has to survive this process, not a power cut of the host. No background zeroing of inode
-    # tables: it would fill the sparse file.
+    helpers, ready = set_up_network(plan)
+    # No barriers: the disk has to survive this process, not a power loss of the host. No background zeroing of inode
+    # tables: that would fill the sparse file.
     run("mount", "-o", "loop,noatime,nobarrier,noinit_itable", plan["disk"], "root")
     if not os.read(ready, 1):
         raise SetupError("slirp4netns: ended before its network was ready")
     os.close(ready)
-    reach(plan)
+    route_cloud_range(plan)
     Path("console.log").write_bytes(b"")
 
     def boot() -> subprocess.Popen[bytes]:
@@ -136,15 +131,15 @@ def container(plan: dict[str, Any]) -> SupervisedProcess:
     def finish() -> None:
         for helper in helpers:
             helper.kill()
-        # Deleted files become holes: what is copied next (an image of this disk) is only what is in use.
+        # Deleted files become holes, so that an image of this disk copies only blocks in use.
         subprocess.run(["fstrim", "root"], check=False, capture_output=True)
         run("umount", "root")
 
-    return SupervisedProcess(boot, finish, boots_again_on=133)  # what nspawn ends with when its guest reboots
+    return SupervisedProcess(boot, finish, reboot_exit_code=133)  # nspawn's when its guest reboots
 
 
-def plain(plan: dict[str, Any]) -> SupervisedProcess:
-    """Run one process that must not outlive this one."""
+def prepare_process(plan: dict[str, Any]) -> SupervisedProcess:
+    """Set up one process that must not outlive this one."""
 
     def boot() -> subprocess.Popen[bytes]:
         # preexec_fn is safe here: this process has one thread.
@@ -157,36 +152,36 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def keep(kept: SupervisedProcess) -> None:
-    """Until the machine has ended, or the server has. As the first process of a namespace, reap strangers too."""
-    woken, wake = os.pipe()
-    os.set_blocking(wake, False)
-    signal.set_wakeup_fd(wake)
+def supervise(process: SupervisedProcess) -> None:
+    """Run the machine until it or the server ends. As the first process of a namespace, reap orphans too."""
+    wakeup_reader, wakeup_writer = os.pipe()
+    os.set_blocking(wakeup_writer, False)
+    signal.set_wakeup_fd(wakeup_writer)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     selector = selectors.DefaultSelector()
-    selector.register(woken, selectors.EVENT_READ)
+    selector.register(wakeup_reader, selectors.EVENT_READ)
     selector.register(0, selectors.EVENT_READ)
-    machine = kept.boot()
-    say("ready")
+    machine = process.boot()
+    report("ready")
     stopping = False
     while True:
-        for pid, status in ended():
+        for pid, status in reap_children():
             if pid == machine.pid:
-                if stopping or os.waitstatus_to_exitcode(status) != kept.boots_again_on:
+                if stopping or os.waitstatus_to_exitcode(status) != process.reboot_exit_code:
                     return
-                machine = kept.boot()
+                machine = process.boot()
         for key, _ in selector.select():
-            said = os.read(key.fd, 4096)
-            if key.fd == 0 and not said:
+            data = os.read(key.fd, 4096)
+            if key.fd == 0 and not data:
                 machine.kill()
                 os._exit(1)
-            if key.fd == 0 and b"stop" in said:
+            if key.fd == 0 and b"stop" in data:
                 stopping = True
                 machine.send_signal(signal.SIGTERM)  # nspawn turns it into a clean power-off
 
 
-def ended() -> Iterator[tuple[int, int]]:
-    """Children that have ended since the last call, with their wait statuses."""
+def reap_children() -> Iterator[tuple[int, int]]:
+    """Yield the children that have ended since the last call, with their wait statuses."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -198,7 +193,7 @@ def ended() -> Iterator[tuple[int, int]]:
 
 
 def read_line() -> str:
-    """One line of standard input, byte by byte: what follows it is for wait()."""
+    """Read one line of standard input byte by byte, so that supervise() gets the rest."""
     line = b""
     while not line.endswith(b"\n"):
         if not (byte := os.read(0, 1)):
@@ -207,18 +202,18 @@ def read_line() -> str:
     return line.decode()
 
 
-def say(message: str) -> None:
+def report(message: str) -> None:
     os.write(1, message.encode() + b"\n")
 
 
 def main() -> None:
     plan = json.loads(read_line())
     try:
-        kept = (container if sys.argv[1] == "container" else plain)(plan)
-        keep(kept)
-        kept.finish()
+        process = (prepare_container if sys.argv[1] == "container" else prepare_process)(plan)
+        supervise(process)
+        process.finish()
     except (SetupError, OSError) as error:
-        say(f"error {error}")
+        report(f"error {error}")
         sys.exit(1)
 
 

@@ -1,11 +1,12 @@
-"""The actions of the RDS API on DB instances, with a real PostgreSQL behind each."""
+"""The RDS API's actions on DB instances, each of which is a PostgreSQL server."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import string
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from moto.core.responses import ActionResult
 from moto.rds.exceptions import InvalidParameterCombination, InvalidParameterValue, RDSClientError
@@ -13,34 +14,37 @@ from moto.rds.models import DBInstance, MasterUserSecret, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from localcloud.core.cloud import Cloud
+from localcloud.core.overrides import replace_methods
 from localcloud.rds import postgres
 from localcloud.rds.instances import DatabaseService
 
 _create, _modify = RDSBackend.create_db_instance, RDSBackend.modify_db_instance
-LETTERS = string.ascii_uppercase + string.digits
+RESOURCE_ID_CHARACTERS = string.ascii_uppercase + string.digits
 FORBIDDEN = set('/"@ ')  # in a master password
 
 
 def install(cloud: Cloud, databases: DatabaseService) -> None:
-    """Replace moto's methods by these. May be called again with another cloud."""
+    """Replace moto's methods."""
 
-    def create_db_instance(self: Any, asked: dict[str, Any]) -> Any:
-        """moto: available at once, any engine, an address that leads nowhere."""
-        asked["engine_version"] = checked(asked)
-        database = _create(self, asked)
+    def create_db_instance(self: Any, options: dict[str, Any]) -> Any:
+        """moto accepts any engine, invents an address, and is available at once.
+        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html"""
+        options["engine_version"] = check_request(options)
+        database = _create(self, options)
         database.status, database.answered = "creating", False
-        database.dbi_resource_id = "db-" + "".join(secrets.choice(LETTERS) for _ in range(26))
-        database.own_address = cloud.addresses.take()
+        database.dbi_resource_id = "db-" + "".join(secrets.choice(RESOURCE_ID_CHARACTERS) for _ in range(26))
+        database.loopback_address = cloud.addresses.allocate()
         databases.create(database)
         return database
 
-    def modify_db_instance(self: Any, identifier: str, asked: dict[str, Any]) -> Any:
-        """moto: the password is forgotten. It is changed at once, ApplyImmediately or not, as on RDS."""
+    def modify_db_instance(self: Any, identifier: str, options: dict[str, Any]) -> Any:
+        """moto ignores the password. RDS changes it at once, also without ApplyImmediately.
+        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html"""
         database = self.describe_db_instances(identifier)[0]
-        if password := asked.get("master_user_password"):
+        if password := options.get("master_user_password"):
             check_password(password)
-            in_state(database, "available")
-        _modify(self, identifier, asked)
+            check_state(database, "available")
+        _modify(self, identifier, options)
         if password:
             database._master_user_password = password
             database.status = "resetting-master-credentials"
@@ -48,89 +52,84 @@ def install(cloud: Cloud, databases: DatabaseService) -> None:
         return database
 
     def start_db_instance(self: Any, identifier: str) -> Any:
-        database = self.describe_db_instances(identifier)[0]
-        in_state(database, "stopped")
-        database.status = "starting"
-        databases.start(database)
-        return database
+        """https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_StartDBInstance.html"""
+        return change_state(self, identifier, "stopped", "starting", databases.start)
 
     def stop_db_instance(self: Any, identifier: str, snapshot: str | None = None) -> Any:
-        database = self.describe_db_instances(identifier)[0]
-        in_state(database, "available")
+        """https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_StopDBInstance.html"""
         if snapshot:
-            no_snapshots()
-        database.status = "stopping"
-        databases.stop(database)
-        return database
+            refuse_snapshots()
+        return change_state(self, identifier, "available", "stopping", databases.stop)
 
     def reboot_db_instance(self: Any, identifier: str) -> Any:
-        database = self.describe_db_instances(identifier)[0]
-        in_state(database, "available")
-        database.status = "rebooting"
-        databases.reboot(database)
-        return database
+        """https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_RebootDBInstance.html"""
+        return change_state(self, identifier, "available", "rebooting", databases.reboot)
 
     def delete_db_instance(self: Any) -> Any:
-        """moto: gone at once, and without a final snapshot also where none was to be skipped."""
+        """moto deletes at once, and does not require a final snapshot.
+        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html"""
         database = self.backend.describe_db_instances(self.params.get("DBInstanceIdentifier"))[0]
         final, skip = self.params.get("FinalDBSnapshotIdentifier"), self.params.get("SkipFinalSnapshot", False)
         if skip == bool(final):
-            raise InvalidParameterCombination(
-                "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified, and only then."
-            )
+            problem = "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified, and only then."
+            raise InvalidParameterCombination(problem)
         if database.deletion_protection:
-            raise InvalidParameterCombination(
-                "Cannot delete protected DB Instance, please disable deletion protection and try again."
-            )
+            problem = "Cannot delete protected DB Instance, please disable deletion protection and try again."
+            raise InvalidParameterCombination(problem)
         if database.status == "deleting":
-            raise RDSClientError(
-                "InvalidDBInstanceState", f"Instance {database.db_instance_identifier} is already being deleted."
-            )
+            problem = f"Instance {database.db_instance_identifier} is already being deleted."
+            raise RDSClientError("InvalidDBInstanceState", problem)
         if final:
-            no_snapshots()
+            refuse_snapshots()
         database.status = "deleting"
         databases.delete(database)
         return ActionResult({"DBInstance": database})
 
-    def refuse_snapshots(_: Any) -> Any:
-        no_snapshots()
-
     def endpoint(self: Any) -> dict[str, Any] | None:
-        return {"Address": self.own_address, "Port": self.port} if self.answered else None
+        """https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_Endpoint.html"""
+        return {"Address": self.loopback_address, "Port": self.port} if self.answered else None
 
-    def secret(self: Any) -> str:
-        """moto: always the same password."""
+    def _generate_secret_string(self: Any) -> str:
+        """moto always generates the same password.
+        https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html"""
         self.resource._master_user_password = secrets.token_urlsafe(24)
         return json.dumps({"username": self.resource.master_username, "password": self.resource._master_user_password})
 
-    for method in (
-        create_db_instance, modify_db_instance, start_db_instance, stop_db_instance, reboot_db_instance,
-    ):  # fmt: skip
-        setattr(RDSBackend, method.__name__, method)
-    RDSResponse.delete_db_instance = delete_db_instance
+    replace_methods(RDSBackend, create_db_instance, modify_db_instance)
+    replace_methods(RDSBackend, start_db_instance, stop_db_instance, reboot_db_instance)
+    replace_methods(RDSResponse, delete_db_instance)
     RDSResponse.create_db_snapshot = RDSResponse.restore_db_instance_from_db_snapshot = refuse_snapshots
     DBInstance.endpoint = property(endpoint)
-    MasterUserSecret._generate_secret_string = secret
+    replace_methods(MasterUserSecret, _generate_secret_string)
 
 
-def checked(asked: dict[str, Any]) -> str:
-    """The engine version of a new DB instance, or RDS's error."""
-    if asked.get("engine") != "postgres":
-        raise NotImplementedError(f"the engine {asked.get('engine')}: the local cloud's databases are PostgreSQL")
-    if why := postgres.unavailable_reason():
-        raise RDSClientError("InsufficientDBInstanceCapacity", why)
-    programs = postgres.installed()
-    version = str(asked.get("engine_version") or max(programs))
+def change_state(backend: Any, identifier: str, required: str, status: str, work: Callable[[Any], None]) -> Any:
+    """Change a DB instance's status and begin the work for it. Raises RDS's error if it is not in `required` state."""
+    database = backend.describe_db_instances(identifier)[0]
+    check_state(database, required)
+    database.status = status
+    work(database)
+    return database
+
+
+def check_request(options: dict[str, Any]) -> str:
+    """Return the engine version of a new DB instance. Raises RDS's error for invalid parameters.
+    https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html"""
+    if options.get("engine") != "postgres":
+        raise NotImplementedError(f"the engine {options.get('engine')}: the local cloud's databases are PostgreSQL")
+    if reason := postgres.unavailable_reason():
+        raise RDSClientError("InsufficientDBInstanceCapacity", reason)
+    programs = postgres.installed_versions()
+    version = str(options.get("engine_version") or max(programs))
     if not version.split(".")[0].isdigit() or int(version.split(".")[0]) not in programs:
-        have = ", ".join(map(str, sorted(programs)))
-        raise InvalidParameterCombination(f"Cannot find version {version} for postgres (installed here: {have})")
-    if not asked.get("master_username"):
+        majors = ", ".join(map(str, sorted(programs)))
+        raise InvalidParameterCombination(f"Cannot find version {version} for postgres (installed here: {majors})")
+    if not options.get("master_username"):
         raise InvalidParameterValue("The parameter MasterUsername must be provided and must not be blank.")
-    if asked["master_username"] in (postgres.ADMIN, "rds_superuser", "admin"):
-        raise InvalidParameterValue(
-            f"MasterUsername {asked['master_username']} cannot be used as it is a reserved word"
-        )
-    managed, password = asked.get("manage_master_user_password"), asked.get("master_user_password")
+    if options["master_username"] in (postgres.ADMIN, "rds_superuser", "admin"):
+        name = options["master_username"]
+        raise InvalidParameterValue(f"MasterUsername {name} cannot be used as it is a reserved word")
+    managed, password = options.get("manage_master_user_password"), options.get("master_user_password")
     if managed and password:
         raise InvalidParameterCombination("MasterUserPassword cannot be given where RDS manages it.")
     if not managed:
@@ -139,7 +138,8 @@ def checked(asked: dict[str, Any]) -> str:
 
 
 def check_password(password: str | None) -> None:
-    """https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html, MasterUserPassword."""
+    """Raise RDS's error for an invalid master password.
+    https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html, MasterUserPassword"""
     if not password or not 8 <= len(password) <= 128 or any(not " " < c < "\x7f" for c in password):
         raise InvalidParameterValue(
             "The parameter MasterUserPassword is not a valid password: 8 to 128 printable ASCII"
@@ -151,12 +151,13 @@ def check_password(password: str | None) -> None:
         )
 
 
-def in_state(database: Any, state: str) -> None:
+def check_state(database: Any, state: str) -> None:
+    """Raise RDS's error if the DB instance is in another state."""
     if database.status != state:
-        raise RDSClientError(
-            "InvalidDBInstanceState", f"Instance {database.db_instance_identifier} is not in {state} state."
-        )
+        problem = f"Instance {database.db_instance_identifier} is not in {state} state."
+        raise RDSClientError("InvalidDBInstanceState", problem)
 
 
-def no_snapshots() -> None:
-    raise NotImplementedError("DB snapshots: the local cloud's databases have none; use pg_dump, or SkipFinalSnapshot")
+def refuse_snapshots(_: Any = None) -> NoReturn:
+    """Fail actions on DB snapshots: https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBSnapshot.html"""
+    raise NotImplementedError("DB snapshots are not supported: use pg_dump, or SkipFinalSnapshot")

@@ -1,4 +1,4 @@
-"""The PostgreSQL servers behind DB instances: made, started, stopped and watched, each on a line of its own."""
+"""The PostgreSQL servers of DB instances: created, started, stopped and monitored, each in its own work queue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from moto.rds.models import RDSBackend, rds_backends
 
-from localcloud.core.cloud import Cloud
+from localcloud.core.cloud import Cloud, regional_backends
 from localcloud.errors import CloudError
 from localcloud.rds import postgres
 
@@ -19,62 +19,62 @@ _delete = RDSBackend.delete_db_instance
 
 
 class DatabaseService:
-    """The servers by resource id. Not kept on the disk: a restarted cloud starts those that should run."""
+    """The servers by resource id. Not saved: a restarted cloud starts the available DB instances again."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self.hurry = threading.Event()  # ends what a fault makes slow
+        self.ending = threading.Event()  # ends injected delays
 
-    def then(self, database: Any, work: Callable[[], None], status: str) -> None:
-        """Do slow work on the database's line; its status is `status` after it, or says that it failed."""
+    def _submit(self, database: Any, work: Callable[[], None], status: str) -> None:
+        """Do work in the database's queue. Its status becomes `status` afterwards, or one for a failure."""
 
-        def line() -> None:
-            reached = status
+        def run() -> None:
+            result = status
             try:
                 work()
             except (CloudError, OSError) as error:
                 print(f"{database.db_instance_identifier}: {error}", file=sys.stderr, flush=True)
-                reached = "failed" if database.status == "creating" else "incompatible-network"
+                result = "failed" if database.status == "creating" else "incompatible-network"
             with self._cloud.change():
-                database.status = reached
-                database.answered = database.answered or reached == "available"
+                database.status = result
+                database.answered = database.answered or result == "available"
 
-        self._cloud.queues.do(database.dbi_resource_id, line)
+        self._cloud.queues.submit(database.dbi_resource_id, run)
 
     def server(self, database: Any) -> postgres.PostgresServer:
-        home = self._cloud.state_dir.databases / database.dbi_resource_id
+        """Return the PostgreSQL server of a DB instance."""
+        folder = self._cloud.state_dir.databases / database.dbi_resource_id
         major = int(str(database.engine_version).split(".")[0])
-        return postgres.PostgresServer(home, major, database.own_address, int(database.port))
+        return postgres.PostgresServer(folder, major, database.loopback_address, int(database.port))
 
     def create(self, database: Any) -> None:
         server = self.server(database)
 
         def work() -> None:
             if slow := self._cloud.faults.consume("CreateDBInstance", "slow_database"):
-                self.hurry.wait(slow.seconds)
+                self.ending.wait(slow.seconds)
             server.create(database.master_username, database._master_user_password, database.db_name)
             self._start(database)
 
-        self.then(database, work, "available")
+        self._submit(database, work, "available")
 
     def start(self, database: Any) -> None:
-        self.then(database, lambda: self._start(database), "available")
+        self._submit(database, lambda: self._start(database), "available")
 
     def stop(self, database: Any) -> None:
-        self.then(database, lambda: self._stop(database), "stopped")
+        self._submit(database, lambda: self._stop(database), "stopped")
 
     def reboot(self, database: Any) -> None:
         def work() -> None:
             self._stop(database)
             self._start(database)
 
-        self.then(database, work, "available")
+        self._submit(database, work, "available")
 
     def set_password(self, database: Any) -> None:
-        server = self.server(database)
-        password = database._master_user_password
-        self.then(database, lambda: server.set_password(database.master_username, password), "available")
+        server, password = self.server(database), database._master_user_password
+        self._submit(database, lambda: server.set_password(database.master_username, password), "available")
 
     def delete(self, database: Any) -> None:
         def work() -> None:
@@ -84,29 +84,29 @@ class DatabaseService:
                 if database.db_instance_identifier in database.backend.databases:
                     _delete(database.backend, database.db_instance_identifier, skip_final_snapshot=True)
 
-        self._cloud.queues.do(database.dbi_resource_id, work)
+        self._cloud.queues.submit(database.dbi_resource_id, work)
         self._cloud.queues.close(database.dbi_resource_id)
 
     def tick(self) -> None:
-        """Start again what died by itself, as RDS does."""
-        for database in known():
+        """Restart servers that crashed, as RDS does."""
+        for database in list_databases():
             process = self._running.get(database.dbi_resource_id)
-            died = process is not None and process.poll() is not None
-            if died and database.status == "available" and not self._cloud.queues.busy(database.dbi_resource_id):
-                print(f"{database.db_instance_identifier}: its server ended; starting it again", file=sys.stderr)
+            crashed = process is not None and process.poll() is not None
+            if crashed and database.status == "available" and not self._cloud.queues.is_busy(database.dbi_resource_id):
+                print(f"{database.db_instance_identifier}: its server crashed; restarting it", file=sys.stderr)
                 self.start(database)
 
     def shut_down(self) -> None:
-        """End all servers on their lines: the API still knows them as available, the next start brings them back."""
-        self.hurry.set()
-        for database in known():
-            self._cloud.queues.do(database.dbi_resource_id, self._stop, database)
+        """Stop all servers in their queues. DB instances stay `available`, so that the next start brings them back."""
+        self.ending.set()
+        for database in list_databases():
+            self._cloud.queues.submit(database.dbi_resource_id, self._stop, database)
 
     def resume(self) -> None:
-        """After a start: bring back what should run, finish what was under way, remove what nothing names."""
-        for database in known():
-            if not self._cloud.addresses.holds(database.own_address):
-                database.own_address = self._cloud.addresses.take()  # the former range is somebody else's now
+        """Start available databases after a restart, complete interrupted work, and delete orphaned folders."""
+        for database in list_databases():
+            if not self._cloud.addresses.contains(database.loopback_address):
+                database.loopback_address = self._cloud.addresses.allocate()
             if database.status == "deleting":
                 self.delete(database)
             elif database.status == "stopping":
@@ -117,10 +117,10 @@ class DatabaseService:
                 self.start(database)
                 if database.status == "resetting-master-credentials":
                     self.set_password(database)
-        named = {database.dbi_resource_id for database in known()}
-        for home in self._cloud.state_dir.databases.iterdir():
-            if home.name not in named:
-                shutil.rmtree(home, ignore_errors=True)
+        resource_ids = {database.dbi_resource_id for database in list_databases()}
+        for folder in self._cloud.state_dir.databases.iterdir():
+            if folder.name not in resource_ids:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _start(self, database: Any) -> None:
         process = self._running.get(database.dbi_resource_id)
@@ -132,7 +132,11 @@ class DatabaseService:
             postgres.stop(process)
 
 
-def known() -> list[Any]:
-    """The DB instances that are real."""
-    backends = [backend for _, _, backend in list(rds_backends.iter_backends())]
-    return [one for backend in backends for one in list(backend.databases.values()) if hasattr(one, "own_address")]
+def list_databases() -> list[Any]:
+    """Return the DB instances that have a PostgreSQL server."""
+    return [
+        database
+        for backend in regional_backends(rds_backends)
+        for database in list(backend.databases.values())
+        if hasattr(database, "loopback_address")
+    ]

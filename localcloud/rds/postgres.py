@@ -1,10 +1,8 @@
-"""One PostgreSQL server of the distribution, set up as RDS does: TLS only, a master user that is no superuser."""
+"""A PostgreSQL server of the distribution, set up as on RDS: TLS only, with a master user that is not a superuser."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime
-import ipaddress
 import os
 import pwd
 import shutil
@@ -15,13 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from localcloud.errors import CloudError
-from localcloud.rds.sandbox import INSIDE
+from localcloud.rds.certificate import write_certificate
+from localcloud.rds.sandbox import SANDBOX_HOME
 
 SANDBOX = Path(__file__).with_name("sandbox.py")
 USER = "postgres"
@@ -32,25 +26,25 @@ PACKAGES = Path("/usr/lib/postgresql")
 SETTINGS = """\
 listen_addresses = '{address}'
 port = {port}
-unix_socket_directories = '{home}/run'
+unix_socket_directories = '{folder}/run'
 unix_socket_permissions = 0700
 ssl = on
-ssl_cert_file = '{home}/server.crt'
-ssl_key_file = '{home}/server.key'
+ssl_cert_file = '{folder}/server.crt'
+ssl_key_file = '{folder}/server.key'
 password_encryption = 'scram-sha-256'
 max_connections = 100
 shared_buffers = '32MB'
-# In files of its own folder: what is in /dev/shm would stay after a kill.
+# In files of its own folder: segments in /dev/shm would remain after a kill.
 dynamic_shared_memory_type = mmap
-# The data has to survive this process, not a power cut of the host.
+# The data has to survive this process, not a power loss of the host.
 fsync = off
 full_page_writes = off
 timezone = 'UTC'
 log_timezone = 'UTC'
-# No statement is logged: it may hold a password.
+# Statements are not logged, as they may contain a password.
 log_min_error_statement = panic
 """
-# rds.force_ssl is on by default since PostgreSQL 15; nobody comes in as RDS's own superuser.
+# rds.force_ssl is on by default since PostgreSQL 15; RDS's own superuser cannot connect over the network.
 ACCESS = f"""\
 local all {ADMIN} trust
 local all all reject
@@ -59,60 +53,60 @@ hostssl all all all scram-sha-256
 """
 
 
-def installed() -> dict[int, Path]:
-    """Folders of programs by major version."""
-    found = [path for path in PACKAGES.glob("*/bin") if path.parent.name.isdigit() and (path / "initdb").exists()]
-    return {int(path.parent.name): path for path in found}
+def installed_versions() -> dict[int, Path]:
+    """Return the folders of PostgreSQL's programs by major version."""
+    folders = [path for path in PACKAGES.glob("*/bin") if path.parent.name.isdigit() and (path / "initdb").exists()]
+    return {int(path.parent.name): path for path in folders}
 
 
 def unavailable_reason() -> str | None:
-    """Why no database can run here, as a sentence with its mend."""
-    if not installed():
+    """Return why no database can run on this host, with the fix; None if one can."""
+    if not installed_versions():
         return "PostgreSQL is not installed; run: sudo apt-get install --yes --no-install-recommends postgresql"
     return None
 
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """Where one server lives and listens. `home` is a folder of its own in the state folder."""
+    """A server: its folder in the state folder, its major version and its address."""
 
-    home: Path
+    folder: Path
     major: int
     address: str
     port: int
 
     @property
     def inside(self) -> str:
-        """The home as the server sees it."""
-        return INSIDE if os.geteuid() == 0 else str(self.home)
+        """The folder's path within the server's sandbox."""
+        return SANDBOX_HOME if os.geteuid() == 0 else str(self.folder)
 
     def create(self, master: str, password: str, database: str | None) -> None:
-        """Make it, whole or not at all: an attempt that was cut off is begun again. Raises CloudError."""
-        if (self.home / "made").exists():
+        """Create the server, unless it exists. An interrupted attempt is repeated from scratch. Raises CloudError."""
+        if (self.folder / "created").exists():
             return
-        shutil.rmtree(self.home, ignore_errors=True)
-        self.home.mkdir(parents=True, mode=0o700)
-        (self.home / "run").mkdir(mode=0o700)
-        certificate(self.home, self.address)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, mode=0o700)
+        (self.folder / "run").mkdir(mode=0o700)
+        write_certificate(self.folder, self.address)
         if os.geteuid() == 0:
             entry = pwd.getpwnam(USER)
-            for path in (self.home, *self.home.iterdir()):
+            for path in (self.folder, *self.folder.iterdir()):
                 os.chown(path, entry.pw_uid, entry.pw_gid)
         self._run(
             "initdb", f"--pgdata={self.inside}/data", f"--username={ADMIN}", "--auth=trust", "--no-sync",
             "--encoding=UTF8", "--locale=C.UTF-8",
         )  # fmt: skip
         self._configure()
-        script = "\n".join(grants(self.major, master, password, database)) + "\n"
-        said = self._run("postgres", "--single", "-D", f"{self.inside}/data", "postgres", text=script)
-        if "ERROR:" in said:
-            raise CloudError(f"cannot set the database up: {said[said.index('ERROR:') :].splitlines()[0]}")
-        (self.home / "made").touch()
+        script = "\n".join(role_statements(self.major, master, password, database)) + "\n"
+        output = self._run("postgres", "--single", "-D", f"{self.inside}/data", "postgres", text=script)
+        if "ERROR:" in output:
+            raise CloudError(f"cannot set the database up: {output[output.index('ERROR:') :].splitlines()[0]}")
+        (self.folder / "created").touch()
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start it and wait until it answers. Raises CloudError with its own words when it does not."""
+        """Start the server and wait until it accepts connections. Raises CloudError with its error message."""
         self._configure()
-        with (self.home / "server.log").open("ab") as log:
+        with (self.folder / "server.log").open("ab") as log:
             begin = log.tell()
             process = subprocess.Popen(
                 self._argv("postgres", "-D", f"{self.inside}/data"),
@@ -123,132 +117,100 @@ class PostgresServer:
         while subprocess.run(probe, check=False, capture_output=True, env=environment()).returncode != 0:
             if process.poll() is not None or time.monotonic() > deadline:
                 stop(process)
-                with (self.home / "server.log").open("rb") as log_file:
+                with (self.folder / "server.log").open("rb") as log_file:
                     log_file.seek(begin)
                     lines = log_file.read().decode(errors="replace").splitlines()
-                why = next((line for line in lines if "FATAL" in line or "could not" in line), "it does not answer")
-                raise CloudError(f"the database server on {self.address}:{self.port} does not start: {why.strip()}")
+                reason = next((line for line in lines if "FATAL" in line or "could not" in line), "it does not answer")
+                raise CloudError(f"the database server on {self.address}:{self.port} does not start: {reason.strip()}")
             time.sleep(0.05)
         return process
 
     def set_password(self, master: str, password: str) -> None:
-        """Of a running server. Raises CloudError."""
-        statement = f"ALTER ROLE {name(master)} PASSWORD {literal(password)};\n"
+        """Set the master password of the running server. Raises CloudError."""
+        statement = f"ALTER ROLE {quote_identifier(master)} PASSWORD {quote_literal(password)};\n"
         self._run("psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", f"{self.inside}/run", "-p", str(self.port), "-U", ADMIN,
                   "-d", "postgres", text=statement)  # fmt: skip
 
     @property
     def _programs(self) -> Path:
-        programs = installed().get(self.major)
+        programs = installed_versions().get(self.major)
         if programs is None:
-            raise CloudError(
-                f"PostgreSQL {self.major} is not installed; run: sudo apt-get install --yes --no-install-recommends "
-                f"postgresql-{self.major}"
-            )
+            packages = f"--no-install-recommends postgresql-{self.major}"
+            raise CloudError(f"PostgreSQL {self.major} is not installed; run: sudo apt-get install --yes {packages}")
         return programs
 
     def _argv(self, program: str, *arguments: str) -> list[str]:
-        return [
-            sys.executable,
-            "-I",
-            "-S",
-            str(SANDBOX),
-            str(self.home),
-            USER,
-            str(self._programs / program),
-            *arguments,
-        ]
+        command = [str(SANDBOX), str(self.folder), USER, str(self._programs / program)]
+        return [sys.executable, "-I", "-S", *command, *arguments]
 
     def _run(self, program: str, *arguments: str, text: str = "") -> str:
         done = subprocess.run(
             self._argv(program, *arguments), check=False, input=text, capture_output=True, text=True,
             env=environment(), cwd="/",
         )  # fmt: skip
-        said = (done.stderr + done.stdout).strip()
+        output = (done.stderr + done.stdout).strip()
         if done.returncode != 0:
-            lines = [line for line in said.splitlines() if "rror" in line or "FATAL" in line] or said.splitlines()
+            lines = [line for line in output.splitlines() if "rror" in line or "FATAL" in line] or output.splitlines()
             raise CloudError(f"{program}: {lines[-1] if lines else f'ended with {done.returncode}'}")
-        return said
+        return output
 
     def _configure(self) -> None:
-        """Written at each start: the address may be another one."""
-        settings = SETTINGS.format(address=self.address, port=self.port, home=self.inside)
+        """Write the configuration. Called at each start, as the address may change."""
+        settings = SETTINGS.format(address=self.address, port=self.port, folder=self.inside)
         for file, text in (("postgresql.conf", settings), ("pg_hba.conf", ACCESS)):
-            (self.home / "data" / file).write_text(text)
+            (self.folder / "data" / file).write_text(text)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End it as RDS does: open transactions are rolled back, everything is written out."""
+    """Shut the server down as RDS does: open transactions are rolled back, all data is written to disk."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
     if process.poll() is None:
-        process.kill()  # and with it, by the kernel, all that it kept
+        process.kill()  # the kernel then kills the server in its PID namespace
     process.wait()
 
 
-def reap(homes: Path) -> list[str]:
-    """After a kill -9 of the cloud: end servers that still run in these homes. Returns what was done."""
-    places = set()
-    for data in homes.glob("*/data"):
-        status = data.stat()
-        places.add((status.st_dev, status.st_ino))
-    done = []
+def kill_servers(databases: Path) -> list[str]:
+    """Kill servers that still run below this folder after a crash of the cloud. Return the actions."""
+    data_folders = [(path.stat().st_dev, path.stat().st_ino) for path in databases.glob("*/data")]
+    actions = []
     for entry in Path("/proc").iterdir():
-        if places and entry.name.isdecimal():
+        if data_folders and entry.name.isdecimal():
             with contextlib.suppress(OSError):
-                at = (entry / "cwd").stat()
-                if (at.st_dev, at.st_ino) in places:
+                current = (entry / "cwd").stat()
+                if (current.st_dev, current.st_ino) in data_folders:
                     os.kill(int(entry.name), signal.SIGKILL)
-                    done.append(f"ended the database process {entry.name}")
-    return done
+                    actions.append(f"ended the database process {entry.name}")
+    return actions
 
 
-def grants(major: int, master: str, password: str, database: str | None) -> list[str]:
-    """One statement a line. https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html"""
-    powers = ["pg_monitor", "pg_signal_backend", *(["pg_checkpoint"] if major >= 15 else [])]
-    return [
+def role_statements(major: int, master: str, password: str, database: str | None) -> list[str]:
+    """Return the statements that create RDS's roles, one per line.
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.rds_superuser.html"""
+    roles = ["pg_monitor", "pg_signal_backend", *(["pg_checkpoint"] if major >= 15 else [])]
+    user, secret = quote_identifier(master), quote_literal(password)
+    statements = [
         "CREATE ROLE rds_superuser NOLOGIN",
-        f"GRANT {', '.join(powers)} TO rds_superuser WITH ADMIN OPTION",
-        f"CREATE ROLE {name(master)} LOGIN CREATEDB CREATEROLE PASSWORD {literal(password)} IN ROLE rds_superuser",
+        f"GRANT {', '.join(roles)} TO rds_superuser WITH ADMIN OPTION",
+        f"CREATE ROLE {user} LOGIN CREATEDB CREATEROLE PASSWORD {secret} IN ROLE rds_superuser",
         f"CREATE DATABASE {ADMIN}",
         f"REVOKE CONNECT ON DATABASE {ADMIN} FROM PUBLIC",
-        f"ALTER DATABASE postgres OWNER TO {name(master)}",
-        *([f"CREATE DATABASE {name(database)} OWNER {name(master)}"] if database and database != "postgres" else []),
+        f"ALTER DATABASE postgres OWNER TO {user}",
     ]
+    if database and database != "postgres":
+        statements.append(f"CREATE DATABASE {quote_identifier(database)} OWNER {user}")
+    return statements
 
 
-def name(word: str) -> str:
+def quote_identifier(word: str) -> str:
     return '"' + word.replace('"', '""') + '"'
 
 
-def literal(text: str) -> str:
+def quote_literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
 def environment() -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-
-
-def certificate(folder: Path, address: str) -> None:
-    """A key and a self-signed certificate for the address, ten years long."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=3650))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    for file, content in (("server.crt", made.public_bytes(serialization.Encoding.PEM)), ("server.key", pem)):
-        path = folder / file
-        path.touch(0o600)
-        path.write_bytes(content)

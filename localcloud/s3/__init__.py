@@ -1,1 +1,1 @@
-"""S3 requests that moto answers otherwise than AWS."""
+"""S3 requests that moto and AWS answer differently."""

@@ -1,4 +1,4 @@
-"""S3: what arrives is what was sent, and what moto lets pass is refused: wrong checksums, expired URLs, unknown uploads."""
+"""Checks of S3 requests that moto lacks: checksums, expired presigned URLs, unknown multipart uploads."""
 
 from __future__ import annotations
 
@@ -19,96 +19,98 @@ from moto.s3.models import S3Backend
 from moto.s3.responses import S3Response
 
 from localcloud.core import request
+from localcloud.core.overrides import replace_methods
 
 _upload_part = S3Backend.upload_part
 _complete_body = S3Response._complete_multipart_body
-_UNTOLD = (
+_MISSING_CHECKSUM = (
     "The upload was created using a sha256 checksum. The complete request must include the checksum for each part."
     " It was missing for part {} in the request."
 )
-SUMS: dict[str, Callable[[bytes], bytes]] = {
+CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
     "crc32": lambda body: zlib.crc32(body).to_bytes(4, "big"),
     "sha1": lambda body: hashlib.sha1(body, usedforsecurity=False).digest(),
     "sha256": lambda body: hashlib.sha256(body).digest(),
 }
-"""By the end of their header's name, x-amz-checksum-…; CRC32C and CRC64NVME are kept, not compared."""
+"""Functions by the suffix of their header, x-amz-checksum-…. CRC32C and CRC64NVME are stored without a check."""
 
 
 def install() -> None:
     """Replace moto's methods."""
 
     def upload_part(self: Any, bucket_name: str, multipart_id: str, part_id: int, value: bytes) -> Any:
-        """moto: fails on an upload that was completed, aborted or never begun."""
+        """moto fails with an internal error on an unknown upload.
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html"""
         if multipart_id not in self.get_bucket(bucket_name).multiparts:
             raise NoSuchUpload(multipart_id)
         part = _upload_part(self, bucket_name, multipart_id, part_id, value)
-        part.checksum_value = base64.b64encode(SUMS["sha256"](value)).decode()
+        part.checksum_value = base64.b64encode(CHECKSUMS["sha256"](value)).decode()
         return part
 
-    def complete_body(self: Any, body: bytes) -> list[tuple[int, str]]:
-        """moto: does not look at the parts' checksums, which S3 wants told again where an upload was begun with them."""
+    def _complete_multipart_body(self: Any, body: bytes) -> list[tuple[int, str]]:
+        """moto ignores the checksums of parts, which S3 requires if the upload was created with a checksum algorithm.
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html"""
         upload = self.backend.get_bucket(self.bucket_name).multiparts.get(self._get_param("uploadId"))
         if upload is None:
             raise NoSuchUpload(self._get_param("uploadId"))
-        told = [part.getElementsByTagName("ChecksumSHA256") for part in parseString(body).getElementsByTagName("Part")]  # noqa: S318 - our own test's, on loopback
+        elements = parseString(body).getElementsByTagName("Part")  # noqa: S318 - from a client on loopback
         sums: Any
         parts = list(_complete_body(self, body))
-        for (number, _), sums in zip(parts, told, strict=True):
+        for (number, _), element in zip(parts, elements, strict=True):
+            sums = element.getElementsByTagName("ChecksumSHA256")
             part = upload.parts.get(number)
             if upload.metadata.get("x-amz-checksum-algorithm") == "SHA256" and part is not None:
                 if not sums:
-                    raise S3ClientError("InvalidRequest", _UNTOLD.format(number))
+                    raise S3ClientError("InvalidRequest", _MISSING_CHECKSUM.format(number))
                 if sums[0].firstChild.data != part.checksum_value:
                     raise InvalidPart
         return parts
 
-    S3Backend.upload_part = upload_part
-    S3Response._complete_multipart_body = complete_body
+    replace_methods(S3Backend, upload_part)
+    replace_methods(S3Response, _complete_multipart_body)
 
 
-def untyped(environ: dict[str, Any]) -> None:
-    """An object that its sender calls a form (curl -d, urllib): moto's server would read it as one, and keep nothing."""
+def drop_form_type(environ: dict[str, Any]) -> None:
+    """Remove the content type of a form from an object (curl -d, urllib), which moto would parse and not store."""
     if environ["REQUEST_METHOD"] == "PUT" and "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", ""):
         environ["CONTENT_TYPE"] = environ["HTTP_CONTENT_TYPE"] = "binary/octet-stream"
 
 
-def refusal(environ: dict[str, Any], body: bytes) -> tuple[str, str, int] | None:
-    """S3's (code, message, status) for a request that moto would accept; None for a good one.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-    """
+def find_error(environ: dict[str, Any], body: bytes) -> tuple[str, str, int] | None:
+    """Return the code, message and status of S3's error for a request that moto accepts; None for a valid request.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
     query = parse_qs(environ.get("QUERY_STRING", ""))
-    if expired(query):
+    if is_expired(query):
         return "AccessDenied", "Request has expired", 403
     if environ["REQUEST_METHOD"] not in ("PUT", "POST"):
         return None
-    told = environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
-    if told.startswith("STREAMING-"):
-        return None  # in chunks, with their sums within
-    if re.fullmatch("[0-9a-f]{64}", told) and told != hashlib.sha256(body).hexdigest():
+    sha256 = environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
+    if sha256.startswith("STREAMING-"):
+        return None  # the chunks contain their checksums
+    if re.fullmatch("[0-9a-f]{64}", sha256) and sha256 != hashlib.sha256(body).hexdigest():
         return (
             "XAmzContentSHA256Mismatch",
             "The provided 'x-amz-content-sha256' header does not match what was computed.",
             400,
         )
     if md5 := environ.get("HTTP_CONTENT_MD5"):
-        if len(decoded(md5)) != 16:
+        if len(decode_base64(md5)) != 16:
             return "InvalidDigest", "The Content-MD5 you specified was invalid.", 400
-        if decoded(md5) != hashlib.md5(body, usedforsecurity=False).digest():
+        if decode_base64(md5) != hashlib.md5(body, usedforsecurity=False).digest():
             return "BadDigest", "The Content-MD5 you specified did not match what we received.", 400
-    for kind, digest in SUMS.items():
-        given = environ.get(f"HTTP_X_AMZ_CHECKSUM_{kind.upper()}")
-        if given and "uploadId" in query and environ["REQUEST_METHOD"] == "POST":
-            continue  # CompleteMultipartUpload tells the sum of the whole object, not of this request
-        if given and decoded(given) != digest(body):
+    for kind, digest in CHECKSUMS.items():
+        checksum = environ.get(f"HTTP_X_AMZ_CHECKSUM_{kind.upper()}")
+        if not checksum or ("uploadId" in query and environ["REQUEST_METHOD"] == "POST"):
+            continue  # CompleteMultipartUpload has the checksum of the object, not of this request
+        if decode_base64(checksum) != digest(body):
             return "BadDigest", f"The {kind.upper()} you specified did not match the calculated checksum.", 400
-        if given:  # moto keeps the sum only of a request that also names its algorithm
-            environ.setdefault("HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM", kind.upper())
+        # moto stores the checksum only if the request also names its algorithm
+        environ.setdefault("HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM", kind.upper())
     return None
 
 
-def cut_short(environ: dict[str, Any]) -> None:
-    """Take half of an upload off the socket: what a connection that breaks in the middle leaves."""
+def read_half(environ: dict[str, Any]) -> None:
+    """Read half of an upload, for the fault of a broken connection."""
     if environ.get("wsgi.input_terminated"):
         environ["wsgi.input"].read(1)
     else:
@@ -116,22 +118,22 @@ def cut_short(environ: dict[str, Any]) -> None:
 
 
 def is_upload(environ: dict[str, Any]) -> bool:
-    return environ["REQUEST_METHOD"] in ("PUT", "POST") and request.service(environ) == "s3"
+    return environ["REQUEST_METHOD"] in ("PUT", "POST") and request.signing_service(environ) == "s3"
 
 
-def expired(query: dict[str, list[str]]) -> bool:
-    """Whether this is a presigned URL (Signature Version 4) whose time is over."""
+def is_expired(query: dict[str, list[str]]) -> bool:
+    """Return True for an expired presigned URL (Signature Version 4)."""
     signed, seconds = query.get("X-Amz-Date"), query.get("X-Amz-Expires")
     if not signed or not seconds:
         return False
     try:
-        at = datetime.strptime(signed[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        return time.time() > at.timestamp() + int(seconds[0])
+        signed_at = datetime.strptime(signed[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return time.time() > signed_at.timestamp() + int(seconds[0])
     except ValueError:
         return True
 
 
-def decoded(text: str) -> bytes:
+def decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:

@@ -1,1 +1,1 @@
-"""The HTTP front of the cloud: the process and the gateway to moto."""
+"""The server process of the cloud, and its HTTP gateway to moto."""

@@ -1,10 +1,8 @@
-"""Which requests the gateway answers: none of a web page, none to a foreign host, and control calls of the operator alone.
-
-The server listens on loopback without secrets, so what a browser or a guest can send there is told apart here. Guests
-come through a UNIX socket (doors.py), or to the endpoint through user-mode networking: then their source address is
-127.0.0.1, as that of most processes of this machine. The operator's control calls therefore come from the endpoint's
-own address, which any process of this machine can bind, and no guest.
-"""
+"""Admission of requests: none from web pages, none for other hosts, and control calls from the operator only. The server listens
+on loopback without secrets, so this module distinguishes browsers, guests and the operator. Guests connect through a UNIX
+socket, or to the endpoint through user-mode networking; then their source address is 127.0.0.1, like that of most processes of
+the host. The operator's control calls therefore come from the endpoint's own address, which any process of the host can bind,
+but no guest."""
 
 from __future__ import annotations
 
@@ -20,49 +18,49 @@ UNIX_SOCKET = "<local>"  # werkzeug's REMOTE_ADDR there
 CONTROL, MOTO = "/_localcloud", "/moto-api"
 
 
-def refusal(environ: dict[str, Any], endpoint: str) -> tuple[str, list[tuple[str, str]], bytes] | None:
-    """Return the answer (403) to a request that may not come in, without reading its body; None for others.
+def refusal_response(environ: dict[str, Any], endpoint: str) -> tuple[str, list[tuple[str, str]], bytes] | None:
+    """Return the response (403) to a request that is not admitted, without reading its body; None for others.
 
     Args:
         environ: The WSGI request.
         endpoint: The main listener's address and port.
     """
-    message = reason(environ, endpoint)
+    message = refusal_reason(environ, endpoint)
     if message is None:
         return None
-    call = spoken(environ)
+    call = parse_headers(environ)
     code = "UnauthorizedOperation" if call.service == "ec2" else "AccessDenied"
-    return request.error(call, "AccessDeniedException" if call.json else code, message, 403)
+    return request.error_response(call, "AccessDeniedException" if call.json else code, message, 403)
 
 
-def reason(environ: dict[str, Any], endpoint: str) -> str | None:
-    """Say why a request is refused; None when it is not."""
+def refusal_reason(environ: dict[str, Any], endpoint: str) -> str | None:
+    """Return why a request is refused; None if it is admitted."""
     caller, host = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_HOST", "")
     hosts = GUEST_HOSTS if caller == UNIX_SOCKET else (endpoint,)
-    if host not in hosts:  # a name that was rebound to this address, too
+    if host not in hosts:  # DNS rebinding
         return f"The local cloud answers requests to the host {hosts[0]} only."
     if "HTTP_ORIGIN" in environ or environ["REQUEST_METHOD"] == "OPTIONS":
         return "The local cloud answers no web page."
     if environ.get("HTTP_SEC_FETCH_SITE", "none") != "none":  # none: the user opened the URL, such as a presigned one
         return "The local cloud answers no web page."
-    path = plain(environ["PATH_INFO"])
+    path = normalize_path(environ["PATH_INFO"])
     if path.startswith(MOTO):
         return "The local cloud does not offer moto's own API."
     if path.startswith(CONTROL) and caller != endpoint.rpartition(":")[0]:
-        return f"Control calls are the operator's: send them from {endpoint.rpartition(':')[0]}."
+        return f"Control calls are for the operator only: send them from {endpoint.rpartition(':')[0]}."
     return None
 
 
-def plain(path: str) -> str:
-    """The path in one spelling: decoded to the end, lower case, without empty and dot segments."""
+def normalize_path(path: str) -> str:
+    """Return the path fully decoded, in lower case, without empty and dot segments."""
     while (decoded := unquote(path)) != path:
         path = decoded
     return "/" + posixpath.normpath("/" + path.replace("\\", "/")).lower().lstrip("/")
 
 
-def spoken(environ: dict[str, Any]) -> request.Call:
-    """The call as far as the headers tell it: enough for the form of an error."""
-    call = request.identify(environ, b"")
+def parse_headers(environ: dict[str, Any]) -> request.Call:
+    """Return the call as far as the headers specify it, for the format of an error."""
+    call = request.parse_call(environ, b"")
     form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
-    json = (call.json and not form) or plain(environ["PATH_INFO"]).startswith(CONTROL)
-    return request.Call(call.service, call.action, call.reads, json)
+    json = (call.json and not form) or normalize_path(environ["PATH_INFO"]).startswith(CONTROL)
+    return request.Call(call.service, call.action, call.read_only, json)

@@ -1,4 +1,4 @@
-"""The front of the AWS API: one request at a time into moto, kept on the disk before it is answered."""
+"""The gateway of the AWS API: passes one request at a time to moto, and saves the state before it replies."""
 
 from __future__ import annotations
 
@@ -25,10 +25,8 @@ Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
 
 
 class Gateway:
-    """A WSGI application. moto is not safe for threads, so its part runs under the cloud's lock.
-
-    What takes long (copies, boots) is on lines (lines.py), so a request holds the lock for milliseconds.
-    """
+    """A WSGI application. moto is not thread-safe, so it runs under the cloud's lock. Long work (copies, boots) is done in work
+    queues, so that a request holds the lock for milliseconds."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -36,108 +34,109 @@ class Gateway:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.after_change: Callable[[], None] = lambda: None
         self.status: Callable[[], dict[str, Any]] = dict
-        self.end = threading.Event()  # set by an operator's request to shut down
+        self.end = threading.Event()  # set by the operator's shutdown request
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if refused := admission.refusal(environ, self._endpoint):
+        if refused := admission.refusal_response(environ, self._endpoint):
             start_response(*refused[:2])
             return [refused[2]]
         if requests.is_upload(environ) and self._cloud.faults.consume(environ["REQUEST_METHOD"], "cut_upload"):
-            requests.cut_short(environ)
-            hang_up(environ)
+            requests.read_half(environ)
+            break_connection(environ)
         body = request.read_body(environ)
         if environ["PATH_INFO"].startswith("/_localcloud/"):
             status, headers, content = self._control(environ, body)
         else:
             status, headers, content = self._call(environ, body)
-        if request.service(environ) == "s3" and self._cloud.faults.consume(environ["REQUEST_METHOD"], "cut_download"):
-            content = broken_off(environ, content)
+        method, service = environ["REQUEST_METHOD"], request.signing_service(environ)
+        if service == "s3" and self._cloud.faults.consume(method, "cut_download"):
+            content = send_half(environ, content)
         start_response(status, headers)
         return [content] if isinstance(content, bytes) else content
 
     def _call(self, environ: dict[str, Any], body: bytes) -> Reply:
-        call = request.identify(environ, body)
+        call = request.parse_call(environ, body)
         faults = self._cloud.faults
         if fault := faults.consume(call.action, "delay"):
             time.sleep(fault.seconds)
         if faults.consume(call.action, "throttle"):
-            return request.throttled(call)
+            return request.throttling_response(call)
         if faults.consume(call.action, "error500"):
-            return request.error(call, "InternalError", "An internal error has occurred", 500)
+            return request.error_response(call, "InternalError", "An internal error has occurred", 500)
         if call.service == "s3":
-            requests.untyped(environ)
-            if refused := requests.refusal(environ, body):
-                return request.error(call, *refused)
+            requests.drop_form_type(environ)
+            if refused := requests.find_error(environ, body):
+                return request.error_response(call, *refused)
         with self._cloud.lock:
             reply = self._moto_reply(call, environ)
             if len(body) > 1 << 20:
-                gc.collect(1)  # moto's request is a cycle, which would keep its copy of the body for minutes
-            if not call.reads:
+                gc.collect(1)  # moto's request object is a reference cycle that keeps its copy of the body
+            if not call.read_only:
                 self.after_change()
                 self._cloud.store.save()
         if faults.consume(call.action, "lost_reply"):
-            hang_up(environ)
+            break_connection(environ)
         return reply
 
     def _moto_reply(self, call: request.Call, environ: dict[str, Any]) -> Reply:
-        told: list[Any] = []
+        head: list[Any] = []
 
         def start(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
-            told[:] = [status, headers]
+            head[:] = [status, headers]
 
         try:
             chunks = self._moto(environ, start)
-            # An object is sent from its file when the lock is free again (bodies.py); all else is there at once.
-            content = chunks if call.service == "s3" and call.reads else b"".join(chunks)
+            # S3 objects are sent from their files after the lock is released (s3_bodies.py).
+            content = chunks if call.service == "s3" and call.read_only else b"".join(chunks)
         except (NotImplementedError, OperationNotFoundError) as error:
-            # moto answers these with an HTML page, which no SDK can parse
+            # moto replies with an HTML page, which SDKs cannot parse.
             if isinstance(error, OperationNotFoundError):
-                return request.error(
-                    call, "InvalidAction", f"The action {call.action} is not valid for this service.", 400
-                )
-            return request.error(call, "UnsupportedOperation", f"The local cloud has no {call.action}: {error}", 400)
+                text = f"The action {call.action} is not valid for this service."
+                return request.error_response(call, "InvalidAction", text, 400)
+            text = f"The local cloud has no {call.action}: {error}"
+            return request.error_response(call, "UnsupportedOperation", text, 400)
         except Exception as error:
             print(f"{call.service} {call.action}: {traceback.format_exc()}", file=sys.stderr, flush=True)
-            return request.error(call, "InternalError", f"{type(error).__name__}: {error}", 500)
-        return told[0], told[1], content
+            return request.error_response(call, "InternalError", f"{type(error).__name__}: {error}", 500)
+        return head[0], head[1], content
 
     def _control(self, environ: dict[str, Any], body: bytes) -> Reply:
-        """What is not AWS: status, faults, shutdown. For `python -m localcloud` and tests (admission.py)."""
-        what = (environ["REQUEST_METHOD"], environ["PATH_INFO"].removeprefix("/_localcloud/"))
+        """Handle control calls, which are not part of AWS: status, faults and shutdown (see admission.py)."""
+        route = (environ["REQUEST_METHOD"], environ["PATH_INFO"].removeprefix("/_localcloud/"))
         faults = self._cloud.faults
-        if what == ("GET", "status"):
+        if route == ("GET", "status"):
             with self._cloud.lock:
-                return answer(self.status())
-        if what == ("GET", "faults"):
-            return answer({"faults": faults.listed()})
-        if what == ("POST", "faults"):
+                return json_reply(self.status())
+        if route == ("GET", "faults"):
+            return json_reply({"faults": faults.as_dicts()})
+        if route == ("POST", "faults"):
             try:
                 faults.add(json.loads(body))
             except (ValueError, TypeError) as error:
-                return answer({"error": str(error)}, "400 Bad Request")
-            return answer({"faults": faults.listed()})
-        if what == ("DELETE", "faults"):
+                return json_reply({"error": str(error)}, "400 Bad Request")
+            return json_reply({"faults": faults.as_dicts()})
+        if route == ("DELETE", "faults"):
             faults.clear()
-            return answer({"faults": []})
-        if what == ("POST", "shutdown"):
+            return json_reply({"faults": []})
+        if route == ("POST", "shutdown"):
             self.end.set()
-            return answer({"ending": True})
-        return answer({"error": "no such thing"}, "404 Not Found")
+            return json_reply({"ending": True})
+        return json_reply({"error": "unknown control call"}, "404 Not Found")
 
 
-def hang_up(environ: dict[str, Any]) -> NoReturn:
-    """Close the connection without an answer, as a fault asked for."""
+def break_connection(environ: dict[str, Any]) -> NoReturn:
+    """Close the connection without a reply, for an injected fault."""
     environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-    raise ConnectionAbortedError("a broken connection was asked for")  # werkzeug: the client has gone
+    raise ConnectionAbortedError("injected fault: broken connection")  # werkzeug handles it as a disconnected client
 
 
-def broken_off(environ: dict[str, Any], content: bytes | Iterable[bytes]) -> Iterator[bytes]:
-    """Half of a body, and then no connection."""
-    whole = content if isinstance(content, bytes) else b"".join(content)
-    yield whole[: len(whole) // 2]
-    hang_up(environ)
+def send_half(environ: dict[str, Any], content: bytes | Iterable[bytes]) -> Iterator[bytes]:
+    """Yield half of a body, then break the connection."""
+    body = content if isinstance(content, bytes) else b"".join(content)
+    yield body[: len(body) // 2]
+    break_connection(environ)
 
 
-def answer(value: dict[str, Any], status: str = "200 OK") -> Reply:
+def json_reply(value: dict[str, Any], status: str = "200 OK") -> Reply:
     content = json.dumps(value, default=str).encode()
     return status, [("Content-Type", "application/json"), ("Content-Length", str(len(content)))], content

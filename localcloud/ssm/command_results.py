@@ -1,4 +1,4 @@
-"""What the API tells of commands that were sent: their invocations, outputs within AWS's limits, what they add up to."""
+"""Results of Run Command: invocations, their output within AWS's limits, and the status of commands."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from moto.core.responses import ActionResult
 from moto.ssm.exceptions import SSMException
 from moto.ssm.responses import SimpleSystemManagerResponse
 
+from localcloud.core.overrides import replace_methods
+from localcloud.core.pagination import paginate
+
 PLUGIN = "aws:runShellScript"
-STDOUT_MOST, STDERR_MOST, LISTED_MOST = 24000, 8000, 2500  # characters
-CUT = "\n--output truncated--"
+MAX_STDOUT, MAX_STDERR, MAX_LISTED = 24000, 8000, 2500  # characters
+TRUNCATED = "\n--output truncated--"
 
 
 class Invocation:
-    """One instance's part of a command, with the names that GetCommandInvocation shows."""
+    """A command on one instance. Attributes have the names of GetCommandInvocation."""
 
     def __init__(self, command: Any, instance_id: str, name: str) -> None:
         self.command_id, self.instance_id, self.instance_name = command.command_id, instance_id, name
@@ -33,36 +36,38 @@ class Invocation:
 
     @property
     def is_over(self) -> bool:
+        """True once the invocation has ended."""
         return self.status not in ("Pending", "InProgress", "Delayed", "Cancelling")
 
 
 def install() -> None:
     """Replace moto's actions."""
-    for action in (list_commands, get_command_invocation, list_command_invocations):
-        setattr(SimpleSystemManagerResponse, action.__name__, action)
+    replace_methods(SimpleSystemManagerResponse, list_commands, get_command_invocation, list_command_invocations)
 
 
 def list_commands(self: Any) -> ActionResult:
+    """moto ignores MaxResults and NextToken.
+    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ListCommands.html"""
     commands = self.ssm_backend.list_commands(self._get_param("CommandId"), self._get_param("InstanceId"))
-    shown, token = page(self, list(commands)[::-1])
-    return ActionResult({"Commands": [response(one) for one in shown], "NextToken": token})
+    return paginated_result(self, "Commands", [command_response(command) for command in list(commands)[::-1]])
 
 
 def get_command_invocation(self: Any) -> ActionResult:
+    """moto invents the result. https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html"""
     command = self.ssm_backend.get_command_by_id(self._get_param("CommandId"))
     plugin = self._get_param("PluginName")
-    for one in command.invocations:
-        if one.instance_id == self._get_param("InstanceId") and plugin in (None, one.plugin_name):
+    for invocation in command.invocations:
+        if invocation.instance_id == self._get_param("InstanceId") and plugin in (None, invocation.plugin_name):
+            names = ("CommandId", "InstanceId", "Comment", "DocumentName", "DocumentVersion", "PluginName")
             return ActionResult(
                 {
-                    **names(one, "CommandId", "InstanceId", "Comment", "DocumentName", "DocumentVersion", "PluginName"),
-                    **names(one, "ResponseCode", "Status", "StatusDetails"),
-                    "ExecutionStartDateTime": moment(one.started),
-                    "ExecutionElapsedTime": elapsed(one),
-                    "ExecutionEndDateTime": moment(one.ended if one.started else None),
-                    "StandardOutputContent": cut(one.out, STDOUT_MOST),
+                    **pick_fields(invocation, *names, "ResponseCode", "Status", "StatusDetails"),
+                    "ExecutionStartDateTime": format_time(invocation.started),
+                    "ExecutionElapsedTime": format_elapsed(invocation),
+                    "ExecutionEndDateTime": format_time(invocation.ended if invocation.started else None),
+                    "StandardOutputContent": truncate(invocation.out, MAX_STDOUT),
                     "StandardOutputUrl": "",
-                    "StandardErrorContent": cut(one.err, STDERR_MOST),
+                    "StandardErrorContent": truncate(invocation.err, MAX_STDERR),
                     "StandardErrorUrl": "",
                 }
             )
@@ -70,67 +75,83 @@ def get_command_invocation(self: Any) -> ActionResult:
 
 
 def list_command_invocations(self: Any) -> ActionResult:
-    """moto has none."""
+    """moto lacks the action. https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ListCommandInvocations.html"""
     command_id, instance_id = self._get_param("CommandId"), self._get_param("InstanceId")
-    commands = self.ssm_backend.list_commands(command_id, None)
-    found = [one for command in commands for one in command.invocations if instance_id in (None, one.instance_id)][::-1]
-    shown, token = page(self, found)
-    answers = []
-    for one in shown:
-        answer = names(one, "CommandId", "InstanceId", "InstanceName", "Comment", "DocumentName", "DocumentVersion",
-                       "Status", "StatusDetails")  # fmt: skip
-        answer |= {"RequestedDateTime": one.requested.timestamp(), "CommandPlugins": []}
-        if self._get_param("Details"):
-            output = one.out + (f"\n----------ERROR-------\n{one.err}" if one.err else "")
-            plugin = {"Name": PLUGIN, "ResponseCode": one.response_code, "Output": cut(output, LISTED_MOST)}
-            plugin |= names(one, "Status", "StatusDetails")
-            for name, at in (("ResponseStartDateTime", one.started), ("ResponseFinishDateTime", one.ended)):
-                if at:
-                    plugin[name] = at.timestamp()
-            answer["CommandPlugins"] = [plugin]
-        answers.append(answer)
-    return ActionResult({"CommandInvocations": answers, "NextToken": token})
+    invocations = [
+        invocation
+        for command in self.ssm_backend.list_commands(command_id, None)
+        for invocation in command.invocations
+        if instance_id in (None, invocation.instance_id)
+    ][::-1]
+    responses = [invocation_response(one, details=bool(self._get_param("Details"))) for one in invocations]
+    return paginated_result(self, "CommandInvocations", responses)
 
 
-def response(command: Any) -> dict[str, Any]:
-    """A command, with the status that its invocations add up to."""
-    parts = [one for one in command.invocations if isinstance(one, Invocation)]
-    over = [one for one in parts if one.is_over]
-    bad = [one for one in over if one.status in ("Failed", "TimedOut")]
-    if len(over) < len(parts):
-        status = "InProgress" if over or any(one.status == "InProgress" for one in parts) else "Pending"
+def invocation_response(invocation: Invocation, *, details: bool) -> dict[str, Any]:
+    """Return an invocation in the form of ListCommandInvocations."""
+    response = pick_fields(
+        invocation, "CommandId", "InstanceId", "InstanceName", "Comment", "DocumentName", "DocumentVersion",
+        "Status", "StatusDetails",
+    )  # fmt: skip
+    response |= {"RequestedDateTime": invocation.requested.timestamp(), "CommandPlugins": []}
+    if details:
+        output = invocation.out + (f"\n----------ERROR-------\n{invocation.err}" if invocation.err else "")
+        plugin = {"Name": PLUGIN, "ResponseCode": invocation.response_code, "Output": truncate(output, MAX_LISTED)}
+        plugin |= pick_fields(invocation, "Status", "StatusDetails")
+        if invocation.started:
+            plugin["ResponseStartDateTime"] = invocation.started.timestamp()
+        if invocation.ended:
+            plugin["ResponseFinishDateTime"] = invocation.ended.timestamp()
+        response["CommandPlugins"] = [plugin]
+    return response
+
+
+def command_response(command: Any) -> dict[str, Any]:
+    """Return a command with the status that follows from its invocations.
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html"""
+    invocations = [one for one in command.invocations if isinstance(one, Invocation)]
+    ended = [invocation for invocation in invocations if invocation.is_over]
+    failed = [invocation for invocation in ended if invocation.status in ("Failed", "TimedOut")]
+    statuses = [invocation.status for invocation in invocations]
+    if len(ended) < len(invocations):
+        status = "InProgress" if ended or "InProgress" in statuses else "Pending"
     else:
-        status = bad[0].status if bad else "Cancelled" if any(one.status == "Cancelled" for one in over) else "Success"
-    details = status if parts else "NoInstancesInTag"
-    shown: dict[str, Any] = command.response_object()
-    return shown | {
-        "Status": status, "StatusDetails": details, "TargetCount": len(parts), "CompletedCount": len(over),
-        "ErrorCount": sum(one.status == "Failed" for one in bad),
-        "DeliveryTimedOutCount": sum(one.status_details == "DeliveryTimedOut" for one in bad),
-    }  # fmt: skip
+        status = failed[0].status if failed else "Cancelled" if "Cancelled" in statuses else "Success"
+    response: dict[str, Any] = command.response_object()
+    return response | {
+        "Status": status,
+        "StatusDetails": status if invocations else "NoInstancesInTag",
+        "TargetCount": len(invocations),
+        "CompletedCount": len(ended),
+        "ErrorCount": statuses.count("Failed"),
+        "DeliveryTimedOutCount": sum(invocation.status_details == "DeliveryTimedOut" for invocation in failed),
+    }
 
 
-def names(one: Any, *wanted: str) -> dict[str, Any]:
-    """Fields of an invocation by their API names."""
-    known = {"".join(part.title() for part in name.split("_")): value for name, value in vars(one).items()}
-    return {name: known[name] for name in wanted}
+def pick_fields(invocation: Invocation, *names: str) -> dict[str, Any]:
+    """Return attributes of an invocation by their API names."""
+    fields = {"".join(part.title() for part in name.split("_")): value for name, value in vars(invocation).items()}
+    return {name: fields[name] for name in names}
 
 
-def cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - len(CUT)] + CUT
+def truncate(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - len(TRUNCATED)] + TRUNCATED
 
 
-def moment(at: datetime | None) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z" if at else ""
+def format_time(time: datetime | None) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z" if time else ""
 
 
-def elapsed(one: Invocation) -> str:
-    if one.started is None:
+def format_elapsed(invocation: Invocation) -> str:
+    """Return the duration of an invocation in ISO 8601."""
+    if invocation.started is None:
         return ""
-    spent: timedelta = (one.ended or datetime.now(UTC)) - one.started
-    return f"PT{spent.total_seconds():.3f}S"
+    duration: timedelta = (invocation.ended or datetime.now(UTC)) - invocation.started
+    return f"PT{duration.total_seconds():.3f}S"
 
 
-def page(response: Any, items: list[Any]) -> tuple[list[Any], str | None]:
-    size, start = int(response._get_param("MaxResults") or 50), int(response._get_param("NextToken") or 0)
-    return items[start : start + size], str(start + size) if start + size < len(items) else None
+def paginated_result(response: Any, field: str, items: list[Any]) -> ActionResult:
+    """Return one page of the items: MaxResults (50 by default), and the NextToken."""
+    size, token = int(response._get_param("MaxResults") or 50), response._get_param("NextToken")
+    page, next_token = paginate(items, size, token, SSMException)
+    return ActionResult({field: page, "NextToken": next_token})

@@ -1,7 +1,5 @@
-"""Run Command really runs: AWS-RunShellScript on the machine, as root. moto: always Success, nothing happens.
-
-https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command.html
-"""
+"""Run Command: AWS-RunShellScript on machines, as root. moto runs nothing and reports Success.
+https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command.html"""
 
 from __future__ import annotations
 
@@ -15,14 +13,15 @@ from moto.ssm.exceptions import SSMException
 from moto.ssm.models import Command, ssm_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
-from localcloud.core.cloud import ACCOUNT, Cloud, instances
+from localcloud.core.cloud import ACCOUNT, TERMINATED_STATES, Cloud, list_instances, regional_backends
+from localcloud.core.overrides import replace_methods
 from localcloud.ec2.machine_pool import MachinePool
 from localcloud.errors import CloudError
-from localcloud.ssm.agents import managed, run
-from localcloud.ssm.command_results import Invocation, response
+from localcloud.ssm.agents import is_managed, run_on_instance
+from localcloud.ssm.command_results import Invocation, command_response
 
 DOCUMENT = "AWS-RunShellScript"
-LATER_SECONDS = 1.0  # between two attempts to reach a machine
+RETRY_SECONDS = 1.0  # between attempts to reach a machine
 # The script gets a file of its own and an empty standard input, as the agent gives it.
 RUNNER = (
     'script=$(mktemp /var/tmp/ssm-XXXXXX) && cat >"$script" && chmod 700 "$script" && cd "$1" || exit 1; '
@@ -30,10 +29,11 @@ RUNNER = (
 )
 
 
-def install(cloud: Cloud, fleet: MachinePool) -> None:
-    """Replace moto's actions. May be called again with another cloud."""
+def install(cloud: Cloud, pool: MachinePool) -> None:
+    """Replace moto's actions."""
 
     def send_command(self: Any) -> ActionResult:
+        """https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendCommand.html"""
         if (document := self._get_param("DocumentName")) != DOCUMENT:
             if document not in self.ssm_backend._documents:
                 raise SSMException("InvalidDocument", f"Document with name {document} does not exist.")
@@ -41,74 +41,66 @@ def install(cloud: Cloud, fleet: MachinePool) -> None:
         parameters = self._get_param("Parameters", {}) or {}
         if not parameters.get("commands"):
             raise SSMException("InvalidParameters", "Parameter commands is required.")
-        known = {one.id: one for one in instances() if managed(one) and one.ec2_backend.region_name == self.region}
-        named = list(self._get_param("InstanceIds", []) or [])
-        wrong = [one for one in named if one not in known or known[one].state != "running"]
-        if wrong:
-            raise SSMException(
-                "InvalidInstanceId", f"Instances [[{', '.join(wrong)}]] not in a valid state for account {ACCOUNT}"
-            )
-        chosen = [
-            *named,
-            *(one for one in known if one not in named and targeted(known[one], self._get_param("Targets", []))),
-        ]
+        instances = [one for one in list_instances() if one.ec2_backend.region_name == self.region]
+        nodes = {instance.id: instance for instance in instances if is_managed(instance)}
+        requested, targets = list(self._get_param("InstanceIds", []) or []), self._get_param("Targets", []) or []
+        if invalid := [node_id for node_id in requested if node_id not in nodes or nodes[node_id].state != "running"]:
+            problem = f"Instances [[{', '.join(invalid)}]] not in a valid state for account {ACCOUNT}"
+            raise SSMException("InvalidInstanceId", problem)
+        matching = [node_id for node_id, node in nodes.items() if matches_targets(node, targets)]
+        instance_ids = list(dict.fromkeys([*requested, *matching]))
         command = Command(
             account_id=self.current_account,
             comment=self._get_param("Comment", "") or "",
             document_name=document,
             timeout_seconds=int(self._get_param("TimeoutSeconds") or 3600),
-            instance_ids=list(chosen),  # moto adds every instance that there is
+            instance_ids=list(instance_ids),  # moto would add all instances to an empty list
             max_concurrency=self._get_param("MaxConcurrency", "50"),
             max_errors=self._get_param("MaxErrors", "0"),
             parameters=parameters,
             backend_region=self.region,
         )
-        command.instance_ids = named
-        command.targets = self._get_param("Targets", []) or []
-        command.invocations = [Invocation(command, one, name_of(known[one])) for one in chosen]
+        command.instance_ids, command.targets = requested, targets
+        command.invocations = [Invocation(command, node_id, instance_name(nodes[node_id])) for node_id in instance_ids]
         self.ssm_backend._commands.append(command)
         for invocation in command.invocations:
-            deliver(cloud, fleet, command, invocation)
-        return ActionResult({"Command": response(command)})
+            deliver(cloud, pool, command, invocation)
+        return ActionResult({"Command": command_response(command)})
 
     def cancel_command(self: Any) -> ActionResult:
-        """What has not begun will not; what runs is left to end."""
+        """moto lacks the action. Pending invocations are cancelled; running ones complete.
+        https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CancelCommand.html"""
         command = self.ssm_backend.get_command_by_id(self._get_param("CommandId"))
-        wanted = self._get_param("InstanceIds", []) or []
-        for one in command.invocations:
-            if one.status == "Pending" and (not wanted or one.instance_id in wanted):
-                one.end("Cancelled", "Cancelled")
+        instance_ids = self._get_param("InstanceIds", []) or []
+        for invocation in command.invocations:
+            if invocation.status == "Pending" and (not instance_ids or invocation.instance_id in instance_ids):
+                invocation.end("Cancelled", "Cancelled")
         return ActionResult({})
 
-    SimpleSystemManagerResponse.send_command = send_command
-    SimpleSystemManagerResponse.cancel_command = cancel_command
+    replace_methods(SimpleSystemManagerResponse, send_command, cancel_command)
 
 
-def resume(cloud: Cloud, fleet: MachinePool) -> None:
-    """After a start: the machines were powered off under what ran; what waits is delivered."""
-    for _, _, backend in list(ssm_backends.iter_backends()):
+def resume(cloud: Cloud, pool: MachinePool) -> None:
+    """Deliver pending invocations after a restart, and fail those whose machine was powered off."""
+    for backend in regional_backends(ssm_backends):
         for command in backend._commands:
             for invocation in command.invocations:
                 if not isinstance(invocation, Invocation) or invocation.is_over:
                     continue
                 if invocation.status == "Pending":
-                    deliver(cloud, fleet, command, invocation)
+                    deliver(cloud, pool, command, invocation)
                 else:
                     invocation.end("Failed", "Terminated", err=b"The machine was powered off.")
 
 
-def deliver(cloud: Cloud, fleet: MachinePool, command: Any, invocation: Invocation) -> None:
-    thread = threading.Thread(
-        target=carry_out,
-        args=(cloud, fleet, command, invocation),
-        name=f"command {invocation.instance_id}",
-        daemon=True,
-    )
-    thread.start()
+def deliver(cloud: Cloud, pool: MachinePool, command: Any, invocation: Invocation) -> None:
+    """Execute an invocation in a thread of its own."""
+    name, arguments = f"command {invocation.instance_id}", (cloud, pool, command, invocation)
+    threading.Thread(target=execute, args=arguments, name=name, daemon=True).start()
 
 
-def carry_out(cloud: Cloud, fleet: MachinePool, command: Any, invocation: Invocation) -> None:
-    """Reach the machine within the command's TimeoutSeconds, run the script within its executionTimeout."""
+def execute(cloud: Cloud, pool: MachinePool, command: Any, invocation: Invocation) -> None:
+    """Run the script, with TimeoutSeconds to reach the machine and executionTimeout to complete."""
     parameters = command.parameters
     script = "\n".join(parameters["commands"]).encode() + b"\n"
     folder = (parameters.get("workingDirectory") or [""])[0] or "/usr/bin"
@@ -118,39 +110,41 @@ def carry_out(cloud: Cloud, fleet: MachinePool, command: Any, invocation: Invoca
         with cloud.change():
             if invocation.is_over:
                 return
-            instance = next((one for one in instances() if one.id == invocation.instance_id), None)
-            if instance is None or instance.state in ("shutting-down", "terminated"):
+            instance = next((one for one in list_instances() if one.id == invocation.instance_id), None)
+            if instance is None or instance.state in TERMINATED_STATES:
                 return invocation.end("Failed", "Undeliverable")
             invocation.status = invocation.status_details = "InProgress"
             invocation.started = datetime.now(UTC)
         try:
-            code, out, err = run(fleet, invocation.instance_id, ("sh", "-c", RUNNER, "sh", folder), script, limit)
+            argv = ("sh", "-c", RUNNER, "sh", folder)
+            code, out, err = run_on_instance(pool, invocation.instance_id, argv, script, limit)
         except TimeoutError:
             with cloud.change():
                 return invocation.end("TimedOut", "ExecutionTimedOut", 137)
-        except CloudError:  # nobody there took it
+        except CloudError:  # the machine accepts no commands
             with cloud.change():
                 invocation.status = invocation.status_details = "Pending"
                 invocation.started = None
                 if time.monotonic() > deadline:
                     return invocation.end("TimedOut", "DeliveryTimedOut")
-            time.sleep(LATER_SECONDS)
+            time.sleep(RETRY_SECONDS)
             continue
         with cloud.change():
             if code:
                 err += f"failed to run commands: exit status {code}".encode()
-            good = code == 0
-            return invocation.end("Success" if good else "Failed", "Success" if good else "Failed", code, out, err)
+            status = "Failed" if code else "Success"
+            return invocation.end(status, status, code, out, err)
 
 
-def targeted(instance: Any, asked: list[dict[str, Any]] | None) -> bool:
-    """Whether a command's Targets name the instance: by id, or by tags that must all fit."""
-    if not asked:
+def matches_targets(instance: Any, targets: list[dict[str, Any]]) -> bool:
+    """Return True if all of a command's Targets (ids or tags) match the instance."""
+    if not targets:
         return False
     tags = {f"tag:{tag['key']}": tag["value"] for tag in instance.get_tags()}
-    known = {"InstanceIds": instance.id, **tags}
-    return instance.state == "running" and all(known.get(one["Key"]) in one["Values"] for one in asked)
+    fields = {"InstanceIds": instance.id, **tags}
+    return instance.state == "running" and all(fields.get(target["Key"]) in target["Values"] for target in targets)
 
 
-def name_of(instance: Any) -> str:
+def instance_name(instance: Any) -> str:
+    """Return the instance's Name tag, or an empty string."""
     return next((tag["value"] for tag in instance.get_tags() if tag["key"] == "Name"), "")

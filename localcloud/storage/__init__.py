@@ -1,1 +1,1 @@
-"""What the cloud keeps on the disk: state, base image, disks, S3 bodies."""
+"""Files of the cloud: API state, base image, disks and bodies of S3 objects."""

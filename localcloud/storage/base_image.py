@@ -1,4 +1,4 @@
-"""The local base image: Debian 12 as a raw ext4 disk, built once with mmdebstrap and kept by its inputs' digest."""
+"""The local base image: Debian 12 on a raw ext4 disk, built with mmdebstrap and cached by the digest of its inputs."""
 
 from __future__ import annotations
 
@@ -18,23 +18,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.machines.errors import MachineError, require, tool
+from localcloud.machines.errors import MachineError, require_tools, tool_path
 from localcloud.storage import disks
 
 SIZE = 2 * 1024**3
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SOURCES = tuple(
-    f"deb [signed-by={KEYRING}] http://deb.debian.org/{archive} {suite} main"
-    for archive, suite in (
-        ("debian", "bookworm"),
-        ("debian", "bookworm-updates"),
-        ("debian-security", "bookworm-security"),
-    )
+    f"deb [signed-by={KEYRING}] http://deb.debian.org/{archive} main"
+    for archive in ("debian bookworm", "debian bookworm-updates", "debian-security bookworm-security")
 )
 PACKAGES = (
     "systemd-sysv", "udev", "dbus", "openssh-server", "sudo",
     "ca-certificates", "curl", "e2fsprogs", "iproute2", "libnss-myhostname", "netbase", "procps", "zstd",
-    "qemu-guest-agent",  # how commands reach a virtual machine; elsewhere it finds no port, and does not start
+    "qemu-guest-agent",  # runs commands in virtual machines; does not start in containers, which lack its port
 )  # fmt: skip
 BASE = Path(__file__).parent / "base"
 TOOLS = ("mmdebstrap", "mkfs.ext4", "tar")
@@ -42,7 +38,7 @@ TOOLS = ("mmdebstrap", "mkfs.ext4", "tar")
 
 @dataclass(frozen=True)
 class BaseImage:
-    """A built base image. `path` is read-only to everybody: copy it. `created` is in UTC, RFC 3339."""
+    """A built base image. `path` is a read-only file. `created` is in UTC, RFC 3339."""
 
     path: Path
     name: str
@@ -51,18 +47,17 @@ class BaseImage:
     packages: tuple[tuple[str, str], ...]
 
 
-def architecture() -> str:
-    """Debian's name of this machine's architecture: the only one that both drivers run at a bearable speed."""
-    names = {"x86_64": "amd64", "aarch64": "arm64"}
-    machine = platform.machine()
+def host_architecture() -> str:
+    """Return Debian's name of this host's architecture. Raises MachineError if it is not supported."""
+    names, machine = {"x86_64": "amd64", "aarch64": "arm64"}, platform.machine()
     if machine not in names:
         raise MachineError(f"cannot run local machines on {machine}: only x86_64 and aarch64 hosts are supported")
     return names[machine]
 
 
-def digest() -> str:
-    """SHA-256 over everything that goes into the image except the archive's state of the day."""
-    hashed = hashlib.sha256(json.dumps([architecture(), SIZE, SOURCES, PACKAGES]).encode())
+def input_digest() -> str:
+    """Return the SHA-256 of all inputs of the image except the current state of the archive."""
+    hashed = hashlib.sha256(json.dumps([host_architecture(), SIZE, SOURCES, PACKAGES]).encode())
     for path in sorted(path for path in BASE.rglob("*") if path.is_file()):
         content = path.read_bytes()
         mode = "x" if os.access(path, os.X_OK) else "-"
@@ -70,26 +65,24 @@ def digest() -> str:
     return hashed.hexdigest()
 
 
-def ensure(cache: Path, log: Callable[[str], None]) -> BaseImage:
-    """The base image from the cache, built there first if need be (a minute, once). Safe when many ask at once.
-
-    Raises MachineError when a tool is missing or the archive cannot be read.
-    """
-    wanted = digest()
-    folder = cache / f"base-{wanted[:16]}"
+def ensure_base_image(cache: Path, log: Callable[[str], None]) -> BaseImage:
+    """Return the base image from the cache; build it there first if it is missing (about a minute). Concurrent calls build it
+    once. Raises MachineError if a tool is missing or the archive is not reachable."""
+    digest = input_digest()
+    folder = cache / f"base-{digest[:16]}"
     if (folder / "image.json").is_file():
         return _read(folder)
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "base.lock", log):
         if not (folder / "image.json").is_file():
-            for dead in cache.glob("base-*.building"):
-                _remove(dead)
-            _build(folder, wanted, log)
+            for interrupted in cache.glob("base-*.building"):
+                _remove(interrupted)
+            _build(folder, digest, log)
     return _read(folder)
 
 
-def _build(folder: Path, wanted: str, log: Callable[[str], None]) -> None:
-    require(TOOLS if os.geteuid() == 0 else (*TOOLS, "newuidmap"), "build the local base image")
+def _build(folder: Path, digest: str, log: Callable[[str], None]) -> None:
+    require_tools(TOOLS if os.geteuid() == 0 else (*TOOLS, "newuidmap"), "build the local base image")
     if not KEYRING.is_file():
         raise MachineError(
             "cannot build the local base image: Debian's archive keys are not installed; "
@@ -110,8 +103,8 @@ def _build(folder: Path, wanted: str, log: Callable[[str], None]) -> None:
                  "--numeric-owner", "--exclude=./dev/*"], "tar", log)  # fmt: skip
         with image.open("wb") as file:
             file.truncate(SIZE)
-        log("making its ext4 file system")
-        _stream([*inside, tool("mkfs.ext4") or "mkfs.ext4", "-q", "-F", "-L", "root", "-m", "1", "-J", "size=32",
+        log("creating its ext4 file system")
+        _stream([*inside, tool_path("mkfs.ext4"), "-q", "-F", "-L", "root", "-m", "1", "-J", "size=32",
                  "-E", "root_owner=0:0", "-d", str(root), str(image)], "mkfs.ext4", log)  # fmt: skip
         _stream([*inside, "rm", "--recursive", "--force", str(root)], "rm", log)
         image.chmod(0o444)
@@ -119,33 +112,33 @@ def _build(folder: Path, wanted: str, log: Callable[[str], None]) -> None:
         overlay.unlink()
         now = time.gmtime()
         (work / "image.json").write_text(json.dumps({
-            "name": f"debian-12-{architecture()}-{time.strftime('%Y%m%d', now)}-local",
-            "digest": wanted,
+            "name": f"debian-12-{host_architecture()}-{time.strftime('%Y%m%d', now)}-local",
+            "digest": digest,
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
-            "packages": parse_status(status.read_text()),
+            "packages": parse_dpkg_status(status.read_text()),
         }))  # fmt: skip
-        if folder.exists():  # without image.json: left by a build of an older form
+        if folder.exists():  # without image.json: from an older format
             _remove(folder)
         work.rename(folder)
     except BaseException:
         _remove(work)
         raise
-    allocated = disks.sizes(folder / "root.raw").allocated
+    allocated = disks.measure(folder / "root.raw").allocated
     log(f"built the local base image in {time.monotonic() - started:.0f} s, {allocated / 1e6:.0f} MB")
 
 
 def bootstrap_argv(tarball: Path, overlay: Path, status: Path) -> list[str]:
-    """mmdebstrap's command. The overlay is there before packages are configured: dpkg, initramfs and apt read it."""
-    arch = architecture()
-    quote = shlex.quote  # mmdebstrap splits the arguments of its special hooks as a shell would
+    """Return mmdebstrap's command. The overlay is unpacked before packages are configured, as they read its files."""
+    arch = host_architecture()
+    quote = shlex.quote  # mmdebstrap splits the arguments of its special hooks like a shell
     return [
-        tool("mmdebstrap") or "mmdebstrap",
+        tool_path("mmdebstrap"),
         f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
         "--variant=minbase",
         f"--architectures={arch}",
         f"--include={','.join((*PACKAGES, f'linux-image-cloud-{arch}'))}",
         f"--essential-hook=tar-in {quote(str(overlay))} /",
-        # As text: in a user namespace the file itself may lie in a home folder that nobody else can enter.
+        # As text: in a user namespace, the file may be in a home folder that is not readable.
         f"--customize-hook={(BASE / 'customize.sh').read_text()}",
         f"--customize-hook=download /var/lib/dpkg/status {quote(str(status))}",
         "--format=tar",
@@ -155,14 +148,14 @@ def bootstrap_argv(tarball: Path, overlay: Path, status: Path) -> list[str]:
     ]
 
 
-def parse_status(text: str) -> list[tuple[str, str]]:
-    """(package, version) of what is installed, from dpkg's status file, in the order of names."""
-    found = []
+def parse_dpkg_status(text: str) -> list[tuple[str, str]]:
+    """Return (package, version) of all installed packages in dpkg's status file, sorted by name."""
+    packages = []
     for paragraph in re.split(r"\n{2,}", text):
         fields = dict(re.findall(r"^(Package|Status|Version): (.*)$", paragraph, re.MULTILINE))
         if fields.get("Status", "").endswith(" installed"):
-            found.append((fields["Package"], fields["Version"]))
-    return sorted(found)
+            packages.append((fields["Package"], fields["Version"]))
+    return sorted(packages)
 
 
 def _read(folder: Path) -> BaseImage:
@@ -172,7 +165,7 @@ def _read(folder: Path) -> BaseImage:
 
 
 def _pack(source: Path, target: Path) -> None:
-    """A tar of files only (folders keep the image's own modes), owned by root whoever checked them out."""
+    """Write a tar of the files only (folders keep the image's own modes), all owned by root."""
     with tarfile.open(target, "w") as tar:
         for path in sorted(path for path in source.rglob("*") if path.is_file()):
             entry = tar.gettarinfo(path, str(path.relative_to(source)))
@@ -184,7 +177,7 @@ def _pack(source: Path, target: Path) -> None:
 
 
 def _as_root() -> list[str]:
-    """Prefix of commands that must see the image's owners: a user namespace unless we are root."""
+    """Return the prefix of commands that must see the image's owners: a user namespace, if not root."""
     return [] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--map-auto", "--"]
 
 
@@ -195,9 +188,9 @@ def _remove(folder: Path) -> None:
 
 
 def _stream(argv: Sequence[str], name: str, log: Callable[[str], None]) -> None:
-    """Run a command, hand its lines on as progress; its last lines become the error."""
+    """Run a command and log its progress. Raises MachineError with its last lines if it fails."""
     lines: list[str] = []
-    # The administrator's folders must be on PATH: mmdebstrap looks for its own tools there.
+    # mmdebstrap looks for its tools in the sbin folders, which a user's PATH may lack.
     environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"}
     with subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

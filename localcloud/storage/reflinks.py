@@ -1,9 +1,6 @@
-"""A place for disks whose copies share their blocks: a copy of a gigabyte takes milliseconds and no room of its own.
-
-Most file systems cannot do that. Where this machine's cannot and we are root, the disks lie in an XFS of their own, in one
-sparse file of the state folder. It is mounted in a mount namespace of the server alone, so that the kernel takes the mount
-away with the server, however that ends.
-"""
+"""The disk store: an XFS with reflinks, on which a copy of a gigabyte takes milliseconds and no space. Used as root if the state
+folder's file system has no reflinks. The XFS is a sparse file in the state folder, mounted in the server's own mount
+namespace, so that the kernel unmounts it when the server ends."""
 
 from __future__ import annotations
 
@@ -15,45 +12,41 @@ from pathlib import Path
 
 from localcloud.errors import CloudError
 from localcloud.machines import loop_devices
-from localcloud.machines.errors import tool
+from localcloud.machines.errors import find_tool, tool_path
 from localcloud.state_dir import StateDir
 
 _CLONE_NEWNS = 0x00020000
-_SMALLEST = 16 << 30
+_MIN_SIZE = 16 << 30
 
 
-def open_disks(folder: StateDir, log: Callable[[str], None]) -> bool:
-    """Mount the place for disks, and make it before the first time; False where disks are copied block by block.
-
-    To be called before the process has a second thread: it moves to a mount namespace of its own.
-
-    Raises:
-        CloudError: There is such a place, but it cannot be mounted.
-    """
+def mount_disk_store(folder: StateDir, log: Callable[[str], None]) -> bool:
+    """Mount the disk store, and create it before its first use. Returns False if disks are copied block by block. Moves the
+    process to its own mount namespace: call it while the process has one thread. Raises CloudError if the disk store exists
+    but cannot be mounted."""
     store = folder.disk_store
-    if not store.exists() and (_kept(folder) or shares(folder.disks)):
+    if not store.exists() and (_has_disks(folder) or supports_reflinks(folder.disks)):
         return False
-    why_not = _unavailable_reason()
-    if why_not is None and not store.exists():
-        why_not = _make(store)
-    why_not = why_not or _mount(store, folder.disks)
-    if why_not is None:
+    problem = _unavailable_reason()
+    if problem is None and not store.exists():
+        problem = _create(store)
+    problem = problem or _mount(store, folder.disks)
+    if problem is None:
         return True
     if store.exists():
-        raise CloudError(f"The disks in {store} cannot be reached: {why_not}. Mend that, or ./invoke local.reset --yes")
-    log(f"disks are copied block by block ({why_not})")
+        raise CloudError(f"Cannot mount the disks in {store}: {problem}. Fix that, or run ./invoke local.reset --yes")
+    log(f"disks are copied block by block ({problem})")
     return False
 
 
-def close_disks(folder: StateDir) -> None:
-    """Unmount it again and wait until its loop device is free; nothing to do where there is none."""
+def unmount_disk_store(folder: StateDir) -> None:
+    """Unmount the disk store, if it is mounted, and wait until its loop device is free."""
     if folder.disks.is_mount():
         _run(["umount", str(folder.disks)])
         loop_devices.release(folder.disk_store)
 
 
-def shares(folder: Path) -> bool:
-    """Whether copies of files in this folder share their blocks."""
+def supports_reflinks(folder: Path) -> bool:
+    """Return True if copies of files in this folder share their blocks."""
     probe, copy = folder / ".probe", folder / ".probe-copy"
     try:
         probe.write_bytes(b"x" * 4096)
@@ -63,14 +56,14 @@ def shares(folder: Path) -> bool:
         copy.unlink(missing_ok=True)
 
 
-def _kept(folder: StateDir) -> bool:
-    return any(any(place.iterdir()) for place in (folder.volumes, folder.snapshots) if place.is_dir())
+def _has_disks(folder: StateDir) -> bool:
+    return any(any(path.iterdir()) for path in (folder.volumes, folder.snapshots) if path.is_dir())
 
 
 def _unavailable_reason() -> str | None:
     if os.geteuid() != 0:
         return "only root can mount a file system that shares blocks"
-    if tool("mkfs.xfs") is None:
+    if find_tool("mkfs.xfs") is None:
         return "mkfs.xfs is missing; run: apt-get install xfsprogs"
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS) != 0:
@@ -78,14 +71,14 @@ def _unavailable_reason() -> str | None:
     return _run(["mount", "--make-rprivate", "/"])
 
 
-def _make(store: Path) -> str | None:
-    """An empty XFS, as large as it may ever grow; it takes only what is written to it."""
-    size = max(_SMALLEST, os.statvfs(store.parent).f_blocks * os.statvfs(store.parent).f_frsize)
+def _create(store: Path) -> str | None:
+    """Create an empty sparse XFS of the host file system's size. Return the error, None on success."""
+    size = max(_MIN_SIZE, os.statvfs(store.parent).f_blocks * os.statvfs(store.parent).f_frsize)
     new = store.with_name(store.name + ".new")
     new.unlink(missing_ok=True)
     with new.open("wb") as file:
         file.truncate(size)
-    failed = _run(["mkfs.xfs", "-q", "-K", "-m", "reflink=1", "-l", "size=64m", str(new)]) or _mount_once(new)
+    failed = _run(["mkfs.xfs", "-q", "-K", "-m", "reflink=1", "-l", "size=64m", str(new)]) or _try_mount(new)
     if failed:
         new.unlink()
         return failed
@@ -93,24 +86,24 @@ def _make(store: Path) -> str | None:
     return None
 
 
-def _mount_once(new: Path) -> str | None:
-    """Whether this kernel takes it."""
-    place = new.parent / "disks"
-    failed = _mount(new, place)
+def _try_mount(new: Path) -> str | None:
+    """Check that this kernel can mount it. Return the error, None on success."""
+    folder = new.parent / "disks"
+    failed = _mount(new, folder)
     if failed is None:
-        _run(["umount", str(place)])
+        _run(["umount", str(folder)])
         loop_devices.release(new)
     return failed
 
 
-def _mount(store: Path, place: Path) -> str | None:
-    # Discarded blocks go back to the machine's own file system.
-    return _run(["mount", "-t", "xfs", "-o", "loop,discard,noatime", str(store), str(place)])
+def _mount(store: Path, folder: Path) -> str | None:
+    # `discard` returns freed blocks to the host's file system.
+    return _run(["mount", "-t", "xfs", "-o", "loop,discard,noatime", str(store), str(folder)])
 
 
 def _run(argv: list[str]) -> str | None:
-    """What a command complains about; None when it succeeds."""
-    done = subprocess.run([tool(argv[0]) or argv[0], *argv[1:]], check=False, capture_output=True, text=True)
+    """Run a command. Return its last error message, None on success."""
+    done = subprocess.run([tool_path(argv[0]), *argv[1:]], check=False, capture_output=True, text=True)
     if done.returncode == 0:
         return None
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]

@@ -1,4 +1,6 @@
-"""Bodies of large S3 objects stay in files, where moto would hold them in memory, often several times over."""
+"""Bodies of large S3 objects stay in files; moto would hold several copies of them in memory.
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ _complete_upload = S3Backend.complete_multipart_upload
 _get_key = S3Response._get_key
 
 
-class Body:
-    """Some bytes of a file that are read when they are sent; it stays open, whatever becomes of the object meanwhile."""
+class FileBody:
+    """A range of a file, read while it is sent. The file stays open even if the object is deleted meanwhile."""
 
     def __init__(self, file: BinaryIO, begin: int, end: int) -> None:
         self._file, self._begin, self._end = file, begin, end
@@ -29,17 +31,17 @@ class Body:
     def __len__(self) -> int:
         return self._end - self._begin
 
-    def __getitem__(self, piece: slice) -> Body:
+    def __getitem__(self, piece: slice) -> FileBody:
         begin, end, _ = piece.indices(len(self))
-        return Body(self._file, self._begin + begin, self._begin + end)
+        return FileBody(self._file, self._begin + begin, self._begin + end)
 
     def __iter__(self) -> Iterator[bytes]:
-        for at in range(self._begin, self._end, _BLOCK):
-            yield os.pread(self._file.fileno(), min(_BLOCK, self._end - at), at)
+        for offset in range(self._begin, self._end, _BLOCK):
+            yield os.pread(self._file.fileno(), min(_BLOCK, self._end - offset), offset)
 
 
-class Unread:
-    """An object as moto has it, but for its body, which is not read yet."""
+class StreamedKey:
+    """One of moto's objects whose body is not read before it is sent."""
 
     def __init__(self, key: Any) -> None:
         self._key = key
@@ -48,23 +50,23 @@ class Unread:
         return getattr(self._key, name)
 
     @property
-    def value(self) -> bytes | Body:
-        if not large(self._key):
+    def value(self) -> bytes | FileBody:
+        if not is_large(self._key):
             return bytes(self._key.value)
         with self._key.lock:
             self._key._value_buffer.flush()
-            return Body(os.fdopen(os.dup(self._key._value_buffer.fileno()), "rb"), 0, self._key.contentsize)
+            return FileBody(os.fdopen(os.dup(self._key._value_buffer.fileno()), "rb"), 0, self._key.contentsize)
 
 
-def large(key: Any) -> bool:
-    """Whether moto itself would keep it in a file."""
+def is_large(key: Any) -> bool:
+    """Return True if moto would store the object's body in a file."""
     return bool(key.contentsize > key._max_buffer_size)
 
 
 def install() -> None:
-    """Replace moto's ways of putting parts together, and of sending an object."""
+    """Replace how moto joins parts and sends objects."""
 
-    def keep(self: Any, value: Any) -> None:
+    def set_value(self: Any, value: Any) -> None:
         if isinstance(value, BufferedRandom):
             self._value_buffer.close()
             self._value_buffer, self.contentsize = value, value.tell()
@@ -72,40 +74,39 @@ def install() -> None:
             _value.__set__(self, value)
 
     def complete(self: Any, body: Iterable[tuple[int, str]]) -> tuple[Any, str, Any]:
-        """moto: puts the parts together in memory, and then copies that."""
-        sums = MultipartChecksumBuilder(
-            self.metadata.get("x-amz-checksum-algorithm"), self.metadata.get("x-amz-checksum-type")
-        )
-        whole = tempfile.TemporaryFile()  # noqa: SIM115 - it becomes the object's
-        found: list[Any] = []
+        """CompleteMultipartUpload. moto joins the parts in memory and copies the result."""
+        algorithm, kind = (self.metadata.get(f"x-amz-checksum-{name}") for name in ("algorithm", "type"))
+        sums = MultipartChecksumBuilder(algorithm, kind)
+        joined = tempfile.TemporaryFile()  # noqa: SIM115 - it becomes the object's body
+        parts: list[Any] = []
         for number, etag in body:
             part = self.parts.get(number)
             if part is None or part.etag.strip('"') != etag.strip('"'):
                 raise InvalidPart
-            if found and found[-1].contentsize < S3_UPLOAD_PART_MIN_SIZE:
+            if parts and parts[-1].contentsize < S3_UPLOAD_PART_MIN_SIZE:
                 raise EntityTooSmall
             sums.addPart(part.value)
             part._value_buffer.seek(0)
-            shutil.copyfileobj(part._value_buffer, whole, _BLOCK)
-            found.append(part)
-        if not found:
+            shutil.copyfileobj(part._value_buffer, joined, _BLOCK)
+            parts.append(part)
+        if not parts:
             raise MalformedXML
-        digests = b"".join(bytes.fromhex(part.etag.strip('"')) for part in found)
-        return whole, f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(found)}", sums.build()
+        digests = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
+        return joined, f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}", sums.build()
 
-    def complete_multipart_upload(self: Any, *asked: Any) -> Any:
-        """moto: an object that has become one names its parts for good."""
-        key = _complete_upload(self, *asked)
+    def complete_multipart_upload(self: Any, *args: Any) -> Any:
+        """CompleteMultipartUpload. moto keeps the parts of a completed object."""
+        key = _complete_upload(self, *args)
         key.multipart.parts.clear()
         key.multipart.partlist.clear()
         return key
 
-    def get_key(self: Any, *asked: Any, **named: Any) -> tuple[Any, bool]:
-        """moto: sends an object from memory, the whole of it also where a range is asked for."""
-        key, unmodified = _get_key(self, *asked, **named)
-        return Unread(key), unmodified
+    def get_key(self: Any, *args: Any, **kwargs: Any) -> tuple[Any, bool]:
+        """GetObject. moto sends an object from memory, and reads all of it for a range request too."""
+        key, unmodified = _get_key(self, *args, **kwargs)
+        return StreamedKey(key), unmodified
 
-    FakeKey.value = property(_value.__get__, keep)
+    FakeKey.value = property(_value.__get__, set_value)
     FakeMultipart.complete = complete
     S3Backend.complete_multipart_upload = complete_multipart_upload
     S3Response._get_key = get_key

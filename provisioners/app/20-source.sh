@@ -1,33 +1,33 @@
 #!/usr/bin/env bash
-# Puts the application's source into the install directory: the exact commit of a git repository, or the packed directory.
+# Installs the application's source: the exact commit of a git repository, or the packed directory.
 # shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
 set -euo pipefail
 source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
-# The base layer made these; a recipe whose user or directory changed since gets them here.
+# The base layer created the directory, but its path may have changed in the recipe since.
 group=$(id -gn "$APP_USER") || die "the user $APP_USER is not in the base layer: bake it again with --fresh"
 install -d -o "$APP_USER" -g "$group" -m 0755 "$APP_DIRECTORY"
 
 from_git() {
-  [[ ! $APP_REPOSITORY =~ ://[^/@]*:[^/@]*@ ]] || die "the repository's URL holds a password, which would stay in the image: take it out"
-  say "Fetching ${APP_COMMIT:-$APP_REF} of $APP_REPOSITORY"
-  # Nothing of root's settings, and nobody is there to answer a question.
+  [[ ! $APP_REPOSITORY =~ ://[^/@]*:[^/@]*@ ]] || die "the repository's URL contains a password, which would stay in the image: remove it"
+  log "Fetching ${APP_COMMIT:-$APP_REF} of $APP_REPOSITORY"
+  # Without root's git settings and without prompts.
   local git=(as_app env HOME=/nonexistent GIT_TERMINAL_PROMPT=0 git -C "$APP_DIRECTORY")
   [[ -d $APP_DIRECTORY/.git ]] || "${git[@]}" init --quiet
   "${git[@]}" remote remove origin 2>/dev/null || true
   "${git[@]}" remote add origin "$APP_REPOSITORY"
-  # Not every server gives a commit by its id; the branch or tag that it was found at has it.
+  # Not every server serves a commit by its id; the fallback fetches the branch or tag that contains it.
   "${git[@]}" fetch --quiet --tags origin "${APP_COMMIT:-$APP_REF}" 2>/dev/null ||
     retry 3 5 "${git[@]}" fetch --quiet --tags origin "$APP_REF"
   "${git[@]}" checkout --quiet --force --detach "${APP_COMMIT:-FETCH_HEAD}"
   "${git[@]}" submodule --quiet update --init --recursive
   "${git[@]}" clean -ffdxq
-  say "At $("${git[@]}" log -1 --format='%h %s')"
+  log "Checked out $("${git[@]}" log -1 --format='%h %s')"
 }
 
 from_directory() {
-  say "Unpacking the source to $APP_DIRECTORY"
+  log "Unpacking the source to $APP_DIRECTORY"
   find "$APP_DIRECTORY" -mindepth 1 -delete
   tar -xzf "$GOLDEN/source.tar.gz" -C "$APP_DIRECTORY" --no-same-owner
 }

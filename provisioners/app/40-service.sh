@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Installs the helpers and units of the service, prepares the database, starts the service.
+# Installs the helpers and units of the service, initializes the database and starts the service.
 # shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
 set -euo pipefail
 source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
-say "Installing the helpers to /usr/local/lib/goldenami"
+log "Installing the helpers to /usr/local/lib/goldenami"
 install -d -m 0755 /usr/local/lib/goldenami
 install -m 0755 "$GOLDEN/files/ssm-parameter" "$GOLDEN/files/init-database" /usr/local/lib/goldenami/
 
 if [[ $DB_MODE == volume ]]; then
-  say "Letting PostgreSQL wait for its volume"
+  log "Making PostgreSQL require its volume"
   install -m 0755 "$GOLDEN/files/data-volume" /usr/local/lib/goldenami/
   for tool in mkfs.ext4 fsck.ext4 dumpe2fs resize2fs blkid wipefs blockdev mountpoint jq; do
-    command -v "$tool" >/dev/null || die "the image has no $tool, which a volume needs: add its package to packages under [runtime]"
+    command -v "$tool" >/dev/null || die "the image has no $tool, which mode = \"volume\" requires: add its package to packages under [runtime]"
   done
   data=$(postgresql_data)
   printf 'DATA_DIRECTORY=%s\n' "$data" >/usr/local/lib/goldenami/data-volume.env
-  # On Debian and Ubuntu the server itself is postgresql@MAJOR-main.service. Without its volume it must not start, and it ends
+  # On Debian and Ubuntu the server itself is postgresql@MAJOR-main.service. It must not start without its volume, and must stop
   # before the volume is unmounted.
   for unit in postgresql.service postgresql@.service; do
     install -d -m 0755 "/etc/systemd/system/$unit.d"
@@ -27,7 +27,7 @@ if [[ $DB_MODE == volume ]]; then
   done
 fi
 
-say "Installing the units"
+log "Installing the units"
 for unit in "$GOLDEN"/files/*.service; do
   install -m 0644 "$unit" /etc/systemd/system/
 done
@@ -36,18 +36,18 @@ for unit in "$GOLDEN"/files/*.service; do
   systemctl enable "${unit##*/}"
 done
 
-say "Preparing the database"
+log "Initializing the database"
 if [[ $DB_MODE != instance ]]; then
-  # While the image is made, this machine's own server stands in for the real one, or its volume, which a build must not touch.
+  # A build must not use the real database or its volume: init-database creates a temporary one.
   install -d -m 0755 /run/goldenami
-  touch /run/goldenami/stand-in
+  touch /run/goldenami/temporary-database
 fi
 if [[ $DB_MODE == volume ]]; then systemctl start goldenami-volume.service; fi
 systemctl restart "$SERVICE-database.service" || {
   journalctl --no-pager --lines=30 --output=cat --unit="$SERVICE-database.service" >&2
   die "$SERVICE-database.service failed: its last lines are above"
 }
-say "Starting $SERVICE.service"
+log "Starting $SERVICE.service"
 systemctl restart "$SERVICE.service" || {
   journalctl --no-pager --lines=30 --output=cat --unit="$SERVICE.service" >&2
   die "$SERVICE.service failed: its last lines are above"

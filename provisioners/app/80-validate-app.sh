@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gate 1 of the app layer: built, enabled, active, healthy, Parameter Store readable. Writes the report.
+# Gate 1 of the app layer: application built, units enabled and active, service healthy, parameters readable. Writes the report.
 # shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
 set -euo pipefail
 source "$GOLDEN/recipe.env"
@@ -24,24 +24,24 @@ unit_active() {
   [[ $state == active ]]
 }
 
-# Health is waited for, but not for ever: the last answer is the detail.
+# Waits up to 90 seconds; the last response is the detail of the check.
 healthy() {
-  local url="http://127.0.0.1:$APP_PORT$APP_HEALTH" deadline=$((SECONDS + 90)) answer
+  local url="http://127.0.0.1:$APP_PORT$APP_HEALTH" deadline=$((SECONDS + 90)) status
   while true; do
-    answer=$(curl --silent --show-error --max-time 5 --output /dev/null --write-out '%{http_code}' "$url" 2>&1)
-    if [[ $answer == 200 ]]; then
+    status=$(curl --silent --show-error --max-time 5 --output /dev/null --write-out '%{http_code}' "$url" 2>&1)
+    if [[ $status == 200 ]]; then
       echo "GET $url: 200"
       return 0
     fi
     if ((SECONDS >= deadline)); then
-      echo "GET $url: $answer; $(journalctl --no-pager --lines=5 --output=cat --unit="$SERVICE.service" 2>&1)"
+      echo "GET $url: $status; $(journalctl --no-pager --lines=5 --output=cat --unit="$SERVICE.service" 2>&1)"
       return 1
     fi
     sleep 1
   done
 }
 
-# Only the fact that it can be read goes to the report.
+# The value must not be in the report.
 parameter_readable() {
   /usr/local/lib/goldenami/ssm-parameter "$1" >/dev/null && echo "$1 is readable through the instance's role"
 }
@@ -54,7 +54,7 @@ database_ready() {
 units=(postgresql "$SERVICE-database" "$SERVICE")
 if [[ $DB_MODE == volume ]]; then units+=(goldenami-volume); fi
 
-say "Checking the app layer"
+log "Checking the app layer"
 report_begin
 check app-built built
 check database database_ready
@@ -69,5 +69,5 @@ for number in "${!PARAMETERS[@]}"; do
   check "parameter-store-$((number + 1))" parameter_readable "${PARAMETERS[number]}"
 done
 check no-failed-units no_failed_units
-write_facts
+write_inventory
 checks_done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Leaves in PostgreSQL what the schema declares, and nothing else: no rows of the checks, no password, no trace of it.
+# Resets PostgreSQL to the contents of the schema: no rows of the checks, no password, no trace of the password.
 # shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
 set -euo pipefail
 source "$GOLDEN/recipe.env"
@@ -7,10 +7,10 @@ source "$GOLDEN/files/lib.sh"
 
 data=$(postgresql_data)
 
-say "Stopping $SERVICE.service"
+log "Stopping $SERVICE.service"
 systemctl stop "$SERVICE.service" "$SERVICE-database.service"
 
-say "Making the database $DB_NAME anew from the schema"
+log "Recreating the database $DB_NAME from the schema"
 as_postgres -d postgres -v name="$DB_NAME" <<'SQL'
 DROP DATABASE IF EXISTS :"name" WITH (FORCE);
 SQL
@@ -18,7 +18,7 @@ systemctl start "$SERVICE-database.service"
 verifier=$(as_postgres -d postgres -v name="$DB_USER" <<<"SELECT rolpassword FROM pg_authid WHERE rolname = :'name'")
 systemctl stop "$SERVICE-database.service"
 
-# Every file of the cluster in which something derived from the password stands.
+# Prints the cluster's files that contain the password's SCRAM verifier.
 traces() { grep -rlaF -f /dev/fd/3 "$data" 3<<<"$verifier"; }
 
 no_password() {
@@ -26,27 +26,27 @@ no_password() {
 }
 
 no_trace() {
-  local found
+  local files
   [[ -n $verifier ]] || {
-    echo "the role had no password to look for"
+    echo "the role had no password to search for"
     return 1
   }
-  found=$(traces) && {
-    echo "found in: $found"
+  files=$(traces) && {
+    echo "found in: $files"
     return 1
   }
   echo "no trace in $data"
 }
 
-say "Removing the password of the role $DB_USER"
-# The old row goes with VACUUM FULL, the old write-ahead log with checkpoints that recycle nothing.
+log "Removing the password of the role $DB_USER"
+# VACUUM FULL removes the old row; checkpoints without recycling remove the old write-ahead log.
 as_postgres -d postgres -v name="$DB_USER" <<'SQL'
 ALTER ROLE :"name" PASSWORD NULL;
 VACUUM FULL pg_authid;
 ALTER SYSTEM SET wal_recycle = off;
 SELECT pg_reload_conf() \g /dev/null
 SQL
-# The checkpointer learns of it a moment later; a segment that it recycled before that goes in the next round.
+# The checkpointer reloads its settings with a delay; the next round removes a segment that it recycled before.
 for _ in {1..20}; do
   sleep 0.2
   as_postgres -d postgres <<'SQL'
@@ -62,8 +62,8 @@ ALTER SYSTEM RESET wal_recycle;
 SELECT pg_reload_conf() \g /dev/null
 SQL
 
-# Every table with rows in it, in every database: DATABASE TABLE ROWS, one a line.
-rows() {
+# Prints each table that has rows, in every database: DATABASE TABLE ROWS, one per line.
+tables_with_rows() {
   local database
   while read -r database; do
     as_postgres -d "$database" <<'SQL' | sed "s/^/$database /" || return 1
@@ -76,7 +76,7 @@ SQL
   done < <(as_postgres -d postgres <<<'SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1')
 }
 
-declared() {
+is_seeded() {
   local table
   for table in ${DB_SEEDED[@]+"${DB_SEEDED[@]}"}; do
     if [[ $table != *.* ]]; then table=public.$table; fi
@@ -85,42 +85,42 @@ declared() {
   return 1
 }
 
-# Users' rows must never be in an image, and nobody can tell them from a schema's own: those must be declared.
-only_the_schema() {
-  local found database table count tables strange='' own=0
-  found=$(rows) || return 1
+# User data must never be in an image, and cannot be distinguished from the schema's rows: those must be listed as seeded.
+only_schema_rows() {
+  local output database table count tables unexpected='' seeded=0
+  output=$(tables_with_rows) || return 1
   while read -r database table count; do
     if [[ -z $database ]]; then continue; fi
-    if declared "$database" "$table"; then own=$((own + count)); else strange+="; $count row(s) in $table of database $database"; fi
-  done <<<"$found"
-  if [[ -n $strange ]]; then
-    echo "rows that no seeded under [database] declares: ${strange#; }"
+    if is_seeded "$database" "$table"; then seeded=$((seeded + count)); else unexpected+="; $count row(s) in $table of database $database"; fi
+  done <<<"$output"
+  if [[ -n $unexpected ]]; then
+    echo "rows in tables that seeded under [database] does not list: ${unexpected#; }"
     return 1
   fi
   tables=$(as_postgres -d "$DB_NAME" <<<"SELECT count(*) FROM pg_stat_user_tables") || return 1
-  echo "database $DB_NAME as its schema makes it: $tables table(s), $own row(s), all of them declared"
+  echo "database $DB_NAME contains only its schema: $tables table(s), $seeded seeded row(s)"
 }
 
-check hygiene-database only_the_schema
+check hygiene-database only_schema_rows
 check hygiene-database-password no_password
 check hygiene-database-trace no_trace
 
-# What only stood in for the real server does not start in the image.
-stood_down() {
-  local left
-  left=$(as_postgres -d postgres -v name="$DB_NAME" <<<"SELECT datname FROM pg_database WHERE datname = :'name'")
-  echo "postgresql.service: $(systemctl is-enabled postgresql.service), database ${left:-none}"
-  ! systemctl is-enabled --quiet postgresql.service && [[ -z $left ]]
+# The temporary server must not start in the image.
+server_disabled() {
+  local remaining
+  remaining=$(as_postgres -d postgres -v name="$DB_NAME" <<<"SELECT datname FROM pg_database WHERE datname = :'name'")
+  echo "postgresql.service: $(systemctl is-enabled postgresql.service), database ${remaining:-none}"
+  ! systemctl is-enabled --quiet postgresql.service && [[ -z $remaining ]]
 }
 
 if [[ $DB_MODE == rds ]]; then
-  say "Standing the server of this machine down: the database is elsewhere"
+  log "Disabling the local PostgreSQL server: the database is external"
   as_postgres -d postgres -v name="$DB_NAME" -v role="$DB_USER" <<'SQL'
 DROP DATABASE IF EXISTS :"name" WITH (FORCE);
 DROP ROLE IF EXISTS :"role";
 SQL
   systemctl disable postgresql.service
   rm -rf /run/goldenami
-  check no-database-server stood_down
+  check no-database-server server_disabled
 fi
 checks_done

@@ -1,26 +1,25 @@
 #!/usr/bin/env bash
-# Installs Go in the declared version: from the distribution, or from go.dev with its checksum verified.
+# Installs the declared version of Go from the distribution, or from go.dev with a verified checksum.
 # shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
 set -euo pipefail
 source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
-# GO_PARENT and ETC exist so that this can be tried without touching the system.
+# Tests set GO_PARENT and ETC to leave the system unchanged.
 parent=${GO_PARENT:-/usr/local}
 etc=${ETC:-/etc}
 
 from_distribution() {
-  local package offered
+  local package version series
   if family_is_apt; then package=golang-go; else package=golang; fi
-  offered=$(package_candidate "$package")
-  # Versions look like "2:1.19~1": an epoch before, the packager's own after.
-  offered=${offered#*:}
-  offered=${offered%%[-~+]*}
-  if version_matches "$GO_VERSION" "$offered" || version_matches "$offered" "$GO_VERSION"; then
+  version=$(package_candidate "$package")
+  # A version such as 2:1.19~1 has an epoch and a package revision.
+  version=${version#*:}
+  version=${version%%[-~+]*}
+  if version_matches "$GO_VERSION" "$version" || version_matches "$version" "$GO_VERSION"; then
     packages_install "$package"
     return
   fi
-  local series
   series=$(cut -d . -f 1-2 <<<"$GO_VERSION")
   if family_is_apt && [[ -n $(package_candidate "golang-$series-go") ]]; then
     packages_install "golang-$series-go"
@@ -28,7 +27,7 @@ from_distribution() {
     ln -sfn "/usr/lib/go-$series/bin/gofmt" "$parent/bin/gofmt"
     return
   fi
-  die "$FAMILY offers Go ${offered:-not at all}, the recipe declares $GO_VERSION: declare that version, or set [runtime.go] source = \"go.dev\" with its sha256"
+  die "$FAMILY offers Go ${version:-not at all}, the recipe declares $GO_VERSION: declare that version, or set [runtime.go] source = \"go.dev\" with its sha256"
 }
 
 from_go_dev() {
@@ -42,27 +41,27 @@ from_go_dev() {
   fi
   [[ $GO_SHA256 =~ ^[0-9a-f]{64}$ ]] || die "Go from go.dev needs [runtime.go] sha256, 64 hexadecimal digits: got \"$GO_SHA256\""
   folder=$(mktemp -d)
-  # shellcheck disable=SC2064 # the folder of now
+  # shellcheck disable=SC2064 # expands now, because the variable is local
   trap "rm -rf '$folder'" EXIT
   archive=$folder/go.tar.gz
-  say "Fetching $url"
+  log "Downloading $url"
   curl --fail --silent --show-error --location --retry 5 --output "$archive" "$url"
   echo "$GO_SHA256  $archive" | sha256sum --check --status ||
-    die "$url has SHA-256 $(sha256sum "$archive" | cut -d ' ' -f 1), the recipe declares $GO_SHA256: nothing was installed"
-  say "Unpacking it to $parent/go"
+    die "$url has SHA-256 $(sha256sum "$archive" | cut -d ' ' -f 1), the recipe declares $GO_SHA256, so nothing was installed"
+  log "Unpacking it to $parent/go"
   tar -xzf "$archive" -C "$folder" --no-same-owner
-  [[ -x $folder/go/bin/go ]] || die "$url holds no go/bin/go: nothing was installed"
+  [[ -x $folder/go/bin/go ]] || die "$url contains no go/bin/go, so nothing was installed"
   rm -rf "$parent/go"
-  # A copy, since the temporary folder may be another file system, and then one rename.
+  # The temporary folder may be on another file system: copy, then rename atomically.
   cp -a "$folder/go" "$parent/.go.new"
   mv "$parent/.go.new" "$parent/go"
-  # shellcheck disable=SC2016 # for the shells that will read it
+  # shellcheck disable=SC2016 # login shells expand it
   printf 'export PATH="$PATH:%s/go/bin"\n' "$parent" >"$etc/profile.d/go.sh"
 }
 
-say "Installing Go $GO_VERSION ($GO_SOURCE)"
+log "Installing Go $GO_VERSION ($GO_SOURCE)"
 if version_matches "$GO_VERSION" "$(PATH="$parent/go/bin:$PATH" go_version)"; then
-  say "Go $GO_VERSION is there"
+  log "Go $GO_VERSION is already installed"
 else
   case $GO_SOURCE in
     distribution) from_distribution ;;
@@ -70,6 +69,6 @@ else
     *) die "GO_SOURCE is \"$GO_SOURCE\": expected distribution or go.dev" ;;
   esac
 fi
-found=$(PATH="$parent/go/bin:$PATH" go_version)
-version_matches "$GO_VERSION" "$found" || die "Go $found was installed, the recipe declares $GO_VERSION"
-say "Go $found"
+installed=$(PATH="$parent/go/bin:$PATH" go_version)
+version_matches "$GO_VERSION" "$installed" || die "Go $installed was installed, the recipe declares $GO_VERSION"
+log "Installed Go $installed"

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Compiles what the application depends on, so that a bake of the application alone need not. No golden image keeps it.
+# Compiles the application's dependencies once, for the app layers on top of this base layer. The app layer deletes the result.
 # shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
 set -euo pipefail
 source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
 if [[ -z $APP_DEPENDENCIES ]]; then
-  say "The recipe names no dependencies to compile"
+  log "The recipe has no dependencies to compile"
   exit 0
 fi
 
-say "Compiling what the application depends on, as $APP_USER:"
+log "Compiling the application's dependencies as $APP_USER:"
 printf '    %s\n' "${APP_DEPENDENCIES//$'\n'/$'\n'    }"
 folder=$(mktemp -d /var/tmp/golden-dependencies.XXXXXX)
 tar -xf "$GOLDEN/dependencies.tar" -C "$folder" --no-same-owner

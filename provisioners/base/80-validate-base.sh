@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gate 1 of the base layer: what the recipe declares is what the image holds. Writes the report.
+# Gate 1 of the base layer: the image contains what the recipe declares. Writes the report.
 # shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
 set -euo pipefail
 source "$GOLDEN/recipe.env"
@@ -9,24 +9,24 @@ packages_current() {
   local pending
   packages_refresh >/dev/null && pending=$(packages_pending) || return 1
   if [[ -n $pending ]]; then
-    echo "waiting for an update: $pending"
+    echo "upgrades pending: $pending"
     return 1
   fi
   echo "no pending upgrades"
 }
 
 go_declared() {
-  local found
-  found=$(go_version)
-  echo "Go ${found:-is not installed} (declared $GO_VERSION)"
-  version_matches "$GO_VERSION" "$found"
+  local version
+  version=$(go_version)
+  echo "Go ${version:-is not installed} (declared $GO_VERSION)"
+  version_matches "$GO_VERSION" "$version"
 }
 
 postgresql_declared() {
-  local found
-  found=$(postgresql_major)
-  echo "PostgreSQL ${found:-does not answer} (declared $POSTGRESQL_VERSION)"
-  [[ $found == "$POSTGRESQL_VERSION" ]]
+  local major
+  major=$(postgresql_major)
+  echo "PostgreSQL ${major:-is not running} (declared $POSTGRESQL_VERSION)"
+  [[ $major == "$POSTGRESQL_VERSION" ]]
 }
 
 postgresql_service() {
@@ -46,7 +46,7 @@ install_directory() {
   owner=$(stat -c %U "$APP_DIRECTORY") && echo "$APP_DIRECTORY belongs to $owner" && [[ $owner == "$APP_USER" ]]
 }
 
-say "Checking the base layer"
+log "Checking the base layer"
 report_begin
 check packages-current packages_current
 check go-version go_declared
@@ -56,5 +56,5 @@ check postgresql-loopback-only postgresql_private
 check git git --version
 check install-directory install_directory
 check no-failed-units no_failed_units
-write_facts
+write_inventory
 checks_done

@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# Takes out of the image what must not be in each of its copies: keys, identities, histories, caches, logs.
+# Removes what instances of the image must not share: keys, identities, histories, caches, logs.
 # shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
 set -euo pipefail
 source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
-say "Stopping what writes"
+log "Stopping the services that write"
 if [[ $LAYER == app ]]; then
   systemctl stop "$SERVICE.service" "$SERVICE-database.service"
 fi
-# Debian's postgresql.service is an umbrella: its stop alone returns while the cluster under it still writes its log.
+# Stopping Debian's postgresql.service returns while the cluster's own unit still writes its log.
 systemctl stop postgresql.service 'postgresql@*.service'
 systemctl stop syslog.socket rsyslog.service 2>/dev/null || true
-# From here on the journal is kept in memory, so that the end of this machine is not in the image.
+# Keeps the journal in memory from here on, so that the builder's shutdown is not in the image.
 mkdir -p /run/systemd/journald.conf.d
 printf '[Journal]\nStorage=volatile\n' >/run/systemd/journald.conf.d/golden.conf
 systemctl restart systemd-journald.service
 
-say "Removing package caches"
+log "Removing package caches"
 packages_clean
 
-say "Removing keys, credentials and histories of every user"
+log "Removing keys, credentials and histories of all users"
 while read -r home; do
   rm -rf "$home"/.ssh/authorized_keys* "$home"/.ssh/known_hosts* "$home"/.ssh/id_* "$home"/.aws "$home"/.azure "$home"/.docker \
     "$home"/.config/gcloud "$home"/.netrc "$home"/.pgpass "$home"/.git-credentials "$home"/.cache "$home"/.lesshst "$home"/.viminfo \
@@ -28,14 +28,14 @@ while read -r home; do
   find "$home" -maxdepth 1 -name '.*history' -delete
 done < <(homes)
 
-say "Removing the machine's identity: host keys, machine id, random seed, leases"
+log "Removing the machine's identity: host keys, machine id, random seed, leases"
 rm -f /etc/ssh/ssh_host_*
 : >/etc/machine-id
 if [[ ! -L /var/lib/dbus/machine-id ]]; then rm -f /var/lib/dbus/machine-id; fi
 rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret /var/lib/urandom/random-seed
 rm -rf /var/lib/dhcp/* /var/lib/dhclient/* /var/lib/NetworkManager/*.lease /var/lib/NetworkManager/secret_key
 if [[ $LAYER == app ]]; then
-  # goldenami-certificate.service makes another one at boot.
+  # goldenami-certificate.service creates a new one at boot.
   rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
 fi
 if [[ -d /var/lib/amazon/ssm ]]; then
@@ -46,19 +46,19 @@ if command -v cloud-init >/dev/null; then
   cloud-init clean --logs
 fi
 
-say "Emptying the logs"
+log "Clearing the logs"
 rm -rf /var/log/journal/*
 find /var/log -type f \( -name '*.gz' -o -name '*.xz' -o -name '*.[0-9]' -o -name '*.old' \) -delete
-# --no-create: the kernel (fs.protected_regular) keeps even root from opening a service's log in a sticky folder with O_CREAT.
+# --no-create: fs.protected_regular keeps even root from opening a service's log in a sticky folder with O_CREAT.
 find /var/log -type f -exec truncate --no-create --size=0 {} +
-# Those that record logins are made anew at boot; where they exist, the power-off would write to them.
+# The boot recreates the login records; the power-off would write to existing ones.
 rm -f /var/log/wtmp /var/log/btmp /var/log/lastlog
 
-say "Emptying /tmp and /var/tmp"
-# This script lies in /tmp, and private folders of services go when the services stop; the rest of the work is done from GOLDEN.
+log "Clearing /tmp and /var/tmp"
+# systemd removes the private folders when their services stop. The remaining scripts need $GOLDEN.
 find /tmp -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' -exec rm -rf {} +
 find /var/tmp -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' ! -path "$GOLDEN" -exec rm -rf {} +
-# Swap that only this machine made; what fstab names belongs to the image.
+# Swap files that fstab does not list belong to the builder, not to the image.
 for file in /swapfile /var/swapfile; do
   if [[ -e $file ]] && ! grep -q "^${file}[[:space:]]" /etc/fstab; then
     swapoff "$file" 2>/dev/null || true
@@ -66,6 +66,6 @@ for file in /swapfile /var/swapfile; do
   fi
 done
 
-say "Handing freed blocks back"
+log "Discarding unused blocks"
 sync
-fstrim / 2>/dev/null || say "(this disk takes none)"
+fstrim / 2>/dev/null || log "The disk does not support discard"

@@ -1,44 +1,44 @@
 #!/usr/bin/env bash
-# Asserts that nothing was left behind, and takes away the work folder itself.
+# Checks that the cleanup was complete, and deletes the work folder.
 # shellcheck disable=SC1090,SC1091,SC2154 # the values come from recipe.env, the functions from lib.sh
 set -euo pipefail
 source "$GOLDEN/recipe.env"
 source "$GOLDEN/files/lib.sh"
 
-# Both files were read by now.
+# Both sourced files have been read.
 rm -rf "$GOLDEN"
 
-# empty_find WORDS...: succeeds when find prints nothing.
+# empty_find ARGUMENTS...: succeeds if find prints nothing.
 empty_find() {
-  local found
-  found=$(find "$@" 2>/dev/null | head -n 5)
-  if [[ -n $found ]]; then
-    echo "found: $found"
+  local files
+  files=$(find "$@" 2>/dev/null | head -n 5)
+  if [[ -n $files ]]; then
+    echo "found: $files"
     return 1
   fi
   echo "none"
 }
 
 authorized_keys() {
-  local home found=()
+  local home paths=()
   while read -r home; do
-    found+=("$home"/.ssh/authorized_keys* "$home"/.ssh/id_*)
+    paths+=("$home"/.ssh/authorized_keys* "$home"/.ssh/id_*)
   done < <(homes)
-  empty_find "${found[@]}" -maxdepth 0
+  empty_find "${paths[@]}" -maxdepth 0
 }
 
 credentials() {
-  local home found=()
+  local home paths=()
   while read -r home; do
-    found+=("$home/.aws" "$home/.azure" "$home/.docker" "$home/.config/gcloud" "$home/.netrc" "$home/.pgpass" "$home/.git-credentials")
+    paths+=("$home/.aws" "$home/.azure" "$home/.docker" "$home/.config/gcloud" "$home/.netrc" "$home/.pgpass" "$home/.git-credentials")
   done < <(homes)
-  empty_find "${found[@]}" -maxdepth 0
+  empty_find "${paths[@]}" -maxdepth 0
 }
 
 histories() {
-  local found=()
-  mapfile -t found < <(homes)
-  empty_find "${found[@]}" -maxdepth 1 -name '.*history'
+  local paths=()
+  mapfile -t paths < <(homes)
+  empty_find "${paths[@]}" -maxdepth 1 -name '.*history'
 }
 
 machine_id() {
@@ -68,36 +68,36 @@ no_stray_swap() {
   echo "none"
 }
 
-# SecureString values are read now, through the role, and looked for where an installation could have left them.
+# Reads the SecureString values through the role and searches the folders that an installation may have written to.
 secrets() {
-  local name type value line pattern found places=() looked=0
+  local name type value line pattern files folders=() searched=0
   for name in /etc /opt /home /root /srv /usr/local /var "$APP_DIRECTORY"; do
-    if [[ -d $name ]]; then places+=("$name"); fi
+    if [[ -d $name ]]; then folders+=("$name"); fi
   done
   for name in ${PARAMETERS[@]+"${PARAMETERS[@]}"}; do
     type=$(/usr/local/lib/goldenami/ssm-parameter --type "$name") || return 1
     if [[ $type != SecureString ]]; then continue; fi
     value=$(/usr/local/lib/goldenami/ssm-parameter "$name") || return 1
-    # grep takes each line as a pattern of its own: of a longer value the longest line is the most telling.
+    # grep -f takes each line as a pattern: the longest line identifies a multi-line value best.
     pattern=
     while IFS= read -r line; do
       if ((${#line} > ${#pattern})); then pattern=$line; fi
     done <<<"$value"
     if ((${#pattern} < 6)); then
-      echo "$name is too short to be looked for;"
+      echo "$name is too short to search for;"
       continue
     fi
-    looked=$((looked + 1))
-    # The pattern comes through a file descriptor: an argument would show it to every user.
-    if found=$(grep -rlaF -D skip -f /dev/fd/3 "${places[@]}" 3< <(printf '%s\n' "$pattern" "$(printf %s "$value" | base64 -w 0)") 2>/dev/null); then
-      echo "the value of $name is in: $found"
+    searched=$((searched + 1))
+    # A file descriptor, because arguments are visible to every user.
+    if files=$(grep -rlaF -D skip -f /dev/fd/3 "${folders[@]}" 3< <(printf '%s\n' "$pattern" "$(printf %s "$value" | base64 -w 0)") 2>/dev/null); then
+      echo "the value of $name is in: $files"
       return 1
     fi
   done
-  echo "$looked secret value(s) looked for, none found"
+  echo "$searched secret value(s) searched for, none found"
 }
 
-say "Asserting that the image is clean"
+log "Checking that the image is clean"
 check hygiene-authorized-keys authorized_keys
 check hygiene-credentials credentials
 check hygiene-histories histories

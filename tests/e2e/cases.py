@@ -1,4 +1,4 @@
-"""Which of many like cases run each time; the others run with `./invoke test --long`."""
+"""Select the parametrized cases that run by default; the others run with `./invoke test --long`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def few(cases: Iterable[str], *always: str) -> list[Any]:
-    """All cases as a test's parameters; those that are not named here carry the marker `long`."""
+    """Return all cases as pytest parameters; those that are not in `always` get the marker `long`."""
     named = list(cases)
     assert set(always) <= set(named), always
     return [pytest.param(case, marks=() if case in always else pytest.mark.long) for case in named]

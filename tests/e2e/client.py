@@ -1,4 +1,4 @@
-"""A client that asks a balancer for its health path at a steady rate, and counts what does not come back well."""
+"""HTTP client that requests the health path at a steady rate and counts failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import TracebackType
 
 @dataclass
 class Client:
-    """Requests at a steady rate, each on a connection of its own, until the block is left.
+    """Sends requests at a steady rate, each on its own connection, until the block exits.
 
     Attributes:
         address: Host and port of the balancer.
@@ -51,7 +51,7 @@ class Client:
 
     @property
     def per_second(self) -> float:
-        """The rate that was reached."""
+        """Requests per second that were sent."""
         return self.sent / (self.ended - self.began)
 
     def _pace(self) -> None:

@@ -1,4 +1,4 @@
-"""A relay before the cloud that counts the calls which change something, and kills the caller right after one of them."""
+"""HTTP proxy in front of the cloud that records modifying API calls and can kill the caller after one of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOOKS = ("Describe", "Get", "Head", "List")
 
 
 class Relay:
-    """An endpoint of its own on this machine; use it as a context.
+    """Proxy with its own endpoint; a context manager.
 
     Attributes:
         calls: The names of the calls that change something, in their order.
@@ -25,7 +25,7 @@ class Relay:
         self.upstream = upstream
         self.calls: list[str] = []
         self.looks: list[str] = []
-        self._wanted: Callable[[str, str], bool] | None = None
+        self._matches: Callable[[str, str], bool] | None = None
         self._victim: Callable[[], int] = lambda: 0
         self.killed = threading.Event()
         relay = self
@@ -35,7 +35,7 @@ class Relay:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                # S3 has no names on its wire: the method says what it does.
+                # S3 requests have no operation name; the HTTP method identifies the operation.
                 name = relay.name(self.headers.get("X-Amz-Target", ""), body) or f"{self.command.title()}Object"
                 status, headers, answer = relay.forward(self.path, dict(self.headers), body, self.command)
                 if name.startswith(_LOOKS):
@@ -43,7 +43,7 @@ class Relay:
                 else:
                     relay.calls.append(name)
                     if relay.kill(name, body.decode(errors="replace")):
-                        self.close_connection = True  # the reply is lost with the caller
+                        self.close_connection = True  # the reply is lost, as with a killed caller
                         return
                 self.send_response(status)
                 for key, value in headers.items():
@@ -76,10 +76,10 @@ class Relay:
         self._server.shutdown()
         self._server.server_close()
 
-    def kill_after(self, wanted: Callable[[str, str], bool], victim: Callable[[], int]) -> None:
-        """Kill a process (by its id) as soon as a call of this name and body has been carried out, before its reply."""
+    def kill_after(self, matches: Callable[[str, str], bool], victim: Callable[[], int]) -> None:
+        """Kill a process (by its id) after a matching call was executed, before its reply."""
         self.killed.clear()
-        self._wanted, self._victim = wanted, victim
+        self._wanted, self._victim = matches, victim
 
     def kill(self, name: str, body: str) -> bool:
         if self._wanted is None or not self._wanted(name, urllib.parse.unquote_plus(body)):
@@ -91,7 +91,7 @@ class Relay:
 
     @staticmethod
     def name(target: str, body: bytes) -> str:
-        """The call's name: from the header of a JSON call, else from the form."""
+        """Return the operation name from the header of a JSON request or from the form."""
         if target:
             return target.rpartition(".")[2]
         return urllib.parse.parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
@@ -104,7 +104,7 @@ class Relay:
         }
         if body and not any(key.lower() == "content-type" for key in kept):
             kept["Content-Type"] = (
-                "application/xml"  # urllib would call it a form, and the form's parser would take the body
+                "application/xml"  # urllib's default type is a form, whose parser would read the body
             )
         request = urllib.request.Request(f"{self.upstream}{path}", data=body or None, headers=kept, method=method)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -1,4 +1,4 @@
-"""A fleet that serves the tiny application, and images of it that are ill in ways that the gates of a bake did not see."""
+"""A fleet that serves an application, and unhealthy variants of its image that pass the gates of a bake."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from tests.e2e.workspace import Workspace
 
-# What the tests change in the recipe, so that they need not wait as long as users do.
-QUICK = {
-    "health_check_grace_period = 300": "health_check_grace_period = 30\nwarmup = 20",
+# Recipe settings with short timeouts.
+FAST_SETTINGS = {
+    "health_check_grace_period = 300": "health_check_grace_period = 30\ninstance_warmup = 20",
     "desired = 1\n": "desired = 1\nderegistration_delay = 2\n",
     "watch_seconds = 300": "watch_seconds = 5",
-    "[promote]": "[fleet.health]\ninterval = 5\ntimeout = 2\n\n[promote]",
+    "[promote]": "[fleet.health_check]\ninterval = 5\ntimeout = 2\n\n[promote]",
 }
 
 _DROP_IN = "/etc/systemd/system/guestbook.service.d"
@@ -22,12 +22,12 @@ _DROP_IN = "/etc/systemd/system/guestbook.service.d"
 
 def _unit(*lines: str) -> str:
     words = " ".join(f"'{line}'" for line in ("[Service]", *lines))
-    return f"mkdir -p {_DROP_IN}\nprintf '%s\\n' {words} > {_DROP_IN}/ill.conf\n"
+    return f"mkdir -p {_DROP_IN}\nprintf '%s\\n' {words} > {_DROP_IN}/variant.conf\n"
 
 
-# What is changed on a machine of the good image before it becomes an image of its own.
-ILL = {
-    "well": "touch /etc/well\n",
+# Scripts that turn an instance of the good image into a variant.
+VARIANTS = {
+    "healthy": "touch /etc/healthy\n",
     "does not boot": "install -m 0755 /bin/false /usr/lib/systemd/new\nmv /usr/lib/systemd/new /usr/lib/systemd/systemd\n",
     "unit fails": _unit("ExecStart=", "ExecStart=/bin/false"),
     "health 503": _unit("Environment=TINY_STATUS=503"),
@@ -53,10 +53,10 @@ class Service:
         return self.clients[name]
 
     def image(self, kind: str, *, verified: bool = True) -> str:
-        """An image that is as `ILL` says, made without a bake: a machine of the good image, changed and imaged."""
+        """Create a variant of the good image (see VARIANTS) without a bake."""
         ec2 = self.client("ec2")
         machine = self.machines.get(kind) or self._machine(kind)
-        number = int(10 * time.time()) % 10**8  # no other module's images have it
+        number = int(10 * time.time()) % 10**8  # unique among the test modules
         version, name = f"9.{number}.0", f"guestbook-golden-v9.{number}"
         tags = {t["Key"]: t["Value"] for t in ec2.describe_images(ImageIds=[self.good])["Images"][0]["Tags"]}
         tags |= {"Name": name, "Version": version}
@@ -69,22 +69,22 @@ class Service:
         return str(image)
 
     def _machine(self, kind: str) -> str:
-        """A machine of the good image, made ill and stopped; it is imaged as often as a test asks."""
+        """Launch an instance of the good image, apply the variant's script and stop it; reused for each image of the variant."""
         ec2 = self.client("ec2")
-        script = f"#!/bin/bash\nset -e\n{ILL[kind]}sync\nsystemctl poweroff\n"
+        script = f"#!/bin/bash\nset -e\n{VARIANTS[kind]}sync\nsystemctl poweroff\n"
         launched = ec2.run_instances(
             ImageId=self.good, InstanceType="t3.micro", MinCount=1, MaxCount=1, UserData=script
         )
         machine = launched["Instances"][0]["InstanceId"]
         deadline = time.monotonic() + 120
-        while (state := self._state(machine)) != "stopped":  # EC2's own waiter gives up on `pending`
+        while (state := self._state(machine)) != "stopped":  # EC2's waiter fails on `pending`
             assert time.monotonic() < deadline, state
             time.sleep(0.5)
         self.machines[kind] = machine
         return str(machine)
 
-    def forget(self) -> None:
-        """Remove the images and machines that were made here, and the pointer that may name one of them: each is a disk."""
+    def clean_up(self) -> None:
+        """Delete the images and instances of the variants, and the production parameter."""
         ec2 = self.client("ec2")
         if machines := list(self.machines.values()):
             ec2.terminate_instances(InstanceIds=machines)
@@ -96,10 +96,10 @@ class Service:
         self.client("ssm").delete_parameter(Name="/goldenami/guestbook/production")
 
     def _state(self, machine: str) -> str:
-        found = self.client("ec2").describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
-        return str(found["State"]["Name"])
+        instance = self.client("ec2").describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
+        return str(instance["State"]["Name"])
 
-    def pointer(self) -> str:
+    def production_ami(self) -> str:
         found = self.client("ssm").get_parameter(Name="/goldenami/guestbook/production")
         return str(found["Parameter"]["Value"])
 
@@ -109,7 +109,7 @@ class Service:
         return template
 
     def versions(self) -> list[str]:
-        """The AMI of each version of the launch template."""
+        """Return the AMI of each launch template version, oldest first."""
         pages = self.client("ec2").get_paginator("describe_launch_template_versions")
         found = [
             v
@@ -123,8 +123,8 @@ class Service:
         refreshes: list[dict[str, Any]] = found["InstanceRefreshes"]
         return refreshes
 
-    def running(self) -> list[str]:
-        """The AMI of each instance in service, and nothing else is in the group."""
+    def running_amis(self) -> list[str]:
+        """Return the AMI of each instance; fails unless all are healthy and in service."""
         found = self.status()["instances"]
         assert all(i["lifecycle"] == "InService" and i["target"] == "healthy" for i in found), found
         return [i["image"] for i in found]
@@ -134,7 +134,7 @@ class Service:
         return found
 
     def resize(self, desired: int) -> None:
-        """Set the group's size and wait until it serves with it."""
+        """Set the group's size and wait until all instances are healthy."""
         self.client("autoscaling").set_desired_capacity(AutoScalingGroupName="guestbook-asg", DesiredCapacity=desired)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
@@ -142,11 +142,11 @@ class Service:
             if len(found) == desired and all(i["target"] == "healthy" for i in found):
                 return
             time.sleep(1)
-        raise AssertionError(f"the group is not at {desired}: {found}")
+        raise AssertionError(f"the group has not {desired} healthy instances: {found}")
 
 
 def command(service: Service, instance: str, script: str, timeout: float = 180) -> str:
-    """What a script prints on an instance."""
+    """Run a script on an instance and return its output."""
     ssm = service.client("ssm")
     sent = ssm.send_command(
         InstanceIds=[instance], DocumentName="AWS-RunShellScript", Parameters={"commands": [script]}
@@ -155,8 +155,8 @@ def command(service: Service, instance: str, script: str, timeout: float = 180) 
     while True:
         found = ssm.list_command_invocations(CommandId=sent, InstanceId=instance)["CommandInvocations"]
         if found and found[0]["Status"] not in ("Pending", "InProgress"):
-            told = ssm.get_command_invocation(CommandId=sent, InstanceId=instance)
-            assert told["Status"] == "Success", told
-            return str(told["StandardOutputContent"]).strip()
+            invocation = ssm.get_command_invocation(CommandId=sent, InstanceId=instance)
+            assert invocation["Status"] == "Success", invocation
+            return str(invocation["StandardOutputContent"]).strip()
         assert time.monotonic() < deadline
         time.sleep(0.2)

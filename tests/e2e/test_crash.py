@@ -1,4 +1,4 @@
-"""A bake may be ended at any moment, in any way; the next one finishes the work and nothing is left behind."""
+"""Bakes that are killed in any phase: the next bake continues and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.workspace import Workspace
 
 pytestmark = pytest.mark.e2e
 
-# What the bake says when it has come to a phase.
+# Log output at the start of each phase.
 PHASES = {
     "launching": "Launching a source AWS instance",
     "building": "scripts/30-build.sh",
@@ -23,7 +23,7 @@ PHASES = {
 
 
 def finish(ctx: Workspace, before: set[str]) -> None:
-    """The next bake succeeds, one AMI is there more than before, and nothing is left over."""
+    """Check that the next bake succeeds, creates one AMI and leaves nothing behind."""
     ami = ctx.ok("bake").strip()
     assert ctx.golden_ids() == before | {ami}
     assert ctx.candidate() == ami
@@ -31,7 +31,7 @@ def finish(ctx: Workspace, before: set[str]) -> None:
 
 
 @pytest.mark.parametrize("phase", few(PHASES, "building", "waiting", "verifying"))
-def test_kill_9_then_bake_again(tiny: Workspace, phase: str) -> None:
+def test_killed_bake_is_completed_by_the_next(tiny: Workspace, phase: str) -> None:
     before = tiny.golden_ids()
     with tiny.running("bake") as bake:
         bake.wait_for(PHASES[phase])
@@ -39,7 +39,7 @@ def test_kill_9_then_bake_again(tiny: Workspace, phase: str) -> None:
     finish(tiny, before)
 
 
-def test_interrupt_cleans_up_and_says_so(tiny: Workspace) -> None:
+def test_interrupt_cleans_up(tiny: Workspace) -> None:
     before = tiny.golden_ids()
     with tiny.running("bake") as bake:
         bake.wait_for(PHASES["building"])
@@ -49,7 +49,7 @@ def test_interrupt_cleans_up_and_says_so(tiny: Workspace) -> None:
     finish(tiny, before)
 
 
-def test_terminate_during_the_second_gate(tiny: Workspace) -> None:
+def test_terminate_during_gate_2_cleans_up(tiny: Workspace) -> None:
     before = tiny.golden_ids()
     with tiny.running("bake") as bake:
         bake.wait_for(PHASES["verifying"])
@@ -58,12 +58,12 @@ def test_terminate_during_the_second_gate(tiny: Workspace) -> None:
     finish(tiny, before)
 
 
-def test_sweep_removes_what_a_dead_run_left_and_nothing_else(tiny: Workspace) -> None:
+def test_sweep_deletes_only_resources_of_crashed_runs(tiny: Workspace) -> None:
     ec2 = tiny.client("ec2")
-    tags = [{"Key": "goldenami:run", "Value": "20260101-000000-somebody"}]
+    tags = [{"Key": "goldenami:run", "Value": "20260101-000000-another"}]
     foreign = ec2.create_security_group(
         GroupName="goldenami-foreign",
-        Description="a colleague's run",
+        Description="a copy_checkout's run",
         TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
     )["GroupId"]
     try:
@@ -78,11 +78,11 @@ def test_sweep_removes_what_a_dead_run_left_and_nothing_else(tiny: Workspace) ->
         assert [left for left in tiny.leftovers() if "foreign" not in left] == []
         assert foreign in tiny.ok("sweep")
     finally:
-        tiny.ok("sweep", "--run", "20260101-000000-somebody")
+        tiny.ok("sweep", "--run", "20260101-000000-another")
     assert tiny.leftovers() == []
 
 
-def test_a_second_bake_waits_for_the_first(tiny: Workspace) -> None:
+def test_concurrent_bake_waits_for_the_first(tiny: Workspace) -> None:
     before = tiny.golden_ids()
     with tiny.running("bake") as first:
         first.wait_for(PHASES["launching"])

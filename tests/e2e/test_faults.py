@@ -1,4 +1,4 @@
-"""AWS on a bad day: throttled, late, without a reply, failing. A bake comes through, or says what happened."""
+"""Bakes with throttled, delayed, lost and failing API calls: they succeed or report the error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def fault(ctx: Workspace, kind: str, action: str, times: int = 1, seconds: float
     control.request(ctx.cloud()["endpoint"], "POST", "faults", order)
 
 
-def test_throttled_calls_are_asked_again(tiny: Workspace) -> None:
+def test_throttled_calls_are_retried(tiny: Workspace) -> None:
     before = tiny.golden_ids()
     for action in ("DescribeImages", "RunInstances", "CreateTags", "PutParameter"):
         fault(tiny, "throttle", action, times=2)
@@ -25,7 +25,7 @@ def test_throttled_calls_are_asked_again(tiny: Workspace) -> None:
     assert tiny.golden_ids() == before | {ami}
 
 
-def test_an_image_whose_creation_got_no_reply_is_adopted(tiny: Workspace) -> None:
+def test_image_whose_creation_reply_was_lost_is_adopted(tiny: Workspace) -> None:
     before = tiny.golden_ids()
     fault(tiny, "lost_reply", "CreateImage")
     ami = tiny.ok("bake").strip()
@@ -33,7 +33,7 @@ def test_an_image_whose_creation_got_no_reply_is_adopted(tiny: Workspace) -> Non
     assert tiny.leftovers() == []
 
 
-def test_an_image_that_appears_after_the_run_was_killed_is_adopted(tiny: Workspace) -> None:
+def test_image_that_appears_after_the_run_was_killed_is_adopted(tiny: Workspace) -> None:
     before = tiny.golden_ids()
     fault(tiny, "late_ami", "CreateImage", seconds=20)
     with tiny.running("bake") as bake:
@@ -45,7 +45,7 @@ def test_an_image_that_appears_after_the_run_was_killed_is_adopted(tiny: Workspa
 
 
 @pytest.mark.parametrize(("kind", "action"), [("failed_ami", "CreateImage"), ("failed_launch", "RunInstances")])
-def test_what_aws_fails_is_said_and_cleaned_up(tiny: Workspace, kind: str, action: str) -> None:
+def test_aws_error_is_reported_and_cleaned_up(tiny: Workspace, kind: str, action: str) -> None:
     candidate = tiny.candidate()
     fault(tiny, kind, action)
     done = tiny.invoke("bake")

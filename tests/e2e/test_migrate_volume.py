@@ -1,4 +1,4 @@
-"""Data moves to a volume and from it, from and to either other home, under a writer that never stops; killed or not."""
+"""Storage migrations from and to a data volume under a continuous writer, also killed ones."""
 
 from __future__ import annotations
 
@@ -12,14 +12,9 @@ from localcloud.rds import postgres
 from tests.e2e import test_rows
 from tests.e2e.relay import Relay
 from tests.e2e.service import Service
-from tests.e2e.test_migrate import (
-    CALLS,
-    Homes,
-    homes,  # noqa: F401 - a fixture
-    settled,
-)
-from tests.e2e.test_promote_crash import killed
-from tests.e2e.workspace import Workspace, colleague, relayed_through
+from tests.e2e.test_migrate import CALLS, Databases, assert_idle, databases as databases
+from tests.e2e.test_promote_crash import run_and_kill
+from tests.e2e.workspace import Workspace, copy_checkout, relayed_through
 from tests.e2e.writer import Writer
 
 pytestmark = [
@@ -31,27 +26,27 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def moved(homes: Homes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A checkout whose data is to live on a volume, with an image of that kind."""
-    ctx = colleague(homes.here.ctx, tmp_path_factory.mktemp("volume") / "moved")
+def moved(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Checkout with storage mode `volume` and an image for it."""
+    ctx = copy_checkout(databases.here.ctx, tmp_path_factory.mktemp("volume") / "moved")
     ctx.edit("golden.toml", 'mode = "instance"', 'mode = "volume"')
     ctx.edit("golden.toml", "[[parameters]]", "[database.volume]\nsize_gib = 1\n\n[[parameters]]")
-    service = Service(ctx, ctx.ok("bake").strip(), homes.here.address)
+    service = Service(ctx, ctx.ok("bake").strip(), databases.here.address)
     yield service
-    homes.there.made += [*service.made, service.good]
-    homes.there.machines |= {f"with a volume: {kind}": machine for kind, machine in service.machines.items()}
+    databases.there.made += [*service.made, service.good]
+    databases.there.machines |= {f"with a volume: {kind}": machine for kind, machine in service.machines.items()}
 
 
 def volumes(service: Service) -> list[Any]:
-    """The volumes that anybody takes for the truth."""
+    """Return the volumes that have the service's data tag."""
     tagged = [{"Name": "tag:goldenami:data", "Values": ["guestbook"]}]
     found: list[Any] = service.client("ec2").describe_volumes(Filters=tagged)["Volumes"]
     return found
 
 
 def on_volume(service: Service) -> str:
-    """The one instance serves with the volume, whose id this is."""
-    test_rows.settled(service, service.good, suspended=())
+    """Check that the instance serves from the volume and return the volume's id."""
+    test_rows.assert_idle(service, service.good, suspended=())
     (found,) = volumes(service)
     (member,) = service.status()["instances"]
     assert [(a["InstanceId"], a["State"]) for a in found["Attachments"]] == [(member["id"], "attached")]
@@ -59,63 +54,63 @@ def on_volume(service: Service) -> str:
 
 
 def free(service: Service, volume: str) -> None:
-    """Nobody takes it for the truth any more; its owner deletes it."""
+    """Check that the volume is untagged and delete it."""
     assert volumes(service) == []
     service.client("ec2").delete_volume(VolumeId=volume)
 
 
 @pytest.fixture
-def at_home(homes: Homes, moved: Service) -> Homes:
-    """The rows are on the instance, and on no volume."""
-    homes.back()
-    test_rows.settled(homes.here, homes.here.good)
+def on_instance(databases: Databases, moved: Service) -> Databases:
+    """The data is on the instance, and no volume is tagged."""
+    databases.back()
+    test_rows.assert_idle(databases.here, databases.here.good)
     for left in volumes(moved):
         moved.client("ec2").delete_volume(VolumeId=left["VolumeId"])
-    return homes
+    return databases
 
 
 @pytest.fixture
-def elsewhere(at_home: Homes) -> Homes:
-    """The rows are on the server."""
-    at_home.there.ctx.ok(*at_home.migrate, "--ami", at_home.there.good)
-    settled(at_home, at_home.there.good)
-    return at_home
+def elsewhere(on_instance: Databases) -> Databases:
+    """The data is on the RDS instance."""
+    on_instance.there.ctx.ok(*on_instance.migrate, "--ami", on_instance.there.good)
+    assert_idle(on_instance, on_instance.there.good)
+    return on_instance
 
 
-def test_rows_move_to_a_volume_and_from_it(at_home: Homes, moved: Service) -> None:
-    homes, ctx, ill = at_home, moved.ctx, moved.image("dies later")
+def test_migration_to_a_volume_and_back(on_instance: Databases, moved: Service) -> None:
+    databases, ctx, unhealthy = on_instance, moved.ctx, moved.image("dies later")
     with Writer(moved.address) as writer:
-        done = ctx.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
+        done = ctx.invoke("db.migrate", "--to", "volume", "--ami", unhealthy, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
-        test_rows.settled(homes.here, homes.here.good)
+        test_rows.assert_idle(databases.here, databases.here.good)
         assert [v["State"] for v in volumes(moved)] == ["available"], "it stays, with nothing on it that counts"
         ctx.ok("db.migrate", "--to", "volume", "--ami", moved.good)
         volume = on_volume(moved)
-        homes.here.ctx.ok("db.migrate", "--to", "instance", "--ami", homes.here.good)
-    test_rows.settled(homes.here, homes.here.good)
+        databases.here.ctx.ok("db.migrate", "--to", "instance", "--ami", databases.here.good)
+    test_rows.assert_idle(databases.here, databases.here.good)
     writer.check()
-    print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    print(f"{len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")
     free(moved, volume)
 
 
-def test_rows_move_from_a_server_to_a_volume_and_back_to_it(elsewhere: Homes, moved: Service) -> None:
-    homes, ctx = elsewhere, moved.ctx
-    ill, bad = moved.image("dies later"), homes.there.image("dies later")
+def test_migration_from_rds_to_a_volume_and_back(elsewhere: Databases, moved: Service) -> None:
+    databases, ctx = elsewhere, moved.ctx
+    unhealthy, bad = moved.image("dies later"), databases.there.image("dies later")
     with Writer(moved.address) as writer:
-        done = ctx.invoke("db.migrate", "--to", "volume", "--ami", ill, "--watch", "40s")
+        done = ctx.invoke("db.migrate", "--to", "volume", "--ami", unhealthy, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
         assert "The previous instance is in service with all data" in done.stderr
-        settled(homes, homes.there.good)
+        assert_idle(databases, databases.there.good)
         ctx.ok("db.migrate", "--to", "volume", "--ami", moved.good)
         volume = on_volume(moved)
-        done = homes.there.ctx.invoke(*homes.migrate, "--ami", bad, "--watch", "40s")
+        done = databases.there.ctx.invoke(*databases.migrate, "--ami", bad, "--watch", "40s")
         assert done.returncode == 5, done.stderr[-3000:]
         assert "The previous instance is in service with all data" in done.stderr
         assert on_volume(moved) == volume
-        homes.there.ctx.ok(*homes.migrate, "--ami", homes.there.good)
-    settled(homes, homes.there.good)
+        databases.there.ctx.ok(*databases.migrate, "--ami", databases.there.good)
+    assert_idle(databases, databases.there.good)
     writer.check()
-    print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    print(f"{len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")
     free(moved, volume)
 
 
@@ -128,25 +123,25 @@ WAYS: dict[str, Callable[[str, str], bool]] = {
 
 @pytest.fixture
 def relayed(moved: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
-    """Another checkout whose calls all go through a relay."""
+    """Another checkout whose API calls go through the relay."""
     with relayed_through(moved.ctx, tmp_path / "relayed") as both:
         yield both
 
 
 @pytest.mark.parametrize("call", WAYS)
-def test_killed_on_the_way_to_a_volume_the_same_command_finishes_it(
-    at_home: Homes, moved: Service, relayed: tuple[Workspace, Relay], call: str
+def test_killed_migration_to_a_volume_is_completed_by_the_same_command(
+    on_instance: Databases, moved: Service, relayed: tuple[Workspace, Relay], call: str
 ) -> None:
-    homes, (other, relay) = at_home, relayed
+    databases, (other, relay) = on_instance, relayed
     migrate = ("db.migrate", "--to", "volume", "--ami", moved.good)
     with Writer(moved.address) as writer:
-        killed(other, relay, WAYS[call], *migrate)
+        run_and_kill(other, relay, WAYS[call], *migrate)
         other.ok(*migrate)
         volume = on_volume(moved)
-        homes.here.ctx.ok("db.migrate", "--to", "instance", "--ami", homes.here.good)
-    test_rows.settled(homes.here, homes.here.good)
+        databases.here.ctx.ok("db.migrate", "--to", "instance", "--ami", databases.here.good)
+    test_rows.assert_idle(databases.here, databases.here.good)
     writer.check()
-    print(f"{call}: {len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    print(f"{call}: {len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")
     free(moved, volume)
 
 
@@ -157,22 +152,22 @@ FROM: dict[str, Callable[[str, str], bool]] = {
 
 
 @pytest.mark.parametrize("call", FROM)
-def test_killed_between_a_server_and_a_volume_the_same_command_finishes_it(
-    elsewhere: Homes, moved: Service, relayed: tuple[Workspace, Relay], tmp_path: Path, call: str
+def test_killed_migration_between_rds_and_volume_is_completed_by_the_same_command(
+    elsewhere: Databases, moved: Service, relayed: tuple[Workspace, Relay], tmp_path: Path, call: str
 ) -> None:
-    homes, (other, relay) = elsewhere, relayed
+    databases, (other, relay) = elsewhere, relayed
     there = ("db.migrate", "--to", "volume", "--ami", moved.good)
-    back = (*homes.migrate, "--ami", homes.there.good)
-    with Writer(moved.address) as writer, relayed_through(homes.there.ctx, tmp_path / "there") as (elder, wire):
-        if call == "untagged":  # there is no volume yet that could be left
+    back = (*databases.migrate, "--ami", databases.there.good)
+    with Writer(moved.address) as writer, relayed_through(databases.there.ctx, tmp_path / "there") as (elder, wire):
+        if call == "untagged":  # no volume exists yet
             other.ok(*there)
         else:
-            killed(other, relay, FROM[call], *there)
+            run_and_kill(other, relay, FROM[call], *there)
             other.ok(*there)
         volume = on_volume(moved)
-        killed(elder, wire, FROM[call], *back)
+        run_and_kill(elder, wire, FROM[call], *back)
         elder.ok(*back)
-    settled(homes, homes.there.good)
+    assert_idle(databases, databases.there.good)
     writer.check()
-    print(f"{call}: {len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    print(f"{call}: {len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")
     free(moved, volume)

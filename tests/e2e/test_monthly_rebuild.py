@@ -1,4 +1,4 @@
-"""The monthly rebuild on the local cloud: with a change of the application and without, ended in any phase, twice at once."""
+"""The monthly rebuild on the local cloud: with and without changes, killed in any phase, and concurrent."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def ready(tiny: Workspace) -> Workspace:
-    """A baked image, and a command that is told of each rebuild."""
+    """Baked image, and a notification command for each rebuild."""
     tiny.edit("golden.toml", "[tags]", f'[notify]\ncommand = ["tee", "-a", "{tiny.root}/told.json"]\n\n[tags]')
     tiny.ok("bake")
     return tiny
 
 
-def told(ctx: Workspace) -> list[dict[str, Any]]:
-    """What the command was told, oldest first."""
+def notifications(ctx: Workspace) -> list[dict[str, Any]]:
+    """Return the notifications that the command received, oldest first."""
     found, text, decoder = [], "", json.JSONDecoder()
     if (ctx.root / "told.json").exists():
         text = (ctx.root / "told.json").read_text()
@@ -46,14 +46,14 @@ def change(ctx: Workspace) -> None:
     (ctx.root / "tests/e2e/tiny/who.txt").write_text(f"changed at {time.monotonic_ns()}")
 
 
-def test_without_news_and_then_with_a_changed_application(ready: Workspace) -> None:
+def test_unchanged_and_changed_application(ready: Workspace) -> None:
     before, launched = ready.golden_ids(), ready.launched()
     nothing = json.loads(ready.ok("rebuild", "--if-needed", "--json"))
     assert nothing["state"] == "unchanged"
     assert ready.golden_ids() == before
     assert ready.launched() == launched
     assert record(ready)["state"] == "unchanged"
-    assert told(ready) == []
+    assert notifications(ready) == []
 
     change(ready)
     planned = json.loads(ready.ok("rebuild", "--if-needed", "--plan", "--json"))
@@ -65,23 +65,23 @@ def test_without_news_and_then_with_a_changed_application(ready: Workspace) -> N
     assert ready.candidate() == done["ami"]
     assert done["version"] == planned["next_version"]
     assert "application" in {c["what"] for c in done["changes"]}
-    assert [notice["result"] for notice in told(ready)] == ["success"]
+    assert [notice["result"] for notice in notifications(ready)] == ["success"]
     assert "What changed" in (Path(done["folder"]) / "rebuild.md").read_text()
     assert ready.leftovers() == []
     assert json.loads(ready.ok("rebuild", "--if-needed", "--json"))["state"] == "unchanged"
 
 
-# What the rebuild says when it has come to a phase.
+# Log output at the start of each phase.
 PHASES = {
     "base": "scripts/20-update.sh",
     "app": "scripts/30-build.sh",
     "gate": "probing http://",
-    "tidy": "look for everything that names an image",
+    "prune": "find references to images",
 }
 
 
-@pytest.mark.parametrize("phase", few(PHASES, "app", "tidy"))
-def test_kill_9_then_rebuild_again(ready: Workspace, phase: str) -> None:
+@pytest.mark.parametrize("phase", few(PHASES, "app", "prune"))
+def test_killed_rebuild_is_completed_by_the_next(ready: Workspace, phase: str) -> None:
     change(ready)
     before, bases = ready.golden_ids(), bases_of(ready)
     with ready.running("rebuild", "--if-needed") as first:
@@ -93,14 +93,14 @@ def test_kill_9_then_rebuild_again(ready: Workspace, phase: str) -> None:
     assert len(bases_of(ready) - bases) == 1
     assert ready.candidate() == done["ami"]
     assert ready.leftovers() == []
-    assert [notice["result"] for notice in told(ready)] == ["success"]
+    assert [notice["result"] for notice in notifications(ready)] == ["success"]
 
 
 def bases_of(ctx: Workspace) -> set[str]:
     return {image["id"] for image in ctx.images() if not image["version"]}
 
 
-def test_two_at_once(ready: Workspace, tmp_path: Path) -> None:
+def test_concurrent_rebuilds(ready: Workspace, tmp_path: Path) -> None:
     change(ready)
     before = ready.golden_ids()
     with ready.running("rebuild", "--if-needed") as first:
@@ -110,4 +110,4 @@ def test_two_at_once(ready: Workspace, tmp_path: Path) -> None:
         assert "the rebuild is locked by" in second.stderr
         assert first.process.wait(600) == 0
     assert len(ready.golden_ids() - before) == 1
-    assert [notice["result"] for notice in told(ready)] == ["success"]
+    assert [notice["result"] for notice in notifications(ready)] == ["success"]

@@ -1,4 +1,4 @@
-"""kill -9 right after any call of a promotion that changes something: the next one finishes it, and nothing is done twice."""
+"""Promotions that are killed after any modifying API call: the next one continues and repeats nothing."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ CALLS: dict[str, Callable[[str, str], bool]] = {
 
 @pytest.fixture
 def relayed(service: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
-    """Another checkout whose calls all go through a relay."""
+    """Another checkout whose API calls go through the relay."""
     service.resize(1)
     with relayed_through(service.ctx, tmp_path / "relayed") as both:
         yield both
 
 
-def killed(
+def run_and_kill(
     ctx: Workspace, relay: Relay, wanted: Callable[[str, str], bool], *args: str, patience: float = 180
 ) -> Running:
     with ctx.running(*args) as going:
@@ -51,55 +51,53 @@ def killed(
     return going
 
 
-# Each of them, on machines that are none: tests/localcloud/test_fleet_promotions.py
+# All calls are covered with in-memory instances in tests/integration/promote.
 @pytest.mark.parametrize("call", few(CALLS, "refresh", "pointer"))
-def test_killed_after_a_call_the_next_promotion_finishes_it(
+def test_killed_promotion_is_completed_by_the_next(
     service: Service, relayed: tuple[Workspace, Relay], call: str
 ) -> None:
     ctx, relay = relayed
-    image, versions, refreshes = service.image("well"), service.versions(), len(service.refreshes())
+    image, versions, refreshes = service.image("healthy"), service.versions(), len(service.refreshes())
     with Client(service.address) as client:
-        killed(ctx, relay, CALLS[call], "promote", "--ami", image)
+        run_and_kill(ctx, relay, CALLS[call], "promote", "--ami", image)
         relay.calls.clear()
         result = json.loads(ctx.ok("promote", "--ami", image, "--json"))
     assert client.failures == []
     assert result["ami"] == image
     assert service.versions() == [*versions, image], "one version"
     assert len(service.refreshes()) == refreshes + 1, "one refresh"
-    assert (service.pointer(), service.running()) == (image, [image])
+    assert (service.production_ami(), service.running_amis()) == (image, [image])
     status = service.status()
-    assert (status["disagreements"], status["claim"]) == ([], None)
+    assert (status["drift"], status["lock"]) == ([], None)
 
 
 @pytest.mark.parametrize("call", ["refresh", "default"])
-def test_killed_after_a_call_a_rollback_takes_it_back(
-    service: Service, relayed: tuple[Workspace, Relay], call: str
-) -> None:
+def test_killed_promotion_is_rolled_back(service: Service, relayed: tuple[Workspace, Relay], call: str) -> None:
     ctx, relay = relayed
-    before, image = service.pointer(), service.image("well")
+    before, image = service.production_ami(), service.image("healthy")
     with Client(service.address) as client:
-        killed(ctx, relay, CALLS[call], "promote", "--ami", image)
+        run_and_kill(ctx, relay, CALLS[call], "promote", "--ami", image)
         assert ctx.ok("rollback").strip() == before
     assert client.failures == []
-    assert (service.pointer(), service.running()) == (before, [before])
+    assert (service.production_ami(), service.running_amis()) == (before, [before])
     status = service.status()
-    assert (status["disagreements"], status["claim"]) == ([], None)
+    assert (status["drift"], status["lock"]) == ([], None)
 
 
-def test_the_second_of_two_promotions_is_told_who_holds_the_fleet(service: Service, tmp_path: Path) -> None:
+def test_concurrent_promotion_reports_the_lock_holder(service: Service, tmp_path: Path) -> None:
     service.resize(1)
-    image = service.image("well")
+    image = service.image("healthy")
     with service.ctx.running("promote", "--ami", image) as first:
         first.wait_for("began")
         second = service.ctx.invoke("promote", "--ami", service.good)
         assert second.returncode in (5, 7), second.stderr
         assert "the fleet is locked by" in second.stderr or "is in progress" in second.stderr
         assert first.process.wait(300) == 0
-    assert service.pointer() == image
+    assert service.production_ami() == image
 
 
-def test_the_calls_of_a_promotion_are_few(service: Service, relayed: tuple[Workspace, Relay]) -> None:
+def test_promotion_makes_few_calls(service: Service, relayed: tuple[Workspace, Relay]) -> None:
     ctx, relay = relayed
-    image = service.image("well")
+    image = service.image("healthy")
     ctx.ok("promote", "--ami", image)
     assert len(relay.calls) <= 16, relay.calls

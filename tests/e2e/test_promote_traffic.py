@@ -1,4 +1,4 @@
-"""The traffic shifted by weight: a trial beside the fleet takes its share step by step, or none again when it is ill."""
+"""Weighted traffic shifting: a canary group receives increasing shares, or none when it is unhealthy."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.e2e.cases import few
 from tests.e2e.client import Client
 from tests.e2e.relay import Relay
 from tests.e2e.service import Service
-from tests.e2e.test_promote_crash import killed
-from tests.e2e.workspace import Workspace, colleague
+from tests.e2e.test_promote_crash import run_and_kill
+from tests.e2e.workspace import Workspace, copy_checkout
 
 pytestmark = pytest.mark.fleet
 
@@ -22,12 +22,12 @@ TRIAL = "guestbook-asg-canary"
 
 
 @pytest.fixture
-def weighed(service: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
-    """Another checkout whose recipe shifts the traffic, and whose calls all go through a relay."""
+def shifting(service: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
+    """Another checkout with traffic shifting whose API calls go through the relay."""
     service.resize(1)
     info = service.ctx.cloud()
     with Relay(info["endpoint"]) as relay:
-        other = colleague(service.ctx, tmp_path / "weighed")
+        other = copy_checkout(service.ctx, tmp_path / "shifting")
         other.edit("golden.toml", "[promote]", "[promote]\ntraffic = [10, 50, 100]")
         other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
         other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
@@ -36,7 +36,7 @@ def weighed(service: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay
 
 
 def forward(service: Service) -> dict[str, int]:
-    """The weight of each target group that the listener forwards to, by name."""
+    """Return the weight of each target group of the listener, by name."""
     elb = service.client("elbv2")
     (balancer,) = elb.describe_load_balancers(Names=["guestbook-alb"])["LoadBalancers"]
     (listener,) = elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
@@ -47,52 +47,52 @@ def forward(service: Service) -> dict[str, int]:
 
 
 def at_rest(service: Service, image: str) -> None:
-    """One group, of this image alone, takes all the requests; nothing is left beside it."""
-    assert (service.pointer(), service.running()) == (image, [image])
+    """Check that one group with this image receives all requests and no canary group remains."""
+    assert (service.production_ami(), service.running_amis()) == (image, [image])
     assert forward(service) == {"guestbook-tg": 1}
     assert not service.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[TRIAL])[
         "AutoScalingGroups"
     ]
     status = service.status()
-    assert (status["disagreements"], status["claim"]) == ([], None)
+    assert (status["drift"], status["lock"]) == ([], None)
 
 
 def weights(relay: Relay) -> list[str]:
     return [name for name in relay.calls if name == "ModifyListener"]
 
 
-def test_a_good_image_takes_the_requests_step_by_step_and_none_is_lost(
-    service: Service, weighed: tuple[Workspace, Relay]
+def test_healthy_image_receives_increasing_traffic_without_losses(
+    service: Service, shifting: tuple[Workspace, Relay]
 ) -> None:
-    ctx, _ = weighed
-    image, versions = service.image("well"), service.versions()
+    ctx, _ = shifting
+    image, versions = service.image("healthy"), service.versions()
     planned = json.loads(ctx.ok("promote", "--ami", image, "--plan", "--json"))
     assert planned["plan"]["traffic"] == [10, 50, 100]
     assert (service.versions(), forward(service)) == (versions, {"guestbook-tg": 1})
     with Client(service.address) as client:
-        told = json.loads(ctx.ok("promote", "--ami", image, "--json"))
+        result = json.loads(ctx.ok("promote", "--ami", image, "--json"))
     assert client.per_second >= 20
     assert client.failures == []
     at_rest(service, image)
     assert service.versions() == [*versions, image]
-    texts = [event["text"] for event in told["timeline"]]
+    texts = [event["text"] for event in result["timeline"]]
     assert [text[:4].strip() for text in texts if "of the requests go to" in text] == ["10 %", "50 %", "100"]
     report = max((ctx.root / "build").glob("*/promotion.json"))
     assert all(item["ok"] for item in json.loads(report.read_text())["checklist"])
 
 
-def test_a_bad_image_gets_no_requests_any_more_and_the_fleet_was_never_touched(
-    service: Service, weighed: tuple[Workspace, Relay]
+def test_unhealthy_image_loses_its_traffic_and_the_fleet_is_unchanged(
+    service: Service, shifting: tuple[Workspace, Relay]
 ) -> None:
-    ctx, _ = weighed
-    bad, before, refreshes = service.image("crashes"), service.pointer(), len(service.refreshes())
+    ctx, _ = shifting
+    bad, before, refreshes = service.image("crashes"), service.production_ami(), len(service.refreshes())
     members = [one["id"] for one in service.status()["instances"]]
     with Client(service.address) as client:
         done = ctx.invoke("promote", "--ami", bad, "--watch", "40s")
     assert done.returncode == 5, done.stderr[-3000:]
     assert "10 % of the requests" in done.stderr
     assert "50 % of the requests" not in done.stderr
-    # It is healthy at first and takes a tenth of the requests, until our own probes find it gone: within seconds.
+    # It is healthy at first and receives a tenth of the requests until the monitor detects the crash within seconds.
     assert len(client.failures) <= 0.1 * client.rate * 15, client.failures
     at_rest(service, before)
     assert [one["id"] for one in service.status()["instances"]] == members
@@ -100,17 +100,17 @@ def test_a_bad_image_gets_no_requests_any_more_and_the_fleet_was_never_touched(
 
 
 @pytest.mark.parametrize("case", few(("2 promote", "4 promote", "3 rollback"), "4 promote"))
-def test_killed_while_the_traffic_is_shifted(service: Service, weighed: tuple[Workspace, Relay], case: str) -> None:
+def test_killed_during_the_traffic_shift(service: Service, shifting: tuple[Workspace, Relay], case: str) -> None:
     number, goes_on = int(case[0]), case[2:]
-    ctx, relay = weighed
-    image, before, versions = service.image("well"), service.pointer(), service.versions()
+    ctx, relay = shifting
+    image, before, versions = service.image("healthy"), service.production_ami(), service.versions()
 
     def nth(name: str, _: str) -> bool:
         return name == "ModifyListener" and len(weights(relay)) == number
 
     relay.calls.clear()
     with Client(service.address) as client:
-        killed(ctx, relay, nth, "promote", "--ami", image)
+        run_and_kill(ctx, relay, nth, "promote", "--ami", image)
         if goes_on == "promote":
             ctx.ok("promote", "--ami", image)
         else:

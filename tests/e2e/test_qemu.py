@@ -1,5 +1,5 @@
-"""The same on a virtual machine. QEMU without KVM is slow, so the base layer is the one that a container baked: both
-kinds of machine boot the same disks."""
+"""Bake on a virtual machine. QEMU without KVM is slow, so it reuses the base layer of a container: both drivers boot the
+same disks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.e2e.workspace import Workspace
 pytestmark = pytest.mark.qemu
 
 
-def test_a_virtual_machine_bakes_and_boots(tiny: Workspace) -> None:
+def test_virtual_machine_bakes_and_boots(tiny: Workspace) -> None:
     tiny.ok("local.down")
     tiny.env["GOLDENAMI_MACHINES"] = "qemu"
     try:
@@ -22,4 +22,4 @@ def test_a_virtual_machine_bakes_and_boots(tiny: Workspace) -> None:
     finally:
         tiny.invoke("local.down")
         tiny.env.clear()
-    assert tiny.on_this_machine() == []
+    assert tiny.host_leftovers() == []

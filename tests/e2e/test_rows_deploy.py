@@ -1,4 +1,4 @@
-"""Rows outlive instances also without a group: `deploy` carries them, killed or not, and ends nothing that holds them."""
+"""Data on the root disk without an Auto Scaling group: `deploy` transfers it and terminates no instance that has data."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from tests.e2e import workspace
 from tests.e2e.cases import few
 from tests.e2e.relay import Relay
-from tests.e2e.service import QUICK, Service, command
-from tests.e2e.test_promote_crash import killed
+from tests.e2e.service import FAST_SETTINGS, Service, command
+from tests.e2e.test_promote_crash import run_and_kill
 from tests.e2e.test_rows import (
     CALLS,
     relayed,  # noqa: F401 - a fixture
@@ -27,10 +27,10 @@ WAYS = {**{step: CALLS[step] for step in STEPS}, "registered": lambda name, _: n
 
 
 @pytest.fixture(scope="module")
-def kept(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One instance behind a balancer and without a group, which keeps its rows itself."""
-    other = workspace.colleague(ctx, tmp_path_factory.mktemp("rows") / "alone")
-    for old, new in QUICK.items():
+def guestbook(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One instance behind a load balancer without an Auto Scaling group, with its data on the root disk."""
+    other = workspace.copy_checkout(ctx, tmp_path_factory.mktemp("rows") / "alone")
+    for old, new in FAST_SETTINGS.items():
         other.edit("golden.toml", old, new)
     address = other.ok("fleet.create", "--ami", baked).strip()
     found = Service(other, baked, address.removeprefix("http://"))
@@ -42,17 +42,17 @@ def kept(ctx: Workspace, baked: str, tmp_path_factory: pytest.TempPathFactory) -
         time.sleep(1)
     other.ok("deploy", "--ami", baked)
     yield found
-    told = other.invoke("fleet.destroy", "--yes")
-    assert told.returncode == 0, told.stderr
+    done = other.invoke("fleet.destroy", "--yes")
+    assert done.returncode == 0, done.stderr
     for one in instances(found):
         other.ok("terminate", "--instance", one, "--force")
     other.ok("fleet.destroy", "--yes")
-    found.forget()
+    found.clean_up()
     assert other.leftovers() == []
 
 
 def instances(service: Service) -> dict[str, str]:
-    """The AMI of each instance that is not terminated, by the instance's id."""
+    """Return the AMI of each instance that is not terminated, by instance id."""
     found = service.client("ec2").describe_instances(Filters=[{"Name": "tag:goldenami:fleet", "Values": ["guestbook"]}])
     return {
         i["InstanceId"]: i["ImageId"]
@@ -62,11 +62,11 @@ def instances(service: Service) -> dict[str, str]:
     }
 
 
-def settled(service: Service, image: str) -> None:
-    """One instance of this image takes every request, and nothing is left of a switchover."""
+def assert_idle(service: Service, image: str) -> None:
+    """Check that one instance of this image receives all requests, without an unfinished switchover."""
     ((only, found),) = instances(service).items()
     assert found == image
-    assert service.pointer() == image
+    assert service.production_ami() == image
     balancers = service.client("elbv2")
     (target,) = balancers.describe_target_groups()["TargetGroups"]
     health = balancers.describe_target_health(TargetGroupArn=target["TargetGroupArn"])["TargetHealthDescriptions"]
@@ -76,75 +76,72 @@ def settled(service: Service, image: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def pair(kept: Service) -> tuple[str, str]:
-    """Two good images to go to and fro between."""
-    return kept.good, kept.image("well")
+def pair(guestbook: Service) -> tuple[str, str]:
+    """Two healthy images to switch between."""
+    return guestbook.good, guestbook.image("healthy")
 
 
 @pytest.mark.parametrize("call", few(WAYS))
-def test_killed_at_any_step_the_next_deployment_finishes_it(
-    kept: Service,
-    relayed: tuple[Workspace, Relay],
-    pair: tuple[str, str],
-    call: str,
+def test_killed_deploy_is_completed_by_the_next(
+    guestbook: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
 ) -> None:
     ctx, relay = relayed
-    image = pair[1] if kept.pointer() == pair[0] else pair[0]
-    with Writer(kept.address) as writer:
-        killed(ctx, relay, WAYS[call], "deploy", "--ami", image)
+    image = pair[1] if guestbook.production_ami() == pair[0] else pair[0]
+    with Writer(guestbook.address) as writer:
+        run_and_kill(ctx, relay, WAYS[call], "deploy", "--ami", image)
         ctx.ok("deploy", "--ami", image)
         after = len(writer.acknowledged)
         deadline = time.monotonic() + 30
         while len(writer.acknowledged) == after:
-            assert time.monotonic() < deadline, "nobody can write"
+            assert time.monotonic() < deadline, "writes did not resume"
             time.sleep(0.1)
-    settled(kept, image)
+    assert_idle(guestbook, image)
     writer.check()
 
 
 @pytest.mark.long
-def test_a_deployment_and_the_way_back_carry_every_row(kept: Service, pair: tuple[str, str]) -> None:
-    with Writer(kept.address) as writer:
+def test_deploy_and_deploy_back_transfer_every_row(guestbook: Service, pair: tuple[str, str]) -> None:
+    with Writer(guestbook.address) as writer:
         for image in (pair[0], pair[1], pair[0]):
-            if kept.pointer() != image:
-                before = instances(kept)
-                plan = json.loads(kept.ctx.ok("deploy", "--ami", image, "--plan", "--json"))
-                assert ([one["id"] for one in plan["replaced"]], plan["refusals"]) == (list(before), [])
-                assert any("back its rows up, restore and compare them" in step for step in plan["steps"])
-                assert instances(kept) == before
-                told = kept.ctx.invoke("deploy", "--ami", image)
-                assert told.returncode == 0, told.stderr[-3000:]
-                assert "write downtime" in told.stderr
-                settled(kept, image)
+            if guestbook.production_ami() != image:
+                before = instances(guestbook)
+                plan = json.loads(guestbook.ctx.ok("deploy", "--ami", image, "--plan", "--json"))
+                assert ([one["id"] for one in plan["replaced"]], plan["blockers"]) == (list(before), [])
+                assert any("back up the database, restore and verify it" in step for step in plan["steps"])
+                assert instances(guestbook) == before
+                done = guestbook.ctx.invoke("deploy", "--ami", image)
+                assert done.returncode == 0, done.stderr[-3000:]
+                assert "write downtime" in done.stderr
+                assert_idle(guestbook, image)
     writer.check()
-    print(f"{len(writer.acknowledged)} rows, nobody could write for at most {writer.longest:.1f} s")
+    print(f"{len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["unit fails"])
-def test_a_bad_image_costs_no_row(kept: Service, kind: str) -> None:
-    before = kept.pointer()
-    with Writer(kept.address) as writer:
-        done = kept.ctx.invoke("deploy", "--ami", kept.image(kind))
+def test_unhealthy_image_loses_no_row(guestbook: Service, kind: str) -> None:
+    before = guestbook.production_ami()
+    with Writer(guestbook.address) as writer:
+        done = guestbook.ctx.invoke("deploy", "--ami", guestbook.image(kind))
         assert done.returncode == 5, done.stderr[-3000:]
         assert "The previous instance is in service" in done.stderr
-    settled(kept, before)
+    assert_idle(guestbook, before)
     writer.check()
     assert writer.refused == []
 
 
 @pytest.mark.long
-def test_an_instance_that_is_ill_is_no_reason_to_end_it(kept: Service) -> None:
-    image = kept.pointer()
-    with Writer(kept.address) as writer:
+def test_unhealthy_instance_with_data_is_not_terminated(guestbook: Service) -> None:
+    image = guestbook.production_ami()
+    with Writer(guestbook.address) as writer:
         pass
-    before = instances(kept)
-    command(kept, next(iter(before)), "systemctl stop guestbook")
-    done = kept.ctx.invoke("deploy", "--ami", image)
+    before = instances(guestbook)
+    command(guestbook, next(iter(before)), "systemctl stop guestbook")
+    done = guestbook.ctx.invoke("deploy", "--ami", image)
     assert done.returncode == 5
     assert "keeps running, as before" in done.stderr
-    assert instances(kept) == before
-    command(kept, next(iter(before)), "systemctl start guestbook")
-    kept.ctx.ok("deploy", "--ami", image)
-    settled(kept, image)
+    assert instances(guestbook) == before
+    command(guestbook, next(iter(before)), "systemctl start guestbook")
+    guestbook.ctx.ok("deploy", "--ami", image)
+    assert_idle(guestbook, image)
     writer.check()

@@ -1,4 +1,4 @@
-"""A dump of several parts, on its way to the bucket and back: whoever is killed in its middle, it is whole or none."""
+"""Multipart backups that are killed halfway: the backup is complete or does not exist."""
 
 from __future__ import annotations
 
@@ -12,11 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.e2e.service import Service, command
-from tests.e2e.test_rows import (
-    BUCKET,
-    kept,  # noqa: F401 - a fixture
-    settled,
-)
+from tests.e2e.test_rows import BUCKET, assert_idle, guestbook as guestbook
 from tests.e2e.writer import Writer, entries
 
 pytestmark = [pytest.mark.e2e, pytest.mark.data, pytest.mark.long]
@@ -30,7 +26,7 @@ INSERT INTO ballast SELECT n, (SELECT string_agg(md5(random()::text || n || k), 
   FROM generate_series(1, 150000) AS n;
 """
 COUNTED = "SELECT count(*), sum(hashtext(t)::bigint) FROM ballast"
-# Everything of the script for rows has its lock open.
+# All processes of the data script have its lock open.
 KILL = """#!/bin/bash
 for each in /proc/[0-9]*/fd/9; do
   [[ $(readlink "$each") == */goldenami-data.lock ]] && each=${each#/proc/} && kill -9 "${each%%/*}"
@@ -46,7 +42,7 @@ def sql(service: Service, statement: str) -> str:
 
 
 def uploads(service: Service) -> list[dict[str, Any]]:
-    """What is on its way to the bucket, with how many parts of it are there."""
+    """Return the unfinished multipart uploads with their number of parts."""
     s3, found = service.client("s3"), []
     for one in s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []):
         parts = s3.list_parts(Bucket=BUCKET, Key=one["Key"], UploadId=one["UploadId"]).get("Parts", [])
@@ -62,62 +58,62 @@ def until(what: Callable[[], Any], timeout: float = 120) -> Any:
     return found
 
 
-def test_a_large_dump_is_whole_or_none_whoever_is_killed_in_its_middle(kept: Service) -> None:
-    s3 = kept.client("s3")
-    sql(kept, BALLAST)
-    counted, before = sql(kept, COUNTED), json.loads(kept.ctx.ok("db.list", "--json"))
-    (member,) = kept.status()["instances"]
-    with Writer(kept.address, pause=0.2) as writer:
-        # The machine's own work is killed with one part sent: nothing of it stays.
-        with kept.ctx.running("db.backup") as going:
-            (begun,) = until(lambda: [one for one in uploads(kept) if one["Parts"]])
-            command(kept, member["id"], KILL)
+def test_killed_multipart_backup_is_complete_or_does_not_exist(guestbook: Service) -> None:
+    s3 = guestbook.client("s3")
+    sql(guestbook, BALLAST)
+    counted, before = sql(guestbook, COUNTED), json.loads(guestbook.ctx.ok("db.list", "--json"))
+    (member,) = guestbook.status()["instances"]
+    with Writer(guestbook.address, pause=0.2) as writer:
+        # Kill the script on the instance after one part: nothing remains.
+        with guestbook.ctx.running("db.backup") as going:
+            (begun,) = until(lambda: [one for one in uploads(guestbook) if one["Parts"]])
+            command(guestbook, member["id"], KILL)
             assert going.process.wait(120) == 5, going.log.read_text()[-3000:]
-        assert uploads(kept) == []
+        assert uploads(guestbook) == []
         with pytest.raises(ClientError, match="404"):
             s3.head_object(Bucket=BUCKET, Key=begun["Key"])
-        # Both are killed: its parts wait for the bucket's lifecycle, and are no object.
-        with kept.ctx.running("db.backup") as going:
-            (begun,) = until(lambda: [one for one in uploads(kept) if one["Parts"]])
+        # Kill both: the parts remain until the bucket's lifecycle aborts the upload, but no object exists.
+        with guestbook.ctx.running("db.backup") as going:
+            (begun,) = until(lambda: [one for one in uploads(guestbook) if one["Parts"]])
             going.stop(signal.SIGKILL)
-            command(kept, member["id"], KILL)
-        assert [one["Key"] for one in uploads(kept)] == [begun["Key"]]
+            command(guestbook, member["id"], KILL)
+        assert [one["Key"] for one in uploads(guestbook)] == [begun["Key"]]
         with pytest.raises(ClientError, match="404"):
             s3.head_object(Bucket=BUCKET, Key=begun["Key"])
-        # We are killed: the machine finishes its part, which is no backup; the same command makes one.
-        with kept.ctx.running("db.backup") as going:
-            until(lambda: [one for one in uploads(kept) if one["Parts"] and one["Key"] != begun["Key"]])
+        # Kill the command: the instance completes the upload, but without a manifest it is no backup.
+        with guestbook.ctx.running("db.backup") as going:
+            until(lambda: [one for one in uploads(guestbook) if one["Parts"] and one["Key"] != begun["Key"]])
             going.stop(signal.SIGKILL)
-        assert json.loads(kept.ctx.ok("db.list", "--json")) == before
-        made = kept.ctx.ok("db.backup").strip()
-    kept.ctx.ok("db.verify", "--backup", made)
+        assert json.loads(guestbook.ctx.ok("db.list", "--json")) == before
+        made = guestbook.ctx.ok("db.backup").strip()
+    guestbook.ctx.ok("db.verify", "--backup", made)
     assert s3.head_object(Bucket=BUCKET, Key=f"guestbook/backups/{made}/dump")["ContentLength"] > 2 * (32 << 20)
     life = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
     assert [rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] for rule in life] == [1]
 
-    # The same with the way back.
+    # The same for a restore.
     restore = ("db.restore", "--backup", made, "--replace")
-    sql(kept, "DELETE FROM ballast WHERE n > 10")
+    sql(guestbook, "DELETE FROM ballast WHERE n > 10")
     incoming = "SELECT 1 FROM pg_stat_activity WHERE datname = 'goldenami_incoming' AND query ~ '^COPY'"
-    with kept.ctx.running(*restore) as going:
-        until(lambda: sql(kept, incoming))
-        command(kept, member["id"], KILL)
+    with guestbook.ctx.running(*restore) as going:
+        until(lambda: sql(guestbook, incoming))
+        command(guestbook, member["id"], KILL)
         assert going.process.wait(180) == 5, going.log.read_text()[-3000:]
         assert "What was there serves on" in going.log.read_text()
-    assert sql(kept, "SELECT count(*) FROM ballast") == "10"
-    assert set(entries(kept.address)) >= set(writer.acknowledged)
+    assert sql(guestbook, "SELECT count(*) FROM ballast") == "10"
+    assert set(entries(guestbook.address)) >= set(writer.acknowledged)
     for both in (False, True):
-        with kept.ctx.running(*restore) as going:
-            until(lambda: sql(kept, incoming))
+        with guestbook.ctx.running(*restore) as going:
+            until(lambda: sql(guestbook, incoming))
             going.stop(signal.SIGKILL)
             if both:
-                command(kept, member["id"], KILL)
-        kept.ctx.ok(*restore)
-        assert sql(kept, COUNTED) == counted
-        sql(kept, "DELETE FROM ballast WHERE n > 10")
-    kept.ctx.ok(*restore)
-    assert sql(kept, COUNTED) == counted
-    sql(kept, "DROP TABLE ballast")
-    settled(kept, kept.pointer())
-    for one in uploads(kept):
+                command(guestbook, member["id"], KILL)
+        guestbook.ctx.ok(*restore)
+        assert sql(guestbook, COUNTED) == counted
+        sql(guestbook, "DELETE FROM ballast WHERE n > 10")
+    guestbook.ctx.ok(*restore)
+    assert sql(guestbook, COUNTED) == counted
+    sql(guestbook, "DROP TABLE ballast")
+    assert_idle(guestbook, guestbook.production_ami())
+    for one in uploads(guestbook):
         s3.abort_multipart_upload(Bucket=BUCKET, Key=one["Key"], UploadId=one["UploadId"])

@@ -1,4 +1,4 @@
-"""The runbook of docs/operations.md as it stands there, and the monthly rebuild, on a fleet of the local cloud."""
+"""The runbook of docs/operations.md, executed on a fleet of the local cloud, and the monthly rebuild."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/operations.md"
 
 
 def sequence(name: str) -> str:
-    """The commands under a marker of the page."""
+    """Return the commands under a marker of the page."""
     text = PAGE.read_text(encoding="utf-8").split(f"<!-- runbook: {name} -->")[1]
     found = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
     assert found
@@ -26,7 +26,7 @@ def sequence(name: str) -> str:
 
 
 def follow(service: Service, name: str, **known: str) -> str:
-    """Run them in bash, with the ids of this fleet in place of the page's; everything that they print."""
+    """Run the commands in bash with the ids of this fleet and return their output."""
     script = sequence(name)
     for variable, value in known.items():
         script, count = re.subn(rf"^{variable}=\S+", f"{variable}={value}", script, flags=re.MULTILINE)
@@ -44,41 +44,41 @@ def follow(service: Service, name: str, **known: str) -> str:
     return done.stdout
 
 
-def test_every_sequence_of_the_page_is_followed() -> None:
+def test_every_sequence_of_the_page_is_tested() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_runbook*.py"))
     followed = set(re.findall(r'follow\(\w+, "(\w+)"', tests))
     assert set(re.findall(r"<!-- runbook: (\w+) -->", PAGE.read_text(encoding="utf-8"))) == followed
 
 
-def test_an_instance_is_looked_into_and_replaced(service: Service) -> None:
+def test_instance_is_inspected_and_replaced(service: Service) -> None:
     service.resize(2)
-    ill = service.status()["instances"][0]["id"]
+    instance = service.status()["instances"][0]["id"]
     with Client(service.address) as client:
-        said = follow(service, "instance", ILL=ill)
+        output = follow(service, "instance", INSTANCE=instance)
         service.resize(2)
-    assert ill in said
-    assert ill not in [member["id"] for member in service.status()["instances"]]
+    assert instance in output
+    assert instance not in [member["id"] for member in service.status()["instances"]]
     assert client.failures == []
 
 
-def test_a_deployment_is_taken_back_and_its_image_retired(service: Service) -> None:
+def test_promotion_is_rolled_back_and_its_image_retired(service: Service) -> None:
     service.resize(1)
-    bad = service.image("well")
+    bad = service.image("healthy")
     service.ctx.ok("promote", "--ami", bad)
     follow(service, "deployment", BAD=bad)
-    assert service.pointer() == service.good
-    assert service.running() == [service.good]
+    assert service.production_ami() == service.good
+    assert service.running_amis() == [service.good]
     assert service.ctx.invoke("promote", "--ami", bad).returncode == 5
 
 
-def test_a_build_s_leftovers_are_swept(service: Service) -> None:
-    before = service.pointer()
+def test_leftovers_of_a_bake_are_swept(service: Service) -> None:
+    before = service.production_ami()
     follow(service, "build")
-    assert service.pointer() == before
+    assert service.production_ami() == before
 
 
-def test_a_serving_instance_says_which_updates_wait(service: Service) -> None:
-    """What `rebuild` knows of package updates, and how."""
+def test_running_instance_reports_pending_updates(service: Service) -> None:
+    """Check the package updates that `rebuild` reads."""
     service.resize(1)
     (machine,) = [member["id"] for member in service.status()["instances"]]
     planned = json.loads(service.ctx.ok("rebuild", "--if-needed", "--plan", "--json"))
@@ -86,9 +86,9 @@ def test_a_serving_instance_says_which_updates_wait(service: Service) -> None:
     assert [reason["kind"] for reason in planned["reasons"]] in ([], ["packages"])
 
 
-def test_a_rebuild_promotes_only_where_the_recipe_says_so(service: Service) -> None:
+def test_rebuild_promotes_only_if_the_recipe_enables_it(service: Service) -> None:
     service.resize(1)
-    ctx, before = service.ctx, service.pointer()
+    ctx, before = service.ctx, service.production_ami()
     (ctx.root / "tests/e2e/tiny/who.txt").write_text("rebuilt")
     plan = ctx.ok("rebuild", "--if-needed", "--plan")
     assert "leave the promotion to you" in plan
@@ -97,8 +97,8 @@ def test_a_rebuild_promotes_only_where_the_recipe_says_so(service: Service) -> N
         done = json.loads(ctx.ok("rebuild", "--if-needed", "--json"))
     service.made.append(done["ami"])
     assert (done["state"], done["promoted"], done["before"]) == ("finished", True, before)
-    assert service.pointer() == done["ami"]
-    assert service.running() == [done["ami"]]
+    assert service.production_ami() == done["ami"]
+    assert service.running_amis() == [done["ami"]]
     assert client.failures == []
     assert {"version", "application"} <= {change["what"] for change in done["changes"]}
     assert json.loads(ctx.ok("rebuild", "--if-needed", "--json"))["state"] == "unchanged"

@@ -1,4 +1,4 @@
-"""The schedule's units on a booted machine: the timer goes off, the confined job runs, and a failure is told."""
+"""The schedule's systemd units on a booted instance: the timer elapses, the sandboxed job runs, and a failure is reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.e2e.workspace import Workspace
 
 pytestmark = pytest.mark.e2e
 
-# Stands for the checkout's own wrapper: it writes down how it was started and what it may do, and ends as it is told.
+# Fake wrapper that records its environment and permissions and exits as configured.
 INVOKE = """\
 #!/bin/sh
 cd build || exit 99
@@ -50,7 +50,7 @@ timer=goldenami-rebuild@guestbook.timer
 service=goldenami-rebuild@guestbook.service
 tell() {{ cat >>/run/told; }}
 settle() {{ for _ in $(seq 100); do grep -qs "^ran $1" /opt/goldenami/build/ran && break; sleep 0.2; done; sleep 0.5; }}
-# The timer as it is, but in a moment instead of next month.
+# The unchanged timer, but it elapses in a few seconds.
 mkdir -p /etc/systemd/system/$timer.d
 printf '[Timer]\\nOnCalendar=%s\\nRandomizedDelaySec=0\\nAccuracySec=100ms\\n' "$(date -u -d '+4 seconds' '+%F %T UTC')" \\
   >/etc/systemd/system/$timer.d/soon.conf
@@ -67,7 +67,7 @@ systemctl start $service || echo "failed as it should" | tell
 settle notify
 cat /opt/goldenami/build/ran | tell
 systemctl show $service -p Result -p ExecMainStatus | tell
-# More than once: a login prompt that comes in between hangs the console up.
+# Repeated, because a login prompt interrupts writers on the console.
 for _ in 1 2 3 4 5; do
   awk '{{ print "SCHEDULE " NR " " $0 }} END {{ print "SCHEDULE END " NR }}' /run/told >/dev/console
   sleep 2
@@ -76,7 +76,7 @@ done
 
 
 def archive(ctx: Workspace) -> str:
-    """The checkout with the stand-in, and the units just as schedule.install would put them into place."""
+    """Return an archive of the checkout with the fake wrapper, and the units as schedule.install installs them."""
     recipe = load(ctx.root / "golden.toml").model_copy()
     recipe.read_from(Path("/opt/goldenami/golden.toml"))
     clock = SystemClock()
@@ -97,37 +97,37 @@ def archive(ctx: Workspace) -> str:
     return base64.encodebytes(packed.getvalue()).decode()
 
 
-def test_the_timer_goes_off_and_the_job_runs(ctx: Workspace, baked: str) -> None:
+def test_timer_starts_the_job(ctx: Workspace, baked: str) -> None:
     ec2 = ctx.client("ec2")
     script = SCRIPT.format(archive=archive(ctx).strip())
     assert len(script) < 16384, "EC2 takes no more user data"
     launched = ec2.run_instances(ImageId=baked, InstanceType="t3.micro", MinCount=1, MaxCount=1, UserData=script)
     machine = launched["Instances"][0]["InstanceId"]
     try:
-        told = console(ctx, machine)
+        output = console(ctx, machine)
     finally:
         ec2.terminate_instances(InstanceIds=[machine])
-    first, second = told.split("failed as it should\n")
+    first, second = output.split("failed as it should\n")
     assert "ran rebuild --if-needed --recipe=/opt/goldenami/golden.toml as baker in /opt/goldenami\n" in first
     assert "no-install=1 plugins=/var/cache/goldenami/guestbook/plugins\n" in first
     assert "may not write to /etc\n" in first
     assert "may write to its cache\n" in first
     assert "capabilities 0000000000000000\n" in first
     assert "Result=success\nExecMainStatus=0\n" in first
-    assert "stamp-goldenami-rebuild@guestbook.timer\n" in first  # Persistent=true: it remembers when it went off
+    assert "stamp-goldenami-rebuild@guestbook.timer\n" in first  # Persistent=true stores the last run
     assert "Result=exit-code\nExecMainStatus=5\n" in second
-    found = re.search(r"ran notify --failure --unless-told=([0-9a-f]{32}) --text=(.*) --recipe=", second)
+    found = re.search(r"ran notify --failure --unless-notified=([0-9a-f]{32}) --text=(.*) --recipe=", second)
     assert found, second
     assert "(exit-code, exited 5)" in found[2]
 
 
 def console(ctx: Workspace, machine: str) -> str:
-    """What the machine told, once it has told all: each line has its number, and each is told several times."""
+    """Return the console's numbered lines, which are printed several times, once all have arrived."""
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         text = ctx.client("ec2").get_console_output(InstanceId=machine, Latest=True).get("Output", "")
-        told = {int(number): line.rstrip("\r") for number, line in re.findall(r"SCHEDULE (\d+) ([^\n]*)", text)}
-        if (end := re.search(r"SCHEDULE END (\d+)", text)) and len(told) == int(end[1]):
-            return "".join(f"{told[number]}\n" for number in sorted(told))
+        lines = {int(number): line.rstrip("\r") for number, line in re.findall(r"SCHEDULE (\d+) ([^\n]*)", text)}
+        if (end := re.search(r"SCHEDULE END (\d+)", text)) and len(lines) == int(end[1]):
+            return "".join(f"{lines[number]}\n" for number in sorted(lines))
         time.sleep(1)
     raise AssertionError(text[-3000:])

@@ -1,4 +1,4 @@
-"""The main job, whole: a bake from nothing, an instance of its AMI, and what happens when something is wrong."""
+"""Complete bakes: the first bake, an instance of its AMI, and failing gates."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.workspace import Workspace, colleague
+from tests.e2e.workspace import Workspace, copy_checkout
 
 pytestmark = pytest.mark.e2e
 
 
 def get(url: str, data: bytes | None = None, seconds: float = 60) -> tuple[int, str]:
-    """Ask until something answers."""
+    """Repeat a request until the server responds."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -33,7 +33,7 @@ def runs(ctx: Workspace) -> list[Path]:
     return sorted(path.parent for path in (ctx.root / "build").glob("*/run.json"))
 
 
-def test_a_bake_from_nothing_prints_the_id_of_a_verified_ami(ctx: Workspace, baked: str) -> None:
+def test_first_bake_prints_the_id_of_a_verified_ami(ctx: Workspace, baked: str) -> None:
     assert baked.startswith("ami-")
     assert "\n" not in baked
     image = next(image for image in ctx.golden() if image["id"] == baked)
@@ -46,7 +46,7 @@ def test_a_bake_from_nothing_prints_the_id_of_a_verified_ami(ctx: Workspace, bak
     assert ctx.leftovers() == []
 
 
-def test_a_run_leaves_its_provenance(ctx: Workspace, baked: str) -> None:
+def test_run_writes_its_provenance(ctx: Workspace, baked: str) -> None:
     folder = runs(ctx)[0]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["image"]["id"] == baked
@@ -60,7 +60,7 @@ def test_a_run_leaves_its_provenance(ctx: Workspace, baked: str) -> None:
     assert "- [x] Health check passed" in (folder / "report.md").read_text()
 
 
-def test_no_secret_is_written_anywhere(ctx: Workspace, baked: str) -> None:
+def test_secrets_are_not_written(ctx: Workspace, baked: str) -> None:
     secret = ctx.client("ssm").get_parameter(Name="/guestbook/production/db/password", WithDecryption=True)
     value = secret["Parameter"]["Value"].encode()
     assert len(value) > 20
@@ -70,7 +70,7 @@ def test_no_secret_is_written_anywhere(ctx: Workspace, baked: str) -> None:
     assert not list((ctx.root / "build").rglob("ssh_key")), "the builders' private keys are gone"
 
 
-def test_an_instance_launched_by_hand_serves_the_app_and_keeps_data(ctx: Workspace, baked: str) -> None:
+def test_manually_launched_instance_serves_the_app_and_keeps_data(ctx: Workspace, baked: str) -> None:
     ec2 = ctx.client("ec2")
     group = ec2.create_security_group(GroupName="by-hand", Description="by hand")["GroupId"]
     rule = {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "IpRanges": [{"CidrIp": "127.0.0.0/8"}]}
@@ -100,24 +100,24 @@ def test_an_instance_launched_by_hand_serves_the_app_and_keeps_data(ctx: Workspa
     assert ctx.leftovers() == []
 
 
-def test_nothing_changed_launches_nothing(ctx: Workspace, baked: str) -> None:
+def test_unchanged_bake_launches_nothing(ctx: Workspace, baked: str) -> None:
     before, folders = ctx.launched(), runs(ctx)
     assert ctx.ok("bake").strip() == baked
     assert ctx.launched() == before
     assert runs(ctx) == folders
 
 
-def test_images_survive_the_cloud(ctx: Workspace, baked: str) -> None:
+def test_images_survive_a_restart_of_the_cloud(ctx: Workspace, baked: str) -> None:
     before, candidate = ctx.images(), ctx.candidate()
     assert baked in {image["id"] for image in before}
     ctx.ok("local.down")
-    assert ctx.on_this_machine() == []
+    assert ctx.host_leftovers() == []
     assert (ctx.images(), ctx.candidate()) == (before, candidate)
     subprocess.run(["kill", "-9", str(ctx.cloud()["pid"])], check=True)
     assert (ctx.images(), ctx.candidate()) == (before, candidate)
 
 
-def test_a_change_of_the_app_bakes_the_app_layer_alone(tiny: Workspace, baked: str) -> None:
+def test_changed_app_bakes_only_the_app_layer(tiny: Workspace, baked: str) -> None:
     plan = json.loads(tiny.ok("bake", "--plan", "--json"))
     assert (plan["base"]["action"], plan["app"]["action"]) == ("reuse", "build")
     result = json.loads(tiny.ok("bake", "--json"))
@@ -127,7 +127,7 @@ def test_a_change_of_the_app_bakes_the_app_layer_alone(tiny: Workspace, baked: s
     assert tiny.candidate() == result["ami"]
 
 
-def test_a_build_that_breaks_leaves_no_image(tiny: Workspace) -> None:
+def test_failed_build_creates_no_image(tiny: Workspace) -> None:
     before, images = tiny.candidate(), tiny.images()
     tiny.edit("tests/e2e/tiny/main.go", "func main() {", "func main() { undeclared()")
     done = tiny.invoke("bake")
@@ -138,7 +138,7 @@ def test_a_build_that_breaks_leaves_no_image(tiny: Workspace) -> None:
     assert (tiny.images(), tiny.candidate(), tiny.leftovers()) == (images, before, [])
 
 
-def test_an_app_that_is_not_well_fails_the_first_gate(tiny: Workspace) -> None:
+def test_unhealthy_app_fails_gate_1(tiny: Workspace) -> None:
     before, images = tiny.candidate(), tiny.images()
     tiny.edit("tests/e2e/tiny/main.go", 'fmt.Fprintln(w, "ok")', 'http.Error(w, "no", 503); fmt.Print()')
     done = tiny.invoke("bake")
@@ -150,10 +150,10 @@ def test_an_app_that_is_not_well_fails_the_first_gate(tiny: Workspace) -> None:
     assert "- [ ] **FAILED**: Health check passed" in report
 
 
-def test_an_image_that_is_well_only_while_it_bakes_fails_the_second_gate(tiny: Workspace) -> None:
+def test_app_that_is_healthy_only_during_the_bake_fails_gate_2(tiny: Workspace) -> None:
     before = tiny.candidate()
     tiny.edit("golden.toml", "health_check_grace_period = 300", "health_check_grace_period = 30")
-    # It starts well while it bakes, and not once the image is finished: after the first gate a file appears.
+    # Healthy during the bake but not in the finished image, because a file is created after gate 1.
     tiny.edit(
         "tests/e2e/tiny/main.go",
         "func main() {",
@@ -170,7 +170,7 @@ def test_an_image_that_is_well_only_while_it_bakes_fails_the_second_gate(tiny: W
     assert (runs(tiny)[-1] / "console.log").read_text()
 
 
-def test_a_broken_recipe_is_refused_before_anything_is_started(tiny: Workspace) -> None:
+def test_invalid_recipe_is_refused_before_the_bake_starts(tiny: Workspace) -> None:
     tiny.edit("golden.toml", "port = 8080", 'port = "8080"')
     tiny.edit("golden.toml", 'family = "debian-12"', 'family = "debian"')
     done = tiny.invoke("bake")
@@ -180,9 +180,9 @@ def test_a_broken_recipe_is_refused_before_anything_is_started(tiny: Workspace) 
     assert runs(tiny) == []
 
 
-def test_two_bakes_at_once_get_two_versions(tiny: Workspace, tmp_path: Path) -> None:
-    other = colleague(tiny, tmp_path / "other")
-    (other.root / "tests/e2e/tiny/who.txt").write_text("somebody else")
+def test_concurrent_bakes_reserve_different_versions(tiny: Workspace, tmp_path: Path) -> None:
+    other = copy_checkout(tiny, tmp_path / "other")
+    (other.root / "tests/e2e/tiny/who.txt").write_text("another")
     with tiny.running("bake") as first, other.running("bake") as second:
         assert (first.process.wait(600), second.process.wait(600)) == (0, 0), (
             first.log.read_text()[-2000:] + second.log.read_text()[-2000:]

@@ -1,4 +1,4 @@
-"""A clean copy of the checkout with a cloud of its own, and what a test asks of both."""
+"""Copies of the checkout and their local cloud."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ DEPENDENCIES = ("go.mod", "distro.mod")
 
 @dataclass
 class Workspace:
-    """A copy of the tracked files, and a state folder."""
+    """Copy of the checkout with a state folder."""
 
     root: Path
     state: Path
     env: dict[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        ours = {"GOLDENAMI_STATE": str(self.state), "GOLDENAMI_UNTIL": str(os.getpid()), "COLUMNS": "120"}
-        return {**kept, **ours, **self.env}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        own = {"GOLDENAMI_STATE": str(self.state), "GOLDENAMI_UNTIL": str(os.getpid()), "COLUMNS": "120"}
+        return {**inherited, **own, **self.env}
 
     def invoke(self, *args: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
-        """Run a task to its end."""
+        """Run a task and wait until it has finished."""
         done = subprocess.run(
             ["./invoke", *args],
             cwd=self.root,
@@ -51,14 +51,14 @@ class Workspace:
         return done
 
     def ok(self, *args: str, timeout: float = 900) -> str:
-        """Run a task that must succeed; its standard output."""
+        """Run a task that must succeed and return its standard output."""
         done = self.invoke(*args, timeout=timeout)
         assert done.returncode == 0, f"{args}: exit code {done.returncode}\n{done.stderr[-6000:]}"
         return done.stdout
 
     @contextmanager
     def running(self, *args: str) -> Iterator[Running]:
-        """Run a task beside the test; it is killed when the test leaves."""
+        """Run a task in the background; it is killed when the block exits."""
         log = self.root / f"{'-'.join(args)}-{time.monotonic_ns()}.log"
         with log.open("w") as output:
             process = subprocess.Popen(
@@ -78,7 +78,7 @@ class Workspace:
                 process.wait()
 
     def edit(self, path: str, old: str, new: str) -> None:
-        """Replace text that must be there."""
+        """Replace text that must exist in the file."""
         file = self.root / path
         text = file.read_text()
         assert old in text, f"{path} does not hold {old!r}"
@@ -89,7 +89,7 @@ class Workspace:
         return found
 
     def client(self, service: str) -> Any:
-        """A client of the workspace's cloud, as anybody would make one."""
+        """Return a boto3 client of the workspace's cloud."""
         info = self.cloud()
         return boto3.client(
             service,
@@ -105,14 +105,14 @@ class Workspace:
         return found
 
     def golden(self) -> list[dict[str, Any]]:
-        """The golden AMIs, newest first."""
+        """Return the golden AMIs, newest first."""
         return [image for image in self.images() if image["version"]]
 
     def golden_ids(self) -> set[str]:
         return {image["id"] for image in self.golden()}
 
     def launched(self) -> int:
-        """How many instances were ever launched."""
+        """Return the number of instances that were ever launched."""
         pages = self.client("ec2").get_paginator("describe_instances").paginate()
         return sum(len(r["Instances"]) for page in pages for r in page["Reservations"])
 
@@ -120,7 +120,7 @@ class Workspace:
         return str(self.client("ssm").get_parameter(Name="/goldenami/guestbook/candidate")["Parameter"]["Value"])
 
     def leftovers(self) -> list[str]:
-        """What a bake should not leave behind, in the cloud."""
+        """Return resources in the cloud that a bake must not leave behind."""
         ec2 = self.client("ec2")
         found = [
             f"instance {i['InstanceId']} {i['State']['Name']}"
@@ -137,8 +137,8 @@ class Workspace:
         snapshots = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
         return found + [f"snapshot {s['SnapshotId']}" for s in snapshots if s["SnapshotId"] not in used]
 
-    def on_this_machine(self) -> list[str]:
-        """What the cloud's machines have on the host: mounts, loop devices, processes."""
+    def host_leftovers(self) -> list[str]:
+        """Return mounts, loop devices and processes of the cloud on the host."""
         state = str(self.state)
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if state in line]
         loops = [path for path in Path("/sys/block").glob("loop*/loop/backing_file") if state in path.read_text()]
@@ -155,29 +155,29 @@ class Workspace:
 
 @dataclass
 class Running:
-    """A task that runs beside the test."""
+    """A task that runs in the background."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     def wait_for(self, text: str, timeout: float = 600) -> None:
-        """Wait until the task has said something."""
+        """Wait until the task has logged a text."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if text in self.log.read_text():
                 return
-            assert self.process.poll() is None, f"ended without saying {text!r}:\n{self.log.read_text()[-4000:]}"
+            assert self.process.poll() is None, f"ended without logging {text!r}:\n{self.log.read_text()[-4000:]}"
             time.sleep(0.05)
-        raise AssertionError(f"did not say {text!r} within {timeout} s:\n{self.log.read_text()[-4000:]}")
+        raise AssertionError(f"did not log {text!r} within {timeout} s:\n{self.log.read_text()[-4000:]}")
 
     def stop(self, number: signal.Signals, timeout: float = 300) -> int:
-        """Send a signal, as a terminal or an operator would, and wait for the end."""
+        """Send a signal and wait until the task has ended."""
         self.process.send_signal(number)
         return self.process.wait(timeout)
 
 
 def checkout(destination: Path) -> Path:
-    """A clean copy of the checkout: what git tracks or would track, and its environment."""
+    """Copy the files that git tracks or would track, and link .venv."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -194,20 +194,20 @@ def checkout(destination: Path) -> Path:
     return destination
 
 
-def colleague(ctx: Workspace, destination: Path) -> Workspace:
-    """The same checkout in another folder, without its runs, on the same cloud."""
+def copy_checkout(ctx: Workspace, destination: Path) -> Workspace:
+    """Copy the checkout to another folder on the same cloud, without its runs."""
     shutil.copytree(ctx.root, destination, symlinks=True, ignore=shutil.ignore_patterns("build", "*.log"))
     return Workspace(destination, ctx.state)
 
 
 def use_tiny_app(ctx: Workspace, who: str) -> None:
-    """Let the recipe bake an application that builds in a second; `who` makes its source differ from any other's."""
+    """Change the recipe to an application that builds in a second; `who` makes its source unique."""
     ctx.edit("golden.toml", 'source = "examples/guestbook"', 'source = "tests/e2e/tiny"')
     ctx.edit("golden.toml", "go build -modfile=distro.mod -o guestbook ./cmd/server", "go build -o guestbook main.go")
     ctx.edit("golden.toml", 'schema = "schema.sql"\n', "")
-    for name in DEPENDENCIES:  # the same as the example's, so that the base layer is the same
+    for name in DEPENDENCIES:  # as in the example, so that the base layer is reused
         shutil.copy(ctx.root / "examples/guestbook" / name, ctx.root / "tests/e2e/tiny" / name)
-    # It keeps no data, so nothing asks the host: a fleet of it may be of any size, and is renewed by instance refreshes.
+    # It stores no data, so the host is never contacted. A fleet of any size is possible and uses instance refreshes.
     ctx.edit("golden.toml", 'mode = "instance"', 'mode = "rds"\nhost_parameter = "/guestbook/production/db/host"')
     host = '[[parameters]]\nname = "/guestbook/production/db/host"\nvalue = "127.0.0.1"\n\n[instance]'
     ctx.edit("golden.toml", "[instance]", host)
@@ -217,10 +217,10 @@ def use_tiny_app(ctx: Workspace, who: str) -> None:
 
 @contextmanager
 def relayed_through(ctx: Workspace, destination: Path) -> Iterator[tuple[Workspace, Relay]]:
-    """A colleague whose calls all go through a relay."""
+    """Copy of a checkout whose API calls go through a relay."""
     info = ctx.cloud()
     with Relay(info["endpoint"]) as relay:
-        other = colleague(ctx, destination)
+        other = copy_checkout(ctx, destination)
         other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
         other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
         other.env |= {"AWS_EC2_METADATA_DISABLED": "true"}

@@ -1,4 +1,4 @@
-"""Writers that sign the guestbook with numbers through the balancer without a pause, and know which were acknowledged."""
+"""Continuous writers of numbered guestbook entries that record which were acknowledged."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ class Writer:
                     now = time.monotonic()
                     self.longest, self._last = max(self.longest, now - self._last), now
                     self.acknowledged.append(number)
-                elif status is None or status in (502, 504):  # a proxy's word: nobody knows how far it came
+                elif status is None or status in (
+                    502,
+                    504,
+                ):  # the load balancer's status: the request may have been executed
                     self.unsure.append(number)
                 else:
                     self.refused.append(number)
@@ -75,7 +78,7 @@ class Writer:
             connection.close()
 
     def check(self, address: str = "") -> None:
-        """Every acknowledged number is there exactly once; nothing is there that was never sent."""
+        """Check that every acknowledged number exists exactly once and no other number exists."""
         found = Counter(entries(address or self.address))
         missing = [n for n in self.acknowledged if found[n] == 0]
         assert not missing, f"{len(missing)} acknowledged row(s) are lost, such as {missing[:5]}"
@@ -84,7 +87,7 @@ class Writer:
 
 
 def entries(address: str) -> list[int]:
-    """The numbers in the guestbook."""
+    """Return the numbers in the guestbook."""
     found: list[int] = []
     before = ""
     while True:

@@ -1,4 +1,4 @@
-"""The example: its own Go tests pass with the distribution's packages, its SQL against a real server, and it serves."""
+"""Tests of the example application: its Go tests, its SQL on a real server, and the running service."""
 
 from __future__ import annotations
 
@@ -31,13 +31,7 @@ PASSWORD = 'it\'s \\ "hard" 비밀'
 
 
 def go(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    settings = {
-        **os.environ,
-        "GOFLAGS": "-modfile=distro.mod",
-        "GOPROXY": "off",
-        "GOTOOLCHAIN": "local",
-        **environment,
-    }
+    settings = {**os.environ, "GOFLAGS": "-modfile=distro.mod", "GOPROXY": "off", "GOTOOLCHAIN": "local", **environment}
     argv = ["go", *arguments]
     return subprocess.run(argv, cwd=EXAMPLE, env=settings, capture_output=True, text=True, timeout=300, check=False)
 
@@ -49,28 +43,17 @@ def cluster() -> Iterator[Cluster]:
         quoted = PASSWORD.replace("'", "''")
         running.sql(f"CREATE ROLE guestbook LOGIN PASSWORD '{quoted}'")
         running.sql("CREATE DATABASE guestbook OWNER guestbook")
-        argv = [
-            "psql",
-            "-XqAt",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-h",
-            "127.0.0.1",
-            "-U",
-            "guestbook",
-            "-d",
-            "guestbook",
-        ]
+        argv = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "guestbook", "-d", "guestbook"]
         for _ in range(2):
             settings = {**running.environment, "PGPASSWORD": PASSWORD}
             subprocess.run([*argv, "-f", str(EXAMPLE / "schema.sql")], env=settings, check=True)
         yield running
 
 
-def test_both_module_files_want_the_same() -> None:
-    ours = (EXAMPLE / "go.mod").read_text()
+def test_both_module_files_require_the_same_versions() -> None:
+    modules = (EXAMPLE / "go.mod").read_text()
     distro = (EXAMPLE / "distro.mod").read_text()
-    assert ours.strip() in distro
+    assert modules.strip() in distro
 
 
 @needs_go
@@ -81,7 +64,7 @@ def test_go_is_formatted_and_vetted() -> None:
 
 @needs_go
 @needs_postgresql
-def test_its_own_tests(cluster: Cluster) -> None:
+def test_go_tests_pass(cluster: Cluster) -> None:
     password = PASSWORD.replace("\\", "\\\\").replace("'", "\\'")
     database = (
         f"host=127.0.0.1 port={cluster.port} dbname=guestbook user=guestbook password='{password}' sslmode=disable"
@@ -122,7 +105,7 @@ def ask(url: str, body: object = None) -> tuple[int, bytes]:
 
 @needs_go
 @needs_postgresql
-def test_it_serves_with_its_password_from_parameter_store(cluster: Cluster, tmp_path: Path) -> None:
+def test_service_reads_its_password_from_parameter_store(cluster: Cluster, tmp_path: Path) -> None:
     program = tmp_path / "guestbook"
     done = go("build", "-o", str(program), "./cmd/server")
     assert done.returncode == 0, done.stderr

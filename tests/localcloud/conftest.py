@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from tests.support.cloud_fixtures import cloud, town  # noqa: F401 - fixtures
+from tests.support.cloud_fixtures import cloud, fleet_cloud  # noqa: F401 - fixtures

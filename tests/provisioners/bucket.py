@@ -1,4 +1,4 @@
-"""A stand-in for S3 and the metadata service on loopback: keeps objects, and checks signature and digests as S3 does."""
+"""Fake S3 and metadata service on loopback that verify signatures and digests like S3."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ REGION = "ap-northeast-2"
 
 @dataclass
 class Upload:
-    """What came of an upload in parts: each part by its number."""
+    """An unfinished multipart upload: its parts by number."""
 
     path: str
     parts: dict[int, bytes] = field(default_factory=dict)
 
 
 class Bucket:
-    """Use it as a context.
+    """A context manager.
 
     Attributes:
-        objects: What was put, by its path.
-        uploads: What was begun and is neither complete nor given up.
-        requests: Each request that came so far: method, target and range.
-        refused: Why requests were refused.
-        breaks: Asked before a request is carried out: whether the connection breaks in the middle of its body, or of its answer.
-        loses: Asked after a request has been carried out: whether its answer is lost.
+        objects: Contents of the objects, by path.
+        uploads: Multipart uploads that are neither complete nor aborted.
+        requests: All requests: method, target and range.
+        rejected: Errors of rejected requests.
+        breaks: Returns True for a request whose connection breaks in the middle of its body or response.
+        loses: Returns True for a request that is executed but whose response is lost.
     """
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.uploads: dict[str, Upload] = {}
         self.requests: list[str] = []
-        self.refused: list[str] = []
+        self.rejected: list[str] = []
         self.breaks: Callable[[str], bool] = lambda request: False
         self.loses: Callable[[str], bool] = lambda request: False
         self._composite: dict[str, str] = {}
@@ -57,7 +57,7 @@ class Bucket:
             def do_PUT(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
                 if self.path == "/latest/api/token":
-                    return self.answer(200, b"imds-token")
+                    return self.respond(200, b"imds-token")
                 name = f"{self.command} {self.path} {self.headers.get('Range', '')}".strip()
                 bucket.requests.append(name)
                 broken = bucket.breaks(name)
@@ -65,14 +65,14 @@ class Bucket:
                 if broken and self.command != "GET":
                     self.close_connection = True
                     return None
-                if problem := bucket.wrong(self, body):
-                    bucket.refused.append(problem)
-                    return self.answer(403, problem.encode())
-                code, headers, found = bucket.carry_out(self, body)
+                if problem := bucket.find_error(self, body):
+                    bucket.rejected.append(problem)
+                    return self.respond(403, problem.encode())
+                code, headers, content = bucket.execute(self, body)
                 if bucket.loses(name):
                     self.close_connection = True
                     return None
-                return self.answer(code, found, headers, short=broken)
+                return self.respond(code, content, headers, short=broken)
 
             do_POST = do_DELETE = do_HEAD = do_PUT
 
@@ -80,9 +80,9 @@ class Bucket:
                 if not self.path.startswith("/latest/"):
                     return self.do_PUT()
                 role = {"AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": TOKEN}
-                return self.answer(200, b"web" if self.path.endswith("/") else json.dumps(role).encode())
+                return self.respond(200, b"web" if self.path.endswith("/") else json.dumps(role).encode())
 
-            def answer(
+            def respond(
                 self, code: int, body: bytes, headers: dict[str, str] | None = None, *, short: bool = False
             ) -> None:
                 self.send_response(code)
@@ -113,18 +113,18 @@ class Bucket:
         self._server.shutdown()
         self._server.server_close()
 
-    def asked(self, pattern: str) -> list[str]:
-        """The requests so far that a pattern is found in."""
+    def matching(self, pattern: str) -> list[str]:
+        """Return the requests that match a pattern."""
         return [request for request in self.requests if re.search(pattern, request)]
 
-    def carry_out(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the answer to a request that is signed well.
+    def execute(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Execute a correctly signed request; return status, headers and body.
 
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
         """
         path, query = urlsplit(request.path).path, parse_qs(urlsplit(request.path).query, keep_blank_values=True)
         if request.command == "POST" and "uploads" in query:
-            # The characters that S3's own ids have beside letters and digits.
+            # With the special characters of S3's upload ids.
             name = f"upload.{len(self.requests)}_-~"
             self.uploads[name] = Upload(path)
             return 200, {}, f"<Result>\n<UploadId>{name}</UploadId></Result>".encode()
@@ -133,69 +133,69 @@ class Bucket:
         if request.command == "PUT":
             self.objects[path] = body
             return 200, {}, b""
-        found = self.objects.get(path)
-        if found is None:
+        content = self.objects.get(path)
+        if content is None:
             return 404, {}, b""
-        etag = f'"{hashlib.md5(found).hexdigest()}"'
+        etag = f'"{hashlib.md5(content).hexdigest()}"'
         if request.headers.get("If-Match", etag) != etag:
             return 412, {}, b""
-        if asked := re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", "")):
-            return 206, {"ETag": etag}, found[int(asked[1]) : int(asked[2]) + 1]
+        if byte_range := re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", "")):
+            return 206, {"ETag": etag}, content[int(byte_range[1]) : int(byte_range[2]) + 1]
         headers = {"ETag": etag}
         if request.headers.get("x-amz-checksum-mode") == "ENABLED" and path in self._composite:
             headers["x-amz-checksum-sha256"] = self._composite[path]
-        return 200, headers, found
+        return 200, headers, content
 
     def _upload(
         self, request: BaseHTTPRequestHandler, query: dict[str, list[str]], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
-        there = self.uploads.get(query["uploadId"][0])
-        if there is None or there.path != urlsplit(request.path).path:
+        upload = self.uploads.get(query["uploadId"][0])
+        if upload is None or upload.path != urlsplit(request.path).path:
             return 404, {}, b"NoSuchUpload"
         if request.command == "DELETE":
             del self.uploads[query["uploadId"][0]]
             return 204, {}, b""
         if request.command == "PUT":
-            there.parts[int(query["partNumber"][0])] = body
+            upload.parts[int(query["partNumber"][0])] = body
             return 200, {"ETag": f'"{hashlib.md5(body).hexdigest()}"'}, b""
-        told = re.findall(
+        sent = re.findall(
             r"<Part><PartNumber>(\d+)</PartNumber><ETag>(.*?)</ETag><ChecksumSHA256>(.*?)</ChecksumSHA256></Part>",
             body.decode(),
         )
-        kept = [
+        received = [
             (str(n), f'"{hashlib.md5(p).hexdigest()}"', base64.b64encode(hashlib.sha256(p).digest()).decode())
-            for n, p in sorted(there.parts.items())
+            for n, p in sorted(upload.parts.items())
         ]
-        if told != kept:
-            # S3 begins its answer before it knows how it ends.
+        if sent != received:
+            # S3 sends the status before it has assembled the parts.
             return 200, {}, b"<Error><Code>InvalidPart</Code></Error>"
-        self.objects[there.path] = b"".join(part for _, part in sorted(there.parts.items()))
-        digests = b"".join(hashlib.sha256(part).digest() for _, part in sorted(there.parts.items()))
-        whole = base64.b64encode(hashlib.sha256(digests).digest()).decode()
-        self._composite[there.path] = f"{whole}-{len(there.parts)}"
+        self.objects[upload.path] = b"".join(part for _, part in sorted(upload.parts.items()))
+        digests = b"".join(hashlib.sha256(part).digest() for _, part in sorted(upload.parts.items()))
+        composite = base64.b64encode(hashlib.sha256(digests).digest()).decode()
+        self._composite[upload.path] = f"{composite}-{len(upload.parts)}"
         del self.uploads[query["uploadId"][0]]
         return 200, {}, b"<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"
 
-    def wrong(self, request: BaseHTTPRequestHandler, body: bytes) -> str:
-        """What S3 would refuse: a digest that is not the body's, or a signature that is not the one botocore makes."""
-        given = {name.lower(): value for name, value in request.headers.items()}
+    def find_error(self, request: BaseHTTPRequestHandler, body: bytes) -> str:
+        """Return the error that S3 would report for a wrong digest or signature; empty if both are valid."""
+        headers = {name.lower(): value for name, value in request.headers.items()}
         digest = hashlib.sha256(body).hexdigest()
-        if given.get("x-amz-content-sha256") != digest:
-            return f"XAmzContentSHA256Mismatch {given.get('x-amz-content-sha256')} for {digest}"
-        checksum = given.get("x-amz-checksum-sha256")
+        if headers.get("x-amz-content-sha256") != digest:
+            return f"XAmzContentSHA256Mismatch {headers.get('x-amz-content-sha256')} for {digest}"
+        checksum = headers.get("x-amz-checksum-sha256")
         if checksum and base64.b64decode(checksum) != bytes.fromhex(digest):
             return "BadDigest"
-        authorization = given.get("authorization", "")
-        if not authorization.startswith("AWS4-HMAC-SHA256 ") or given.get("x-amz-security-token") != TOKEN:
+        authorization = headers.get("authorization", "")
+        if not authorization.startswith("AWS4-HMAC-SHA256 ") or headers.get("x-amz-security-token") != TOKEN:
             return f"AccessDenied {authorization[:20]}"
         signed = authorization.partition("SignedHeaders=")[2].partition(",")[0].split(";")
-        theirs = authorization.rpartition("Signature=")[2]
-        again = AWSRequest(method=request.command, url=self.endpoint + request.path, data=body)
+        actual = authorization.rpartition("Signature=")[2]
+        signed_request = AWSRequest(method=request.command, url=self.endpoint + request.path, data=body)
         for name in signed:
             if name != "host":
-                again.headers[name] = given[name]
-        again.context["timestamp"] = given["x-amz-date"]
-        again.context["payload_signing_enabled"] = True
+                signed_request.headers[name] = headers[name]
+        signed_request.context["timestamp"] = headers["x-amz-date"]
+        signed_request.context["payload_signing_enabled"] = True
         auth = S3SigV4Auth(Credentials(KEY, SECRET, TOKEN), "s3", REGION)
         path, query = urlsplit(request.path).path, parse_qs(urlsplit(request.path).query, keep_blank_values=True)
         canonical = "\n".join(
@@ -203,11 +203,14 @@ class Bucket:
                 request.command,
                 path,
                 "&".join(f"{name}={quote(values[0], safe='-_.~')}" for name, values in sorted(query.items())),
-                *(f"{name}:{(given[name] if name != 'host' else request.headers['Host']).strip()}" for name in signed),
+                *(
+                    f"{name}:{(headers[name] if name != 'host' else request.headers['Host']).strip()}"
+                    for name in signed
+                ),
                 "",
                 ";".join(signed),
                 digest,
             ]
         )
-        ours = auth.signature(auth.string_to_sign(again, canonical), again)
-        return "" if ours == theirs else f"SignatureDoesNotMatch over {';'.join(signed)}"
+        expected = auth.signature(auth.string_to_sign(signed_request, canonical), signed_request)
+        return "" if expected == actual else f"SignatureDoesNotMatch over {';'.join(signed)}"

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: started in a temporary folder, gone afterwards."""
+"""Temporary PostgreSQL server for tests."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 
 
 def programs() -> Path | None:
-    """The folder with initdb and pg_ctl, if a server is installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    """Return the folder with initdb and pg_ctl, if a server is installed."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
     on_path = shutil.which("initdb")
-    return found[-1].parent if found else Path(on_path).parent if on_path else None
+    return installed[-1].parent if installed else Path(on_path).parent if on_path else None
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes psql come in as the superuser."""
+        """Environment in which psql connects as superuser."""
         return {
             "PATH": f"{programs()}:{os.environ['PATH']}",
             "PGHOST": str(self.folder),
@@ -40,17 +40,17 @@ class Cluster:
 
     @property
     def log(self) -> str:
-        """Everything that the server logged."""
+        """Log of the server."""
         return (self.folder / "log").read_text()
 
     def sql(self, statement: str, database: str = "postgres") -> str:
-        """The bare answer to a statement."""
+        """Run a statement and return the bare result."""
         argv = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement]
         done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
     def login(self, user: str, password: str, database: str) -> bool:
-        """Whether the password opens the database over TCP."""
+        """Return True if the password is accepted over TCP."""
         argv = ["psql", "-XAtq", "-h", "127.0.0.1", "-U", user, "-d", database, "-c", "SELECT 1"]
         done = subprocess.run(argv, env={**self.environment, "PGPASSWORD": password}, capture_output=True, check=False)
         return done.returncode == 0
@@ -58,7 +58,7 @@ class Cluster:
 
 @contextmanager
 def started() -> Iterator[Cluster]:
-    """Start a server; it ends with the block. As root it runs as the user postgres, since it refuses root."""
+    """Run a server until the block exits. As root it runs as the user postgres, because PostgreSQL refuses root."""
     bin_folder = programs()
     assert bin_folder is not None
     prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []

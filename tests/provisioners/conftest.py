@@ -1,4 +1,4 @@
-"""The fixtures of the provisioning scripts' tests."""
+"""Fixtures of the provisioning scripts' tests."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from tests.provisioners.guest import Guest
 
 @pytest.fixture
 def guest(tmp_path: Path) -> Guest:
-    """A fresh run folder."""
+    """A new run folder."""
     return Guest(tmp_path)

@@ -1,4 +1,4 @@
-"""A metadata service and a Parameter Store on one address, strict about signatures: what the helpers in the image talk to."""
+"""Metadata service and Parameter Store on one address, with verified signatures, for the scripts in the image."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ TOKEN = "imds-token"
 
 @dataclass
 class FakeAws:
-    """The services, and what was asked of them.
+    """Both services, and the requests that they received.
 
     Attributes:
         parameters: Name to (type, value).
-        failures: How many requests of Parameter Store to answer with 503 before serving.
+        failures: Number of Parameter Store requests to answer with 503 first.
+        rejected: Errors of requests with an invalid signature.
         role: The instance's role, or None for an instance without one.
     """
 
@@ -31,8 +32,8 @@ class FakeAws:
     failures: int = 0
     role: str | None = "app-role"
     region: str = "ap-northeast-2"
-    refused: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
     address: tuple[str, int] = ("127.0.0.1", 0)
 
     def __enter__(self) -> FakeAws:
@@ -52,7 +53,7 @@ class FakeAws:
                 data = body.encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
-                # The SDK for Go takes a token without its lifetime for none at all.
+                # The SDK for Go rejects a token without its lifetime.
                 self.send_header("X-aws-ec2-metadata-token-ttl-seconds", "300")
                 self.end_headers()
                 self.wfile.write(data)
@@ -73,7 +74,7 @@ class FakeAws:
 
     @property
     def url(self) -> str:
-        """Where both services answer."""
+        """Endpoint of both services."""
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
@@ -86,39 +87,39 @@ class FakeAws:
         elif handler.path == "/latest/meta-data/iam/security-credentials/" and self.role:
             send(200, self.role)
         elif handler.path == f"/latest/meta-data/iam/security-credentials/{self.role}":
-            given = {"Code": "Success", "AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": SESSION}
-            send(200, json.dumps({**given, "Expiration": "2099-01-01T00:00:00Z"}))
+            credentials = {"Code": "Success", "AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": SESSION}
+            send(200, json.dumps({**credentials, "Expiration": "2099-01-01T00:00:00Z"}))
         else:
             send(404, "")
 
     def _ssm(self, handler: BaseHTTPRequestHandler) -> None:
         send = handler._send  # type: ignore[attr-defined]
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
-        wrong = self._wrong(handler, body)
-        if wrong:
-            self.refused.append(wrong)
-            send(400, json.dumps({"__type": "InvalidSignatureException", "message": wrong}))
+        error = self._signature_error(handler, body)
+        if error:
+            self.rejected.append(error)
+            send(400, json.dumps({"__type": "InvalidSignatureException", "message": error}))
             return
         if self.failures > 0:
             self.failures -= 1
             send(503, "")
             return
         name = json.loads(body)["Name"]
-        self.asked.append(name)
+        self.requested.append(name)
         if name not in self.parameters:
             send(400, json.dumps({"__type": "ParameterNotFound", "message": ""}))
             return
         kind, value = self.parameters[name]
         send(200, json.dumps({"Parameter": {"Name": name, "Type": kind, "Value": value, "Version": 1}}))
 
-    def _wrong(self, handler: BaseHTTPRequestHandler, body: bytes) -> str | None:
-        """Sign the same request with botocore and compare."""
+    def _signature_error(self, handler: BaseHTTPRequestHandler, body: bytes) -> str | None:
+        """Sign the same request with botocore and compare; None if the signature is valid."""
         if handler.headers.get("X-Amz-Target") != "AmazonSSM.GetParameter":
             return "target " + str(handler.headers.get("X-Amz-Target"))
-        given = handler.headers.get("Authorization", "")
-        if "SignedHeaders=" not in given:
+        authorization = handler.headers.get("Authorization", "")
+        if "SignedHeaders=" not in authorization:
             return "no signature"
-        signed = given.split("SignedHeaders=")[1].split(",")[0].split(";")
+        signed = authorization.split("SignedHeaders=")[1].split(",")[0].split(";")
         if "x-amz-security-token" not in signed or "host" not in signed:
             return f"signed only {signed}"
         headers = {name: handler.headers[name] for name in signed if name != "x-amz-date"}
@@ -129,5 +130,7 @@ class FakeAws:
         canonical = signer.canonical_request(request)
         expected = signer.signature(signer.string_to_sign(request, canonical), request)
         return (
-            None if f"Signature={expected}" in given else f"signature does not match, canonical request {canonical!r}"
+            None
+            if f"Signature={expected}" in authorization
+            else f"signature does not match, canonical request {canonical!r}"
         )

@@ -1,4 +1,4 @@
-"""A stand-in for the machine that scripts run on: a run folder as Packer uploads it, and fake programs on PATH."""
+"""Fake builder for the provisioning scripts: a run folder as Packer uploads it, and fake programs on PATH."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ VALUES: dict[str, str | Sequence[str]] = {
 
 
 def word(value: str | Sequence[str]) -> str:
-    """A value of recipe.env."""
+    """Return a value as it stands in recipe.env."""
     return shlex.quote(value) if isinstance(value, str) else "(" + " ".join(map(shlex.quote, value)) + ")"
 
 
 class Guest:
-    """A run folder as Packer uploads it, and a PATH on which fakes come first and record how they were called."""
+    """Run folder as Packer uploads it, and a PATH that starts with fakes, which record their calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,7 +61,7 @@ class Guest:
         self.bin.mkdir()
         self.calls.touch()
         lib = (PROVISIONERS / "lib.sh").read_text()
-        # The tests' fakes come before the system's own programs.
+        # The fakes take precedence over the system's programs.
         lib = lib.replace('export PATH="/usr/local/go', f'export PATH="{self.bin}:/usr/local/go')
         self.cache = folder / "cache"
         lib = lib.replace("build_cache=/var/cache/golden-build", f"build_cache={self.cache}")
@@ -76,13 +76,13 @@ class Guest:
         path.chmod(0o755)
 
     def called(self) -> list[str]:
-        """The fakes' calls so far, program and arguments."""
+        """Return the fakes' calls: program and arguments."""
         return self.calls.read_text().splitlines()
 
     def run(
         self, script: str, values: Mapping[str, str | Sequence[str]] | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script of provisioners/, or bash text with lib.sh loaded when it holds a space or newline."""
+        """Run a script of provisioners/, or other bash text with lib.sh loaded."""
         merged = {**VALUES, **(values or {})}
         (self.golden / "recipe.env").write_text("".join(f"{name}={word(value)}\n" for name, value in merged.items()))
         if script.endswith(".sh"):
@@ -93,7 +93,7 @@ class Guest:
                 "-c",
                 f'set -euo pipefail\nsource "$GOLDEN/recipe.env"\nsource "$GOLDEN/files/lib.sh"\n{script}',
             ]
-        # The files are seen as UTF-8 whatever the caller's locale is.
+        # Independent of the caller's locale.
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         return subprocess.run(
             argv,

@@ -1,4 +1,4 @@
-"""The source in the image: the exact commit of a repository, or the packed directory and nothing older."""
+"""Tests of the application's source in the image: the exact commit of a repository, or the packed directory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """Two commits."""
+    """A repository with two commits."""
     folder = tmp_path / "repository"
     folder.mkdir()
     git(folder, "init", "--quiet")
@@ -39,7 +39,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def app(guest: Guest) -> Path:
-    """The install directory; users are not changed."""
+    """The install directory; runs without changing users."""
     guest.fake("runuser", 'while [[ $1 != -- ]]; do shift; done; shift; exec "$@"')
     folder = guest.folder / "app"
     folder.mkdir()
@@ -50,7 +50,7 @@ def values(app: Path, **further: str) -> dict[str, str]:
     return {"APP_USER": ME, "APP_DIRECTORY": str(app), "APP_SOURCE": "git", **further}
 
 
-def test_the_exact_commit_not_the_newest(guest: Guest, app: Path, repository: Path) -> None:
+def test_exact_commit_is_checked_out(guest: Guest, app: Path, repository: Path) -> None:
     commit = git(repository, "rev-parse", "HEAD~1")
     settings = values(app, APP_REPOSITORY=f"file://{repository}", APP_COMMIT=commit)
     for _ in range(2):
@@ -58,25 +58,25 @@ def test_the_exact_commit_not_the_newest(guest: Guest, app: Path, repository: Pa
         assert done.returncode == 0, done.stderr
         assert (app / "file").read_text() == "first"
         assert git(app, "rev-parse", "HEAD") == commit
-        # What a run that broke off left behind goes.
+        # Leftovers of an interrupted run are deleted.
         (app / "file").write_text("changed")
         (app / "left").touch()
 
 
-def test_a_commit_that_is_not_there_is_an_error(guest: Guest, app: Path, repository: Path) -> None:
+def test_missing_commit_is_an_error(guest: Guest, app: Path, repository: Path) -> None:
     guest.fake("sleep")
     settings = values(app, APP_REPOSITORY=f"file://{repository}", APP_COMMIT="0" * 40)
     assert guest.run("app/20-source.sh", settings).returncode != 0
 
 
-def test_a_password_in_the_url_is_refused(guest: Guest, app: Path) -> None:
+def test_password_in_the_url_is_refused(guest: Guest, app: Path) -> None:
     done = guest.run("app/20-source.sh", values(app, APP_REPOSITORY="https://me:needle@example.com/x.git"))
     assert done.returncode == 1
-    assert "holds a password" in done.stderr
+    assert "contains a password" in done.stderr
     assert "needle" not in done.stderr + done.stdout
 
 
-def test_a_directory_replaces_what_was_there(guest: Guest, app: Path) -> None:
+def test_directory_replaces_previous_contents(guest: Guest, app: Path) -> None:
     (app / "old").touch()
     source = guest.folder / "source"
     (source / "cmd").mkdir(parents=True)
@@ -92,7 +92,7 @@ def build(guest: Guest, app: Path, command: str, program: str) -> subprocess.Com
     return guest.run("app/30-build.sh", values(app, APP_BUILD=command, APP_EXEC=program))
 
 
-def test_the_build_command_is_taken_as_it_is(guest: Guest, app: Path) -> None:
+def test_build_command_is_run_verbatim(guest: Guest, app: Path) -> None:
     command = "x=\"it's $((1+1)) 비밀\"\nprintf '%s' \"$x\" >out\nprintf '#!/bin/sh' >app; chmod +x app"
     done = build(guest, app, command, f"-{app}/app --flag")
     assert done.returncode == 0, done.stderr
@@ -100,16 +100,16 @@ def test_the_build_command_is_taken_as_it_is(guest: Guest, app: Path) -> None:
     assert not guest.cache.exists()
 
 
-def test_a_failing_line_of_the_build_stops_it(guest: Guest, app: Path) -> None:
+def test_failing_line_stops_the_build(guest: Guest, app: Path) -> None:
     done = build(guest, app, "false\ntouch went-on", f"{app}/app")
     assert done.returncode == 1
     assert "the build command of the recipe failed with exit code 1" in done.stderr
     assert not (app / "went-on").exists()
 
 
-def test_a_build_without_a_program_is_named(guest: Guest, app: Path) -> None:
+def test_build_without_a_program_fails(guest: Guest, app: Path) -> None:
     done = build(guest, app, "true", f"{app}/missing")
-    assert f"the build left no program at {app}/missing" in done.stderr
+    assert f"the build created no program at {app}/missing" in done.stderr
 
 
 def depend(guest: Guest, app: Path, command: str) -> subprocess.CompletedProcess[str]:
@@ -119,7 +119,7 @@ def depend(guest: Guest, app: Path, command: str) -> subprocess.CompletedProcess
     return guest.run("base/70-dependencies.sh", values(app, APP_DEPENDENCIES=command))
 
 
-def test_dependencies_are_compiled_from_their_files_alone_and_kept_for_the_build(guest: Guest, app: Path) -> None:
+def test_dependencies_are_compiled_from_their_files_and_cached_for_the_build(guest: Guest, app: Path) -> None:
     command = 'ls >"$HOME/seen"\nmkdir -p "$GOCACHE"; echo compiled >"$GOCACHE/lib"'
     done = depend(guest, app, command)
     assert done.returncode == 0, done.stderr
@@ -130,12 +130,12 @@ def test_dependencies_are_compiled_from_their_files_alone_and_kept_for_the_build
     assert not guest.cache.exists()
 
 
-def test_dependencies_that_do_not_compile_stop_the_bake(guest: Guest, app: Path) -> None:
+def test_failing_dependencies_stop_the_bake(guest: Guest, app: Path) -> None:
     done = depend(guest, app, "exit 3")
     assert done.returncode == 1
     assert "the command of [app.dependencies] failed with exit code 3" in done.stderr
 
 
-def test_a_recipe_without_dependencies_compiles_none(guest: Guest, app: Path) -> None:
+def test_recipe_without_dependencies_compiles_none(guest: Guest, app: Path) -> None:
     done = guest.run("base/70-dependencies.sh", values(app, APP_DEPENDENCIES=""))
     assert (done.returncode, guest.cache.exists()) == (0, False)

@@ -1,4 +1,4 @@
-"""The script that looks after the rows of an instance, on a real server: nothing that is refused touches anything."""
+"""Tests of the data script on a real PostgreSQL server: refused actions change nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.provisioners.bucket import REGION, Bucket
 from tests.provisioners.cluster import Cluster, programs, started
 from tests.support.recipes import RDS, recipe
 
-PART = 3072  # bytes: so small that every dump here is of many parts
+PART = 3072  # bytes: small, so that every dump has many parts
 
 pytestmark = pytest.mark.skipif(programs() is None or not shutil.which("psql"), reason="PostgreSQL is not installed")
 
@@ -47,10 +47,10 @@ def bucket() -> Iterator[Bucket]:
 
 
 class Machine:
-    """An instance whose only real part is its database server."""
+    """Fake instance with a real database server."""
 
     changes: Mapping[str, object] = {}
-    longest = 4 * PART  # bytes that any file may have which the script writes
+    longest = 4 * PART  # bytes: limit for every file that the script writes
 
     def __init__(self, folder: Path, cluster: Cluster, bucket: Bucket) -> None:
         self.folder, self.cluster, self.bucket = folder, cluster, bucket
@@ -63,7 +63,7 @@ class Machine:
             f'echo "$*" >>{self.calls}\n[[ $1 != show-environment ]] || echo AWS_ENDPOINT_URL={bucket.endpoint}\n'
             f'[[ "$*" != "show guestbook-database.service --property Environment --value" ]] || cat {folder}/unit 2>/dev/null',
         )
-        # The service's health is not this script's matter here; everything else goes to the real curl.
+        # The service is always healthy; other requests go to the real curl.
         self.program("curl", f'case "$*" in *:8080/health*) exit 0 ;; esac\nexec {shutil.which("curl")} "$@"')
 
     def program(self, name: str, script: str) -> None:
@@ -72,7 +72,7 @@ class Machine:
         path.chmod(0o755)
 
     def run(self, action: str, backup: str = "b1", **values: str) -> subprocess.CompletedProcess[str]:
-        """Run the script; it may write no file that could hold a dump."""
+        """Run the script with a limit on file sizes, so that it cannot write a dump to a file."""
         given = {"bucket": "kept", "prefix": f"guestbook/backups/{backup}", "result": "restored.json", **values}
         script = data_script(recipe(self.changes), REGION, action, given)
         script = script.replace("/usr/local/lib/goldenami/ssm-parameter", f"{self.bin}/ssm-parameter")
@@ -108,7 +108,7 @@ class Machine:
     def object(self, name: str, backup: str = "b1") -> bytes:
         return self.bucket.objects[f"/kept/guestbook/backups/{backup}/{name}"]
 
-    def seen(self) -> Fingerprint:
+    def metadata(self) -> Fingerprint:
         return parse_fingerprint(json.loads(self.object("metadata.json"))["fingerprint"])
 
     def restored(self) -> Fingerprint:
@@ -117,7 +117,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path, cluster: Cluster, bucket: Bucket) -> Machine:
-    """A machine whose database holds rows of many kinds."""
+    """An instance whose database has rows of many types."""
     for name in ("guestbook", "goldenami_incoming", "goldenami_previous"):
         cluster.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     cluster.sql("DROP ROLE IF EXISTS guestbook")
@@ -127,17 +127,17 @@ def machine(tmp_path: Path, cluster: Cluster, bucket: Bucket) -> Machine:
     return Machine(tmp_path, cluster, bucket)
 
 
-def emptied(machine: Machine) -> None:
-    """The same machine as if it had just booted for the first time."""
+def reset_database(machine: Machine) -> None:
+    """Reset the database as after the first boot."""
     machine.cluster.sql("DROP DATABASE guestbook WITH (FORCE)")
     machine.cluster.sql("CREATE DATABASE guestbook OWNER guestbook ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0")
     machine.cluster.sql("CREATE TABLE entries (id bigint PRIMARY KEY)", "guestbook")
 
 
-def test_every_row_comes_back_and_the_fingerprint_shows_it(machine: Machine) -> None:
+def test_restore_returns_every_row_with_the_same_fingerprint(machine: Machine) -> None:
     machine.ok("stop-writes")
     machine.ok("backup")
-    before = machine.seen()
+    before = machine.metadata()
     assert before.tables["public.entries"][0] == 500
     assert before.tables["public.t"][0] == 3
     assert before.tables["public.part1"][0] == 1
@@ -145,13 +145,13 @@ def test_every_row_comes_back_and_the_fingerprint_shows_it(machine: Machine) -> 
     assert set(before.extensions) == {"plpgsql", "pgcrypto"}
     assert before.large_objects == 1
     assert "guestbook" in before.roles
-    emptied(machine)
+    reset_database(machine)
     machine.ok("restore")
-    assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "0", "not touched yet"
+    assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "0", "not changed yet"
     assert machine.restored() == before
     machine.ok("swap-in")
     machine.ok("swap-in")
-    assert "there is no restored database to adopt" in machine.error("swap-in", "b2")
+    assert "there is no restored database to swap in" in machine.error("swap-in", "b2")
     machine.ok("resume")
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
     assert machine.cluster.login("guestbook", "known", "guestbook")
@@ -160,7 +160,7 @@ def test_every_row_comes_back_and_the_fingerprint_shows_it(machine: Machine) -> 
     assert owners == "postgres", "as it was"
 
 
-def test_a_fence_stops_writes_and_a_reboot_does_not_lift_it(machine: Machine) -> None:
+def test_stop_writes_persists_across_reboots(machine: Machine) -> None:
     assert machine.cluster.login("guestbook", "known", "guestbook")
     machine.ok("stop-writes")
     assert not machine.cluster.login("guestbook", "known", "guestbook")
@@ -174,12 +174,12 @@ def test_a_fence_stops_writes_and_a_reboot_does_not_lift_it(machine: Machine) ->
     assert machine.ok("inspect")["fenced_by"] == ""
 
 
-def test_one_changed_value_is_noticed(machine: Machine) -> None:
+def test_fingerprint_detects_one_changed_value(machine: Machine) -> None:
     machine.ok("backup")
-    before = machine.seen()
+    before = machine.metadata()
     machine.cluster.sql("UPDATE entries SET name = name || ' ' WHERE id = 250", "guestbook")
     machine.ok("backup")
-    after = machine.seen()
+    after = machine.metadata()
     assert before.tables["public.entries"] != after.tables["public.entries"]
     assert {k: v for k, v in before.tables.items() if k != "public.entries"} == {
         k: v for k, v in after.tables.items() if k != "public.entries"
@@ -187,28 +187,28 @@ def test_one_changed_value_is_noticed(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("how", ["truncated", "corrupt", "swapped", "missing"])
-def test_a_damaged_backup_is_refused_before_anything_is_touched(machine: Machine, how: str) -> None:
+def test_damaged_backup_is_refused_before_any_change(machine: Machine, how: str) -> None:
     machine.ok("backup")
-    emptied(machine)
+    reset_database(machine)
     path = "/kept/guestbook/backups/b1/dump"
     whole = machine.bucket.objects[path]
     machine.bucket.objects[path] = {
         "truncated": whole[: len(whole) // 2],
         "corrupt": whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:],
-        "swapped": b"PGDMP, but of somebody else",
+        "swapped": b"PGDMP, but another dump",
         "missing": b"",
     }[how]
     if how == "missing":
         del machine.bucket.objects[path]
-    told = machine.error("restore")
-    assert ("cannot be read" if how == "missing" else "is damaged") in told
+    message = machine.error("restore")
+    assert ("cannot be read" if how == "missing" else "is damaged") in message
     assert machine.cluster.sql("SELECT count(*) FROM pg_database WHERE datname ~ '^goldenami_'") == "0"
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "0"
 
 
-def test_rows_are_not_replaced_unless_asked_for(machine: Machine) -> None:
+def test_restore_replaces_data_only_with_replace(machine: Machine) -> None:
     machine.ok("backup")
-    assert "holds rows; --replace" in machine.error("restore")
+    assert "contains data; --replace" in machine.error("restore")
     machine.cluster.sql("DELETE FROM entries WHERE id > 10", "guestbook")
     machine.ok("restore", replace="yes")
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "10"
@@ -216,87 +216,87 @@ def test_rows_are_not_replaced_unless_asked_for(machine: Machine) -> None:
     assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
 
 
-def broken(*patterns: str) -> Callable[[str], bool]:
-    """Break the first request that each of these patterns is found in."""
-    left = list(patterns)
+def break_once(*patterns: str) -> Callable[[str], bool]:
+    """Return a function that breaks the first request that matches each pattern."""
+    remaining = list(patterns)
 
     def breaks(request: str) -> bool:
-        found = next((pattern for pattern in left if re.search(pattern, request)), None)
+        found = next((pattern for pattern in remaining if re.search(pattern, request)), None)
         if found:
-            left.remove(found)
+            remaining.remove(found)
         return found is not None
 
     return breaks
 
 
-def test_a_dump_goes_and_comes_in_parts_of_which_only_those_that_broke_are_sent_again(machine: Machine) -> None:
+def test_only_interrupted_parts_are_transferred_again(machine: Machine) -> None:
     machine.program("sleep", "exit 0")
     bucket = machine.bucket
     puts = [f"PUT .*/dump[?]partNumber={number}&" for number in (1, 3, 3)]
-    bucket.breaks = broken("POST .*uploads=", *puts, "POST .*/dump[?]uploadId", "PUT .*/metadata.json")
-    told = machine.ok("backup")
+    bucket.breaks = break_once("POST .*uploads=", *puts, "POST .*/dump[?]uploadId", "PUT .*/metadata.json")
+    result = machine.ok("backup")
     dump = machine.object("dump")
     parts = -(-len(dump) // PART)
-    assert parts >= 5, "else this proves little"
-    assert told["size"] == json.loads(machine.object("metadata.json"))["size"] == len(dump)
-    sent = Counter(int(re.findall(r"partNumber=(\d+)", request)[0]) for request in bucket.asked("PUT .*partNumber"))
+    assert parts >= 5, "too few parts for this test"
+    assert result["size"] == json.loads(machine.object("metadata.json"))["size"] == len(dump)
+    sent = Counter(int(re.findall(r"partNumber=(\d+)", request)[0]) for request in bucket.matching("PUT .*partNumber"))
     assert sent == {number: {1: 2, 3: 3}.get(number, 1) for number in range(1, parts + 1)}
-    assert (bucket.refused, bucket.uploads) == ([], {})
+    assert (bucket.rejected, bucket.uploads) == ([], {})
 
-    emptied(machine)
+    reset_database(machine)
     first, last = "GET .*/dump bytes=0-", f"GET .*/dump bytes={(parts - 1) * PART}-"
     bucket.requests.clear()
-    bucket.breaks = broken(last, last, "HEAD .*/dump", "GET .*roles.sql")
+    bucket.breaks = break_once(last, last, "HEAD .*/dump", "GET .*roles.sql")
     machine.ok("restore")
-    # Its beginning for the list of what it holds, its end twice more because it broke off; else once to see that it is whole,
-    # and once for the server.
-    assert len(bucket.asked(first)) == 3
-    assert len(bucket.asked(last)) == 4
-    assert machine.restored() == machine.seen()
+    # Each range is read once for verification and once for the restore. The first is also read for the table of contents, the
+    # last twice more because it broke off.
+    assert len(bucket.matching(first)) == 3
+    assert len(bucket.matching(last)) == 4
+    assert machine.restored() == machine.metadata()
 
 
-def test_a_transfer_that_cannot_be_made_leaves_nothing_behind(machine: Machine) -> None:
+def test_failed_upload_leaves_nothing_behind(machine: Machine) -> None:
     machine.program("sleep", "exit 0")
     machine.bucket.breaks = lambda request: "partNumber=3&" in request
     assert "cannot be written" in machine.error("backup")
-    assert len(machine.bucket.asked("partNumber=3&")) == 5
-    assert not machine.bucket.asked("partNumber=4&")
+    assert len(machine.bucket.matching("partNumber=3&")) == 5
+    assert not machine.bucket.matching("partNumber=4&")
     assert (machine.bucket.objects, machine.bucket.uploads) == ({}, {})
 
 
-def test_half_a_dump_is_never_an_object(machine: Machine) -> None:
+def test_incomplete_dump_creates_no_object(machine: Machine) -> None:
     machine.program(
         "pg_dump", f'{programs()}/pg_dump "$@" | head -c 9999; echo "pg_dump: error: it broke off" >&2; exit 1'
     )
     done = machine.run("backup")
     assert done.returncode != 0
     assert "pg_dump: error: it broke off" in done.stderr
-    assert machine.bucket.asked("partNumber=3&")
+    assert machine.bucket.matching("partNumber=3&")
     assert (machine.bucket.objects, machine.bucket.uploads) == ({}, {})
 
 
-def test_what_s3_refuses_at_the_very_end_is_no_backup(machine: Machine) -> None:
+def test_rejected_completion_creates_no_backup(machine: Machine) -> None:
     real = shutil.which("sed")
     machine.program("sed", f'if [[ $* == *etag* ]]; then echo wrong; else exec {real} "$@"; fi')
     assert "cannot be written" in machine.error("backup")
     assert (machine.bucket.objects, machine.bucket.uploads) == ({}, {})
 
 
-def test_a_dump_that_arrived_whole_is_one_although_the_answer_was_lost(machine: Machine) -> None:
+def test_completed_upload_with_a_lost_reply_is_a_backup(machine: Machine) -> None:
     machine.program("sleep", "exit 0")
     bucket, last = machine.bucket, "POST .*/dump[?]uploadId"
-    bucket.loses = broken(last)
+    bucket.loses = break_once(last)
     machine.ok("backup")
-    assert len(bucket.asked(last)) == 2, "the second time there is no such upload any more"
-    assert bucket.asked("HEAD .*/dump")
+    assert len(bucket.matching(last)) == 2, "the retry finds no such upload"
+    assert bucket.matching("HEAD .*/dump")
     assert len(machine.object("dump")) == json.loads(machine.object("metadata.json"))["size"]
-    emptied(machine)
+    reset_database(machine)
     bucket.loses = lambda request: False
     machine.ok("restore")
-    assert machine.restored() == machine.seen()
+    assert machine.restored() == machine.metadata()
 
 
-def test_another_dump_of_the_same_name_is_not_taken_for_it(machine: Machine) -> None:
+def test_older_dump_of_the_same_key_is_not_accepted(machine: Machine) -> None:
     machine.program("sleep", "exit 0")
     machine.ok("backup")
     before = machine.object("dump")
@@ -305,7 +305,7 @@ def test_another_dump_of_the_same_name_is_not_taken_for_it(machine: Machine) -> 
 
     def lost(request: str) -> bool:
         if re.search("PUT .*partNumber=3&", request):
-            bucket.uploads.clear()  # as if somebody had given it up
+            bucket.uploads.clear()  # as if another client had aborted it
         return False
 
     bucket.loses = lost
@@ -313,14 +313,14 @@ def test_another_dump_of_the_same_name_is_not_taken_for_it(machine: Machine) -> 
     assert machine.object("dump") == before
 
 
-def test_a_dump_that_is_replaced_while_it_is_read_is_refused(machine: Machine) -> None:
+def test_dump_replaced_during_the_download_is_refused(machine: Machine) -> None:
     machine.ok("backup")
-    emptied(machine)
-    path, seen = "/kept/guestbook/backups/b1/dump", machine.seen()
+    reset_database(machine)
+    path, seen = "/kept/guestbook/backups/b1/dump", machine.metadata()
     whole = machine.bucket.objects[path]
 
     def replaces(request: str) -> bool:
-        if len(machine.bucket.asked("GET .*/dump bytes=6144-")) == 2:
+        if len(machine.bucket.matching("GET .*/dump bytes=6144-")) == 2:
             machine.bucket.objects[path] = whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]
         return False
 
@@ -334,14 +334,14 @@ def test_a_dump_that_is_replaced_while_it_is_read_is_refused(machine: Machine) -
     assert machine.restored() == seen
 
 
-def test_looking_counts_what_users_wrote(machine: Machine) -> None:
+def test_inspect_counts_user_rows(machine: Machine) -> None:
     found = machine.ok("inspect")
     assert (found["server_running"], found["rows"]) == (True, 511)
-    emptied(machine)
+    reset_database(machine)
     assert machine.ok("inspect")["rows"] == 0
 
 
-def test_a_look_tells_what_has_written_to_the_volume(machine: Machine) -> None:
+def test_inspect_reports_the_platform_of_the_volume(machine: Machine) -> None:
     assert "family" not in machine.ok("inspect"), "there is none"
     for folder in ("goldenami", "volume"):
         (machine.folder / folder).mkdir()
@@ -354,9 +354,9 @@ def test_a_look_tells_what_has_written_to_the_volume(machine: Machine) -> None:
     assert "family" not in machine.ok("inspect")
 
 
-def test_no_secret_is_printed_or_an_argument(machine: Machine) -> None:
+def test_secrets_are_neither_printed_nor_arguments(machine: Machine) -> None:
     arguments = machine.folder / "arguments"
-    machine.longest = 1 << 20  # the list of the arguments is longer than a part
+    machine.longest = 1 << 20  # the list of arguments is longer than a part
     for name in ("curl", "jq", "pg_dump", "pg_restore"):
         real = shutil.which(name, path=f"{programs()}:/usr/bin")
         machine.program(name, f'printf "%s\\n" "$*" >>{arguments}\nexec {real} "$@"')
@@ -368,17 +368,17 @@ def test_no_secret_is_printed_or_an_argument(machine: Machine) -> None:
         assert "SCRAM" not in text
 
 
-def test_rows_of_a_server_elsewhere_are_saved_and_put_back_as_its_owner(machine: Machine) -> None:
-    emptied(machine)
+def test_external_database_is_backed_up_and_restored_as_its_owner(machine: Machine) -> None:
+    reset_database(machine)
     own = ROWS.replace("CREATE EXTENSION pgcrypto; SELECT lo_create(0);", "")
     machine.cluster.sql(f"DROP TABLE entries; SET ROLE guestbook; {own}", "guestbook")
-    machine.changes = {**RDS, "database.tls": "disable"}
+    machine.changes = {**RDS, "database.sslmode": "disable"}
     host = f"127.0.0.1:{machine.cluster.port}"
     machine.program("ssm-parameter", f"case $1 in */host) printf {host} ;; *) printf known ;; esac")
     machine.ok("backup")
-    before = machine.seen()
+    before = machine.metadata()
     assert before.rows == 510
-    assert "holds rows; --replace" in machine.error("restore")
+    assert "contains data; --replace" in machine.error("restore")
     machine.cluster.sql("DELETE FROM entries WHERE id > 7", "guestbook")
     machine.ok("restore", replace="yes")
     assert machine.restored().tables == before.tables
@@ -389,15 +389,15 @@ def test_rows_of_a_server_elsewhere_are_saved_and_put_back_as_its_owner(machine:
 
 @pytest.fixture
 def server(machine: Machine) -> Machine:
-    """The same machine, of an image that has its data on a server elsewhere: the owner's database `guestbook`."""
+    """The same instance with an image of storage mode `rds`."""
     host = f"127.0.0.1:{machine.cluster.port}"
     machine.program("ssm-parameter", f"case $1 in */host) printf {host} ;; *) printf known ;; esac")
-    machine.changes = {**RDS, "database.tls": "disable"}
+    machine.changes = {**RDS, "database.sslmode": "disable"}
     return machine
 
 
-def moved(server: Machine) -> Fingerprint:
-    """A backup of a database as an instance has it; what there is of it on the server then is an image's empty schema."""
+def back_up_local_database(server: Machine) -> Fingerprint:
+    """Back up a local database, then replace it by the empty schema of an image on the external server."""
     server.cluster.sql("ALTER TABLE entries OWNER TO guestbook", "guestbook")
     server.ok("stop-writes", storage_mode="instance")
     server.ok("backup", storage_mode="instance")
@@ -409,72 +409,72 @@ def moved(server: Machine) -> Fingerprint:
         "CREATE TABLE entries (id bigint PRIMARY KEY); CREATE TABLE newer (n int); CREATE VIEW v AS SELECT FROM newer"
     )
     server.cluster.sql(f"SET ROLE guestbook; {schema}", "guestbook")
-    return server.seen()
+    return server.metadata()
 
 
-def test_a_server_elsewhere_gets_the_rows_of_an_instance_whole(server: Machine) -> None:
-    before = moved(server)
+def test_local_database_is_restored_to_an_external_server(server: Machine) -> None:
+    before = back_up_local_database(server)
     assert json.loads(server.object("metadata.json"))["mode"] == "instance"
     server.ok("restore")
     assert (server.restored().tables, server.restored().sequences) == (before.tables, before.sequences)
-    assert server.ok("survey")["stale"] == "guestbook/backups/b1", "it does not count before it is adopted"
-    server.ok("restore"), "and whoever died here may begin again"
+    assert server.ok("survey")["stale"] == "guestbook/backups/b1", "it is stale before the swap"
+    server.ok("restore"), "a killed restore can be repeated"
     server.ok("swap-in")
     found = server.ok("survey")
     assert (found["stale"], found["rows"], found["owner"], found["foreign"]) == ("", 511, "guestbook", [])
-    assert "ERROR" in server.error("swap-in"), "there is nothing to adopt twice"
-    assert "holds rows; --replace" in server.error("restore")
+    assert "ERROR" in server.error("swap-in"), "there is no restored database any more"
+    assert "contains data; --replace" in server.error("restore")
     server.ok("resume")
     assert server.cluster.login("guestbook", "known", "guestbook")
-    # Rows that went back are marked; the next attempt may replace them.
+    # Discarded data is marked as stale; the next restore can replace it.
     server.ok("discard")
     assert server.ok("survey")["stale"] == "guestbook/backups/b1"
     server.ok("restore")
 
 
-def test_rows_that_another_put_there_always_count(server: Machine) -> None:
-    moved(server)
+def test_data_of_other_clients_is_never_stale(server: Machine) -> None:
+    back_up_local_database(server)
     server.cluster.sql("INSERT INTO newer VALUES (1)", "guestbook")
-    assert "holds rows; --replace" in server.error("restore")
+    assert "contains data; --replace" in server.error("restore")
     server.ok("discard")
     assert server.ok("survey")["stale"] == ""
 
 
-def test_what_comes_out_differently_on_a_server_elsewhere_is_taken_back(server: Machine) -> None:
-    moved(server)
+def test_different_restore_on_an_external_server_is_rolled_back(server: Machine) -> None:
+    back_up_local_database(server)
     path = "/kept/guestbook/backups/b1/metadata.json"
     seen = json.loads(server.bucket.objects[path])
     seen["fingerprint"]["tables"]["public.entries"] = [499, "1"]
     server.bucket.objects[path] = json.dumps(seen).encode()
     server.ok("restore")
-    assert server.restored().tables["public.entries"][0] == 500, "what the caller compares"
+    assert server.restored().tables["public.entries"][0] == 500, "for the caller's comparison"
     found = server.ok("survey")
     assert (found["rows"], found["stale"]) == (0, "")
-    assert server.cluster.sql("SELECT count(*) FROM newer", "guestbook") == "0", "it is as it was"
+    assert server.cluster.sql("SELECT count(*) FROM newer", "guestbook") == "0", "rolled back"
     assert "nothing" not in server.error("swap-in")
 
 
-def test_a_machine_does_what_its_own_image_says(machine: Machine) -> None:
-    machine.changes = {**RDS, "database.tls": "disable"}
-    assert machine.ok("inspect")["storage_mode"] == "rds", "where nothing else is known, the recipe's"
+def test_image_sets_the_storage_mode(machine: Machine) -> None:
+    machine.changes = {**RDS, "database.sslmode": "disable"}
+    assert machine.ok("inspect")["storage_mode"] == "rds", "the recipe's by default"
     unit = machine.folder / "unit"
     unit.write_text("AWS_REGION=r DB_NAME=guestbook DB_USER=guestbook DB_PASSWORD_PARAMETER=/p APP_SCHEMA=schema.sql\n")
     assert machine.ok("inspect")["storage_mode"] == "instance"
     machine.ok("backup")
-    assert machine.seen().rows == 510, "a partition's row once"
+    assert machine.metadata().rows == 510, "a partition's row once"
     machine.changes = {}
     unit.write_text(
         "DB_NAME=guestbook DB_PASSWORD_PARAMETER=/p DB_MODE=rds DB_HOST_PARAMETER=/h DB_PORT=1 DB_SSLMODE=disable\n"
     )
     assert machine.ok("inspect")["storage_mode"] == "rds"
-    emptied(machine)
+    reset_database(machine)
     machine.cluster.sql("ALTER TABLE entries OWNER TO guestbook", "guestbook")
     host = f"127.0.0.1:{machine.cluster.port}"
     machine.program("ssm-parameter", f"case $1 in /h) printf {host} ;; /p) printf known ;; esac")
     assert machine.ok("survey")["major"] == int(machine.cluster.sql("SHOW server_version_num")) // 10000
 
 
-def test_a_new_home_says_what_is_in_the_way(server: Machine) -> None:
+def test_unreachable_target_database_reports_the_cause(server: Machine) -> None:
     elsewhere = {"storage_mode": "rds", "host": f"127.0.0.1:{server.cluster.port}"}
     server.changes = {}
     server.program("ssm-parameter", "printf unknown")
@@ -486,7 +486,7 @@ def test_a_new_home_says_what_is_in_the_way(server: Machine) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, RDS])
-def test_the_script_is_sound(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_script_passes_shellcheck(tmp_path: Path, changes: dict[str, object]) -> None:
     path = tmp_path / "data.sh"
     path.write_text(data_script(recipe(changes), REGION, "backup", {"bucket": "b", "prefix": "p"}))
     if shutil.which("shellcheck"):

@@ -1,4 +1,4 @@
-"""Cleanup and its assertion on a machine whose folders are stand-ins: each leftover is found, and cleanup removes all."""
+"""Tests of the cleanup and its checks in a mount namespace with empty folders: each leftover is detected and removed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from tests.provisioners.guest import PROVISIONERS, Guest
 
 SECRET = "s3cret-'value\" with 비밀"
 
-# The real scripts name real paths: in a mount namespace of its own every one of these folders is an empty one, and the rest
-# of the machine can only be read.
+# The scripts use real paths: in the mount namespace each of these folders is empty, and the rest of the system is read-only.
 FOLDERS = ("/etc/ssh", "/etc/ssl/private", "/root", "/home", "/opt", "/srv", "/usr/local", "/run", "/var")
 PREPARE = "\n".join(
     [
@@ -23,7 +22,7 @@ PREPARE = "\n".join(
         *(f"[[ ! -d {folder} ]] || mount -t tmpfs none {folder}" for folder in FOLDERS),
         "mkdir -p /var/tmp /var/log/journal /var/lib/systemd /var/lib/apt/lists /var/cache/apt /home/me /root/.ssh",
         'mount --bind "$SCRATCH/machine-id" /etc/machine-id',
-        # The scripts' own folder lies below /tmp: it must still be seen when /tmp is another one.
+        # The scripts' folder is below /tmp and must stay visible when /tmp is replaced.
         'mkdir -p /var/golden; cp -a "$GOLDEN"/. /var/golden; cp -a "$BIN" /var/bin',
         "export GOLDEN=/var/golden PATH=/var/bin:$PATH",
         'sed -i "s|export PATH=\\"|export PATH=\\"/var/bin:|" /var/golden/files/lib.sh; cp "$SCRIPTS"/*.sh /var/bin',
@@ -61,13 +60,13 @@ def run(guest: Guest, script: str, layer: str = "base") -> subprocess.CompletedP
     guest.run("true ", {"LAYER": layer, "PARAMETERS": ["/plain", "/secret"] if layer == "app" else []})
     for name in ("systemctl", "fstrim", "apt-get", "cloud-init"):
         guest.fake(name)
-    # Never the home folders of whoever runs the tests.
+    # Never the home folders of the user who runs the tests.
     guest.fake("getent", "echo root:x:0:0:root:/root:/bin/bash; echo me:x:1000:1000::/home/me:/bin/bash")
     kinds = "if [[ $1 == --type ]]; then [[ $2 == /plain ]] && printf String || printf SecureString; else "
     guest.fake("ssm-parameter", kinds + f"printf %s {shlex.quote(SECRET)}; fi")
     scratch = guest.folder / "scratch"
     scratch.mkdir()
-    # A checkout in one of the folders that are empty in there (a root's own, say) could not be seen.
+    # A checkout in one of the emptied folders, such as /root, would not be visible.
     scripts = shutil.copytree(PROVISIONERS / "common", guest.folder / "scripts")
     return subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "bash", "-c", f"{PREPARE}\n{script}"],
@@ -90,28 +89,28 @@ ASSERT = "bash /var/bin/95-assert-clean.sh"
 CLEAN = "bash /var/bin/90-cleanup.sh"
 
 
-def test_a_clean_machine_passes(guest: Guest) -> None:
+def test_clean_system_passes(guest: Guest) -> None:
     done = run(guest, f"{ASSERT}; [[ ! -e /var/golden ]]")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "FAIL" not in done.stdout
 
 
 @pytest.mark.parametrize("name", LEFTOVERS)
-def test_each_leftover_is_found(guest: Guest, name: str) -> None:
+def test_each_leftover_is_detected(guest: Guest, name: str) -> None:
     done = run(guest, f"{LEFTOVERS[name]}\n{ASSERT}")
     assert done.returncode == 1, done.stdout + done.stderr
     failed = [line.split()[1] for line in done.stdout.splitlines() if " FAIL " in line]
     assert failed == [f"hygiene-{name}"]
 
 
-def test_cleanup_removes_them_all(guest: Guest) -> None:
+def test_cleanup_removes_all_leftovers(guest: Guest) -> None:
     done = run(guest, "\n".join([*LEFTOVERS.values(), CLEAN, ASSERT]))
     assert done.returncode == 0, done.stdout + done.stderr
-    # A second time there is nothing to do, and that is no error.
+    # The second run has nothing to do and succeeds.
     assert "FAIL" not in done.stdout
 
 
-def test_cleanup_may_run_again(guest: Guest) -> None:
+def test_cleanup_is_idempotent(guest: Guest) -> None:
     done = run(guest, f"{CLEAN}\n{CLEAN}\n{ASSERT}")
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -124,19 +123,19 @@ def test_cleanup_may_run_again(guest: Guest) -> None:
         'printf %s "$SECRET" | base64 -w 0 >/root/notes',
     ],
 )
-def test_a_secret_is_found(guest: Guest, plant: str) -> None:
+def test_secret_is_detected(guest: Guest, plant: str) -> None:
     done = run(guest, f"SECRET={shlex.quote(SECRET)}\n{plant}\n{ASSERT}", layer="app")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "CHECK hygiene-secrets FAIL the value of /secret is in: /" in done.stdout
     assert SECRET not in done.stdout + done.stderr
 
 
-def test_no_secret_no_alarm(guest: Guest) -> None:
+def test_no_secret_passes(guest: Guest) -> None:
     done = run(guest, ASSERT, layer="app")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "CHECK hygiene-secrets ok 1 secret value(s) looked for, none found" in done.stdout
+    assert "CHECK hygiene-secrets ok 1 secret value(s) searched for, none found" in done.stdout
 
 
-def test_a_parameter_that_cannot_be_read_is_no_pass(guest: Guest) -> None:
+def test_unreadable_parameter_fails(guest: Guest) -> None:
     done = run(guest, f"echo 'exit 1' >/usr/local/lib/goldenami/ssm-parameter\n{ASSERT}", layer="app")
     assert "CHECK hygiene-secrets FAIL" in done.stdout

@@ -1,4 +1,4 @@
-"""The database at boot: role, password, schema on a real server; nothing of the password in arguments or logs."""
+"""Tests of init-database on a real server: role, password and schema; no password in arguments or logs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 class Instance:
-    """A machine's init-database beside a cluster: users are not changed, and every psql's arguments are written down."""
+    """Fake instance for init-database; runs without changing users and records psql's arguments."""
 
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.folder, self.cluster = folder, cluster
@@ -68,21 +68,21 @@ class Instance:
 
 @pytest.fixture
 def instance(tmp_path: Path, cluster: Cluster) -> Instance:
-    """A machine that has not booted yet."""
+    """An instance before its first boot."""
     cluster.sql("DROP DATABASE IF EXISTS book")
     cluster.sql("DROP ROLE IF EXISTS book")
     return Instance(tmp_path, cluster)
 
 
 @pytest.mark.parametrize("password", ["plain", HARD, "'", "\\'", "''", "\n", " x ", "끝", "a" * 200])
-def test_any_password_opens_the_database(instance: Instance, cluster: Cluster, password: str) -> None:
+def test_any_password_is_accepted(instance: Instance, cluster: Cluster, password: str) -> None:
     done = instance.boot(password)
     assert done.returncode == 0, done.stderr
     assert cluster.login("book", password, "book")
     assert not cluster.login("book", password + "x", "book")
 
 
-def test_the_password_is_nowhere_to_be_seen(instance: Instance, cluster: Cluster) -> None:
+def test_password_is_not_visible(instance: Instance, cluster: Cluster) -> None:
     (instance.app / "schema.sql").write_text("CREATE TABLE IF NOT EXISTS t (x int);")
     done = instance.boot("needle-" + HARD, APP_SCHEMA="schema.sql")
     assert done.returncode == 0, done.stderr
@@ -90,14 +90,14 @@ def test_the_password_is_nowhere_to_be_seen(instance: Instance, cluster: Cluster
         assert "needle" not in text
 
 
-def test_a_failing_statement_does_not_show_it_either(instance: Instance, cluster: Cluster) -> None:
+def test_failing_statement_does_not_show_the_password(instance: Instance, cluster: Cluster) -> None:
     done = instance.boot("needle", DB_USER="pg_reserved")
     assert done.returncode != 0
     assert "reserved" in done.stderr
     assert "needle" not in done.stdout + done.stderr + cluster.log
 
 
-def test_it_may_run_at_every_boot(instance: Instance, cluster: Cluster) -> None:
+def test_init_is_idempotent(instance: Instance, cluster: Cluster) -> None:
     (instance.app / "schema.sql").write_text("CREATE TABLE IF NOT EXISTS t (x int);")
     assert instance.boot("first", APP_SCHEMA="schema.sql").returncode == 0
     cluster.sql("INSERT INTO t VALUES (42)", "book")
@@ -107,7 +107,7 @@ def test_it_may_run_at_every_boot(instance: Instance, cluster: Cluster) -> None:
     assert not cluster.login("book", "first", "book")
 
 
-def test_the_schema_belongs_to_the_application(instance: Instance, cluster: Cluster) -> None:
+def test_schema_is_owned_by_the_application(instance: Instance, cluster: Cluster) -> None:
     (instance.app / "schema.sql").write_text("CREATE TABLE IF NOT EXISTS t (x text); SELECT 1/1;")
     assert instance.boot("x", APP_SCHEMA="schema.sql").returncode == 0
     assert cluster.sql("SELECT tableowner FROM pg_tables WHERE tablename = 't'", "book") == "book"
@@ -115,7 +115,7 @@ def test_the_schema_belongs_to_the_application(instance: Instance, cluster: Clus
     assert cluster.sql("SHOW server_encoding", "book") == "UTF8"
 
 
-def test_a_broken_schema_leaves_nothing_half_done(instance: Instance, cluster: Cluster) -> None:
+def test_failing_schema_is_rolled_back(instance: Instance, cluster: Cluster) -> None:
     (instance.app / "schema.sql").write_text("CREATE TABLE t (x int); SELECT 1/0;")
     done = instance.boot("x", APP_SCHEMA="schema.sql")
     assert done.returncode != 0
@@ -123,7 +123,7 @@ def test_a_broken_schema_leaves_nothing_half_done(instance: Instance, cluster: C
     assert cluster.sql("SELECT count(*) FROM pg_tables WHERE tablename = 't'", "book") == "0"
 
 
-def test_a_program_as_schema_gets_the_connection(instance: Instance, cluster: Cluster) -> None:
+def test_schema_program_gets_the_connection(instance: Instance, cluster: Cluster) -> None:
     script = instance.app / "init.sh"
     script.write_text(
         "#!/bin/bash\n"
@@ -136,23 +136,23 @@ def test_a_program_as_schema_gets_the_connection(instance: Instance, cluster: Cl
     assert cluster.sql("SELECT count(*) FROM made", "book") == "0"
 
 
-def test_an_empty_password_is_refused(instance: Instance) -> None:
+def test_empty_password_is_refused(instance: Instance) -> None:
     done = instance.boot("")
     assert done.returncode == 1
     assert "/p is empty" in done.stderr
 
 
-def test_a_parameter_that_cannot_be_read_stops_it(instance: Instance) -> None:
+def test_unreadable_parameter_fails(instance: Instance) -> None:
     instance.boot("x")
     instance.program("ssm-parameter", "exit 1")
     done = subprocess.run([str(instance.folder / "init-database")], env=instance.environment(), check=False)
     assert done.returncode == 1
 
 
-def emptied(
+def empty_database(
     instance: Instance, cluster: Cluster, tmp_path: Path, **values: str | list[str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run 85-empty-database beside the cluster."""
+    """Run 85-empty-database on the cluster."""
     (tmp_path / "guest").mkdir()
     guest = Guest(tmp_path / "guest")
     guest.fake("runuser", 'while [[ $1 != -- ]]; do shift; done; shift; exec "$@"')
@@ -167,16 +167,18 @@ def emptied(
     return guest.run("app/85-empty-database.sh", {**own, **values}, **environment)
 
 
-def test_the_image_keeps_the_schema_only(instance: Instance, cluster: Cluster, tmp_path: Path) -> None:
-    """85-empty-database: rows, password and whatever was derived from it are gone from the cluster's files."""
+def test_image_contains_only_the_schema(instance: Instance, cluster: Cluster, tmp_path: Path) -> None:
+    """85-empty-database deletes the rows and every trace of the password from the cluster's files."""
     schema = "CREATE TABLE IF NOT EXISTS t (x int); CREATE TABLE IF NOT EXISTS u (x int);"
     (instance.app / "schema.sql").write_text(schema)
     assert instance.boot("secret", APP_SCHEMA="schema.sql").returncode == 0
     cluster.sql("INSERT INTO t SELECT generate_series(1, 1000)", "book")
     verifier = cluster.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'book'")
-    done = emptied(instance, cluster, tmp_path)
+    done = empty_database(instance, cluster, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "CHECK hygiene-database ok database book as its schema makes it: 2 table(s), 0 row(s)," in done.stdout
+    assert (
+        "CHECK hygiene-database ok database book contains only its schema: 2 table(s), 0 seeded row(s)" in done.stdout
+    )
     assert "CHECK hygiene-database-trace ok" in done.stdout
     assert cluster.sql("SELECT count(*) FROM pg_authid WHERE rolpassword IS NOT NULL") == "0"
     found = subprocess.run(["grep", "-rlaF", verifier, str(cluster.folder / "data")], capture_output=True, check=False)
@@ -185,26 +187,26 @@ def test_the_image_keeps_the_schema_only(instance: Instance, cluster: Cluster, t
 
 
 @pytest.mark.parametrize(("seeded", "passes"), [([], False), (["other"], False), (["t"], True), (["public.t"], True)])
-def test_rows_that_no_schema_declares_fail_the_image(
+def test_rows_in_tables_that_are_not_seeded_fail_the_image(
     instance: Instance, cluster: Cluster, tmp_path: Path, seeded: list[str], passes: bool
 ) -> None:
     (instance.app / "schema.sql").write_text("CREATE TABLE IF NOT EXISTS t AS SELECT generate_series(1, 3) AS x;")
-    done = emptied(instance, cluster, tmp_path, DB_SEEDED=seeded)
+    done = empty_database(instance, cluster, tmp_path, DB_SEEDED=seeded)
     assert (done.returncode == 0) == passes, done.stdout + done.stderr
     if passes:
-        assert "3 row(s), all of them declared" in done.stdout
+        assert "3 seeded row(s)" in done.stdout
     else:
         assert (
-            "CHECK hygiene-database FAIL rows that no seeded under [database] declares: 3 row(s) in public.t"
+            "CHECK hygiene-database FAIL rows in tables that seeded under [database] does not list: 3 row(s) in public.t"
             in done.stdout
         )
 
 
-def test_rows_in_another_database_fail_it_too(instance: Instance, cluster: Cluster, tmp_path: Path) -> None:
+def test_rows_in_another_database_fail_the_image(instance: Instance, cluster: Cluster, tmp_path: Path) -> None:
     cluster.sql("CREATE DATABASE aside")
     try:
         cluster.sql("CREATE TABLE kept AS SELECT 1 AS x", "aside")
-        done = emptied(instance, cluster, tmp_path)
+        done = empty_database(instance, cluster, tmp_path)
         assert done.returncode != 0
         assert "1 row(s) in public.kept of database aside" in done.stdout
     finally:
@@ -214,10 +216,10 @@ def test_rows_in_another_database_fail_it_too(instance: Instance, cluster: Clust
 RDS = {"DB_MODE": "rds", "DB_HOST_PARAMETER": "/host", "DB_SSLMODE": "disable"}
 
 
-def elsewhere(
+def boot_with_external_server(
     instance: Instance, cluster: Cluster, password: str = "known", **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """Boot with a server elsewhere: the tests' own, over TCP; the metadata service says nothing of a stand-in."""
+    """Boot with an external server, the test's own over TCP, and without user data."""
     cluster.sql(f"CREATE ROLE book LOGIN PASSWORD '{password}'")
     cluster.sql("CREATE DATABASE book OWNER book")
     instance.program("curl", 'case "$*" in *api/token*) echo token ;; *) printf 404 ;; esac')
@@ -226,7 +228,7 @@ def elsewhere(
         "ssm-parameter", f"case $1 in /host) printf 127.0.0.1:{cluster.port} ;; *) printf {password} ;; esac"
     )
     environment = instance.environment(**RDS, GOLDENAMI_RUN=str(instance.folder / "run"), **settings)
-    # What lets a superuser in without a password is not there for the application.
+    # The application cannot connect as superuser.
     for name in ("PGHOST", "PGPORT", "PGUSER"):
         del environment[name]
     return subprocess.run(
@@ -239,21 +241,21 @@ def elsewhere(
     )
 
 
-def test_a_database_elsewhere_is_found_and_gets_its_schema(instance: Instance, cluster: Cluster) -> None:
+def test_external_database_gets_its_schema(instance: Instance, cluster: Cluster) -> None:
     (instance.app / "schema.sql").write_text("CREATE TABLE IF NOT EXISTS t (x int);")
-    done = elsewhere(instance, cluster, APP_SCHEMA="schema.sql")
+    done = boot_with_external_server(instance, cluster, APP_SCHEMA="schema.sql")
     assert done.returncode == 0, done.stderr
     assert cluster.sql("SELECT tableowner FROM pg_tables WHERE tablename = 't'", "book") == "book"
-    told = (instance.folder / "run/database.env").read_text()
-    assert told == f"DB_HOST=127.0.0.1\nDB_PORT={cluster.port}\nDB_SSLMODE=disable\n"
-    assert not (instance.folder / "systemctl.calls").exists(), "no server of its own"
+    settings = (instance.folder / "run/database.env").read_text()
+    assert settings == f"DB_HOST=127.0.0.1\nDB_PORT={cluster.port}\nDB_SSLMODE=disable\n"
+    assert not (instance.folder / "systemctl.calls").exists(), "no local server"
     assert "known" not in done.stdout + done.stderr + instance.arguments.read_text()
 
 
-def test_a_machine_that_tries_an_image_has_a_database_of_its_own(instance: Instance, cluster: Cluster) -> None:
+def test_builder_uses_a_temporary_database(instance: Instance, cluster: Cluster) -> None:
     run = instance.folder / "run"
     run.mkdir()
-    (run / "stand-in").touch()
+    (run / "temporary-database").touch()
     instance.program("systemctl", f'echo "$*" >>{instance.folder}/systemctl.calls')
     done = instance.boot("x", **RDS, GOLDENAMI_RUN=str(run))
     assert done.returncode == 0, done.stderr
@@ -262,24 +264,24 @@ def test_a_machine_that_tries_an_image_has_a_database_of_its_own(instance: Insta
     assert (run / "database.env").read_text().startswith("DB_HOST=127.0.0.1\n")
 
 
-@pytest.mark.parametrize(("answer", "stands_in"), [("200", True), ("500", False)])
-def test_the_second_gate_says_so_in_its_user_data(instance: Instance, answer: str, stands_in: bool) -> None:
-    marker = "# goldenami: stand-in database"
+@pytest.mark.parametrize(("status", "succeeds"), [("200", True), ("500", False)])
+def test_gate_2_uses_a_temporary_database(instance: Instance, status: str, succeeds: bool) -> None:
+    marker = "# goldenami: temporary database"
     instance.program(
         "curl",
         f"""case "$*" in *api/token*) echo token; exit ;; esac
-while [[ $1 != --output ]]; do shift; done; printf '#!/bin/bash\n{marker}\n' >"$2"; printf {answer}""",
+while [[ $1 != --output ]]; do shift; done; printf '#!/bin/bash\n{marker}\n' >"$2"; printf {status}""",
     )
     instance.program("systemctl", "")
     done = instance.boot("x", **RDS, GOLDENAMI_RUN=str(instance.folder / "run"))
-    assert (done.returncode == 0) == stands_in, done.stderr
-    if not stands_in:
-        assert "it is not known which database this machine may touch" in done.stderr
+    assert (done.returncode == 0) == succeeds, done.stderr
+    if not succeeds:
+        assert "cannot select the database" in done.stderr
 
 
-def test_an_image_without_a_database_keeps_no_server(instance: Instance, cluster: Cluster, tmp_path: Path) -> None:
-    done = emptied(instance, cluster, tmp_path, DB_MODE="rds")
-    # The fake systemctl says that the server is still enabled, which must not pass.
+def test_image_with_external_database_has_no_local_server(instance: Instance, cluster: Cluster, tmp_path: Path) -> None:
+    done = empty_database(instance, cluster, tmp_path, DB_MODE="rds")
+    # The fake systemctl reports that the server is still enabled, so the check fails.
     assert "CHECK no-database-server FAIL" in done.stdout
     assert cluster.sql("SELECT count(*) FROM pg_database WHERE datname = 'book'") == "0"
     assert cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'book'") == "0"

@@ -1,4 +1,4 @@
-"""Installing Go and PostgreSQL: versions as declared or a clear refusal, checksums before anything is unpacked."""
+"""Tests of installing Go and PostgreSQL: declared versions, and checksums that are verified before unpacking."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.provisioners.guest import Guest
 
 
 def go_archive(version: str = "1.23.0") -> bytes:
-    """A tarball in the form of go.dev's, whose `go` only tells its version."""
+    """Return a tarball like go.dev's whose `go` only prints its version."""
     packed = io.BytesIO()
     program = f'#!/bin/sh\necho "go version go{version} linux/amd64"\n'.encode()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
@@ -25,7 +25,7 @@ def go_archive(version: str = "1.23.0") -> bytes:
 
 @pytest.fixture
 def go_dev(guest: Guest) -> dict[str, str]:
-    """A fake curl that gives the tarball, and a place to install to."""
+    """A fake curl that downloads the tarball, and a folder to install to."""
     archive = guest.folder / "served.tar.gz"
     archive.write_bytes(go_archive())
     guest.fake("curl", f'while [[ $1 != --output ]]; do shift; done; cp "{archive}" "$2"')
@@ -46,13 +46,13 @@ def test_go_dev(guest: Guest, go_dev: dict[str, str]) -> None:
     assert "https://go.dev/dl/go1.23.0.linux-amd64.tar.gz" in guest.called()[-1]
     assert (guest.folder / "local/go/bin/go").exists()
     assert "/go/bin" in (guest.folder / "etc/profile.d/go.sh").read_text()
-    # Again: it is there, nothing is fetched.
+    # Already installed: nothing is downloaded.
     fetched = len([call for call in guest.called() if call.startswith("curl")])
     assert guest.run("base/30-go.sh", {**GO, "GO_SHA256": sha256}, **go_dev).returncode == 0
     assert len([call for call in guest.called() if call.startswith("curl")]) == fetched
 
 
-def test_a_wrong_checksum_installs_nothing(guest: Guest, go_dev: dict[str, str]) -> None:
+def test_wrong_checksum_installs_nothing(guest: Guest, go_dev: dict[str, str]) -> None:
     done = guest.run("base/30-go.sh", {**GO, "GO_SHA256": "0" * 64}, **go_dev)
     assert done.returncode == 1
     assert "nothing was installed" in done.stderr
@@ -60,7 +60,7 @@ def test_a_wrong_checksum_installs_nothing(guest: Guest, go_dev: dict[str, str])
     assert list((guest.folder / "etc/profile.d").iterdir()) == []
 
 
-def test_a_wrong_checksum_leaves_the_old_go(guest: Guest, go_dev: dict[str, str]) -> None:
+def test_wrong_checksum_keeps_the_old_go(guest: Guest, go_dev: dict[str, str]) -> None:
     old = guest.folder / "local/go/bin"
     old.mkdir(parents=True)
     (old / "go").write_text('#!/bin/sh\necho "go version go1.22.1 linux/amd64"\n')
@@ -70,21 +70,23 @@ def test_a_wrong_checksum_leaves_the_old_go(guest: Guest, go_dev: dict[str, str]
 
 
 @pytest.mark.parametrize("sha256", ["", "abc", "A" * 64])
-def test_no_checksum_no_download(guest: Guest, go_dev: dict[str, str], sha256: str) -> None:
+def test_missing_checksum_downloads_nothing(guest: Guest, go_dev: dict[str, str], sha256: str) -> None:
     done = guest.run("base/30-go.sh", {**GO, "GO_SHA256": sha256}, **go_dev)
     assert done.returncode == 1
     assert "needs [runtime.go] sha256" in done.stderr
     assert not any(call.startswith("curl") for call in guest.called())
 
 
-def test_a_tarball_of_another_version_is_refused(guest: Guest, go_dev: dict[str, str]) -> None:
+def test_tarball_of_another_version_is_refused(guest: Guest, go_dev: dict[str, str]) -> None:
     sha256 = hashlib.sha256((guest.folder / "served.tar.gz").read_bytes()).hexdigest()
     done = guest.run("base/30-go.sh", {**GO, "GO_VERSION": "1.24.0", "GO_SHA256": sha256}, **go_dev)
     assert "Go 1.23.0 was installed, the recipe declares 1.24.0" in done.stderr
 
 
 @pytest.mark.parametrize(("family", "tool"), [("debian-12", "apt-get"), ("amazon-linux-2023", "dnf")])
-def test_the_distribution_has_another_go(guest: Guest, go_dev: dict[str, str], family: str, tool: str) -> None:
+def test_other_go_version_of_the_distribution_is_refused(
+    guest: Guest, go_dev: dict[str, str], family: str, tool: str
+) -> None:
     guest.fake("apt-cache", '[[ $2 == golang-go ]] && echo "  Candidate: 2:1.19~1"; true')
     guest.fake("apt-get")
     guest.fake("dnf", "[[ $* == *repoquery* ]] && echo 1.19.8; true")
@@ -95,7 +97,7 @@ def test_the_distribution_has_another_go(guest: Guest, go_dev: dict[str, str], f
     assert not any("install" in call for call in guest.called())
 
 
-def test_a_further_series_of_the_distribution(guest: Guest, go_dev: dict[str, str]) -> None:
+def test_additional_series_of_the_distribution_is_installed(guest: Guest, go_dev: dict[str, str]) -> None:
     guest.fake(
         "apt-cache",
         'case $2 in golang-go) echo "  Candidate: 2:1.22~2";; golang-1.23-go) echo "  Candidate: 1.23.1-1";; esac',
@@ -119,14 +121,14 @@ def test_amazon_linux_postgresql(guest: Guest) -> None:
     calls = guest.called()
     assert "dnf -y install postgresql16 postgresql16-server" in calls
     assert "postgresql-setup --initdb" in calls
-    # The default of the distribution, ident, would let no application in.
+    # The distribution's default, ident, does not accept passwords.
     assert any("--auth-host=scram-sha-256" in call for call in calls)
     assert "systemctl enable postgresql.service" in calls
     assert "systemctl start postgresql.service" in calls
 
 
 @pytest.mark.parametrize("family", ["debian-12", "ubuntu-24.04", "amazon-linux-2023"])
-def test_a_version_that_the_family_has_not_is_refused(guest: Guest, family: str) -> None:
+def test_unavailable_version_is_refused(guest: Guest, family: str) -> None:
     for tool in ("dnf", "apt-get", "apt-cache"):
         guest.fake(tool)
     done = guest.run("base/40-postgresql.sh", {"FAMILY": family, "POSTGRESQL_VERSION": "9"})
@@ -135,7 +137,7 @@ def test_a_version_that_the_family_has_not_is_refused(guest: Guest, family: str)
     assert not any("install" in call for call in guest.called())
 
 
-def test_system_update_of_amazon_linux_goes_to_the_latest_release(guest: Guest) -> None:
+def test_amazon_linux_is_upgraded_to_the_latest_release(guest: Guest) -> None:
     guest.fake("dnf")
     assert guest.run("base/20-update.sh", {"FAMILY": "amazon-linux-2023"}).returncode == 0
     assert "dnf -y --releasever=latest upgrade" in guest.called()
@@ -157,7 +159,7 @@ def test_pending_updates_of_dnf(guest: Guest, code: int, output: str, pending: s
     assert guest.run("packages_pending; true", {"FAMILY": "amazon-linux-2023"}).stdout == pending
 
 
-def test_a_broken_dnf_is_not_taken_for_no_updates(guest: Guest) -> None:
+def test_failing_dnf_is_not_reported_as_no_updates(guest: Guest) -> None:
     guest.fake("dnf", "exit 1")
     assert guest.run("packages_pending; true", {"FAMILY": "amazon-linux-2023"}).returncode == 1
 
@@ -181,7 +183,7 @@ def test_versions(guest: Guest, declared: str, actual: str, fits: bool) -> None:
     assert (guest.run(f"version_matches {declared} {actual} || exit 9").returncode == 0) is fits
 
 
-def test_checks_are_all_made_before_the_script_fails(guest: Guest) -> None:
+def test_all_checks_run_before_the_script_fails(guest: Guest) -> None:
     done = guest.run('mkdir "$GOLDEN/report"; check one false; check two echo "a \\"b\\""; checks_done')
     assert done.returncode == 1
     assert done.stdout.splitlines() == ["CHECK one FAIL no detail", 'CHECK two ok a "b"']

@@ -1,4 +1,4 @@
-"""The helper that reads a parameter on the instance: signed requests, exact values, retries, nothing in arguments."""
+"""Tests of ssm-parameter: signed requests, exact values, retries, no secrets in arguments."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def read(aws: FakeAws, *arguments: str, **environment: str) -> subprocess.Comple
 
 
 @pytest.mark.parametrize("value", [HARD, "x", "-n", "\\", '"', "null", "{}", "끝\n"])
-def test_the_value_is_exact(value: str) -> None:
+def test_value_is_exact(value: str) -> None:
     with FakeAws({"/book/password": ("SecureString", value)}) as aws:
         done = read(aws, "/book/password")
-        assert (done.returncode, done.stdout, aws.refused) == (0, value, [])
+        assert (done.returncode, done.stdout, aws.rejected) == (0, value, [])
 
 
-def test_the_type() -> None:
+def test_type() -> None:
     with FakeAws({"/book/password": ("SecureString", "x")}) as aws:
         assert read(aws, "--type", "/book/password").stdout == "SecureString"
 
 
-def test_the_region_of_the_environment_wins() -> None:
+def test_region_of_the_environment_takes_precedence() -> None:
     with FakeAws({"/a": ("String", "x")}, region="eu-west-1") as aws:
         assert read(aws, "/a", AWS_REGION="eu-west-1").returncode == 0
         assert "signature does not match" in read(aws, "/a", AWS_REGION="eu-west-2").stderr
 
 
-def test_a_missing_parameter_is_said_at_once() -> None:
+def test_missing_parameter_fails_without_retry() -> None:
     with FakeAws({}) as aws:
         done = read(aws, "/missing", SSM_ATTEMPTS="9")
         assert done.returncode == 1
@@ -56,22 +56,22 @@ def test_a_missing_parameter_is_said_at_once() -> None:
         assert done.stdout == ""
 
 
-def test_it_tries_again_while_the_service_is_not_there() -> None:
+def test_unavailable_service_is_retried() -> None:
     with FakeAws({"/a": ("String", "x")}, failures=1) as aws:
         assert read(aws, "/a", SSM_ATTEMPTS="2").stdout == "x"
 
 
-def test_an_instance_without_a_role_is_named() -> None:
+def test_missing_role_is_reported() -> None:
     with FakeAws({"/a": ("String", "x")}, role=None) as aws:
-        assert "has the instance an instance profile?" in read(aws, "/a").stderr
+        assert "does the instance have an instance profile?" in read(aws, "/a").stderr
 
 
 def test_usage() -> None:
     assert subprocess.run([str(HELPER)], capture_output=True, check=False).returncode == 2
 
 
-def test_no_argument_holds_a_secret(tmp_path: Path) -> None:
-    """Every program that the helper starts is wrapped by one that writes its arguments down."""
+def test_arguments_contain_no_secret(tmp_path: Path) -> None:
+    """Wrap every program that the helper starts with one that records its arguments."""
     bin_folder, log = tmp_path / "bin", tmp_path / "log"
     bin_folder.mkdir()
     for name in ("curl", "jq", "sleep"):
@@ -85,15 +85,3 @@ def test_no_argument_holds_a_secret(tmp_path: Path) -> None:
     assert "curl" in arguments
     for secret in (KEY, SECRET, SESSION, TOKEN, "$secret"):
         assert secret not in arguments
-
-
-def test_the_cli_is_used_where_it_is_installed(tmp_path: Path) -> None:
-    cli = tmp_path / "aws"
-    cli.write_text(
-        '#!/bin/bash\nprintf "%s\\n" "$*" >"$0.log"\necho \'{"Parameter": {"Value": "from the CLI\\n", "Type": "String"}}\'\n'
-    )
-    cli.chmod(0o755)
-    with FakeAws({}) as aws:
-        done = read(aws, "/a", PATH=f"{tmp_path}:/usr/bin:/bin", AWS_REGION="eu-west-1")
-        assert done.stdout == "from the CLI\n"
-        assert f"--endpoint-url {aws.url}" in Path(f"{cli}.log").read_text()

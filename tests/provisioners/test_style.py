@@ -1,4 +1,4 @@
-"""Every script parses, passes shellcheck, is formatted, and follows the house's form."""
+"""Every script parses, passes shellcheck, is formatted, and follows the project's conventions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def names(paths: list[Path]) -> list[str]:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=names(SCRIPTS))
-def test_bash_reads_it(script: Path) -> None:
+def test_bash_parses_the_script(script: Path) -> None:
     subprocess.run(["bash", "-n", str(script)], check=True)
 
 
@@ -38,22 +38,22 @@ def test_format() -> None:
 
 
 @pytest.mark.parametrize("script", STEPS, ids=names(STEPS))
-def test_a_step_is_strict_and_says_what_it_does(script: Path) -> None:
+def test_step_is_strict_and_logs_its_progress(script: Path) -> None:
     lines = script.read_text().splitlines()
     assert lines[0] == "#!/usr/bin/env bash"
     assert lines[1].startswith("# ")
     assert "set -euo pipefail" in lines
-    assert any(line.strip().startswith("say ") for line in lines)
+    assert any(line.strip().startswith("log ") for line in lines)
     assert script.stat().st_mode & 0o111
 
 
-def test_no_two_steps_of_a_layer_share_a_number() -> None:
+def test_step_numbers_of_a_layer_are_unique() -> None:
     for layer in ("base", "app"):
         numbers = [path.name[:2] for path in STEPS if path.parent.name in ("common", layer)]
         assert len(numbers) == len(set(numbers))
 
 
-def test_a_family_specific_package_manager_is_called_in_one_place_only() -> None:
+def test_only_lib_calls_package_managers() -> None:
     for script in STEPS:
         text = script.read_text()
         assert not re.search(r"(?m)^\s*(apt|apt-get|dnf|yum) ", text)

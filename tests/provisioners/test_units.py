@@ -1,4 +1,4 @@
-"""The units as they are rendered from the recipe: systemd accepts them, and values come through exactly."""
+"""Tests of the rendered units: systemd accepts them, and values are exact."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from goldenami.bake import model as bake_model
-from goldenami.bake import render
+from goldenami.bake import model as bake_model, render
 from goldenami.model import image
 from goldenami.recipe.load import load
 
@@ -17,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def rendered(folder: Path, recipe_text: str | None = None, layer: image.Layer = "app") -> Path:
-    """A layer's folder, rendered from golden.toml or a changed copy of it beside it."""
+    """Return a layer's folder, rendered from golden.toml or a changed copy."""
     path = ROOT / "golden.toml"
     if recipe_text is not None:
         shutil.copytree(ROOT / "examples", folder / "examples")
@@ -58,7 +57,7 @@ def test_systemd_accepts_the_units(tmp_path: Path, port: str) -> None:
         "guestbook.service",
     ]
     for unit in units:
-        # The programs are in the image, not here.
+        # The programs exist only in the image.
         text = unit.read_text().replace("ExecStart=/", "ExecStart=/bin/true /")
         text = text.replace("Requires=postgresql.service\n", "").replace("User=app", "User=daemon")
         unit.write_text(text)
@@ -70,7 +69,7 @@ def test_systemd_accepts_the_units(tmp_path: Path, port: str) -> None:
     assert mine == []
 
 
-def test_the_service_is_as_the_team_runs_it(tmp_path: Path) -> None:
+def test_service_unit_contents(tmp_path: Path) -> None:
     lines = (rendered(tmp_path) / "files/guestbook.service").read_text().splitlines()
     for line in (
         "User=app",
@@ -90,7 +89,7 @@ def test_the_service_is_as_the_team_runs_it(tmp_path: Path) -> None:
     assert {"postgresql.service", "guestbook-database.service", "network-online.target"} <= set(after[6:].split())
 
 
-def test_the_recipes_environment_comes_last_and_is_exact(tmp_path: Path) -> None:
+def test_recipe_environment_comes_last_and_is_exact(tmp_path: Path) -> None:
     value = 'it\'s \\\\ a \\"very\\" $x ${y} 100% 비밀\\nline'
     text = edited(('USE_AWS_PARAMS = "true"', f'USE_AWS_PARAMS = "true"\nPORT = "9"\nGREETING = "{value}"'))
     unit = (rendered(tmp_path, text) / "files/guestbook.service").read_text()
@@ -98,14 +97,14 @@ def test_the_recipes_environment_comes_last_and_is_exact(tmp_path: Path) -> None
     assert 'Environment="GREETING=it\'s \\\\ a \\"very\\" $x ${y} 100%% 비밀\\nline"' in unit
 
 
-def test_no_endpoint_and_no_secret_is_baked(tmp_path: Path) -> None:
+def test_units_contain_no_endpoint_and_no_secret(tmp_path: Path) -> None:
     for path in (rendered(tmp_path) / "files").iterdir():
         if path.suffix == ".service":
             assert "AWS_ENDPOINT_URL" not in path.read_text()
 
 
 @pytest.mark.parametrize("layer", ["base", "app"])
-def test_rendered_shell_is_clean(tmp_path: Path, layer: image.Layer) -> None:
+def test_rendered_shell_passes_shellcheck(tmp_path: Path, layer: image.Layer) -> None:
     out = rendered(tmp_path, layer=layer)
     scripts = [*sorted((out / "scripts").glob("*.sh")), out / "recipe.env", out / "files/lib.sh"]
     for script in scripts:
@@ -115,7 +114,7 @@ def test_rendered_shell_is_clean(tmp_path: Path, layer: image.Layer) -> None:
         assert done.returncode == 0, done.stdout
 
 
-def test_the_base_layer_knows_nothing_of_the_application(tmp_path: Path) -> None:
+def test_base_layer_is_independent_of_the_application(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     one = rendered(tmp_path / "one", layer="base")

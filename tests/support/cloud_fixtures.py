@@ -9,26 +9,26 @@ from typing import Any
 import pytest
 
 from localcloud.storage import disks
-from tests.support.cloud_server import Harness
+from tests.support.cloud_server import CloudHarness
 from tests.support.memory_machines import grow
 
 
 @pytest.fixture
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(disks, "grow", grow)
-    harness = Harness(tmp_path)
+    harness = CloudHarness(tmp_path)
     yield harness
     harness.server.stop()
 
 
 @pytest.fixture
-def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A local cloud whose machines serve HTTP, with short ticks and little patience."""
-    from tests.support.cloud_fleet import Town
+def fleet_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A local cloud whose machines serve HTTP, with short intervals and timeouts."""
+    from tests.support.cloud_fleet import FleetCloud
 
     monkeypatch.setattr(disks, "grow", grow)
     monkeypatch.setattr("localcloud.core.periodic.SECONDS", 0.05)
-    monkeypatch.setenv("GOLDENAMI_REFRESH_PATIENCE", "2")
-    harness = Town(tmp_path)
+    monkeypatch.setenv("GOLDENAMI_REFRESH_TIMEOUT", "2")
+    harness = FleetCloud(tmp_path)
     yield harness
     harness.server.stop()

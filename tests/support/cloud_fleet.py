@@ -1,7 +1,7 @@
-"""Machines that serve HTTP, and the calls that the fleet's tests share. What a machine serves is on its disk.
+"""Machines that serve HTTP, and the calls that the fleet's tests share. A machine's disk says what it serves.
 
-A disk begins with a line such as `v2` (healthy), `v3 sick` (its health check fails), `v4 mute` (it never listens) or
-`v5 fickle` (it is healthy at first, and ends after a while).
+A disk begins with a line such as `v2` (healthy), `v3 sick` (the health check fails), `v4 mute` (the server never
+listens) or `v5 fickle` (healthy at first, then the server crashes).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import time
 from typing import Any
 
 from localcloud.elbv2 import targets
-from tests.support.cloud_server import Harness, eventually, head
+from tests.support.cloud_server import CloudHarness, eventually, head
 from tests.support.memory_machines import MemoryDriver, MemoryMachine
 
 PORT = 8080
-FICKLE_SECONDS = 2.0
+CRASH_SECONDS = 2.0
 
 
-class Site(socketserver.ThreadingTCPServer):
-    """One machine's web server: /health, /slow, and on any other path what it is."""
+class WebServer(socketserver.ThreadingTCPServer):
+    """A machine's web server: /health, /slow, and the machine's id and content on any other path."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -52,15 +52,15 @@ class Site(socketserver.ThreadingTCPServer):
 class WebMachine(MemoryMachine):
     serves = ""
     sick = False
-    site: Site | None = None
+    site: WebServer | None = None
 
     def start(self) -> None:
         super().start()
         self.serves = head(self.spec.disk, 40).split(b"\0")[0].decode().strip()
         if "mute" not in self.serves:
-            self.site = Site(self.spec.address, self)
+            self.site = WebServer(self.spec.address, self)
         if "fickle" in self.serves:
-            threading.Timer(FICKLE_SECONDS, self.close).start()
+            threading.Timer(CRASH_SECONDS, self.close).start()
 
     def stop(self, timeout: float) -> None:
         super().stop(timeout)
@@ -83,13 +83,13 @@ class WebDriver(MemoryDriver):
         return self.machines[-1]  # type: ignore[return-value]
 
 
-class Town(Harness):
-    """A cloud with a template, a group, and (where asked) a balancer before it."""
+class FleetCloud(CloudHarness):
+    """A cloud with a launch template, a group, and (on request) a load balancer."""
 
     driver_type = WebDriver
 
     def bake(self, serves: str, name: str = "") -> str:
-        """An AMI whose machines serve this."""
+        """Create an AMI whose machines serve this content."""
         instance = self.run()
         self.wait(instance, "running")
         with self.volume(instance).open("r+b") as disk:
@@ -101,42 +101,42 @@ class Town(Harness):
         return str(ami)
 
     def template(self, ami: str, **data: Any) -> dict[str, str]:
-        """The first version of the template `web`."""
-        made = self.ec2.create_launch_template(
+        """Create the launch template `web` with its first version."""
+        response = self.ec2.create_launch_template(
             LaunchTemplateName="web", LaunchTemplateData={"ImageId": ami, "InstanceType": "t3.micro", **data}
         )
-        return {"LaunchTemplateId": made["LaunchTemplate"]["LaunchTemplateId"], "Version": "1"}
+        return {"LaunchTemplateId": response["LaunchTemplate"]["LaunchTemplateId"], "Version": "1"}
 
     def version(self, ami: str) -> dict[str, str]:
-        """One more version, on the latest one."""
-        made = self.ec2.create_launch_template_version(
+        """Create another version, based on the latest one."""
+        version = self.ec2.create_launch_template_version(
             LaunchTemplateName="web", SourceVersion="$Latest", LaunchTemplateData={"ImageId": ami}
         )["LaunchTemplateVersion"]
-        return {"LaunchTemplateId": made["LaunchTemplateId"], "Version": str(made["VersionNumber"])}
+        return {"LaunchTemplateId": version["LaunchTemplateId"], "Version": str(version["VersionNumber"])}
 
-    def make_group(self, template: dict[str, str], size: int, **asked: Any) -> None:
-        given: dict[str, Any] = {"AvailabilityZones": ["ap-northeast-2a"], "HealthCheckGracePeriod": 0, **asked}
+    def make_group(self, template: dict[str, str], size: int, **options: Any) -> None:
+        settings: dict[str, Any] = {"AvailabilityZones": ["ap-northeast-2a"], "HealthCheckGracePeriod": 0, **options}
         self.autoscaling.create_auto_scaling_group(
-            AutoScalingGroupName="web", MinSize=0, MaxSize=4, DesiredCapacity=size, LaunchTemplate=template, **given
+            AutoScalingGroupName="web", MinSize=0, MaxSize=4, DesiredCapacity=size, LaunchTemplate=template, **settings
         )
 
     def group(self) -> Any:
-        (found,) = self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=["web"])["AutoScalingGroups"]
-        return found
+        (group,) = self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=["web"])["AutoScalingGroups"]
+        return group
 
     def members(self, *states: str) -> list[str]:
         return [one["InstanceId"] for one in self.group()["Instances"] if not states or one["LifecycleState"] in states]
 
     def in_service(self, size: int, seconds: float = 8) -> list[str]:
-        """Wait until exactly so many members are there, all in service."""
+        """Wait until the group has exactly `size` members, all in service, and return their ids."""
         eventually(lambda: len(self.members("InService")) == len(self.members()) == size, seconds)
         return self.members()
 
     def machine(self, instance_id: str) -> WebMachine:
-        return self.driver.of(instance_id)[-1]  # type: ignore[return-value]
+        return self.driver.launched(instance_id)[-1]  # type: ignore[return-value]
 
     def make_balancer(self, delay: float = 0.5) -> str:
-        """A balancer on port 80 before a target group, and the target group's ARN."""
+        """Create a load balancer on port 80 with a target group, and return the target group's ARN."""
         subnets = [one["SubnetId"] for one in self.ec2.describe_subnets()["Subnets"]][:2]
         vpc = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
         balancer = self.elbv2.create_load_balancer(Name="web", Subnets=subnets)["LoadBalancers"][0]
@@ -155,40 +155,42 @@ class Town(Harness):
             Name=name, Protocol="HTTP", Port=PORT, VpcId=vpc, HealthCheckPath="/health", HealthyThresholdCount=2,
             UnhealthyThresholdCount=2, HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=2,
         )["TargetGroups"][0]["TargetGroupArn"]  # fmt: skip
-        (group,) = [one for one in targets.groups() if one.arn == arn]
-        group.health_check_interval_seconds = 0.2  # the API takes no less than 5; tests have no time for that
+        (group,) = [one for one in targets.list_target_groups() if one.arn == arn]
+        group.health_check_interval_seconds = 0.2  # less than the API's minimum of 5
         group.attributes["deregistration_delay.timeout_seconds"] = delay
         return str(arn)
 
     def health(self, arn: str) -> dict[str, str]:
-        told = self.elbv2.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
-        return {one["Target"]["Id"]: one["TargetHealth"]["State"] for one in told}
+        targets = self.elbv2.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        return {target["Target"]["Id"]: target["TargetHealth"]["State"] for target in targets}
 
     def healthy(self, arn: str, size: int) -> None:
         eventually(lambda: list(self.health(arn).values()) == ["healthy"] * size, 8)
 
     def get(self, path: str = "/") -> tuple[int, str]:
-        """What the balancer answers: status and text."""
+        """Send a request to the load balancer, and return the status and the body."""
         connection = http.client.HTTPConnection(self.address, 80, timeout=10)
         try:
             connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+            response = connection.getresponse()
+            return response.status, response.read().decode()
         finally:
             connection.close()
 
 
-class Visitors:
-    """Requests through the balancer, many a second, on kept connections and on new ones; and what went wrong."""
+class TrafficGenerator:
+    """Sends requests to the load balancer, on persistent and on new connections, and records failures."""
 
     def __init__(self, address: str, rate: float = 20, path: str = "/") -> None:
         self.address, self.rate, self.path = address, rate, path
         self.failures: list[str] = []
         self.served: list[str] = []
         self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._visit, args=(kept,)) for kept in (True, False)]
+        self._threads = [
+            threading.Thread(target=self._send_requests, args=(persistent,)) for persistent in (True, False)
+        ]
 
-    def __enter__(self) -> Visitors:
+    def __enter__(self) -> TrafficGenerator:
         for thread in self._threads:
             thread.start()
         return self
@@ -198,18 +200,18 @@ class Visitors:
         for thread in self._threads:
             thread.join()
 
-    def _visit(self, kept: bool) -> None:
+    def _send_requests(self, persistent: bool) -> None:
         connection = http.client.HTTPConnection(self.address, 80, timeout=10)
         while not self._ended.wait(2 / self.rate):
             try:
                 connection.request("GET", self.path)
-                answer = connection.getresponse()
-                text = answer.read().decode()
-                if answer.status == 200:
+                response = connection.getresponse()
+                text = response.read().decode()
+                if response.status == 200:
                     self.served.append(text)
                 else:
-                    self.failures.append(f"{answer.status} {text}")
-                if not kept:
+                    self.failures.append(f"{response.status} {text}")
+                if not persistent:
                     connection.close()
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(repr(error))

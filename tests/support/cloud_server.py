@@ -1,4 +1,4 @@
-"""A local cloud in the test's own process, with machines in memory: what the API tests share."""
+"""A local cloud in the test's process with machines in memory, and the calls that API tests share."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def client(endpoint: str, service: str, attempts: int = 1) -> Any:
     )
 
 
-def eventually(what: Callable[[], Any], seconds: float = 5) -> Any:
-    """Wait until `what` is true, and return it."""
+def eventually(condition: Callable[[], Any], seconds: float = 5) -> Any:
+    """Wait until the condition returns a true value, and return that value."""
     end = time.monotonic() + seconds
-    while not (found := what()):
+    while not (result := condition()):
         assert time.monotonic() < end, "did not become true in time"
         time.sleep(0.01)
-    return found
+    return result
 
 
 def head(path: Path, size: int = 10) -> bytes:
-    """The start of a (large, sparse) disk."""
+    """Return the first bytes of a (large, sparse) disk."""
     with path.open("rb") as disk:
         return disk.read(size)
 
 
-class Harness:
-    """A running server on a folder that outlives it, and the calls that most tests need."""
+class CloudHarness:
+    """A running server that can be restarted on its state folder, and the calls that most tests need."""
 
     driver_type = MemoryDriver
 
@@ -67,10 +67,10 @@ class Harness:
         name = "/aws/service/debian/release/12/latest/amd64"
         return str(self.ssm.get_parameter(Name=name)["Parameter"]["Value"])
 
-    def run(self, **asked: Any) -> str:
-        given = {"ImageId": asked.get("ImageId") or self.public_ami(), "InstanceType": "t3.micro", **asked}
-        launched = self.ec2.run_instances(MinCount=1, MaxCount=1, **given)
-        return str(launched["Instances"][0]["InstanceId"])
+    def run(self, **options: Any) -> str:
+        parameters = {"ImageId": options.get("ImageId") or self.public_ami(), "InstanceType": "t3.micro", **options}
+        reservation = self.ec2.run_instances(MinCount=1, MaxCount=1, **parameters)
+        return str(reservation["Instances"][0]["InstanceId"])
 
     def instance(self, instance_id: str) -> Any:
         return self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]

@@ -1,7 +1,7 @@
-"""A `packer` for PATH that does what a scenario says, built like the real one: a wrapper process around the worker.
+"""A fake `packer` for PATH that plays a scenario; like the real one, it is a wrapper process around a worker.
 
-The real packer starts itself again under a wrapper that shows crashes (mitchellh/panicwrap). The wrapper ignores
-SIGINT, because a terminal sends that to its child as well, and hands on SIGTERM. So does this one.
+The real Packer restarts itself under a wrapper that reports crashes (mitchellh/panicwrap). The wrapper ignores
+SIGINT, because a terminal sends that to its child as well, and forwards SIGTERM. So does this one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# A shell answers the quick questions, because it starts so much faster; the worker is Python.
+# A shell script answers the short commands, because it starts faster; the worker is Python.
 FRONT = r"""#!/bin/sh
 here={here}
 log=$(mktemp "$here/calls/$(ls "$here/calls" | wc -l | xargs printf %03d).XXXXXX")
@@ -29,7 +29,7 @@ WORKER = r"""
 import hashlib, json, os, pathlib, signal, sys, time
 
 here = pathlib.Path(sys.argv[1])
-scene = json.loads((here / "scenario.json").read_text())
+scenario = json.loads((here / "scenario.json").read_text())
 
 child = os.fork()
 if child:  # the wrapper
@@ -54,7 +54,7 @@ signal.signal(signal.SIGINT, stop)
 signal.signal(signal.SIGTERM, stop)
 folder = pathlib.Path.cwd()
 layer = folder.name
-part = {**scene, **scene.get(layer, {})}
+part = {**scenario, **scenario.get(layer, {})}
 for line in part.get("lines", []):
     print(line, flush=True)
 if part.get("image"):
@@ -62,7 +62,7 @@ if part.get("image"):
     values = json.loads((folder / "golden.auto.pkrvars.json").read_text())
     tags = values["tags"] if part.get("tagged", True) else {}
     image = {"ImageId": made, "Name": values["ami_name"], "Tags": tags, "State": part.get("state", "available")}
-    account = pathlib.Path(scene["account"])
+    account = pathlib.Path(scenario["account"])
     (account / f"{made}.json").write_text(json.dumps(image))
     if part.get("manifest", True):
         builds = [{"artifact_id": "ap-northeast-2:" + made, "name": "golden"}]
@@ -76,7 +76,7 @@ sys.exit(part.get("code", 0))
 
 
 class FakePacker:
-    """The fake, in a folder that becomes PATH's first."""
+    """The fake Packer, in a folder that comes first on PATH."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,32 +86,32 @@ class FakePacker:
         program = folder / "packer"
         program.write_text(FRONT.format(here=folder, python=sys.executable), encoding="utf-8")
         program.chmod(0o755)
-        self.fleet_state: dict[str, Any] = {"version": "Packer v1.11.2"}
-        self.play()
+        self.scenario: dict[str, Any] = {"version": "Packer v1.11.2"}
+        self.configure()
 
-    def play(self, **fleet_state: Any) -> None:
+    def configure(self, **changes: Any) -> None:
         """Change the scenario."""
-        self.fleet_state |= fleet_state
+        self.scenario |= changes
         for name in ("version", "refusal"):
-            (self.folder / name).write_text(self.fleet_state.get(name, ""), encoding="utf-8")
-        (self.folder / "scenario.json").write_text(json.dumps(self.fleet_state), encoding="utf-8")
+            (self.folder / name).write_text(self.scenario.get(name, ""), encoding="utf-8")
+        (self.folder / "scenario.json").write_text(json.dumps(self.scenario), encoding="utf-8")
 
     def calls(self, word: str = "build") -> list[dict[str, Any]]:
-        """How it was called, oldest first."""
-        found = []
+        """Return the calls of a subcommand, oldest first."""
+        calls = []
         for log in sorted((self.folder / "calls").iterdir()):
             words, _, rest = log.read_text(encoding="utf-8").partition("\0\n\0")
             cwd, *env = rest.splitlines()
-            known = dict(line.partition("=")[::2] for line in env)
-            found.append({"words": words.split("\0"), "cwd": cwd, "env": known})
-        return [call for call in found if call["words"][0] == word]
+            environment = dict(line.partition("=")[::2] for line in env)
+            calls.append({"words": words.split("\0"), "cwd": cwd, "env": environment})
+        return [call for call in calls if call["words"][0] == word]
 
-    def marked(self, name: str) -> bool:
-        """Whether it came to a point: `hanging`, `cleaning`, `cleaned`."""
+    def reached(self, name: str) -> bool:
+        """Return whether it reached a point: `hanging`, `cleaning`, `cleaned`."""
         return (self.folder / name).exists()
 
     def hold(self) -> None:
-        """Let its clean-up take until `release`."""
+        """Make its clean-up wait until `release`."""
         (self.folder / "hold").touch()
 
     def release(self) -> None:
@@ -119,7 +119,7 @@ class FakePacker:
 
 
 def eventually(what: Callable[[], Any], seconds: float = 10) -> Any:
-    """Wait for another process (the one thing that no scripted clock can hurry)."""
+    """Wait for another process, which no scripted clock can speed up."""
     end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end, "did not come true in time"

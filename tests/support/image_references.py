@@ -1,61 +1,61 @@
-"""Every way in which something in an account names an image, each put into an estate by its name."""
+"""Every kind of reference to an image in an account, each added to an account by its name."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 
-from tests.support.large_account import NAME, Estate, ami
+from tests.support.large_account import NAME, LargeAccount, ami
 
 CANDIDATE, PRODUCTION = f"/goldenami/{NAME}/candidate", f"/goldenami/{NAME}/production"
 KEEP, SOURCE_AMI = "goldenami:keep", "goldenami:source-ami"
 
 
-def _pin(estate: Estate, image: str) -> None:
-    """A template that takes an old version of our own pointer by its number."""
-    estate.parameter(PRODUCTION, image, ami(90), ami(91), ami(92), ami(99))
-    estate.template(f"resolve:ssm:{PRODUCTION}:1", needs=False)
+def _pin(account: LargeAccount, image: str) -> None:
+    """Add a template that uses an old version of the production parameter by its number."""
+    account.parameter(PRODUCTION, image, ami(90), ami(91), ami(92), ami(99))
+    account.template(f"resolve:ssm:{PRODUCTION}:1", needs=False)
 
 
-def _label(estate: Estate, image: str) -> None:
-    estate.parameter(PRODUCTION, image, ami(90), ami(91), ami(92), ami(99), labels={1: "previous"})
+def _label(account: LargeAccount, image: str) -> None:
+    account.parameter(PRODUCTION, image, ami(90), ami(91), ami(92), ami(99), labels={1: "previous"})
 
 
-def _group_by_override(estate: Estate, image: str) -> None:
-    template = estate.template(ami(99), needs=False)
+def _group_by_override(account: LargeAccount, image: str) -> None:
+    template = account.template(ami(99), needs=False)
     mixed = {
         "LaunchTemplate": {
             "LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "1"},
             "Overrides": [{"InstanceType": "t3.micro", "ImageId": image}],
         }
     }
-    estate.group(MixedInstancesPolicy=mixed)
+    account.group(MixedInstancesPolicy=mixed)
 
 
-def _refresh(estate: Estate, image: str) -> None:
-    """A refresh that brings an image by an override; the group itself does not know of it yet."""
+def _refresh(account: LargeAccount, image: str) -> None:
+    """Add an instance refresh that launches an image by an override, which the group does not have yet."""
     mixed = {"LaunchTemplate": {"Overrides": [{"InstanceType": "t3.micro", "ImageId": image}]}}
-    estate.refresh(estate.group(), {"MixedInstancesPolicy": mixed})
+    account.refresh(account.group(), {"MixedInstancesPolicy": mixed})
 
 
-def _child(estate: Estate, image: str) -> None:
-    child = estate.image(1_000_000 + int(image[4:], 16), name=f"made-from-{image}", SourceImageId=image)
-    estate.instance(child)
+def _child(account: LargeAccount, image: str) -> None:
+    child = account.image(1_000_000 + int(image[4:], 16), name=f"made-from-{image}", SourceImageId=image)
+    account.instance(child)
 
 
-def _foreign_parameter(estate: Estate, image: str) -> None:
-    estate.parameter(f"/others/{image}", image)
+def _foreign_parameter(account: LargeAccount, image: str) -> None:
+    account.parameter(f"/others/{image}", image)
 
 
-def _foreign_history(estate: Estate, image: str) -> None:
-    estate.parameter(f"/others/history/{image}", image, "ami-00000000", "nothing")
+def _foreign_history(account: LargeAccount, image: str) -> None:
+    account.parameter(f"/others/history/{image}", image, "ami-00000000", "nothing")
 
 
-def _configuration(estate: Estate, image: str) -> None:
-    estate.group(LaunchConfigurationName=estate.configuration(image))
+def _configuration(account: LargeAccount, image: str) -> None:
+    account.group(LaunchConfigurationName=account.configuration(image))
 
 
-WAYS: dict[str, Callable[[Estate, str], None]] = {
+REFERENCES: dict[str, Callable[[LargeAccount, str], None]] = {
     "running": lambda e, a: e.instance(a),
     "stopped": lambda e, a: e.instance(a, "stopped"),
     "template": lambda e, a: e.template(a),  # type: ignore[dict-item,return-value]
@@ -84,10 +84,10 @@ WAYS: dict[str, Callable[[Estate, str], None]] = {
 }
 
 
-# The ways that need a parameter for themselves.
-PARAMETER = dict.fromkeys(["production", "rollback", "label", "pinned-pointer"], PRODUCTION)
+# References that need a parameter of their own.
+PARAMETER_OF = dict.fromkeys(["production", "rollback", "label", "pinned-pointer"], PRODUCTION)
 
 
-def name_it(estate: Estate, way: str, image: str) -> None:
-    WAYS[way](estate, image)
-    estate.needs(image, way)
+def add_reference(account: LargeAccount, way: str, image: str) -> None:
+    REFERENCES[way](account, image)
+    account.needs(image, way)

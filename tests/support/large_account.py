@@ -1,7 +1,7 @@
-"""A grown AWS account in memory, at botocore's wire: many images, and everything that may name one. For prune and sweep.
+"""A large AWS account in memory, behind botocore: many images, and everything that may reference one. For prune and sweep.
 
-It answers page by page as AWS does, counts its calls, and knows for itself what must not be deleted: whoever puts a reference
-into it says which image that needs, and a delete of such an image fails the test. (No line here asks the code under test.)
+It answers in pages as AWS does, counts its calls, and checks deletions independently of the code under test: a test that adds
+a reference also adds the image that it needs, and deleting such an image fails the test.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ NAME = "guestbook"
 
 
 class Refused(Exception):
-    """What a call answers instead."""
+    """Error code of a call."""
 
 
 class Killed(BaseException):
-    """The process ends here, as kill -9 ends it."""
+    """Ends the process, as kill -9 does."""
 
 
 def ami(number: int) -> str:
@@ -39,16 +39,16 @@ def snap(number: int) -> str:
     return f"snap-{number:017x}"
 
 
-class Estate:
-    """EC2, Auto Scaling and Parameter Store, as far as images go.
+class LargeAccount:
+    """EC2, Auto Scaling and Parameter Store, as far as images are concerned.
 
     Attributes:
         needed: Why an image must not be deleted, by its id.
-        calls: How often each call was made.
-        before: Called with each call's name before it is carried out; it may change the account, or raise.
-        check: Whether each answer is held against the service's model (slow for large ones).
-        wrong: Images and snapshots that were deleted although somebody needs them; where there is no such list, such a
-            delete fails.
+        deregistered: Ids of deregistered images, in order.
+        calls: Number of calls, by name.
+        before_call: Called with each call's name before it runs; may change the account, or raise.
+        check: True if each answer is validated against the service's model (slow for large accounts).
+        wrong: Collects deletions of images in use; if None, such a deletion fails.
     """
 
     def __init__(self, *, check: bool = True, wrong: list[str] | None = None) -> None:
@@ -63,15 +63,15 @@ class Estate:
         self.configurations: dict[str, dict[str, Any]] = {}
         self.parameters: dict[str, list[dict[str, Any]]] = {}
         self.needed: dict[str, str] = {}
-        self.gone: list[str] = []
+        self.deregistered: list[str] = []
         self.calls: Counter[str] = Counter()
-        self.before: Callable[[str], None] = lambda name: None
+        self.before_call: Callable[[str], None] = lambda name: None
         self.check = check
         self.wrong = wrong
         self.aws = _wired()
         _current.append(self)
 
-    # --- what is in it
+    # --- contents
 
     def image(
         self,
@@ -86,8 +86,8 @@ class Estate:
         extra: Mapping[str, str] | None = None,
         **facts: Any,
     ) -> str:
-        """Put an image of ours there, so many days old."""
-        if ami(number) in self.images:  # made anew
+        """Add an image of the recipe, created this number of days ago."""
+        if ami(number) in self.images:  # replaced
             self.uses.subtract(m["Ebs"]["SnapshotId"] for m in self.images[ami(number)]["BlockDeviceMappings"])
         behind = [snap(s) for s in (snapshots if snapshots is not None else [number * 16])]
         kind = f"base-{number:012x}-run" if layer == "base" else f"golden-v1.{number}"
@@ -119,7 +119,7 @@ class Estate:
         self.needs(image, f"{state} instance")
 
     def template(self, *versions: str, snapshot: str = "", needs: bool = True) -> str:
-        """A launch template with these ImageIds, one a version."""
+        """Add a launch template with these image ids, one per version."""
         name = f"lt-{len(self.templates):017x}"
         data = [{"ImageId": image, "InstanceType": "t3.micro"} for image in versions]
         if snapshot:
@@ -152,20 +152,20 @@ class Estate:
         )
 
     def parameter(self, name: str, *values: str, labels: Mapping[int, str] | None = None, kind: str = "String") -> None:
-        """A parameter that has had these values, oldest first."""
+        """Add a parameter with these versions, oldest first."""
         self.parameters[name] = [
             {"Name": name, "Value": v, "Version": n, "Type": kind, **({"Labels": [labels[n]]} if labels and n in labels else {})}
             for n, v in enumerate(values, 1)
         ]  # fmt: skip
 
     def needs(self, image: str, why: str) -> None:
-        """Somebody needs this image from now on."""
+        """Mark an image as in use."""
         self.needed.setdefault(image, why)
 
-    # --- the wire
+    # --- botocore
 
     def answer(self, model: Any, context: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
-        """Carry out a call that botocore was about to send."""
+        """Answer a call that botocore is about to send."""
         response = AWSResponse("http://127.0.0.1", 200, {}, None)
         try:
             answer = self.call(model.name, context["asked"])
@@ -177,9 +177,9 @@ class Estate:
         return response, {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
 
     def call(self, name: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out a call."""
+        """Answer a call."""
         self.calls[name] += 1
-        self.before(name)
+        self.before_call(name)
         return getattr(self, name)(**asked) or {}
 
     # --- EC2
@@ -243,7 +243,7 @@ class Estate:
         return {"ImageId": ImageId, "LaunchPermissions": self.shares.get(ImageId, [])}
 
     def DescribeImageReferences(self, ImageIds: list[str], **_: Any) -> dict[str, Any]:
-        return {"ImageReferences": []}  # it does not look everywhere; here, nowhere
+        return {"ImageReferences": []}  # EC2 does not search everywhere
 
     def EnableImageDeprecation(self, ImageId: str, DeprecateAt: Any) -> dict[str, Any]:
         self._existing(ImageId)["DeprecationTime"] = f"{DeprecateAt:%Y-%m-%dT%H:%M:%S.000Z}"
@@ -262,7 +262,7 @@ class Estate:
             assert "DeprecationTime" in image, f"{ImageId} was deregistered, but never deprecated"
         self.uses.subtract(m["Ebs"]["SnapshotId"] for m in image["BlockDeviceMappings"])
         del self.images[ImageId]
-        self.gone.append(ImageId)
+        self.deregistered.append(ImageId)
         return {"Return": True}
 
     def DeleteSnapshot(self, SnapshotId: str) -> None:
@@ -287,7 +287,7 @@ class Estate:
                 self._tags(one).pop(tag["Key"], None)
 
     def used(self) -> set[str]:
-        """The snapshots behind the images there are."""
+        """Return the snapshots of existing images."""
         return {m["Ebs"]["SnapshotId"] for image in self.images.values() for m in image["BlockDeviceMappings"]}
 
     def _existing(self, image: str) -> dict[str, Any]:
@@ -360,12 +360,12 @@ _BARE_GROUP = {
     "HealthCheckType": "EC2",
     "CreatedTime": START,
 }
-_current: list[Estate] = []
+_current: list[LargeAccount] = []
 
 
 @cache
 def _wired() -> AwsSession:
-    """Clients whose calls go to the estate that was made last."""
+    """Return a session whose calls go to the account that was created last."""
 
     def keep(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         context["asked"] = params

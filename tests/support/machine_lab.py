@@ -1,4 +1,4 @@
-"""What the tests of machines share: a metadata service on the machine's sockets, an SSH client, a look for leftovers."""
+"""Shared parts of the tests of machines: a metadata service, an SSH client, and a check for orphaned resources."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.machines import cgroups, loop_devices, supervised
-from localcloud.machines.interface import DataVolume, Spec
+from localcloud.machines.interface import DataVolume, MachineSpec
 
 INSTANCE = "i-0123456789abcdef0"
 HOST_NAME = "ip-10-0-0-7"
 
 
 def responder(answers: dict[str, str]) -> type[http.server.BaseHTTPRequestHandler]:
-    """Answers below /latest/, for those who show the token."""
+    """Return a handler of requests below /latest/ that have the token."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -40,14 +40,14 @@ def responder(answers: dict[str, str]) -> type[http.server.BaseHTTPRequestHandle
 
         def do_GET(self) -> None:
             allowed = self.headers.get("X-aws-ec2-metadata-token") == "token"
-            found = answers.get(self.path.removeprefix("/latest/")) if allowed else None
-            self.reply(200 if found else 404 if allowed else 401, found or "")
+            text = answers.get(self.path.removeprefix("/latest/")) if allowed else None
+            self.reply(200 if text else 404 if allowed else 401, text or "")
 
     return Handler
 
 
 class Metadata(socketserver.ThreadingUnixStreamServer):
-    """The little of IMDSv2 that a first boot reads, on a UNIX socket."""
+    """The part of IMDSv2 that a first boot reads, on a UNIX socket."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -61,8 +61,8 @@ class Metadata(socketserver.ThreadingUnixStreamServer):
         return request, ("machine", 0)
 
 
-class Lab:
-    """One machine's surroundings in a folder of the test's own."""
+class MachineLab:
+    """The environment of one machine in the test's folder."""
 
     def __init__(self, root: Path, address: str) -> None:
         self.key = root / "key"
@@ -70,7 +70,7 @@ class Lab:
         self.folder = root / "machines" / INSTANCE
         self.folder.mkdir(parents=True)
         self.disk = root / "vol-1.raw"
-        self.spec = Spec(
+        self.spec = MachineSpec(
             instance_id=INSTANCE,
             disk=self.disk,
             address=address,
@@ -102,7 +102,7 @@ class Lab:
         return done.stdout.strip() if done.returncode == 0 else f"status {done.returncode}: {done.stderr}"
 
     def await_ssh(self, seconds: float) -> float:
-        """Seconds until an SSH server says its name."""
+        """Wait for an SSH server, and return the seconds until it sent its banner."""
         started = time.monotonic()
         while time.monotonic() < started + seconds:
             try:
@@ -117,7 +117,7 @@ class Lab:
 
     @contextmanager
     def neighbour(self) -> Iterator[str]:
-        """Something else of the same cloud, on an address of its own: its URL. It answers "pong" to /latest/ping."""
+        """Yield the URL of another server in the cloud's range, which answers "pong" to /latest/ping."""
         host = self.spec.address.rpartition(".")[0] + ".200"
         with socketserver.ThreadingTCPServer((host, 0), responder({"ping": "pong"})) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -128,7 +128,7 @@ class Lab:
         return sorted(self.disk.parent.glob("vol-0*.raw"))
 
     def volume(self, number: int, size: int = 1 << 30) -> DataVolume:
-        """An empty data volume."""
+        """Create an empty data volume."""
         volume_id = f"vol-0{number:016x}"
         disk = self.disk.with_name(f"{volume_id}.raw")
         with disk.open("wb") as file:
@@ -136,19 +136,23 @@ class Lab:
         return DataVolume(volume_id, disk)
 
     def leftovers(self) -> list[str]:
-        """Everything of this machine that is still on the host."""
+        """Return the machine's resources that remain on the host."""
         folder = self.folder.parent
         return [
-            *(f"process {pid}" for pid in supervised.marked(folder)),
-            *(f"loop device {device}" for disk in [self.disk, *self.volumes()] for device in loop_devices.of(disk)),
-            *(f"group {path}" for path in cgroups.paths(self.folder) if path.exists()),
+            *(f"process {pid}" for pid in supervised.find_processes(folder)),
+            *(
+                f"loop device {device}"
+                for disk in [self.disk, *self.volumes()]
+                for device in loop_devices.find_devices(disk)
+            ),
+            *(f"group {path}" for path in cgroups.group_paths(self.folder) if path.exists()),
             *(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line),
         ]
 
 
-def until(what: Any, seconds: float = 10) -> bool:
+def until(condition: Any, seconds: float = 10) -> bool:
     end = time.monotonic() + seconds
-    while not what():
+    while not condition():
         if time.monotonic() > end:
             return False
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A driver whose machines live in memory, and a server process that uses it: for tests without root."""
+"""A driver of machines in memory, and a server process that uses it, for tests without root."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from localcloud import machines
 from localcloud.machines.errors import MachineError
-from localcloud.machines.interface import DataVolume, Spec
+from localcloud.machines.interface import DataVolume, MachineSpec
 from localcloud.server import app
 from localcloud.state_dir import StateDir
 from localcloud.storage import base_image, disks
@@ -21,16 +21,16 @@ GIB = 1024**3
 
 
 class MemoryMachine:
-    """What was asked of it, in `events`; its 'disk work' is what a test writes into spec.disk."""
+    """A machine that records the calls in `events`. Tests write its data into spec.disk."""
 
-    deaf = False
+    deaf = False  # accepts no commands
 
-    def __init__(self, spec: Spec, driver: MemoryDriver) -> None:
+    def __init__(self, spec: MachineSpec, driver: MemoryDriver) -> None:
         self.spec, self.driver, self.on = spec, driver, False
         self.events: list[str] = []
         self.ports: frozenset[int] = frozenset()
         self.volumes: dict[str, DataVolume] = {}
-        self.mounted: set[str] = set()  # volumes that the guest does not let go of
+        self.mounted: set[str] = set()  # ids of volumes that the guest has mounted
 
     def start(self) -> None:
         if self.driver.broken:
@@ -55,7 +55,7 @@ class MemoryMachine:
         self.events.append("kill")
         self.on = False
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self.on
 
     @contextlib.contextmanager
@@ -75,14 +75,14 @@ class MemoryMachine:
         self.volumes.pop(volume_id, None)
         return True
 
-    def resize(self, volume_id: str, size: int) -> None:
+    def resize_volume(self, volume_id: str, size: int) -> None:
         assert self.volumes[volume_id].disk.stat().st_size == size
         self.events.append(f"resize {volume_id}")
 
     def run(self, argv: Sequence[str], stdin: bytes, timeout: float) -> tuple[int, bytes, bytes]:
-        """On this machine, in its place."""
+        """Run the command on the host."""
         if self.deaf or not self.on:
-            raise MachineError("nobody takes commands here")
+            raise MachineError("the machine accepts no commands")
         if argv[0] == "systemctl":
             return 0, b"", b""
         try:
@@ -102,11 +102,11 @@ class MemoryDriver:
         self.broken = False
         self.machines: list[MemoryMachine] = []
 
-    def machine(self, spec: Spec) -> MemoryMachine:
+    def machine(self, spec: MachineSpec) -> MemoryMachine:
         self.machines.append(MemoryMachine(spec, self))
         return self.machines[-1]
 
-    def of(self, instance_id: str) -> list[MemoryMachine]:
+    def launched(self, instance_id: str) -> list[MemoryMachine]:
         return [machine for machine in self.machines if machine.spec.instance_id == instance_id]
 
 
@@ -129,16 +129,16 @@ def make_base(folder: Path) -> FakeBase:
 
 
 def grow(path: Path, size: int) -> None:
-    """Stands for disks.grow: there is no ext4 in these disks."""
+    """Replace disks.grow, as these disks have no file system."""
     if path.stat().st_size < size:
         os.truncate(path, size)
 
 
-if __name__ == "__main__":  # python fake_machines.py: as `python -m localcloud serve`
+if __name__ == "__main__":  # runs like `python -m localcloud serve`
     disks.grow = grow
     folder = StateDir.at(None)
-    machines.choose = lambda _: MemoryDriver()  # type: ignore[assignment]
-    base_image.ensure = lambda cache, log: (log("made a base image"), make_base(cache))[1]  # type: ignore[assignment]
+    machines.choose_driver = lambda _: MemoryDriver()  # type: ignore[assignment]
+    base_image.ensure_base_image = lambda cache, log: (log("created a base image"), make_base(cache))[1]  # type: ignore[assignment]
     if os.environ.get("FAKE_FAILURE"):
         sys.exit("no machines today")
     app.serve(folder, lambda line: print(line, file=sys.stderr, flush=True))

@@ -16,7 +16,7 @@ from goldenami.recipe.recipe import Recipe
 ROOT = Path(__file__).resolve().parents[2]
 REMOVED = object()
 
-# Data on a server of its own, so that the fleet may grow.
+# An external database, so that the fleet may have several instances.
 RDS = {
     "database.mode": "rds",
     "database.host_parameter": "/guestbook/production/db/host",
@@ -27,7 +27,7 @@ RDS = {
     "fleet.max": 5,
 }
 
-# Data on a volume that goes from one instance to the next.
+# Data on an EBS volume of its own.
 VOLUME = {"database.mode": "volume", "database.volume": {"size_gib": 8}}
 
 AMAZON_LINUX = {
@@ -60,22 +60,22 @@ UBUNTU_ARM = {
 
 
 def data(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The repository's recipe as data, with dotted keys changed (REMOVED takes one out)."""
-    found = copy.deepcopy(tomllib.loads((ROOT / "golden.toml").read_text(encoding="utf-8")))
+    """Return the repository's recipe as data, with dotted keys changed; REMOVED deletes a key."""
+    contents = copy.deepcopy(tomllib.loads((ROOT / "golden.toml").read_text(encoding="utf-8")))
     for dotted, value in (changes or {}).items():
-        place: Any = found
+        section: Any = contents
         *parents, last = dotted.split(".")
         for step in parents:
-            place = place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
+            section = section[int(step)] if isinstance(section, list) else section.setdefault(step, {})
         if value is REMOVED:
-            del place[last]
+            del section[last]
         else:
-            place[last] = copy.deepcopy(value)
-    return found
+            section[last] = copy.deepcopy(value)
+    return contents
 
 
 def toml(value: Any) -> str:
-    """Data as a TOML value."""
+    """Return data as a TOML value."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{toml(name)} = {toml(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list):
@@ -84,17 +84,17 @@ def toml(value: Any) -> str:
 
 
 def text(changes: Mapping[str, Any] | None = None) -> str:
-    """The repository's recipe as TOML, with dotted keys changed."""
+    """Return the repository's recipe as TOML, with dotted keys changed."""
     return "".join(f"{toml(name)} = {toml(value)}\n" for name, value in data(changes).items())
 
 
 def recipe(changes: Mapping[str, Any] | None = None) -> Recipe:
-    """The repository's recipe, with dotted keys changed."""
+    """Return the repository's recipe, with dotted keys changed."""
     return parse(text(changes), ROOT / "golden.toml")
 
 
 def problems(changes: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the repository's recipe once these keys are changed."""
+    """Return the problems of the repository's recipe with dotted keys changed."""
     try:
         recipe(changes)
     except RecipeError as error:

@@ -1,4 +1,4 @@
-"""Inputs of a rendering for tests: two made-up runs, an old and a new Packer."""
+"""Inputs of a rendering for tests, for an old and a new version of Packer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def inputs(
     packer_version: tuple[int, int, int] = OLD,
     **others: Any,
 ) -> LayerInputs:
-    """What a run would render from the repository's recipe with these keys changed."""
+    """Return a layer's inputs from the repository's recipe with these keys changed."""
     found = recipe(changes)
     tags = {
         **found.tags,
@@ -55,7 +55,7 @@ def inputs(
 
 
 def rendered(folder: Path, given: LayerInputs) -> Path:
-    """A folder as a run has it just before Packer: rendered, with the source and the run's key."""
+    """Render a folder as it is right before Packer runs, with the source and the SSH key."""
     folder.mkdir(parents=True, exist_ok=True)
     if given.layer == "app" and not given.recipe.app.is_git:
         (folder / "source.tar.gz").write_bytes(b"")

@@ -9,14 +9,14 @@ import pytest
 
 from goldenami.bake import bake
 from goldenami.bake.model import BakeOptions
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 from tests.support.http_server import Web
 
 
 @pytest.fixture
-def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Works:
+def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     """A workshop with an account of its own."""
-    return Works(tmp_path, monkeypatch)
+    return Checkout(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -27,14 +27,14 @@ def web() -> Iterator[Web]:
 
 
 @pytest.fixture(scope="session")
-def _stock(tmp_path_factory: pytest.TempPathFactory, web: Web) -> Works:
+def _stock(tmp_path_factory: pytest.TempPathFactory, web: Web) -> Checkout:
     with pytest.MonkeyPatch.context() as patch:
-        made = Works(tmp_path_factory.mktemp("stock"), patch)
+        made = Checkout(tmp_path_factory.mktemp("stock"), patch)
         bake.bake(made.ctx({"app.port": web.port}), BakeOptions())
     return made
 
 
 @pytest.fixture
-def _baked(_stock: Works, at: Works) -> None:
+def _baked(_stock: Checkout, at: Checkout) -> None:
     """v1.0 is there, baked from what the workshop holds."""
-    at.take_over(_stock)
+    at.copy_from(_stock)

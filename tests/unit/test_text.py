@@ -1,18 +1,17 @@
-"""Tables and summaries as plain text."""
+"""Text formats: tables, durations, checklists, Markdown."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from goldenami.text import pairs, seconds, table
+from goldenami.text import ChecklistItem, markdown, markdown_checklist, markdown_table, pairs, seconds, table
 
 cell = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), max_size=12)
 
 
 @given(st.integers(1, 5).flatmap(lambda n: st.lists(st.lists(cell, min_size=n, max_size=n), min_size=1, max_size=6)))
-def test_every_cell_starts_in_its_column(rows: list[list[str]]) -> None:
+def test_table_aligns_columns(rows: list[list[str]]) -> None:
     head, *rest = rows
     lines = table(head, rest).split("\n")
     assert len(lines) == len(rows)
@@ -25,30 +24,42 @@ def test_every_cell_starts_in_its_column(rows: list[list[str]]) -> None:
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_a_table_without_rows_is_its_head() -> None:
+def test_table_without_rows_is_its_head() -> None:
     assert table(["VERSION", "ID"], []) == "VERSION  ID"
 
 
-def test_a_row_that_does_not_fit_the_head_is_a_mistake_not_a_crooked_table() -> None:
+def test_table_with_a_row_of_another_length_raises() -> None:
     with pytest.raises(ValueError, match="zip"):
         table(["A"], [["1", "2"]])
 
 
-def test_pairs_align_their_values() -> None:
+def test_pairs_aligns_values() -> None:
     assert pairs({"id": "ami-1", "version": "v1.0"}) == "  id       ami-1\n  version  v1.0"
     assert pairs({}) == ""
 
 
 @pytest.mark.parametrize(
-    ("amount", "told"),
-    [
-        (0, "0.0 s"),
-        (7.34, "7.3 s"),
-        (59.9, "59.9 s"),
-        (60, "1 min 00 s"),
-        (125.9, "2 min 05 s"),
-        (3600, "60 min 00 s"),
-    ],
+    ("amount", "text"),
+    [(0, "0.0 s"), (7.34, "7.3 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (125.9, "2 min 05 s"), (3600, "60 min 00 s")],
 )
-def test_durations(amount: float, told: str) -> None:
-    assert seconds(amount) == told
+def test_seconds_formats_durations(amount: float, text: str) -> None:
+    assert seconds(amount) == text
+
+
+def test_markdown_has_title_facts_and_sections() -> None:
+    text = markdown("web v1.0", [("Image", "ami-1")], {"Changes": ["- none"]})
+    assert text == "# web v1.0\n\n- Image: ami-1\n\n## Changes\n\n- none\n"
+
+
+def test_markdown_table_escapes_pipes() -> None:
+    assert markdown_table(["a", "b"], [["x|y", "z"]]) == ["| a | b |", "|---|---|", "| x\\|y | z |"]
+
+
+def test_markdown_checklist_marks_each_result_and_lists_evidence() -> None:
+    items = [ChecklistItem("built", True, ("in 3 s",)), ChecklistItem("healthy", False), ChecklistItem("shifted", None)]
+    assert markdown_checklist(items) == [
+        "- [x] built",
+        "  - in 3 s",
+        "- [ ] **FAILED**: healthy",
+        "- [ ] (not checked) shifted",
+    ]

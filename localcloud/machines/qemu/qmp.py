@@ -1,19 +1,19 @@
-"""Talk to a running QEMU over its QMP socket (QEMU Machine Protocol), one connection a command."""
+"""Client of a running QEMU's QMP socket (QEMU Machine Protocol), with one connection per command."""
 
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from pathlib import Path
 from typing import Any
 
 from localcloud.machines.errors import MachineError
+from localcloud.machines.unix_socket import short_path
 
 
 def execute(path: Path, command: str, arguments: dict[str, Any] | None = None, timeout: float = 10) -> Any:
-    """Run one command and return its result. Raises MachineError when QEMU does not answer or refuses."""
+    """Run one command and return its result. Raises MachineError if QEMU does not answer or refuses."""
     deadline = time.monotonic() + timeout
     try:
         with connect(path, deadline) as client, client.makefile("rwb") as stream:
@@ -24,8 +24,8 @@ def execute(path: Path, command: str, arguments: dict[str, Any] | None = None, t
         raise MachineError(f"cannot reach the virtual machine ({path}): {error}") from error
 
 
-def retried(path: Path, command: str, arguments: dict[str, Any], seconds: float = 10) -> None:
-    """Run a command that QEMU refuses until it has finished another, of which it tells in events only."""
+def execute_with_retry(path: Path, command: str, arguments: dict[str, Any], seconds: float = 10) -> None:
+    """Run a command that QEMU refuses until a previous one, whose end it reports only as an event, has finished."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -37,11 +37,9 @@ def retried(path: Path, command: str, arguments: dict[str, Any], seconds: float 
             time.sleep(0.05)
 
 
-def ask_agent(path: Path, command: str, arguments: dict[str, Any], timeout: float = 5) -> Any:
-    """Run one command of the agent in the guest. Raises MachineError when no agent answers or it refuses.
-
-    A byte that no text has makes the agent drop what an earlier, broken-off connection left it with.
-    """
+def run_agent_command(path: Path, command: str, arguments: dict[str, Any], timeout: float = 5) -> Any:
+    """Run one command of the agent in the guest. Raises MachineError if no agent answers or it refuses. The byte 0xff makes the
+    agent's parser drop the rest of an earlier, interrupted command."""
     deadline, number = time.monotonic() + timeout, time.monotonic_ns() % 2**31
     try:
         with connect(path, deadline) as client, client.makefile("rwb") as stream:
@@ -57,21 +55,20 @@ def ask_agent(path: Path, command: str, arguments: dict[str, Any], timeout: floa
         raise MachineError(f"the agent in the virtual machine does not answer ({path}): {error}") from error
 
 
-def monitor(path: Path, line: str) -> str:
-    """Run a line of the human monitor, for what QMP has no command for; what it prints is its error, if any."""
-    answer: str = execute(path, "human-monitor-command", {"command-line": line})
-    return answer.strip()
+def run_monitor_command(path: Path, line: str) -> str:
+    """Run a command of the human monitor that QMP lacks. Return its output: the error message, if any."""
+    output: str = execute(path, "human-monitor-command", {"command-line": line})
+    return output.strip()
 
 
 def connect(path: Path, deadline: float) -> socket.socket:
-    """Connect to a socket that may not be there yet, by a path that may be longer than a socket's may be."""
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
+    """Connect to a socket that may not exist yet, until `deadline` (time.monotonic)."""
+    with short_path(path) as address:
         while True:
             client = socket.socket(socket.AF_UNIX)
             client.settimeout(max(0.1, deadline - time.monotonic()))
             try:
-                client.connect(f"/proc/self/fd/{folder}/{path.name}")
+                client.connect(address)
             except (FileNotFoundError, ConnectionRefusedError):
                 client.close()
                 if time.monotonic() > deadline:
@@ -79,8 +76,6 @@ def connect(path: Path, deadline: float) -> socket.socket:
                 time.sleep(0.01)
             else:
                 return client
-    finally:
-        os.close(folder)
 
 
 def _call(stream: Any, command: str, arguments: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Data volumes of a virtual machine: SCSI disks, which can come and go on any machine type while it runs."""
+"""Data volumes of a virtual machine: SCSI disks, which every machine type can attach and detach while it runs."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ BUS = "volumes"
 Run = Callable[[Sequence[str], bytes, float], tuple[int, bytes, bytes]]
 
 
-def argv(volumes: Sequence[DataVolume]) -> list[str]:
-    """The controller, also where there is no disk yet, and the disks that are there at boot."""
+def volume_argv(volumes: Sequence[DataVolume]) -> list[str]:
+    """Return QEMU's arguments for the controller and for the disks that are attached at boot."""
     words = ["-device", f"virtio-scsi-pci,id={BUS}"]
     for volume in volumes:
-        words += ["-blockdev", json.dumps(disk(volume)), "-device", json.dumps(device(volume))]
+        words += ["-blockdev", json.dumps(blockdev(volume)), "-device", json.dumps(scsi_device(volume))]
     return words
 
 
-def disk(volume: DataVolume) -> dict[str, Any]:
-    """As -blockdev and blockdev-add know it. No flushes: it has to survive QEMU, not a power cut of the host."""
+def blockdev(volume: DataVolume) -> dict[str, Any]:
+    """Return the arguments of -blockdev and blockdev-add. Without flushes: the data survives QEMU, not a power loss."""
     file = {"driver": "file", "filename": str(volume.disk)}
     return {"driver": "raw", "node-name": volume.serial, "discard": "unmap", "cache": {"no-flush": True}, "file": file}
 
 
-def device(volume: DataVolume) -> dict[str, Any]:
-    """The base image's udev rule makes the Nitro name of the serial."""
+def scsi_device(volume: DataVolume) -> dict[str, Any]:
+    """Return the arguments of -device and device_add. The base image's udev rule derives the Nitro name from the serial."""
     serial = volume.serial
     return {"driver": "scsi-hd", "id": f"disk-{serial}", "bus": f"{BUS}.0", "drive": serial, "serial": serial}
 
@@ -40,40 +40,40 @@ def device(volume: DataVolume) -> dict[str, Any]:
 class Volumes:
     """The volumes of one running virtual machine."""
 
-    def __init__(self, control: Path, volumes: Sequence[DataVolume]) -> None:
-        self._control = control
+    def __init__(self, control: Path, volumes: Sequence[DataVolume], run: Run) -> None:
+        self._control, self._run = control, run
         self._lock = threading.Lock()
-        self._plugged = {volume.volume_id: volume for volume in volumes}
+        self._attached = {volume.volume_id: volume for volume in volumes}
 
     def add(self, volume: DataVolume) -> None:
-        """Raises MachineError when QEMU refuses."""
+        """Attach a volume. Raises MachineError if QEMU refuses."""
         with self._lock:
-            if volume.volume_id in self._plugged:
+            if volume.volume_id in self._attached:
                 return
-            qmp.execute(self._control, "blockdev-add", disk(volume))
+            qmp.execute(self._control, "blockdev-add", blockdev(volume))
             try:
-                qmp.execute(self._control, "device_add", device(volume))
+                qmp.execute(self._control, "device_add", scsi_device(volume))
             except MachineError:
                 qmp.execute(self._control, "blockdev-del", {"node-name": volume.serial})
                 raise
-            self._plugged[volume.volume_id] = volume
+            self._attached[volume.volume_id] = volume
 
-    def remove(self, volume_id: str, run: Run) -> bool:
-        """False while the guest says that it has it mounted: QEMU itself would take it away all the same."""
+    def remove(self, volume_id: str) -> bool:
+        """Detach a volume. Returns False while the guest reports it as mounted: QEMU would detach it regardless."""
         with self._lock:
-            volume = self._plugged.get(volume_id)
+            volume = self._attached.get(volume_id)
             if volume is None:
                 return True
-            with suppress(MachineError, TimeoutError):  # a guest that takes no commands does not say
-                if run(("findmnt", "--source", f"/dev/disk/by-id/{volume.link}"), b"", 20)[0] == 0:
+            with suppress(MachineError, TimeoutError):  # the guest accepts no commands
+                if self._run(("findmnt", "--source", f"/dev/disk/by-id/{volume.device_name}"), b"", 20)[0] == 0:
                     return False
             qmp.execute(self._control, "device_del", {"id": f"disk-{volume.serial}"})
-            qmp.retried(self._control, "blockdev-del", {"node-name": volume.serial})
-            del self._plugged[volume_id]
+            qmp.execute_with_retry(self._control, "blockdev-del", {"node-name": volume.serial})
+            del self._attached[volume_id]
             return True
 
     def resize(self, volume_id: str, size: int) -> None:
-        """Tell the guest of a disk that has grown."""
+        """Notify the guest that a disk has grown."""
         with self._lock:
-            if volume := self._plugged.get(volume_id):
+            if volume := self._attached.get(volume_id):
                 qmp.execute(self._control, "block_resize", {"node-name": volume.serial, "size": size})

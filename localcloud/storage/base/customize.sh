@@ -8,7 +8,7 @@ chroot "$root" passwd --lock --quiet root
 chmod 0440 "$root/etc/sudoers.d/90-ec2-default-user"
 chroot "$root" systemctl --quiet enable ec2-boot.service ec2-user-data.service ec2-ssh-gate.service ssh.service
 
-# apt's timers would take the package lock in the middle of somebody's provisioning.
+# apt's timers would take the package lock while an instance is provisioned.
 chroot "$root" systemctl --quiet disable apt-daily.timer apt-daily-upgrade.timer
 # A device that is not there cannot be scrubbed or trimmed, and a machine's disk has no second copy.
 chroot "$root" systemctl --quiet disable e2scrub_all.timer e2scrub_reap.service fstrim.timer

@@ -1,5 +1,5 @@
 // Command tiny answers its health path: an application that builds in a second, for tests that bake often.
-// Its environment can make it ill: TINY_STATUS is what it answers, TINY_CRASH and TINY_SLOW are durations.
+// The environment can make it unhealthy: TINY_STATUS is the HTTP status, TINY_CRASH and TINY_SLOW are durations.
 package main
 
 import (
@@ -19,7 +19,7 @@ func main() {
 		time.Sleep(slow)
 	}
 	if status, err := strconv.Atoi(os.Getenv("TINY_STATUS")); err == nil {
-		http.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "ill", status) })
+		http.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "unhealthy", status) })
 	} else {
 		http.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	}

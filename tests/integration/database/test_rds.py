@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from goldenami.database import freeze
-from goldenami.database import restore as database_restore
+from goldenami.database import freeze, restore as database_restore
 from goldenami.errors import GateError
 from goldenami.recipe.recipe import Recipe
 from tests.e2e.cases import few
@@ -73,7 +72,7 @@ class Tenant(Machine):
             self.driver.incoming.clear()
             self.driver.kept[SERVER], self.driver.void = json.loads(body["Body"].read()), found["prefix"]
         elif action == "swap-in" and not self.driver.void:
-            return "" if self.arrived == found["prefix"] else "there is no restored database to adopt"
+            return "" if self.arrived == found["prefix"] else "there is no restored database to swap in"
         elif action == "swap-in":
             self.driver.void, self.arrived = "", found["prefix"]
         else:

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from goldenami.aws import auto_scaling
-from goldenami.database import recovery, transfer
-from goldenami.database import restore as database_restore
+from goldenami.database import recovery, restore as database_restore, transfer
 from goldenami.database.switchover_model import StorageChange
 from goldenami.errors import GateError
 from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING

@@ -21,29 +21,24 @@ from typing import Any, ClassVar
 
 import pytest
 
-from goldenami.aws import ebs
-from goldenami.aws import s3 as aws_s3
+from goldenami.aws import ebs, s3 as aws_s3
 from goldenami.context import Context
-from goldenami.database import agent, backup, freeze, transfer
-from goldenami.database import restore as database_restore
+from goldenami.database import agent, backup, freeze, restore as database_restore, transfer
 from goldenami.database.switchover_model import StorageChange
 from goldenami.errors import GateError
 from goldenami.fleet import describe
 from goldenami.model.names import prefix
-from goldenami.promote import model as promote_model
-from goldenami.promote import rollback
+from goldenami.promote import model as promote_model, rollback
 from goldenami.recipe.recipe import Recipe
-from goldenami.rollout import monitor
-from goldenami.rollout import plan as rollout_plan
+from goldenami.rollout import monitor, plan as rollout_plan
 from goldenami.tools import host
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
-from localcloud.elbv2.targets import TargetHealthStore
+from localcloud.elbv2.target_health import TargetHealthStore
 from localcloud.storage import disks
 from tests.e2e.cases import few
-from tests.integration.promote.test_promote import Killed, Wire, Yard
-from tests.integration.promote.test_promote import pytestmark as promotions
-from tests.support.cloud_fleet import PORT, Town
+from tests.integration.promote.test_promote import Killed, Wire, Yard, pytestmark as promotions
+from tests.support.cloud_fleet import PORT, FleetCloud
 from tests.support.cloud_server import client, eventually
 from tests.support.memory_machines import MemoryDriver, MemoryMachine, grow
 from tests.support.recipes import VOLUME, recipe
@@ -221,7 +216,7 @@ class Machine(MemoryMachine):
         elif place in self.driver.incoming:
             self.driver.kept[place], self.arrived = self.driver.incoming.pop(place), prefix
         elif self.arrived != prefix:
-            return "there is no restored database to adopt"
+            return "there is no restored database to swap in"
         return ""
 
 
@@ -253,7 +248,7 @@ class Hurried(SystemClock):
         super().sleep(seconds / 8)
 
 
-class Harbour(Town):
+class Harbour(FleetCloud):
     driver_type = Driver
 
     def start(self) -> None:
@@ -269,7 +264,7 @@ class Quay(Yard):
 
     def recipe(self, _traffic: tuple[int, ...] = ()) -> Recipe:
         found = self.wanted()
-        quick = {"warmup": 1, "health_check_grace_period": 4, "deregistration_delay": 1}
+        quick = {"instance_warmup": 1, "health_check_grace_period": 4, "deregistration_delay": 1}
         return found.model_copy(
             update={
                 "fleet": found.fleet.model_copy(update=quick),
@@ -289,7 +284,7 @@ class Quay(Yard):
     def machine(self) -> Machine:
         """The one that serves."""
         (member,) = self.fleet_state().group.members
-        return self.driver.of(member.id)[-1]  # type: ignore[return-value]
+        return self.driver.launched(member.id)[-1]  # type: ignore[return-value]
 
     def serves(self, ami: str) -> None:
         """One instance of this image serves from the volume; nothing is left of a switchover, nobody else runs."""
@@ -353,7 +348,7 @@ class Writer:
 @contextlib.contextmanager
 def hurried() -> Iterator[None]:
     """Everything looks sooner than it would."""
-    due = TargetHealthStore.due
+    due = TargetHealthStore.is_due
 
     def sooner(self: TargetHealthStore, group: Any, target_id: str, now: float) -> bool:
         found, probed = due(self, group, target_id, now), self._probed[(group.arn, target_id)]
@@ -363,7 +358,7 @@ def hurried() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disks, "grow", grow)
         patch.setattr("localcloud.core.periodic.SECONDS", 0.05)
-        patch.setattr(TargetHealthStore, "due", sooner)
+        patch.setattr(TargetHealthStore, "is_due", sooner)
         patch.setattr(monitor, "POLL_INTERVAL", 0.2)
         patch.setattr(monitor, "TICK", 0.1)
         patch.setattr(rollout_plan, "min_healthy_time", lambda wanted: 30.0)

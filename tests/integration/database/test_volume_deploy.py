@@ -11,8 +11,7 @@ from goldenami.context import Context
 from goldenami.database import transfer
 from goldenami.errors import GateError
 from goldenami.images.model import ImageSelector
-from goldenami.promote import deploy
-from goldenami.promote import report as promote_report
+from goldenami.promote import deploy, report as promote_report
 from goldenami.promote.model import PromoteOptions
 from tests.e2e.cases import few
 from tests.integration.database.test_volume import (
@@ -21,8 +20,7 @@ from tests.integration.database.test_volume import (
     Writer,
     quay,  # noqa: F401 - a fixture
 )
-from tests.integration.promote.test_promote import Killed
-from tests.integration.promote.test_promote import pytestmark as promotions
+from tests.integration.promote.test_promote import Killed, pytestmark as promotions
 from tests.support.cloud_server import eventually
 
 pytestmark = promotions
@@ -57,7 +55,7 @@ def at_rest(quay: Quay, ami: str) -> None:
     assert image == ami
     (found,) = ebs.list_volumes(quay.ctx().aws, "guestbook")
     assert (found.instance, found.attachment) == (only, "attached")
-    assert quay.driver.of(only)[-1].mounted == {found.id}
+    assert quay.driver.launched(only)[-1].mounted == {found.id}
     assert transfer.load(quay.ctx()) is None
 
 
@@ -79,9 +77,9 @@ def test_deploy_plan_changes_no_data(berth: Quay) -> None:
     image, ctx, asked = berth.image("good"), berth.ctx(), len(berth.driver.asked)
     wire = Told(ctx.aws)
     found = deploy.preflight(ctx, PromoteOptions(ImageSelector(image)))
-    text = promote_report.page(ctx, found, as_json=False)
+    text = promote_report.deploy_preflight(ctx, found).text
     ((only, _),) = running(berth).items()
-    assert f"stop writes on {only}; bring the volume to the new one" in text
+    assert f"stop writes on {only}; move the volume to the new one" in text
     assert found.blockers == ()
     berth.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "PostgreSQL", "Value": "16"}])
     (reason,) = deploy.preflight(ctx, PromoteOptions(ImageSelector(image))).blockers

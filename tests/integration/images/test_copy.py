@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from goldenami.aws import image_copies
 from goldenami.aws.session import AwsSession
 from goldenami.context import Context
 from goldenami.errors import AwsError, GateError, UsageError
-from goldenami.images import copy
-from goldenami.images import report as images_report
+from goldenami.images import copy, report as images_report
 from goldenami.images.model import ImageSelector
 from goldenami.recipe.image import CopyTarget
-from tests.integration.images.test_prune import NAME, bake, shop_of
+from tests.integration.images.test_prune import NAME, bake, context_for
 from tests.support.cloud_server import client
 
 FRIEND = "210987654321"
@@ -35,15 +33,15 @@ class Watch:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.made: list[tuple[str, str]] = []
         self.doom = 0
-        known: set[int] = set()
         plain = AwsSession.client
 
         def watched(aws: AwsSession, service: Any) -> Any:
-            found = plain(aws, service)
-            if id(found) not in known:
-                known.add(id(found))
-                found.meta.events.register_first("before-call", lambda model, **_: self.see(aws.region, model.name))
-            return found
+            client = plain(aws, service)
+            # With an id of its own, a handler is registered once, however often the client is asked for.
+            client.meta.events.register_first(
+                "before-call", lambda model, **_: self.see(aws.region, model.name), unique_id="watch"
+            )
+            return client
 
         patch.setattr(AwsSession, "client", watched)
 
@@ -88,7 +86,7 @@ def golden(cloud: Any) -> str:
 def test_an_image_is_carried_to_each_place_whole(cloud: Any, tmp_path: Path, golden: str) -> None:
     key = "1234abcd-12ab-34cd-56ef-1234567890ab"
     ctx = with_copies(
-        shop_of(cloud, tmp_path),
+        context_for(cloud, tmp_path),
         CopyTarget(region="us-east-1", kms_key_id=key, share_with=(FRIEND,)),
         CopyTarget(region="eu-west-1", publish=False),
     )
@@ -104,8 +102,8 @@ def test_an_image_is_carried_to_each_place_whole(cloud: Any, tmp_path: Path, gol
     assert copied["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]
     pointer = client(cloud.server.endpoint, "ssm")
     assert pointer.meta.region_name == "ap-northeast-2"
-    told = json.loads(images_report.copied(done, plan_only=False, as_json=True))
-    assert [(one["region"], one["to_do"]) for one in told["copies"]] == [("us-east-1", []), ("eu-west-1", [])]
+    told = images_report.copied(done, plan_only=False).facts
+    assert [(one["region"], one["remaining_steps"]) for one in told["copies"]] == [("us-east-1", []), ("eu-west-1", [])]
     source = {tag["Key"]: tag["Value"] for tag in cloud.image(golden)["Tags"]}
     assert source["goldenami:copy-in:us-east-1"] == copied["ImageId"]
     again = copy.preflight(ctx, ImageSelector(golden))
@@ -115,10 +113,10 @@ def test_an_image_is_carried_to_each_place_whole(cloud: Any, tmp_path: Path, gol
 def test_killed_before_each_change_the_next_run_finishes_with_one_copy(
     cloud: Any, tmp_path: Path, golden: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ctx = with_copies(shop_of(cloud, tmp_path), CopyTarget(region="us-east-1", share_with=(FRIEND,)))
+    ctx = with_copies(context_for(cloud, tmp_path), CopyTarget(region="us-east-1", share_with=(FRIEND,)))
     # One connection for all: making clients takes longer than the calls.
     far = ctx.aws.__class__("us-east-1", endpoint_url=ctx.aws.endpoint_url, keys=ctx.aws.keys)
-    monkeypatch.setattr(image_copies, "elsewhere", lambda *_: far)
+    monkeypatch.setattr(image_copies, "in_region", lambda *_: far)
     for doom in range(1, 20):
         watch.made, watch.doom = [], doom
         with contextlib.suppress(Killed):
@@ -130,22 +128,23 @@ def test_killed_before_each_change_the_next_run_finishes_with_one_copy(
         assert copy.preflight(ctx, ImageSelector(golden)).copies[0].steps == ()
         if not ended:
             break
-        far.client("ec2").deregister_image(ImageId=copied["ImageId"])
+        # The parameter first: while it is still being validated, it must not lose the image that it names.
         far.client("ssm").delete_parameter(Name=ctx.candidate)
+        far.client("ec2").deregister_image(ImageId=copied["ImageId"])
     assert doom > 6
 
 
 def test_what_is_not_verified_is_not_carried(cloud: Any, tmp_path: Path, golden: str) -> None:
     cloud.ec2.create_tags(Resources=[golden], Tags=[{"Key": "goldenami:retired", "Value": "leaks"}])
-    ctx = with_copies(shop_of(cloud, tmp_path), CopyTarget(region="us-east-1"))
+    ctx = with_copies(context_for(cloud, tmp_path), CopyTarget(region="us-east-1"))
     with pytest.raises(GateError, match="retired"):
         copy.copy(ctx, ImageSelector(golden))
     assert there(cloud, "us-east-1") == []
 
 
 def test_nowhere_to_copy_to_and_a_name_that_is_taken_are_said(cloud: Any, tmp_path: Path, golden: str) -> None:
-    ctx = shop_of(cloud, tmp_path)
-    with pytest.raises(UsageError, match="no place"):
+    ctx = context_for(cloud, tmp_path)
+    with pytest.raises(UsageError, match="no destination"):
         copy.copy(ctx, ImageSelector(golden))
     with pytest.raises(UsageError, match="already"):
         copy.copy(ctx, ImageSelector(golden), ["ap-northeast-2"])
@@ -159,5 +158,5 @@ def test_nowhere_to_copy_to_and_a_name_that_is_taken_are_said(cloud: Any, tmp_pa
         aws_secret_access_key="test",
     )
     stranger.copy_image(Name=f"{NAME}-golden-v1.0", SourceImageId=golden, SourceRegion="ap-northeast-2")
-    with pytest.raises(AwsError, match="no copy of"):
+    with pytest.raises(AwsError, match="not a copy of"):
         copy.copy(ctx, ImageSelector(golden), ["us-east-1"])

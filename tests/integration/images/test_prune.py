@@ -22,7 +22,7 @@ NAME = "guestbook"
 KEEP = {f"retention.{k}": v for k, v in {"verified": 1, "months": 0, "minimum_age_days": 1, "grace_days": 1}.items()}
 
 
-def shop_of(cloud: Any, root: Path) -> Context:
+def context_for(cloud: Any, root: Path) -> Context:
     clock = ScriptedClock(datetime.now(UTC) + timedelta(days=30))
     aws = AwsSession("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
     known = recipe(KEEP)
@@ -56,7 +56,7 @@ def test_a_prune_deprecates_then_deletes_what_nothing_names(cloud: Any, tmp_path
     cloud.ec2.modify_image_attribute(ImageId=shared, LaunchPermission={"Add": [{"UserId": "210987654321"}]})
     disk = cloud.snapshot(free)
     assert disk.exists()
-    ctx = shop_of(cloud, tmp_path)
+    ctx = context_for(cloud, tmp_path)
     first = {v.image.id: (v.action, v.reason) for v in prune.prune(ctx).decisions}
     assert first == {
         newest: ("keep", "launch template web version 2"),
@@ -77,7 +77,7 @@ def test_a_protected_image_is_refused_and_a_used_one_named(cloud: Any, tmp_path:
     cloud.ec2.enable_image_deregistration_protection(ImageId=old)
     with pytest.raises(ClientError, match="OperationNotPermitted"):
         cloud.ec2.deregister_image(ImageId=old)
-    told = {v.image.id: v.reason for v in prune.prune(shop_of(cloud, tmp_path)).decisions}
+    told = {v.image.id: v.reason for v in prune.prune(context_for(cloud, tmp_path)).decisions}
     assert "deregistration protection" in told[old]
     machine = cloud.run(ImageId=newest)
     (found,) = cloud.ec2.describe_image_references(ImageIds=[newest], IncludeAllResourceTypes=True)["ImageReferences"]

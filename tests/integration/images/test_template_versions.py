@@ -7,7 +7,7 @@ from typing import Any
 
 from goldenami.images import prune, template_versions
 from goldenami.state import lock
-from tests.integration.images.test_prune import NAME, bake, shop_of
+from tests.integration.images.test_prune import NAME, bake, context_for
 
 
 def version(cloud: Any, ami: str, *, first: bool = False) -> None:
@@ -24,7 +24,7 @@ def test_versions_of_no_use_go_and_no_longer_hold_their_images(cloud: Any, tmp_p
     cloud.ec2.modify_launch_template(LaunchTemplateName=f"{NAME}-template", DefaultVersion="3")
     for ami in (amis[1], amis[2]):
         cloud.ssm.put_parameter(Name=f"/goldenami/{NAME}/production", Value=ami, Type="String", Overwrite=True)
-    ctx = shop_of(cloud, tmp_path)
+    ctx = context_for(cloud, tmp_path)
     assert {v.image.id: v.reason for v in prune.prune(ctx, plan_only=True).decisions}[amis[0]] == (
         f"launch template {NAME}-template version 1"
     )

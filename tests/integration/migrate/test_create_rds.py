@@ -28,7 +28,7 @@ PASSWORD = "/guestbook/production/db/password"
 def ctx(cloud: Any, tmp_path: Path) -> Context:
     found, clock = recipe(RDS | {"targets.local.ssh_cidrs": ["127.0.0.1/32"]}), SystemClock()
     # The server's version is the recipe's, and behind it stands whatever PostgreSQL this machine has.
-    major = found.runtime.postgresql.model_copy(update={"version": str(max(postgres.installed()))})
+    major = found.runtime.postgresql.model_copy(update={"version": str(max(postgres.installed_versions()))})
     found = found.model_copy(update={"runtime": found.runtime.model_copy(update={"postgresql": major})})
     aws = AwsSession("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
     aws.client("ssm").put_parameter(Name=PASSWORD, Value="secret-word", Type="SecureString")

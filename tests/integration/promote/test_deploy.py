@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -10,9 +9,7 @@ import pytest
 from goldenami.context import Context
 from goldenami.errors import GateError
 from goldenami.images.model import ImageSelector
-from goldenami.promote import deploy
-from goldenami.promote import model as promote_model
-from goldenami.promote import report as promote_report
+from goldenami.promote import deploy, model as promote_model, report as promote_report
 from goldenami.promote.model import PromoteOptions
 from goldenami.state import lock
 from tests.e2e.cases import few
@@ -22,7 +19,7 @@ from tests.integration.promote.test_promote import (
     Yard,
     yard,  # noqa: F401 - a fixture
 )
-from tests.support.cloud_fleet import Visitors
+from tests.support.cloud_fleet import TrafficGenerator
 from tests.support.cloud_server import eventually
 
 pytestmark = pytest.mark.fleet
@@ -64,7 +61,7 @@ def at_rest(yard: Yard, ami: str) -> None:
 
 def test_a_good_image_costs_no_request(lane: Yard) -> None:
     image = lane.image("good")
-    with Visitors(lane.town.address, rate=40) as visitors:
+    with TrafficGenerator(lane.town.address, rate=40) as visitors:
         run(lane, image)
     assert visitors.failures == []
     at_rest(lane, image)
@@ -74,8 +71,8 @@ def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
     image, ctx, before = lane.image("good"), lane.ctx(), instances(lane)
     wire = Wire(ctx.aws)
     found = deploy.preflight(ctx, PromoteOptions(ImageSelector(image), watch=90))
-    text = promote_report.page(ctx, found, as_json=False)
-    told = json.loads(promote_report.page(ctx, found, as_json=True))
+    text = promote_report.deploy_preflight(ctx, found).text
+    told = promote_report.deploy_preflight(ctx, found).facts
     assert wire.calls == []
     (only,) = before
     assert ([one.id for one in found.replaced], found.existing, found.blockers) == ([only], (), ())
@@ -86,10 +83,10 @@ def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
     assert told["steps"][-1] == f"point /goldenami/guestbook/production at {image}"
     lane.town.ec2.create_tags(Resources=[image], Tags=[{"Key": "goldenami:retired", "Value": "bad"}])
     found = deploy.preflight(ctx, PromoteOptions(ImageSelector(image)))
-    assert "was retired (bad)" in promote_report.page(ctx, found, as_json=False)
+    assert "was retired (bad)" in promote_report.deploy_preflight(ctx, found).text
     ((_, running),) = before.items()
     found = deploy.preflight(ctx, PromoteOptions(ImageSelector(running)))
-    assert f"go on with {only}, which runs this image" in promote_report.page(ctx, found, as_json=False)
+    assert f"continue with {only}, which runs this image" in promote_report.deploy_preflight(ctx, found).text
     assert wire.calls == []
     assert instances(lane) == before
 
@@ -97,7 +94,10 @@ def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
 @pytest.mark.parametrize("ill", few(["sick", "mute"], "sick"))
 def test_a_bad_image_costs_nothing(lane: Yard, ill: str) -> None:
     before = instances(lane)
-    with Visitors(lane.town.address) as visitors, pytest.raises(GateError, match="failed the health gate") as caught:
+    with (
+        TrafficGenerator(lane.town.address) as visitors,
+        pytest.raises(GateError, match="failed the health gate") as caught,
+    ):
         run(lane, lane.image(f"bad {ill}"))
     assert "The previous instance is in service" in str(caught.value.state)
     assert visitors.failures == []
@@ -126,7 +126,7 @@ def test_killed_after_any_call_the_next_deployment_finishes_it(lane: Yard, name:
     image, ctx = lane.image("good"), lane.ctx()
     wire = Wire(ctx.aws)
     wire.end_after(name, 1)
-    with Visitors(lane.town.address) as visitors:
+    with TrafficGenerator(lane.town.address) as visitors:
         with pytest.raises(Killed):
             run(lane, image, ctx)
         assert wire.calls[-1] == name

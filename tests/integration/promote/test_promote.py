@@ -20,19 +20,17 @@ from goldenami.errors import GateError
 from goldenami.fleet import create
 from goldenami.images.model import ImageSelector
 from goldenami.infra import describe
-from goldenami.promote import model as promote_model
-from goldenami.promote import promote, rollback
+from goldenami.promote import model as promote_model, promote, rollback
 from goldenami.promote.rollback_plan import drift
 from goldenami.recipe.recipe import Recipe
-from goldenami.rollout import monitor
-from goldenami.rollout import plan as rollout_plan
+from goldenami.rollout import monitor, plan as rollout_plan
 from goldenami.state import lock
 from goldenami.tools import host
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
-from localcloud.elbv2.targets import TargetHealthStore
+from localcloud.elbv2.target_health import TargetHealthStore
 from localcloud.storage import disks
-from tests.support.cloud_fleet import Town, Visitors
+from tests.support.cloud_fleet import FleetCloud, TrafficGenerator
 from tests.support.cloud_server import eventually
 from tests.support.memory_machines import grow
 from tests.support.recipes import RDS, recipe
@@ -95,13 +93,10 @@ class Yard:
         """The repository's, hurried beyond what it may say."""
         found = recipe(RDS)
         # Without Run Command: a machine in memory runs what it is told on this one.
-        quick = {"warmup": 1, "health_check_grace_period": 4, "deregistration_delay": 1, "run_command": False}
+        quick = {"instance_warmup": 1, "health_check_grace_period": 4, "deregistration_delay": 1, "run_command": False}
         watched = {"watch_seconds": 1, "canary": 34, "traffic": traffic}
         return found.model_copy(
-            update={
-                "fleet": found.fleet.model_copy(update=quick),
-                "promote": found.promote.model_copy(update=watched),
-            }
+            update={"fleet": found.fleet.model_copy(update=quick), "promote": found.promote.model_copy(update=watched)}
         )
 
     def ctx(self, traffic: tuple[int, ...] = ()) -> Context:
@@ -170,7 +165,7 @@ class Yard:
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     """One for all tests: each leaves the fleet at rest."""
-    due = TargetHealthStore.due
+    due = TargetHealthStore.is_due
 
     def hurried(self: TargetHealthStore, group: Any, target_id: str, now: float) -> bool:
         """The API takes no interval of less than 5 s."""
@@ -183,13 +178,13 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disks, "grow", grow)
         patch.setattr("localcloud.core.periodic.SECONDS", 0.05)
-        patch.setenv("GOLDENAMI_REFRESH_PATIENCE", "2")
-        patch.setattr(TargetHealthStore, "due", hurried)
+        patch.setenv("GOLDENAMI_REFRESH_TIMEOUT", "2")
+        patch.setattr(TargetHealthStore, "is_due", hurried)
         patch.setattr(monitor, "POLL_INTERVAL", 0.2)
         patch.setattr(monitor, "TICK", 0.1)
         patch.setattr(rollout_plan, "min_healthy_time", lambda wanted: 30.0)  # its margin is meant for real times
         patch.setattr(host, "is_alive", lambda process: False)  # a killed one is this one
-        town = Town(root)
+        town = FleetCloud(root)
         yield Yard(town, root / "checkout")
         town.server.stop()
 
@@ -210,7 +205,7 @@ def test_a_good_image_costs_no_request(yard: Yard, size: int, traffic: tuple[int
     yard.resize(size)
     image, versions, refreshes, ctx = yard.image("good"), yard.versions(), yard.refreshes(), yard.ctx(traffic)
     wire = Wire(ctx.aws)
-    with Visitors(yard.town.address, rate=40) as visitors:
+    with TrafficGenerator(yard.town.address, rate=40) as visitors:
         result = yard.promote(image, ctx)
     assert visitors.failures == []
     assert len(visitors.served) > 20
@@ -234,7 +229,10 @@ def test_a_bad_image_is_taken_back(yard: Yard, ill: str, traffic: tuple[int, ...
     yard.resize(1)
     bad, before = yard.image(f"bad {ill}"), yard.running()
     default = yard.fleet_state().template.default
-    with Visitors(yard.town.address) as visitors, pytest.raises(GateError, match="failed the health gate") as caught:
+    with (
+        TrafficGenerator(yard.town.address) as visitors,
+        pytest.raises(GateError, match="failed the health gate") as caught,
+    ):
         yard.promote(bad, yard.ctx(traffic), watch=4)
     assert "back on version" in str(caught.value.state)
     assert len(visitors.failures) <= BAD[ill], visitors.failures
@@ -263,7 +261,7 @@ def test_killed_after_any_call_the_next_promotion_finishes_it(
     if name == "CreateTargetGroup":
         yard.forget_trial_targets()
     image, versions, refreshes = yard.image("good"), yard.versions(), yard.refreshes()
-    with Visitors(yard.town.address) as visitors:
+    with TrafficGenerator(yard.town.address) as visitors:
         killed(yard, image, traffic, number, name)
         yard.promote(image, yard.ctx(traffic))
     assert visitors.failures == []
@@ -283,7 +281,7 @@ def test_killed_after_a_call_a_rollback_takes_it_back(
 ) -> None:
     yard.resize(1)
     image, before = yard.image("good"), yard.running()
-    with Visitors(yard.town.address) as visitors:
+    with TrafficGenerator(yard.town.address) as visitors:
         killed(yard, image, traffic, number, name)
         ctx, options = yard.ctx(), promote_model.RollbackOptions()
         result = rollback.rollback(ctx, rollback.preflight(ctx, options), options)
@@ -295,7 +293,7 @@ def test_killed_after_a_call_a_rollback_takes_it_back(
 def test_another_image_is_promoted_over_a_trial_that_was_left(yard: Yard) -> None:
     yard.resize(1)
     left, image = yard.image("good"), yard.image("better")
-    with Visitors(yard.town.address) as visitors:
+    with TrafficGenerator(yard.town.address) as visitors:
         killed(yard, left, (50, 100), 2, "ModifyListener")
         fleet_state = yard.fleet_state()
         assert fleet_state.canary is not None

@@ -15,7 +15,7 @@ from goldenami.images.model import ImageSelector
 from goldenami.promote import regions
 from goldenami.promote.model import PromoteOptions
 from goldenami.state import lock
-from tests.integration.images.test_prune import NAME, bake, shop_of
+from tests.integration.images.test_prune import NAME, bake, context_for
 
 FAR = "us-east-1"
 
@@ -24,7 +24,7 @@ FAR = "us-east-1"
 def ctx(cloud: Any, tmp_path: Path) -> Context:
     """An image that is copied to the other region, and a launch template in each; no group."""
     former, ami = bake(cloud, "v1.0"), bake(cloud, "v1.1")
-    found = shop_of(cloud, tmp_path)
+    found = context_for(cloud, tmp_path)
     images_copy.copy(found, ImageSelector(ami), [FAR])
     for stop in regions.plan_regions(found, of_version("v1.1"), [FAR]):
         stop.ctx.aws.client("ec2").create_launch_template(
@@ -67,10 +67,7 @@ def test_one_that_refuses_holds_up_all_before_anything_is_done(ctx: Context) -> 
 
 def test_none_is_begun_after_the_first_red_one(ctx: Context) -> None:
     route = regions.plan_regions(ctx, of_version("v1.1"), [FAR])
-    with (
-        lock.acquire(route[0].ctx, "somebody-s", "promote"),
-        pytest.raises(BusyError, match="ap-northeast-2") as error,
-    ):
+    with lock.acquire(route[0].ctx, "somebody-s", "promote"), pytest.raises(BusyError, match="ap-northeast-2") as error:
         list(regions.promote_regions(list(regions.preflights(route))))
     assert f"Not started: {FAR}" in str(error.value)
     assert [production(stop) for stop in route] == ["", ""]
@@ -89,7 +86,7 @@ def test_what_cannot_be_is_refused_and_says_the_way(ctx: Context) -> None:
     for version, far, words in (
         ("v1.1", [FAR, FAR], "a region is named twice"),
         ("v1.1", ["ap-northeast-2"], "a region is named twice"),
-        ("v9.9", [FAR], "there is no"),
+        ("v9.9", [FAR], "does not exist"),
     ):
         with pytest.raises(UsageError, match=words):
             regions.plan_regions(ctx, of_version(version), far)

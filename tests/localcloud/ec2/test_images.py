@@ -12,7 +12,7 @@ from tests.support.cloud_server import eventually, head
 GIB = 1024**3
 
 
-def refused(code: str) -> Any:
+def raises(code: str) -> Any:
     return pytest.raises(ClientError, match=rf"\({code}\)")
 
 
@@ -29,17 +29,17 @@ def instance(cloud: Any) -> str:
     return started
 
 
-def create(cloud: Any, instance: str, **asked: Any) -> str:
-    made: str = cloud.ec2.create_image(InstanceId=instance, Name="golden v1.0", **asked)["ImageId"]
-    return made
+def create(cloud: Any, instance: str, **options: Any) -> str:
+    created: str = cloud.ec2.create_image(InstanceId=instance, Name="golden v1.0", **options)["ImageId"]
+    return created
 
 
 def test_an_image_is_pending_then_available_and_boots_its_own_disk(cloud: Any, instance: str) -> None:
     ami = create(cloud, instance, Description="golden")
-    told = cloud.wait_image(ami)
-    assert (told["Name"], told["Description"], told["OwnerId"]) == ("golden v1.0", "golden", "123456789012")
-    (mapping,) = told["BlockDeviceMappings"]
-    assert mapping["DeviceName"] == told["RootDeviceName"] == "/dev/xvda"
+    response = cloud.wait_image(ami)
+    assert (response["Name"], response["Description"], response["OwnerId"]) == ("golden v1.0", "golden", "123456789012")
+    (mapping,) = response["BlockDeviceMappings"]
+    assert mapping["DeviceName"] == response["RootDeviceName"] == "/dev/xvda"
     assert (mapping["Ebs"]["VolumeSize"], mapping["Ebs"]["VolumeType"], mapping["Ebs"]["Encrypted"]) == (3, "gp3", True)
     (snapshot,) = cloud.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
     assert (snapshot["State"], snapshot["VolumeSize"], snapshot["Encrypted"]) == ("completed", 3, True)
@@ -51,7 +51,7 @@ def test_an_image_is_pending_then_available_and_boots_its_own_disk(cloud: Any, i
 
 def test_a_running_instance_is_stopped_for_its_image_unless_no_reboot(cloud: Any, instance: str) -> None:
     cloud.wait_image(create(cloud, instance))
-    first, second = cloud.driver.of(instance)
+    first, second = cloud.driver.launched(instance)
     assert (first.events, second.events) == (["start", "stop"], ["start"])
     ami = cloud.ec2.create_image(InstanceId=instance, Name="golden v1.1", NoReboot=True)["ImageId"]
     cloud.wait_image(ami)
@@ -72,20 +72,20 @@ def test_tags_for_image_and_snapshot_go_where_they_belong(cloud: Any, instance: 
         for kind in ("image", "snapshot")
     ]
     ami = create(cloud, instance, TagSpecifications=specifications)
-    told = {tag["Key"]: tag["Value"] for tag in cloud.wait_image(ami)["Tags"]}
-    assert told == {"Kind": "image", "이름": "$x ${y}"}
+    response = {tag["Key"]: tag["Value"] for tag in cloud.wait_image(ami)["Tags"]}
+    assert response == {"Kind": "image", "이름": "$x ${y}"}
     (snapshot,) = cloud.ec2.describe_snapshots(Filters=[{"Name": "tag:Kind", "Values": ["snapshot"]}])["Snapshots"]
     assert snapshot["SnapshotId"] == cloud.snapshot(ami).stem
-    with refused("InvalidParameterValue"):
+    with raises("InvalidParameterValue"):
         wrong = [{"ResourceType": "volume", "Tags": []}]
         cloud.ec2.create_image(InstanceId=instance, Name="golden v1.1", TagSpecifications=wrong)
 
 
 def test_names_are_unique_and_well_formed(cloud: Any, instance: str) -> None:
     ami = create(cloud, instance)
-    with refused("InvalidAMIName.Duplicate"):
+    with raises("InvalidAMIName.Duplicate"):
         create(cloud, instance)
-    with refused("InvalidAMIName.Malformed"):
+    with raises("InvalidAMIName.Malformed"):
         cloud.ec2.create_image(InstanceId=instance, Name="골든 이미지")
     cloud.wait_image(ami)
     cloud.ec2.deregister_image(ImageId=ami)
@@ -96,13 +96,13 @@ def test_deregistering_and_deleting_the_snapshot_frees_the_disk(cloud: Any, inst
     ami = create(cloud, instance)
     cloud.wait_image(ami)
     path = cloud.snapshot(ami)
-    with refused("InvalidSnapshot.InUse"):
+    with raises("InvalidSnapshot.InUse"):
         cloud.ec2.delete_snapshot(SnapshotId=path.stem)
     cloud.ec2.deregister_image(ImageId=ami)
     assert path.exists()
     cloud.ec2.delete_snapshot(SnapshotId=path.stem)
     assert not path.exists()
-    with refused("InvalidAMIID.Unavailable"):
+    with raises("InvalidAMIID.Unavailable"):
         cloud.run(ImageId=ami)
 
 
@@ -122,8 +122,8 @@ def test_a_copy_is_an_image_of_its_own(cloud: Any, instance: str) -> None:
     copied = cloud.ec2.copy_image(
         SourceImageId=source, SourceRegion="ap-northeast-2", Name="copy", Encrypted=True, KmsKeyId=key
     )["ImageId"]
-    told = cloud.wait_image(copied)
-    assert (told["SourceImageId"], told["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]) == (source, True)
+    response = cloud.wait_image(copied)
+    assert (response["SourceImageId"], response["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]) == (source, True)
     cloud.ec2.deregister_image(ImageId=source, DeleteAssociatedSnapshots=True)
     assert head(cloud.snapshot(copied), 5) == b"baked"
 
@@ -133,8 +133,8 @@ def test_imds_support_makes_instances_require_tokens(cloud: Any, instance: str) 
     cloud.wait_image(ami)
     cloud.ec2.modify_image_attribute(ImageId=ami, ImdsSupport={"Value": "v2.0"})
     assert cloud.image(ami)["ImdsSupport"] == "v2.0"
-    told = cloud.ec2.describe_image_attribute(ImageId=ami, Attribute="imdsSupport")
-    assert told["ImdsSupport"] == {"Value": "v2.0"}
+    response = cloud.ec2.describe_image_attribute(ImageId=ami, Attribute="imdsSupport")
+    assert response["ImdsSupport"] == {"Value": "v2.0"}
     second = cloud.run(ImageId=ami)
     assert cloud.wait(second, "running")["MetadataOptions"]["HttpTokens"] == "required"
 
@@ -143,32 +143,34 @@ def test_launch_permissions_description_deprecation_and_protection(cloud: Any, i
     ami = create(cloud, instance)
     cloud.wait_image(ami)
     cloud.ec2.modify_image_attribute(ImageId=ami, LaunchPermission={"Add": [{"UserId": "210987654321"}]})
-    told = cloud.ec2.describe_image_attribute(ImageId=ami, Attribute="launchPermission")
-    assert told["LaunchPermissions"] == [{"UserId": "210987654321"}]
+    response = cloud.ec2.describe_image_attribute(ImageId=ami, Attribute="launchPermission")
+    assert response["LaunchPermissions"] == [{"UserId": "210987654321"}]
     assert not cloud.image(ami)["Public"]
     cloud.ec2.modify_image_attribute(ImageId=ami, Description={"Value": "new"})
     assert cloud.image(ami)["Description"] == "new"
     cloud.ec2.enable_image_deprecation(ImageId=ami, DeprecateAt="2030-01-01T00:00:00Z")
     assert cloud.image(ami)["DeprecationTime"].startswith("2030-01-01T00:00:00")
     cloud.ec2.enable_image_deregistration_protection(ImageId=ami)
-    with refused("OperationNotPermitted"):
+    with raises("OperationNotPermitted"):
         cloud.ec2.deregister_image(ImageId=ami)
     cloud.ec2.disable_image_deregistration_protection(ImageId=ami)
     cloud.ec2.deregister_image(ImageId=ami)
 
 
 def test_the_public_image_is_debian_s_and_only_debian_s_to_change(cloud: Any) -> None:
-    (told,) = cloud.ec2.describe_images(Owners=["136693071363"])["Images"]
-    assert (told["ImageId"], told["Name"]) == (cloud.public_ami(), "debian-12-amd64-20260101-local")
-    assert told["Public"]
-    assert told["CreationDate"] == "2026-01-01T00:00:00.000Z"
+    (response,) = cloud.ec2.describe_images(Owners=["136693071363"])["Images"]
+    assert (response["ImageId"], response["Name"]) == (cloud.public_ami(), "debian-12-amd64-20260101-local")
+    assert response["Public"]
+    assert response["CreationDate"] == "2026-01-01T00:00:00.000Z"
     assert cloud.ec2.describe_images(Owners=["self"])["Images"] == []
-    with refused("AuthFailure"):
-        cloud.ec2.deregister_image(ImageId=told["ImageId"])
+    with raises("AuthFailure"):
+        cloud.ec2.deregister_image(ImageId=response["ImageId"])
 
 
 def test_images_and_snapshots_come_in_pages(cloud: Any, instance: str) -> None:
-    made = {cloud.ec2.create_image(InstanceId=instance, Name=f"golden {n}", NoReboot=True)["ImageId"] for n in range(5)}
+    created = {
+        cloud.ec2.create_image(InstanceId=instance, Name=f"golden {n}", NoReboot=True)["ImageId"] for n in range(5)
+    }
     for action, field, name in (
         ("describe_images", "Images", "ImageId"),
         ("describe_snapshots", "Snapshots", "SnapshotId"),
@@ -178,8 +180,8 @@ def test_images_and_snapshots_come_in_pages(cloud: Any, instance: str) -> None:
         shown = [[one[name] for one in page[field]] for page in pages]
         assert [len(page) for page in shown] == [2, 2, 1]
         if field == "Images":
-            assert {one for page in shown for one in page} == made
-    with refused("InvalidNextToken"):
+            assert {one for page in shown for one in page} == created
+    with raises("InvalidNextToken"):
         cloud.ec2.describe_images(NextToken="nonsense")
 
 

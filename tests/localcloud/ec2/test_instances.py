@@ -12,21 +12,21 @@ from tests.support.cloud_server import eventually, head
 ROOT = "/dev/xvda"
 
 
-def refused(code: str) -> Any:
+def raises(code: str) -> Any:
     return pytest.raises(ClientError, match=rf"\({code}\)")
 
 
 def test_an_instance_is_pending_then_running_on_a_copy_of_the_ami_s_disk(cloud: Any) -> None:
     instance = cloud.run(BlockDeviceMappings=[{"DeviceName": ROOT, "Ebs": {"VolumeSize": 8}}])
-    told = cloud.wait(instance, "running")
-    assert told["PublicIpAddress"].startswith(cloud.server.cloud.prefix + ".")
+    response = cloud.wait(instance, "running")
+    assert response["PublicIpAddress"].startswith(cloud.server.cloud.prefix + ".")
     assert head(cloud.volume(instance)) == b"base image"
     assert cloud.volume(instance).stat().st_size == 8 * 1024**3
-    (machine,) = cloud.driver.of(instance)
-    assert machine.spec.address == told["PublicIpAddress"]
+    (machine,) = cloud.driver.launched(instance)
+    assert machine.spec.address == response["PublicIpAddress"]
     assert (machine.spec.vcpus, machine.spec.memory_mib) == (2, 1024)
     assert machine.spec.environment == {"AWS_ENDPOINT_URL": "http://169.254.169.250"}
-    assert len(told["BlockDeviceMappings"]) == 1
+    assert len(response["BlockDeviceMappings"]) == 1
 
 
 def test_stop_start_reboot_terminate_act_on_the_machine(cloud: Any) -> None:
@@ -34,14 +34,14 @@ def test_stop_start_reboot_terminate_act_on_the_machine(cloud: Any) -> None:
     cloud.wait(instance, "running")
     cloud.ec2.stop_instances(InstanceIds=[instance])
     assert "PublicIpAddress" not in cloud.wait(instance, "stopped")
-    assert cloud.driver.of(instance)[0].events == ["start", "stop"]
+    assert cloud.driver.launched(instance)[0].events == ["start", "stop"]
     with cloud.volume(instance).open("r+b") as disk:
         disk.write(b"kept")
     cloud.ec2.start_instances(InstanceIds=[instance])
     cloud.wait(instance, "running")
     assert head(cloud.volume(instance), 4) == b"kept"
     cloud.ec2.reboot_instances(InstanceIds=[instance])
-    eventually(lambda: len(cloud.driver.of(instance)) == 3 and cloud.driver.of(instance)[2].on)
+    eventually(lambda: len(cloud.driver.launched(instance)) == 3 and cloud.driver.launched(instance)[2].on)
     path = cloud.volume(instance)
     cloud.ec2.terminate_instances(InstanceIds=[instance])
     cloud.wait(instance, "terminated")
@@ -81,12 +81,12 @@ def test_a_root_volume_smaller_than_its_snapshot_is_refused(cloud: Any) -> None:
     cloud.wait(instance, "running")
     ami = cloud.ec2.create_image(InstanceId=instance, Name="four GiB")["ImageId"]
     cloud.wait_image(ami)
-    with refused("InvalidBlockDeviceMapping"):
+    with raises("InvalidBlockDeviceMapping"):
         cloud.run(ImageId=ami, BlockDeviceMappings=[{"DeviceName": ROOT, "Ebs": {"VolumeSize": 2}}])
 
 
 @pytest.mark.parametrize(
-    ("asked", "code"),
+    ("options", "code"),
     [
         ({"ImageId": "ami-0123456789abcdef0"}, "InvalidAMIID.NotFound"),
         ({"ImageId": "golden"}, "InvalidAMIID.Malformed"),
@@ -94,18 +94,18 @@ def test_a_root_volume_smaller_than_its_snapshot_is_refused(cloud: Any) -> None:
         ({"InstanceType": "t3.colossal"}, "InvalidInstanceType.NotFound"),
     ],
 )
-def test_what_does_not_exist_is_refused(cloud: Any, asked: dict[str, Any], code: str) -> None:
-    with refused(code):
-        cloud.run(**asked)
+def test_what_does_not_exist_is_refused(cloud: Any, options: dict[str, Any], code: str) -> None:
+    with raises(code):
+        cloud.run(**options)
     assert cloud.ec2.describe_instances()["Reservations"] == []
 
 
 def test_the_same_client_token_is_the_same_instance(cloud: Any) -> None:
     first = cloud.run(ClientToken="once")
     assert cloud.run(ClientToken="once") == first
-    found = cloud.ec2.describe_instances(Filters=[{"Name": "client-token", "Values": ["once"]}])["Reservations"]
-    assert [one["InstanceId"] for one in found[0]["Instances"]] == [first]
-    with refused("IdempotentParameterMismatch"):
+    result = cloud.ec2.describe_instances(Filters=[{"Name": "client-token", "Values": ["once"]}])["Reservations"]
+    assert [one["InstanceId"] for one in result[0]["Instances"]] == [first]
+    with raises("IdempotentParameterMismatch"):
         cloud.run(ClientToken="once", InstanceType="t3.small")
 
 
@@ -119,9 +119,9 @@ def test_max_count_is_what_is_launched(cloud: Any) -> None:
 def test_a_launch_that_fails_ends_terminated_with_its_reason(cloud: Any) -> None:
     cloud.driver.broken = True
     instance = cloud.run()
-    told = cloud.wait(instance, "terminated")
-    assert told["StateReason"]["Code"] == "Server.InternalError"
-    assert "broken" in told["StateReason"]["Message"]
+    response = cloud.wait(instance, "terminated")
+    assert response["StateReason"]["Code"] == "Server.InternalError"
+    assert "broken" in response["StateReason"]["Message"]
     assert list(cloud.folder.volumes.iterdir()) == []
 
 
@@ -129,9 +129,9 @@ def test_a_launch_that_fails_ends_terminated_with_its_reason(cloud: Any) -> None
 def test_a_guest_that_powers_off_stops_or_terminates(cloud: Any, behaviour: str, state: str) -> None:
     instance = cloud.run(InstanceInitiatedShutdownBehavior=behaviour)
     cloud.wait(instance, "running")
-    cloud.driver.of(instance)[0].on = False
-    told = cloud.wait(instance, state)
-    assert told["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+    cloud.driver.launched(instance)[0].on = False
+    response = cloud.wait(instance, state)
+    assert response["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
 
 
 def test_security_groups_decide_the_open_ports_also_later(cloud: Any) -> None:
@@ -143,7 +143,7 @@ def test_security_groups_decide_the_open_ports_also_later(cloud: Any) -> None:
     cloud.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule(22, 22)])
     instance = cloud.run(SecurityGroupIds=[group])
     cloud.wait(instance, "running")
-    (machine,) = cloud.driver.of(instance)
+    (machine,) = cloud.driver.launched(instance)
     assert machine.ports == {22}
     cloud.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule(8080, 8081)])
     eventually(lambda: machine.ports == {22, 8080, 8081})
@@ -156,7 +156,7 @@ def test_security_groups_decide_the_open_ports_also_later(cloud: Any) -> None:
 def test_the_default_group_lets_nobody_in_from_outside(cloud: Any) -> None:
     instance = cloud.run()
     cloud.wait(instance, "running")
-    assert cloud.driver.of(instance)[0].ports == frozenset()
+    assert cloud.driver.launched(instance)[0].ports == frozenset()
 
 
 def test_console_output_is_the_machine_s(cloud: Any) -> None:
@@ -171,7 +171,7 @@ def test_states_that_forbid_an_action(cloud: Any) -> None:
     cloud.ec2.terminate_instances(InstanceIds=[instance])
     cloud.wait(instance, "terminated")
     for action in (cloud.ec2.stop_instances, cloud.ec2.start_instances, cloud.ec2.reboot_instances):
-        with refused("IncorrectInstanceState"):
+        with raises("IncorrectInstanceState"):
             action(InstanceIds=[instance])
     cloud.ec2.terminate_instances(InstanceIds=[instance])  # again: as EC2, no error
 
@@ -190,8 +190,8 @@ def test_a_launch_template_s_metadata_options_profile_and_disk_arrive(cloud: Any
         },
     )
     launched = cloud.ec2.run_instances(LaunchTemplate={"LaunchTemplateName": "fleet"}, MinCount=1, MaxCount=1)
-    told = cloud.wait(launched["Instances"][0]["InstanceId"], "running")
-    assert told["MetadataOptions"]["HttpTokens"] == "required"
-    assert told["IamInstanceProfile"]["Arn"].endswith("/app")
-    assert len(told["BlockDeviceMappings"]) == 1
-    assert list(cloud.folder.volumes.iterdir()) == [cloud.volume(told["InstanceId"])]
+    response = cloud.wait(launched["Instances"][0]["InstanceId"], "running")
+    assert response["MetadataOptions"]["HttpTokens"] == "required"
+    assert response["IamInstanceProfile"]["Arn"].endswith("/app")
+    assert len(response["BlockDeviceMappings"]) == 1
+    assert list(cloud.folder.volumes.iterdir()) == [cloud.volume(response["InstanceId"])]

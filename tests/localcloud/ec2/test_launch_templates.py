@@ -28,9 +28,9 @@ def test_a_version_is_built_on_its_source_and_a_group_launches_it(cloud: Any) ->
         AvailabilityZones=["ap-northeast-2a"],
     )
     members = eventually(lambda: autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"][0]["Instances"])
-    told = [cloud.wait(member["InstanceId"], "running") for member in members]
-    assert len({one["PublicIpAddress"] for one in told}) == 2
-    assert {one["PrivateDnsName"].partition(".")[2] for one in told} == {"ap-northeast-2.compute.internal"}
+    response = [cloud.wait(member["InstanceId"], "running") for member in members]
+    assert len({one["PublicIpAddress"] for one in response}) == 2
+    assert {one["PrivateDnsName"].partition(".")[2] for one in response} == {"ap-northeast-2.compute.internal"}
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName="web", ForceDelete=True)
     eventually(lambda: not list(cloud.folder.volumes.iterdir()))
     assert cloud.ec2.describe_network_interfaces()["NetworkInterfaces"] == []

@@ -68,7 +68,7 @@ def instance(cloud: Any) -> str:
 
 @pytest.fixture
 def metadata(cloud: Any, instance: str) -> Metadata:
-    return Metadata(cloud.driver.of(instance)[0].spec.imds_socket)
+    return Metadata(cloud.driver.launched(instance)[0].spec.imds_socket)
 
 
 def test_tokens_are_required_and_checked(metadata: Metadata) -> None:
@@ -88,19 +88,19 @@ def test_version_1_answers_where_tokens_are_optional(cloud: Any, instance: str, 
 
 
 def test_the_tree_describes_the_instance(cloud: Any, instance: str, metadata: Metadata) -> None:
-    told = cloud.instance(instance)
+    response = cloud.instance(instance)
     expected = {
         "instance-id": instance,
-        "ami-id": told["ImageId"],
+        "ami-id": response["ImageId"],
         "instance-type": "t3.micro",
-        "local-ipv4": told["PrivateIpAddress"],
-        "public-ipv4": told["PublicIpAddress"],
-        "local-hostname": told["PrivateDnsName"],
+        "local-ipv4": response["PrivateIpAddress"],
+        "public-ipv4": response["PublicIpAddress"],
+        "local-hostname": response["PrivateDnsName"],
         "placement/region": "ap-northeast-2",
-        "placement/availability-zone": told["Placement"]["AvailabilityZone"],
+        "placement/availability-zone": response["Placement"]["AvailabilityZone"],
         "public-keys/": "0=me",
         "tags/instance/Name": "web",
-        "mac": told["NetworkInterfaces"][0]["MacAddress"],
+        "mac": response["NetworkInterfaces"][0]["MacAddress"],
     }
     assert {name: metadata.get(f"/latest/meta-data/{name}") for name in expected} == expected
     assert metadata.get("/latest/meta-data/public-keys/0/openssh-key").startswith("ssh-ed25519 ")
@@ -118,24 +118,24 @@ def test_user_data_arrives_as_it_was_given(metadata: Metadata) -> None:
 def test_the_role_s_credentials_are_temporary_and_work(cloud: Any, metadata: Metadata) -> None:
     assert json.loads(metadata.get("/latest/meta-data/iam/info"))["InstanceProfileArn"].endswith("/app")
     assert metadata.get("/latest/meta-data/iam/security-credentials/") == "reader"
-    told = json.loads(metadata.get("/latest/meta-data/iam/security-credentials/reader"))
-    assert told["Code"] == "Success"
-    assert told["AccessKeyId"].startswith("ASIA")
+    response = json.loads(metadata.get("/latest/meta-data/iam/security-credentials/reader"))
+    assert response["Code"] == "Success"
+    assert response["AccessKeyId"].startswith("ASIA")
     import boto3
 
     identity = boto3.client(
         "sts",
         endpoint_url=cloud.server.endpoint,
         region_name="ap-northeast-2",
-        aws_access_key_id=told["AccessKeyId"],
-        aws_secret_access_key=told["SecretAccessKey"],
-        aws_session_token=told["Token"],
+        aws_access_key_id=response["AccessKeyId"],
+        aws_secret_access_key=response["SecretAccessKey"],
+        aws_session_token=response["Token"],
     ).get_caller_identity()
     assert ":assumed-role/reader/i-" in identity["Arn"]
 
 
 def test_the_aws_api_answers_the_guest_too(cloud: Any, instance: str) -> None:
-    guest = Guest(cloud.driver.of(instance)[0].spec.api_socket, "169.254.169.250")
+    guest = Guest(cloud.driver.launched(instance)[0].spec.api_socket, "169.254.169.250")
     guest.request("GET", "/")
     assert b"ListAllMyBucketsResult" in guest.getresponse().read()
     guest.close()

@@ -73,10 +73,10 @@ def test_packer_bakes_and_leaves_nothing_behind(cloud: Any, tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     manifest = json.loads((tmp_path / "packer-manifest.json").read_text())
     region, _, ami = manifest["builds"][0]["artifact_id"].partition(":")
-    told = cloud.wait_image(ami)
-    assert (region, told["Name"], told["Description"]) == ("ap-northeast-2", "golden", "baked by a test")
-    assert told["Tags"] == [{"Key": "Name", "Value": "golden"}]
-    assert told["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]
+    response = cloud.wait_image(ami)
+    assert (region, response["Name"], response["Description"]) == ("ap-northeast-2", "golden", "baked by a test")
+    assert response["Tags"] == [{"Key": "Name", "Value": "golden"}]
+    assert response["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]
     (snapshot,) = cloud.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
     assert snapshot["Tags"] == [{"Key": "Name", "Value": "golden root"}]
     (machine,) = cloud.driver.machines

@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from localcloud.elbv2.haproxy_config import Frontend, Plan, Route, Server, render, route
+from localcloud.elbv2.haproxy_config import Frontend, Plan, Route, Server, build_route, render
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 NAMES = {"arn:a": "tg-a", "arn:b": "tg-b"}
 EVIL = 'it\'s "${HOME}" %[env(HOME)] # { } \\ \n use_backend x'
 
 
-def action(**data: Any) -> Any:
+def build_action(**data: Any) -> Any:
     return SimpleNamespace(data=data)
 
 
-def forward(*weights: int) -> Any:
+def build_forward(*weights: int) -> Any:
     groups = [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in zip(NAMES, weights, strict=False)]
-    return action(Type="forward", ForwardConfig={"TargetGroups": groups})
+    return build_action(Type="forward", ForwardConfig={"TargetGroups": groups})
 
 
 CONDITIONS: list[dict[str, Any]] = [
@@ -36,20 +36,22 @@ CONDITIONS: list[dict[str, Any]] = [
     {"Field": "query-string", "QueryStringConfig": {"Values": [{"Key": "v", "Value": "2*"}, {"Value": EVIL}]}},
 ]
 ACTIONS = [
-    forward(80, 20),
-    action(Type="forward", TargetGroupArn="arn:a"),
-    action(Type="fixed-response", FixedResponseConfig={"StatusCode": "404", "MessageBody": EVIL}),
-    action(Type="fixed-response", FixedResponseConfig={"StatusCode": "204"}),
-    action(Type="redirect", RedirectConfig={"StatusCode": "HTTP_301", "Protocol": "HTTPS", "Port": "443"}),
-    action(Type="redirect", RedirectConfig={"StatusCode": "HTTP_302", "Path": "/new/#{path}", "Query": "a=1"}),
-    forward(0, 0),
+    build_forward(80, 20),
+    build_action(Type="forward", TargetGroupArn="arn:a"),
+    build_action(Type="fixed-response", FixedResponseConfig={"StatusCode": "404", "MessageBody": EVIL}),
+    build_action(Type="fixed-response", FixedResponseConfig={"StatusCode": "204"}),
+    build_action(Type="redirect", RedirectConfig={"StatusCode": "HTTP_301", "Protocol": "HTTPS", "Port": "443"}),
+    build_action(Type="redirect", RedirectConfig={"StatusCode": "HTTP_302", "Path": "/new/#{path}", "Query": "a=1"}),
+    build_forward(0, 0),
 ]
 
 
 @pytest.mark.skipif(HAPROXY is None, reason="needs HAProxy")
 def test_haproxy_takes_whatever_is_asked(tmp_path: Path) -> None:
-    routes = [route([condition], [ACTIONS[index % len(ACTIONS)]], NAMES) for index, condition in enumerate(CONDITIONS)]
-    routes.append(route(CONDITIONS, [forward(1, 1)], NAMES))
+    routes = [
+        build_route([condition], [ACTIONS[index % len(ACTIONS)]], NAMES) for index, condition in enumerate(CONDITIONS)
+    ]
+    routes.append(build_route(CONDITIONS, [build_forward(1, 1)], NAMES))
     routes.append(Route((), (("tg-a", 1),)))
     backends = {"tg-a": (Server("i-1", "127.1.2.3", 8080, True),), "tg-b": ()}
     plan = Plan((Frontend("l-1", "127.1.2.9", 8093, tuple(routes)),), backends)
@@ -63,10 +65,14 @@ def test_haproxy_takes_whatever_is_asked(tmp_path: Path) -> None:
 
 
 def test_weights_become_shares_and_nothing_to_choose_from_is_unavailable() -> None:
-    assert route([], [forward(3, 1)], NAMES).weights == (("tg-a", 3), ("tg-b", 1))
-    assert route([], [forward(0, 0)], NAMES).answer == "return status 503"
-    assert route([], [action(Type="forward", TargetGroupArn="arn:gone")], NAMES).answer == "return status 503"
-    plan = Plan((Frontend("l", "127.1.2.9", 80, (route([], [forward(3, 1)], NAMES),)),), {"tg-a": (), "tg-b": ()})
+    assert build_route([], [build_forward(3, 1)], NAMES).weights == (("tg-a", 3), ("tg-b", 1))
+    assert build_route([], [build_forward(0, 0)], NAMES).answer == "return status 503"
+    assert (
+        build_route([], [build_action(Type="forward", TargetGroupArn="arn:gone")], NAMES).answer == "return status 503"
+    )
+    plan = Plan(
+        (Frontend("l", "127.1.2.9", 80, (build_route([], [build_forward(3, 1)], NAMES),)),), {"tg-a": (), "tg-b": ()}
+    )
     text = render(plan, {"tg-a": [], "tg-b": []}, {})
-    assert "use_backend tg-a if { var(txn.rule) -m int 1 } { var(txn.die) -m int lt 750000 }" in text
-    assert "use_backend tg-b if { var(txn.rule) -m int 1 } { var(txn.die) -m int lt 1000000 }" in text
+    assert "use_backend tg-a if { var(txn.rule) -m int 1 } { var(txn.random) -m int lt 750000 }" in text
+    assert "use_backend tg-b if { var(txn.rule) -m int 1 } { var(txn.random) -m int lt 1000000 }" in text

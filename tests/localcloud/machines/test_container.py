@@ -16,9 +16,9 @@ from localcloud.machines import errors, supervised
 from localcloud.machines.cleanup import reap
 from localcloud.machines.container import driver
 from localcloud.machines.errors import MachineError
-from localcloud.state_dir import default_cache
+from localcloud.state_dir import default_cache_dir
 from localcloud.storage import base_image, disks
-from tests.support.machine_lab import HOST_NAME, INSTANCE, Lab, until
+from tests.support.machine_lab import HOST_NAME, INSTANCE, MachineLab, until
 
 pytestmark = [
     pytest.mark.e2e,
@@ -30,12 +30,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def base() -> Path:
-    return base_image.ensure(default_cache(), print).path
+    return base_image.ensure_base_image(default_cache_dir(), print).path
 
 
 @pytest.fixture
-def lab(tmp_path: Path, base: Path) -> Iterator[Lab]:
-    lab = Lab(tmp_path, "127.201.7.9")
+def lab(tmp_path: Path, base: Path) -> Iterator[MachineLab]:
+    lab = MachineLab(tmp_path, "127.201.7.9")
     disks.copy(base, lab.disk)
     lab.disk.chmod(0o644)
     yield lab
@@ -43,13 +43,13 @@ def lab(tmp_path: Path, base: Path) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def machine(lab: Lab) -> Iterator[driver.ContainerMachine]:
+def machine(lab: MachineLab) -> Iterator[driver.ContainerMachine]:
     machine = driver.ContainerDriver().machine(lab.spec)
     yield machine
     machine.kill()
 
 
-def test_a_machine_lives_as_an_instance_does(lab: Lab, machine: driver.ContainerMachine) -> None:
+def test_a_machine_lives_as_an_instance_does(lab: MachineLab, machine: driver.ContainerMachine) -> None:
     disks.grow(lab.disk, 8 * 1024**3)
     machine.start()
     assert lab.await_ssh(30) < 15
@@ -88,7 +88,7 @@ def test_a_machine_lives_as_an_instance_does(lab: Lab, machine: driver.Container
     assert lab.await_ssh(30) < 20
     assert until(lambda: lab.ssh("sudo cat /root/kept /root/ran") == "kept\nroot", 20)
     lab.ssh("sudo poweroff")
-    assert until(lambda: not machine.alive(), 30)
+    assert until(lambda: not machine.is_alive(), 30)
     assert until(lambda: lab.leftovers() == [])
 
     # The same disk again, stopped from outside this time; user data ran once in the instance's life.
@@ -102,7 +102,7 @@ def test_a_machine_lives_as_an_instance_does(lab: Lab, machine: driver.Container
     machine.kill()
 
 
-def test_ports_open_and_close_while_it_runs(lab: Lab, machine: driver.ContainerMachine) -> None:
+def test_ports_open_and_close_while_it_runs(lab: MachineLab, machine: driver.ContainerMachine) -> None:
     machine.start()
     lab.await_ssh(30)
     machine.open_ports(frozenset())
@@ -112,9 +112,9 @@ def test_ports_open_and_close_while_it_runs(lab: Lab, machine: driver.ContainerM
     assert lab.ssh("echo open") == "open"
 
 
-@pytest.mark.skipif(errors.tool("nft") is None, reason="nftables is not installed")
+@pytest.mark.skipif(errors.find_tool("nft") is None, reason="nftables is not installed")
 def test_a_port_that_the_host_holds_on_all_addresses_answers_all_the_same(
-    lab: Lab, machine: driver.ContainerMachine
+    lab: MachineLab, machine: driver.ContainerMachine
 ) -> None:
     with socket.socket() as everywhere:
         everywhere.bind(("0.0.0.0", 0))
@@ -137,7 +137,7 @@ def test_a_port_that_the_host_holds_on_all_addresses_answers_all_the_same(
     assert INSTANCE not in tables
 
 
-def test_port_80_is_the_machines_own(lab: Lab, machine: driver.ContainerMachine) -> None:
+def test_port_80_is_the_machines_own(lab: MachineLab, machine: driver.ContainerMachine) -> None:
     machine.start()
     lab.await_ssh(30)
     lab.ssh("sudo systemd-run --quiet --unit=web systemd-socket-activate --listen=0.0.0.0:80 cat")
@@ -145,7 +145,7 @@ def test_port_80_is_the_machines_own(lab: Lab, machine: driver.ContainerMachine)
     assert lab.ssh("systemctl is-active web") == "active"
 
 
-def test_a_copy_of_a_frozen_disk_boots_with_what_was_written(lab: Lab, machine: driver.ContainerMachine) -> None:
+def test_a_copy_of_a_frozen_disk_boots_with_what_was_written(lab: MachineLab, machine: driver.ContainerMachine) -> None:
     machine.start()
     lab.await_ssh(30)
     lab.ssh("echo written | sudo tee /root/written; sudo systemd-run sh -c 'while :; do date >>/root/busy; done'")
@@ -157,11 +157,11 @@ def test_a_copy_of_a_frozen_disk_boots_with_what_was_written(lab: Lab, machine: 
     assert lab.ssh("echo awake") == "awake"
     checked = subprocess.run(["e2fsck", "-f", "-p", str(copy)], check=False, capture_output=True, text=True)
     assert checked.returncode in (0, 1), checked.stdout
-    found = subprocess.run(["debugfs", "-R", "cat /root/written", str(copy)], check=True, capture_output=True)
-    assert found.stdout == b"written\n"
+    result = subprocess.run(["debugfs", "-R", "cat /root/written", str(copy)], check=True, capture_output=True)
+    assert result.stdout == b"written\n"
 
 
-def test_nothing_is_left_when_the_plug_is_pulled(lab: Lab, machine: driver.ContainerMachine) -> None:
+def test_nothing_is_left_when_the_plug_is_pulled(lab: MachineLab, machine: driver.ContainerMachine) -> None:
     machine.start()
     machine.kill()
     assert lab.leftovers() == []
@@ -171,7 +171,7 @@ def test_nothing_is_left_when_the_plug_is_pulled(lab: Lab, machine: driver.Conta
 
 SERVER = """
 import sys, pickle, threading
-from localcloud.machines.container import ContainerDriver
+from localcloud.machines.container.driver import ContainerDriver
 machine = ContainerDriver().machine(pickle.load(open(sys.argv[1], "rb")))
 machine.start()
 frozen = machine.freeze()
@@ -183,20 +183,20 @@ threading.Event().wait()
 
 
 @pytest.mark.parametrize("state", ["running", "frozen"])
-def test_a_killed_server_leaves_nothing(lab: Lab, tmp_path: Path, state: str) -> None:
+def test_a_killed_server_leaves_nothing(lab: MachineLab, tmp_path: Path, state: str) -> None:
     (tmp_path / "spec").write_bytes(pickle.dumps(lab.spec))
     with subprocess.Popen(
         [sys.executable, "-c", SERVER, str(tmp_path / "spec"), state], stdout=subprocess.PIPE
     ) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"started\n"
-        assert len(list(supervised.marked(lab.folder))) > 4
+        assert len(list(supervised.find_processes(lab.folder))) > 4
         server.kill()
     reap(lab.folder.parent)
     assert until(lambda: lab.leftovers() == [])
 
 
-def test_a_disk_in_use_or_missing_is_refused(lab: Lab, machine: driver.ContainerMachine) -> None:
+def test_a_disk_in_use_or_missing_is_refused(lab: MachineLab, machine: driver.ContainerMachine) -> None:
     machine.start()
     with pytest.raises(MachineError, match=r"is in use by /dev/loop"):
         driver.ContainerDriver().machine(lab.spec).start()
@@ -207,16 +207,16 @@ def test_a_disk_in_use_or_missing_is_refused(lab: Lab, machine: driver.Container
     assert lab.leftovers() == []
 
 
-def test_a_disk_that_is_none_is_said(lab: Lab, machine: driver.ContainerMachine) -> None:
+def test_a_disk_that_is_none_is_said(lab: MachineLab, machine: driver.ContainerMachine) -> None:
     lab.disk.write_bytes(os.urandom(1024**2))
     with pytest.raises(MachineError, match=rf"cannot start machine {INSTANCE}: mount: "):
         machine.start()
     assert lab.leftovers() == []
 
 
-def test_two_machines_do_not_meet(lab: Lab, machine: driver.ContainerMachine, tmp_path: Path) -> None:
+def test_two_machines_do_not_meet(lab: MachineLab, machine: driver.ContainerMachine, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    other = Lab(tmp_path / "other", "127.201.7.10")
+    other = MachineLab(tmp_path / "other", "127.201.7.10")
     disks.copy(lab.disk, other.disk)
     second = driver.ContainerDriver().machine(other.spec)
     try:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from localcloud.machines import choose
+from localcloud.machines import choose_driver
 from localcloud.machines.container import driver
 from localcloud.machines.errors import MachineError
 from localcloud.rds import postgres
-from localcloud.state_dir import default_cache
+from localcloud.state_dir import default_cache_dir
 from localcloud.storage import base_image
-from tests.support.cloud_server import Harness, client, eventually
+from tests.support.cloud_server import CloudHarness, client, eventually
 
 pytestmark = [
     pytest.mark.e2e,
@@ -37,32 +37,32 @@ s3() { curl -sS --fail-with-body --aws-sigv4 aws:amz:ap-northeast-2:s3 --user "$
 """
 
 
-class Real(Harness):
+class MachineCloud(CloudHarness):
     """A cloud of real containers."""
 
-    driver_type = staticmethod(lambda: choose("container"))
+    driver_type = staticmethod(lambda: choose_driver("container"))
 
     def __init__(self, root: Path) -> None:
-        self.real_base = base_image.ensure(default_cache(), print)
+        self.real_base = base_image.ensure_base_image(default_cache_dir(), print)
         super().__init__(root)
 
     def start(self) -> None:
         self.base = self.real_base
         super().start()
-        self.server.databases.hurry.clear()
+        self.server.databases.ending.clear()
 
     def inside(self, instance: str, script: str) -> str:
         """What a shell script prints, run as root in the machine."""
         try:
-            code, out, err = self.server.fleet.running()[instance].run(("bash", "-euc", script), b"", 60)
+            code, out, err = self.server.machine_pool.running()[instance].run(("bash", "-euc", script), b"", 60)
         except MachineError as error:  # it still boots
             return str(error)
         return out.decode().strip() if code == 0 else f"status {code}: {err.decode()}{out.decode()}"
 
 
 @pytest.fixture
-def real(tmp_path: Path) -> Iterator[Real]:
-    cloud = Real(tmp_path)
+def machine_cloud(tmp_path: Path) -> Iterator[MachineCloud]:
+    cloud = MachineCloud(tmp_path)
     yield cloud
     cloud.server.stop()
 
@@ -76,58 +76,62 @@ def role(cloud: Any) -> str:
     return "app"
 
 
-def test_a_guest_uses_volumes_s3_and_a_database(real: Real) -> None:
+def test_a_guest_uses_volumes_s3_and_a_database(machine_cloud: MachineCloud) -> None:
     if postgres.unavailable_reason() is None:
-        rds = client(real.server.endpoint, "rds")
+        rds = client(machine_cloud.server.endpoint, "rds")
         rds.create_db_instance(DBInstanceIdentifier="db", DBInstanceClass="db.t4g.micro", Engine="postgres",
                                MasterUsername="app", MasterUserPassword="secret-word", AllocatedStorage=20)  # fmt: skip
-    instance = real.run(IamInstanceProfile={"Name": role(real)}, Placement={"AvailabilityZone": ZONE})
-    eventually(lambda: real.instance(instance)["State"]["Name"] == "running", 60)
-    eventually(lambda: real.inside(instance, "systemctl is-active ssh") == "active", 30)
+    instance = machine_cloud.run(IamInstanceProfile={"Name": role(machine_cloud)}, Placement={"AvailabilityZone": ZONE})
+    eventually(lambda: machine_cloud.instance(instance)["State"]["Name"] == "running", 60)
+    eventually(lambda: machine_cloud.inside(instance, "systemctl is-active ssh") == "active", 30)
 
-    data = real.ec2.create_volume(AvailabilityZone=ZONE, Size=1)["VolumeId"]
-    state = lambda: real.ec2.describe_volumes(VolumeIds=[data])["Volumes"][0]["State"]  # noqa: E731
+    data = machine_cloud.ec2.create_volume(AvailabilityZone=ZONE, Size=1)["VolumeId"]
+    state = lambda: machine_cloud.ec2.describe_volumes(VolumeIds=[data])["Volumes"][0]["State"]  # noqa: E731
     eventually(lambda: state() == "available")
-    real.ec2.attach_volume(VolumeId=data, InstanceId=instance, Device="/dev/sdf")
+    machine_cloud.ec2.attach_volume(VolumeId=data, InstanceId=instance, Device="/dev/sdf")
     link = f"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{data.replace('-', '')}"
     make = f"until [ -b {link} ]; do sleep 0.1; done; mkfs.ext4 -q {link}; mount {link} /mnt; echo kept >/mnt/row; cat /mnt/row"
-    assert real.inside(instance, make) == "kept"
-    real.ec2.stop_instances(InstanceIds=[instance])
-    eventually(lambda: real.instance(instance)["State"]["Name"] == "stopped", 60)
-    real.ec2.start_instances(InstanceIds=[instance])
-    eventually(lambda: real.instance(instance)["State"]["Name"] == "running", 60)
-    eventually(lambda: real.inside(instance, "systemctl is-active ssh") == "active", 30)
-    assert real.inside(instance, f"mount {link} /mnt; cat /mnt/row") == "kept"
-    real.ec2.detach_volume(VolumeId=data)
-    eventually(lambda: real.ec2.describe_volumes(VolumeIds=[data])["Volumes"][0]["Attachments"][0]["State"] == "busy")
-    assert real.inside(instance, "umount /mnt; echo done") == "done"
+    assert machine_cloud.inside(instance, make) == "kept"
+    machine_cloud.ec2.stop_instances(InstanceIds=[instance])
+    eventually(lambda: machine_cloud.instance(instance)["State"]["Name"] == "stopped", 60)
+    machine_cloud.ec2.start_instances(InstanceIds=[instance])
+    eventually(lambda: machine_cloud.instance(instance)["State"]["Name"] == "running", 60)
+    eventually(lambda: machine_cloud.inside(instance, "systemctl is-active ssh") == "active", 30)
+    assert machine_cloud.inside(instance, f"mount {link} /mnt; cat /mnt/row") == "kept"
+    machine_cloud.ec2.detach_volume(VolumeId=data)
+    eventually(
+        lambda: machine_cloud.ec2.describe_volumes(VolumeIds=[data])["Volumes"][0]["Attachments"][0]["State"] == "busy"
+    )
+    assert machine_cloud.inside(instance, "umount /mnt; echo done") == "done"
     eventually(lambda: state() == "available")
 
-    real.s3.create_bucket(Bucket="backups", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"})
-    real.s3.put_bucket_versioning(Bucket="backups", VersioningConfiguration={"Status": "Enabled"})
+    machine_cloud.s3.create_bucket(Bucket="backups", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"})
+    machine_cloud.s3.put_bucket_versioning(Bucket="backups", VersioningConfiguration={"Status": "Enabled"})
     upload = f"""{CREDENTIALS}
 head -c 3000000 /dev/urandom >/tmp/dump
 sum=$(sha256sum /tmp/dump | cut -c1-64)
 encoded=$(printf "$(printf %s "$sum" | sed 's/../\\\\x&/g')" | base64)
 s3 -T /tmp/dump -H "x-amz-checksum-sha256: $encoded" -H 'x-amz-server-side-encryption: AES256' $AWS_ENDPOINT_URL/backups/dump
-s3 {real.server.endpoint}/backups/dump | cmp - /tmp/dump
+s3 {machine_cloud.server.endpoint}/backups/dump | cmp - /tmp/dump
 echo "$sum"
 """
-    digest = real.inside(instance, f"export AWS_ENDPOINT_URL=http://169.254.169.250; {upload}")
-    told = real.s3.head_object(Bucket="backups", Key="dump", ChecksumMode="ENABLED")
-    assert (told["ContentLength"], told["ServerSideEncryption"]) == (3000000, "AES256")
+    digest = machine_cloud.inside(instance, f"export AWS_ENDPOINT_URL=http://169.254.169.250; {upload}")
+    response = machine_cloud.s3.head_object(Bucket="backups", Key="dump", ChecksumMode="ENABLED")
+    assert (response["ContentLength"], response["ServerSideEncryption"]) == (3000000, "AES256")
     assert len(digest) == 64, digest
     torn = upload.replace("s3 -T /tmp/dump", "truncate -s 2M /tmp/dump; s3 -T /tmp/dump")
-    torn = torn.replace("$AWS_ENDPOINT_URL", real.server.endpoint)
-    assert "BadDigest" in real.inside(instance, torn)
-    url = real.s3.generate_presigned_url("put_object", Params={"Bucket": "backups", "Key": "streamed"}, ExpiresIn=60)
-    assert real.inside(instance, f"head -c 2000000 /dev/zero | curl -sSf -T - '{url}'; echo sent") == "sent"
-    assert real.s3.head_object(Bucket="backups", Key="streamed")["ContentLength"] == 2000000
+    torn = torn.replace("$AWS_ENDPOINT_URL", machine_cloud.server.endpoint)
+    assert "BadDigest" in machine_cloud.inside(instance, torn)
+    url = machine_cloud.s3.generate_presigned_url(
+        "put_object", Params={"Bucket": "backups", "Key": "streamed"}, ExpiresIn=60
+    )
+    assert machine_cloud.inside(instance, f"head -c 2000000 /dev/zero | curl -sSf -T - '{url}'; echo sent") == "sent"
+    assert machine_cloud.s3.head_object(Bucket="backups", Key="streamed")["ContentLength"] == 2000000
 
     if postgres.unavailable_reason() is None:
-        told = lambda: rds.describe_db_instances()["DBInstances"][0]  # noqa: E731
-        eventually(lambda: told()["DBInstanceStatus"] == "available", 30)
-        address = told()["Endpoint"]["Address"]
+        response = lambda: rds.describe_db_instances()["DBInstances"][0]  # noqa: E731
+        eventually(lambda: response()["DBInstanceStatus"] == "available", 30)
+        address = response()["Endpoint"]["Address"]
         # The protocol's SSLRequest, and the server's yes.
         ask = rf"exec 3<>/dev/tcp/{address}/5432; printf '\0\0\0\10\4\322\26\57' >&3; head -c 1 <&3"
-        assert real.inside(instance, ask) == "S"
+        assert machine_cloud.inside(instance, ask) == "S"

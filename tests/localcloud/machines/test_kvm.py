@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.machines import choose, errors
+from localcloud.machines import choose_driver, errors
 from localcloud.machines.container import driver as container_driver
 from localcloud.machines.errors import MachineError
 from localcloud.machines.qemu import kvm
@@ -30,8 +30,8 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr(errors, "_SYSTEM_PATH", "")
     monkeypatch.setattr(kvm, "DEVICE", tmp_path / "kvm")
-    monkeypatch.setattr(kvm, "LIMIT", 0.5)
-    monkeypatch.setattr(kvm, "system", lambda: "x86_64")
+    monkeypatch.setattr(kvm, "TRIAL_SECONDS", 0.5)
+    monkeypatch.setattr(kvm, "host_architecture", lambda: "x86_64")
     (tmp_path / "kvm").touch()
 
     def install(*names: str, qemu: str | None = None) -> Path:
@@ -64,24 +64,24 @@ def binary(tools: Tools, qemu: str) -> str:
     ],
 )
 def test_a_trial_tells(tools: Tools, tmp_path: Path, qemu: str, works: bool, reason: str) -> None:
-    result = kvm.trial(binary(tools, qemu), tmp_path / "vmlinuz", limit=0.4)
+    result = kvm.run_trial(binary(tools, qemu), tmp_path / "vmlinuz", limit=0.4)
     assert result.works is works
     assert reason in result.reason
 
 
 def test_without_a_kernel_the_boot_sector_decides(tools: Tools) -> None:
-    assert kvm.trial(binary(tools, KERNEL_HANGS), None, limit=5).works
+    assert kvm.run_trial(binary(tools, KERNEL_HANGS), None, limit=5).works
 
 
 def test_the_result_is_remembered_until_qemu_changes(tools: Tools, tmp_path: Path) -> None:
     tools(qemu=ABORTS)
     cache, calls = tmp_path / "cache", tmp_path / "calls"
-    first = kvm.kvm(cache)
+    first = kvm.probe_kvm(cache)
     assert not first.works
-    assert kvm.kvm(cache) == first
+    assert kvm.probe_kvm(cache) == first
     assert calls.read_text() == "called\n"
     tools(qemu=BOOTS + " # a new version")
-    assert kvm.kvm(cache).works
+    assert kvm.probe_kvm(cache).works
 
 
 def test_a_damaged_memory_is_no_memory(tools: Tools, tmp_path: Path) -> None:
@@ -89,19 +89,19 @@ def test_a_damaged_memory_is_no_memory(tools: Tools, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
     (cache / "kvm-probe.json").write_text('{"key":')
-    assert kvm.kvm(cache).works
+    assert kvm.probe_kvm(cache).works
 
 
 def test_no_device_no_trial(tools: Tools, tmp_path: Path) -> None:
     tools(qemu=BOOTS)
     kvm.DEVICE.unlink()
-    assert "does not exist" in kvm.kvm(tmp_path / "cache").reason
+    assert "does not exist" in kvm.probe_kvm(tmp_path / "cache").reason
     assert not (tmp_path / "calls").exists()
 
 
 def test_kvm_is_taken_where_it_boots(tools: Tools, tmp_path: Path) -> None:
     tools(*QEMU_TOOLS, *container_driver.TOOLS, qemu=BOOTS)
-    driver = choose("auto", tmp_path / "cache")
+    driver = choose_driver("auto", tmp_path / "cache")
     assert (driver.name, getattr(driver, "accelerator", None)) == ("qemu", "kvm")
 
 
@@ -111,9 +111,9 @@ def test_root_takes_a_container_where_kvm_does_not_boot(
     tools(*QEMU_TOOLS, *container_driver.TOOLS, qemu=ABORTS)
     monkeypatch.setattr(container_driver, "DEVICES", {})
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert choose("auto", tmp_path / "cache").name == "container"
+    assert choose_driver("auto", tmp_path / "cache").name == "container"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert getattr(choose("auto", tmp_path / "cache"), "accelerator", None) == "tcg"
+    assert getattr(choose_driver("auto", tmp_path / "cache"), "accelerator", None) == "tcg"
 
 
 def test_a_forced_driver_is_the_one_or_an_error(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,17 +122,17 @@ def test_a_forced_driver_is_the_one_or_an_error(tools: Tools, tmp_path: Path, mo
     with pytest.raises(
         MachineError, match=r"slirp4netns is not installed; run: sudo apt-get install --yes slirp4netns"
     ):
-        choose("container", tmp_path)
+        choose_driver("container", tmp_path)
     with pytest.raises(MachineError, match=r"sudo apt-get install --yes qemu-system-x86"):
-        choose("qemu", tmp_path)
-    with pytest.raises(MachineError, match=r"no way to run machines here: .*qemu-system-x86.*slirp4netns"):
-        choose("auto", tmp_path)
+        choose_driver("qemu", tmp_path)
+    with pytest.raises(MachineError, match=r"cannot run machines: .*qemu-system-x86.*slirp4netns"):
+        choose_driver("auto", tmp_path)
     with pytest.raises(MachineError, match=r"expected auto, qemu or container"):
-        choose("docker", tmp_path)
+        choose_driver("docker", tmp_path)
 
 
 def test_a_container_needs_root(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tools(*container_driver.TOOLS)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(MachineError, match=r"containers need root; run the command with sudo"):
-        choose("container", tmp_path)
+        choose_driver("container", tmp_path)

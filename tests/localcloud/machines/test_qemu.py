@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.machines import choose
+from localcloud.machines import choose_driver
 from localcloud.machines.interface import Machine
 from localcloud.machines.qemu import driver
-from localcloud.state_dir import default_cache
+from localcloud.state_dir import default_cache_dir
 from localcloud.storage import base_image, disks
-from tests.support.machine_lab import HOST_NAME, Lab, until
+from tests.support.machine_lab import HOST_NAME, MachineLab, until
 
 pytestmark = [
     pytest.mark.qemu,
@@ -27,21 +27,21 @@ BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    lab = Lab(tmp_path, "127.201.8.9")
-    disks.copy(base_image.ensure(default_cache(), print).path, lab.disk)
+def lab(tmp_path: Path) -> MachineLab:
+    lab = MachineLab(tmp_path, "127.201.8.9")
+    disks.copy(base_image.ensure_base_image(default_cache_dir(), print).path, lab.disk)
     lab.disk.chmod(0o644)
     return lab
 
 
 @pytest.fixture
-def machine(lab: Lab) -> Iterator[Machine]:
-    machine = choose("qemu").machine(lab.spec)
+def machine(lab: MachineLab) -> Iterator[Machine]:
+    machine = choose_driver("qemu").machine(lab.spec)
     yield machine
     machine.kill()
 
 
-def test_a_virtual_machine_lives_as_an_instance_does(lab: Lab, machine: Machine) -> None:
+def test_a_virtual_machine_lives_as_an_instance_does(lab: MachineLab, machine: Machine) -> None:
     disks.grow(lab.disk, 8 * 1024**3)
     machine.start()
     lab.await_ssh(180)
@@ -68,8 +68,8 @@ def test_a_virtual_machine_lives_as_an_instance_does(lab: Lab, machine: Machine)
     lab.ssh("sudo reboot")
     # One answer for both questions: a second one may already find the machine going down.
     assert until(lambda: (now := lab.ssh(BOOT_ID)).count("-") == 4 and now != booted, 180)
-    assert machine.alive()
+    assert machine.is_alive()
     machine.stop(60)
     assert b"Power down" in machine.console()
-    assert not machine.alive()
+    assert not machine.is_alive()
     assert lab.leftovers() == []

@@ -80,9 +80,9 @@ class Slirp:
 def test_exactly_the_wanted_ports_are_forwarded(far: Path) -> None:
     network = Slirp(taken=set())
     with serving(far / "slirp.sock", network):
-        for wanted in ({22}, {22, 80, 8080}, {443, 8080}, set()):
-            slirp.forward(far / "slirp.sock", "127.1.2.3", frozenset(wanted))
-            assert network.ports() == wanted
+        for expected in ({22}, {22, 80, 8080}, {443, 8080}, set()):
+            slirp.forward_ports(far / "slirp.sock", "127.1.2.3", frozenset(expected))
+            assert network.ports() == expected
 
 
 def test_a_port_that_is_taken_is_named(far: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_a_port_that_is_taken_is_named(far: Path, monkeypatch: pytest.MonkeyPatc
         serving(far / "slirp.sock", Slirp(taken={80})),
         pytest.raises(MachineError, match=r"cannot open port 80 of 127.1.2.3: another program listens on it"),
     ):
-        slirp.forward(far / "slirp.sock", "127.1.2.3", frozenset({80}))
+        slirp.forward_ports(far / "slirp.sock", "127.1.2.3", frozenset({80}))
 
 
 def test_root_leads_a_taken_port_around_it(far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,17 +103,17 @@ def test_root_leads_a_taken_port_around_it(far: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     network = Slirp(taken={22})
     with serving(far / "slirp.sock", network):
-        slirp.forward(far / "slirp.sock", "127.1.2.3", frozenset({22, 8080}))
+        slirp.forward_ports(far / "slirp.sock", "127.1.2.3", frozenset({22, 8080}))
         (via,) = network.ports() - {8080}
         assert f"ip daddr 127.1.2.3 tcp dport 22 dnat to 127.1.2.3:{via}\n" in (tmp_path / "rules").read_text()
-        slirp.forward(far / "slirp.sock", "127.1.2.3", frozenset({8080}))
+        slirp.forward_ports(far / "slirp.sock", "127.1.2.3", frozenset({8080}))
         assert "dnat" not in (tmp_path / "rules").read_text()
         assert network.ports() == {8080}
 
 
 def test_no_network_is_an_error_not_a_traceback(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"cannot reach the machine's network"):
-        slirp.forward(tmp_path / "slirp.sock", "127.1.2.3", frozenset({80}))
+        slirp.forward_ports(tmp_path / "slirp.sock", "127.1.2.3", frozenset({80}))
 
 
 def qemu(*replies: dict[str, Any]) -> Callable[[socket.socket], None]:
@@ -133,7 +133,7 @@ def qemu(*replies: dict[str, Any]) -> Callable[[socket.socket], None]:
 
 def test_events_between_a_command_and_its_answer_are_passed_over(far: Path) -> None:
     with serving(far / "qmp.sock", qemu({"event": "STOP"}, {"return": "text\r\n"})):
-        assert qmp.monitor(far / "qmp.sock", "info usernet") == "text"
+        assert qmp.run_monitor_command(far / "qmp.sock", "info usernet") == "text"
 
 
 def test_what_qemu_refuses_is_said(far: Path) -> None:
@@ -158,13 +158,13 @@ def test_control_groups_of_every_kind_are_found() -> None:
         "26 24 0:24 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid - cgroup cgroup rw,cpu,cpuacct\n"
         "27 24 0:25 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n"
     )
-    found = dict(cgroups.hierarchies(hybrid))
-    assert found[Path("/sys/fs/cgroup/unified")] == {"unified"}
-    assert {"cpu", "cpuacct"} <= found[Path("/sys/fs/cgroup/cpu,cpuacct")]
-    assert "name=systemd" in found[Path("/sys/fs/cgroup/systemd")]
+    result = dict(cgroups.parse_hierarchies(hybrid))
+    assert result[Path("/sys/fs/cgroup/unified")] == {"unified"}
+    assert {"cpu", "cpuacct"} <= result[Path("/sys/fs/cgroup/cpu,cpuacct")]
+    assert "name=systemd" in result[Path("/sys/fs/cgroup/systemd")]
     unified = "30 20 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
-    assert cgroups.hierarchies(unified) == [(Path("/sys/fs/cgroup"), frozenset({"unified"}))]
+    assert cgroups.parse_hierarchies(unified) == [(Path("/sys/fs/cgroup"), frozenset({"unified"}))]
 
 
 def test_machines_of_two_clouds_with_one_id_have_different_groups() -> None:
-    assert cgroups.name(Path("/a/machines/i-1")) != cgroups.name(Path("/b/machines/i-1"))
+    assert cgroups.group_name(Path("/a/machines/i-1")) != cgroups.group_name(Path("/b/machines/i-1"))

@@ -34,9 +34,9 @@ def folder(tmp_path: Path) -> Path:
 def test_a_kept_process_runs_in_the_folder_and_is_cut_off(folder: Path) -> None:
     process = supervised.launch(folder, "plain", {"argv": ["sh", "-c", "pwd >where; exec sleep 600"]}, [])
     assert until(lambda: (folder / "where").exists() and (folder / "where").read_text() == f"{folder}\n")
-    assert len(list(supervised.marked(folder))) == 2
+    assert len(list(supervised.find_processes(folder))) == 2
     supervised.terminate(process)
-    assert until(lambda: not list(supervised.marked(folder)))
+    assert until(lambda: not list(supervised.find_processes(folder)))
 
 
 def test_the_keeper_ends_when_what_it_keeps_ends(folder: Path) -> None:
@@ -49,7 +49,7 @@ def test_stop_reaches_what_is_kept_as_sigterm(folder: Path) -> None:
     script = "trap 'echo stopped >stopped; exit' TERM; touch ready; while :; do sleep 0.05; done"
     process = supervised.launch(folder, "plain", {"argv": ["sh", "-c", script]}, [])
     assert until((folder / "ready").exists)
-    supervised.send(process, "stop")
+    supervised.send_line(process, "stop")
     assert process.wait(5) == 0
     assert (folder / "stopped").exists()
     supervised.terminate(process)
@@ -64,16 +64,17 @@ def test_a_killed_server_takes_its_processes_with_it(folder: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", SERVER, str(folder)], stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"launched\n"
-        assert len(list(supervised.marked(folder.parent))) == 2
+        assert len(list(supervised.find_processes(folder.parent))) == 2
         server.kill()
-    assert until(lambda: not list(supervised.marked(folder.parent)))
+    assert until(lambda: not list(supervised.find_processes(folder.parent)))
     assert [line for line in reap(folder.parent) if "process" in line] == []
 
 
 def test_reap_ends_what_was_left_here_and_nothing_else(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "machines-of-another"
     mine, theirs = (
-        subprocess.Popen(["sleep", "600"], env={supervised.MARK: str(mark)}) for mark in (folder, other / "i-1")
+        subprocess.Popen(["sleep", "600"], env={supervised.ENVIRONMENT_MARK: str(mark)})
+        for mark in (folder, other / "i-1")
     )
     try:
         assert f"ended process {mine.pid}" in reap(folder.parent)

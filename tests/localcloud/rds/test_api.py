@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(postgres.unavailable_reason() is not None, reaso
 PASSWORD = "it's-secret$1"
 
 
-def refused(code: str) -> Any:
+def raises(code: str) -> Any:
     return pytest.raises(ClientError, match=rf"\({code}\)")
 
 
@@ -34,22 +34,22 @@ class Rds:
     def api(self) -> Any:
         return client(self.cloud.server.endpoint, "rds")
 
-    def create(self, **asked: Any) -> Any:
+    def create(self, **options: Any) -> Any:
         given = {
             "DBInstanceIdentifier": "guestbook", "DBInstanceClass": "db.t4g.micro", "Engine": "postgres",
             "MasterUsername": "app", "MasterUserPassword": PASSWORD, "DBName": "guestbook", "AllocatedStorage": 20,
         }  # fmt: skip
-        return self.api.create_db_instance(**{k: v for k, v in {**given, **asked}.items() if v})["DBInstance"]
+        return self.api.create_db_instance(**{k: v for k, v in {**given, **options}.items() if v})["DBInstance"]
 
-    def told(self) -> Any:
+    def describe(self) -> Any:
         return self.api.describe_db_instances(DBInstanceIdentifier="guestbook")["DBInstances"][0]
 
     def wait(self, status: str) -> Any:
-        eventually(lambda: self.told()["DBInstanceStatus"] == status, 30)
-        return self.told()
+        eventually(lambda: self.describe()["DBInstanceStatus"] == status, 30)
+        return self.describe()
 
     def sql(self, text: str, password: str = PASSWORD, mode: str = "require", user: str = "app") -> str:
-        endpoint = self.told()["Endpoint"]
+        endpoint = self.describe()["Endpoint"]
         place = f"host={endpoint['Address']} port={endpoint['Port']} user={user} dbname=guestbook sslmode={mode}"
         done = subprocess.run(
             ["psql", "-XqtA", place, "-c", text], check=False, capture_output=True, text=True,
@@ -64,13 +64,13 @@ def rds(cloud: Any) -> Rds:
 
 
 def test_a_database_lives_as_on_rds(rds: Rds) -> None:
-    made = rds.create(StorageEncrypted=True, Tags=[{"Key": "Name", "Value": "data"}])
-    assert made["DBInstanceStatus"] == "creating"
-    assert "Endpoint" not in made
-    told = rds.wait("available")
-    assert told["Endpoint"]["Address"].startswith(rds.cloud.server.cloud.prefix + ".")
-    assert (told["Endpoint"]["Port"], told["StorageEncrypted"], told["DBName"]) == (5432, True, "guestbook")
-    assert told["TagList"] == [{"Key": "Name", "Value": "data"}]
+    created = rds.create(StorageEncrypted=True, Tags=[{"Key": "Name", "Value": "data"}])
+    assert created["DBInstanceStatus"] == "creating"
+    assert "Endpoint" not in created
+    response = rds.wait("available")
+    assert response["Endpoint"]["Address"].startswith(rds.cloud.server.cloud.prefix + ".")
+    assert (response["Endpoint"]["Port"], response["StorageEncrypted"], response["DBName"]) == (5432, True, "guestbook")
+    assert response["TagList"] == [{"Key": "Name", "Value": "data"}]
 
     # The master user is powerful, and no superuser; RDS's own superuser lets nobody in; nothing goes in the clear.
     powers = "SELECT rolsuper, rolcreatedb, rolcreaterole, pg_has_role('rds_superuser', 'member') FROM pg_roles"
@@ -91,7 +91,7 @@ def test_a_database_lives_as_on_rds(rds: Rds) -> None:
     rds.api.stop_db_instance(DBInstanceIdentifier="guestbook")
     rds.wait("stopped")
     assert "refused" in rds.sql("SELECT 1", "another-one")
-    with refused("InvalidDBInstanceState"):
+    with raises("InvalidDBInstanceState"):
         rds.api.stop_db_instance(DBInstanceIdentifier="guestbook")
     rds.api.start_db_instance(DBInstanceIdentifier="guestbook")
     rds.wait("available")
@@ -100,7 +100,7 @@ def test_a_database_lives_as_on_rds(rds: Rds) -> None:
     assert rds.sql("SELECT count(*) FROM entry", "another-one") == "1000"
 
     # The cloud ends and starts again: the same address, the same rows.
-    address = rds.told()["Endpoint"]["Address"]
+    address = rds.describe()["Endpoint"]["Address"]
     rds.cloud.restart()
     eventually(lambda: rds.sql("SELECT count(*) FROM entry", "another-one") == "1000", 30)
     assert rds.wait("available")["Endpoint"]["Address"] == address
@@ -111,7 +111,7 @@ def test_a_database_lives_as_on_rds(rds: Rds) -> None:
     process.wait()
     eventually(lambda: rds.sql("SELECT count(*) FROM entry", "another-one") == "1000", 30)
 
-    with refused("InvalidParameterCombination"):
+    with raises("InvalidParameterCombination"):
         rds.api.delete_db_instance(DBInstanceIdentifier="guestbook")
     rds.api.delete_db_instance(DBInstanceIdentifier="guestbook", SkipFinalSnapshot=True)
     eventually(lambda: not rds.api.describe_db_instances()["DBInstances"], 30)
@@ -120,36 +120,36 @@ def test_a_database_lives_as_on_rds(rds: Rds) -> None:
 
 def test_rds_can_manage_the_password(rds: Rds) -> None:
     rds.create(MasterUserPassword=None, ManageMasterUserPassword=True)
-    told = rds.wait("available")
+    response = rds.wait("available")
     secrets = client(rds.cloud.server.endpoint, "secretsmanager")
-    held = secrets.get_secret_value(SecretId=told["MasterUserSecret"]["SecretArn"])["SecretString"]
+    held = secrets.get_secret_value(SecretId=response["MasterUserSecret"]["SecretArn"])["SecretString"]
     assert json.loads(held)["username"] == "app"
     assert rds.sql("SELECT 1", json.loads(held)["password"]) == "1"
 
 
 def test_what_rds_refuses(rds: Rds) -> None:
-    with refused("InvalidParameterValue"):
+    with raises("InvalidParameterValue"):
         rds.create(MasterUserPassword="short")
-    with refused("InvalidParameterValue"):
+    with raises("InvalidParameterValue"):
         rds.create(MasterUserPassword="has a/slash")
-    with refused("InvalidParameterValue"):
+    with raises("InvalidParameterValue"):
         rds.create(MasterUsername="rdsadmin")
-    with refused("InvalidParameterCombination"):
+    with raises("InvalidParameterCombination"):
         rds.create(EngineVersion="9.6")
-    with refused("UnsupportedOperation"):
+    with raises("UnsupportedOperation"):
         rds.create(Engine="mysql")
-    with refused("DBInstanceNotFound"):
-        rds.told()
+    with raises("DBInstanceNotFound"):
+        rds.describe()
     assert list(rds.cloud.folder.databases.iterdir()) == []
 
 
 def test_a_database_can_be_slow_to_come_up(rds: Rds) -> None:
     control.request(rds.cloud.server.endpoint, "POST", "faults", {"kind": "slow_database", "seconds": 60})
     rds.create()
-    assert rds.told()["DBInstanceStatus"] == "creating"
-    with refused("DBInstanceAlreadyExists"):
+    assert rds.describe()["DBInstanceStatus"] == "creating"
+    with raises("DBInstanceAlreadyExists"):
         rds.create()
-    rds.cloud.server.databases.hurry.set()  # enough of it
+    rds.cloud.server.databases.ending.set()  # enough of it
     rds.wait("available")
     assert rds.sql("SELECT 1") == "1"
 
@@ -158,7 +158,7 @@ SERVER = """
 import sys, time
 from pathlib import Path
 from localcloud.rds import postgres
-server = postgres.Server(Path(sys.argv[1]), max(postgres.installed()), "127.201.11.9", 5432)
+server = postgres.PostgresServer(Path(sys.argv[1]), max(postgres.installed_versions()), "127.201.11.9", 5432)
 server.create("app", "secret-word", "guestbook")
 server.start()
 print("started", flush=True)
@@ -171,19 +171,19 @@ def test_a_killed_cloud_leaves_no_database_process(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", SERVER, str(home)], stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"started\n"
-        assert running(home) > 3
+        assert count_processes(home) > 3
         server.kill()
-    eventually(lambda: running(home) == 0)
-    assert postgres.reap(tmp_path / "databases") == []
+    eventually(lambda: count_processes(home) == 0)
+    assert postgres.kill_servers(tmp_path / "databases") == []
     # What was cut off comes back.
-    again = postgres.PostgresServer(home, max(postgres.installed()), "127.201.11.9", 5432)
+    again = postgres.PostgresServer(home, max(postgres.installed_versions()), "127.201.11.9", 5432)
     process = again.start()
-    assert running(home) > 3
+    assert count_processes(home) > 3
     postgres.stop(process)
-    assert running(home) == 0
+    assert count_processes(home) == 0
 
 
-def running(home: Path) -> int:
+def count_processes(home: Path) -> int:
     """Processes that work in the server's data folder."""
     place = (home / "data").stat()
     count = 0

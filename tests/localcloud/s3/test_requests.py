@@ -24,7 +24,7 @@ def s3(cloud: Any) -> Any:
     return cloud.s3
 
 
-def refused(code: str) -> Any:
+def raises(code: str) -> Any:
     return pytest.raises(ClientError, match=rf"\({code}\)")
 
 
@@ -36,24 +36,24 @@ def test_checksums_are_compared_and_kept(s3: Any) -> None:
     s3.put_object(
         Bucket="backups", Key="a", Body=b"rows", ChecksumSHA256=sha256(b"rows"), ServerSideEncryption="aws:kms"
     )
-    told = s3.head_object(Bucket="backups", Key="a", ChecksumMode="ENABLED")
-    assert (told["ChecksumSHA256"], told["ServerSideEncryption"]) == (sha256(b"rows"), "aws:kms")
-    with refused("BadDigest"):
+    response = s3.head_object(Bucket="backups", Key="a", ChecksumMode="ENABLED")
+    assert (response["ChecksumSHA256"], response["ServerSideEncryption"]) == (sha256(b"rows"), "aws:kms")
+    with raises("BadDigest"):
         s3.put_object(Bucket="backups", Key="b", Body=b"row", ChecksumSHA256=sha256(b"rows"))
-    with refused("BadDigest"):
+    with raises("BadDigest"):
         s3.put_object(Bucket="backups", Key="b", Body=b"row", ContentMD5=base64.b64encode(bytes(16)).decode())
-    with refused("InvalidDigest"):
+    with raises("InvalidDigest"):
         s3.put_object(Bucket="backups", Key="b", Body=b"row", ContentMD5="short")
-    with refused("404"):
+    with raises("404"):
         s3.head_object(Bucket="backups", Key="b")
 
 
 def test_a_payload_that_differs_from_its_signature_s_is_refused() -> None:
     environ = {"REQUEST_METHOD": "PUT", "HTTP_X_AMZ_CONTENT_SHA256": hashlib.sha256(b"sent").hexdigest()}
-    assert requests.refusal(environ, b"sent") is None
-    found = requests.refusal(environ, b"arrived")
-    assert found is not None
-    assert found[0] == "XAmzContentSHA256Mismatch"
+    assert requests.find_error(environ, b"sent") is None
+    result = requests.find_error(environ, b"arrived")
+    assert result is not None
+    assert result[0] == "XAmzContentSHA256Mismatch"
 
 
 def test_presigned_urls_work_until_they_expire(s3: Any) -> None:
@@ -65,10 +65,10 @@ def test_presigned_urls_work_until_they_expire(s3: Any) -> None:
         except urllib.error.HTTPError as error:
             return error.code
 
-    asked = {"Bucket": "backups", "Key": "streamed"}
-    assert send(s3.generate_presigned_url("put_object", Params=asked, ExpiresIn=60)) == 200
-    assert s3.get_object(**asked)["Body"].read() == b"streamed"
-    assert send(s3.generate_presigned_url("put_object", Params=asked, ExpiresIn=-1)) == 403
+    options = {"Bucket": "backups", "Key": "streamed"}
+    assert send(s3.generate_presigned_url("put_object", Params=options, ExpiresIn=60)) == 200
+    assert s3.get_object(**options)["Body"].read() == b"streamed"
+    assert send(s3.generate_presigned_url("put_object", Params=options, ExpiresIn=-1)) == 403
 
 
 def test_uploads_in_parts_and_old_versions_outlive_restarts(cloud: Any, s3: Any) -> None:
@@ -77,9 +77,9 @@ def test_uploads_in_parts_and_old_versions_outlive_restarts(cloud: Any, s3: Any)
     bodies = [os.urandom(5 << 20), os.urandom(1 << 20)]
 
     def part(number: int) -> dict[str, Any]:
-        asked = {"Bucket": "backups", "Key": "dump", "UploadId": upload, "PartNumber": number}
-        told = cloud.s3.upload_part(**asked, Body=bodies[number - 1], ChecksumSHA256=sha256(bodies[number - 1]))
-        return {"PartNumber": number, "ETag": told["ETag"], "ChecksumSHA256": told["ChecksumSHA256"]}
+        options = {"Bucket": "backups", "Key": "dump", "UploadId": upload, "PartNumber": number}
+        response = cloud.s3.upload_part(**options, Body=bodies[number - 1], ChecksumSHA256=sha256(bodies[number - 1]))
+        return {"PartNumber": number, "ETag": response["ETag"], "ChecksumSHA256": response["ChecksumSHA256"]}
 
     parts = [part(1)]
     cloud.restart()
@@ -89,7 +89,7 @@ def test_uploads_in_parts_and_old_versions_outlive_restarts(cloud: Any, s3: Any)
     parts.append(part(2))
     done = {"Bucket": "backups", "Key": "dump", "UploadId": upload, "MultipartUpload": {"Parts": parts}}
     cloud.s3.complete_multipart_upload(**done)
-    with refused("NoSuchUpload"):
+    with raises("NoSuchUpload"):
         part(2)
     assert cloud.s3.get_object(Bucket="backups", Key="dump")["Body"].read() == b"".join(bodies)
     cloud.s3.put_object(Bucket="backups", Key="dump", Body=b"newer")
@@ -97,8 +97,8 @@ def test_uploads_in_parts_and_old_versions_outlive_restarts(cloud: Any, s3: Any)
     cloud.restart()
     newer, older = cloud.s3.list_object_versions(Bucket="backups", Prefix="dump")["Versions"]
     for version, body in ((newer, b"newer"), (older, b"".join(bodies))):
-        asked = {"Bucket": "backups", "Key": "dump", "VersionId": version["VersionId"]}
-        assert cloud.s3.get_object(**asked)["Body"].read() == body
+        options = {"Bucket": "backups", "Key": "dump", "VersionId": version["VersionId"]}
+        assert cloud.s3.get_object(**options)["Body"].read() == body
     cloud.s3.delete_object(Bucket="backups", Key="dump")
     cloud.restart()
     cloud.s3.delete_object(

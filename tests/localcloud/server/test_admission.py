@@ -36,19 +36,19 @@ MOTO_PATHS = [
 ]
 
 
-def ask(cloud: Any, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, str]:
+def send_to_endpoint(cloud: Any, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, str]:
     """Send one request as any process of this machine, and a guest through user-mode networking, does."""
     host = cloud.server.endpoint.removeprefix("http://")
-    return sent(http.client.HTTPConnection(host, timeout=5), method, path.format(host), body, headers)
+    return send_request(http.client.HTTPConnection(host, timeout=5), method, path.format(host), body, headers)
 
 
 def ask_as_guest(cloud: Any, method: str, path: str, host: str = "169.254.169.250", **headers: str) -> tuple[int, str]:
     instance = cloud.run()
     cloud.wait(instance, "running")
-    return sent(Guest(cloud.driver.of(instance)[0].spec.api_socket, host), method, path, None, headers)
+    return send_request(Guest(cloud.driver.launched(instance)[0].spec.api_socket, host), method, path, None, headers)
 
 
-def sent(
+def send_request(
     connection: http.client.HTTPConnection, method: str, path: str, body: str | None, headers: dict[str, str]
 ) -> tuple[int, str]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -61,12 +61,12 @@ def sent(
 
 def test_a_web_page_is_refused_and_changes_nothing(cloud: Any) -> None:
     for origin in ("https://evil.example", "null", cloud.server.endpoint):
-        status, text = ask(cloud, "PUT", "/stolen", Origin=origin)
+        status, text = send_to_endpoint(cloud, "PUT", "/stolen", Origin=origin)
         assert (status, "<Code>AccessDenied</Code>" in text) == (403, True)
-    assert ask(cloud, "PUT", "/stolen", Sec_Fetch_Site="cross-site")[0] == 403
-    asked = {"Origin": "https://evil.example", "Access_Control_Request_Method": "PUT"}
-    for headers in ({}, asked):
-        assert ask(cloud, "OPTIONS", "/stolen", **headers)[0] == 403
+    assert send_to_endpoint(cloud, "PUT", "/stolen", Sec_Fetch_Site="cross-site")[0] == 403
+    options = {"Origin": "https://evil.example", "Access_Control_Request_Method": "PUT"}
+    for headers in ({}, options):
+        assert send_to_endpoint(cloud, "OPTIONS", "/stolen", **headers)[0] == 403
     assert cloud.s3.list_buckets()["Buckets"] == []
 
 
@@ -75,8 +75,8 @@ def test_a_url_that_the_user_opens_is_answered(cloud: Any) -> None:
     cloud.s3.put_object(Bucket="own", Key="a", Body=b"text")
     url = cloud.s3.generate_presigned_url("get_object", Params={"Bucket": "own", "Key": "a"}, ExpiresIn=60)
     path = url.removeprefix(cloud.server.endpoint)
-    assert ask(cloud, "GET", path, Sec_Fetch_Site="none") == (200, "text")
-    assert ask(cloud, "GET", path, Sec_Fetch_Site="same-site")[0] == 403
+    assert send_to_endpoint(cloud, "GET", path, Sec_Fetch_Site="none") == (200, "text")
+    assert send_to_endpoint(cloud, "GET", path, Sec_Fetch_Site="same-site")[0] == 403
 
 
 def test_a_foreign_host_is_refused_and_changes_nothing(cloud: Any) -> None:
@@ -93,8 +93,8 @@ def test_a_foreign_host_is_refused_and_changes_nothing(cloud: Any) -> None:
         "169.254.169.250",
         "",
     ):
-        assert ask(cloud, "PUT", "/stolen", Host=host)[0] == 403, host
-    assert ask(cloud, "PUT", "http://evil.example/stolen")[0] == 403
+        assert send_to_endpoint(cloud, "PUT", "/stolen", Host=host)[0] == 403, host
+    assert send_to_endpoint(cloud, "PUT", "http://evil.example/stolen")[0] == 403
     assert cloud.s3.list_buckets()["Buckets"] == []
 
 
@@ -102,10 +102,10 @@ def test_a_foreign_host_is_refused_and_changes_nothing(cloud: Any) -> None:
 def test_moto_s_own_api_is_refused_in_every_spelling(cloud: Any, path: str) -> None:
     cloud.ssm.put_parameter(Name="/kept", Value="1", Type="String")
     for method in ("GET", "POST"):
-        status, text = ask(cloud, method, path)
+        status, text = send_to_endpoint(cloud, method, path)
         assert (status, "own API" in text) == (403, True)
     trick = SIGNED.format("motoapi.amazonaws.com")  # moto takes the service for a part of a host's name
-    assert ask(cloud, "POST", path, Authorization=trick)[0] == 403
+    assert send_to_endpoint(cloud, "POST", path, Authorization=trick)[0] == 403
     assert cloud.ssm.get_parameter(Name="/kept")["Parameter"]["Value"] == "1"
 
 
@@ -122,16 +122,16 @@ def test_a_guest_orders_no_faults_and_no_end(cloud: Any) -> None:
         for path in (f"/_localcloud/{call[1]}", f"//_localcloud/{call[1]}"):
             assert ask_as_guest(cloud, call[0], path)[0] == 403
             # Through user-mode networking, a guest's request comes from 127.0.0.1.
-            status, text = ask(cloud, call[0], path)
+            status, text = send_to_endpoint(cloud, call[0], path)
             assert (status, "AccessDeniedException" in text) == (403, True)
     assert not cloud.server.gateway.end.is_set()
 
 
 def test_the_operator_s_own_control_calls_work_and_say_why_when_refused(cloud: Any) -> None:
     assert control.request(cloud.server.endpoint, "GET", "status")["state"] == str(cloud.folder.root)
-    assert "send them from 127." in ask(cloud, "POST", "/_localcloud/shutdown")[1]
+    assert "send them from 127." in send_to_endpoint(cloud, "POST", "/_localcloud/shutdown")[1]
     assert not cloud.server.gateway.end.is_set()
-    with pytest.raises(CloudError, match=r"refused nothing: .*no such thing"):
+    with pytest.raises(CloudError, match=r"refused nothing: .*unknown control call"):
         control.request(cloud.server.endpoint, "GET", "nothing")
     control.request(cloud.server.endpoint, "POST", "shutdown")
     assert cloud.server.gateway.end.is_set()
@@ -178,13 +178,13 @@ def test_the_body_is_not_waited_for(cloud: Any) -> None:
 
 def test_a_request_names_its_host() -> None:
     environ = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": ENDPOINT, "REQUEST_METHOD": "POST", "PATH_INFO": "/"}
-    assert admission.refusal(environ, ENDPOINT) is None
+    assert admission.refusal_response(environ, ENDPOINT) is None
     del environ["HTTP_HOST"]
-    assert admission.refusal(environ, ENDPOINT) is not None
+    assert admission.refusal_response(environ, ENDPOINT) is not None
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "expected"),
     [
         ("/", "/"),
         ("", "/"),
@@ -196,5 +196,5 @@ def test_a_request_names_its_host() -> None:
         ("/bucket/moto-api/reset", "/bucket/moto-api/reset"),
     ],
 )
-def test_a_path_has_one_plain_spelling(path: str, wanted: str) -> None:
-    assert admission.plain(path) == wanted
+def test_a_path_has_one_plain_spelling(path: str, expected: str) -> None:
+    assert admission.normalize_path(path) == expected

@@ -34,7 +34,7 @@ def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Pat
 def test_up_is_idempotent_and_relays_progress_and_down_ends_it(states: list[Path]) -> None:
     lines: list[str] = []
     info = control.up(states[0], lines.append, SERVE)
-    assert "made a base image" in lines
+    assert "created a base image" in lines
     assert (info.driver, info.region, info.account) == ("memory", "ap-northeast-2", "123456789012")
     assert control.up(states[0], lines.append, SERVE) == info
     assert control.down(states[0], lines.append)
@@ -44,8 +44,8 @@ def test_up_is_idempotent_and_relays_progress_and_down_ends_it(states: list[Path
 
 def test_two_ups_at_once_start_one_server(states: list[Path]) -> None:
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: control.up(states[0], lambda _: None, SERVE), range(4)))
-    assert len({info.pid for info in found}) == 1
+        result = list(pool.map(lambda _: control.up(states[0], lambda _: None, SERVE), range(4)))
+    assert len({info.pid for info in result}) == 1
 
 
 def test_two_clouds_do_not_meet(states: list[Path]) -> None:

@@ -55,16 +55,16 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the stand-in builds a
 
 @needs_root
 def test_it_is_built_once_and_then_read_from_the_cache(calls: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    built = base_image.ensure(tmp_path / "cache", said.append)
-    again = base_image.ensure(tmp_path / "cache", said.append)
+    output: list[str] = []
+    built = base_image.ensure_base_image(tmp_path / "cache", output.append)
+    again = base_image.ensure_base_image(tmp_path / "cache", output.append)
     assert built == again
     assert calls.read_text() == "called\n"
     assert built.packages == (("base-files", "12.4"),)
     assert built.name.startswith("debian-12-")
     assert built.name.endswith("-local")
     assert built.path.stat().st_mode & 0o222 == 0
-    assert any("unpacking nothing" in line for line in said)
+    assert any("unpacking nothing" in line for line in output)
     motd = subprocess.run(
         ["debugfs", "-R", "cat /etc/motd", str(built.path)], check=True, capture_output=True, text=True
     ).stdout
@@ -73,7 +73,9 @@ def test_it_is_built_once_and_then_read_from_the_cache(calls: Path, tmp_path: Pa
 
 @needs_root
 def test_many_at_once_build_it_once(calls: Path, tmp_path: Path) -> None:
-    threads = [threading.Thread(target=base_image.ensure, args=(tmp_path / "cache", quiet)) for _ in range(3)]
+    threads = [
+        threading.Thread(target=base_image.ensure_base_image, args=(tmp_path / "cache", quiet)) for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -87,38 +89,38 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(
 ) -> None:
     monkeypatch.setenv("FAIL", "archive not reachable")
     with pytest.raises(MachineError, match="mmdebstrap ended with 25: E: archive not reachable"):
-        base_image.ensure(tmp_path / "cache", quiet)
+        base_image.ensure_base_image(tmp_path / "cache", quiet)
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["base.lock"]
     monkeypatch.setenv("FAIL", "")
-    assert base_image.ensure(tmp_path / "cache", quiet).path.is_file()
+    assert base_image.ensure_base_image(tmp_path / "cache", quiet).path.is_file()
 
 
 @needs_root
 def test_what_a_killed_build_left_is_removed(calls: Path, tmp_path: Path) -> None:
     dead = tmp_path / "cache" / "base-0123.building"
     (dead / "root").mkdir(parents=True)
-    base_image.ensure(tmp_path / "cache", quiet)
+    base_image.ensure_base_image(tmp_path / "cache", quiet)
     assert not dead.exists()
 
 
 def test_a_missing_keyring_is_named_with_its_package(calls: Path, tmp_path: Path) -> None:
     base_image.KEYRING.unlink()
     with pytest.raises(MachineError, match="sudo apt-get install --yes debian-archive-keyring"):
-        base_image.ensure(tmp_path / "cache", quiet)
+        base_image.ensure_base_image(tmp_path / "cache", quiet)
 
 
 def test_the_digest_follows_every_file_and_its_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(base_image.BASE, tmp_path / "base")
     monkeypatch.setattr(base_image, "BASE", tmp_path / "base")
-    seen = {base_image.digest()}
+    observed = {base_image.input_digest()}
     script = tmp_path / "base/root/usr/lib/ec2-boot/ec2-boot"
     script.write_text(script.read_text() + "# more\n")
-    seen.add(base_image.digest())
+    observed.add(base_image.input_digest())
     script.chmod(0o644)
-    seen.add(base_image.digest())
+    observed.add(base_image.input_digest())
     script.rename(script.with_name("other"))
-    seen.add(base_image.digest())
-    assert len(seen) == 4
+    observed.add(base_image.input_digest())
+    assert len(observed) == 4
 
 
 def test_the_overlay_belongs_to_root_and_holds_no_folders(tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_only_installed_packages_are_listed() -> None:
         "Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n"
         "Package: a\nStatus: hold ok installed\nVersion: 0.1\n"
     )
-    assert base_image.parse_status(status) == [("a", "0.1"), ("b", "1:2~rc1")]
+    assert base_image.parse_dpkg_status(status) == [("a", "0.1"), ("b", "1:2~rc1")]
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.machines.errors import MachineError, tool
+from localcloud.machines.errors import MachineError, find_tool
 from localcloud.storage import disks
 
 MIB = 1024**2
@@ -19,13 +19,13 @@ def disk(tmp_path: Path) -> Path:
     path = tmp_path / "disk.raw"
     with path.open("wb") as file:
         file.truncate(64 * MIB)
-    subprocess.run([tool("mkfs.ext4") or "mkfs.ext4", "-q", "-F", str(path)], check=True)
+    subprocess.run([find_tool("mkfs.ext4") or "mkfs.ext4", "-q", "-F", str(path)], check=True)
     return path
 
 
 def blocks(path: Path) -> int:
     text = subprocess.run(
-        [tool("dumpe2fs") or "dumpe2fs", "-h", str(path)], check=True, capture_output=True, text=True
+        [find_tool("dumpe2fs") or "dumpe2fs", "-h", str(path)], check=True, capture_output=True, text=True
     ).stdout
     count, size = (re.search(rf"^Block {name}: +(\d+)$", text, re.MULTILINE) for name in ("count", "size"))
     assert count is not None
@@ -37,8 +37,8 @@ def test_a_copy_has_the_same_bytes_and_the_same_holes(disk: Path, tmp_path: Path
     copy = tmp_path / "new folder" / "copy, of it.raw"
     disks.copy(disk, copy)
     assert copy.read_bytes() == disk.read_bytes()
-    assert disks.sizes(copy).apparent == 64 * MIB
-    assert disks.sizes(copy).allocated < 16 * MIB
+    assert disks.measure(copy).apparent == 64 * MIB
+    assert disks.measure(copy).allocated < 16 * MIB
 
 
 def test_a_copy_that_fails_leaves_nothing_and_says_why(tmp_path: Path) -> None:
@@ -49,8 +49,8 @@ def test_a_copy_that_fails_leaves_nothing_and_says_why(tmp_path: Path) -> None:
 
 def test_growing_enlarges_the_file_system_and_keeps_the_file_sparse(disk: Path) -> None:
     disks.grow(disk, 256 * MIB)
-    assert disks.sizes(disk).apparent == 256 * MIB
-    assert disks.sizes(disk).allocated < 32 * MIB
+    assert disks.measure(disk).apparent == 256 * MIB
+    assert disks.measure(disk).allocated < 32 * MIB
     assert blocks(disk) == 256 * MIB
 
 

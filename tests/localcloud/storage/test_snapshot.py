@@ -29,13 +29,13 @@ def test_everything_survives_a_restart(cloud: Any) -> None:
 
     assert cloud.server.endpoint == endpoint
     assert cloud.public_ami() == public
-    found = cloud.ssm.get_parameter(Name="/app/db/password", WithDecryption=True)["Parameter"]
-    assert found["Value"] == "s3cret"
+    result = cloud.ssm.get_parameter(Name="/app/db/password", WithDecryption=True)["Parameter"]
+    assert result["Value"] == "s3cret"
     stored = cloud.s3.get_object(Bucket="artifacts", Key="a/b")
     assert (stored["Body"].read(), stored["Metadata"]) == (b"body" * 100_000, {"k": "v"})
     assert cloud.iam.get_role(RoleName="app")["Role"]["RoleName"] == "app"
     assert cloud.wait(instance, "running")["PublicIpAddress"] == address
-    (machine,) = cloud.driver.of(instance)
+    (machine,) = cloud.driver.launched(instance)
     assert machine.on
     assert head(machine.spec.disk, 5) == b"baked"
     second = cloud.run(ImageId=ami)
@@ -48,16 +48,16 @@ def kill(cloud: Any) -> None:
     cloud.server.cloud.store.save = lambda: None
     cloud.server._server.shutdown()
     cloud.server._server.server_close()
-    cloud.server.fleet._ended.set()
-    cloud.server.hold_still()
+    cloud.server.machine_pool._ended.set()
+    cloud.server.stop_periodic_tasks()
     BackendDict.reset()
 
 
 def test_work_that_was_under_way_is_finished_after_a_crash(cloud: Any) -> None:
     instance = cloud.run()
     cloud.wait(instance, "running")
-    lines = cloud.server.cloud.lines
-    lines.do = lambda *_: None  # from here on nothing slow gets done
+    queues = cloud.server.cloud.queues
+    queues.submit = lambda *_: None  # from here on nothing slow gets done
     ami = cloud.ec2.create_image(InstanceId=instance, Name="golden")["ImageId"]
     launching = cloud.run()
     kill(cloud)
@@ -66,7 +66,7 @@ def test_work_that_was_under_way_is_finished_after_a_crash(cloud: Any) -> None:
     assert head(cloud.snapshot(ami)) == b"base image"
     cloud.wait(launching, "running")
 
-    cloud.server.cloud.lines.do = lambda *_: None
+    cloud.server.cloud.queues.submit = lambda *_: None
     cloud.ec2.terminate_instances(InstanceIds=[instance])
     cloud.ec2.stop_instances(InstanceIds=[launching])
     kill(cloud)
@@ -90,7 +90,7 @@ def test_a_state_that_cannot_be_read_is_set_aside_with_its_disks(cloud: Any, cap
     cloud.server.stop()
     cloud.folder.snapshot_file.write_bytes(b"not a snapshot")
     cloud.start()
-    assert "cannot be read" in capfd.readouterr().out
+    assert "Cannot read the saved state" in capfd.readouterr().out
     (aside,) = cloud.folder.root.glob("unreadable-*")
     assert (aside / "api.state").read_bytes() == b"not a snapshot"
     assert (cloud.folder.disks / aside.name / "volumes" / name).exists()
@@ -115,4 +115,4 @@ def test_a_lost_range_gives_running_instances_new_addresses(cloud: Any) -> None:
     cloud.folder.range_file.write_text("127.77.77\n")
     cloud.start()
     assert cloud.wait(instance, "running")["PublicIpAddress"].startswith("127.77.77.")
-    eventually(lambda: cloud.driver.of(instance)[0].on)
+    eventually(lambda: cloud.driver.launched(instance)[0].on)

@@ -227,10 +227,7 @@ ALLOW: dict[str, Any] = {
 }
 RULES = [IngressRule(8080, "203.0.113.7/32"), IngressRule(8080, "2001:db8::1/128")]
 NAMED = {
-    "Filters": [
-        {"Name": "group-name", "Values": ["goldenami-run1-verify"]},
-        {"Name": "vpc-id", "Values": ["vpc-1"]},
-    ]
+    "Filters": [{"Name": "group-name", "Values": ["goldenami-run1-verify"]}, {"Name": "vpc-id", "Values": ["vpc-1"]}]
 }
 
 

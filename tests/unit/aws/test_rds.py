@@ -20,7 +20,7 @@ THERE = {"DBInstanceIdentifier": "guestbook-data", "StorageEncrypted": True, "Pu
 
 def test_what_is_asked_for_is_safe() -> None:
     found = rds_plan.db_instance_request(
-        recipe(RDS | {"database.server": {"multi_az": True}}), ResourceNames("guestbook"), "sg-1", "alias/k"
+        recipe(RDS | {"database.rds": {"multi_az": True}}), ResourceNames("guestbook"), "sg-1", "alias/k"
     )
     assert (found["StorageEncrypted"], found["KmsKeyId"], found["PubliclyAccessible"]) == (True, "alias/k", False)
     assert (found["DeletionProtection"], found["BackupRetentionPeriod"], found["MultiAZ"]) == (True, 7, True)
@@ -30,10 +30,10 @@ def test_what_is_asked_for_is_safe() -> None:
 
 
 def test_the_recipe_says_how_large_it_is() -> None:
-    assert any("no server with mode" in told for told in problems({"database.server": {}}))
-    bad = RDS | {"database.server": {"instance_class": "t4g.micro"}}
+    assert any("no rds with mode" in told for told in problems({"database.rds": {}}))
+    bad = RDS | {"database.rds": {"instance_class": "t4g.micro"}}
     assert any("an RDS instance class such as" in told for told in problems(bad)), problems(bad)
-    assert any("from 1 to 35" in told for told in problems(RDS | {"database.server": {"backup_days": 0}}))
+    assert any("from 1 to 35" in told for told in problems(RDS | {"database.rds": {"backup_retention_days": 0}}))
 
 
 def test_it_is_waited_for_until_it_has_an_endpoint(tmp_path: Path) -> None:

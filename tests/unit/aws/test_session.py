@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from botocore import exceptions
 from botocore.exceptions import ClientError
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.aws import dry_run, iam_roles
 from goldenami.aws.errors import code, explain
@@ -129,11 +128,7 @@ TRUST = json.dumps(
     },
     separators=(",", ":"),
 )
-ROLE = {
-    "RoleName": "web-bake",
-    "AssumeRolePolicyDocument": TRUST,
-    "Description": "builders",
-}
+ROLE = {"RoleName": "web-bake", "AssumeRolePolicyDocument": TRUST, "Description": "builders"}
 
 
 def profile(*role_names: str) -> dict[str, object]:
@@ -202,10 +197,7 @@ def test_permissions_are_asked_for_without_doing_anything(answers: list[str], re
             "run_instances",
             {"ImageId": "ami-1", "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, "DryRun": True},
         ),
-        (
-            "create_security_group",
-            {"GroupName": "goldenami-dry-run", "Description": "dry run", "DryRun": True},
-        ),
+        ("create_security_group", {"GroupName": "goldenami-dry-run", "Description": "dry run", "DryRun": True}),
         ("create_tags", {"Resources": ["ami-1"], "Tags": [{"Key": "a", "Value": "b"}], "DryRun": True}),
         ("describe_images", {"Owners": ["self"], "DryRun": True}),
     ]

@@ -1,14 +1,13 @@
-"""The report of the gates: found in what machines print, and told to people and scripts."""
+"""Report of the gates: checks are found in the output of instances, and reported as Markdown and JSON."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from goldenami.bake.check_report import CHECKLIST, Check, as_json, checklist, failed_checks, markdown, parse
+from goldenami.bake.check_report import CHECKLIST, Check, checklist, failed_checks, gate_report, parse
 
 names = st.text("abz09_-", min_size=1, max_size=12).filter(lambda text: text[0].isalnum())
 details = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" "), max_size=40).map(
@@ -47,47 +46,49 @@ def test_failures_are_those_that_did_not_pass() -> None:
 
 
 @given(checks)
-def test_the_checklist_loses_no_check_and_no_failure(made: list[Check]) -> None:
-    lines = checklist(made)
-    assert {id(check) for _, _, mine in lines for check in mine} == {id(check) for check in made}
-    assert any(ok is False for _, ok, _ in lines) == bool(failed_checks(made))
-    for _, ok, mine in lines:
-        assert ok == (all(check.ok for check in mine) if mine else None)
+def test_checklist_has_every_check_once_and_every_failure(made: list[Check]) -> None:
+    items = checklist(made)
+    evidence = [line for item in items for line in item.evidence]
+    assert sorted(line.split()[1] for line in evidence) == sorted(f"`{check.name}`" for check in made)
+    assert any(item.ok is False for item in items) == bool(failed_checks(made))
+    for item in items:
+        assert item.ok == (all(line.startswith("ok ") for line in item.evidence) if item.evidence else None)
 
 
-def test_the_checklist_is_the_team_s_in_its_order() -> None:
-    assert [title for title, _, _ in checklist([])] == [title for title, _ in CHECKLIST]
-    assert all(ok is None for _, ok, _ in checklist([]))
-    named = [name for _, names in CHECKLIST for name in names]
-    assert len(named) == len(set(named))
+def test_checklist_without_checks_lists_every_item_as_not_checked() -> None:
+    assert [item.title for item in checklist([])] == [title for title, _ in CHECKLIST]
+    assert all(item.ok is None for item in checklist([]))
+    names = [name for _, names in CHECKLIST for name in names]
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(
-    ("check", "item"),
+    ("check", "title"),
     [
         ("health", "Health check passed"),
         ("hygiene-host-keys", "Nothing left behind"),
         ("something-new", "Other checks"),
     ],
 )
-def test_checks_stand_under_their_line(check: str, item: str) -> None:
-    title = next(title for title, _, mine in checklist([Check(check, True)]) if mine)
-    assert title.startswith(item)
+def test_check_is_evidence_of_its_item(check: str, title: str) -> None:
+    item = next(item for item in checklist([Check(check, True)]) if item.evidence)
+    assert item.title.startswith(title)
 
 
-def test_the_report_for_people() -> None:
-    text = markdown(
-        "web v1.0", [("Image", "ami-1")], [Check("health", False, "HTTP 503", "boot"), Check("something-new", True)]
-    )
+def test_report_as_markdown_lists_each_check_below_its_item() -> None:
+    made = [Check("health", False, "HTTP 503", "boot"), Check("something-new", True)]
+    text = gate_report("web v1.0", [("Image", "ami-1")], made).text
     assert text.startswith("# web v1.0\n\n- Image: ami-1\n\n## Golden AMI checklist\n\n")
     assert "- [ ] **FAILED**: Health check passed\n  - FAIL `health` (boot) HTTP 503\n" in text
     assert "- [x] Other checks\n  - ok `something-new` (image)\n" in text
-    assert "- [ ] (not checked in this run) Application build succeeded\n" in text
+    assert "- [ ] (not checked) Application build succeeded\n" in text
 
 
-def test_the_report_for_scripts_is_json_and_says_whether_it_passed() -> None:
-    told = json.loads(json.dumps(as_json([("Image", "ami-1")], [Check("health", False, "HTTP 503", "boot")])))
-    assert told["passed"] is False
-    assert told["facts"] == {"Image": "ami-1"}
-    assert told["checks"] == [{"name": "health", "ok": False, "detail": "HTTP 503", "gate": "boot"}]
-    assert {"item": "Health check passed", "ok": False, "checks": ["health"]} in told["checklist"]
+def test_report_as_json_has_the_result_and_every_check() -> None:
+    report = gate_report("web v1.0", [("Image", "ami-1")], [Check("health", False, "HTTP 503", "boot")])
+    facts = json.loads(json.dumps(report.facts))
+    assert facts["passed"] is False
+    assert facts["facts"] == {"Image": "ami-1"}
+    assert facts["checks"] == [{"name": "health", "ok": False, "detail": "HTTP 503", "gate": "boot"}]
+    evidence = ["FAIL `health` (boot) HTTP 503"]
+    assert {"title": "Health check passed", "ok": False, "evidence": evidence} in facts["checklist"]

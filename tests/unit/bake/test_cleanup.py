@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.bake import cleanup
 from goldenami.images import report as images_report
@@ -15,7 +13,7 @@ from goldenami.model import resources
 from goldenami.model.image import RUN
 from goldenami.model.resources import OrphanedResource
 from goldenami.state import runs
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 
 run_ids = st.sampled_from(["run1", "run2", "other1", ""])
 kinds = st.sampled_from(["instance", "volume", "snapshot", "security-group", "key-pair"])
@@ -31,7 +29,7 @@ def test_a_plan_divides_and_loses_nothing(found: list[OrphanedResource], dead: s
     assert [left for left in found if left.run_id in dead] == list(plan.removable)  # in the order of removal
 
 
-def leave(at: Works, run_id: str) -> None:
+def leave(at: Checkout, run_id: str) -> None:
     """A volume and a security group with a run's tag."""
     tags = [{"Key": RUN, "Value": run_id}]
     volume = {"VolumeId": f"vol-{run_id}", "Size": 8, "State": "available", "Tags": tags}
@@ -39,7 +37,7 @@ def leave(at: Works, run_id: str) -> None:
     at.account.groups[f"sg-{run_id}"] = {"GroupId": f"sg-{run_id}", "GroupName": run_id, "Tags": tags}
 
 
-def test_runs_of_this_checkout_are_swept_and_those_of_others_listed(at: Works) -> None:
+def test_runs_of_this_checkout_are_swept_and_those_of_others_listed(at: Checkout) -> None:
     ctx = at.ctx()
     ours = runs.create(ctx.build, at.clock.now())
     ours.record(state="running")
@@ -48,29 +46,29 @@ def test_runs_of_this_checkout_are_swept_and_those_of_others_listed(at: Works) -
     swept = cleanup.sweep(ctx)
     assert {left.id for left in swept.removable} == {f"vol-{ours.id}", f"sg-{ours.id}"}
     assert at.account.alive() == ["sg-a-colleague-s", "vol-a-colleague-s"]
-    told = json.loads(images_report.swept(swept, TrimResult(()), plan_only=False, as_json=True))
-    assert [(len(told["removed"]), len(told["kept"]))] == [(2, 2)]
+    told = images_report.swept(swept, TrimResult(()), plan_only=False).facts
+    assert [(len(told["deleted"]), len(told["kept"]))] == [(2, 2)]
 
 
-def test_a_named_run_of_others_is_swept_too(at: Works) -> None:
+def test_a_named_run_of_others_is_swept_too(at: Checkout) -> None:
     leave(at, "a-colleague-s")
     cleanup.sweep(at.ctx(), run_ids=frozenset({"a-colleague-s"}))
     assert at.account.alive() == []
 
 
-def test_a_plan_removes_nothing(at: Works) -> None:
+def test_a_plan_removes_nothing(at: Checkout) -> None:
     leave(at, "run1")
     swept = cleanup.sweep(at.ctx(), run_ids=frozenset({"run1"}), plan_only=True)
     assert len(at.account.alive()) == 2
-    assert "would remove" in images_report.swept(swept, TrimResult(()), plan_only=True, as_json=False)
+    assert "would delete" in images_report.swept(swept, TrimResult(()), plan_only=True).text
 
 
-def test_nothing_left_is_said(at: Works) -> None:
+def test_nothing_left_is_said(at: Checkout) -> None:
     swept = cleanup.sweep(at.ctx())
-    assert images_report.swept(swept, TrimResult(()), plan_only=False, as_json=False) == "nothing was left behind"
+    assert images_report.swept(swept, TrimResult(()), plan_only=False).text == "no orphaned resources"
 
 
-def test_what_is_older_than_any_run_goes_whoever_left_it(at: Works) -> None:
+def test_what_is_older_than_any_run_goes_whoever_left_it(at: Checkout) -> None:
     leave(at, "20260310-092653-abcdef")  # four days before the clock's now
     leave(at, "20260313-092653-abcdef")
     at.account.volumes["vol-20260310-092653-abcdef"]["State"] = "in-use"

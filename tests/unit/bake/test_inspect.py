@@ -15,13 +15,13 @@ from goldenami.errors import AwsError
 from goldenami.images import diff
 from goldenami.model import image as model_image
 from goldenami.model.image import Image
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 from tests.unit.images.test_diff import said
 
 AMI, OTHER = "ami-0123456789abcdef1", "ami-0123456789abcdef2"
 
 
-def put(at: Works) -> Image:
+def put(at: Checkout) -> Image:
     for ami, version in ((AMI, "v1.0"), (OTHER, "v1.1")):
         told = {
             model_image.IMAGE: "guestbook",
@@ -35,20 +35,20 @@ def put(at: Works) -> Image:
     return found
 
 
-def console(at: Works, answer: Callable[[str], str]) -> Callable[..., dict[str, Any]]:
+def console(at: Checkout, answer: Callable[[str], str]) -> Callable[..., dict[str, Any]]:
     """A console that says this, given the nonce of the newest instance."""
 
     def output(InstanceId: str, **_: Any) -> dict[str, Any]:
         data = at.account.made("RunInstances")[-1]["UserData"]
         script = data if data.startswith("#!") else base64.b64decode(data).decode()
-        found = re.search(r"GOLDEN-FACTS ([0-9a-f]+) BEGIN", script)
+        found = re.search(r"GOLDEN-INVENTORY ([0-9a-f]+) BEGIN", script)
         assert found
         return {"InstanceId": InstanceId, "Output": base64.b64encode(answer(found[1]).encode()).decode()}
 
     return output
 
 
-def test_what_it_says_is_kept_for_the_team(at: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_it_says_is_kept_for_the_team(at: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx, image = at.ctx(), put(at)
     monkeypatch.setattr(at.account, "GetConsoleOutput", console(at, said))
     assert inventory.load(ctx, image) is None
@@ -61,10 +61,10 @@ def test_what_it_says_is_kept_for_the_team(at: Works, monkeypatch: pytest.Monkey
     assert (both.contents.differences, both.contents.missing) == ((), ())
 
 
-def test_one_that_says_nothing_is_ended_and_told(at: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_says_nothing_is_ended_and_told(at: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx, image = at.ctx(), put(at)
     monkeypatch.setattr(at.account, "GetConsoleOutput", console(at, lambda _: "kernel panic"))
-    with pytest.raises(AwsError, match="did not say what is in it") as error:
+    with pytest.raises(AwsError, match="could not be inspected") as error:
         inspect.inspect_image(ctx, image)
     assert at.account.alive() == []
     assert "console.log" in str(error.value)

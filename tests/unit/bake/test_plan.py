@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.bake.plan import LayerPlan, VersionReservation, plan_app, plan_base
 from goldenami.model.image import FAILED, FINGERPRINT, LAYER, VERIFIED, Image, base_name
@@ -86,7 +85,7 @@ def test_a_base_layer_that_was_planned_and_made_is_reused_the_next_time(images: 
 def test_app_plans_are_sound(
     images: list[Image], claims: list[VersionReservation], fresh: bool, wanted: Version | None
 ) -> None:
-    plan = plan_app("web", WANTED, images, claims, fresh=fresh, wanted=wanted)
+    plan = plan_app("web", WANTED, images, claims, fresh=fresh, requested=wanted)
     sound(plan)
     taken = {image.version("web") for image in images}
     assert not fresh or (plan.action == "build" and plan.reservation is None)
@@ -159,7 +158,7 @@ def test_an_untagged_image_under_our_claim_is_adopted() -> None:
 
 def test_an_unverified_image_is_adopted_so_that_it_meets_its_gate() -> None:
     plan = plan_app("web", WANTED, [app("v1.0", fingerprint=WANTED)], [])
-    assert (plan.action, plan.reason) == ("adopt", "an interrupted run made it")
+    assert (plan.action, plan.reason) == ("adopt", "created by an interrupted run")
 
 
 def test_a_verified_image_is_preferred_to_a_newer_one_that_has_yet_to_pass() -> None:
@@ -170,15 +169,15 @@ def test_a_verified_image_is_preferred_to_a_newer_one_that_has_yet_to_pass() -> 
 def test_a_failed_image_leads_to_a_new_one_and_its_number_stays_used() -> None:
     claim = VersionReservation(Version(1, 0), "dead", WANTED)
     plan = plan_app("web", WANTED, [app("v1.0", fingerprint=WANTED, failed="health")], [claim])
-    assert (plan.action, plan.reservation, plan.reason) == ("build", None, "there is none yet")
+    assert (plan.action, plan.reservation, plan.reason) == ("build", None, "it does not exist yet")
 
 
 def test_reasons_tell_the_first_from_a_change() -> None:
     tagged = replace(app("v1.0", fingerprint=OTHER, verified="now"))
     tagged = replace(tagged, tags={**tagged.tags, LAYER: "app"})
     assert plan_app("web", WANTED, [tagged], []).reason == "its inputs changed"
-    assert plan_app("web", WANTED, [], []).reason == "there is none yet"
-    assert plan_base("web", WANTED, [], fresh=True).reason == "asked for with --fresh"
+    assert plan_app("web", WANTED, [], []).reason == "it does not exist yet"
+    assert plan_base("web", WANTED, [], fresh=True).reason == "requested with --fresh"
 
 
 def test_an_image_that_says_it_is_of_other_content_is_not_taken_for_ours() -> None:

@@ -11,8 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from goldenami.bake import render_checks
 from goldenami.bake.inspect import facts_script
@@ -42,10 +41,7 @@ CASES = {
         inputs(layer="base", endpoint_url="http://127.1.1.1:4566", instance_profile="builder"),
         inputs(layer="app", endpoint_url="http://127.1.1.1:4566", instance_profile="builder"),
     ],
-    "aws-amazon-linux-2023-packer-1.11": [
-        inputs(AMAZON_LINUX, "base", NEW),
-        inputs(AMAZON_LINUX, "app", NEW),
-    ],
+    "aws-amazon-linux-2023-packer-1.11": [inputs(AMAZON_LINUX, "base", NEW), inputs(AMAZON_LINUX, "app", NEW)],
     "aws-ubuntu-24.04-arm64-packer-1.14": [
         inputs(UBUNTU_ARM, "base", (1, 14, 0)),
         inputs(UBUNTU_ARM, "app", (1, 14, 0)),
@@ -169,7 +165,7 @@ def test_verify_script_carries_the_nonce() -> None:
 
 def test_the_script_that_looks_inside_is_whole_and_small_enough_for_user_data() -> None:
     text = facts_script(recipe(), "abc123", "app", "it's $HOME")
-    assert "GOLDEN-FACTS abc123 BEGIN" in text
+    assert "GOLDEN-INVENTORY abc123 BEGIN" in text
     assert len(text) < 16 * 1024
     assert subprocess.run(["bash", "-n"], input=text.encode(), check=False).returncode == 0
     inner = text.partition("<<'GOLDEN_FACTS'\n")[2].rpartition("\nGOLDEN_FACTS\n")[0]

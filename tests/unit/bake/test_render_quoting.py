@@ -11,8 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from goldenami.errors import RenderError
 from goldenami.tools import hcl, quoting
@@ -89,12 +88,7 @@ def test_packer_itself_reads_hcl_as_python_hcl2_does(tmp_path: Path) -> None:
 
 
 def _packer_env() -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": "/nonexistent",
-        "CHECKPOINT_DISABLE": "1",
-        "PACKER_NO_COLOR": "1",
-    }
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1"}
 
 
 def _go(quoted: str) -> str:

@@ -14,7 +14,7 @@ from goldenami.errors import GateError, UsageError
 from goldenami.model import image as model_image
 from goldenami.model.image import Image
 from goldenami.state import runs
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 from tests.support.http_server import Web
 
 AMI = "ami-00000000000000001"
@@ -31,7 +31,7 @@ COMPLETE = {
 }
 
 
-def image(at: Works, **changes: Any) -> Image:
+def image(at: Checkout, **changes: Any) -> Image:
     at.account.put_image(AMI, "guestbook-golden-v1.0", tags=COMPLETE)
     images.require_imdsv2(at.account.aws, AMI)
     found = images.get(at.account.aws, AMI)
@@ -39,7 +39,7 @@ def image(at: Works, **changes: Any) -> Image:
     return replace(found, **changes)
 
 
-def look(at: Works, script: Sequence[int], found: Image | None = None, clean: bool = False) -> tuple[Any, Web]:
+def look(at: Checkout, script: Sequence[int], found: Image | None = None, clean: bool = False) -> tuple[Any, Web]:
     with Web(script) as web:
         ctx = at.ctx({"app.port": web.port})
         run = runs.create(ctx.build, at.clock.now())
@@ -49,7 +49,7 @@ def look(at: Works, script: Sequence[int], found: Image | None = None, clean: bo
             return error, web
 
 
-def test_a_green_image_is_tagged_verified_with_the_time(at: Works) -> None:
+def test_a_green_image_is_tagged_verified_with_the_time(at: Checkout) -> None:
     checks, web = look(at, [200])
     assert all(check.ok for check in checks)
     assert {"tags-complete", "imdsv2-required", "image-private", "boot-health-outside"} <= {c.name for c in checks}
@@ -58,7 +58,7 @@ def test_a_green_image_is_tagged_verified_with_the_time(at: Works) -> None:
     assert set(web.paths) == {"/health"}
 
 
-def test_it_launches_what_the_fleet_will_run_with_imdsv2_and_its_own_group(at: Works) -> None:
+def test_it_launches_what_the_fleet_will_run_with_imdsv2_and_its_own_group(at: Checkout) -> None:
     look(at, [200])
     (launch,) = at.account.made("RunInstances")
     assert launch["InstanceType"] == "t3.micro"
@@ -74,7 +74,7 @@ def test_it_launches_what_the_fleet_will_run_with_imdsv2_and_its_own_group(at: W
     ("script", "answers", "seconds"), [([503, 503, 200], 5, 1), ([200, 503, 200, 200, 503, 200], 8, 2)]
 )
 def test_one_healthy_answer_can_be_luck_three_in_a_row_are_not(
-    at: Works, script: list[int], answers: int, seconds: int
+    at: Checkout, script: list[int], answers: int, seconds: int
 ) -> None:
     checks, web = look(at, script)
     assert not isinstance(checks, GateError)
@@ -84,7 +84,7 @@ def test_one_healthy_answer_can_be_luck_three_in_a_row_are_not(
 
 
 @pytest.mark.parametrize("script", [[503], [302], [404]])
-def test_a_path_that_stays_red_fails_after_the_grace_period(at: Works, script: list[int]) -> None:
+def test_a_path_that_stays_red_fails_after_the_grace_period(at: Checkout, script: list[int]) -> None:
     error, web = look(at, script)
     assert isinstance(error, GateError)
     assert f"boot-health-outside (HTTP {script[0]} from {web.url}" in error.message
@@ -94,12 +94,12 @@ def test_a_path_that_stays_red_fails_after_the_grace_period(at: Works, script: l
     assert at.account.alive() == []
 
 
-def test_a_path_that_flaps_for_ever_is_not_healthy(at: Works) -> None:
+def test_a_path_that_flaps_for_ever_is_not_healthy(at: Checkout) -> None:
     error, _ = look(at, [200, 200, 503] * 200)
     assert isinstance(error, GateError)
 
 
-def test_an_instance_that_finds_a_fault_in_itself_is_not_waited_for(at: Works) -> None:
+def test_an_instance_that_finds_a_fault_in_itself_is_not_waited_for(at: Checkout) -> None:
     at.account.checks = "CHECK boot-no-failed-units FAIL postgresql.service\n"
     error, _ = look(at, [503])
     assert isinstance(error, GateError)
@@ -107,21 +107,21 @@ def test_an_instance_that_finds_a_fault_in_itself_is_not_waited_for(at: Works) -
     assert at.clock.elapsed < 10
 
 
-def test_a_console_that_stays_silent_is_no_pass(at: Works) -> None:
+def test_a_console_that_stays_silent_is_no_pass(at: Checkout) -> None:
     at.account.checks = ""
     error, _ = look(at, [200])
     assert isinstance(error, GateError)
     assert "boot-report" in error.message
 
 
-def test_a_console_that_comes_late_is_waited_for(at: Works) -> None:
+def test_a_console_that_comes_late_is_waited_for(at: Checkout) -> None:
     late, at.account.checks = at.account.checks, ""
     at.clock.at(200, lambda: setattr(at.account, "checks", late))
     checks, _ = look(at, [200])
     assert not isinstance(checks, GateError)
 
 
-def test_checks_of_somebody_else_s_run_on_the_console_do_not_count(at: Works) -> None:
+def test_checks_of_somebody_else_s_run_on_the_console_do_not_count(at: Checkout) -> None:
     at.account.checks = "GOLDEN-VERIFY 0123456789abcdef END\nCHECK boot-clean ok\n"
     real = at.account.GetConsoleOutput
 
@@ -135,7 +135,7 @@ def test_checks_of_somebody_else_s_run_on_the_console_do_not_count(at: Works) ->
     assert "boot-report" in error.message
 
 
-def test_an_instance_that_does_not_come_up_is_a_failed_check(at: Works) -> None:
+def test_an_instance_that_does_not_come_up_is_a_failed_check(at: Checkout) -> None:
     real = at.account.RunInstances
 
     def stillborn(**given: Any) -> Any:
@@ -150,7 +150,7 @@ def test_an_instance_that_does_not_come_up_is_a_failed_check(at: Works) -> None:
     assert "did not start: terminated Client.InternalError" in error.message
 
 
-def test_the_console_is_kept_and_the_next_command_shows_it(at: Works) -> None:
+def test_the_console_is_kept_and_the_next_command_shows_it(at: Checkout) -> None:
     at.account.checks = "CHECK boot-clean FAIL /root/.bash_history\n"
     error, _ = look(at, [200])
     assert isinstance(error, GateError)
@@ -159,9 +159,9 @@ def test_the_console_is_kept_and_the_next_command_shows_it(at: Works) -> None:
     assert error.next == f"less {console}"
 
 
-def test_a_failed_image_is_removed_when_that_was_asked_for(at: Works) -> None:
+def test_a_failed_image_is_removed_when_that_was_asked_for(at: Checkout) -> None:
     error, _ = look(at, [503], clean=True)
-    assert error.state == f"{AMI} and its snapshots are removed; the candidate is unchanged."
+    assert error.state == f"{AMI} and its snapshots were deleted; the candidate is unchanged."
     assert at.account.images() == {}
 
 
@@ -173,31 +173,31 @@ def test_a_failed_image_is_removed_when_that_was_asked_for(at: Works) -> None:
         ({"public": True}, "image-private (public)"),
     ],
 )
-def test_what_aws_says_of_the_image_counts(at: Works, changes: dict[str, Any], check: str) -> None:
+def test_what_aws_says_of_the_image_counts(at: Checkout, changes: dict[str, Any], check: str) -> None:
     error, _ = look(at, [200], image(at, **changes))
     assert isinstance(error, GateError)
     assert check in error.message
 
 
-def again(at: Works, web: Web, ami: str = AMI) -> Image:
+def again(at: Checkout, web: Web, ami: str = AMI) -> Image:
     return verify.recheck(at.ctx({"app.port": web.port}), ami, clean=False)
 
 
-def test_an_image_can_be_held_against_the_gate_again(at: Works, web: Web) -> None:
+def test_an_image_can_be_held_against_the_gate_again(at: Checkout, web: Web) -> None:
     image(at)
     assert again(at, web).verified
     (run,) = runs.list_runs(at.root / "build")
     assert run.facts()["state"] == "finished"
 
 
-def test_an_image_that_failed_by_bad_luck_can_be_verified_after_all(at: Works, web: Web) -> None:
+def test_an_image_that_failed_by_bad_luck_can_be_verified_after_all(at: Checkout, web: Web) -> None:
     at.account.put_image(AMI, "guestbook-golden-v1.0", tags={**COMPLETE, model_image.FAILED: "boot-health-outside"})
     images.require_imdsv2(at.account.aws, AMI)
     assert again(at, web).verified
 
 
-def test_only_our_own_golden_images_are_held_against_it(at: Works, web: Web) -> None:
-    with pytest.raises(UsageError, match="there is no AMI ami-none in ap-northeast-2"):
+def test_only_our_own_golden_images_are_held_against_it(at: Checkout, web: Web) -> None:
+    with pytest.raises(UsageError, match="ami-none does not exist in ap-northeast-2"):
         again(at, web, "ami-none")
     at.account.put_image(AMI, "guestbook-base-0123456789ab-run1")
     with pytest.raises(UsageError, match="is not a golden AMI of guestbook"):

@@ -10,13 +10,12 @@ import pytest
 
 from goldenami.aws import price_list
 from goldenami.aws.session import AwsSession
-from goldenami.cost import cost
-from goldenami.cost import report as cost_report
+from goldenami.cost import cost, report as cost_report
 from goldenami.cost.plan import compare, next_size, operations, total
 from goldenami.model import prices
 from goldenami.model.resources import DbInstance
 from goldenami.state import runs
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 from tests.support.recipes import RDS, VOLUME, recipe
 
 SEOUL = prices.for_region("ap-northeast-2")
@@ -69,7 +68,7 @@ def test_the_server_that_was_made_costs_what_it_is() -> None:
     unknown = compare(recipe(RDS), SEOUL, replace(made, instance_class="db.r9.huge", storage_type="io2"))
     assert unknown is not None
     assert total(unknown.images) == pytest.approx(total(plain.images))
-    assert [item.note for item in unknown.images].count("not counted: no price of it is known") == 2
+    assert [item.note for item in unknown.images].count("not counted: its price is unknown") == 2
 
 
 def test_sizes() -> None:
@@ -85,7 +84,7 @@ def test_operations_come_from_the_records() -> None:
         {"kind": "bake", "phases": {"bake app layer with Packer": 60}},
         {"kind": "bake", "state": "running"},
         {"kind": "rebuild", "phases": {"bake base layer with Packer": 120}},  # its bake has a record of its own
-        {"kind": "promotion", "phases": {"bake base layer with Packer": 120, "renewing 3 instance(s) of x-asg": 600}},
+        {"kind": "promotion", "phases": {"bake base layer with Packer": 120, "replacing 3 instance(s) of x-asg": 600}},
     ]
     bake, promotion = operations(records, recipe({**RDS, "fleet.desired": 3}), SEOUL, "t3.micro")
     assert (bake.times, bake.minutes) == (2, pytest.approx((210 + 60) / 60 / 2))
@@ -121,10 +120,7 @@ class List:
         return {
             "t3.micro": [product("APN2-BoxUsage:t3.micro", "0.0131")],
             "t3.small": [product("APN2-BoxUsage:t3.small", "0.0262")],
-            "gp3": [
-                product("APN2-EBS:VolumeUsage.gp3", "0.0920"),
-                product("APN2-EBS:VolumeP-IOPS.gp3", "0.0057"),
-            ],
+            "gp3": [product("APN2-EBS:VolumeUsage.gp3", "0.0920"), product("APN2-EBS:VolumeP-IOPS.gp3", "0.0057")],
             "Storage Snapshot": [
                 product("APN2-EBS:SnapshotUsage", "0.051"),
                 product("APN2-EBS:SnapshotArchiveStorage", "0.01"),
@@ -194,24 +190,24 @@ def test_a_list_with_a_gap_is_not_used(listed: List, missing: str) -> None:
     assert price_list.get_prices(listed.aws, ["t3.micro", "t3.small"]) is None
 
 
-def test_it_says_where_its_prices_are_from(at: Works, listed: List) -> None:
+def test_it_says_where_its_prices_are_from(at: Checkout, listed: List) -> None:
     ctx = at.ctx()
     found = cost.calculate(ctx)
     assert found.source == "the AWS Price List of today (2026-03-14)"
     listed.missing = "gp3"
     found = cost.calculate(ctx)
     assert "the table of October 2025" in found.source
-    text = cost_report.text(found, as_json=False)
+    text = cost_report.report(found).text
     assert "golden images save $" in text
     assert "of the instances alone 50 %" in text
-    told = json.loads(cost_report.text(found, as_json=True))
+    told = cost_report.report(found).facts
     assert told["saved"] == pytest.approx(told["docker"]["month"] - told["images"]["month"])
 
 
-def test_runs_of_the_checkout_are_counted(at: Works, listed: List) -> None:
+def test_runs_of_the_checkout_are_counted(at: Checkout, listed: List) -> None:
     ctx = at.ctx()
     run = runs.create(ctx.build, ctx.clock.now())
     run.record(kind="bake", state="finished", phases={"bake app layer with Packer": 90.0})
     (operation,) = cost.calculate(ctx).operations
     assert (operation.kind, operation.times, operation.minutes) == ("bake", 1, 1.5)
-    assert "bake" in cost_report.text(cost.calculate(ctx), as_json=False)
+    assert "bake" in cost_report.report(cost.calculate(ctx)).text

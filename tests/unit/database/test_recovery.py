@@ -12,9 +12,7 @@ from moto import mock_aws
 from moto.ec2.models import ec2_backends
 from moto.ec2.utils import filter_dict_attribute_mapping
 
-from goldenami.aws import auto_scaling as aws_auto_scaling
-from goldenami.aws import parameters
-from goldenami.aws import s3 as aws_s3
+from goldenami.aws import auto_scaling as aws_auto_scaling, parameters, s3 as aws_s3
 from goldenami.aws.session import AwsSession
 from goldenami.context import Context
 from goldenami.database import agent, backup, recovery, relocate, transfer, volume

@@ -9,17 +9,14 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
-from goldenami.aws import auto_scaling as aws_auto_scaling
-from goldenami.aws import ebs, instances
+from goldenami.aws import auto_scaling as aws_auto_scaling, ebs, instances
 from goldenami.aws.session import AwsSession
 from goldenami.context import Context
 from goldenami.database import freeze, transfer, volume
 from goldenami.database.switchover_model import WriteFreeze
 from goldenami.errors import GateError
-from goldenami.fleet import describe
-from goldenami.fleet import report as fleet_report
-from goldenami.infra import auto_scaling as infra_auto_scaling
-from goldenami.infra import network
+from goldenami.fleet import describe, report as fleet_report
+from goldenami.infra import auto_scaling as infra_auto_scaling, network
 from goldenami.tools.progress import Progress
 from tests.support.clock import ScriptedClock
 from tests.support.recipes import VOLUME, recipe
@@ -119,7 +116,7 @@ def test_fleet_shows_the_volume_and_transfers_with_it(ctx: Context) -> None:
     (part,) = [p for p in describe.list_resources(ctx) if p.kind == "data volume"]
     assert (part.name, part.detail) == (made.id, "8 GiB, ap-northeast-2a, available")
     for doing in ("create", "destroy"):
-        (line,) = [one for one in fleet_report.resources([part], doing, as_json=False).splitlines() if made.id in one]
+        (line,) = [one for one in fleet_report.resources([part], doing).text.splitlines() if made.id in one]
         assert line.split()[0] == "keep"
 
 

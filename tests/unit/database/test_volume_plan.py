@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.aws import ebs
-from goldenami.database.guard_plan import InstanceData
-from goldenami.database.guard_plan import data_blockers as guarded
+from goldenami.database.guard_plan import InstanceData, data_blockers as guarded
 from goldenami.database.switchover_model import StorageChange
 from goldenami.database.volume_plan import attach_steps, expired_snapshots, volume_blockers
 from goldenami.iam.instance_role import fleet_policy

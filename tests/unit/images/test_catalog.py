@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from goldenami.aws.session import AwsSession
-from goldenami.bake import report as bake_report
 from goldenami.bake.model import BakeOptions
 from goldenami.context import Context
 from goldenami.dev import doctor
 from goldenami.errors import UsageError
-from goldenami.images import catalog
-from goldenami.images import report as images_report
+from goldenami.images import catalog, report as images_report
 from goldenami.model import image
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 from tests.support.fake_account import Refused
 
 
-def fill(at: Works) -> Context:
+def fill(at: Checkout) -> Context:
     base = {image.LAYER: "base"}
     at.account.put_image("ami-1", "guestbook-base-0123456789ab-run", tags=base)
     at.account.put_image("ami-2", "guestbook-golden-v1.2", tags={image.VERIFIED: "now"})
@@ -30,7 +26,7 @@ def fill(at: Works) -> Context:
     return at.ctx()
 
 
-def test_newest_version_first_with_what_each_is_to_us(at: Works) -> None:
+def test_newest_version_first_with_what_each_is_to_us(at: Checkout) -> None:
     found = catalog.list_images(fill(at))
     assert [(str(e.version or "-"), e.status, e.candidate) for e in found] == [
         ("v1.11", "pending", False),
@@ -39,23 +35,21 @@ def test_newest_version_first_with_what_each_is_to_us(at: Works) -> None:
         ("v1.2", "verified", True),
         ("-", "base", False),
     ]
-    lines = images_report.images(found, as_json=False).splitlines()
+    lines = images_report.images(found).text.splitlines()
     assert lines[0].split() == ["VERSION", "ID", "STATUS", "CREATED", "SIZE", "NAME"]
     assert "verified (candidate)" in lines[4]
-    told = json.loads(images_report.images(found, as_json=True))
+    told = images_report.images(found).facts
     assert [(row["id"], row["version"], row["status"]) for row in told][:2] == [
         ("ami-4", "v1.11", "pending"),
         ("ami-3", "v1.10", "failed"),
     ]
 
 
-def test_no_images_yet_says_how_to_make_one(at: Works) -> None:
-    assert (
-        images_report.images(catalog.list_images(at.ctx()), as_json=False) == "no images yet; ./invoke bake makes one"
-    )
+def test_no_images_yet_says_how_to_make_one(at: Checkout) -> None:
+    assert images_report.images(catalog.list_images(at.ctx())).text == "no images yet; create one with ./invoke bake"
 
 
-def test_images_of_another_recipe_whose_name_begins_like_ours_are_not_ours(at: Works) -> None:
+def test_images_of_another_recipe_whose_name_begins_like_ours_are_not_ours(at: Checkout) -> None:
     at.account.put_image("ami-9", "guestbook-admin-golden-v1.0")
     assert catalog.list_images(at.ctx()) == []
 
@@ -70,7 +64,7 @@ def test_images_of_another_recipe_whose_name_begins_like_ours_are_not_ours(at: W
 )
 def test_options_that_cannot_be_meant_are_refused(options: BakeOptions, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        bake_report.check_options(options)
+        options.check()
 
 
 def test_options_that_can_be_meant_are_fine() -> None:
@@ -80,14 +74,14 @@ def test_options_that_can_be_meant_are_fine() -> None:
         BakeOptions(version="2.0"),
         BakeOptions(fresh=True, version="v2.0"),
     ):
-        bake_report.check_options(options)
+        options.check()
 
 
 def findings(ctx: Context) -> dict[str, doctor.Finding]:
     return {finding.name: finding for finding in doctor.run_checks(ctx)}
 
 
-def test_the_doctor_looks_at_everything_and_changes_nothing(at: Works) -> None:
+def test_the_doctor_looks_at_everything_and_changes_nothing(at: Checkout) -> None:
     found = findings(at.ctx())
     assert {"packer", "git", "setpriv", "disk", "credentials", "network", "source AMI", "permissions"} <= set(found)
     assert found["packer"].result == found["credentials"].result == "ok"
@@ -97,19 +91,19 @@ def test_the_doctor_looks_at_everything_and_changes_nothing(at: Works) -> None:
     assert "127.0.0.1/32" in found["network"].detail
 
 
-def test_the_doctor_names_an_old_packer_and_permissions_that_lack(at: Works) -> None:
+def test_the_doctor_names_an_old_packer_and_permissions_that_lack(at: Checkout) -> None:
     def refuse() -> None:
         raise Refused("UnauthorizedOperation")
 
-    at.packer.play(version="Packer v1.6.5")
+    at.packer.configure(version="Packer v1.6.5")
     at.account.before["CreateTags"] = refuse
     found = findings(at.ctx())
     assert found["packer"].detail == "1.6.5 is too old"
-    assert found["permissions"].detail == "refused: ec2:CreateTags"
-    assert "fail" in doctor.findings(list(found.values()), as_json=False)
+    assert found["permissions"].detail == "denied: ec2:CreateTags"
+    assert "fail" in doctor.report(list(found.values())).text
 
 
-def test_the_doctor_says_that_there_are_no_credentials(at: Works) -> None:
+def test_the_doctor_says_that_there_are_no_credentials(at: Checkout) -> None:
     ctx = at.ctx()
     broke = Context(ctx.root, ctx.recipe, ctx.target, AwsSession("ap-northeast-2"), ctx.clock, ctx.progress)
     found = findings(broke)

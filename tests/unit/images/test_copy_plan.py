@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.aws import image_copies
-from goldenami.images.copy_plan import CopyState, conflict, copied_tags, remaining_steps, source_description, token
+from goldenami.images.copy_plan import CopyState, copied_tags, is_foreign, remaining_steps, source_tag, token
 from goldenami.model.image import COPY_OF, PRUNED, VERIFIED, Image
 from goldenami.recipe.image import CopyTarget
 from tests.support.aws_stubs import scripted
@@ -88,27 +87,23 @@ def test_it_is_verified_only_when_protected_and_published_only_when_verified(
         if first in order and then in order:
             assert order[first] < order[then]
     if "publish" in order:
-        assert all(order["publish"] > order[step] for step in order if step != "note" and step != "publish")
+        assert all(order["publish"] > order[step] for step in order if step != "record" and step != "publish")
 
 
 def test_a_copy_has_its_original_s_tags_but_those_about_the_original_alone() -> None:
     assert copied_tags(ORIGINAL) == {VERIFIED: "2026", "Version": "1.0.0", COPY_OF: ORIGINAL.id}
 
 
-def test_an_image_of_the_same_name_from_elsewhere_is_a_conflict() -> None:
-    assert conflict(ORIGINAL, COPY)
-    assert not conflict(ORIGINAL, replace(COPY, tags={COPY_OF: ORIGINAL.id}))
-    assert not conflict(ORIGINAL, None)
+def test_an_image_of_the_same_name_without_the_copy_tag_is_foreign() -> None:
+    assert is_foreign(ORIGINAL, COPY)
+    assert not is_foreign(ORIGINAL, replace(COPY, tags={COPY_OF: ORIGINAL.id}))
 
 
 def test_a_token_is_the_wish_s_own() -> None:
     here, there = CopyTarget(region="us-east-1"), CopyTarget(region="eu-west-1")
     assert token(ORIGINAL, here, "") == token(ORIGINAL, here, "")
     assert len({token(ORIGINAL, here, ""), token(ORIGINAL, there, ""), token(ORIGINAL, here, "ami-failed")}) == 3
-    assert (
-        source_description(CopyTarget(region="us-east-1", profile="production"))
-        == "goldenami:copy-in:us-east-1:production"
-    )
+    assert source_tag(CopyTarget(region="us-east-1", profile="production")) == "goldenami:copy-in:us-east-1:production"
 
 
 TAGS = [{"Key": "Version", "Value": "1.0.0"}]

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.aws import images
 from goldenami.bake import inventory
@@ -21,8 +20,8 @@ from goldenami.images.diff_plan import compare, match_vulnerabilities
 from goldenami.images.vulnerability_plan import Advisory, ecosystem_of, read, vulnerable
 from goldenami.model.inventory import PARAMETER_PART, ImageInventory, Package, pack, parse, parse_console, unpack
 from tests.support.image_references import CANDIDATE, PRODUCTION
-from tests.support.large_account import NAME, Estate, ami
-from tests.unit.images.test_prune import live, shop_of
+from tests.support.large_account import NAME, LargeAccount, ami
+from tests.unit.images.test_prune import context_for, live
 
 MACHINE: dict[str, Any] = {
     "os": "Debian GNU/Linux 12 (bookworm)",
@@ -94,8 +93,8 @@ def test_what_was_not_written_down_is_said_not_taken_for_none() -> None:
     found = compare(parse(older, ROWS), parse(MACHINE, ROWS))
     assert found.differences == ()
     assert found.missing == (
-        "users were not written down for the first image",
-        "setuid files were not written down for the first image",
+        "the inventory of the first image has no users",
+        "the inventory of the first image has no setuid files",
     )
 
 
@@ -175,7 +174,7 @@ def said(nonce: str = "abc", cut: int = 0) -> str:
     """A report as an instance writes it on its console."""
     whole = "\n".join([json.dumps(MACHINE), *("\t".join(row) for row in ROWS)])
     packed = base64.encodebytes(gzip.compress(whole.encode())).decode()
-    return f"\r\nGOLDEN-FACTS {nonce} BEGIN\r\n{packed[cut:]}GOLDEN-FACTS {nonce} END\r\n"
+    return f"\r\nGOLDEN-INVENTORY {nonce} BEGIN\r\n{packed[cut:]}GOLDEN-INVENTORY {nonce} END\r\n"
 
 
 def test_what_an_instance_says_is_heard_once_it_is_whole() -> None:
@@ -195,8 +194,8 @@ def test_a_garbled_report_is_never_heard_wrongly(at: int, length: int) -> None:
 
 
 @pytest.fixture
-def estate() -> Estate:
-    made = Estate()
+def account() -> LargeAccount:
+    made = LargeAccount()
     for number in (1, 2, 3):
         made.image(number, days=10 - number, extra={"Version": f"1.{number}.0"})
     made.parameter(PRODUCTION, ami(1))
@@ -210,8 +209,8 @@ def write_down(ctx: Any, number: int, rows: list[list[str]], **machine: Any) -> 
     inventory.save(ctx, image, {**MACHINE, **machine}, [Package(*row) for row in rows])
 
 
-def test_two_images_of_other_checkouts_are_compared(estate: Estate, tmp_path: Path) -> None:
-    ctx = shop_of(estate, tmp_path)
+def test_two_images_of_other_checkouts_are_compared(account: LargeAccount, tmp_path: Path) -> None:
+    ctx = context_for(account, tmp_path)
     newer = [["openssl", "3.0.16-1~deb12u1", "amd64", "openssl", "3.0.16-1~deb12u1"], ROWS[1], ["jq", "1.6-2", "amd64"]]
     write_down(ctx, 1, ROWS)
     write_down(ctx, 2, newer, go="1.23.0", users=["root (0, /bin/bash)"])
@@ -219,7 +218,7 @@ def test_two_images_of_other_checkouts_are_compared(estate: Estate, tmp_path: Pa
     folder.mkdir()
     (folder / "DSA-1.json").write_text(json.dumps(OSV))
     found = diff.diff(ctx, "running", "candidate", advisories=folder)
-    told = diff_report.page(ctx, found)
+    told = diff_report.report(ctx, found).text
     assert told.startswith(f"v1.1 ({ami(1)}) → v1.2 ({ami(2)})\nversion: 1.1.0 → 1.2.0\n")
     for line in (
         "~  image          Go                            1.19.8    1.23.0",
@@ -228,31 +227,31 @@ def test_two_images_of_other_checkouts_are_compared(estate: Estate, tmp_path: Pa
     ):
         assert line.split() in [row.split() for row in told.splitlines()] or line in told
     assert "0 fixed, 0 new, 1 in both" in told  # libssl3 still has it
-    page = diff_report.markdown(ctx, found)
+    page = diff_report.markdown_page(ctx, found)
     assert "| ~ | package | openssl | 3.0.15-1 | 3.0.16-1~deb12u1 |" in page
-    facts = json.loads(diff_report.facts(ctx, found))
+    facts = diff_report.report(ctx, found).facts
     assert (facts["before"]["version"], facts["after"]["version"], facts["remaining"]) == ("v1.1", "v1.2", 1)
 
 
-def test_an_image_of_which_nothing_is_known_is_said(estate: Estate, tmp_path: Path) -> None:
-    ctx = shop_of(estate, tmp_path)
+def test_an_image_of_which_nothing_is_known_is_said(account: LargeAccount, tmp_path: Path) -> None:
+    ctx = context_for(account, tmp_path)
     write_down(ctx, 1, ROWS)
-    told = diff_report.page(ctx, diff.diff(ctx, "v1.1", "v1.3"))
-    assert f"what is in {NAME}-golden-v1.3 ({ami(3)}) was not written down" in told
+    told = diff_report.report(ctx, diff.diff(ctx, "v1.1", "v1.3")).text
+    assert f"{NAME}-golden-v1.3 ({ami(3)}) has no inventory" in told
     assert "no differences" not in told
 
 
-def test_parts_that_are_not_all_there_count_as_unknown(estate: Estate, tmp_path: Path) -> None:
-    ctx = shop_of(estate, tmp_path)
-    estate.parameter(f"/goldenami/{NAME}/facts/{ami(1)}/1-of-2", pack(MACHINE, ROWS)[0])
+def test_parts_that_are_not_all_there_count_as_unknown(account: LargeAccount, tmp_path: Path) -> None:
+    ctx = context_for(account, tmp_path)
+    account.parameter(f"/goldenami/{NAME}/inventory/{ami(1)}/1-of-2", pack(MACHINE, ROWS)[0])
     image = images.get(ctx.aws, ami(1))
     assert image is not None
     assert inventory.load(ctx, image) is None
 
 
-def test_what_cannot_be_compared_is_refused(estate: Estate, tmp_path: Path) -> None:
-    ctx = shop_of(estate, tmp_path)
-    del estate.parameters[PRODUCTION]
+def test_what_cannot_be_compared_is_refused(account: LargeAccount, tmp_path: Path) -> None:
+    ctx = context_for(account, tmp_path)
+    del account.parameters[PRODUCTION]
     for first, second in (("running", "v1.1"), ("v9.9", "v1.1"), (ami(99), "v1.1")):
         with pytest.raises(UsageError):
             diff.diff(ctx, first, second)
@@ -266,15 +265,15 @@ def test_what_cannot_be_compared_is_refused(estate: Estate, tmp_path: Path) -> N
 
 
 def test_facts_go_with_their_image_and_are_no_reference_to_it(tmp_path: Path) -> None:
-    estate = Estate()
+    account = LargeAccount()
     for number in (1, 2):
-        estate.image(number, days=100 - number)
-    ctx = shop_of(estate, tmp_path)
+        account.image(number, days=100 - number)
+    ctx = context_for(account, tmp_path)
     for number in (1, 2):
         write_down(ctx, number, ROWS)
-    estate.calls.clear()
+    account.calls.clear()
     prune.prune(ctx, plan_only=True)
-    assert estate.calls["GetParameters"] == estate.calls["GetParameterHistory"] == 0
+    assert account.calls["GetParameters"] == account.calls["GetParameterHistory"] == 0
     live(ctx)
-    assert list(estate.images) == [ami(2)]
-    assert [name.split("/")[4] for name in estate.parameters] == [ami(2)]
+    assert list(account.images) == [ami(2)]
+    assert [name.split("/")[4] for name in account.parameters] == [ami(2)]

@@ -11,31 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from goldenami.context import Context
-from goldenami.images import prune
-from goldenami.images import report as images_report
+from goldenami.images import prune, report as images_report
 from goldenami.model import image as model_image
 from goldenami.recipe.parse import parse
 from goldenami.tools.progress import Progress
 from tests.support import recipes
 from tests.support.clock import ScriptedClock
-from tests.support.image_references import PARAMETER, PRODUCTION, WAYS, name_it
-from tests.support.large_account import NAME, START, Estate, Killed, ami, snap
-from tests.support.large_account_growth import grown
+from tests.support.image_references import PARAMETER_OF, PRODUCTION, REFERENCES, add_reference
+from tests.support.large_account import NAME, START, Killed, LargeAccount, ami, snap
+from tests.support.large_account_growth import grow_account
 
 # Keeps next to nothing by itself, so that what stays does so because it is named.
-STRICT = {"verified": 1, "months": 0, "rollbacks": 1, "minimum_age_days": 0, "grace_days": 1, "per_run": 1000}
+STRICT = {"verified": 1, "months": 0, "rollbacks": 1, "minimum_age_days": 0, "grace_days": 1, "max_per_run": 1000}
 DAY = 86400.0
 
 
-def shop_of(estate: Estate, root: Path, keep: Mapping[str, int] | None = None) -> Context:
+def context_for(account: LargeAccount, root: Path, keep: Mapping[str, int] | None = None) -> Context:
     text = recipes.text({f"retention.{name}": value for name, value in {**STRICT, **(keep or {})}.items()})
     recipe = parse(text, root / "golden.toml")
     clock = ScriptedClock(START)
-    return Context(root, recipe, recipe.target("local"), estate.aws, clock, Progress(clock, io.StringIO()))
+    return Context(root, recipe, recipe.target("local"), account.aws, clock, Progress(clock, io.StringIO()))
 
 
 def live(ctx: Context, runs: int = 3) -> None:
@@ -50,94 +48,94 @@ def past_deprecation(days: float = 50) -> dict[str, str]:
 
 
 @pytest.fixture
-def estate() -> Estate:
+def account() -> LargeAccount:
     """Three old images; the newest is what the policy keeps."""
-    made = Estate()
+    made = LargeAccount()
     for number in (1, 2, 3):
         made.image(number, days=100 - number)
     return made
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_is_named_stays_and_says_by_whom(estate: Estate, tmp_path: Path, way: str) -> None:
-    name_it(estate, way, ami(1))
-    ctx = shop_of(estate, tmp_path)
+@pytest.mark.parametrize("way", REFERENCES)
+def test_what_is_named_stays_and_says_by_whom(account: LargeAccount, tmp_path: Path, way: str) -> None:
+    add_reference(account, way, ami(1))
+    ctx = context_for(account, tmp_path)
     live(ctx)
-    assert ami(1) in estate.images
-    assert ami(2) not in estate.images  # nothing named this one
+    assert ami(1) in account.images
+    assert ami(2) not in account.images  # nothing named this one
     verdict = next(v for v in prune.prune(ctx, plan_only=True).decisions if v.image.id == ami(1))
     assert verdict.action == "keep"
     assert verdict.reason
     assert verdict.referenced_by or way == "keep-tag"
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", REFERENCES)
 def test_what_is_named_at_the_last_moment_stays(tmp_path: Path, way: str) -> None:
     """The reference appears after the plan was made, right before the image's turn."""
-    estate = Estate()
+    account = LargeAccount()
     for number in (1, 2, 3):
-        estate.image(number, days=100 - number, **past_deprecation())
-    ctx = shop_of(estate, tmp_path)
+        account.image(number, days=100 - number, **past_deprecation())
+    ctx = context_for(account, tmp_path)
 
     def meanwhile(call: str) -> None:
         if (
-            call == "DeregisterImage" and ami(2) not in estate.needed
+            call == "DeregisterImage" and ami(2) not in account.needed
         ):  # the first one goes; the second has its re-check yet
-            name_it(estate, way, ami(2))
+            add_reference(account, way, ami(2))
 
-    estate.before = meanwhile
+    account.before_call = meanwhile
     result = prune.prune(ctx)
-    assert ami(1) not in estate.images
-    assert ami(2) in estate.images
+    assert ami(1) not in account.images
+    assert ami(2) in account.images
     assert list(result.kept) == [ami(2)]
 
 
 def test_an_image_is_deprecated_first_and_goes_after_its_grace_with_its_snapshots(
-    estate: Estate, tmp_path: Path
+    account: LargeAccount, tmp_path: Path
 ) -> None:
-    estate.image(1, days=99.5, snapshots=[101, 102])
-    estate.snapshots[snap(500)] = {model_image.RUN: "run1"}
-    ctx = shop_of(estate, tmp_path, {"grace_days": 14})
+    account.image(1, days=99.5, snapshots=[101, 102])
+    account.snapshots[snap(500)] = {model_image.RUN: "run1"}
+    ctx = context_for(account, tmp_path, {"grace_days": 14})
     first = prune.prune(ctx)
     assert [v.action for v in first.decisions] == ["keep", "deprecate", "deprecate"]
-    assert "DeprecationTime" in estate.images[ami(1)]
+    assert "DeprecationTime" in account.images[ami(1)]
     assert [v.action for v in prune.prune(ctx).decisions] == ["keep", "wait", "wait"]
     ctx.clock.sleep(15 * DAY)
     last = prune.prune(ctx)
-    assert list(estate.images) == [ami(3)]
+    assert list(account.images) == [ami(3)]
     assert {snap(101), snap(102), snap(2 * 16)} == set(last.snapshots)
-    assert set(estate.snapshots) == {snap(16), snap(48), snap(500)}  # only what belonged to those two
+    assert set(account.snapshots) == {snap(16), snap(48), snap(500)}  # only what belonged to those two
 
 
 def test_a_snapshot_that_another_image_uses_stays_until_its_last_image_goes(tmp_path: Path) -> None:
-    estate = Estate()
-    estate.image(1, snapshots=[7, 8])
-    estate.image(2, days=50, snapshots=[8, 9], name="of-somebody-else")
-    estate.image(3, days=1)
-    ctx = shop_of(estate, tmp_path)
+    account = LargeAccount()
+    account.image(1, snapshots=[7, 8])
+    account.image(2, days=50, snapshots=[8, 9], name="of-somebody-else")
+    account.image(3, days=1)
+    ctx = context_for(account, tmp_path)
     live(ctx)
-    assert set(estate.images) == {ami(2), ami(3)}
-    assert {snap(8), snap(9)} <= set(estate.snapshots)
-    assert snap(7) not in estate.snapshots
-    assert all(model_image.ORPHANED not in told for told in estate.snapshots.values())
+    assert set(account.images) == {ami(2), ami(3)}
+    assert {snap(8), snap(9)} <= set(account.snapshots)
+    assert snap(7) not in account.snapshots
+    assert all(model_image.ORPHANED not in told for told in account.snapshots.values())
 
 
 def test_two_images_of_ours_that_share_a_snapshot_leave_none_behind(tmp_path: Path) -> None:
-    estate = Estate()
+    account = LargeAccount()
     for number in (1, 2):
-        estate.image(number, snapshots=[7])
-    estate.image(3, days=1)
-    live(shop_of(estate, tmp_path))
-    assert set(estate.snapshots) == {snap(48)}
+        account.image(number, snapshots=[7])
+    account.image(3, days=1)
+    live(context_for(account, tmp_path))
+    assert set(account.snapshots) == {snap(48)}
 
 
 def test_the_policy_keeps_the_newest_one_a_month_and_the_young(tmp_path: Path) -> None:
-    estate = Estate()
+    account = LargeAccount()
     for number in range(1, 13):  # one a fortnight, back to September
-        estate.image(number, days=number * 14)
-    estate.image(20, days=3, verified=False)
+        account.image(number, days=number * 14)
+    account.image(20, days=3, verified=False)
     keep = {"verified": 2, "months": 4, "minimum_age_days": 7}
-    verdicts = prune.prune(shop_of(estate, tmp_path, keep), plan_only=True).decisions
+    verdicts = prune.prune(context_for(account, tmp_path, keep), plan_only=True).decisions
     kept = {v.image.id: v.reason for v in verdicts if v.action == "keep"}
     assert kept == {
         ami(20): "younger than 7 days",
@@ -147,79 +145,79 @@ def test_the_policy_keeps_the_newest_one_a_month_and_the_young(tmp_path: Path) -
         ami(6): "the newest verified of 2025-12",
         ami(8): "the newest verified of 2025-11",
     }
-    assert estate.gone == []
+    assert account.deregistered == []
 
 
 def test_a_base_layer_goes_only_after_its_last_child(tmp_path: Path) -> None:
-    estate = Estate()
-    estate.image(1, layer="base", verified=False)
-    estate.image(2, days=99, extra={model_image.SOURCE_AMI: ami(1)})
-    estate.image(3, days=50, layer="base", verified=False)
-    estate.image(4, days=49, extra={model_image.SOURCE_AMI: ami(3)})
-    ctx = shop_of(estate, tmp_path)
+    account = LargeAccount()
+    account.image(1, layer="base", verified=False)
+    account.image(2, days=99, extra={model_image.SOURCE_AMI: ami(1)})
+    account.image(3, days=50, layer="base", verified=False)
+    account.image(4, days=49, extra={model_image.SOURCE_AMI: ami(3)})
+    ctx = context_for(account, tmp_path)
     told = {v.image.id: v.reason for v in prune.prune(ctx, plan_only=True).decisions}
     assert told[ami(1)] == f"guestbook-golden-v1.2 ({ami(2)}) was created from it"
     live(ctx, 5)
-    assert set(estate.images) == {ami(3), ami(4)}
-    assert estate.gone == [ami(2), ami(1)]
+    assert set(account.images) == {ami(3), ami(4)}
+    assert account.deregistered == [ami(2), ami(1)]
 
 
-def test_what_is_wanted_again_is_no_longer_deprecated(estate: Estate, tmp_path: Path) -> None:
-    ctx = shop_of(estate, tmp_path)
+def test_what_is_wanted_again_is_no_longer_deprecated(account: LargeAccount, tmp_path: Path) -> None:
+    ctx = context_for(account, tmp_path)
     prune.prune(ctx)
-    assert "DeprecationTime" in estate.images[ami(1)]
-    name_it(estate, "production", ami(1))
+    assert "DeprecationTime" in account.images[ami(1)]
+    add_reference(account, "production", ami(1))
     assert [v.action for v in prune.prune(ctx).decisions][-1] == "restore"
-    assert "DeprecationTime" not in estate.images[ami(1)]
-    assert model_image.PRUNED not in estate.images[ami(1)]["Tags"]
+    assert "DeprecationTime" not in account.images[ami(1)]
+    assert model_image.PRUNED not in account.images[ami(1)]["Tags"]
     assert [v.action for v in prune.prune(ctx).decisions][-1] == "keep"
 
 
 def test_a_run_is_capped(tmp_path: Path) -> None:
-    estate = Estate()
+    account = LargeAccount()
     for number in range(1, 31):
-        estate.image(number, days=200 - number, **(past_deprecation() if number <= 15 else {}))
-    result = prune.prune(shop_of(estate, tmp_path, {"per_run": 4}))
-    assert estate.gone == [ami(1), ami(2), ami(3), ami(4)]  # the oldest first
-    assert estate.calls["EnableImageDeprecation"] == 4
+        account.image(number, days=200 - number, **(past_deprecation() if number <= 15 else {}))
+    result = prune.prune(context_for(account, tmp_path, {"max_per_run": 4}))
+    assert account.deregistered == [ami(1), ami(2), ami(3), ami(4)]  # the oldest first
+    assert account.calls["EnableImageDeprecation"] == 4
     assert [v.action for v in result.decisions].count("later") == 21
 
 
 def test_what_others_made_under_our_name_is_not_ours(tmp_path: Path) -> None:
-    estate = Estate()
-    estate.image(1, verified=False)
-    del estate.images[ami(1)]["Tags"][model_image.IMAGE]
-    estate.image(2, name=f"{NAME}-like-but-another")
-    estate.image(3, days=1)
-    ctx = shop_of(estate, tmp_path)
+    account = LargeAccount()
+    account.image(1, verified=False)
+    del account.images[ami(1)]["Tags"][model_image.IMAGE]
+    account.image(2, name=f"{NAME}-like-but-another")
+    account.image(3, days=1)
+    ctx = context_for(account, tmp_path)
     live(ctx)
-    assert estate.gone == []
-    assert [v.reason for v in prune.prune(ctx).decisions][-1].endswith("not made by us")
+    assert account.deregistered == []
+    assert [v.reason for v in prune.prune(ctx).decisions][-1].startswith("not managed by goldenami")
 
 
-def test_good_images_that_failed_or_were_retired_are_no_rollback_targets(estate: Estate, tmp_path: Path) -> None:
-    estate.parameter(PRODUCTION, ami(1), ami(2), ami(3))
-    estate.images[ami(2)]["Tags"][model_image.FAILED] = "health"
-    live(shop_of(estate, tmp_path))
-    assert set(estate.images) == {ami(1), ami(3)}  # a rollback would pass over the second
+def test_good_images_that_failed_or_were_retired_are_no_rollback_targets(account: LargeAccount, tmp_path: Path) -> None:
+    account.parameter(PRODUCTION, ami(1), ami(2), ami(3))
+    account.images[ami(2)]["Tags"][model_image.FAILED] = "health"
+    live(context_for(account, tmp_path))
+    assert set(account.images) == {ami(1), ami(3)}  # a rollback would pass over the second
 
 
-def test_the_history_of_our_own_records_holds_nothing(estate: Estate, tmp_path: Path) -> None:
-    estate.parameter(f"/goldenami/{NAME}/record", json.dumps({"ami": ami(1)}), json.dumps({"ami": ami(2)}))
-    live(shop_of(estate, tmp_path))
-    assert set(estate.images) == {ami(2), ami(3)}  # what it says now holds
+def test_the_history_of_our_own_records_holds_nothing(account: LargeAccount, tmp_path: Path) -> None:
+    account.parameter(f"/goldenami/{NAME}/record", json.dumps({"ami": ami(1)}), json.dumps({"ami": ami(2)}))
+    live(context_for(account, tmp_path))
+    assert set(account.images) == {ami(2), ami(3)}  # what it says now holds
 
 
 def test_the_calls_of_a_quiet_run_are_the_pages_that_must_be_read(tmp_path: Path) -> None:
-    estate = Estate()
+    account = LargeAccount()
     for number in range(1, 4):
-        estate.image(number, days=1)
+        account.image(number, days=1)
     for _ in range(3):
-        estate.template(ami(1), ami(2))
+        account.template(ami(1), ami(2))
     for number in range(25):
-        estate.parameter(f"/p/{number}", "text")
-    prune.prune(shop_of(estate, tmp_path))
-    assert estate.calls == {
+        account.parameter(f"/p/{number}", "text")
+    prune.prune(context_for(account, tmp_path))
+    assert account.calls == {
         "DescribeImages": 1,
         "DescribeInstances": 1,
         "DescribeLaunchTemplates": 1,
@@ -232,27 +230,27 @@ def test_the_calls_of_a_quiet_run_are_the_pages_that_must_be_read(tmp_path: Path
     }
 
 
-def test_the_words_for_people_and_for_scripts(estate: Estate, tmp_path: Path) -> None:
-    ctx = shop_of(estate, tmp_path)
-    name_it(estate, "stopped", ami(1))
+def test_the_words_for_people_and_for_scripts(account: LargeAccount, tmp_path: Path) -> None:
+    ctx = context_for(account, tmp_path)
+    add_reference(account, "stopped", ami(1))
     result = prune.prune(ctx, plan_only=True)
-    told = images_report.pruned(ctx, result, plan_only=True, as_json=False)
+    told = images_report.pruned(ctx, result, plan_only=True).text
     assert "would deprecate" in told
     assert "(stopped)" in told
-    facts = json.loads(images_report.pruned(ctx, result, plan_only=True, as_json=True))
+    facts = images_report.pruned(ctx, result, plan_only=True).facts
     assert [one["action"] for one in facts["images"]] == ["keep", "deprecate", "keep"]
-    assert facts["images"][-1]["named_by"][0]["kind"] == "instance"
-    assert estate.calls["EnableImageDeprecation"] == 0
-    assert "2 keep, 1 deprecate" in images_report.summary(result)
+    assert facts["images"][-1]["referenced_by"][0]["kind"] == "instance"
+    assert account.calls["EnableImageDeprecation"] == 0
+    assert "2 keep, 1 deprecate" in images_report.prune_summary(result)
 
 
 # --- any account, any policy, killed anywhere
 
 
 @st.composite
-def accounts(draw: st.DrawFn) -> tuple[Estate, dict[str, int]]:
+def accounts(draw: st.DrawFn) -> tuple[LargeAccount, dict[str, int]]:
     """A small account with references of every kind, and a policy."""
-    estate = Estate(check=False)
+    account = LargeAccount(check=False)
     size = draw(st.integers(1, 8))
     shared = [1, 2, 3]
     for number in range(1, size + 1):
@@ -267,7 +265,7 @@ def accounts(draw: st.DrawFn) -> tuple[Estate, dict[str, int]]:
             if number > 1 and draw(st.booleans())
             else {}
         )
-        estate.image(
+        account.image(
             number,
             days=draw(st.integers(0, 400)),
             layer="base" if kind == "base" else "app",
@@ -277,32 +275,32 @@ def accounts(draw: st.DrawFn) -> tuple[Estate, dict[str, int]]:
             extra=parent,
             **facts,
         )
-    ways = st.sampled_from(sorted(WAYS))
-    for way in draw(st.lists(ways, max_size=5, unique_by=lambda one: PARAMETER.get(one, one))):
+    ways = st.sampled_from(sorted(REFERENCES))
+    for way in draw(st.lists(ways, max_size=5, unique_by=lambda one: PARAMETER_OF.get(one, one))):
         image = draw(st.sampled_from([ami(number) for number in range(1, size + 1)]))
-        good = estate.images[image]["State"] == "available" and model_image.VERIFIED in estate.images[image]["Tags"]
-        ours = estate.images[image]["Name"].startswith(f"{NAME}-golden-")
+        good = account.images[image]["State"] == "available" and model_image.VERIFIED in account.images[image]["Tags"]
+        ours = account.images[image]["Name"].startswith(f"{NAME}-golden-")
         if way != "rollback" or (good and ours):  # what is not good is no target of a rollback
-            name_it(estate, way, image)
+            add_reference(account, way, image)
     policy = {
         "verified": draw(st.integers(1, 3)),
         "months": draw(st.integers(0, 3)),
         "rollbacks": draw(st.integers(1, 3)),
         "minimum_age_days": draw(st.integers(0, 60)),
         "grace_days": draw(st.integers(0, 20)),
-        "per_run": draw(st.integers(1, 5)),
+        "max_per_run": draw(st.integers(1, 5)),
     }
-    return estate, policy
+    return account, policy
 
 
-def settled(estate: Estate, ctx: Context) -> None:
+def settled(account: LargeAccount, ctx: Context) -> None:
     """Run until nothing changes any more. Each image goes within its grace and a run of its own."""
     for _ in range(60):
-        before = (len(estate.images), len(estate.snapshots))
+        before = (len(account.images), len(account.snapshots))
         verdicts = prune.prune(ctx).decisions
         ctx.clock.sleep(25 * DAY)
         quiet = all(v.action == "keep" for v in verdicts)
-        if quiet and before == (len(estate.images), len(estate.snapshots)):
+        if quiet and before == (len(account.images), len(account.snapshots)):
             return
     raise AssertionError("never came to rest")
 
@@ -313,78 +311,80 @@ SLOW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCh
 @SLOW
 @given(accounts(), st.data())
 def test_nothing_that_is_named_ever_goes_and_nothing_is_left_behind(
-    tmp_path: Path, given_account: tuple[Estate, dict[str, int]], data: st.DataObject
+    tmp_path: Path, given_account: tuple[LargeAccount, dict[str, int]], data: st.DataObject
 ) -> None:
-    """The estate itself fails on a delete of what is needed. Killed at any call, the runs after it make it whole."""
-    estate, policy = given_account
-    before = {one: dict(image) for one, image in estate.images.items()}
-    known = set(estate.snapshots)
-    ctx = shop_of(estate, tmp_path, policy)
+    """The account itself fails on a delete of what is needed. Killed at any call, the runs after it make it whole."""
+    account, policy = given_account
+    before = {one: dict(image) for one, image in account.images.items()}
+    known = set(account.snapshots)
+    ctx = context_for(account, tmp_path, policy)
     doom = data.draw(st.integers(1, 60), label="killed at call")
 
     def count(call: str) -> None:
-        if sum(estate.calls.values()) == doom:
+        if sum(account.calls.values()) == doom:
             raise Killed
 
-    estate.before = count
+    account.before_call = count
     with contextlib.suppress(Killed):
-        settled(estate, ctx)
-    estate.before = lambda call: None
-    settled(estate, ctx)
-    gone = set(before) - set(estate.images)
-    assert not gone & set(estate.needed)
+        settled(account, ctx)
+    account.before_call = lambda call: None
+    settled(account, ctx)
+    gone = set(before) - set(account.images)
+    assert not gone & set(account.needed)
     assert all(image["Name"].startswith(f"{NAME}-") for one, image in before.items() if one in gone)
     # Exactly the snapshots of what went are gone, but for those that an image still uses.
     behind = {m["Ebs"]["SnapshotId"] for one in gone for m in before[one]["BlockDeviceMappings"]}
-    assert known - set(estate.snapshots) == behind - estate.used()
-    assert not any(model_image.ORPHANED in told for told in estate.snapshots.values())
+    assert known - set(account.snapshots) == behind - account.used()
+    assert not any(model_image.ORPHANED in told for told in account.snapshots.values())
 
 
 def test_killed_at_each_call_in_turn_the_next_run_makes_it_whole(tmp_path: Path) -> None:
-    def account() -> Estate:
-        made = Estate(check=False)
+    def new_account() -> LargeAccount:
+        made = LargeAccount(check=False)
         made.image(1, snapshots=[7, 8, 9], **past_deprecation())
         made.image(2, days=99, snapshots=[9, 10], **past_deprecation())
         made.image(3, days=1)
         return made
 
-    quiet = account()
-    prune.prune(shop_of(quiet, tmp_path))
+    quiet = new_account()
+    prune.prune(context_for(quiet, tmp_path))
     calls = sum(quiet.calls.values())
     assert set(quiet.snapshots) == {snap(48)}
     for doom in range(1, calls + 1):
-        estate = account()
+        account = new_account()
 
-        def killed(call: str, doom: int = doom, estate: Estate = estate) -> None:
-            if sum(estate.calls.values()) == doom:
+        def killed(call: str, doom: int = doom, account: LargeAccount = account) -> None:
+            if sum(account.calls.values()) == doom:
                 raise Killed
 
-        estate.before = killed
+        account.before_call = killed
         with pytest.raises(Killed):
-            prune.prune(shop_of(estate, tmp_path))
-        prune.prune(shop_of(estate, tmp_path))
-        assert (set(estate.images), estate.snapshots) == (set(quiet.images), quiet.snapshots), doom
+            prune.prune(context_for(account, tmp_path))
+        prune.prune(context_for(account, tmp_path))
+        assert (set(account.images), account.snapshots) == (set(quiet.images), quiet.snapshots), doom
 
 
 def test_a_grown_account_is_pruned_without_a_false_delete(tmp_path: Path) -> None:
     """References of every kind among a thousand images; each delete of a needed one would fail."""
-    estate = grown(1000, 4000, 30, 20, deprecated=past_deprecation())
-    ctx = shop_of(estate, tmp_path, {"per_run": 60, "rollbacks": 3})
-    before = len(estate.images)
+    account = grow_account(1000, 4000, 30, 20, deprecated=past_deprecation())
+    ctx = context_for(account, tmp_path, {"max_per_run": 60, "rollbacks": 3})
+    before = len(account.images)
     result = prune.prune(ctx)
-    assert len(estate.gone) == 60
-    assert before - len(estate.images) == 60
+    assert len(account.deregistered) == 60
+    assert before - len(account.images) == 60
     assert result.kept == {}
     doomed = {v.image.id for v in result.decisions if v.action in ("deregister", "later", "deprecate", "wait")}
     asked = {v.image.id for v in result.decisions if v.action == "deregister"}
-    shared = {one for one, why in estate.needed.items() if why in ("share", "organization")}
-    assert doomed & set(estate.needed) <= shared - asked  # whom an image is shared with is asked when its turn has come
-    assert set(estate.images) >= set(estate.needed)
+    shared = {one for one, why in account.needed.items() if why in ("share", "organization")}
+    assert (
+        doomed & set(account.needed) <= shared - asked
+    )  # whom an image is shared with is asked when its turn has come
+    assert set(account.images) >= set(account.needed)
 
 
 def test_of_two_images_of_one_second_the_higher_version_is_the_newer(tmp_path: Path) -> None:
-    estate = Estate()
+    account = LargeAccount()
     for number in (9, 10, 8):
-        estate.image(number)
-    told = {v.image.id: v.action for v in prune.prune(shop_of(estate, tmp_path), plan_only=True).decisions}
+        account.image(number)
+    told = {v.image.id: v.action for v in prune.prune(context_for(account, tmp_path), plan_only=True).decisions}
     assert told == {ami(10): "keep", ami(9): "deprecate", ami(8): "deprecate"}

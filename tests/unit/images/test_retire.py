@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.bake.plan import plan_app, plan_base
 from goldenami.errors import UsageError
-from goldenami.images import catalog, retire
-from goldenami.images import report as images_report
+from goldenami.images import catalog, report as images_report, retire
 from goldenami.images.retire_plan import family, plan
 from goldenami.model import image as model_image
 from goldenami.model.fleet import ReleasePointer
@@ -21,14 +18,14 @@ from goldenami.promote.plan import plan_promotion as promotion
 from goldenami.promote.rollback_plan import choose_target
 from tests.support.fleet_states import NEW, OLD, fleet_state, group, image, request_for, template
 from tests.support.image_references import CANDIDATE, PRODUCTION
-from tests.support.large_account import NAME, Estate, Killed, ami
-from tests.unit.images.test_prune import shop_of
+from tests.support.large_account import NAME, Killed, LargeAccount, ami
+from tests.unit.images.test_prune import context_for
 
 
 @pytest.fixture
-def estate() -> Estate:
+def account() -> LargeAccount:
     """A base layer, its child and grandchild; and a good image of another base."""
-    made = Estate()
+    made = LargeAccount()
     made.image(1, layer="base", verified=False)
     made.image(2, days=50, extra={model_image.SOURCE_AMI: ami(1)})
     made.image(3, days=40, SourceImageId=ami(2))
@@ -37,59 +34,59 @@ def estate() -> Estate:
     return made
 
 
-def marked(estate: Estate) -> set[str]:
-    return {one for one, image in estate.images.items() if model_image.RETIRED in image["Tags"]}
+def marked(account: LargeAccount) -> set[str]:
+    return {one for one, image in account.images.items() if model_image.RETIRED in image["Tags"]}
 
 
-def test_an_image_is_retired_with_all_that_was_made_from_it(estate: Estate, tmp_path: Path) -> None:
-    ctx = shop_of(estate, tmp_path)
+def test_an_image_is_retired_with_all_that_was_made_from_it(account: LargeAccount, tmp_path: Path) -> None:
+    ctx = context_for(account, tmp_path)
     planned = retire.retire(ctx, ami(1), "", plan_only=True)
-    assert "would retire" in images_report.retired(planned, plan_only=True, as_json=False)
-    assert marked(estate) == set()
+    assert "would retire" in images_report.retired(planned, plan_only=True).text
+    assert marked(account) == set()
     done = retire.retire(ctx, ami(1), "its OpenSSL is broken")
-    assert marked(estate) == {ami(1), ami(2), ami(3)}
-    assert estate.images[ami(3)]["Tags"][model_image.RETIRED].endswith(f"made from {ami(1)}: its OpenSSL is broken")
-    assert estate.parameters[CANDIDATE][-1]["Value"] == ami(4)  # the newest good one
-    assert {e.image.id: e.status for e in catalog.list_images(ctx) if e.status == "retired"}.keys() == marked(estate)
-    told = json.loads(images_report.retired(done, plan_only=False, as_json=True))
+    assert marked(account) == {ami(1), ami(2), ami(3)}
+    assert account.images[ami(3)]["Tags"][model_image.RETIRED].endswith(f"made from {ami(1)}: its OpenSSL is broken")
+    assert account.parameters[CANDIDATE][-1]["Value"] == ami(4)  # the newest good one
+    assert {e.image.id: e.status for e in catalog.list_images(ctx) if e.status == "retired"}.keys() == marked(account)
+    told = images_report.retired(done, plan_only=False).facts
     assert (len(told["retired"]), told["candidate"]) == (3, ami(4))
     again = retire.retire(ctx, ami(1), "again")
     assert again.plan.images == ()
-    assert "retired already" in images_report.retired(again, plan_only=False, as_json=False)
+    assert "already retired" in images_report.retired(again, plan_only=False).text
 
 
-def test_what_serves_is_warned_about(estate: Estate, tmp_path: Path) -> None:
-    estate.parameter(PRODUCTION, ami(3))
-    del estate.images[ami(4)]
-    done = retire.retire(shop_of(estate, tmp_path), ami(2), "slow").plan
+def test_what_serves_is_warned_about(account: LargeAccount, tmp_path: Path) -> None:
+    account.parameter(PRODUCTION, ami(3))
+    del account.images[ami(4)]
+    done = retire.retire(context_for(account, tmp_path), ami(2), "slow").plan
     assert [warning.partition(" ")[0] for warning in done.warnings] == [ami(3), "the"]
 
 
-def test_its_copies_elsewhere_are_told(estate: Estate, tmp_path: Path) -> None:
-    estate.images[ami(2)]["Tags"][f"{model_image.COPY_IN}us-east-1"] = ami(55)
-    done = retire.retire(shop_of(estate, tmp_path), ami(1), "slow").plan
+def test_its_copies_elsewhere_are_told(account: LargeAccount, tmp_path: Path) -> None:
+    account.images[ami(2)]["Tags"][f"{model_image.COPY_IN}us-east-1"] = ami(55)
+    done = retire.retire(context_for(account, tmp_path), ami(1), "slow").plan
     assert f"{ami(55)} is a copy of {ami(2)} in us-east-1: retire it there as well" in done.warnings
 
 
-def test_killed_at_any_mark_the_next_run_marks_the_rest(estate: Estate, tmp_path: Path) -> None:
+def test_killed_at_any_mark_the_next_run_marks_the_rest(account: LargeAccount, tmp_path: Path) -> None:
     def once(call: str) -> None:
-        if call == "CreateTags" and estate.calls[call] == 2:
+        if call == "CreateTags" and account.calls[call] == 2:
             raise Killed
 
-    estate.before = once
-    ctx = shop_of(estate, tmp_path)
+    account.before_call = once
+    ctx = context_for(account, tmp_path)
     with pytest.raises(Killed):
         retire.retire(ctx, ami(1), "bad")
-    assert ami(1) not in marked(estate)  # the parent is marked last
+    assert ami(1) not in marked(account)  # the parent is marked last
     retire.retire(ctx, ami(1), "bad")
-    assert marked(estate) == {ami(1), ami(2), ami(3)}
+    assert marked(account) == {ami(1), ami(2), ami(3)}
 
 
-def test_what_is_not_ours_is_refused(estate: Estate, tmp_path: Path) -> None:
-    estate.image(9, name="of-somebody-else")
+def test_what_is_not_ours_is_refused(account: LargeAccount, tmp_path: Path) -> None:
+    account.image(9, name="of-somebody-else")
     for wrong in (ami(9), ami(77)):
         with pytest.raises(UsageError, match=NAME):
-            retire.retire(shop_of(estate, tmp_path), wrong, "bad")
+            retire.retire(context_for(account, tmp_path), wrong, "bad")
 
 
 @given(st.lists(st.integers(0, 8), max_size=8))

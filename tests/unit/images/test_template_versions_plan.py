@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.images.template_versions_plan import decide
 from goldenami.model.fleet import FleetState, LaunchTemplate, LaunchTemplateVersion, ReleasePointer
@@ -56,14 +55,7 @@ def test_what_is_of_no_use_goes_and_each_other_says_why() -> None:
     template = made(OTHER, OLD, OLD, NEW, OTHER, NEW, default=6)
     fleet = fleet_state(template=template, group=group(6), history=(ReleasePointer(OLD, 1), ReleasePointer(NEW, 2)))
     told = {one.version.number: one.reason for one in decide(fleet, [], [OLD])}
-    assert told == {
-        1: "",
-        2: "",
-        3: f"{OLD}: a rollback may go back to it",
-        4: "",
-        5: "",
-        6: "it is the default",
-    }
+    assert told == {1: "", 2: "", 3: f"{OLD}: it is a rollback target", 4: "", 5: "", 6: "it is the default"}
 
 
 def test_a_version_that_somebody_else_made_stays() -> None:
@@ -73,4 +65,4 @@ def test_a_version_that_somebody_else_made_stays() -> None:
     told = {
         one.version.number: one.reason for one in decide(fleet_state(template=template, group=None, history=()), [], [])
     }
-    assert told == {1: "it was not made by us", 2: "", 3: "it is the default"}
+    assert told == {1: "not managed by goldenami", 2: "", 3: "it is the default"}

@@ -6,8 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from goldenami.model.fleet import CanaryGroup, FleetState, InstanceRefresh, LaunchTemplateVersion, ReleasePointer
 from goldenami.model.image import Image

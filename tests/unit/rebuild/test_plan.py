@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.model.image import COMMIT, SOURCE_AMI, Image, short_commit
-from goldenami.rebuild.plan import PendingUpdates, RebuildInputs, age_days, package_reasons, rebuild_reasons
+from goldenami.rebuild.plan import PendingUpdates, RebuildInputs, age_days, pending_updates_text, rebuild_reasons
 
 NOW = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)
 
@@ -44,7 +43,7 @@ def test_nothing_has_changed() -> None:
     [
         ({"candidate": None}, "no-image", "no verified image"),
         ({"source_ami": "ami-newer"}, "source-ami", "ami-newer"),
-        ({"base": None}, "source-ami", "is gone"),
+        ({"base": None}, "source-ami", "does not exist any more"),
         ({"recipe": {"base": True, "app": False}}, "recipe", "base layer"),
         ({"recipe": {"base": False, "app": True}}, "recipe", "app layer"),
         ({"commit": "0ddba11"}, "application", "0ddba11"),
@@ -67,10 +66,10 @@ def test_age_is_assumed_and_says_so() -> None:
 
 
 def test_what_is_known_about_packages_is_told_with_how() -> None:
-    assert "not known" in package_reasons(stock(timedelta(days=3)), NOW)
-    assert "3 day(s) ago" in package_reasons(stock(timedelta(days=3)), NOW)
-    assert package_reasons(stock(pending=PendingUpdates("i-1", ())), NOW).startswith("no update(s) waiting, as i-1")
-    assert package_reasons(stock(candidate=None), NOW) == "there is no image yet"
+    assert "unknown" in pending_updates_text(stock(timedelta(days=3)), NOW)
+    assert "3 day(s) ago" in pending_updates_text(stock(timedelta(days=3)), NOW)
+    assert pending_updates_text(stock(pending=PendingUpdates("i-1", ())), NOW).startswith("no update(s) pending on i-1")
+    assert pending_updates_text(stock(candidate=None), NOW) == "there is no image yet"
 
 
 @given(

@@ -15,12 +15,11 @@ from goldenami.aws import parameters
 from goldenami.context import Context
 from goldenami.errors import BusyError, GateError
 from goldenami.model.names import ResourceNames
-from goldenami.rebuild import check, notify, rebuild
-from goldenami.rebuild import report as rebuild_report
+from goldenami.rebuild import check, notify, rebuild, report as rebuild_report
 from goldenami.rebuild.record_model import RebuildRecord, RebuildResult
 from goldenami.state import records
 from goldenami.state.lock_model import LockRecord
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 from tests.support.fake_account import NEWER, Refused
 from tests.support.http_server import Web
 
@@ -29,50 +28,50 @@ NAMES = ResourceNames("guestbook")
 TOPIC = "arn:aws:sns:ap-northeast-2:123456789012:golden-images"
 
 
-def ctx(at: Works, web: Web, **changes: Any) -> Context:
+def ctx(at: Checkout, web: Web, **changes: Any) -> Context:
     given = {"app.port": web.port, "notify.sns_topic_arn": TOPIC}
     return at.ctx({**given, **{k.replace("__", "."): v for k, v in changes.items()}})
 
 
-def go(at: Works, web: Web, *, if_needed: bool = False, **changes: Any) -> RebuildResult:
+def go(at: Checkout, web: Web, *, if_needed: bool = False, **changes: Any) -> RebuildResult:
     return rebuild.rebuild(ctx(at, web, **changes), if_needed=if_needed)
 
 
-def record(at: Works) -> RebuildRecord:
+def record(at: Checkout) -> RebuildRecord:
     found = records.parse(at.account.parameters[NAMES.rebuild_record][-1], RebuildRecord)
     assert found is not None
     return found
 
 
-def age(at: Works, days: int) -> None:
+def age(at: Checkout, days: int) -> None:
     """Let everything in the account be so many days old."""
     made = (at.clock.now() - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     for path in at.account.folder.glob("*.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "CreationDate": made}))
 
 
-def edit(at: Works) -> None:
+def edit(at: Checkout) -> None:
     (at.root / "app/main.go").write_text("package main // changed\n")
 
 
 @pytest.mark.usefixtures("_baked")
-def test_without_news_nothing_is_baked_and_that_is_recorded(at: Works, web: Web) -> None:
+def test_without_news_nothing_is_baked_and_that_is_recorded(at: Checkout, web: Web) -> None:
     age(at, 3)
     before = at.account.images()
     outcome = go(at, web, if_needed=True)
     assert outcome.unchanged
     assert at.account.images() == before
-    assert at.packed() == []
+    assert at.built_layers() == []
     assert record(at).state == "unchanged"
     assert at.account.published == []
     assert NAMES.rebuild_lock not in at.account.parameters
     assert "nothing has changed" in (outcome.run.folder / "rebuild.md").read_text()
-    assert "not known" in outcome.check.packages
+    assert "unknown" in outcome.check.packages
 
 
 @pytest.mark.usefixtures("_baked")
 @pytest.mark.parametrize("kind", ["age", "source-ami", "application", "recipe"])
-def test_each_reason_bakes_both_layers_afresh_and_tells_what_changed(at: Works, web: Web, kind: str) -> None:
+def test_each_reason_bakes_both_layers_afresh_and_tells_what_changed(at: Checkout, web: Web, kind: str) -> None:
     age(at, 40 if kind == "age" else 3)
     changes: dict[str, Any] = {}
     if kind == "source-ami":
@@ -83,8 +82,8 @@ def test_each_reason_bakes_both_layers_afresh_and_tells_what_changed(at: Works, 
         changes = {"app__environment": {"USE_AWS_PARAMS": "true", "LOG": "all"}}
     outcome = go(at, web, if_needed=True, **changes)
     assert [reason.kind for reason in outcome.check.reasons] == [kind]
-    assert at.packed() == ["base", "app"]
-    assert at.golden() == {"v1.0": "verified", "v1.1": "verified"}
+    assert at.built_layers() == ["base", "app"]
+    assert at.version_statuses() == {"v1.0": "verified", "v1.1": "verified"}
     assert at.candidate() == "guestbook-golden-v1.1"
     changed = {change.what: (change.before, change.after) for change in outcome.changes}
     assert changed["version"] == ("1.0.0", "1.1.0")
@@ -100,23 +99,23 @@ def test_each_reason_bakes_both_layers_afresh_and_tells_what_changed(at: Works, 
 
 
 @pytest.mark.usefixtures("_baked")
-def test_asked_for_it_bakes_without_a_reason(at: Works, web: Web) -> None:
+def test_asked_for_it_bakes_without_a_reason(at: Checkout, web: Web) -> None:
     age(at, 3)
     assert go(at, web, image__version_policy="month").record.version == "v1.202603"
-    assert at.packed() == ["base", "app"]
+    assert at.built_layers() == ["base", "app"]
 
 
 @pytest.mark.usefixtures("_baked")
-def test_the_plan_changes_nothing(at: Works, web: Web) -> None:
+def test_the_plan_changes_nothing(at: Checkout, web: Web) -> None:
     age(at, 40)
     there = ctx(at, web)
     calls = len(at.account.calls)
-    page = rebuild_report.page(there, check.check(there), if_needed=True, as_json=False)
-    assert "the packages were last updated 40 days ago (the limit is 30) (assumed, not seen)" in page
+    page = rebuild_report.plan(there, check.check(there), if_needed=True).text
+    assert "the packages were last updated 40 days ago (the limit is 30) (assumed)" in page
     assert "v1.1" in page
-    assert "leave the promotion to you" in page
+    assert "do not promote it" in page
     assert all(name.startswith(("Describe", "Get")) for name, _ in at.account.calls[calls:])
-    told = json.loads(rebuild_report.page(there, check.check(there), if_needed=True, as_json=True))
+    told = rebuild_report.plan(there, check.check(there), if_needed=True).facts
     assert told["reasons"][0]["kind"] == "age"
 
 
@@ -127,7 +126,7 @@ class KilledError(BaseException):
 OURS = (NAMES.rebuild_record, NAMES.rebuild_lock)
 
 
-def die_at(at: Works, number: int) -> Callable[[], None]:
+def die_at(at: Checkout, number: int) -> Callable[[], None]:
     """Let the process die just after its number-th write of the rebuild's own (record, claim, notice) is carried out.
 
     Returns:
@@ -157,7 +156,7 @@ def die_at(at: Works, number: int) -> Callable[[], None]:
 @pytest.mark.usefixtures("_baked")
 @pytest.mark.parametrize("number", range(8))
 def test_killed_after_any_step_the_next_one_finishes_it_once(
-    at: Works, web: Web, monkeypatch: pytest.MonkeyPatch, number: int
+    at: Checkout, web: Web, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr("goldenami.tools.host.is_alive", lambda _: False)
     age(at, 40)
@@ -168,7 +167,7 @@ def test_killed_after_any_step_the_next_one_finishes_it_once(
     at.clock.sleep(5)
     again = go(at, web, if_needed=True)
     assert again.record.state == ("unchanged" if number >= 6 else "finished")  # 6 is the last record, 7 the claim
-    assert at.golden() == {"v1.0": "verified", "v1.1": "verified"}
+    assert at.version_statuses() == {"v1.0": "verified", "v1.1": "verified"}
     assert len(at.account.images()) == 4
     assert at.candidate() == "guestbook-golden-v1.1"
     assert at.account.alive() == []
@@ -178,7 +177,7 @@ def test_killed_after_any_step_the_next_one_finishes_it_once(
 
 
 @pytest.mark.usefixtures("_baked")
-def test_two_at_once_the_second_is_told_who_is_at_it(at: Works, web: Web) -> None:
+def test_two_at_once_the_second_is_told_who_is_at_it(at: Checkout, web: Web) -> None:
     now = at.clock.now()
     other = LockRecord("their-run", "rebuild", "kim@ci-7", "", now.isoformat(), now.isoformat())
     there = ctx(at, web)
@@ -187,14 +186,14 @@ def test_two_at_once_the_second_is_told_who_is_at_it(at: Works, web: Web) -> Non
     with pytest.raises(BusyError, match="the rebuild is locked by kim@ci-7") as error:
         rebuild.rebuild(there)
     assert error.value.code == 7
-    assert at.packed() == []
+    assert at.built_layers() == []
     assert NAMES.rebuild_record not in at.account.parameters
     at.clock.sleep(3 * 60 * 60)  # but not for ever
     assert rebuild.rebuild(there).record.state == "finished"
 
 
 @pytest.mark.usefixtures("_baked")
-def test_a_failed_gate_is_recorded_and_told_and_the_next_one_starts_afresh(at: Works, web: Web) -> None:
+def test_a_failed_gate_is_recorded_and_told_and_the_next_one_starts_afresh(at: Checkout, web: Web) -> None:
     age(at, 40)
     at.account.checks = "CHECK boot-unit-active FAIL failed\n"
     with pytest.raises(GateError):
@@ -211,7 +210,7 @@ def test_a_failed_gate_is_recorded_and_told_and_the_next_one_starts_afresh(at: W
 
 
 @pytest.mark.usefixtures("_baked")
-def test_a_place_that_cannot_be_told_changes_nothing_else(at: Works, web: Web, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_told_changes_nothing_else(at: Checkout, web: Web, tmp_path: Path) -> None:
     def refuse() -> None:
         raise Refused("NotFound")
 
@@ -224,14 +223,14 @@ def test_a_place_that_cannot_be_told_changes_nothing_else(at: Works, web: Web, t
     assert outcome.record.state == "finished"
     assert outcome.record.notified == (f"the command {sys.executable}",)
     assert len(outcome.notify_failed) == 2
-    assert "hunter2" not in at.said.getvalue() + json.dumps(outcome.notify_failed)
-    assert "could not tell the topic" in at.said.getvalue()
+    assert "hunter2" not in at.output.getvalue() + json.dumps(outcome.notify_failed)
+    assert "could not notify the topic" in at.output.getvalue()
     assert json.loads(out.read_text())["goldenami"]["result"] == "success"
-    assert "Not told" in (outcome.run.folder / "rebuild.md").read_text()
+    assert "Notification failed" in (outcome.run.folder / "rebuild.md").read_text()
 
 
 @pytest.mark.usefixtures("_baked")
-def test_an_account_that_refuses_everything_still_tells_its_reason(at: Works, web: Web) -> None:
+def test_an_account_that_refuses_everything_still_tells_its_reason(at: Checkout, web: Web) -> None:
     def refuse() -> None:
         raise Refused("UnauthorizedOperation")
 
@@ -243,14 +242,16 @@ def test_an_account_that_refuses_everything_still_tells_its_reason(at: Works, we
 
 
 @pytest.mark.usefixtures("_baked")
-def test_the_schedules_unit_says_nothing_that_was_told_already(at: Works, web: Web, monkeypatch: Any) -> None:
+def test_the_schedules_unit_says_nothing_that_was_told_already(at: Checkout, web: Web, monkeypatch: Any) -> None:
     monkeypatch.setenv("INVOCATION_ID", "abc")
     age(at, 40)
     there = ctx(at, web)
     rebuild.rebuild(there)
     assert len(at.account.published) == 1
-    assert notify.notify_result(there, "failed", failure=True, unless_told="abc").notified == ()
-    assert notify.notify_result(there, "failed", failure=True, unless_told="def").notified == (f"the topic {TOPIC}",)
+    assert notify.notify_result(there, "failed", failure=True, unless_notified="abc").notified == ()
+    assert notify.notify_result(there, "failed", failure=True, unless_notified="def").notified == (
+        f"the topic {TOPIC}",
+    )
     assert len(at.account.published) == 2
 
 

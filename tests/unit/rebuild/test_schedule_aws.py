@@ -64,8 +64,8 @@ def by_kind(found: tuple[ScheduleResource, ...]) -> dict[str, ScheduleResource]:
 def test_made_once_and_taken_away(ctx: Context) -> None:
     assert [seen.change for seen in schedule_aws.preflight(ctx)] == ["missing"] * 4
     schedule_aws.apply(ctx)
-    assert [seen.change for seen in schedule_aws.preflight(ctx)] == ["there"] * 4
-    assert [seen.change for seen in schedule_aws.apply(ctx)] == ["there"] * 4
+    assert [seen.change for seen in schedule_aws.preflight(ctx)] == ["unchanged"] * 4
+    assert [seen.change for seen in schedule_aws.apply(ctx)] == ["unchanged"] * 4
     found = scheduler.get_schedule(ctx.aws, "guestbook-rebuild")
     assert found is not None
     assert (found["ScheduleExpression"], found["ScheduleExpressionTimezone"]) == ("cron(0 4 1 * ? *)", "Asia/Seoul")
@@ -80,15 +80,15 @@ def test_made_once_and_taken_away(ctx: Context) -> None:
 def test_a_changed_hour_changes_the_schedule_alone(ctx: Context) -> None:
     schedule_aws.apply(ctx)
     later = shop_of({**GIVEN, "schedule.hour": 5})
-    assert [seen.change for seen in schedule_aws.apply(later)] == ["there", "there", "there", "differs"]
-    assert [seen.change for seen in schedule_aws.preflight(later)] == ["there"] * 4
+    assert [seen.change for seen in schedule_aws.apply(later)] == ["unchanged", "unchanged", "unchanged", "differs"]
+    assert [seen.change for seen in schedule_aws.preflight(later)] == ["unchanged"] * 4
 
 
 def test_another_repository_changes_the_project_alone(ctx: Context) -> None:
     schedule_aws.apply(ctx)
     moved = shop_of({**GIVEN, "schedule.repository": "https://github.com/you/others.git"})
-    assert [seen.change for seen in schedule_aws.apply(moved)] == ["there", "differs", "there", "there"]
-    assert [seen.change for seen in schedule_aws.preflight(moved)] == ["there"] * 4
+    assert [seen.change for seen in schedule_aws.apply(moved)] == ["unchanged", "differs", "unchanged", "unchanged"]
+    assert [seen.change for seen in schedule_aws.preflight(moved)] == ["unchanged"] * 4
 
 
 def test_a_role_that_somebody_widened_is_corrected(ctx: Context) -> None:
@@ -97,8 +97,8 @@ def test_a_role_that_somebody_widened_is_corrected(ctx: Context) -> None:
     ctx.aws.client("iam").put_role_policy(
         RoleName="guestbook-rebuild-schedule", PolicyName="goldenami", PolicyDocument=json.dumps(everything)
     )
-    assert [seen.change for seen in schedule_aws.apply(ctx)] == ["there", "there", "differs", "there"]
-    assert [seen.change for seen in schedule_aws.preflight(ctx)] == ["there"] * 4
+    assert [seen.change for seen in schedule_aws.apply(ctx)] == ["unchanged", "unchanged", "differs", "unchanged"]
+    assert [seen.change for seen in schedule_aws.preflight(ctx)] == ["unchanged"] * 4
 
 
 def test_killed_between_two_parts_it_goes_on(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_killed_between_two_parts_it_goes_on(ctx: Context, monkeypatch: pytest.M
         patch.setattr(scheduler, "put_schedule", die)
         with pytest.raises(KeyboardInterrupt):
             schedule_aws.apply(ctx)
-    assert [seen.change for seen in schedule_aws.apply(ctx)] == ["there", "there", "there", "missing"]
+    assert [seen.change for seen in schedule_aws.apply(ctx)] == ["unchanged", "unchanged", "unchanged", "missing"]
 
 
 def test_each_role_may_do_its_one_thing() -> None:

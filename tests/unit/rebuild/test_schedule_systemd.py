@@ -13,7 +13,7 @@ from goldenami.errors import ToolError, UsageError
 from goldenami.rebuild import schedule_report, schedule_systemd
 from goldenami.rebuild.schedule_model import ScheduleLocation
 from goldenami.tools import host
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 from tests.support.recipes import recipe
 
 FAKE = """#!/bin/sh
@@ -27,7 +27,7 @@ exit {code}
 
 
 @pytest.fixture
-def there(at: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Context, ScheduleLocation, Path]:
+def there(at: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Context, ScheduleLocation, Path]:
     """A shop, a place for units, and the log of a systemctl that says yes."""
     log = tmp_path / "systemctl.log"
     systemctl(tmp_path, 0)
@@ -64,7 +64,7 @@ def test_installed_once_told_and_removed_without_a_trace(there: tuple[Context, S
     assert asked == ["daemon-reload", "enable --now goldenami-rebuild@guestbook.timer"]
     assert found.active
     assert (found.stale, found.missing) == ((), ())
-    told = schedule_report.status(found, as_json=False)
+    told = schedule_report.status(found).text
     assert "2026-12-01 03:12:00" in told
     assert "exit-code (exit code 5)" in told
     before = {p: p.stat().st_mtime_ns for p in where.folder.rglob("*")}
@@ -77,7 +77,7 @@ def test_installed_once_told_and_removed_without_a_trace(there: tuple[Context, S
 
 
 def test_the_units_stay_for_another_image_of_the_machine(
-    there: tuple[Context, ScheduleLocation, Path], at: Works
+    there: tuple[Context, ScheduleLocation, Path], at: Checkout
 ) -> None:
     ctx, where, _ = there
     other = at.ctx({"image.name": "wiki"})
@@ -88,13 +88,15 @@ def test_the_units_stay_for_another_image_of_the_machine(
     assert schedule_systemd.status(other, where).missing == ()
 
 
-def test_a_changed_recipe_shows_until_it_is_installed(there: tuple[Context, ScheduleLocation, Path], at: Works) -> None:
+def test_a_changed_recipe_shows_until_it_is_installed(
+    there: tuple[Context, ScheduleLocation, Path], at: Checkout
+) -> None:
     ctx, where, _ = there
     schedule_systemd.install(ctx, where)
     later = at.ctx({"schedule.day": 15})
     (stale,) = schedule_systemd.status(later, where).stale
     assert stale.endswith("goldenami-rebuild@guestbook.timer.d/checkout.conf")
-    assert "is not current" in schedule_report.status(schedule_systemd.status(later, where), as_json=False)
+    assert "is outdated" in schedule_report.status(schedule_systemd.status(later, where)).text
     assert schedule_systemd.install(later, where).stale == ()
 
 
@@ -106,14 +108,14 @@ def test_what_systemd_refuses_is_said(there: tuple[Context, ScheduleLocation, Pa
     assert not where.folder.exists()
 
 
-def test_the_system_s_folder_needs_root(at: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_system_s_folder_needs_root(at: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "is_root", lambda: False)
     with pytest.raises(UsageError, match="belongs to root"):
         schedule_systemd.install(at.ctx(), ScheduleLocation(tmp_path / "units", "daemon"))
     assert not (tmp_path / "units").exists()
 
 
-def test_the_user_s_own_manager(at: Works, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_user_s_own_manager(at: Checkout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     where = schedule_systemd.location(user=True)
     assert where.folder == tmp_path / "config/systemd/user"
@@ -128,7 +130,7 @@ def test_the_user_s_own_manager(at: Works, monkeypatch: pytest.MonkeyPatch, tmp_
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
 @pytest.mark.parametrize("user", ["daemon", ""])
-def test_systemd_accepts_the_units_and_finds_the_service_well_confined(at: Works, tmp_path: Path, user: str) -> None:
+def test_systemd_accepts_the_units_and_finds_the_service_well_confined(at: Checkout, tmp_path: Path, user: str) -> None:
     analyze = shutil.which("systemd-analyze", path="/usr/bin:/bin")
     assert analyze
     (at.root / "invoke").write_text("#!/bin/sh\n")

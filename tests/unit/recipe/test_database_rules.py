@@ -1,4 +1,4 @@
-"""Where data lives: what the recipe may say of it, and what each answer makes of the image's units."""
+"""The [database] keys: which combinations are refused, and the image's units in each storage mode."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ BAD = [
     ),
     ({"database.seeded": ["a;b"]}, "[database] seeded, item 1: expected a list of table names"),
     ({"backup": {"bucket": "Backups"}}, "[backup] bucket: expected a bucket name"),
-    ({"backup": {"keep_days": 0}}, "[backup] keep_days: expected a number of days"),
+    ({"backup": {"retention_days": 0}}, "[backup] retention_days: expected a number of days"),
 ]
 
 
-@pytest.mark.parametrize(("changes", "told"), BAD)
-def test_what_would_lose_rows_is_refused_with_the_way_out(changes: dict[str, object], told: str) -> None:
-    found = problems(changes)
-    assert any(told in problem for problem in found), found
+@pytest.mark.parametrize(("changes", "message"), BAD)
+def test_recipe_that_could_lose_data_is_refused(changes: dict[str, object], message: str) -> None:
+    messages = problems(changes)
+    assert any(message in problem for problem in messages), messages
 
 
-def test_a_recipe_that_names_no_mode_keeps_its_data_on_the_instance() -> None:
+def test_mode_defaults_to_instance() -> None:
     assert recipe().database.on_instance
     assert not recipe(RDS).database.on_instance
     assert recipe(RDS | {"fleet.run_command": False}).fleet.max == 5
 
 
-def test_only_an_image_with_its_own_database_starts_a_server(tmp_path: Path) -> None:
+def test_only_an_image_with_its_own_database_starts_postgresql(tmp_path: Path) -> None:
     texts = {}
     for mode, changes in (("instance", {}), ("volume", VOLUME), ("rds", RDS)):
         render(inputs(changes), tmp_path / mode)

@@ -7,10 +7,10 @@ import pytest
 from goldenami.bake import cleanup
 from goldenami.state import runs
 from goldenami.state.runs import Run
-from tests.support.contexts import Works
+from tests.support.contexts import Checkout
 
 
-def test_run_is_recorded_as_running_then_finished(at: Works) -> None:
+def test_run_is_recorded_as_running_then_finished(at: Checkout) -> None:
     ctx, told = at.ctx(), []
     with runs.record_run(
         ctx, "promotion", on_end=lambda run, failure: told.append((run.id, failure)), ami="ami-1"
@@ -23,7 +23,7 @@ def test_run_is_recorded_as_running_then_finished(at: Works) -> None:
     assert "something happens" in (run.folder / "promotion.log").read_text(encoding="utf-8")
 
 
-def test_failure_is_recorded_after_on_end(at: Works) -> None:
+def test_failure_is_recorded_after_on_end(at: Checkout) -> None:
     states = []
     with (
         pytest.raises(KeyboardInterrupt),
@@ -35,7 +35,7 @@ def test_failure_is_recorded_after_on_end(at: Works) -> None:
     assert run.facts()["error"] == "KeyboardInterrupt"
 
 
-def test_run_stays_running_if_on_end_fails(at: Works) -> None:
+def test_run_stays_running_if_on_end_fails(at: Checkout) -> None:
     ctx = at.ctx()
 
     def interrupted(_: Run, failure: str) -> None:
@@ -48,7 +48,7 @@ def test_run_stays_running_if_on_end_fails(at: Works) -> None:
     assert [run.facts()["state"] for run in runs.list_runs(ctx.build)] == ["interrupted"]
 
 
-def test_cleanup_ignores_running_promotion(at: Works) -> None:
+def test_cleanup_ignores_running_promotion(at: Checkout) -> None:
     ctx = at.ctx()
     with runs.record_run(ctx, "promotion") as run:
         cleanup.after_crashed_runs(ctx)

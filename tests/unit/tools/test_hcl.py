@@ -133,22 +133,22 @@ def _changed(folder: Path, old: str, new: str, name: str = "golden.pkr.hcl") -> 
         ('imds_support = "v2.0"', "", "so that instances of the AMI require IMDSv2"),
         ("    encrypted = var.encrypted\n", "", "the root volume must be encrypted"),
         ("    encrypted = var.encrypted\n", "    encrypted = false\n", "the root volume must be encrypted"),
-        ("delete_on_termination = true", "delete_on_termination = false", "must end with its instance"),
+        ("delete_on_termination = true", "delete_on_termination = false", "must be deleted on termination"),
         ("  ami_name  ", '  ami_users = ["123456789012"]\n  ami_name  ', "ami_users would share the image"),
         ("  ami_name  ", '  ami_groups = ["all"]\n  ami_name  ', "ami_groups would share the image"),
-        ("  ami_name  ", "  force_deregister = true\n  ami_name  ", "force_deregister would remove images"),
+        ("  ami_name  ", "  force_deregister = true\n  ami_name  ", "force_deregister would delete images"),
         ("  ami_name  ", '  secret_key = "x"\n  ami_name  ', "secret_key must come from the environment"),
         ('post-processor "manifest"', 'post-processor "shell-local"', "a manifest post-processor must write"),
-        ("  snapshot_tags   = var.tags\n", "", "snapshot_tags must be given"),
+        ("  snapshot_tags   = var.tags\n", "", "snapshot_tags must be set"),
         ("  ami_name  ", "  ami_nmae = 1\n  ami_name  ", "Packer 1.7 has no attribute ami_nmae"),
         ("  ami_name  ", '  ena_support = "yes"\n  ami_name  ', "ena_support must be a bool"),
         ("= var.region\n", "= var.tags\n", "region is a string, but the variable tags a map(string)"),
         ("= var.region\n", "= var.regoin\n", "names the variable regoin, which is not declared"),
         ("  aws_polling {", "  aws_poling {", "Packer 1.7 has no block aws_poling"),
-        ('"scripts/20-source.sh"', '"scripts/20-sauce.sh"', "scripts/20-sauce.sh is named in the HCL but is not"),
+        ('"scripts/20-source.sh"', '"scripts/20-sauce.sh"', "scripts/20-sauce.sh is used in the HCL but is not"),
         ('direction   = "download"', 'direction   = "upload"', "the report must be downloaded before the clean-up"),
         ('source "amazon-ebs"', 'source "amazon-chroot"', "there must be exactly one source, an amazon-ebs"),
-        ("= var.source_ami", '= "latest"', "source_ami must be the literal id of an AMI, not 'latest'"),
+        ("= var.source_ami", '= "latest"', "source_ami must be an AMI id, not 'latest'"),
     ],
 )
 def test_what_must_not_be_is_found(old: str, new: str, words: str, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_what_only_a_new_packer_knows_is_refused_for_an_old_one(tmp_path: Path) 
         ({"volume_size": "8"}, "the variable volume_size is declared as number, which its value is not"),
         ({"other": 1}, "the variable other has a value but is not declared"),
         ({"encrypted": False}, "the root volume must be encrypted"),
-        ({"run_tags": {f"k{n}": "v" for n in range(51)}}, "EC2 takes 50"),
+        ({"run_tags": {f"k{n}": "v" for n in range(51)}}, "EC2 allows 50"),
     ],
 )
 def test_values_are_checked_too(change: dict[str, object], words: str, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_secret_is_found_wherever_it_was_rendered_and_not_told(
     folder = rendered(tmp_path, inputs())
     with (folder / name).open("a", encoding="utf-8") as file:
         file.write(f"# {text}\n")
-    assert render_checks.check_attributes(folder) == [f"{name} seems to hold {what}"]
+    assert render_checks.check_attributes(folder) == [f"{name} seems to contain {what}"]
 
 
 def test_the_key_of_the_run_is_no_leak(tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from goldenami.errors import BuildError, ToolError
 from goldenami.tools import packer
@@ -46,13 +45,13 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_version(fake: FakePacker, told: str, version: tuple[int, int, int]) -> None:
-    fake.play(version=told)
+    fake.configure(version=told)
     assert packer.version() == version
     assert fake.calls("version")[0]["env"]["CHECKPOINT_DISABLE"] == "1"
 
 
 def test_another_program_called_packer_is_told(fake: FakePacker) -> None:
-    fake.play(version="cracklib-packer: skipping line 1")  # Red Hat's cracklib has a /usr/sbin/packer
+    fake.configure(version="cracklib-packer: skipping line 1")  # Red Hat's cracklib has a /usr/sbin/packer
     with pytest.raises(ToolError, match="the version of packer is unknown; it printed: cracklib-packer"):
         packer.version()
 
@@ -68,7 +67,7 @@ def test_plugins_are_installed_first_where_packer_knows_them(
 
 
 def test_a_folder_that_packer_refuses_launches_nothing(fake: FakePacker, folder: Path) -> None:
-    fake.play(refusal="Error: Unsupported argument\n\n  on golden.pkr.hcl line 3")
+    fake.configure(refusal="Error: Unsupported argument\n\n  on golden.pkr.hcl line 3")
     with pytest.raises(BuildError, match=r"Unsupported argument on golden\.pkr\.hcl line 3") as error:
         packer.validate(folder, (1, 6, 6), {})
     assert error.value.state == "Nothing was launched."
@@ -99,7 +98,7 @@ def test_without_a_network_the_way_to_the_plugin_is_told(
         '\t* Get "https://api.github.com/repos/hashicorp/packer-plugin-amazon/git/matching-refs/tags": dial tcp: lookup'
         " api.github.com on 192.0.2.53:53: no such host\n\n"
     )
-    fake.play(refusal=refusal)
+    fake.configure(refusal=refusal)
     with pytest.raises(
         BuildError, match=r"could not install the plugin that .*plugins\.pkr\.hcl pins: Failed"
     ) as error:
@@ -143,7 +142,7 @@ def test_a_build_tells_what_happened_and_keeps_its_log(fake: FakePacker, folder:
         "1,,ui,error,Script exited: 1",
         "not an event",
     ]
-    fake.play(lines=lines, code=1)
+    fake.configure(lines=lines, code=1)
     seen: list[PackerEvent] = []
     given_ = {"AWS_ACCESS_KEY_ID": "test"}
     outcome = packer.build(folder, seen.append, env=given_, variables={"groups": ["sg-1"], "region": "a b"})
@@ -182,7 +181,7 @@ def test_since_packer_1_13_what_the_guest_writes_is_told_apart(fake: FakePacker,
         (False, "Waiting for the instance to stop..."),
     ]
     lines = [f"1,,ui,say,{PREFIX}{text}" for _, text in build]
-    fake.play(lines=["1,,ui,say,amazon-ebs.golden: output will be in this color.", *lines])
+    fake.configure(lines=["1,,ui,say,amazon-ebs.golden: output will be in this color.", *lines])
     seen: list[PackerEvent] = []
     outcome = packer.build(folder, seen.append, env={})
     assert [(event.kind, event.text.removeprefix(PREFIX)) for event in seen[1:]] == [
@@ -192,7 +191,7 @@ def test_since_packer_1_13_what_the_guest_writes_is_told_apart(fake: FakePacker,
 
 
 def test_an_older_packer_tells_them_apart_itself(fake: FakePacker, folder: Path) -> None:
-    fake.play(
+    fake.configure(
         lines=[
             "1,,ui,message,    amazon-ebs.golden: Found Image ID: ami-1",
             f"1,,ui,say,{PREFIX}Provisioning with shell script: scripts/20-update.sh",
@@ -223,7 +222,7 @@ def test_the_manifest_tells_the_ami(folder: Path, manifest: object, ami: str | N
 
 def start_ours(fake: FakePacker, folder: Path, lock: Path) -> subprocess.Popen[str]:
     """A process of ours that holds the lock and lets the (hanging) packer build."""
-    fake.play(hang=True, lines=["1,,ui,say,==> amazon-ebs.golden: Launching a source AWS instance..."])
+    fake.configure(hang=True, lines=["1,,ui,say,==> amazon-ebs.golden: Launching a source AWS instance..."])
     ours = textwrap.dedent(
         f"""
         from pathlib import Path
@@ -238,7 +237,7 @@ def start_ours(fake: FakePacker, folder: Path, lock: Path) -> subprocess.Popen[s
         """
     )
     process = subprocess.Popen([sys.executable, "-c", ours], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    eventually(lambda: fake.marked("hanging"))
+    eventually(lambda: fake.reached("hanging"))
     return process
 
 
@@ -276,11 +275,11 @@ def test_an_interrupt_waits_for_packer_to_clean_up(
     process = start_ours(fake, folder, tmp_path / "lock")
     try:
         process.send_signal(number)
-        eventually(lambda: fake.marked("cleaning"))
+        eventually(lambda: fake.reached("cleaning"))
         assert process.poll() is None
         fake.release()
         said, _ = process.communicate(timeout=10)
-        assert fake.marked("cleaned")
+        assert fake.reached("cleaned")
         assert said.splitlines()[-2:] == ["Cleanly cancelled builds after being interrupted.", "interrupted"]
         assert "Cleanly cancelled" in (folder / "packer.log").read_text()
     finally:
@@ -296,10 +295,10 @@ def test_packer_cleans_up_even_when_we_are_killed_and_keeps_the_next_run_waiting
     try:
         process.kill()
         process.wait()
-        eventually(lambda: fake.marked("cleaning"), seconds=2)
+        eventually(lambda: fake.reached("cleaning"), seconds=2)
         assert is_locked(lock)
         fake.release()
-        eventually(lambda: fake.marked("cleaned"))
+        eventually(lambda: fake.reached("cleaned"))
         eventually(lambda: not is_locked(lock))
     finally:
         end(process, fake)

@@ -65,7 +65,7 @@ func run() error {
 		return err
 	case <-ctx.Done():
 	}
-	// Finish what visitors have begun, then go.
+	// Finish open requests.
 	closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := server.Shutdown(closing); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -74,7 +74,7 @@ func run() error {
 	return nil
 }
 
-// version is the commit that the image was baked from (APP_COMMIT), else the one that the Go tool stamped.
+// version returns the commit of the image (APP_COMMIT), else the one that the Go tool recorded.
 func version() web.Version {
 	commit := os.Getenv("APP_COMMIT")
 	if build, ok := debug.ReadBuildInfo(); ok && commit == "" {

@@ -1,4 +1,4 @@
-// Package config turns the environment (and Parameter Store, when asked to) into the settings of the server.
+// Package config reads the server's settings from the environment and, if configured, from Parameter Store.
 package config
 
 import (
@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// Config is everything that the server needs to know before it starts.
+// Config has the settings of the server.
 type Config struct {
 	Port     int
 	Database string // a connection string for lib/pq
 }
 
-// Getter reads one secret by its name.
+// Getter reads a secret by its name.
 type Getter interface {
 	Get(ctx context.Context, name string) (string, error)
 }
 
 // Load reads the settings through lookup (os.Getenv). With USE_AWS_PARAMS=true the database password is the value of the
-// parameter that DB_PASSWORD_PARAMETER names, read from what open gives; else it is DB_PASSWORD.
+// parameter in DB_PASSWORD_PARAMETER, read through open; otherwise it is DB_PASSWORD.
 func Load(ctx context.Context, lookup func(string) string, open func(context.Context) (Getter, error)) (Config, error) {
 	get := func(key, otherwise string) string {
 		if value := lookup(key); value != "" {
@@ -37,7 +37,7 @@ func Load(ctx context.Context, lookup func(string) string, open func(context.Con
 	if lookup("USE_AWS_PARAMS") == "true" {
 		name := lookup("DB_PASSWORD_PARAMETER")
 		if name == "" {
-			return Config{}, errors.New("USE_AWS_PARAMS is true, but DB_PASSWORD_PARAMETER names no parameter")
+			return Config{}, errors.New("USE_AWS_PARAMS is true, but DB_PASSWORD_PARAMETER is empty")
 		}
 		store, err := open(ctx)
 		if err != nil {
@@ -61,7 +61,7 @@ func Load(ctx context.Context, lookup func(string) string, open func(context.Con
 	return Config{Port: port, Database: strings.Join(words, " ")}, nil
 }
 
-// quote writes a value of a key=value connection string, exact for any text.
+// quote returns a value quoted for a key=value connection string.
 func quote(value string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
 }

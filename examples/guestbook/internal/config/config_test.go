@@ -52,7 +52,7 @@ func TestPasswordFromParameterStore(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	cases := map[string]values{
 		"PORT: expected":                   {"PORT": "80a"},
-		"names no parameter":               {"USE_AWS_PARAMS": "true"},
+		"DB_PASSWORD_PARAMETER is empty":   {"USE_AWS_PARAMS": "true"},
 		"parameter /missing: not found":    {"USE_AWS_PARAMS": "true", "DB_PASSWORD_PARAMETER": "/missing"},
 		"PORT: expected a number from 1 t": {"PORT": "65536"},
 	}

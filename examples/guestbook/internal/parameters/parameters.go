@@ -1,4 +1,4 @@
-// Package parameters reads one value from AWS Systems Manager Parameter Store. It is the only place that knows the AWS SDK.
+// Package parameters reads values from AWS Systems Manager Parameter Store. No other package imports the AWS SDK.
 package parameters
 
 import (
@@ -16,22 +16,22 @@ import (
 	"github.com/aws/aws-sdk-go/private/protocol/jsonrpc"
 )
 
-// Store is a Parameter Store of one region, reached with the credentials of the SDK's ordinary chain (on EC2: the instance's role).
+// Store is the Parameter Store of a region, with the credentials of the SDK's default chain (on EC2: the instance's role).
 //
-// It makes the one call it needs from the SDK's own parts. The SDK's package for Systems Manager holds hundreds of operations,
-// and compiling it takes more time than all the rest together, and more memory than a t3.micro has to spare.
+// It builds its only call from the SDK's low-level packages. The SDK's package for Systems Manager has hundreds of operations;
+// compiling it takes longer than everything else together, and more memory than a t3.micro has.
 type Store struct {
 	client *client.Client
 }
 
-// Open finds the region (AWS_REGION, AWS_DEFAULT_REGION, else the instance's own) and the endpoint, and makes a client.
+// Open creates a client for the region (AWS_REGION, AWS_DEFAULT_REGION, else the instance's own) and the endpoint.
 func Open(ctx context.Context) (*Store, error) {
 	chain, err := session.NewSession()
 	if err != nil {
 		return nil, fmt.Errorf("AWS configuration: %w", err)
 	}
 	settings := aws.NewConfig()
-	// Version 1 of the SDK does not read the variable that the newer SDKs and the CLI agree on.
+	// Version 1 of the SDK does not read the endpoint variable of the newer SDKs and the CLI.
 	if endpoint := first("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"); endpoint != "" {
 		settings = settings.WithEndpoint(endpoint)
 	}
@@ -39,14 +39,14 @@ func Open(ctx context.Context) (*Store, error) {
 	if region == "" {
 		region, err = ec2metadata.New(chain).GetMetadataWithContext(ctx, "placement/region")
 		if err != nil {
-			return nil, fmt.Errorf("no AWS_REGION, and the instance metadata service does not tell it: %w", err)
+			return nil, fmt.Errorf("no AWS_REGION, and the instance metadata service has no region: %w", err)
 		}
 	}
 	return &Store{client: open(chain.ClientConfig("ssm", settings.WithRegion(region)))}, nil
 }
 
 func open(settings client.Config) *client.Client {
-	made := client.New(*settings.Config, metadata.ClientInfo{
+	ssm := client.New(*settings.Config, metadata.ClientInfo{
 		ServiceName:   "ssm",
 		ServiceID:     "SSM",
 		APIVersion:    "2014-11-06",
@@ -56,21 +56,21 @@ func open(settings client.Config) *client.Client {
 		SigningName:   "ssm",
 		SigningRegion: settings.SigningRegion,
 	}, settings.Handlers)
-	made.Handlers.Sign.PushBackNamed(v4.SignRequestHandler)
-	made.Handlers.Build.PushBackNamed(jsonrpc.BuildHandler)
-	made.Handlers.Unmarshal.PushBackNamed(jsonrpc.UnmarshalHandler)
-	made.Handlers.UnmarshalMeta.PushBackNamed(jsonrpc.UnmarshalMetaHandler)
-	made.Handlers.UnmarshalError.PushBackNamed(jsonrpc.UnmarshalErrorHandler)
-	return made
+	ssm.Handlers.Sign.PushBackNamed(v4.SignRequestHandler)
+	ssm.Handlers.Build.PushBackNamed(jsonrpc.BuildHandler)
+	ssm.Handlers.Unmarshal.PushBackNamed(jsonrpc.UnmarshalHandler)
+	ssm.Handlers.UnmarshalMeta.PushBackNamed(jsonrpc.UnmarshalMetaHandler)
+	ssm.Handlers.UnmarshalError.PushBackNamed(jsonrpc.UnmarshalErrorHandler)
+	return ssm
 }
 
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html
-type question struct {
+type getParameterInput struct {
 	Name           *string
 	WithDecryption *bool
 }
 
-type answer struct {
+type getParameterOutput struct {
 	Parameter *struct {
 		Value *string
 	}
@@ -78,17 +78,17 @@ type answer struct {
 
 // Get returns the decrypted value of the named parameter.
 func (s *Store) Get(ctx context.Context, name string) (string, error) {
-	asked := question{Name: aws.String(name), WithDecryption: aws.Bool(true)}
-	var told answer
-	call := s.client.NewRequest(&request.Operation{Name: "GetParameter", HTTPMethod: "POST", HTTPPath: "/"}, &asked, &told)
+	input := getParameterInput{Name: aws.String(name), WithDecryption: aws.Bool(true)}
+	var output getParameterOutput
+	call := s.client.NewRequest(&request.Operation{Name: "GetParameter", HTTPMethod: "POST", HTTPPath: "/"}, &input, &output)
 	call.SetContext(ctx)
 	if err := call.Send(); err != nil {
 		return "", fmt.Errorf("parameter %s: %w", name, err)
 	}
-	if told.Parameter == nil || told.Parameter.Value == nil {
-		return "", fmt.Errorf("parameter %s: the answer holds no value", name)
+	if output.Parameter == nil || output.Parameter.Value == nil {
+		return "", fmt.Errorf("parameter %s: the response has no value", name)
 	}
-	return *told.Parameter.Value, nil
+	return *output.Parameter.Value, nil
 }
 
 func first(names ...string) string {

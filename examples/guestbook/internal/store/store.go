@@ -1,4 +1,4 @@
-// Package store keeps the guestbook's entries in PostgreSQL.
+// Package store stores the guestbook's entries in PostgreSQL.
 package store
 
 import (
@@ -10,7 +10,7 @@ import (
 	_ "github.com/lib/pq" // the driver "postgres"
 )
 
-// Entry is what one visitor left.
+// Entry is a guestbook entry.
 type Entry struct {
 	ID        int64     `json:"id"`
 	Name      string    `json:"name"`
@@ -18,7 +18,7 @@ type Entry struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// ErrNotFound says that no entry has the id that was asked for.
+// ErrNotFound is returned when no entry has the requested id.
 var ErrNotFound = errors.New("no such entry")
 
 // Postgres is the guestbook's database.
@@ -26,7 +26,7 @@ type Postgres struct {
 	db *sql.DB
 }
 
-// Open prepares a pool of connections; the first one is made when it is needed, so a database that is down does not stop the start.
+// Open creates a connection pool. Connections are opened on demand, so the server starts even if the database is down.
 func Open(connection string) (*Postgres, error) {
 	db, err := sql.Open("postgres", connection)
 	if err != nil {
@@ -38,16 +38,16 @@ func Open(connection string) (*Postgres, error) {
 	return &Postgres{db: db}, nil
 }
 
-// Close returns the connections.
+// Close closes the pool.
 func (p *Postgres) Close() error { return p.db.Close() }
 
-// Ping asks the database for the table itself: an answer means that server, password and schema are in order.
+// Ping queries the table, which checks server, password and schema.
 func (p *Postgres) Ping(ctx context.Context) error {
-	var found bool
-	return p.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM entries)`).Scan(&found)
+	var exists bool
+	return p.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM entries)`).Scan(&exists)
 }
 
-// Add keeps an entry and returns it with its id and time.
+// Add stores an entry and returns it with its id and time.
 func (p *Postgres) Add(ctx context.Context, name, message string) (Entry, error) {
 	entry := Entry{Name: name, Message: message}
 	row := p.db.QueryRowContext(ctx, `INSERT INTO entries (name, message) VALUES ($1, $2) RETURNING id, created_at`, name, message)
@@ -55,7 +55,7 @@ func (p *Postgres) Add(ctx context.Context, name, message string) (Entry, error)
 	return entry, err
 }
 
-// Get returns one entry, or ErrNotFound.
+// Get returns an entry, or ErrNotFound.
 func (p *Postgres) Get(ctx context.Context, id int64) (Entry, error) {
 	entry := Entry{ID: id}
 	row := p.db.QueryRowContext(ctx, `SELECT name, message, created_at FROM entries WHERE id = $1`, id)
@@ -66,7 +66,7 @@ func (p *Postgres) Get(ctx context.Context, id int64) (Entry, error) {
 	return entry, err
 }
 
-// List returns at most limit entries, newest first, with ids below before (0: from the newest).
+// List returns at most limit entries with ids below before (0: all), newest first.
 func (p *Postgres) List(ctx context.Context, limit int, before int64) ([]Entry, error) {
 	rows, err := p.db.QueryContext(ctx, `
 		SELECT id, name, message, created_at FROM entries

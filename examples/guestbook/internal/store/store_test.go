@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The test of the real SQL: give it a throw-away database that has schema.sql, as a lib/pq connection string.
+// Tests the SQL against a temporary database with schema.sql; the variable is a lib/pq connection string.
 func TestAgainstPostgreSQL(t *testing.T) {
 	connection := os.Getenv("GUESTBOOK_TEST_DATABASE")
 	if connection == "" {

@@ -29,7 +29,7 @@ var pageSource string
 
 var page = template.Must(template.New("page").Parse(pageSource))
 
-// Book is what the pages need of a store.
+// Book is the store of the pages.
 type Book interface {
 	Ping(ctx context.Context) error
 	Add(ctx context.Context, name, message string) (store.Entry, error)
@@ -37,7 +37,7 @@ type Book interface {
 	List(ctx context.Context, limit int, before int64) ([]store.Entry, error)
 }
 
-// Version says what is running.
+// Version identifies the running build.
 type Version struct {
 	Commit string `json:"commit"`
 	Go     string `json:"go"`
@@ -122,7 +122,7 @@ func (s *server) sign(w http.ResponseWriter, r *http.Request) {
 		unavailable(w, err)
 		return
 	}
-	// See Other: a reload of the page that follows must not sign again.
+	// See Other: reloading the next page must not post again.
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
@@ -213,7 +213,7 @@ func (s *server) about(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, s.version)
 }
 
-// clean trims what a visitor wrote and says what is wrong with it, if anything. PostgreSQL's text holds valid UTF-8 without NUL.
+// clean trims a visitor's text, and returns a message if it is invalid. PostgreSQL's text type needs valid UTF-8 without NUL.
 func clean(name, message string) (string, string, string) {
 	name, message = strings.TrimSpace(name), strings.TrimSpace(message)
 	switch {
@@ -246,7 +246,7 @@ func allowed(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 
 func problem(text string) map[string]string { return map[string]string{"error": text} }
 
-// unavailable hides the database's words from the visitor and keeps them for the log.
+// unavailable logs the database's error and returns a generic one to the visitor.
 func unavailable(w http.ResponseWriter, err error) {
 	log.Printf("database: %v", err)
 	answer(w, http.StatusServiceUnavailable, problem("the guestbook cannot be reached just now"))

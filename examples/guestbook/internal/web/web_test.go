@@ -14,7 +14,7 @@ import (
 	"example.com/guestbook/internal/store"
 )
 
-// memory is a Book that lives as long as the test; down makes every call fail, as a database that is gone.
+// memory is a Book in memory; down makes every call fail, as without a database.
 type memory struct {
 	entries []store.Entry
 	down    bool

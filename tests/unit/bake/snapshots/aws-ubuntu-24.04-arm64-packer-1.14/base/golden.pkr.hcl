@@ -1,4 +1,4 @@
-# The base layer of guestbook, for Packer 1.14.0. Values: golden.auto.pkrvars.json; by hand: README.txt.
+# The base layer of guestbook, for Packer 1.14.0. Variables: golden.auto.pkrvars.json; to build by hand: README.txt.
 
 source "amazon-ebs" "golden" {
   region     = var.region
@@ -11,7 +11,7 @@ source "amazon-ebs" "golden" {
   run_tags        = var.run_tags
   run_volume_tags = var.run_tags
 
-  # IMDSv2 only: for the builder, and for every instance of the AMI.
+  # Require IMDSv2 on the builder and on every instance of the AMI.
   imds_support = "v2.0"
   metadata_options {
     http_endpoint               = "enabled"
@@ -20,10 +20,10 @@ source "amazon-ebs" "golden" {
   }
 
   instance_type = var.instance_type
-  # The machine ends for good when it powers itself off, see the deadline below. (Packer stops it through the API.)
+  # Terminates the builder when it powers off at the deadline below. (Packer stops it through the API.)
   shutdown_behavior = "terminate"
 
-  # Without a group of ours, Packer makes one for the time of the build, which lets SSH in from here only.
+  # If empty, Packer creates a temporary security group that allows SSH from here only.
   security_group_ids = var.security_group_ids
 
   temporary_security_group_source_cidrs = var.ssh_cidrs
@@ -35,13 +35,13 @@ source "amazon-ebs" "golden" {
     iops        = var.volume_iops
     throughput  = var.volume_throughput
 
-    # Encrypted from the start: encrypt_boot would copy the finished AMI once more.
+    # encrypt_boot would copy the finished AMI once more.
     encrypted = var.encrypted
 
     delete_on_termination = true
   }
 
-  # An hour for the snapshot, looked at every second; the default looks every fifteen.
+  # Wait up to an hour for the snapshot; the default polls only every 15 seconds.
   aws_polling {
     delay_seconds = 1
     max_attempts  = 3600
@@ -53,17 +53,17 @@ source "amazon-ebs" "golden" {
   ssh_timeout            = "10m"
   ssh_handshake_attempts = 100
 
-  # The run's own key goes in by user data: no key pair is left in the account, and new sshds refuse the RSA keys of old Packers.
+  # User data installs the run's key: no key pair remains in the account, and new sshds reject the RSA keys of old Packers.
   user_data = <<-EOT
     #!/bin/bash
-    # Lets the run's own key in.
+    # Authorizes the run's key.
     user='${var.ssh_username}'
     home=$(getent passwd "$user" | cut -d: -f6)
     install -d -m 700 -o "$user" -g "$user" "$home/.ssh"
     echo '${chomp(file(var.ssh_public_key_file))}' >>"$home/.ssh/authorized_keys"
     chown "$user:" "$home/.ssh/authorized_keys"
     chmod 600 "$home/.ssh/authorized_keys"
-    # The deadline: a builder that nobody comes back for powers itself off, and so ends. (Not waited for: boot is under way.)
+    # An orphaned builder powers off after four hours, which terminates it. (--no-block, because the boot has not finished.)
     systemd-run --no-block --unit=golden-deadline --on-active=4h systemctl poweroff
   EOT
 }
@@ -130,7 +130,7 @@ build {
     execute_command = "sudo -E env GOLDEN=/var/tmp/golden bash '{{ .Path }}'"
   }
 
-  # What the scripts found out comes home, as the folder report/, before they are wiped away.
+  # The report is downloaded before the cleanup deletes it.
   provisioner "file" {
     direction   = "download"
     source      = "/var/tmp/golden/report/"

@@ -1,11 +1,10 @@
-# The app layer of guestbook, for Packer 1.6.6. Values: golden.auto.pkrvars.json; by hand: README.txt.
+# The app layer of guestbook, for Packer 1.6.6. Variables: golden.auto.pkrvars.json; to build by hand: README.txt.
 
 source "amazon-ebs" "golden" {
   region     = var.region
   source_ami = var.source_ami
 
-  # A private endpoint need not know every region, and serves no metadata to this machine. It knows our keys; AWS itself,
-  # which Packer would ask whose they are, does not.
+  # A custom endpoint may not know every region, serves no instance metadata here, and has credentials that AWS STS would reject.
   custom_endpoint_ec2        = var.endpoint_url
   skip_region_validation     = true
   skip_metadata_api_check    = true
@@ -18,19 +17,19 @@ source "amazon-ebs" "golden" {
   run_tags        = var.run_tags
   run_volume_tags = var.run_tags
 
-  # IMDSv2: enforced after the build with ModifyImageAttribute, since this Packer has no word for it.
+  # IMDSv2: enforced after the build with ModifyImageAttribute, because this Packer has no attribute for it.
 
   instance_type = var.instance_type
-  # The machine ends for good when it powers itself off, see the deadline below. (Packer stops it through the API.)
+  # Terminates the builder when it powers off at the deadline below. (Packer stops it through the API.)
   shutdown_behavior = "terminate"
 
-  # Without a group of ours, Packer makes one for the time of the build, which lets SSH in from here only.
+  # If empty, Packer creates a temporary security group that allows SSH from here only.
   security_group_ids = var.security_group_ids
 
   temporary_security_group_source_cidrs = var.ssh_cidrs
 
-  # So that the build can see whether Parameter Store can be reached. Launching shows soon enough whether there is such a
-  # profile; to ask first would need a permission more, and newer Packers ask AWS itself, whatever the endpoint.
+  # For the checks that read Parameter Store. The launch fails if the profile does not exist; validating it first needs another
+  # permission, and newer Packers validate it at AWS even with a custom endpoint.
   iam_instance_profile    = var.iam_instance_profile
   skip_profile_validation = true
 
@@ -41,13 +40,13 @@ source "amazon-ebs" "golden" {
     iops        = var.volume_iops
     throughput  = var.volume_throughput
 
-    # Encrypted from the start: encrypt_boot would copy the finished AMI once more.
+    # encrypt_boot would copy the finished AMI once more.
     encrypted = var.encrypted
 
     delete_on_termination = true
   }
 
-  # An hour for the snapshot, looked at every second; the default looks every fifteen.
+  # Wait up to an hour for the snapshot; the default polls only every 15 seconds.
   aws_polling {
     delay_seconds = 1
     max_attempts  = 3600
@@ -59,17 +58,17 @@ source "amazon-ebs" "golden" {
   ssh_timeout            = "10m"
   ssh_handshake_attempts = 100
 
-  # The run's own key goes in by user data: no key pair is left in the account, and new sshds refuse the RSA keys of old Packers.
+  # User data installs the run's key: no key pair remains in the account, and new sshds reject the RSA keys of old Packers.
   user_data = <<-EOT
     #!/bin/bash
-    # Lets the run's own key in.
+    # Authorizes the run's key.
     user='${var.ssh_username}'
     home=$(getent passwd "$user" | cut -d: -f6)
     install -d -m 700 -o "$user" -g "$user" "$home/.ssh"
     echo '${chomp(file(var.ssh_public_key_file))}' >>"$home/.ssh/authorized_keys"
     chown "$user:" "$home/.ssh/authorized_keys"
     chmod 600 "$home/.ssh/authorized_keys"
-    # The deadline: a builder that nobody comes back for powers itself off, and so ends. (Not waited for: boot is under way.)
+    # An orphaned builder powers off after four hours, which terminates it. (--no-block, because the boot has not finished.)
     systemd-run --no-block --unit=golden-deadline --on-active=4h systemctl poweroff
   EOT
 }
@@ -126,7 +125,7 @@ build {
     execute_command = "sudo -E env GOLDEN=/var/tmp/golden bash '{{ .Path }}'"
   }
 
-  # What the scripts found out comes home, as the folder report/, before they are wiped away.
+  # The report is downloaded before the cleanup deletes it.
   provisioner "file" {
     direction   = "download"
     source      = "/var/tmp/golden/report/"
