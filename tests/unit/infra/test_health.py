@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from goldenami.aws import instances
 from goldenami.aws.session import AwsSession
 from goldenami.context import Context
 from goldenami.errors import GateError
@@ -35,8 +36,8 @@ def wait(patch: pytest.MonkeyPatch, answers: str, *, grace: float, watch: float 
         return http.Probe((left.pop(0) if len(left) > 1 else left[0]) == "y", "HTTP 503")
 
     running: Any = Instance(id="i-1", image="ami-1", state="running", address="203.0.113.9")
-    patch.setattr(health.http, "probe", probe)
-    patch.setattr(health.instances, "wait_running", lambda *_: running)
+    patch.setattr(http, "probe", probe)
+    patch.setattr(instances, "wait_running", lambda *_: running)
     lock: Any = Lock()
     return health.wait_until_instance_healthy(ctx, lock, "i-1", grace=grace, watch=watch)
 
