@@ -101,8 +101,10 @@ def deploy(ctx: Context, options: PromoteOptions) -> DeployResult:
             if found.replaced or not found.existing:
                 if instance and not replacement.switchover.source:
                     _terminate(ctx, target_group, instance)
+                terminated = not instance or instances.is_terminated(ctx.aws, instance)
                 state = "The previous instance is in service" if others else "There is no previous instance"
-                state += "; the new one is terminated, and the production parameter is unchanged."
+                state += "; the new one is terminated" if terminated else f"; {instance} keeps running without traffic"
+                state += ", and the production parameter is unchanged."
             evidence = replacement.evidence[0] if replacement.evidence else run.folder / "deploy.log"
             raise GateError(
                 f"{image.name} ({image.id}) failed the health gate: {reason}", state=state, next=f"less {evidence}"
