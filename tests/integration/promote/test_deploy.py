@@ -76,8 +76,8 @@ def test_a_plan_says_what_would_be_done_and_changes_nothing(lane: Yard) -> None:
     assert wire.calls == []
     (only,) = before
     assert ([one.id for one in found.replaced], found.existing, found.blockers) == ([only], (), ())
-    assert f"launch one t3.micro from the new version beside {only}" in text
-    assert "watch it for 1 min 30 s" in text
+    assert f"launch one t3.micro from the new version alongside {only}" in text
+    assert "monitor it for 1 min 30 s" in text
     assert f"terminate {only}" in text
     assert told["replaced"][0]["id"] == only
     assert told["steps"][-1] == f"point /goldenami/guestbook/production at {image}"
