@@ -72,8 +72,8 @@ def test_sweep_deletes_only_resources_of_crashed_runs(tiny: Workspace) -> None:
             bake.stop(signal.SIGKILL)
         assert any("instance" in left for left in tiny.leftovers())
         planned = tiny.ok("sweep", "--plan")
-        assert "would remove" in planned
-        assert "kept (may be alive)" in planned
+        assert "would delete" in planned
+        assert "kept (may be running)" in planned
         tiny.ok("sweep")
         assert [left for left in tiny.leftovers() if "foreign" not in left] == []
         assert foreign in tiny.ok("sweep")
@@ -87,7 +87,7 @@ def test_concurrent_bake_waits_for_the_first(tiny: Workspace) -> None:
     with tiny.running("bake") as first:
         first.wait_for(PHASES["launching"])
         with tiny.running("bake") as second:
-            second.wait_for("another bake is running here")
+            second.wait_for("another bake is running in this checkout")
             assert first.process.wait(600) == 0
             assert second.process.wait(600) == 0
             time.sleep(0.1)

@@ -123,7 +123,7 @@ def test_only_instance_is_not_terminated_by_mistake(alone: Service) -> None:
     (machine,) = machines(alone.ctx)
     done = alone.ctx.invoke("terminate", "--instance", machine["id"])
     assert done.returncode == 5
-    assert "last instance that serves" in done.stderr
+    assert "last instance in service" in done.stderr
 
 
 def test_logs_and_console(alone: Service) -> None:
@@ -140,7 +140,7 @@ def test_update_in_place_rolls_back_on_failure_and_marks_drift(alone: Service) -
     for bad in ("v3.0", "v4.0", "v9.9"):
         done = ctx.invoke("update", "--ref", bad)
         assert done.returncode == 5, done.stderr
-        assert "It is back at" in done.stderr
+        assert "Rolled back to" in done.stderr
         (after,) = machines(ctx)
         assert (answer(after), after["drifted"]) == ("two", machine["drifted"])
     ctx.ok("update", "--ref", "v1.0")

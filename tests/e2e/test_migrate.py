@@ -196,7 +196,7 @@ def test_migration_creates_rds_instance_and_migrates_back(databases: Databases) 
     databases.back()
     migrate = ("db.migrate", "--to", "rds", "--create", "--ami", databases.there.good)
     with Writer(databases.there.address) as writer:
-        assert "is made where it is missing" in databases.there.ctx.ok(*migrate, "--plan")
+        assert "if it does not exist" in databases.there.ctx.ok(*migrate, "--plan")
         databases.there.ctx.ok(*migrate)
         assert_idle(replace(databases, host=databases.parameter()), databases.there.good)
         shown = {part["name"]: part for part in json.loads(databases.there.ctx.ok("fleet.show", "--json"))}

@@ -66,7 +66,7 @@ def test_unchanged_and_changed_application(ready: Workspace) -> None:
     assert done["version"] == planned["next_version"]
     assert "application" in {c["what"] for c in done["changes"]}
     assert [notice["result"] for notice in notifications(ready)] == ["success"]
-    assert "What changed" in (Path(done["folder"]) / "rebuild.md").read_text()
+    assert "## Changes" in (Path(done["folder"]) / "rebuild.md").read_text()
     assert ready.leftovers() == []
     assert json.loads(ready.ok("rebuild", "--if-needed", "--json"))["state"] == "unchanged"
 

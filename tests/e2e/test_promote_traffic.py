@@ -76,7 +76,7 @@ def test_healthy_image_receives_increasing_traffic_without_losses(
     at_rest(service, image)
     assert service.versions() == [*versions, image]
     texts = [event["text"] for event in result["timeline"]]
-    assert [text[:4].strip() for text in texts if "of the requests go to" in text] == ["10 %", "50 %", "100"]
+    assert [text[:4].strip() for text in texts if "% of the requests" in text] == ["10 %", "50 %", "100"]
     report = max((ctx.root / "build").glob("*/promotion.json"))
     assert all(item["ok"] for item in json.loads(report.read_text())["checklist"])
 

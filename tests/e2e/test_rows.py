@@ -95,7 +95,7 @@ def test_backup_is_verified_and_restore_replaces_only_on_request(guestbook: Serv
     before = entries(guestbook.address)
     refused = guestbook.ctx.invoke("db.restore", "--backup", made)
     assert refused.returncode == 5
-    assert "--replace puts the backup in their place" in refused.stderr
+    assert "--replace backs them up and replaces them with the backup" in refused.stderr
     s3, bucket = guestbook.client("s3"), BUCKET
     key = f"guestbook/backups/{made}/dump"
     whole = s3.get_object(Bucket=bucket, Key=key)["Body"].read()

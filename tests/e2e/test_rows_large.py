@@ -99,7 +99,7 @@ def test_killed_multipart_backup_is_complete_or_does_not_exist(guestbook: Servic
         until(lambda: sql(guestbook, incoming))
         command(guestbook, member["id"], KILL)
         assert going.process.wait(180) == 5, going.log.read_text()[-3000:]
-        assert "What was there serves on" in going.log.read_text()
+        assert "The service is up again, with the data as it was" in going.log.read_text()
     assert sql(guestbook, "SELECT count(*) FROM ballast") == "10"
     assert set(entries(guestbook.address)) >= set(writer.acknowledged)
     for both in (False, True):

@@ -117,12 +117,12 @@ def test_terminated_instance_leaves_all_data_to_the_next(moved: Service) -> None
     (member,) = moved.status()["instances"]
     refused = moved.ctx.invoke("terminate", "--instance", member["id"])
     assert refused.returncode == 5
-    assert "is the last instance that serves" in refused.stderr
+    assert "is the last instance in service" in refused.stderr
     with Writer(moved.address) as writer:
         time.sleep(1)
         done = moved.ctx.invoke("terminate", "--instance", member["id"], "--force")
         assert done.returncode == 0, done.stderr[-3000:]
-        assert f"every row of {member['id']} stays on {volume_id}" in done.stderr
+        assert f"the data of {member['id']} is kept on {volume_id}" in done.stderr
         last = json.loads(moved.ctx.ok("db.list", "--json"))[-1]
         assert last["quiet"], "writes were stopped for this backup"
         another_serves(moved, member["id"])

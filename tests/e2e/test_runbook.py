@@ -91,7 +91,7 @@ def test_rebuild_promotes_only_if_the_recipe_enables_it(service: Service) -> Non
     ctx, before = service.ctx, service.production_ami()
     (ctx.root / "tests/e2e/tiny/who.txt").write_text("rebuilt")
     plan = ctx.ok("rebuild", "--if-needed", "--plan")
-    assert "leave the promotion to you" in plan
+    assert "do not promote it (auto_promote is off)" in plan
     ctx.edit("golden.toml", "[promote]", "[rebuild]\nauto_promote = true\n\n[promote]")
     with Client(service.address) as client:
         done = json.loads(ctx.ok("rebuild", "--if-needed", "--json"))

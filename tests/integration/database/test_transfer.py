@@ -239,7 +239,7 @@ def test_data_lost_without_backup_is_reported(pier: Pier) -> None:
     with Clerk(pier):
         killed(pier, image, "SendCommand stop-writes")
     end(pier, old)
-    with pytest.raises(GateError, match="has ended, and its disk with every row: their backup was not finished"):
+    with pytest.raises(GateError, match="was terminated, and its disk with all data: its backup was not complete"):
         pier.promote(image)
     assert transfer.load(pier.ctx()) is None
     assert pier.standing() == []
