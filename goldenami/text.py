@@ -10,6 +10,8 @@ from typing import Any
 from goldenami.errors import UsageError
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+# C0 without tab and line feed, DEL and C1: a terminal acts on them (OSC 52 writes to the clipboard).
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _CHECKBOXES = {True: "[x]", False: "[ ] **FAILED**:", None: "[ ] (not checked)"}
 
 
@@ -35,6 +37,11 @@ class ChecklistItem:
     title: str
     ok: bool | None
     evidence: tuple[str, ...] = ()
+
+
+def printable(text: str) -> str:
+    """Return text without control characters. What an instance, a build, a log or a tag contains is printed only like this."""
+    return _CONTROL_CHARACTERS.sub("", text)
 
 
 def parse_seconds(text: str) -> int:

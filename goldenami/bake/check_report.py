@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from goldenami.text import ChecklistItem, Report, markdown, markdown_checklist
+from goldenami.text import ChecklistItem, Report, markdown, markdown_checklist, printable
 
 Gate = Literal["base", "image", "boot", "account"]
 
@@ -46,7 +46,9 @@ def parse(lines: Iterable[str], gate: Gate) -> list[Check]:
     checks: dict[str, Check] = {}
     for line in lines:
         if match := _LINE.search(line.rstrip()):
-            checks[match["name"]] = Check(match["name"], match["result"] == "ok", match["detail"] or "", gate)
+            checks[match["name"]] = Check(
+                match["name"], match["result"] == "ok", printable(match["detail"] or ""), gate
+            )
     return list(checks.values())
 
 

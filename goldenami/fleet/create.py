@@ -20,7 +20,6 @@ def create(ctx: Context, ami: str = "") -> FleetResult:
     Without a production parameter, the image is released once the fleet serves it. An existing fleet keeps its image.
 
     Args:
-        ctx: Context.
         ami: AMI of a new fleet. Default: the released image, otherwise the candidate.
 
     Raises:

@@ -24,7 +24,6 @@ def destroy(ctx: Context, *, lose_data: bool = False) -> list[str]:
     Databases on its instances are backed up first, after their writes are stopped.
 
     Args:
-        ctx: Context.
         lose_data: Delete instances whose database cannot be backed up.
 
     Returns:

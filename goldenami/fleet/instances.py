@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from goldenami.aws import auto_scaling, instances
@@ -15,6 +16,9 @@ from goldenami.model.fleet import AutoScalingGroup, FleetInstance
 from goldenami.state import lock, runs
 from goldenami.tools import process
 from goldenami.tools.clock import poll
+from goldenami.tools.quoting import sh
+
+_CURSOR = re.compile(r"(?:\A|\n)-- cursor: ((?:[a-z]=[0-9a-f]+;?)+)\n*\Z")
 
 
 def console(ctx: Context, instance: str) -> str:
@@ -27,7 +31,6 @@ def logs(ctx: Context, instance: str, lines: int, *, follow: bool, show: Callabl
     """Show the service's journal, read through Run Command or SSH.
 
     Args:
-        ctx: Context.
         instance: Id of the instance. Default: the only one.
         lines: Number of lines to start with.
         follow: Show new lines until interrupted.
@@ -40,15 +43,25 @@ def logs(ctx: Context, instance: str, lines: int, *, follow: bool, show: Callabl
     target = resolve_instance(ctx, instance)
     cursor = ""
     for _ in poll(ctx.clock, timeout=float("inf") if follow else 0, every=2):
-        since = f"--after-cursor='{cursor}'" if cursor else f"--lines={lines}"
+        since = f"--after-cursor={sh(cursor)}" if cursor else f"--lines={lines}"
         script = f"journalctl --unit={ctx.name} --no-pager --show-cursor {since}"
         result = remote.run_on_instance(ctx, target, script, key=key)
         if result.code != 0:
             raise AwsError(f"Cannot read the journal of {target.id}: {result.stderr.strip() or result.status}")
-        text, mark, new_cursor = result.stdout.rpartition("-- cursor: ")
-        cursor = new_cursor.strip() if mark else cursor
-        if text := (text if mark else result.stdout).strip("\n"):
+        text, new_cursor = split_cursor(result.stdout)
+        cursor = new_cursor or cursor
+        if text:
             show(text)
+
+
+def split_cursor(output: str) -> tuple[str, str]:
+    """Return the lines of a journal, and the cursor that journalctl prints as the last one; empty if it was cut off.
+
+    The application writes the other lines, so only the last line counts, and only in the form of journald's cursors.
+    https://www.freedesktop.org/software/systemd/man/latest/journalctl.html#--show-cursor
+    """
+    match = _CURSOR.search(output)
+    return (output[: match.start()] if match else output).strip("\n"), match[1] if match else ""
 
 
 def ssh(ctx: Context, instance: str, key: str, command: str) -> int:
@@ -70,7 +83,6 @@ def terminate(ctx: Context, instance: str, *, decrement: bool, force: bool, lose
     """Terminate an instance. Its database is backed up first, after its writes are stopped.
 
     Args:
-        ctx: Context.
         instance: Id of the instance.
         decrement: Reduce the group's desired capacity; otherwise the group replaces the instance.
         force: Terminate the last instance in service.

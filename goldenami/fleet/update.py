@@ -27,7 +27,6 @@ def update(ctx: Context, ref: str, instance: str = "", key: str = "") -> list[Up
     again, so a permanent update needs a bake and a promotion.
 
     Args:
-        ctx: Context.
         ref: Branch, tag or commit of the application's repository. Default: the recipe's.
         instance: Update only this instance.
         key: File of the private key, for instances that only SSH reaches.

@@ -87,7 +87,6 @@ def run(
     """Run a promotion, rollback or migration whose preflight was just made.
 
     Args:
-        ctx: The context.
         preflight: Its preflight.
         why: Reason, recorded in the history.
         check_data: Raises if the instances to be replaced must not be.

@@ -62,7 +62,6 @@ def notify_result(ctx: Context, text: str, *, failure: bool, unless_notified: st
     """Send a text to every destination.
 
     Args:
-        ctx: Context.
         text: The text.
         failure: True if it reports a failure.
         unless_notified: A systemd invocation id; nothing is sent if its rebuild already sent a notification.

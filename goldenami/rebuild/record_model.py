@@ -23,10 +23,7 @@ MAX_SIZE = 4096
 
 
 def lock_spec(names: ResourceNames) -> LockSpec:
-    """Return the lock of the rebuild.
-
-    A bake sends no heartbeat for many minutes, so the lock of another machine counts as stale only after three hours.
-    """
+    """Return the lock of the rebuild. A bake sends no heartbeat for many minutes, so it is stale only after three hours."""
     return LockSpec(names.rebuild_lock, subject="the rebuild", stale_after=timedelta(hours=3))
 
 
@@ -38,11 +35,8 @@ class RebuildRecord:
         run: Id of its first run.
         since: When it started (ISO 8601, UTC); layers created after that are its own.
         by: Who runs it, as `user@machine`.
-        step: Its latest step.
         previous_ami: The AMI in production, else the candidate, when it started; empty if there was none.
         ami: The AMI that it baked; empty until then.
-        promoted: True if it promoted the AMI.
-        notified: Destinations that were notified of its end.
     """
 
     run: str
@@ -88,7 +82,6 @@ class RebuildCheck:
     Attributes:
         packages: What is known about pending package updates, and how.
         current: The image in production, else the candidate.
-        version: Version of the next bake.
         unfinished: An interrupted rebuild, which the next one resumes.
     """
 

@@ -15,12 +15,7 @@ DROP_IN = "checkout.conf"
 
 @dataclass(frozen=True)
 class Units:
-    """The systemd units of one image.
-
-    Attributes:
-        image: Name of the image, `%i` in the unit files.
-        folder: systemd's folder.
-    """
+    """The systemd units of one image in systemd's folder; the name of the image is `%i` in the unit files."""
 
     image: str
     folder: PurePosixPath

@@ -22,8 +22,9 @@ def instances(open_context: ContextFactory, json: bool = False) -> None:
 def console(open_context: ContextFactory, instance: str = "") -> None:
     """Print the console output of an instance, up to an hour after its termination."""
     from goldenami.fleet import instances
+    from goldenami.text import printable
 
-    print(instances.console(open_context(), instance))
+    print(printable(instances.console(open_context(), instance)))
 
 
 @recipe_task(
@@ -37,8 +38,10 @@ def logs(
 ) -> None:
     """Print the service's journal on an instance, read through Run Command or SSH."""
     from goldenami.fleet import instances
+    from goldenami.text import printable
 
-    instances.logs(open_context(), instance, lines, follow=follow, show=lambda text: print(text, flush=True), key=key)
+    ctx, show = open_context(), lambda text: print(printable(text), flush=True)
+    instances.logs(ctx, instance, lines, follow=follow, show=show, key=key)
 
 
 @recipe_task(instance=_INSTANCE, key="file of the private key", run="command to run instead of a shell")

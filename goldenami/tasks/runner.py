@@ -34,7 +34,7 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
         except Exit:
             raise
         except GoldenError as error:
-            raise Exit(f"\nerror: {error}", error.exit_code) from None
+            raise _exit(str(error), error.exit_code) from None
         except KeyboardInterrupt:
             raise Exit(
                 "\ninterrupted; started resources are cleaned up. Next: run the same command to continue", 130
@@ -44,13 +44,19 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
 
             known = explain(error)
             if known:
-                raise Exit(f"\nerror: {known}", known.exit_code) from None
+                raise _exit(str(known), known.exit_code) from None
             if os.environ.get("GOLDENAMI_DEBUG"):
                 raise
             text = f"{type(error).__name__}: {error}"
-            raise Exit(f"\nerror: unexpected: {text}\nNext: set GOLDENAMI_DEBUG=1 for a traceback", 1) from None
+            raise _exit(f"unexpected: {text}\nNext: set GOLDENAMI_DEBUG=1 for a traceback", 1) from None
 
     return run
+
+
+def _exit(message: str, code: int) -> Exit:
+    from goldenami.text import printable
+
+    return Exit(f"\nerror: {printable(message)}", code)
 
 
 def open_context(recipe: str, target: str) -> Context:
@@ -105,9 +111,11 @@ def print_report(report: Report, *, json: bool) -> None:
     """Print a report: its summary to stderr, its result to stdout as text or JSON."""
     from json import dumps
 
+    from goldenami.text import printable
+
     if report.summary:
-        print_status(report.summary)
-    print(dumps(report.facts, ensure_ascii=False, default=dict) if json else report.text)
+        print_status(printable(report.summary))
+    print(printable(dumps(report.facts, ensure_ascii=False, default=dict) if json else report.text))
 
 
 _COMMON_OPTIONS = {

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from goldenami.text import printable
 from goldenami.tools.clock import Clock
 
 
@@ -46,11 +47,13 @@ class Progress:
 
     def info(self, text: str) -> None:
         """Print a line that stays on the screen."""
+        text = printable(text)
         self._write(text)
         self._console.print(Text.assemble((self._elapsed(), "dim"), f" {text}"))
 
     def detail(self, text: str) -> None:
         """Show what is being done."""
+        text = printable(text)
         self._write("  " + text)
         if self._status is not None:
             self._status.update(Text.assemble((self._elapsed(), "dim"), f" {text[:100]}"))
@@ -59,7 +62,7 @@ class Progress:
 
     def record(self, text: str) -> None:
         """Write a line to the log only."""
-        self._write("  " + text)
+        self._write("  " + printable(text))
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:

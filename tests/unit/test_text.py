@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given, strategies as st
 
-from goldenami.text import ChecklistItem, markdown, markdown_checklist, markdown_table, pairs, seconds, table
+from goldenami.text import ChecklistItem, markdown, markdown_checklist, markdown_table, pairs, printable, seconds, table
 
 cell = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), max_size=12)
 
@@ -63,3 +65,10 @@ def test_markdown_checklist_marks_each_result_and_lists_evidence() -> None:
         "- [ ] **FAILED**: healthy",
         "- [ ] (not checked) shifted",
     ]
+
+
+@given(st.text())
+def test_printable_keeps_all_but_control_characters(text: str) -> None:
+    shown = printable(text)
+    assert not [c for c in shown if c not in "\n\t" and unicodedata.category(c) == "Cc"]
+    assert shown == "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")

@@ -88,3 +88,15 @@ def test_nothing_but_text_goes_to_a_stream_that_is_no_terminal() -> None:
         progress.detail("x")
     assert "\x1b" not in stream.getvalue()
     assert "\r" not in stream.getvalue()
+
+
+def test_progress_of_a_build_that_prints_control_characters_has_none(tmp_path: Path) -> None:
+    progress, stream, _ = made()
+    clipboard = "\x1b]52;c;aGVsbG8=\x07"
+    with progress.log_to(tmp_path / "log"):
+        progress.info(f"one{clipboard}")
+        progress.detail(f"two{clipboard}")
+        progress.record(f"three{clipboard}\x9b31m")
+    for output in (stream.getvalue(), (tmp_path / "log").read_text(encoding="utf-8")):
+        assert not {"\x1b", "\x07", "\x9b"} & set(output)
+        assert "one" in output
