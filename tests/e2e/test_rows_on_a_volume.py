@@ -124,7 +124,7 @@ def test_terminated_instance_leaves_all_data_to_the_next(moved: Service) -> None
         assert done.returncode == 0, done.stderr[-3000:]
         assert f"the data of {member['id']} is kept on {volume_id}" in done.stderr
         last = json.loads(moved.ctx.ok("db.list", "--json"))[-1]
-        assert last["quiet"], "writes were stopped for this backup"
+        assert last["writes_stopped"], "writes were stopped for this backup"
         another_serves(moved, member["id"])
         after = len(writer.acknowledged)
         time.sleep(3)
