@@ -1,4 +1,7 @@
-"""S3: the backup bucket and its objects. Every write is verified by S3 against its SHA-256."""
+"""S3: the backup bucket and its objects. S3 verifies the SHA-256 of every write; boto3 retries (aws/session.py).
+
+Backups are streamed by the instance itself: templates/data/s3.sh.j2.
+"""
 
 from __future__ import annotations
 

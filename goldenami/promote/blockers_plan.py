@@ -1,4 +1,4 @@
-"""Blockers and warnings of a promotion. Pure."""
+"""Blockers and warnings of a promotion. The vCPU quota is checked in plan.py, data that would be lost in database/guard.py."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class RolloutMonitor:
         The lock's heartbeat comes before each poll.
 
         Args:
-            timeout: Seconds after which the first tick is the last one.
+            timeout: Seconds; stop after the first tick at or past it.
         """
         clock = self.ctx.clock
         started, polled = clock.monotonic(), -math.inf
