@@ -79,12 +79,12 @@ class Relay:
     def kill_after(self, matches: Callable[[str, str], bool], victim: Callable[[], int]) -> None:
         """Kill a process (by its id) after a matching call was executed, before its reply."""
         self.killed.clear()
-        self._wanted, self._victim = matches, victim
+        self._matches, self._victim = matches, victim
 
     def kill(self, name: str, body: str) -> bool:
-        if self._wanted is None or not self._wanted(name, urllib.parse.unquote_plus(body)):
+        if self._matches is None or not self._matches(name, urllib.parse.unquote_plus(body)):
             return False
-        self._wanted = None
+        self._matches = None
         os.kill(self._victim(), signal.SIGKILL)
         self.killed.set()
         return True

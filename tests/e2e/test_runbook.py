@@ -82,7 +82,7 @@ def test_running_instance_reports_pending_updates(service: Service) -> None:
     service.resize(1)
     (machine,) = [member["id"] for member in service.status()["instances"]]
     planned = json.loads(service.ctx.ok("rebuild", "--if-needed", "--plan", "--json"))
-    assert f"as {machine} says" in planned["package_updates"]
+    assert f"on {machine}, an instance of this image" in planned["package_updates"]
     assert [reason["kind"] for reason in planned["reasons"]] in ([], ["packages"])
 
 
@@ -96,7 +96,7 @@ def test_rebuild_promotes_only_if_the_recipe_enables_it(service: Service) -> Non
     with Client(service.address) as client:
         done = json.loads(ctx.ok("rebuild", "--if-needed", "--json"))
     service.made.append(done["ami"])
-    assert (done["state"], done["promoted"], done["before"]) == ("finished", True, before)
+    assert (done["state"], done["promoted"], done["previous_ami"]) == ("finished", True, before)
     assert service.production_ami() == done["ami"]
     assert service.running_amis() == [done["ami"]]
     assert client.failures == []
