@@ -193,6 +193,6 @@ def test_restore_that_differs_keeps_the_current_data(house: House, monkeypatch: 
     monkeypatch.setattr("goldenami.database.transfer.differences", lambda *_: ["extension postgis is missing"])
     with pytest.raises(GateError, match="extension postgis is missing") as caught:
         restore(house.ctx(), identity)
-    assert caught.value.state == f"The rows of {identity} are in their place all the same, and serve."
+    assert caught.value.state == f"The service is up again, with the data of {identity}."
     house.serves(image)
     assert set(house.driver.kept[SERVER]) == rows
