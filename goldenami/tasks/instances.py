@@ -40,8 +40,9 @@ def logs(
     from goldenami.fleet import instances
     from goldenami.text import printable
 
-    ctx, show = open_context(), lambda text: print(printable(text), flush=True)
-    instances.logs(ctx, instance, lines, follow=follow, show=show, key=key)
+    instances.logs(
+        open_context(), instance, lines, follow=follow, show=lambda text: print(printable(text), flush=True), key=key
+    )
 
 
 @recipe_task(instance=_INSTANCE, key="file of the private key", run="command to run instead of a shell")
