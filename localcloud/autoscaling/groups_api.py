@@ -19,13 +19,16 @@ from localcloud.core.cloud import Cloud
 from localcloud.core.overrides import replace_methods
 
 _create, _update = AutoScalingResponse.create_auto_scaling_group, AutoScalingResponse.update_auto_scaling_group
-_attach = AutoScalingResponse.attach_instances
+_suspend = AutoScalingResponse.suspend_processes
+PROCESSES = (
+    "AddToLoadBalancer", "AlarmNotification", "AZRebalance", "HealthCheck", "InstanceRefresh",
+    "Launch", "ReplaceUnhealthy", "ScheduledActions", "Terminate",
+)  # fmt: skip
 _existing = {
     name: getattr(AutoScalingResponse, name)
     for name in (
-        "attach_load_balancer_target_groups", "suspend_processes",
-        "resume_processes", "set_instance_protection", "enter_standby", "exit_standby",
-        "describe_load_balancer_target_groups", "put_scaling_policy", "put_lifecycle_hook",
+        "attach_load_balancer_target_groups", "resume_processes",
+        "describe_load_balancer_target_groups", "put_scaling_policy",
     )
 }  # fmt: skip
 SETTINGS = {
@@ -93,7 +96,7 @@ def install(cloud: Cloud) -> None:
     for name, action in _existing.items():
         setattr(AutoScalingResponse, name, require_group(action))
     replace_methods(
-        AutoScalingResponse, create_auto_scaling_group, update_auto_scaling_group, attach_instances,
+        AutoScalingResponse, create_auto_scaling_group, update_auto_scaling_group, suspend_processes,
         delete_auto_scaling_group, describe_scaling_activities, set_desired_capacity,
     )  # fmt: skip
     FakeAutoScalingGroup.set_desired_capacity = set_capacity
@@ -106,7 +109,7 @@ def resume() -> None:
     """Restart the grace periods after a restart of the cloud, as machines boot again."""
     for group in list_groups():
         for member in group.instance_states:
-            if isinstance(member, GroupMember) and member.lifecycle_state in ("InService", "Standby"):
+            if isinstance(member, GroupMember) and not (member.pending or member.terminating):
                 member.rebooting = True
 
 
@@ -130,16 +133,13 @@ def require_group(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return call
 
 
-def attach_instances(self: Any) -> Any:
-    """moto attaches instances that do not run, or are members already.
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-detach-attach-instances.html"""
-    group, ec2 = requested_group(self), self.autoscaling_backend.ec2_backend
-    for instance_id in self._get_param("InstanceIds", []):
-        if any(member.instance.id == instance_id for member in group.instance_states):
-            raise ValidationError(f"Instance {instance_id} is already part of AutoScalingGroup:{group.name}.")
-        if ec2.get_instance(instance_id).state != "running":
-            raise ValidationError(f"Instance {instance_id} is not in correct state.")
-    return _attach(self)
+def suspend_processes(self: Any) -> Any:
+    """moto accepts any name. https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SuspendProcesses.html"""
+    requested_group(self)
+    for process in self._get_param("ScalingProcesses", []):
+        if process not in PROCESSES:
+            raise ValidationError(f"Unknown scaling process: {process}")
+    return _suspend(self)
 
 
 def delete_auto_scaling_group(self: Any) -> Any:

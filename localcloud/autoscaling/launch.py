@@ -68,7 +68,7 @@ def launch_source(group: Any, version: Any) -> tuple[str | None, Any, list[str]]
 def choose_zone(group: Any) -> tuple[str, str | None]:
     """Return the Availability Zone and the subnet (if the group has any) with the fewest members."""
     subnets = [subnet.strip() for subnet in (group.vpc_zone_identifier or "").split(",") if subnet.strip()]
-    active = [member.instance for member in group.instance_states if member.lifecycle_state in ("Pending", "InService")]
+    active = [member.instance for member in group.instance_states if member.active]
     if subnets:
         subnet = min(subnets, key=lambda subnet: sum(instance.subnet_id == subnet for instance in active))
         return group.ec2_backend.get_subnet(subnet).availability_zone, subnet

@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,6 +48,9 @@ class GroupMember(InstanceState):  # type: ignore[misc]
     """An instance of a group. moto shows the template's default version instead of the launched one.
     https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Instance.html"""
 
+    waits: Mapping[str, Any] = {}  # lifecycle hooks that were waited for last (lifecycle_hooks.HookWait)
+    unregistered = False  # came into service while AddToLoadBalancer was suspended
+
     def __init__(self, group: Any, instance: Any, specification: dict[str, str] | None, state: str = "Pending") -> None:
         instance.autoscaling_group = group
         super().__init__(instance, state, "Healthy", group.new_instances_protected_from_scale_in, group)
@@ -64,7 +68,19 @@ class GroupMember(InstanceState):  # type: ignore[misc]
 
     @property
     def active(self) -> bool:
-        return self.lifecycle_state in ("Pending", "InService")
+        return self.pending or self.lifecycle_state == "InService"
+
+    @property
+    def pending(self) -> bool:
+        return bool(self.lifecycle_state.startswith("Pending"))
+
+    @property
+    def terminating(self) -> bool:
+        return bool(self.lifecycle_state.startswith("Terminating"))
+
+    @property
+    def standby(self) -> bool:
+        return self.lifecycle_state in ("EnteringStandby", "Standby")
 
     def in_grace_period(self, now: float) -> bool:
         """Return True during the group's health check grace period."""
@@ -79,7 +95,7 @@ def stamp() -> str:
 
 def terminate(group: Any, member: GroupMember, cause: str) -> ScalingActivity:
     """Take a member out of service: drain it; the reconciler terminates it afterwards."""
-    if member.lifecycle_state == "Terminating" and member.activity:
+    if member.terminating and member.activity:
         return member.activity
     member.lifecycle_state = "Terminating"
     member.activity = ScalingActivity(group, f"Terminating EC2 instance: {member.instance_id}", cause)

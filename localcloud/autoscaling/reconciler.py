@@ -9,7 +9,7 @@ from typing import Any
 
 from moto.core.exceptions import ServiceException
 
-from localcloud.autoscaling import launch_spec, refresh
+from localcloud.autoscaling import launch_spec, lifecycle_hooks, refresh
 from localcloud.autoscaling.launch import launch
 from localcloud.autoscaling.members import (
     GroupMember,
@@ -59,14 +59,11 @@ class GroupReconciler:
         return bool(capture_state(group) != before)
 
     def _move(self, group: Any, member: GroupMember, now: float) -> None:
-        """Advance a member's lifecycle: Pending -> InService; Terminating -> drained -> terminated -> removed."""
+        """Advance a member's lifecycle: Pending -> InService; Terminating -> drained -> terminated -> removed; hooks hold it."""
         instance = member.instance
-        if member.lifecycle_state == "Pending":
+        if member.pending:
             if instance.state == "running":
-                member.lifecycle_state, member.in_service_at = "InService", now
-                group.launch_failures = 0
-                if member.activity:
-                    member.activity.end()
+                self._launched(group, member, now)
             elif instance.state in (*TERMINATED_STATES, "stopped", "stopping"):
                 self._launch_failed(group, str(instance.state_reason.message or "the instance did not start"), now)
                 if member.activity:
@@ -74,20 +71,45 @@ class GroupReconciler:
                 remove(group, member)
                 if instance.state not in TERMINATED_STATES:
                     instance.terminate()
-        elif member.lifecycle_state == "Terminating":
+        elif member.terminating:
             if instance.state in TERMINATED_STATES:
                 if instance.state == "terminated":
                     if member.activity:
                         member.activity.end()
                     remove(group, member)
-            elif instance.state != "running" or all(
-                self._health.is_drained(target_group, instance.id, now) for target_group in target_groups(group)
-            ):
+            elif self._is_drained(group, member, now) and lifecycle_hooks.hold(group, member, "Terminating", now):
                 instance.terminate()
                 if member.activity:
                     member.activity.status_code, member.activity.progress = "InProgress", 60
+        elif member.lifecycle_state == "EnteringStandby":
+            if self._is_drained(group, member, now):
+                member.lifecycle_state = "Standby"
         elif member.rebooting and instance.state == "running":
             member.rebooting, member.in_service_at = False, now
+
+    def _launched(self, group: Any, member: GroupMember, now: float) -> None:
+        """Put a member whose instance runs into service, once no lifecycle hook waits."""
+        result = lifecycle_hooks.hold(group, member, "Pending", now)
+        if result == "ABANDON":
+            self._launch_failed(group, f"Lifecycle action of {member.instance_id} was abandoned.", now)
+            if member.activity:
+                member.activity.end("Cancelled", group.launch_problem)
+            member.activity = None
+            terminate(group, member, "an instance was taken out of service: its launch was abandoned.")
+            member.instance.terminate()
+        elif result:
+            member.lifecycle_state, member.in_service_at = "InService", now
+            # Resuming the process later does not register the members that came into service meanwhile.
+            # https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html
+            member.unregistered = not are_processes_active(group, "AddToLoadBalancer")
+            group.launch_failures = 0
+            if member.activity:
+                member.activity.end()
+
+    def _is_drained(self, group: Any, member: GroupMember, now: float) -> bool:
+        return member.instance.state != "running" or all(
+            self._health.is_drained(target_group, member.instance_id, now) for target_group in target_groups(group)
+        )
 
     def _check(self, group: Any, member: GroupMember, now: float) -> None:
         """Mark a member Unhealthy, by its EC2 state at once, by the load balancer after the grace period."""
@@ -158,10 +180,10 @@ class GroupReconciler:
             for member in group.instance_states:
                 registered = member.instance_id in target_group.targets
                 serves = member.lifecycle_state == "InService" and member.instance.state == "running"
-                if serves and not registered and are_processes_active(group, "AddToLoadBalancer"):
+                if serves and not registered and not member.unregistered:
                     target_group.register([{"Id": member.instance_id}])
                 ended = member.instance.state in TERMINATED_STATES
-                if registered and (ended or member.lifecycle_state in ("Terminating", "Standby")):
+                if registered and (ended or member.terminating or member.standby):
                     targets.drain(target_group, member.instance_id)
 
 

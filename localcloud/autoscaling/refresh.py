@@ -67,7 +67,7 @@ def replace(group: Any, refresh: Any, progress: RefreshProgress, allowed: int) -
         ready -= serves
         progress.stale.remove(member)
     missing = min(desired, allowed) - len(progress.updated_members)
-    total: int = len(progress.updated_members) + sum(member.lifecycle_state != "Standby" for member in progress.stale)
+    total: int = len(progress.updated_members) + sum(not member.standby for member in progress.stale)
     room = desired + surplus - total
     return min(max(total + max(0, min(missing, room)), desired), desired + surplus)
 
@@ -139,7 +139,7 @@ def succeed(group: Any, refresh: Any) -> None:
 
 def cancel(group: Any, refresh: Any, progress: RefreshProgress) -> int:
     """End a cancelled refresh once no member is in transition. Return the number of members that should stay."""
-    moving = [member for member in group.instance_states if member.lifecycle_state in ("Pending", "Terminating")]
+    moving = [member for member in group.instance_states if member.pending or member.terminating]
     if not moving or not refresh.wait_for_transitioning:
         refresh.end("Cancelled", refresh.status_reason)
     return max(len(progress.updated_members) + len(progress.stale), progress.desired)
@@ -188,7 +188,7 @@ def blocking_reason(group: Any, refresh: Any, progress: RefreshProgress) -> str:
     complete = len(progress.updated_members) + len(progress.excluded) >= progress.desired
     if progress.excluded and not others and not progress.not_ready and complete:
         member = progress.excluded[0]
-        state = "in Standby state" if member.lifecycle_state == "Standby" else "protected from scale in"
+        state = "in Standby state" if member.standby else "protected from scale in"
         return f"Waiting for instances that cannot be replaced. For example: {member.instance_id} is {state}."
     return ""
 

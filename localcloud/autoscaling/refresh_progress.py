@@ -32,7 +32,7 @@ class RefreshProgress:
         progress = cls(int(group.desired_capacity or 0), [], [], [], [], set(), False, [], 0)
         rolls_back = refresh.status == "RollbackInProgress"
         for member in group.instance_states:
-            if member.lifecycle_state == "Terminating":
+            if member.terminating:
                 progress.moving = True
                 continue
             launched = member.refresh_id == refresh.instance_refresh_id
@@ -48,7 +48,7 @@ class RefreshProgress:
             if is_ready:
                 progress.ready.add(member.instance_id)
             if is_updated:
-                if member.lifecycle_state == "Standby":
+                if member.standby:
                     continue
                 progress.updated_members.append(member)
                 if is_ready:
@@ -58,7 +58,7 @@ class RefreshProgress:
             else:
                 behaviour = excluded_behaviour(refresh, member)
                 if behaviour == "Ignore":
-                    if member.lifecycle_state != "Standby":
+                    if not member.standby:
                         progress.updated_members.append(member)
                         progress.updated += 1
                 elif behaviour == "Wait":
@@ -72,7 +72,7 @@ class RefreshProgress:
 def excluded_behaviour(refresh: Any, member: Any) -> str | None:
     """Return Ignore or Wait for a stale member that must not be replaced, else None."""
     behaviour = None
-    if member.lifecycle_state == "Standby":
+    if member.standby:
         behaviour = refresh.preference("StandbyInstances", "Wait")
     elif member.protected_from_scale_in:
         behaviour = refresh.preference("ScaleInProtectedInstances", "Wait")

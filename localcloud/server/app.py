@@ -18,7 +18,7 @@ from moto.elbv2.models import elbv2_backends
 from werkzeug.serving import make_server
 
 from localcloud import codebuild, machines, service_quotas
-from localcloud.autoscaling import groups_api, instances_api, refresh_api
+from localcloud.autoscaling import groups_api, instances_api, lifecycle_hooks, refresh_api
 from localcloud.autoscaling.reconciler import GroupReconciler
 from localcloud.core import parent_watch
 from localcloud.core.addresses import PORT, bind_range
@@ -91,7 +91,14 @@ class LocalCloudServer:
             service.install(cloud, pool)
         for service in (parameters, load_balancers, groups_api, refresh_api):
             service.install(cloud)
-        for service in (image_attributes, image_references, pagination, launch_templates, launch_template_api):
+        for service in (
+            image_attributes,
+            image_references,
+            pagination,
+            launch_templates,
+            launch_template_api,
+            lifecycle_hooks,
+        ):
             service.install()
         for service in (codebuild, service_quotas, instances_api, s3_bodies, requests, agents, command_results):
             service.install()
