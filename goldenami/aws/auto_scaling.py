@@ -14,6 +14,7 @@ from goldenami.aws.errors import suppress
 from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import mapping
 from goldenami.errors import AwsError
+from goldenami.model.auto_scaling import LifecycleHook, ScheduledAction
 from goldenami.model.fleet import AutoScalingGroup, GroupInstance
 from goldenami.tools.clock import Clock, wait_until
 
@@ -55,6 +56,9 @@ def get(aws: AwsSession, name: str) -> AutoScalingGroup | None:
         health_check=group.get("HealthCheckType", "EC2"),
         suspended=tuple(p["ProcessName"] for p in group.get("SuspendedProcesses", [])),
         zones=tuple(group.get("AvailabilityZones", [])),
+        mixed="MixedInstancesPolicy" in group,
+        warm_pool="WarmPoolConfiguration" in group,
+        protects_new=group.get("NewInstancesProtectedFromScaleIn", False),
     )
 
 
@@ -134,13 +138,47 @@ def attach(aws: AwsSession, name: str, instance: str) -> None:
     aws.client("autoscaling").attach_instances(AutoScalingGroupName=name, InstanceIds=[instance])
 
 
-def detach(aws: AwsSession, name: str, instance: str) -> None:
-    """Detach an instance from a group and its target groups; the desired capacity is decremented.
+def detach(aws: AwsSession, name: str, instance: str, *, decrement: bool) -> None:
+    """Detach an instance from a group and its target groups; the group replaces it unless its desired capacity is decremented.
 
     Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DetachInstances.html
     """
     aws.client("autoscaling").detach_instances(
-        AutoScalingGroupName=name, InstanceIds=[instance], ShouldDecrementDesiredCapacity=True
+        AutoScalingGroupName=name, InstanceIds=[instance], ShouldDecrementDesiredCapacity=decrement
+    )
+
+
+def protect(aws: AwsSession, name: str, members: Sequence[str], *, protected: bool = True) -> None:
+    """Protect instances in service or Standby from scale-in, or end their protection.
+
+    Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SetInstanceProtection.html
+    """
+    if members:
+        aws.client("autoscaling").set_instance_protection(
+            AutoScalingGroupName=name, InstanceIds=list(members), ProtectedFromScaleIn=protected
+        )
+
+
+def list_hooks(aws: AwsSession, name: str) -> tuple[LifecycleHook, ...]:
+    """Return the group's lifecycle hooks."""
+    hooks = aws.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"]
+    return tuple(
+        LifecycleHook(
+            name=hook["LifecycleHookName"],
+            launching=hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_LAUNCHING",
+            timeout=hook.get("HeartbeatTimeout", 3600),
+            result=hook.get("DefaultResult", "ABANDON"),
+        )
+        for hook in hooks
+    )
+
+
+def list_schedules(aws: AwsSession, name: str) -> tuple[ScheduledAction, ...]:
+    """Return the group's scheduled actions."""
+    response = aws.client("autoscaling").describe_scheduled_actions(AutoScalingGroupName=name)
+    return tuple(
+        ScheduledAction(a["ScheduledActionName"], a.get("MinSize"), a.get("MaxSize"), a.get("DesiredCapacity"))
+        for a in response["ScheduledUpdateGroupActions"]
     )
 
 

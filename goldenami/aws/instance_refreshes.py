@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldenami.aws.errors import suppress
 from goldenami.aws.session import AwsSession
-from goldenami.model.fleet import InstanceRefresh, RefreshPreferences
+from goldenami.model.auto_scaling import InstanceRefresh, RefreshPreferences
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import InstanceRefreshTypeDef
@@ -39,7 +39,9 @@ def start(aws: AwsSession, group: str, template: str, version: int, preferences:
         "InstanceWarmup": preferences.warmup,
         "SkipMatching": True,
         "AutoRollback": preferences.auto_rollback,
-        "ScaleInProtectedInstances": "Ignore",
+        # The default is to wait for an hour that somebody changes their state, and then to fail.
+        # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html
+        "ScaleInProtectedInstances": preferences.protected,
         "StandbyInstances": "Ignore",
     }
     if preferences.checkpoints:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from goldenami.aws import auto_scaling, instances, launch_templates, load_balancers, run_command
 from goldenami.context import Context
-from goldenami.database import backup, freeze, relocate, transfer, volume
+from goldenami.database import backup, freeze, membership, relocate, transfer, volume
 from goldenami.database.switchover_model import Switchover
-from goldenami.errors import GateError
+from goldenami.errors import GateError, GoldenError
 from goldenami.infra import wait
 from goldenami.model.fleet import AutoScalingGroup
-
-# Suspended while two instances of the group have a copy of the data.
-AUTOMATIC_PROCESSES = (
-    "AlarmNotification",
-    "AZRebalance",
-    "HealthCheck",
-    "InstanceRefresh",
-    "ReplaceUnhealthy",
-    "ScheduledActions",
-)
+from goldenami.state.lock import HeldLock
 
 
 def client_token(switchover: Switchover) -> str:
@@ -33,10 +22,13 @@ def has_unfinished(ctx: Context) -> bool:
     return transfer.load(ctx) is not None or freeze.load(ctx) is not None
 
 
-def recover(ctx: Context) -> bool:
+def recover(ctx: Context, held_lock: HeldLock | None = None) -> bool:
     """Recover from an interrupted operation.
 
     Ends a stale write freeze, then completes a switchover whose data was transferred, or rolls it back. Idempotent.
+
+    Args:
+        held_lock: With it, the data is transferred back from a target that does not serve.
 
     Raises:
         GateError: The primary does not serve, or was terminated together with its data.
@@ -55,7 +47,12 @@ def recover(ctx: Context) -> bool:
         ctx.progress.info(
             f"a switchover was interrupted after its data was transferred to {switchover.target}: completing it"
         )
-        complete(ctx, relocate.relaunch_target(ctx, switchover))
+        switchover = relocate.relaunch_target(ctx, switchover)
+        attach_target(ctx, switchover)
+        if held_lock is not None and (reason := _reason_to_return(ctx, switchover)):
+            _return_data(ctx, held_lock, switchover, reason)
+        else:
+            complete(ctx, switchover)
     elif switchover.is_reversal:
         ctx.progress.info(f"the reversal of a switchover was interrupted; {switchover.source} is the primary")
         transfer.abort(ctx, switchover)
@@ -82,9 +79,8 @@ def fail_over_volume(ctx: Context, switchover: Switchover) -> Switchover | None:
         if group is not None:
             # One instance, not one for each of the two: the maximum also limits the desired capacity.
             auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, "MaxSize": switchover.max_size})
-            _resume_processes(ctx, group, switchover.suspended_after)
+            membership.release(ctx, switchover, switchover.max_size, switchover.suspended_after)
             wait.wait_until_serving(ctx)
-            _release_group(ctx, group, switchover.max_size, switchover.suspended_after)
         transfer.clear(ctx)
         return switchover
     ctx.progress.info(f"{switchover.primary} was terminated: failing over to {standby} with the volume")
@@ -111,8 +107,7 @@ def fail_over_backup(ctx: Context, switchover: Switchover) -> Switchover | None:
     if instances.is_terminated(ctx.aws, standby) or not has_copy:
         for launched in instances.find_by_client_token(ctx.aws, client_token(switchover)):
             instances.terminate(ctx.aws, ctx.clock, launched.id)
-        if (group := auto_scaling.get(ctx.aws, ctx.names.group)) is not None:
-            _release_group(ctx, group, switchover.max_size, switchover.suspended)
+        membership.release(ctx, switchover, switchover.max_size, switchover.suspended)
         transfer.clear(ctx)
         raise GateError(
             f"{primary} was terminated, and its disk with all data: "
@@ -161,8 +156,7 @@ def roll_back(ctx: Context, switchover: Switchover) -> None:
     relocate.undo(ctx, switchover, [instance.id for instance in launched])
     for instance in launched:
         instances.terminate(ctx.aws, ctx.clock, instance.id)
-    if group := auto_scaling.get(ctx.aws, ctx.names.group):
-        _release_group(ctx, group, switchover.max_size, switchover.suspended)
+    membership.release(ctx, switchover, switchover.max_size, switchover.suspended)
     transfer.clear(ctx)
 
 
@@ -170,19 +164,23 @@ def complete(ctx: Context, switchover: Switchover) -> None:
     """Complete a switchover whose data was transferred.
 
     The target becomes the group's only instance, with its launch template version; without a group, the target group's only
-    target. The source is terminated.
+    target. The source is terminated, once the target serves with the data.
+
+    Raises:
+        GateError: The target does not serve, or not with the data; both instances keep running.
     """
     group = auto_scaling.get(ctx.aws, ctx.names.group)
     if group is not None:
         attach_target(ctx, switchover)
+        _check_target(ctx, switchover)
         group = auto_scaling.get(ctx.aws, ctx.names.group) or group
-        if any(m.id == switchover.source for m in group.members):
-            auto_scaling.detach(ctx.aws, group.name, switchover.source)
+        membership.detach(ctx, group, switchover.source)
         max_size = relocate.max_size(ctx, switchover)
-        pin_launch_version(ctx, group, switchover.version, max_size)
-        _release_group(ctx, group, max_size, switchover.suspended_after)
+        pin_launch_version(ctx, group, switchover.version, max(max_size, group.desired))
+        membership.release(ctx, switchover, max_size, switchover.suspended_after)
     elif target_group := load_balancers.get_target_group(ctx.aws, ctx.names.target_group):
         load_balancers.register(ctx.aws, target_group, switchover.target)
+        _check_target(ctx, switchover)
         load_balancers.deregister(ctx.aws, ctx.clock, target_group, switchover.source)
     if switchover.is_reversal:
         relocate.undo(ctx, switchover, [switchover.source])
@@ -192,12 +190,52 @@ def complete(ctx: Context, switchover: Switchover) -> None:
     transfer.clear(ctx)
 
 
-def attach_target(ctx: Context, switchover: Switchover) -> None:
-    """Attach the target to the group, and raise the group's maximum for it."""
-    group = auto_scaling.get(ctx.aws, ctx.names.group)
-    if group is None or any(m.id == switchover.target for m in group.members):
+def _check_target(ctx: Context, switchover: Switchover) -> None:
+    """Raise GateError unless the target serves with the data, as seen now; a source that was terminated needs no guard."""
+    if instances.is_terminated(ctx.aws, switchover.source):
         return
-    auto_scaling.suspend(ctx.aws, group.name, AUTOMATIC_PROCESSES)
+    if reason := membership.unready_reason(ctx, switchover):
+        raise GateError(
+            f"{switchover.source} is not terminated: {reason}",
+            state=f"{switchover.target} has the current data; {switchover.source} is running with its writes stopped."
+            " No data is lost.",
+            next="./invoke rollback, which tries again, and transfers the current data back otherwise",
+        )
+
+
+def _reason_to_return(ctx: Context, switchover: Switchover) -> str:
+    """Return why the data has to return to the source; empty if the switchover can be completed, or the source is gone."""
+    if switchover.is_reversal or instances.is_terminated(ctx.aws, switchover.source):
+        return ""
+    return membership.unready_reason(ctx, switchover)
+
+
+def _return_data(ctx: Context, held_lock: HeldLock, switchover: Switchover, reason: str) -> None:
+    """Transfer the current data back to the source, which then serves again, and terminate the target."""
+    ctx.progress.info(f"{reason}: transferring the current data back to {switchover.source}")
+    version = _launch_version(ctx, switchover.source, switchover.version)
+    try:
+        result = transfer.transfer(ctx, held_lock, switchover.reversed(version))
+    except GoldenError as error:
+        transfer.save(ctx, switchover)
+        raise GateError(
+            f"{reason}; and its data cannot be transferred back: {error.message}",
+            state=f"{switchover.target} has all data; {switchover.source} is running with its writes stopped, and has the data"
+            " from before.",
+            next=f"./invoke rollback tries again; ./invoke terminate --instance {switchover.target} --decrement --lose-data, then"
+            " ./invoke rollback, returns to the data from before",
+        ) from None
+    complete(ctx, result.switchover)
+
+
+def attach_target(ctx: Context, switchover: Switchover) -> None:
+    """Attach the target to the group, raise the group's maximum for it, and keep the group from terminating either instance."""
+    group = auto_scaling.get(ctx.aws, ctx.names.group)
+    if group is None:
+        return
+    membership.hold(ctx, switchover, group)
+    if any(m.id == switchover.target for m in group.members):
+        return
     if group.max < group.desired + 1:
         auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, "MaxSize": group.desired + 1})
     auto_scaling.attach(ctx.aws, group.name, switchover.target)
@@ -210,15 +248,3 @@ def pin_launch_version(ctx: Context, group: AutoScalingGroup, version: int, max_
     specification = {"LaunchTemplateId": template.id, "Version": str(version)}
     settings = {"AutoScalingGroupName": group.name, "MaxSize": max_size, "LaunchTemplate": specification}
     auto_scaling.update(ctx.aws, settings)
-
-
-def _release_group(ctx: Context, group: AutoScalingGroup, max_size: int, suspended: Sequence[str]) -> None:
-    """Wait for healthy instances, then restore the group's maximum and resume its processes but these."""
-    wait.wait_until_healthy(ctx, group.grace)
-    if group.max != max_size:
-        auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, "MaxSize": max_size})
-    _resume_processes(ctx, group, suspended)
-
-
-def _resume_processes(ctx: Context, group: AutoScalingGroup, suspended: Sequence[str]) -> None:
-    auto_scaling.resume(ctx.aws, group.name, [p for p in AUTOMATIC_PROCESSES if p not in suspended])

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from goldenami.aws import auto_scaling, images, instances, parameters
 from goldenami.context import Context
-from goldenami.database import agent, backup, transfer, volume
+from goldenami.database import agent, backup, membership, transfer, volume
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError, GoldenError
 from goldenami.infra import network, role
@@ -69,7 +69,7 @@ def relaunch_target(ctx: Context, switchover: Switchover) -> Switchover:
     if change is None or change.mode == "instance" or switchover.is_reversal or not terminated or group is None:
         return switchover
     if any(m.id == switchover.target for m in group.members):
-        auto_scaling.detach(ctx.aws, group.name, switchover.target)
+        membership.detach(ctx, group, switchover.target)
     subnet, token = network.find_network(ctx).subnets[0], f"{switchover.run}-again"
     target = instances.launch_from_template(ctx.aws, group.template_id, switchover.version, subnet, token)
     ctx.progress.info(

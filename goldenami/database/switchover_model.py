@@ -44,6 +44,7 @@ class Switchover:
         is_reversal: True if the data returns to the instance that was primary before.
         max_size: Maximum size of the group before; 0 without a group.
         suspended: Processes of the group that were suspended before.
+        protected: True if the source was protected from scale-in before; so is the instance that stays.
         method: How the data is transferred: restored from a backup, or with its volume.
         storage_change: The change of the storage mode, if there is one.
         source_had_volume: False if the source could not mount the volume; there is nothing to transfer or to give back then.
@@ -57,6 +58,7 @@ class Switchover:
     is_reversal: bool = False
     max_size: int = 0
     suspended: tuple[str, ...] = ()
+    protected: bool = False
     method: TransferMethod = "backup"
     storage_change: StorageChange | None = None
     source_had_volume: bool = True

@@ -81,7 +81,10 @@ def _create_db_instance(scope: PolicyScope) -> list[Statement]:
 
 
 def _replace_instance(scope: PolicyScope) -> list[Statement]:
-    verbs = ("AttachInstances", "DetachInstances", "ResumeProcesses", "SuspendProcesses", "UpdateAutoScalingGroup")
+    verbs = (
+        *("AttachInstances", "DetachInstances", "ResumeProcesses", "SetInstanceProtection", "SuspendProcesses"),
+        "UpdateAutoScalingGroup",
+    )
     return [
         allow("Replace", [f"autoscaling:{verb}" for verb in verbs], scope.group_arn),
         allow(

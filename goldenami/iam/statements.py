@@ -65,6 +65,7 @@ def describe_fleet(scope: PolicyScope) -> list[Statement]:
         *("ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:DescribeLaunchTemplates"),
         *("ec2:DescribeLaunchTemplateVersions", "autoscaling:DescribeAutoScalingGroups"),
         *("autoscaling:DescribeInstanceRefreshes", "autoscaling:DescribeScalingActivities"),
+        *("autoscaling:DescribeLifecycleHooks", "autoscaling:DescribeScheduledActions"),
         *("elasticloadbalancing:DescribeLoadBalancers", "elasticloadbalancing:DescribeTargetGroups"),
         *("elasticloadbalancing:DescribeTargetHealth", "elasticloadbalancing:DescribeListeners"),
     ]

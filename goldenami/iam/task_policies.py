@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from goldenami.errors import UsageError
@@ -35,7 +35,18 @@ def policy(task: str, scope: PolicyScope) -> dict[str, Any]:
         raise UsageError(f"there is no policy for '{task}'; expected one of {', '.join(sorted(_TASKS))}")
     statements = [statement for part in _TASKS[task] for statement in part(scope)]
     unique = [s for index, s in enumerate(statements) if s not in statements[:index]]
-    return {"Version": "2012-10-17", "Statement": unique}
+    return {"Version": "2012-10-17", "Statement": list(_without_repeated_actions(unique))}
+
+
+def _without_repeated_actions(statements: Sequence[Statement]) -> Iterator[Statement]:
+    """Yield the statements without the actions that an earlier one allows on all resources: a policy's size is limited."""
+    allowed: set[str] = set()
+    for statement in statements:
+        actions = [action for action in statement["Action"] if action not in allowed]
+        if statement["Resource"] == "*" and "Condition" not in statement:
+            allowed |= set(actions)
+        if actions:
+            yield {**statement, "Action": actions}
 
 
 def task_names() -> Sequence[str]:

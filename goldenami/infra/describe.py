@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from goldenami.aws import auto_scaling, instance_refreshes, instances, launch_templates, load_balancers, parameters
 from goldenami.context import Context
 from goldenami.errors import UsageError
 from goldenami.infra import launch_template_plan
-from goldenami.model.fleet import CanaryGroup, FleetInstance, FleetState
+from goldenami.model.fleet import AutoScalingGroup, CanaryGroup, FleetInstance, FleetState
 from goldenami.model.references import Pointers
 
 
@@ -16,7 +17,7 @@ def describe_fleet(ctx: Context) -> FleetState:
     """Return everything that a promotion depends on."""
     names = ctx.names
     with ThreadPoolExecutor() as pool:  # parallel, because each call takes a network round trip
-        group_call = pool.submit(auto_scaling.get, ctx.aws, names.group)
+        group_call = pool.submit(_group, ctx)
         template = pool.submit(launch_templates.get, ctx.aws, names.launch_template)
         history = pool.submit(parameters.get_history, ctx.aws, names.production)
         canary = pool.submit(_canary_group, ctx)
@@ -28,6 +29,14 @@ def describe_fleet(ctx: Context) -> FleetState:
             history=tuple(history.result()),
             canary=canary.result(),
         )
+
+
+def _group(ctx: Context) -> AutoScalingGroup | None:
+    group = auto_scaling.get(ctx.aws, ctx.names.group)
+    if group is None:
+        return None
+    hooks, schedules = auto_scaling.list_hooks(ctx.aws, group.name), auto_scaling.list_schedules(ctx.aws, group.name)
+    return replace(group, hooks=hooks, schedules=schedules)
 
 
 def _canary_group(ctx: Context) -> CanaryGroup | None:

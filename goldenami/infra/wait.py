@@ -24,7 +24,7 @@ def wait_until_serving(ctx: Context, held_lock: lock.HeldLock | None = None) -> 
         if group is None:
             raise AwsError(f"{ctx.names.group} was deleted", next="./invoke fleet.create")
         serving = [m for m in group.members if m.serving]
-        if len(serving) >= group.desired and len(serving) == len(group.members):
+        if len(serving) >= group.desired and all(m.serving or m.is_standby for m in group.members):
             return fleet_state
         if held_lock is not None:
             held_lock.heartbeat()
@@ -48,7 +48,9 @@ def wait_until_healthy(ctx: Context, timeout: float) -> None:
     """
     for _ in poll(ctx.clock, timeout=timeout, every=1):
         group = auto_scaling.get(ctx.aws, ctx.names.group)
-        if group is None or all(m.serving or instances.is_terminated(ctx.aws, m.id) for m in group.members):
+        if group is None or all(
+            m.serving or m.is_standby or instances.is_terminated(ctx.aws, m.id) for m in group.members
+        ):
             return
 
 

@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# States of an unfinished instance refresh.
-# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html
-REFRESH_RUNNING = frozenset({"Pending", "InProgress", "Baking"})
-REFRESH_ENDING = frozenset({"Cancelling", "RollbackInProgress"})
+from goldenami.model.auto_scaling import InstanceRefresh, LifecycleHook, ScheduledAction
 
 
 @dataclass(frozen=True)
@@ -78,6 +75,21 @@ class GroupInstance:
     drifted: str = ""
 
     @property
+    def is_standby(self) -> bool:
+        """True if it was taken out of service for a while; the group's desired capacity does not count it."""
+        return self.lifecycle in ("EnteringStandby", "Standby")
+
+    @property
+    def is_leaving(self) -> bool:
+        """True if it is being terminated or detached."""
+        return self.lifecycle.startswith(("Terminat", "Detach"))
+
+    @property
+    def can_be_protected(self) -> bool:
+        """True in the states in which AWS lets it be protected from scale-in, or detached."""
+        return self.lifecycle in ("InService", "Standby")
+
+    @property
     def serving(self) -> bool:
         """True if it is in service and healthy, for the group and for the load balancer if there is one."""
         return self.lifecycle == "InService" and self.healthy and self.target in ("", "healthy")
@@ -90,6 +102,10 @@ class AutoScalingGroup:
     Attributes:
         version: The launch template version that it launches: a number, `$Latest` or `$Default`.
         suspended: Its suspended scaling processes.
+        mixed: True if a mixed instances policy overrides the launch template.
+        warm_pool: True if it keeps a pool of initialized instances.
+        protects_new: True if it protects every new instance from scale-in.
+        hooks: Its lifecycle hooks; read by `describe_fleet` only, as the scheduled actions.
     """
 
     name: str
@@ -104,40 +120,27 @@ class AutoScalingGroup:
     health_check: str = "ELB"
     suspended: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
+    mixed: bool = False
+    warm_pool: bool = False
+    protects_new: bool = False
+    hooks: tuple[LifecycleHook, ...] = ()
+    schedules: tuple[ScheduledAction, ...] = ()
+
+    def keeps(self, member: GroupInstance) -> bool:
+        """Return True if an instance refresh leaves a member as it is: in Standby, or protected from scale-in by itself.
+
+        Where the group protects every new instance, protection tells nothing about this one, and it is replaced.
+        """
+        return member.is_standby or (member.protected and not self.protects_new)
+
+    def hook_timeout(self, *, launching: bool) -> int:
+        """Return the seconds that lifecycle hooks may hold an instance at its launch, or at its termination."""
+        return max((hook.timeout for hook in self.hooks if hook.launching == launching), default=0)
 
     @property
     def number(self) -> int | None:
         """Launch template version as a number, or None for `$Latest` and `$Default`."""
         return int(self.version) if self.version.isdigit() else None
-
-
-@dataclass(frozen=True)
-class InstanceRefresh:
-    """Instance refresh.
-
-    Attributes:
-        version: The launch template version that it rolls out; None without a desired configuration.
-        percent: How much is complete.
-    """
-
-    id: str
-    status: str
-    version: int | None = None
-    percent: int = 0
-    to_update: int = 0
-    reason: str = ""
-    started: str = ""
-    ended: str = ""
-
-    @property
-    def is_running(self) -> bool:
-        """True if it is replacing instances and can be rolled back."""
-        return self.status in REFRESH_RUNNING
-
-    @property
-    def is_ending(self) -> bool:
-        """True if it is rolling back or being cancelled."""
-        return self.status in REFRESH_ENDING
 
 
 @dataclass(frozen=True)
@@ -208,20 +211,6 @@ SUSPENDED_WHILE_REPLACING = ("AZRebalance", "HealthCheck", "ReplaceUnhealthy")
 
 # The processes that replace unhealthy instances, and instances of a zone with too many.
 REPLACING_PROCESSES = ("AZRebalance", "ReplaceUnhealthy")
-
-
-@dataclass(frozen=True)
-class RefreshPreferences:
-    """Preferences of an instance refresh, named as in its API."""
-
-    min_healthy: int
-    max_healthy: int
-    warmup: int
-    checkpoints: tuple[int, ...] = ()
-    delay: int = 0
-    bake_time: int = 0
-    auto_rollback: bool = True
-    alarms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

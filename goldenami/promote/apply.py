@@ -97,6 +97,7 @@ def replace_single_instance(rollout: RolloutContext, preflight: PromotionPreflig
         version=version,
         max_size=group.max,
         suspended=group.suspended,
+        protected=any(m.protected for m in group.members if m.id == members[0]),
         method="backup" if change else transfer.transfer_method(ctx),
         storage_change=change,
         source_had_volume=change is not None or transfer.source_has_data(ctx, members[0]),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from goldenami.database.volume_plan import unsupported_reason
-from goldenami.model.fleet import FleetState, LaunchTemplateVersion, RefreshPreferences
+from goldenami.model.auto_scaling import RefreshPreferences
+from goldenami.model.fleet import FleetState, LaunchTemplateVersion
+from goldenami.promote.group_plan import group_blockers, group_warnings
 from goldenami.recipe.rules import is_arm
 from goldenami.rollout.request_model import RolloutRequest
-
-_NEEDED_PROCESSES = ("Launch", "Terminate", "AddToLoadBalancer", "HealthCheck")
 
 
 def blockers(
@@ -47,21 +47,7 @@ def blockers(
     if reason := _storage_mode_blocker(request):
         yield reason
         return
-    if request.transfers_data:  # the single instance is replaced without an instance refresh
-        if group.desired > 1:
-            yield (
-                f"{group.name} has {group.desired} instances, each with its own database: the authoritative copy is unknown"
-                ' (set its size to 1, or mode = "rds" under [database])'
-            )
-        return
-    suspended = [process for process in group.suspended if process in _NEEDED_PROCESSES]
-    if suspended:
-        yield f"{', '.join(suspended)} of {group.name} is suspended, so an instance refresh cannot work"
-    if group.desired and group.max < group.desired + 1:
-        yield (
-            f"{group.name} has no room to launch before it terminates: desired {group.desired}, max {group.max}"
-            f" (raise [fleet] max to {group.desired + 1} and run ./invoke fleet.create)"
-        )
+    yield from group_blockers(group, version, transfers_data=request.transfers_data)
 
 
 def _storage_mode_blocker(request: RolloutRequest) -> str:
@@ -114,7 +100,9 @@ def _image_blockers(request: RolloutRequest, source: LaunchTemplateVersion | Non
         yield f"{image.id} needs a root volume of {image.size_gib} GiB; the launch template has {size}"
 
 
-def warnings(request: RolloutRequest, fleet_state: FleetState, preferences: RefreshPreferences | None) -> Iterator[str]:
+def warnings(
+    request: RolloutRequest, fleet_state: FleetState, version: int | None, preferences: RefreshPreferences | None
+) -> Iterator[str]:
     """Yield what the operator should know beforehand."""
     if request.unverified and request.image is not None and not request.image.verified:
         yield "UNVERIFIED: this image is not verified, and is promoted because of --unverified"
@@ -124,13 +112,11 @@ def warnings(request: RolloutRequest, fleet_state: FleetState, preferences: Refr
         return
     if preferences is None:
         return
-    unhealthy = [m.id for m in group.members if not m.serving]
+    unhealthy = [m.id for m in group.members if not (m.serving or m.is_standby)]
     if unhealthy:
         yield f"not in service before the start: {', '.join(unhealthy)}"
     if not group.desired:
         yield "the group is empty: no instance can show whether the image works"
-    excluded = [m.id for m in group.members if m.protected or m.lifecycle == "Standby"]
-    if excluded:
-        yield f"protected or on standby, so not replaced: {', '.join(excluded)}"
+    yield from group_warnings(group, version, transfers_data=request.transfers_data)
     if not preferences.auto_rollback:
         yield "the group already launches this version: instances are replaced, and AWS cannot roll that back"

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from goldenami.images.diff_plan import ImageDiff
+from goldenami.model.auto_scaling import RefreshPreferences
 from goldenami.model.comparison import includes
-from goldenami.model.fleet import AutoScalingGroup, FleetState, RefreshPreferences
+from goldenami.model.fleet import AutoScalingGroup, FleetState
 from goldenami.model.image import Image
 from goldenami.model.resources import VcpuQuota
 from goldenami.promote.blockers_plan import blockers, warnings
+from goldenami.promote.group_plan import kept_members
 from goldenami.rollout import plan as rollout_plan
 from goldenami.rollout.plan import refresh_preferences
 from goldenami.rollout.request_model import RolloutRequest
@@ -82,13 +84,16 @@ def plan_promotion(request: RolloutRequest, fleet_state: FleetState, quota: Vcpu
         # The traffic shift is the canary: after it, the group is refreshed all at once.
         how = replace(request, canary=100, watch=0) if shifts else request
         can_roll_back = version is None or group.number != version
-        preferences = refresh_preferences(group.desired, how, can_roll_back=can_roll_back)
+        kept = sum(not m.is_standby for m in kept_members(group, version))
+        preferences = refresh_preferences(group.desired, how, can_roll_back=can_roll_back, kept=kept)
+        if group.protects_new:
+            preferences = replace(preferences, protected="Refresh")
         # Also one that AWS is rolling back: it is monitored to its end, and its failure reported.
         if active is not None and version is not None and active.version == version:
             adopt = active.id
         traffic = request.traffic if shifts and not adopt else ()
     plan_blockers = [*blockers(request, fleet_state, version, preferences)]
-    plan_warnings = [*warnings(request, fleet_state, preferences)]
+    plan_warnings = [*warnings(request, fleet_state, version, preferences)]
     # An instance refresh or canary group in progress already has its capacity.
     if quota and group and preferences and not adopt and fleet_state.canary is None:
         surge = rollout_plan.surge_capacity(group.desired, preferences, traffic, request.watch)
@@ -119,6 +124,6 @@ def matching_version(overrides: Mapping[str, Any], fleet_state: FleetState) -> i
 
 
 def _is_up_to_date(group: AutoScalingGroup, version: int | None) -> bool:
-    """Return True if the group launches this version and all its instances run it."""
-    remaining = [m for m in group.members if not m.lifecycle.startswith(("Terminat", "Detach"))]
+    """Return True if the group launches this version, and every instance that a refresh would replace runs it."""
+    remaining = [m for m in group.members if not (m.is_leaving or group.keeps(m))]
     return version is not None and group.number == version and all(m.version == version for m in remaining)

@@ -109,7 +109,7 @@ def run(
         ):
             rollout = RolloutContext(ctx, promotion_run, held_lock, timeline)
             rollout.record("began", what)
-            recovered = recovery.recover(ctx)
+            recovered = recovery.recover(ctx, held_lock)
             # The fleet may have changed before the lock was acquired.
             fleet_state = describe.describe_fleet(ctx)
             if recovered:

@@ -82,7 +82,8 @@ def _running(fleet_state: FleetState) -> Iterator[str]:
         version = template.versions.get(active.version)
         if version is not None:
             yield version.image
-    members = [*group.members, *(fleet_state.canary.group.members if fleet_state.canary else ())]
+    members = [m for m in group.members if not group.keeps(m)]
+    members = [*members, *(fleet_state.canary.group.members if fleet_state.canary else ())]
     yield from (m.image for m in members if m.image and not m.lifecycle.startswith("Terminat"))
 
 

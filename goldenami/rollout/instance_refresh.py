@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from goldenami.aws import instance_refreshes
 from goldenami.context import Context
 from goldenami.errors import AwsError, BusyError
-from goldenami.model.fleet import AutoScalingGroup, InstanceRefresh, RefreshPreferences
+from goldenami.model.auto_scaling import InstanceRefresh, RefreshPreferences
+from goldenami.model.fleet import AutoScalingGroup
 from goldenami.rollout import monitor, plan as rollout_plan
 from goldenami.rollout.context import get_group
 from goldenami.rollout.monitor import RolloutMonitor

@@ -8,26 +8,33 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldenami.model import prices
-from goldenami.model.fleet import RefreshPreferences
+from goldenami.model.auto_scaling import RefreshPreferences
 from goldenami.model.resources import VcpuQuota
 from goldenami.rollout.request_model import RolloutRequest
 
 _SMALL_FLEET = 5  # a fleet of at most this size may double during an instance refresh
 
 
-def refresh_preferences(desired: int, request: RolloutRequest, *, can_roll_back: bool = True) -> RefreshPreferences:
+def refresh_preferences(
+    desired: int, request: RolloutRequest, *, can_roll_back: bool = True, kept: int = 0
+) -> RefreshPreferences:
     """Return the preferences for a group of this size so that no healthy instance leaves before its replacement is healthy.
 
     The minimum is always 100 %, so each replacement is launched first. A single instance has no canary: its warm-up lasts as
     long as it is monitored, and the old instance stays beside it.
+
+    Args:
+        kept: Number of instances in service that the refresh leaves as they are. AWS may count them as updated, so the
+            checkpoint lies beyond them.
     """
     max_healthy = 200 if desired <= _SMALL_FLEET else 125
     rest: dict[str, Any] = {"auto_rollback": can_roll_back, "alarms": request.alarms}
-    if desired <= 1:
+    replaced = desired - kept
+    if replaced <= 1:
         return RefreshPreferences(100, max_healthy, max(request.warmup, request.watch), **rest)
     if request.canary in (0, 100):
         return RefreshPreferences(100, max_healthy, request.warmup, bake_time=request.watch, **rest)
-    count = min(desired - 1, max(1, math.ceil(desired * request.canary / 100)))
+    count = kept + min(replaced - 1, max(1, math.ceil(replaced * request.canary / 100)))
     # Rounded down, so that the canary alone reaches the checkpoint.
     first = max(1, 100 * count // desired)
     return RefreshPreferences(

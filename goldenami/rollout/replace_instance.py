@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from goldenami.aws import auto_scaling, instances, load_balancers
-from goldenami.database import recovery, relocate, transfer, volume
+from goldenami.aws import instances, load_balancers
+from goldenami.database import membership, recovery, relocate, transfer, volume
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError, GoldenError
 from goldenami.infra import network
@@ -116,7 +116,7 @@ class InstanceReplacement:
         if self.switchover.source:
             relocate.verify_target(self.ctx, self.switchover)
             if self.group:  # it must not replace the old instance while that one's service is stopped
-                auto_scaling.suspend(self.ctx.aws, self.group, recovery.AUTOMATIC_PROCESSES)
+                membership.hold(self.ctx, self.switchover, get_group(self.ctx, self.group))
             result = transfer.transfer(self.ctx, self.rollout.held_lock, self.switchover)
             self.switchover, self._frozen_since = result.switchover, result.frozen_since
         elif self.switchover.method == "volume":
@@ -136,10 +136,13 @@ class InstanceReplacement:
             return reason
         for _, due in self._monitor.ticks(self.watch):
             if due:
-                self._monitor.poll(get_group(self.ctx, self.group))
+                group = get_group(self.ctx, self.group)
+                membership.hold(self.ctx, self.switchover, group)  # another tool may have reset the group meanwhile
+                self._monitor.poll(group)
             if reason := self._monitor.failure_reason(self.grace):
                 return reason
-        self.rollout.record("watched", f"{target} monitored for {seconds(self.watch)} beside the old instance")
+        beside = "" if instances.is_terminated(self.ctx.aws, self.switchover.source) else " beside the old instance"
+        self.rollout.record("watched", f"{target} monitored for {seconds(self.watch)}{beside}")
         return ""
 
     def _wait_for_traffic(self, instance: str) -> str:
@@ -181,7 +184,8 @@ class InstanceReplacement:
                 " No data is lost.",
                 next=self.retry,
             ) from None
-        self._frozen_since = result.frozen_since
+        if self.rollout.timeline.first("canary"):  # else nothing has been served since the first write freeze
+            self._frozen_since = result.frozen_since
         self._wait_for_traffic(switchover.source)
         recovery.complete(self.ctx, result.switchover)
         self.rollout.record("restored", f"{switchover.source} is in service with all data")

@@ -7,12 +7,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from goldenami.model.auto_scaling import InstanceRefresh
 from goldenami.model.fleet import (
     AutoScalingGroup,
     CanaryGroup,
     FleetState,
     GroupInstance,
-    InstanceRefresh,
     LaunchTemplate,
     LaunchTemplateVersion,
     ReleasePointer,

@@ -37,7 +37,13 @@ def ctx(tmp_path: Path) -> Iterator[Context]:
     with mock_aws():
         clock = ScriptedClock()
         aws = AwsSession("ap-northeast-2", keys=("test", "test"))
+        # moto runs no command: each succeeds, as the data script would.
+        aws.client("ssm").meta.events.register("after-call.ssm.GetCommandInvocation", succeed)
         yield Context(tmp_path, recipe(), recipe().target("local"), aws, clock, Progress(clock))
+
+
+def succeed(parsed: dict[str, object], **_: object) -> None:
+    parsed |= {"StandardOutputContent": 'RESULT {"server_running": true}\n', "ResponseCode": 0}
 
 
 def keep(ctx: Context, identity: str = "20251002-030405-0abcde", **changes: str) -> Manifest:

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import assume, given, strategies as st
 
-from goldenami.model.fleet import CanaryGroup, FleetState, InstanceRefresh, LaunchTemplateVersion, ReleasePointer
+from goldenami.model.auto_scaling import InstanceRefresh
+from goldenami.model.fleet import CanaryGroup, FleetState, LaunchTemplateVersion, ReleasePointer
 from goldenami.model.image import Image
 from goldenami.promote.plan import plan_promotion
 from goldenami.rollout.plan import canary_count, min_healthy_time, refresh_preferences

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from goldenami.aws import cloudwatch, instance_refreshes, launch_templates, load_balancers, parameters, run_command
 from goldenami.infra.launch_template_plan import client_token, version_overrides
-from goldenami.model.fleet import RefreshPreferences
+from goldenami.model.auto_scaling import RefreshPreferences
 from goldenami.tools.clock import SystemClock
 from tests.support.aws_stubs import scripted
 from tests.support.fleet_states import NEW, image

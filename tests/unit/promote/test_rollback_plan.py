@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from hypothesis import given
 
-from goldenami.model.fleet import FleetState, InstanceRefresh, ReleasePointer
+from goldenami.model.auto_scaling import InstanceRefresh
+from goldenami.model.fleet import FleetState, ReleasePointer
 from goldenami.promote.rollback_plan import choose_target, drift
 from tests.support.fleet_states import NEW, OLD, OTHER, fleet_state, fleet_states, group, image, member, template
 

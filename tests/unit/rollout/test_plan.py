@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from goldenami.aws import quotas
-from goldenami.model.fleet import CanaryGroup, InstanceRefresh
+from goldenami.model.auto_scaling import InstanceRefresh
+from goldenami.model.fleet import CanaryGroup
 from goldenami.model.resources import VcpuQuota
 from goldenami.promote.plan import plan_promotion
 from goldenami.rollout.plan import refresh_preferences, surge_capacity
