@@ -33,7 +33,7 @@ def roll_out(rollout: RolloutContext, preflight: PromotionPreflight, version: in
     assert group is not None
     assert template is not None
     assert plan.refresh_preferences is not None
-    monitor = RolloutMonitor(rollout, version)
+    monitor = RolloutMonitor(rollout, version, hook_timeout=group.hook_timeout(launching=True))
     shift = TrafficShift(monitor, group.desired, plan.traffic, request.watch, request.alarms)
     refresh = InstanceRefreshRollout(monitor, group, template.id, version, plan.refresh_preferences, plan.adopt)
     reason = shift.run() if plan.traffic else ""

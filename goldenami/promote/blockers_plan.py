@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from goldenami.database.volume_plan import unsupported_reason
 from goldenami.model.auto_scaling import RefreshPreferences
 from goldenami.model.fleet import FleetState, LaunchTemplateVersion
-from goldenami.promote.group_plan import group_blockers, group_warnings
 from goldenami.recipe.rules import is_arm
+from goldenami.rollout.group_plan import group_blockers, group_warnings
 from goldenami.rollout.request_model import RolloutRequest
 
 

@@ -13,8 +13,8 @@ from goldenami.model.fleet import AutoScalingGroup, FleetState
 from goldenami.model.image import Image
 from goldenami.model.resources import VcpuQuota
 from goldenami.promote.blockers_plan import blockers, warnings
-from goldenami.promote.group_plan import kept_members
 from goldenami.rollout import plan as rollout_plan
+from goldenami.rollout.group_plan import kept_members
 from goldenami.rollout.plan import refresh_preferences
 from goldenami.rollout.request_model import RolloutRequest
 

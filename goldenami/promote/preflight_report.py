@@ -11,6 +11,7 @@ from goldenami.images.diff_plan import changes
 from goldenami.model import image as model_image, prices
 from goldenami.model.fleet import FleetState
 from goldenami.promote.plan import PromotionPreflight
+from goldenami.rollout.group_plan import kept_members
 from goldenami.rollout.plan import canary_count, estimate_refresh, estimate_traffic_shift, surge_capacity
 from goldenami.text import Report, bullets, minute, numbered, pairs, seconds, table
 
@@ -179,6 +180,7 @@ def _replacement_steps(ctx: Context, preflight: PromotionPreflight, version: str
         data = "move its volume to the new one, which checks it"
     yield f"launch one instance with {version} alongside {group}; it must become healthy with an empty database"
     yield f"stop writes on the old instance; {data}; the new instance takes the traffic"
+    yield f"until the old one is terminated, suspend the automatic processes of {group}, and protect both from scale-in"
     yield (
         f"monitor the new instance for {seconds(preflight.request.watch)}; if it fails, transfer the current data back;"
         " otherwise terminate the old instance"
@@ -200,8 +202,9 @@ def _refresh_steps(ctx: Context, preflight: PromotionPreflight, version: str) ->
         yield f"continue the instance refresh {plan.adopt} to {version}"
     else:
         spare = surge_capacity(group.desired, preferences, (), 0).instances
+        count = group.desired - sum(not m.is_standby for m in kept_members(group, plan.version))
         yield (
-            f"replace {group.desired} instance(s) of {group.name} with {version}: never fewer than {group.desired} in"
+            f"replace {count} instance(s) of {group.name} with {version}: never fewer than {group.desired} in"
             f" service, up to {spare} {kind} more for about {seconds(duration)}"
         )
     if preferences.checkpoints:

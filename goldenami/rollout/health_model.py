@@ -90,7 +90,12 @@ def add_sample(health: InstanceHealth, sample: HealthSample, now: float) -> Inst
 
 
 def failure_reason(
-    health: InstanceHealth, now: float, grace: float, min_healthy_time: float = math.inf, max_errors: int | None = None
+    health: InstanceHealth,
+    now: float,
+    grace: float,
+    min_healthy_time: float = math.inf,
+    max_errors: int | None = None,
+    hook_timeout: float = 0,
 ) -> str:
     """Return why this instance fails the rollout; empty if it does not.
 
@@ -100,6 +105,7 @@ def failure_reason(
         grace: Seconds in service that a new instance has to become healthy.
         min_healthy_time: Seconds in service after which AWS replaces further instances, whatever its health.
         max_errors: Number of journal lines at level `err` or worse allowed since boot; None for any number.
+        hook_timeout: Seconds that a lifecycle hook may hold it before it is in service.
     """
     last, age = health.last, now - health.first_seen
     in_service = 0.0 if health.in_service_since is None else now - health.in_service_since
@@ -112,7 +118,7 @@ def failure_reason(
         if in_service > min(grace, min_healthy_time):
             limit = "grace period" if grace <= min_healthy_time else "minimum time before old instances are terminated"
             return f"{health.id} not healthy after {in_service:.0f} s in service ({limit}){detail}"
-        if health.in_service_since is None and age > grace + _LAUNCH_TIMEOUT:
+        if health.in_service_since is None and age > grace + hook_timeout + _LAUNCH_TIMEOUT:
             return f"{health.id} not in service after {age:.0f} s"
     elif last.is_terminated:
         if health.consecutive_failures or not last.healthy:

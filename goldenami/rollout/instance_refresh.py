@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from goldenami.aws import instance_refreshes
 from goldenami.context import Context
@@ -11,6 +12,7 @@ from goldenami.model.auto_scaling import InstanceRefresh, RefreshPreferences
 from goldenami.model.fleet import AutoScalingGroup
 from goldenami.rollout import monitor, plan as rollout_plan
 from goldenami.rollout.context import get_group
+from goldenami.rollout.group_plan import describe_kept
 from goldenami.rollout.monitor import RolloutMonitor
 from goldenami.state.lock import HeldLock
 from goldenami.text import seconds
@@ -36,6 +38,7 @@ class InstanceRefreshRollout:
     version: int
     preferences: RefreshPreferences
     refresh_id: str = ""
+    _kept: set[str] = field(default_factory=set)  # ids of instances that the refresh leaves as they are
 
     def run(self) -> str:
         """Start or adopt the refresh and monitor it until it is complete.
@@ -52,6 +55,7 @@ class InstanceRefreshRollout:
             if due:
                 refresh = instance_refreshes.get(ctx.aws, self.group.name, self.refresh_id)
                 group = get_group(ctx, self.group.name)
+                self._kept |= {m.id for m in group.members if group.keeps(m)}
                 self.monitor.poll(group)
                 self._record_milestones(refresh, group)
                 last_status, status = status, self._status(refresh, group)
@@ -61,13 +65,19 @@ class InstanceRefreshRollout:
                     return self.monitor.failure_reason(group.grace, min_time) or (
                         f"the instance refresh is {refresh.status}: {refresh.reason or 'AWS gives no reason'}"
                     )
-                if completed is None and refresh.status == "Successful" and is_complete(group, self.version):
+                if (
+                    completed is None
+                    and refresh.status == "Successful"
+                    and is_complete(group, self.version, self._kept)
+                ):
                     completed = elapsed
             if reason := self.monitor.failure_reason(group.grace, min_time):
                 return reason
             # Where AWS supports no bake time, the group is monitored that long here.
             baked = rollout.timeline.first("baking") is not None
             if completed is not None and (baked or elapsed - completed >= self.preferences.bake_time):
+                if kept := [m for m in group.members if m.version != self.version and not m.is_leaving]:
+                    rollout.record("kept", f"{describe_kept(kept)}; replaced by the next promotion after that ends")
                 return ""
         return f"the instance refresh did not finish in time ({status})"
 
@@ -88,6 +98,7 @@ class InstanceRefreshRollout:
     def _timeout(self) -> float:
         preferences, rounds = self.preferences, max(2, self.group.desired)
         per_round = self.group.grace + preferences.warmup
+        per_round += self.group.hook_timeout(launching=True) + self.group.hook_timeout(launching=False)
         return _TIMEOUT + rounds * per_round + 2 * preferences.delay + preferences.bake_time
 
     def _record_milestones(self, refresh: InstanceRefresh, group: AutoScalingGroup) -> None:
@@ -104,15 +115,16 @@ class InstanceRefreshRollout:
         )
         watched = 0.0 if since is None else self.monitor.ctx.clock.monotonic() - since
         watch = preferences.delay if preferences.checkpoints else max(preferences.warmup, preferences.bake_time)
-        complete = is_complete(group, self.version)
+        complete = is_complete(group, self.version, self._kept)
         if since is not None and not first("watched") and (complete or (first("canary") and watched >= watch)):
             record("watched", self._watch_summary(watched))
         if refresh.status == "Baking" and not first("baking"):
             record("baking", f"all instances replaced; monitored for {preferences.bake_time} s more")
-        if healthy and not first("shifted") and not any(m.serving for m in old):
+        if healthy and not first("shifted") and not any(m.serving and m.id not in self._kept for m in old):
             record("shifted", f"all {healthy} instance(s) in service run version {self.version}")
         if complete and not first("terminated"):
-            record("terminated", "no old instance is left in the group")
+            left = f", but those kept: {', '.join(m.id for m in old)}" if old else ""
+            record("terminated", f"no old instance is left in the group{left}")
 
     def _watch_summary(self, watched: float) -> str:
         health = self.monitor.health.values()
@@ -128,13 +140,20 @@ class InstanceRefreshRollout:
         )
 
 
-def is_complete(group: AutoScalingGroup, version: int) -> bool:
-    """Return True if the group launches this version, and all its instances run it and are in service."""
+def is_complete(group: AutoScalingGroup, version: int, kept: Collection[str] = ()) -> bool:
+    """Return True if the group launches this version, and all its instances run it and are in service.
+
+    An instance that a lifecycle hook holds before its termination has left already: the hook may last for hours.
+
+    Args:
+        kept: Ids of instances that keep their version, if the group does not say so any more.
+    """
+    members = [m for m in group.members if m.lifecycle != "Terminating:Wait"]
     return (
         group.number == version
-        and not any(m.lifecycle.startswith("Terminat") for m in group.members)
-        and sum(m.serving for m in group.members) >= group.desired
-        and all(m.version == version for m in group.members)
+        and not any(m.lifecycle.startswith("Terminat") for m in members)
+        and sum(m.serving for m in members) >= group.desired
+        and all(m.version == version or m.id in kept or group.keeps(m) for m in members)
     )
 
 
@@ -144,7 +163,9 @@ def restore_group(ctx: Context, held_lock: HeldLock, name: str, template_id: str
     Raises:
         AwsError: It is not in service with that version in time.
     """
-    preferences = RefreshPreferences(100, 200, ctx.recipe.fleet.instance_warmup, auto_rollback=False)
+    protected = "Refresh" if get_group(ctx, name).protects_new else "Ignore"
+    warmup = ctx.recipe.fleet.instance_warmup
+    preferences = RefreshPreferences(100, 200, warmup, auto_rollback=False, protected=protected)
     status, refusals = "", 0
     deadline = ctx.clock.monotonic() + _TIMEOUT
     while ctx.clock.monotonic() < deadline:
@@ -174,4 +195,4 @@ def restore_group(ctx: Context, held_lock: HeldLock, name: str, template_id: str
 
 
 def _has_other_version(group: AutoScalingGroup, version: int) -> bool:
-    return any(m.version != version and not m.lifecycle.startswith("Terminat") for m in group.members)
+    return any(m.version != version and not (m.is_leaving or group.keeps(m)) for m in group.members)

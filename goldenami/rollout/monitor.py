@@ -32,12 +32,14 @@ class RolloutMonitor:
 
     Attributes:
         canary_group: Name of a second group whose instances of that version are monitored as well.
+        hook_timeout: Seconds that a lifecycle hook may hold a new instance before it is in service.
         health: Health of each new instance, by id.
     """
 
     rollout: RolloutContext
     version: int
     canary_group: str = ""
+    hook_timeout: int = 0
     health: dict[str, InstanceHealth] = field(default_factory=dict)
     _members: dict[str, GroupInstance] = field(default_factory=dict)
     _group: str = ""
@@ -102,7 +104,8 @@ class RolloutMonitor:
         """Return why the rollout has failed; empty if it has not."""
         now = self.ctx.clock.monotonic()
         for health in self.health.values():
-            if reason := failure_reason(health, now, grace, min_healthy_time, self.ctx.recipe.promote.max_errors):
+            max_errors = self.ctx.recipe.promote.max_errors
+            if reason := failure_reason(health, now, grace, min_healthy_time, max_errors, self.hook_timeout):
                 return reason
         return self._failed_launches(now)
 
