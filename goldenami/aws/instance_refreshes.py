@@ -39,7 +39,7 @@ def start(aws: AwsSession, group: str, template: str, version: int, preferences:
         "InstanceWarmup": preferences.warmup,
         "SkipMatching": True,
         "AutoRollback": preferences.auto_rollback,
-        # The default is to wait for an hour that somebody changes their state, and then to fail.
+        # The default waits an hour until their state is changed, and then fails.
         # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html
         "ScaleInProtectedInstances": preferences.protected,
         "StandbyInstances": "Ignore",
