@@ -87,6 +87,7 @@ def unready_reason(ctx: Context, switchover: Switchover) -> str:
     if group is not None:
         for _ in poll(ctx.clock, timeout=group.grace, every=1):
             group = auto_scaling.get(ctx.aws, ctx.names.group) or group
+            hold(ctx, switchover, group)
             if any(m.id == target and m.serving for m in group.members):
                 break
         else:

@@ -158,7 +158,9 @@ class InstanceReplacement:
 
     def _is_serving(self, instance: str) -> bool:
         if self.group:
-            return any(m.id == instance and m.serving for m in get_group(self.ctx, self.group).members)
+            group = get_group(self.ctx, self.group)
+            membership.hold(self.ctx, self.switchover, group)  # the target can be protected once it is in service
+            return any(m.id == instance and m.serving for m in group.members)
         targets = load_balancers.list_targets(self.ctx.aws, self.target_group) if self.target_group else []
         return not self.target_group or any(t.id == instance and t.state == "healthy" for t in targets)
 
@@ -169,15 +171,14 @@ class InstanceReplacement:
         self._save_evidence()
         if not switchover.source:
             return reason
+        if self._target_is_lost():  # nothing can be asked of it
+            return self._fail_over(reason)
         try:
             result = transfer.transfer(self.ctx, self.rollout.held_lock, switchover.reversed(self.previous_version))
         except GoldenError as error:
             transfer.save(self.ctx, switchover)
-            if switchover.storage_mode == "instance" and instances.is_terminated(self.ctx.aws, switchover.target):
-                recovery.recover(self.ctx)
-                text = f"{switchover.source} is in service with its data from before the write freeze"
-                self.rollout.record("restored", text)
-                return f"{reason}; {switchover.target} was terminated, with what was written to it"
+            if self._target_is_lost():
+                return self._fail_over(reason)
             raise GateError(
                 f"{reason}; and its data cannot be transferred back: {error.message}",
                 state=f"{switchover.target} has all data; {switchover.source} is running with its writes stopped."
@@ -190,6 +191,18 @@ class InstanceReplacement:
         recovery.complete(self.ctx, result.switchover)
         self.rollout.record("restored", f"{switchover.source} is in service with all data")
         return reason
+
+    def _target_is_lost(self) -> bool:
+        """Return True if the new instance was terminated, and its data with it."""
+        switchover = self.switchover
+        return switchover.storage_mode == "instance" and instances.is_terminated(self.ctx.aws, switchover.target)
+
+    def _fail_over(self, reason: str) -> str:
+        """Return the service to the source, with the data from before; return the failure reason."""
+        recovery.recover(self.ctx)
+        text = f"{self.switchover.source} is in service with its data from before the write freeze"
+        self.rollout.record("restored", text)
+        return f"{reason}; {self.switchover.target} was terminated, with what was written to it"
 
     def _save_evidence(self) -> None:
         """Save the new instance's console output and logs before it is terminated."""

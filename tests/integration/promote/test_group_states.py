@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from goldenami.database import transfer
 from goldenami.errors import GateError, GoldenError
 from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING, AutoScalingGroup
+from goldenami.recipe.recipe import Recipe
 from tests.integration.database.test_transfer import Clerk, Pier, Wharf
 from tests.integration.database.test_volume import hurried, killed
 from tests.integration.promote.test_promote import pytestmark as promotions, yard  # noqa: F401 - a fixture
@@ -29,13 +30,21 @@ GROUP = "guestbook-asg"
 LAUNCHING, TERMINATING = "autoscaling:EC2_INSTANCE_LAUNCHING", "autoscaling:EC2_INSTANCE_TERMINATING"
 
 
+class Patient(Pier):
+    """Gives a new instance time enough on a loaded machine."""
+
+    def recipe(self, _traffic: tuple[int, ...] = ()) -> Recipe:
+        found = super().recipe()
+        return found.model_copy(update={"fleet": found.fleet.model_copy(update={"health_check_grace_period": 20})})
+
+
 @pytest.fixture(scope="module")
 def pier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pier]:
     root = tmp_path_factory.mktemp("pier")
     (root / "checkout").mkdir()
     with hurried():
         town = Wharf(root)
-        yield Pier(town, root / "checkout")
+        yield Patient(town, root / "checkout")
         town.server.stop()
 
 
