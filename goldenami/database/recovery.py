@@ -9,7 +9,7 @@ from goldenami.context import Context
 from goldenami.database import backup, freeze, relocate, transfer, volume
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError
-from goldenami.infra import wait
+from goldenami.infra import load_balancer, wait
 from goldenami.model.fleet import AutoScalingGroup
 
 # Suspended while two instances of the group have a copy of the data.
@@ -55,7 +55,10 @@ def recover(ctx: Context) -> bool:
         ctx.progress.info(
             f"a switchover was interrupted after its data was transferred to {switchover.target}: completing it"
         )
-        complete(ctx, relocate.relaunch_target(ctx, switchover))
+        switchover = relocate.relaunch_target(ctx, switchover)
+        if switchover.storage_mode == "instance":
+            transfer.open_writes(ctx, switchover.target)
+        complete(ctx, switchover)
     elif switchover.is_reversal:
         ctx.progress.info(f"the reversal of a switchover was interrupted; {switchover.source} is the primary")
         transfer.abort(ctx, switchover)
@@ -175,6 +178,7 @@ def complete(ctx: Context, switchover: Switchover) -> None:
     group = auto_scaling.get(ctx.aws, ctx.names.group)
     if group is not None:
         attach_target(ctx, switchover)
+        load_balancer.register(ctx, switchover.target)  # a member that was deregistered as the source before
         group = auto_scaling.get(ctx.aws, ctx.names.group) or group
         if any(m.id == switchover.source for m in group.members):
             auto_scaling.detach(ctx.aws, group.name, switchover.source)

@@ -91,7 +91,6 @@ def deploy(ctx: Context, options: PromoteOptions) -> DeployResult:
             grace=ctx.recipe.fleet.health_check_grace_period,
             watch=options.watch or 0,
             retry="the same command continues",
-            target_group=target_group,
         )
         reason = replacement.run()
         instance = replacement.switchover.target
