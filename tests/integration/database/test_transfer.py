@@ -123,7 +123,14 @@ CALLS = (
     *("PutParameter launching", "RunInstances", "SuspendProcesses", "PutParameter moving", "SendCommand read-only"),
     *("SendCommand backup", "SendCommand restore", "SendCommand swap-in", "SendCommand serve-read-only"),
     *("RegisterTargets", "DeregisterTargets", "SendCommand stop-service", "PutParameter opened"),
-    *("SendCommand open-writes", "AttachInstances", "DetachInstances", "ResumeProcesses", "TerminateInstances", "DeleteParameter switchover"),
+    *(
+        "SendCommand open-writes",
+        "AttachInstances",
+        "DetachInstances",
+        "ResumeProcesses",
+        "TerminateInstances",
+        "DeleteParameter switchover",
+    ),
 )
 
 
