@@ -164,6 +164,14 @@ def test_bad_image_loses_no_row(pier: Pier, ill: str) -> None:
     clerk.check()
 
 
+def test_image_that_needs_writes_serves_after_the_old_instance_has_stopped(pier: Pier) -> None:
+    image = pier.image("good writes")
+    with Clerk(pier) as clerk:
+        pier.promote(image)
+    pier.serves(image)
+    clerk.check()
+
+
 def test_instance_unhealthy_during_a_restore_is_kept(pier: Pier) -> None:
     before, machine = pier.running(), pier.machine()
     machine.sick = True
