@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Compare a promotion with a plain boot of its image; measure rollbacks, and count the calls to AWS.
+"""Compare a promotion with a plain boot of its image; measure rollbacks and, with the data on the instance, the longest time
+without answers and without writes; count the calls to AWS.
 
 Uses a temporary state folder: python benchmarks/promote.py (several minutes)
 """
@@ -20,12 +21,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.e2e import workspace  # noqa: E402
+from tests.e2e.reader import Reader  # noqa: E402
 from tests.e2e.relay import Relay  # noqa: E402
-from tests.e2e.service import QUICK, Service  # noqa: E402
+from tests.e2e.service import FAST_SETTINGS, Service  # noqa: E402
+from tests.e2e.writer import Writer  # noqa: E402
 
-ROUNDS = 3
+ROUNDS = 5
 MAX_RATIO, MAX_ROLLBACK_SECONDS, MAX_WRITES = 1.3, 10.0, 16
 MAX_READS, MAX_READS_PER_SECOND = 40, 4
+MAX_SECONDS_WITHOUT_ANSWER = 2.0
 HEALTHY, FAILED = "healthy after", "not healthy after"  # parts of the lines that `promote` prints
 
 
@@ -88,32 +92,44 @@ def promote(service: Service, image: str, *more: str) -> tuple[dict[str, float],
 
 def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="goldenami-bench-"))
-    ctx = workspace.Workspace(workspace.checkout(scratch / "tree"), scratch / "state")
+    ctx = checkout(scratch, "tree")
     workspace.use_tiny_app(ctx, "bench")
-    for old, new in QUICK.items():
-        ctx.edit("golden.toml", old, new)
     good = True
     try:
-        ctx.ok("bake")
-        service = Service(ctx, "", ctx.ok("fleet.create").strip().removeprefix("http://"))
-        service.good = service.pointer()
+        service = create_fleet(ctx)
         info = ctx.cloud()
         with Relay(info["endpoint"]) as relay:
             ctx.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
             ctx.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
             good &= measure_boot(service, relay)
             good &= measure_rollback(service)
+            ctx.ok("fleet.destroy", "--yes")
+        good &= measure_gaps(create_fleet(checkout(scratch, "instance")))
     finally:
         ctx.invoke("local.reset", "--yes")
         shutil.rmtree(scratch, ignore_errors=True)
     sys.exit(0 if good else 1)
 
 
+def checkout(scratch: Path, name: str) -> workspace.Workspace:
+    """Return a checkout with short timeouts; all of them use the same cloud."""
+    ctx = workspace.Workspace(workspace.checkout(scratch / name), scratch / "state")
+    for old, new in FAST_SETTINGS.items():
+        ctx.edit("golden.toml", old, new)
+    return ctx
+
+
+def create_fleet(ctx: workspace.Workspace) -> Service:
+    """Bake an image and create a fleet from it."""
+    image = ctx.ok("bake").strip()
+    return Service(ctx, image, ctx.ok("fleet.create", "--ami", image).strip().removeprefix("http://"))
+
+
 def measure_boot(service: Service, relay: Relay) -> bool:
     """Alternate promotions and plain boots, so that load affects both."""
     boots, promotions, within_limits = [], [], True
     for _ in range(ROUNDS):
-        image = service.image("well")
+        image = service.image("healthy")
         boots.append(plain_boot(service, image))
         relay.calls.clear()
         relay.looks.clear()
@@ -147,6 +163,21 @@ def measure_rollback(service: Service) -> bool:
         f" (at most {MAX_ROLLBACK_SECONDS:.0f})"
     )
     return max(automatic, rollback) <= MAX_ROLLBACK_SECONDS
+
+
+def measure_gaps(service: Service) -> bool:
+    """Measure a promotion and a rollback under writers and a reader, with the data on the instance."""
+    image, within_limits = service.image("healthy"), True
+    for command in (("promote", "--ami", image), ("rollback",)):
+        with Writer(service.address) as writer, Reader(service.address) as reader:
+            service.ctx.ok(*command)
+        writer.check()
+        within_limits &= reader.longest <= MAX_SECONDS_WITHOUT_ANSWER and not reader.backwards
+        print(
+            f"{command[0]} with the data on the instance: longest time without an answer {reader.longest:.1f} s"
+            f" (at most {MAX_SECONDS_WITHOUT_ANSWER:.0f}), without a write {writer.longest:.1f} s"
+        )
+    return within_limits
 
 
 if __name__ == "__main__":

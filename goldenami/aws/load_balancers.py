@@ -54,13 +54,18 @@ def register(aws: AwsSession, target_group: str, instance: str) -> None:
     aws.client("elbv2").register_targets(TargetGroupArn=target_group, Targets=[{"Id": instance}])
 
 
+def start_draining(aws: AwsSession, target_group: str, instance: str) -> None:
+    """Deregister an instance: it receives no new requests, and completes those in flight."""
+    aws.client("elbv2").deregister_targets(TargetGroupArn=target_group, Targets=[{"Id": instance}])
+
+
 def deregister(aws: AwsSession, clock: Clock, target_group: str, instance: str, timeout: float = 3700) -> None:
     """Deregister an instance and wait until its connections are drained.
 
     Raises:
         AwsError: The instance is still draining after `timeout` seconds.
     """
-    aws.client("elbv2").deregister_targets(TargetGroupArn=target_group, Targets=[{"Id": instance}])
+    start_draining(aws, target_group, instance)
     wait_until(
         clock,
         lambda: list_targets(aws, target_group),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from goldenami.context import Context
 from goldenami.database import agent, backup, volume
@@ -15,7 +16,8 @@ from goldenami.state.lock import HeldLock
 
 def inspect_instances(ctx: Context, instances: Sequence[str]) -> list[InstanceData]:
     """Return what data each instance has."""
-    return [agent.inspect(ctx, instance) for instance in instances]
+    with ThreadPoolExecutor() as pool:  # parallel, because each command takes about a second
+        return list(pool.map(lambda instance: agent.inspect(ctx, instance), instances))
 
 
 def raise_if_data_would_be_lost(ctx: Context, instances: Sequence[str], image: Image) -> None:

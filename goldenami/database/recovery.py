@@ -7,7 +7,7 @@ from goldenami.context import Context
 from goldenami.database import backup, freeze, membership, relocate, transfer, volume
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError, GoldenError
-from goldenami.infra import wait
+from goldenami.infra import load_balancer, wait
 from goldenami.model.fleet import AutoScalingGroup
 from goldenami.state.lock import HeldLock
 
@@ -48,8 +48,10 @@ def recover(ctx: Context, held_lock: HeldLock | None = None) -> bool:
             f"a switchover was interrupted after its data was transferred to {switchover.target}: completing it"
         )
         switchover = relocate.relaunch_target(ctx, switchover)
+        reason = _open_writes(ctx, switchover)
         attach_target(ctx, switchover)
-        if held_lock is not None and (reason := _reason_to_return(ctx, switchover)):
+        reason = reason or _reason_to_return(ctx, switchover)
+        if held_lock is not None and reason:
             _return_data(ctx, held_lock, switchover, reason)
         else:
             complete(ctx, switchover)
@@ -172,6 +174,7 @@ def complete(ctx: Context, switchover: Switchover) -> None:
     group = auto_scaling.get(ctx.aws, ctx.names.group)
     if group is not None:
         attach_target(ctx, switchover)
+        load_balancer.register(ctx, switchover.target)  # a member that was deregistered as the source before
         _check_target(ctx, switchover)
         group = auto_scaling.get(ctx.aws, ctx.names.group) or group
         membership.detach(ctx, group, switchover.source)
@@ -203,6 +206,16 @@ def _check_target(ctx: Context, switchover: Switchover) -> None:
         )
 
 
+def _open_writes(ctx: Context, switchover: Switchover) -> str:
+    """Open writes on a target that may still be read-only; return why that failed."""
+    try:
+        if switchover.storage_mode == "instance":
+            transfer.open_writes(ctx, switchover.target)
+    except GoldenError as error:
+        return error.message
+    return ""
+
+
 def _reason_to_return(ctx: Context, switchover: Switchover) -> str:
     """Return why the data has to return to the source; empty if the switchover can be completed, or the source is gone."""
     if switchover.is_reversal or instances.is_terminated(ctx.aws, switchover.source):
@@ -215,7 +228,9 @@ def _return_data(ctx: Context, held_lock: HeldLock, switchover: Switchover, reas
     ctx.progress.info(f"{reason}: transferring the current data back to {switchover.source}")
     version = _launch_version(ctx, switchover.source, switchover.version)
     try:
-        result = transfer.transfer(ctx, held_lock, switchover.reversed(version))
+        result = transfer.transfer(
+            ctx, held_lock, switchover.reversed(version), ctx.recipe.fleet.health_check_grace_period
+        )
     except GoldenError as error:
         transfer.save(ctx, switchover)
         raise GateError(
@@ -225,6 +240,8 @@ def _return_data(ctx: Context, held_lock: HeldLock, switchover: Switchover, reas
             next=f"./invoke rollback tries again; ./invoke terminate --instance {switchover.target} --decrement --lose-data, then"
             " ./invoke rollback, returns to the data from before",
         ) from None
+    if result.read_only:
+        transfer.open_writes(ctx, switchover.source)
     complete(ctx, result.switchover)
 
 

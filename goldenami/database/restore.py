@@ -98,7 +98,7 @@ def _replace(
         for instance in instances:
             transfer.resume_service(ctx, instance)
     ctx.progress.info(
-        f"{manifest.fingerprint.rows} row(s) restored and compared; write downtime:"
+        f"{manifest.fingerprint.rows} row(s) restored and compared; unavailable"
         f" {seconds(ctx.clock.monotonic() - began)}"
     )
 

@@ -1,10 +1,13 @@
 """Transfer the database from one instance to another: stop writes, back up, restore, compare, and only then resume writes.
 
+Where it can, the source answers reads until the target answers them with the same rows, so requests never alternate between
+stale and new rows.
 The state is saved before each step (database/switchover_model.py), so that recovery can complete or roll back an interrupted one.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,20 +16,27 @@ from goldenami.aws import s3
 from goldenami.context import Context
 from goldenami.database import agent, backup, volume
 from goldenami.database.backup_model import Manifest, differences, parse_fingerprint
+from goldenami.database.downtime_model import Downtime
 from goldenami.database.switchover_model import Switchover, TransferMethod
 from goldenami.errors import GateError, GoldenError
+from goldenami.infra import load_balancer
 from goldenami.model.names import prefix
 from goldenami.state import records
 from goldenami.state.lock import HeldLock
-from goldenami.text import seconds
 
 
 @dataclass(frozen=True)
 class TransferResult:
-    """A completed transfer, and when writes were stopped for it (the clock's seconds)."""
+    """A completed transfer.
+
+    Attributes:
+        read_only: True if the target answers reads only, until `open_writes`.
+        downtime: Downtime so far.
+    """
 
     switchover: Switchover
-    frozen_since: float
+    read_only: bool
+    downtime: Downtime
 
 
 def load(ctx: Context) -> Switchover | None:
@@ -54,43 +64,64 @@ def source_has_data(ctx: Context, instance: str) -> bool:
     return transfer_method(ctx) != "volume" or volume.is_attached_to(ctx, instance)
 
 
-def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> TransferResult:
-    """Transfer the data from the source to the target, which runs and has never served.
+def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover, grace: float) -> TransferResult:
+    """Transfer the data and the traffic from the source to the target, which runs and has never served.
 
     If the transfer fails (GateError), the source accepts writes again, with all its data.
+
+    Args:
+        grace: Seconds that the target has to receive traffic.
     """
     if switchover.method == "backup":
         agent.ensure_backup_bucket(ctx)
     switchover = save(ctx, switchover.advance("moving"))
     source, target = switchover.source, switchover.target
-    began = ctx.clock.monotonic()
+    downtime = Downtime(ctx.clock.monotonic())
     ctx.progress.info(f"stopping writes on {source}")
+    read_only = False
     try:
         if switchover.method == "volume":
+            downtime = downtime.stop_reads(ctx.clock.monotonic())
             volume.attach_and_mount(ctx, target, snapshot=f"before {switchover.run} attached it to {target}")
             summary = f"the volume with the data is mounted on {target}"
         else:
             identity = backup_id(switchover)
-            agent.run(ctx, source, "stop-writes", backup=identity)
+            frozen = agent.run(ctx, source, "read-only", backup=identity)
+            read_only, downtime = frozen["serving"], dataclasses.replace(downtime, unavailable=frozen["unavailable"])
+            if not read_only:
+                downtime = downtime.stop_reads(downtime.frozen_at)
             why = f"switchover to {target}"
             manifest = backup.take_backup(ctx, source, identity, why, heartbeat=held_lock.heartbeat)
             restore_and_swap_in(ctx, target, manifest, replace=switchover.replaces, heartbeat=held_lock.heartbeat)
             summary = f"{manifest.fingerprint.rows} row(s) transferred to {target} and compared table by table"
         held_lock.verify_held()
-        agent.run(ctx, target, "resume")
+        if read_only := read_only and agent.run(ctx, target, "serve-read-only")["serving"]:
+            load_balancer.register(ctx, target)
+            load_balancer.wait_in_service(ctx, target, grace, held_lock.heartbeat)
+        else:
+            agent.run(ctx, target, "resume")
+            downtime = downtime.stop_reads(ctx.clock.monotonic())
+        load_balancer.deregister(ctx, source)
+        if switchover.method == "backup":
+            agent.run(ctx, source, "stop-service", backup=identity)
+        held_lock.verify_held()
     except BaseException as error:
         abort(ctx, switchover)
         if not isinstance(error, GoldenError):
             raise
-        downtime = seconds(ctx.clock.monotonic() - began)
         raise GateError(
             f"the data of {source} could not be transferred to {target}: {error.message}",
-            state=f"{source} accepts writes again, with all its data; write downtime: {downtime}.",
+            state=f"{source} accepts writes again, with all its data; {downtime.text(ctx.clock.monotonic())}.",
             next=error.next,
         ) from None
     switchover = save(ctx, switchover.advance("opened"))
     ctx.progress.info(summary)
-    return TransferResult(switchover, began)
+    return TransferResult(switchover, read_only, downtime)
+
+
+def open_writes(ctx: Context, instance: str) -> None:
+    """Open writes on an instance that has the authoritative copy and answers reads. Idempotent."""
+    agent.run(ctx, instance, "open-writes")
 
 
 def restore_and_swap_in(
@@ -123,6 +154,7 @@ def restore(
 
 def abort(ctx: Context, switchover: Switchover) -> None:
     """Resume service on the source, before the data was transferred, or raise GateError; its data is intact. Idempotent."""
+    load_balancer.deregister(ctx, switchover.target)  # it may answer reads, and its rows are stale from now on
     if switchover.method == "volume":
         if not switchover.source_had_volume:
             return
@@ -135,6 +167,7 @@ def abort(ctx: Context, switchover: Switchover) -> None:
                 next=error.next or "./invoke rollback tries again",
             ) from None
     resume_service(ctx, switchover.source)
+    load_balancer.register(ctx, switchover.source)
 
 
 def resume_service(ctx: Context, instance: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from goldenami.iam.bake import use_kms_keys
-from goldenami.iam.statements import PolicyScope, Statement, allow
+from goldenami.iam.statements import PolicyScope, Statement, allow, register_targets
 from goldenami.recipe.recipe import bucket_name
 
 _CREATES_TAGGED = ["CreateVolume", "CreateSnapshot"]
@@ -87,6 +87,7 @@ def _replace_instance(scope: PolicyScope) -> list[Statement]:
     )
     return [
         allow("Replace", [f"autoscaling:{verb}" for verb in verbs], scope.group_arn),
+        *register_targets(scope),
         allow(
             "Switchover",
             ["ssm:PutParameter", "ssm:DeleteParameter"],

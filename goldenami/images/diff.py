@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from goldenami.aws import images, parameters
-from goldenami.bake import inspect, inventory
+from goldenami.bake import inventory
 from goldenami.context import Context
 from goldenami.errors import UsageError
 from goldenami.images import catalog
@@ -42,8 +42,11 @@ def compare_inventories(
         boot: Launch an image without an inventory and inspect it.
     """
     inventories = {image.id: inventory.load(ctx, image) for image in (before, after)}
-    for image in (before, after) if boot else ():
-        inventories[image.id] = inventories[image.id] or inspect.inspect_image(ctx, image)
+    if boot:
+        from goldenami.bake import inspect  # loads all of the bake, which a promotion does not need
+
+        for image in (before, after):
+            inventories[image.id] = inventories[image.id] or inspect.inspect_image(ctx, image)
     first, second = inventories[before.id], inventories[after.id]
     if first is None or second is None:
         missing = (

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from goldenami.aws import load_balancers
+from goldenami.aws import auto_scaling, load_balancers
 from goldenami.context import Context
-from goldenami.errors import AwsError
+from goldenami.errors import AwsError, GateError
 from goldenami.infra.network import Network, resource_tags
+from goldenami.tools.clock import poll
+
+_DRAIN_SECONDS = 5.0  # for the requests in flight of an instance whose writes are stopped
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,51 @@ def traffic_routing(ctx: Context, network: Network) -> TrafficRouting:
             next="./invoke fleet.create",
         )
     return TrafficRouting(listener, own, _ensure_target_group(ctx, names.canary_target_group, network))
+
+
+def register(ctx: Context, instance: str) -> None:
+    """Register an instance with the fleet's target groups. Idempotent."""
+    for target_group in _target_groups(ctx):
+        if _state(ctx, target_group, instance) in ("", "draining"):
+            load_balancers.register(ctx.aws, target_group, instance)
+
+
+def deregister(ctx: Context, instance: str) -> None:
+    """Deregister an instance from the fleet's target groups, and wait some seconds for its requests in flight. Idempotent."""
+    target_groups = [group for group in _target_groups(ctx) if _state(ctx, group, instance)]
+    for target_group in target_groups:
+        load_balancers.start_draining(ctx.aws, target_group, instance)
+    timeout = min(_DRAIN_SECONDS, ctx.recipe.fleet.deregistration_delay) if target_groups else 0
+    for _ in poll(ctx.clock, timeout=timeout, every=0.5):
+        if all(_state(ctx, group, instance) in ("", "unused") for group in target_groups):
+            return
+
+
+def wait_in_service(ctx: Context, instance: str, timeout: float, heartbeat: Callable[[], object]) -> None:
+    """Wait until the load balancer, if there is one, sends requests to an instance.
+
+    Raises:
+        GateError: It sends none after `timeout` seconds.
+    """
+    target_groups = _target_groups(ctx)
+    for _ in poll(ctx.clock, timeout=timeout, every=0.5):
+        if all(_state(ctx, target_group, instance) == "healthy" for target_group in target_groups):
+            return
+        heartbeat()
+    raise GateError(f"{instance} does not receive traffic after {timeout:.0f} s")
+
+
+def _target_groups(ctx: Context) -> Sequence[str]:
+    group = auto_scaling.get(ctx.aws, ctx.names.group)
+    if group is not None:
+        return group.target_groups
+    target_group = load_balancers.get_target_group(ctx.aws, ctx.names.target_group)
+    return [target_group] if target_group else []
+
+
+def _state(ctx: Context, target_group: str, instance: str) -> str:
+    """Return the state of an instance in a target group; empty if it is not registered."""
+    return next((t.state for t in load_balancers.list_targets(ctx.aws, target_group) if t.id == instance), "")
 
 
 def _ensure_target_group(ctx: Context, name: str, network: Network) -> str:

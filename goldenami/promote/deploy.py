@@ -28,7 +28,7 @@ def preflight(ctx: Context, options: PromoteOptions) -> DeployPreflight:
     blockers, image = found.preflight.plan.blockers, found.preflight.request.image
     if found.inspected and image is not None and not recovery.has_unfinished(ctx):
         blockers = (*blockers, *guard.blockers(ctx, found.inspected, image))
-    return replace(found, blockers=blockers)
+    return replace(found, preflight=promote.compare_contents(ctx, found.preflight), blockers=blockers)
 
 
 def _build_request(ctx: Context, options: PromoteOptions) -> RolloutRequest:
@@ -91,7 +91,6 @@ def deploy(ctx: Context, options: PromoteOptions) -> DeployResult:
             grace=ctx.recipe.fleet.health_check_grace_period,
             watch=options.watch or 0,
             retry="the same command continues",
-            target_group=target_group,
         )
         reason = replacement.run()
         instance = replacement.switchover.target

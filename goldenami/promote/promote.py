@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +12,6 @@ from goldenami.context import Context
 from goldenami.database import guard, recovery, transfer
 from goldenami.errors import GateError, GoldenError
 from goldenami.images import diff
-from goldenami.images.diff_plan import ImageDiff
 from goldenami.infra import auto_scaling, describe, launch_template_plan, wait
 from goldenami.model.fleet import FleetState
 from goldenami.model.image import Image
@@ -33,21 +33,29 @@ def preflight(ctx: Context, options: PromoteOptions) -> PromotionPreflight:
     Raises:
         UsageError: The options select no image.
     """
-    return decide(ctx, request.build_request(ctx, options), describe.describe_fleet(ctx))
+    return compare_contents(ctx, decide(ctx, request.build_request(ctx, options), describe.describe_fleet(ctx)))
+
+
+def compare_contents(ctx: Context, preflight: PromotionPreflight) -> PromotionPreflight:
+    """Add the differences of the running image's contents, for a preflight that is printed: they take seconds to read."""
+    running, image = preflight.running, preflight.request.image
+    if running is None or image is None or running.id == image.id:
+        return preflight
+    return replace(preflight, diff=diff.compare_inventories(ctx, running, image))
 
 
 def decide(ctx: Context, rollout_request: RolloutRequest, fleet_state: FleetState) -> PromotionPreflight:
     """Plan a request for the current state of the fleet."""
     source = fleet_state.source_version
-    running = images.get(ctx.aws, source.image) if source and source.image.startswith("ami-") else None
-    quota = quotas.vcpu_quota(ctx.aws, ctx.recipe.instance.type) if fleet_state.group else None
+    with ThreadPoolExecutor() as pool:  # parallel, because each call takes a network round trip
+        quota_call = pool.submit(quotas.vcpu_quota, ctx.aws, ctx.recipe.instance.type) if fleet_state.group else None
+        running = images.get(ctx.aws, source.image) if source and source.image.startswith("ami-") else None
+        quota = quota_call.result() if quota_call else None
     if running is not None:
         rollout_request = replace(
             rollout_request, current_storage_mode=running.storage_mode, current_platform=running.platform
         )
-    image = rollout_request.image
-    contents = diff.compare_inventories(ctx, running, image) if running and image and running.id != image.id else None
-    return _plan(ctx, rollout_request, fleet_state, running, quota, contents)
+    return _plan(ctx, rollout_request, fleet_state, running, quota)
 
 
 def _plan(
@@ -56,14 +64,13 @@ def _plan(
     fleet_state: FleetState,
     running: Image | None,
     quota: VcpuQuota | None,
-    contents: ImageDiff | None,
 ) -> PromotionPreflight:
     plan = plan_promotion(rollout_request, fleet_state, quota)
     if plan.blockers and recovery.has_unfinished(ctx):
         # An interrupted switchover may be what blocks. It is recovered first, and then everything is read again.
         warning = "a switchover or restore was interrupted: it is recovered first"
         plan = replace(plan, blockers=(), warnings=(*plan.warnings, warning))
-    return PromotionPreflight(rollout_request, fleet_state, plan, running, quota, contents)
+    return PromotionPreflight(rollout_request, fleet_state, plan, running, quota)
 
 
 def promote(ctx: Context, options: PromoteOptions) -> PromoteResult:
@@ -112,10 +119,12 @@ def run(
             recovered = recovery.recover(ctx, held_lock)
             # The fleet may have changed before the lock was acquired.
             fleet_state = describe.describe_fleet(ctx)
+            contents = preflight.diff
             if recovered:
                 preflight = decide(ctx, rollout_request, fleet_state)
             else:
-                preflight = _plan(ctx, rollout_request, fleet_state, preflight.running, preflight.quota, preflight.diff)
+                preflight = _plan(ctx, rollout_request, fleet_state, preflight.running, preflight.quota)
+            preflight = replace(preflight, diff=contents)
             raise_if_blocked(preflight.plan)
             if preflight.plan.refresh_preferences is not None and fleet_state.group is not None:
                 check_data(ctx, [m.id for m in fleet_state.group.members], image)

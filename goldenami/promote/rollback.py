@@ -27,7 +27,7 @@ def preflight(ctx: Context, options: RollbackOptions) -> RollbackPreflight:
     fleet_state = describe.describe_fleet(ctx)
     target = _choose_target(ctx, fleet_state, options)
     promotion = promote.decide(ctx, _build_request(ctx, fleet_state, target.image, options), fleet_state)
-    return RollbackPreflight(promotion, target, tuple(drift(fleet_state)))
+    return RollbackPreflight(promote.compare_contents(ctx, promotion), target, tuple(drift(fleet_state)))
 
 
 def rollback(ctx: Context, preflight: RollbackPreflight, options: RollbackOptions) -> PromoteResult:

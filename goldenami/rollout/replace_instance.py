@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from goldenami.aws import instances, load_balancers
+from goldenami.aws import instances
 from goldenami.database import membership, recovery, relocate, transfer, volume
 from goldenami.database.switchover_model import Switchover
+from goldenami.database.transfer import TransferResult
 from goldenami.errors import GateError, GoldenError
-from goldenami.infra import network
+from goldenami.infra import load_balancer, network
 from goldenami.infra.health import wait_until_instance_healthy
 from goldenami.rollout.context import RolloutContext, get_group
 from goldenami.rollout.monitor import RolloutMonitor
 from goldenami.state.runs import write_text
 from goldenami.text import seconds
-from goldenami.tools.clock import poll
 
 
 @dataclass
@@ -34,7 +34,6 @@ class InstanceReplacement:
         watch: Seconds that it is monitored: with traffic if there is a group, else before it receives any.
         retry: The command that resumes after a failed rollback.
         group: Name of the Auto Scaling group that the new instance is attached to; empty without one.
-        target_group: ARN of the target group that it is registered in if there is no group; empty without a load balancer.
         evidence: Paths of the logs of a failed instance.
     """
 
@@ -46,9 +45,7 @@ class InstanceReplacement:
     watch: int
     retry: str
     group: str = ""
-    target_group: str = ""
     evidence: list[str] = field(default_factory=list)
-    _frozen_since: float = 0.0
 
     def __post_init__(self) -> None:
         self.ctx, self._monitor = self.rollout.ctx, RolloutMonitor(self.rollout, self.switchover.version)
@@ -69,7 +66,7 @@ class InstanceReplacement:
             self.rollout.record("started", f"replacing {source}, with its data")
         try:
             self._launch()
-            self._transfer()
+            transferred = self._transfer()
         except BaseException as error:
             try:
                 self._save_evidence()
@@ -81,7 +78,7 @@ class InstanceReplacement:
                 return error.message
             raise
         try:
-            reason = self._switch_traffic()
+            reason = self._serve(transferred)
         except GoldenError as error:
             reason = error.message
         if reason:
@@ -111,29 +108,28 @@ class InstanceReplacement:
         after = wait_until_instance_healthy(self.ctx, self.rollout.held_lock, target, grace=self.grace, watch=watch)
         self.rollout.record("healthy", f"{target} healthy after {after:.0f} s, without traffic", target)
 
-    def _transfer(self) -> None:
-        """Transfer the data to the new instance, or attach a volume that no instance has."""
+    def _transfer(self) -> TransferResult | None:
+        """Transfer data and traffic to the new instance, or attach a volume that no instance has."""
         if self.switchover.source:
             relocate.verify_target(self.ctx, self.switchover)
             if self.group:  # it must not replace the old instance while that one's service is stopped
                 membership.hold(self.ctx, self.switchover, get_group(self.ctx, self.group))
-            result = transfer.transfer(self.ctx, self.rollout.held_lock, self.switchover)
-            self.switchover, self._frozen_since = result.switchover, result.frozen_since
-        elif self.switchover.method == "volume":
+            transferred = transfer.transfer(self.ctx, self.rollout.held_lock, self.switchover, self.grace)
+            self.switchover = transferred.switchover
+            return transferred
+        if self.switchover.method == "volume":
             volume.attach_and_mount(self.ctx, self.switchover.target)
             transfer.resume_service(self.ctx, self.switchover.target)
+        return None
 
-    def _switch_traffic(self) -> str:
-        """Send the traffic to the new instance, and in a group monitor it beside the old one; return the failure reason."""
+    def _serve(self, transferred: TransferResult | None) -> str:
+        """Let the new instance serve, and in a group monitor it beside the old one; return the failure reason."""
         target = self.switchover.target
+        self._open(target, transferred)
         if not self.group:
-            if self.target_group:
-                load_balancers.register(self.ctx.aws, self.target_group, target)
-            return self._wait_for_traffic(target)
+            return ""
         recovery.attach_target(self.ctx, self.switchover)
         self.rollout.record("attached", f"{target} joined {self.group}", target)
-        if reason := self._wait_for_traffic(target):
-            return reason
         for _, due in self._monitor.ticks(self.watch):
             if due:
                 group = get_group(self.ctx, self.group)
@@ -145,24 +141,15 @@ class InstanceReplacement:
         self.rollout.record("watched", f"{target} monitored for {seconds(self.watch)}{beside}")
         return ""
 
-    def _wait_for_traffic(self, instance: str) -> str:
-        """Wait until the load balancer sends requests to an instance, which ends the write downtime; or return why not."""
-        for _ in poll(self.ctx.clock, timeout=self.grace, every=0.5):
-            if self._is_serving(instance):
-                downtime = seconds(self.ctx.clock.monotonic() - self._frozen_since)
-                text = f"; write downtime {downtime}" if self.switchover.source else ""
-                self.rollout.record("canary", f"{instance} is in service{text}")
-                return ""
-            self.rollout.held_lock.heartbeat()
-        return f"{instance} does not receive traffic after {self.grace} s"
-
-    def _is_serving(self, instance: str) -> bool:
-        if self.group:
-            group = get_group(self.ctx, self.group)
-            membership.hold(self.ctx, self.switchover, group)  # the target can be protected once it is in service
-            return any(m.id == instance and m.serving for m in group.members)
-        targets = load_balancers.list_targets(self.ctx.aws, self.target_group) if self.target_group else []
-        return not self.target_group or any(t.id == instance and t.state == "healthy" for t in targets)
+    def _open(self, instance: str, transferred: TransferResult | None) -> None:
+        """Open writes and send the traffic to an instance, which ends the downtime; raise GateError if it receives none."""
+        if transferred and transferred.read_only:
+            transfer.open_writes(self.ctx, instance)
+        else:
+            load_balancer.register(self.ctx, instance)
+            load_balancer.wait_in_service(self.ctx, instance, self.grace, self.rollout.held_lock.heartbeat)
+        text = f"; {transferred.downtime.text(self.ctx.clock.monotonic())}" if transferred else ""
+        self.rollout.record("canary", f"{instance} is in service{text}")
 
     def _roll_back(self, reason: str) -> str:
         """Transfer the current data back to the old instance, which then serves again; return the failure reason."""
@@ -174,7 +161,8 @@ class InstanceReplacement:
         if self._target_is_lost():  # nothing can be asked of it
             return self._fail_over(reason)
         try:
-            result = transfer.transfer(self.ctx, self.rollout.held_lock, switchover.reversed(self.previous_version))
+            reversal = switchover.reversed(self.previous_version)
+            transferred = transfer.transfer(self.ctx, self.rollout.held_lock, reversal, self.grace)
         except GoldenError as error:
             transfer.save(self.ctx, switchover)
             if self._target_is_lost():
@@ -185,10 +173,8 @@ class InstanceReplacement:
                 " No data is lost.",
                 next=self.retry,
             ) from None
-        if self.rollout.timeline.first("canary"):  # else nothing has been served since the first write freeze
-            self._frozen_since = result.frozen_since
-        self._wait_for_traffic(switchover.source)
-        recovery.complete(self.ctx, result.switchover)
+        self._open(switchover.source, transferred)
+        recovery.complete(self.ctx, transferred.switchover)
         self.rollout.record("restored", f"{switchover.source} is in service with all data")
         return reason
 

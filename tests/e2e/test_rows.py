@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING
 from tests.e2e import workspace
 from tests.e2e.cases import few
+from tests.e2e.reader import Reader
 from tests.e2e.relay import Relay
 from tests.e2e.service import FAST_SETTINGS, VARIANTS, Service, _unit
 from tests.e2e.test_promote_crash import run_and_kill
@@ -62,15 +64,21 @@ def assert_idle(service: Service, image: str, suspended: Collection[str] = SUSPE
 
 def test_promotion_and_rollback_transfer_every_row(guestbook: Service) -> None:
     before, image = guestbook.production_ami(), guestbook.image("healthy")
-    with Writer(guestbook.address) as writer:
-        guestbook.ctx.ok("promote", "--ami", image)
+    with Writer(guestbook.address) as writer, Reader(guestbook.address) as reader:
+        promoted = guestbook.ctx.invoke("promote", "--ami", image)
+        assert promoted.returncode == 0, promoted.stderr[-3000:]
+        assert re.search(r"is in service; read-only [\d.]+ s, unavailable [01]\.\d s", promoted.stderr)
         assert_idle(guestbook, image)
         after = len(writer.acknowledged)
         assert guestbook.ctx.ok("rollback").strip() == before
         assert len(writer.acknowledged) > after, "writes continue between the two"
     assert_idle(guestbook, before)
     writer.check()
-    print(f"{len(writer.acknowledged)} rows, longest write downtime {writer.longest:.1f} s")
+    reader.check(longest=2)
+    print(
+        f"{len(writer.acknowledged)} rows, longest time without writes {writer.longest:.1f} s,"
+        f" without answers {reader.longest:.1f} s"
+    )
 
 
 @pytest.mark.parametrize("kind", ["unit fails", "dies later"])
@@ -125,12 +133,16 @@ CALLS: dict[str, Callable[[str, str], bool]] = {
     "launched": lambda name, _: name == "RunInstances",
     "suspended": lambda name, _: name == "SuspendProcesses",
     "moving": lambda name, body: name == "PutParameter" and "/switchover" in body and "moving" in body,
-    "fenced": lambda name, body: name == "SendCommand" and "action=stop-writes" in body,
+    "fenced": lambda name, body: name == "SendCommand" and ("action=read-only" in body or "action=stop-writes" in body),
     "backed up": lambda name, body: name == "SendCommand" and "action=backup" in body,
     "restored": lambda name, body: name == "SendCommand" and "action=restore" in body,
     "adopted": lambda name, body: name == "SendCommand" and "action=swap-in" in body,
-    "open": lambda name, body: name == "SendCommand" and "action=resume" in body,
+    "ready": lambda name, body: name == "SendCommand" and "action=serve-read-only" in body,
+    "registered": lambda name, _: name == "RegisterTargets",
+    "deregistered": lambda name, _: name == "DeregisterTargets",
+    "stopped": lambda name, body: name == "SendCommand" and "action=stop-service" in body,
     "opened": lambda name, body: name == "PutParameter" and "/switchover" in body and "opened" in body,
+    "open": lambda name, body: name == "SendCommand" and "action=open-writes" in body,
     "attached": lambda name, _: name == "AttachInstances",
     "detached": lambda name, _: name == "DetachInstances",
     "pointed": lambda name, body: name == "UpdateAutoScalingGroup" and "LaunchTemplate" in body,
@@ -152,7 +164,7 @@ def pair(guestbook: Service) -> tuple[str, str]:
     return guestbook.good, guestbook.image("healthy")
 
 
-@pytest.mark.parametrize("call", few(CALLS, "fenced", "attached", "terminated"))
+@pytest.mark.parametrize("call", few(CALLS, "fenced", "deregistered", "open", "terminated"))
 def test_killed_promotion_is_completed_by_the_next(
     guestbook: Service, relayed: tuple[Workspace, Relay], pair: tuple[str, str], call: str
 ) -> None:
@@ -191,7 +203,7 @@ RESTORE: dict[str, Callable[[str, str], bool]] = {
         name == "PutParameter" and "/write-freeze" in body and 'swapping_in\\": true' in body
     ),
     "adopted": CALLS["adopted"],
-    "open": CALLS["open"],
+    "open": lambda name, body: name == "SendCommand" and "action=resume" in body,
     "resumed": lambda name, _: name == "ResumeProcesses",
     "ended": lambda name, body: name == "DeleteParameter" and "/write-freeze" in body,
 }

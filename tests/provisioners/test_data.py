@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -46,6 +47,14 @@ def bucket() -> Iterator[Bucket]:
         yield running
 
 
+def restart_command(cluster: Cluster) -> str:
+    """Return the command that restarts the server, as the user that it runs as."""
+    restart = f"{programs()}/pg_ctl -D data -l log -w restart"
+    if os.geteuid() != 0:
+        return restart
+    return f"{{ chown -f postgres data/standby.signal; {shutil.which('runuser')} -u postgres -- {restart}; }}"
+
+
 class Machine:
     """Fake instance with a real database server."""
 
@@ -57,11 +66,15 @@ class Machine:
         self.bin = folder / "bin"
         self.bin.mkdir()
         self.calls = folder / "calls"
+        self.program(
+            "restart-server", f"ulimit -f unlimited; cd {cluster.folder} && {restart_command(cluster)} >/dev/null 9>&-"
+        )
         self.program("runuser", 'while [[ $1 != -- ]]; do shift; done; shift; exec "$@"')
         self.program(
             "systemctl",
             f'echo "$*" >>{self.calls}\n[[ $1 != show-environment ]] || echo AWS_ENDPOINT_URL={bucket.endpoint}\n'
-            f'[[ "$*" != "show guestbook-database.service --property Environment --value" ]] || cat {folder}/unit 2>/dev/null',
+            f'[[ "$*" != "show guestbook-database.service --property Environment --value" ]] || cat {folder}/unit 2>/dev/null\n'
+            f'[[ "$*" != "restart postgresql@"* ]] || {folder}/bin/restart-server',
         )
         # The service is always healthy; other requests go to the real curl.
         self.program("curl", f'case "$*" in *:8080/health*) exit 0 ;; esac\nexec {shutil.which("curl")} "$@"')
@@ -86,7 +99,7 @@ class Machine:
             "GOLDENAMI_PART": str(PART),
         }
         return subprocess.run(
-            ["bash", "-c", f"ulimit -f {self.longest // 1024}\n{script}"],
+            ["bash", "-c", f"ulimit -S -f {self.longest // 1024}\n{script}"],
             env={**inherited, **own},
             capture_output=True,
             text=True,
@@ -118,6 +131,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, cluster: Cluster, bucket: Bucket) -> Machine:
     """An instance whose database has rows of many types."""
+    cluster.sql("SELECT pg_promote() WHERE pg_is_in_recovery()")
     for name in ("guestbook", "goldenami_incoming", "goldenami_previous"):
         cluster.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     cluster.sql("DROP ROLE IF EXISTS guestbook")
@@ -172,6 +186,87 @@ def test_stop_writes_persists_across_reboots(machine: Machine) -> None:
     assert machine.cluster.login("guestbook", "known", "guestbook")
     assert not list((machine.folder / "etc").rglob("*.conf"))
     assert machine.ok("inspect")["fenced_by"] == ""
+
+
+WRITES = (
+    "INSERT INTO t VALUES ('new', '')",
+    "SELECT nextval('unused')",
+    "BEGIN; SET TRANSACTION READ WRITE; DELETE FROM t; COMMIT",
+    "CREATE TABLE more (n int)",
+    "ALTER DATABASE guestbook CONNECTION LIMIT 5",
+)
+
+
+def refuses_writes(machine: Machine) -> bool:
+    """Return True if the server refuses every kind of write, also of the superuser."""
+    return all(not accepts(machine, statement) for statement in WRITES)
+
+
+def accepts(machine: Machine, statement: str) -> bool:
+    try:
+        machine.cluster.sql(statement, "guestbook")
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+def test_read_only_database_answers_reads_and_refuses_every_write(machine: Machine) -> None:
+    before = machine.ok("inspect")["rows"]
+    found = machine.ok("read-only")
+    assert found["serving"] is True
+    assert 0 < found["unavailable"] < 30  # type: ignore[operator]
+    assert machine.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "500"
+    assert machine.cluster.login("guestbook", "known", "guestbook"), "the service reads"
+    assert refuses_writes(machine)
+    assert "stop guestbook.service guestbook-database.service" not in machine.calls.read_text().splitlines()
+    for unit in ("guestbook", "guestbook-database"):
+        assert (machine.folder / f"etc/systemd/system/{unit}.service.d/goldenami-fence.conf").exists(), "over a reboot"
+    assert machine.ok("inspect")["rows"] == before
+    machine.ok("backup")
+    assert machine.metadata().rows == 510
+    assert machine.ok("read-only")["serving"] is True, "idempotent"
+    machine.ok("resume")
+    assert accepts(machine, WRITES[0])
+    assert machine.ok("inspect")["fenced_by"] == ""
+
+
+def test_read_only_database_stops_its_service_or_accepts_a_restore(machine: Machine) -> None:
+    machine.ok("backup")
+    machine.ok("read-only")
+    machine.ok("stop-service")
+    assert refuses_writes(machine)
+    machine.ok("restore", replace="yes")
+    assert not machine.cluster.login("guestbook", "known", "guestbook")
+    machine.ok("swap-in", replace="yes")
+    assert machine.ok("serve-read-only") == {"serving": True}
+    assert machine.cluster.login("guestbook", "known", "guestbook")
+    assert refuses_writes(machine)
+    assert machine.ok("open-writes") == {"open": True}
+    assert accepts(machine, WRITES[0])
+    assert machine.ok("inspect")["fenced_by"] == ""
+
+
+def test_service_that_cannot_answer_read_only_is_stopped(machine: Machine) -> None:
+    machine.program("curl", f"[[ ! -e {machine.cluster.folder}/data/standby.signal ]]")
+    assert machine.ok("read-only") == {"serving": False, "unavailable": 0}
+    assert "stop guestbook.service guestbook-database.service" in machine.calls.read_text().splitlines()
+    assert refuses_writes(machine)
+
+
+def test_database_with_unlogged_tables_keeps_their_rows(machine: Machine) -> None:
+    machine.cluster.sql("CREATE UNLOGGED TABLE carts (n int); INSERT INTO carts VALUES (1)", "guestbook")
+    assert machine.ok("read-only") == {"serving": False, "unavailable": 0}
+    assert not machine.cluster.login("guestbook", "known", "guestbook")
+    assert machine.ok("serve-read-only") == {"serving": False}
+    assert machine.cluster.sql("SELECT n FROM carts", "guestbook") == "1", "a standby would have lost it"
+
+
+def test_database_serves_again_if_it_cannot_become_a_standby(machine: Machine) -> None:
+    machine.program("restart-server", f"[[ ! -e {machine.cluster.folder}/data/standby.signal ]]")
+    found = machine.ok("read-only")
+    assert found == {"serving": False, "unavailable": 0}
+    assert machine.cluster.sql("SELECT pg_is_in_recovery()") == "f"
+    assert not machine.cluster.login("guestbook", "known", "guestbook"), "writes are stopped"
 
 
 def test_fingerprint_detects_one_changed_value(machine: Machine) -> None:

@@ -64,7 +64,8 @@ class Door(socketserver.ThreadingTCPServer):
                 status = 500 if machine.sick or "sick" in machine.serves else 200
                 if self.path.startswith("/add/"):
                     with machine.driver.lock:
-                        status = 200 if machine.door is not None else 503  # its writes may stop at this moment
+                        writable = machine.door is not None and machine.id not in machine.driver.read_only
+                        status = 200 if writable else 503  # its writes may stop at this moment
                         if status == 200:
                             machine.rows.append(int(self.path[5:]))
                 self.send_response(status)
@@ -96,6 +97,15 @@ class Machine(MemoryMachine):
     def trusted(self) -> bool:
         """Whether it has the rows that count, rather than an empty database."""
         return bool(self.mounted)
+
+    @property
+    def answers(self) -> bool:
+        return self.door is not None and not self.sick
+
+    @property
+    def answers_read_only(self) -> bool:
+        """Whether its service starts on a database that refuses writes."""
+        return "writes" not in self.serves
 
     def start(self) -> None:
         super().start()
@@ -169,10 +179,24 @@ class Machine(MemoryMachine):
             if "refuses" in self.serves:
                 return 1, b"", b"ERROR the data on it is PostgreSQL 15's and this image has 16"
             self.mounted = set(self.volumes)
-        elif action == "resume":
+        elif action in ("resume", "open-writes"):
             self.driver.fenced.discard(self.id)
+            self.driver.read_only.discard(self.id)
             self.open()
-        elif action == "stop-writes":
+        elif action == "read-only":
+            with self.driver.lock:
+                self.driver.fenced.add(self.id)
+                self.driver.read_only.add(self.id)
+            told = {"serving": self.answers, "unavailable": 0.1}
+            if not self.answers:
+                self.close()
+        elif action == "serve-read-only":
+            self.driver.fenced.discard(self.id)
+            if self.answers_read_only:
+                self.driver.read_only.add(self.id)
+                self.open()
+            told = {"serving": self.answers_read_only}
+        elif action in ("stop-writes", "stop-service"):
             self.driver.fenced.add(self.id)
             self.close()
         elif action in ("backup", "restore", "swap-in"):
@@ -229,6 +253,7 @@ class Driver(MemoryDriver):
         super().__init__()
         self.kept: dict[str, list[int]] = {}
         self.fenced: set[str] = set()
+        self.read_only: set[str] = set()
         self.incoming: dict[str, list[int]] = {}
         self.asked: list[str] = []
         self.lock = threading.Lock()

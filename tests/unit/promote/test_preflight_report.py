@@ -56,6 +56,8 @@ def test_preflight_compares_the_inventories_that_the_bakes_published(at: Checkou
     at.account.put_image(OLD, "guestbook-golden-v1.0")
     for ami, version in ((OLD, "3.0.1"), (NEW, "3.0.2")):
         inventory.save(ctx, image(ami), {"kernel": "6.1"}, [Package("libssl3", version, "amd64", "openssl", version)])
-    found = promote.decide(ctx, request_for(NEW), fleet_state(group=None))
+    decided = promote.decide(ctx, request_for(NEW), fleet_state(group=None))
+    assert decided.diff is None, "read for a preflight that is printed only"
+    found = promote.compare_contents(ctx, decided)
     assert found.diff is not None
     assert [(d.name, d.before, d.after) for d in found.diff.differences] == [("libssl3", "3.0.1", "3.0.2")]
