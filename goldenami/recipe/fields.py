@@ -195,6 +195,7 @@ Weight = Annotated[int, Field(ge=1, le=100)]
 Arn = Annotated[str, AfterValidator(matches(r"|arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d{12}:[\x21-\x7e]+"))]
 VariableName = Annotated[str, AfterValidator(matches(r"[A-Za-z_][A-Za-z0-9_]*"))]
 Text = Annotated[str, AfterValidator(_plain)]
+Line = Annotated[str, AfterValidator(_line)]
 Ref = Annotated[str, AfterValidator(_or_empty(matches(r"(?!-)(?!.*\.\.)[A-Za-z0-9._/+-]+(?<!/)(?<!\.lock)")))]
 
 

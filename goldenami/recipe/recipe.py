@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import PrivateAttr
 
 from goldenami.errors import RecipeError
-from goldenami.recipe.app import App, Parameter
+from goldenami.recipe.app import App, Parameter, ResponseCheck
 from goldenami.recipe.database import Backup, Database
 from goldenami.recipe.fields import Frozen, Section, Text, field
 from goldenami.recipe.fleet import Fleet, Promote
@@ -39,6 +39,13 @@ class Recipe(Section):
         (),
         description="Parameters of Parameter Store that the application reads.",
         expected="[[parameters]] sections",
+        example=[],
+    )
+    checks: Annotated[tuple[ResponseCheck, ...], Frozen] = field(
+        (),
+        description="Requests that a new instance must answer as expected, beside the health check: in both gates, and while a"
+        " promotion or rollback is monitored. They are made with an empty database, too.",
+        expected="[[checks]] sections",
         example=[],
     )
     instance: Instance = field(Instance(), description="EC2 instances of the fleet and the builder.", example={})

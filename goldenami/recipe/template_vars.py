@@ -44,6 +44,9 @@ def template_vars(recipe: Recipe, layer: Layer, region: str, app_commit: str) ->
         "APP_EXEC": app.exec,
         "APP_PORT": str(app.port),
         "APP_HEALTH": app.health,
+        "APP_CHECKS": tuple(
+            word for c in recipe.checks for word in (c.path, str(c.status), c.contains, str(c.max_seconds))
+        ),
         "APP_SCHEMA": app.schema_file,
         "APP_ENVIRONMENT": app.environment,
         "DB_NAME": database.name,
@@ -57,7 +60,12 @@ def template_vars(recipe: Recipe, layer: Layer, region: str, app_commit: str) ->
         "PARAMETERS": tuple(parameter.name for parameter in recipe.parameters),
     }
     if layer == "base":
-        values |= dict.fromkeys(_APP_ONLY, "") | {"PARAMETERS": (), "DB_SEEDED": (), "APP_ENVIRONMENT": {}}
+        values |= dict.fromkeys(_APP_ONLY, "") | {
+            "PARAMETERS": (),
+            "APP_CHECKS": (),
+            "DB_SEEDED": (),
+            "APP_ENVIRONMENT": {},
+        }
     return values | {"recipe": recipe, "layer": layer, "family": image.os}
 
 
