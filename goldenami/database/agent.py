@@ -74,18 +74,40 @@ def run(
         AwsError: The instance cannot be reached.
     """
     values: dict[str, object] = {
-        "bucket": backup_bucket(ctx) if backup else "",
-        "prefix": prefix(ctx.name, backup) if backup else "",
         "result": result,
         "replace": "yes" if replace else "no",
         "storage_mode": storage_mode,
         "host": host,
     }
-    script = data_script(ctx.recipe, ctx.aws.region, action, values)
-    for _ in poll(ctx.clock, timeout=_AGENT_TIMEOUT, every=2):
+    return _parse_result(instance, action, execute(ctx, instance, action, values, backup=backup, heartbeat=heartbeat))
+
+
+def execute(
+    ctx: Context,
+    instance: str,
+    action: str,
+    values: Mapping[str, object] | None = None,
+    *,
+    backup: str = "",
+    timeout: float = _AGENT_TIMEOUT,
+    heartbeat: Callable[[], object] = lambda: None,
+) -> run_command.CommandResult:
+    """Run an action of the data script on an instance, and return its output, also if it failed.
+
+    Args:
+        values: Further variables of the script.
+        timeout: Seconds until the SSM agent of a new instance must be registered.
+        heartbeat: As of `run`.
+
+    Raises:
+        AwsError: The instance cannot be reached.
+    """
+    objects = {"bucket": backup_bucket(ctx), "prefix": prefix(ctx.name, backup)} if backup else {}
+    script = data_script(ctx.recipe, ctx.aws.region, action, {**(values or {}), **objects})
+    for _ in poll(ctx.clock, timeout=timeout, every=2):
         output = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, heartbeat=heartbeat)
         if output is not None:
-            return _parse_result(instance, action, output)
+            return output
     raise AwsError(
         f"cannot run {action} on the database of {instance}: the instance is not managed by Systems Manager",
         next="set run_command = true under [fleet] in golden.toml, and run ./invoke fleet.create",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from goldenami.aws import auto_scaling, instances, launch_templates, load_balancers, run_command
 from goldenami.context import Context
-from goldenami.database import backup, freeze, relocate, transfer, volume
+from goldenami.database import backup, freeze, release_instance, relocate, transfer, volume
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError
 from goldenami.infra import wait
@@ -41,6 +41,7 @@ def recover(ctx: Context) -> bool:
     Raises:
         GateError: The primary does not serve, or was terminated together with its data.
     """
+    release_instance.terminate_all(ctx)
     had_freeze = freeze.end_stale_freeze(ctx) is not None
     switchover = transfer.load(ctx)
     if switchover is None:

@@ -46,6 +46,7 @@ class Switchover:
         suspended: Processes of the group that were suspended before.
         method: How the data is transferred: restored from a backup, or with its volume.
         storage_change: The change of the storage mode, if there is one.
+        release_step: True if the target's image has a release step, which runs on the transferred data before it serves.
         source_had_volume: False if the source could not mount the volume; there is nothing to transfer or to give back then.
     """
 
@@ -59,6 +60,7 @@ class Switchover:
     suspended: tuple[str, ...] = ()
     method: TransferMethod = "backup"
     storage_change: StorageChange | None = None
+    release_step: bool = False
     source_had_volume: bool = True
 
     def advance(self, step: SwitchoverStep, target: str = "") -> Switchover:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from goldenami.aws import s3
 from goldenami.context import Context
-from goldenami.database import agent, backup, volume
+from goldenami.database import agent, backup, release, volume
 from goldenami.database.backup_model import Manifest, differences, parse_fingerprint
+from goldenami.database.release import ReleaseError
 from goldenami.database.switchover_model import Switchover, TransferMethod
 from goldenami.errors import GateError, GoldenError
 from goldenami.model.names import prefix
@@ -77,12 +78,19 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> Trans
             restore_and_swap_in(ctx, target, manifest, replace=switchover.replaces, heartbeat=held_lock.heartbeat)
             summary = f"{manifest.fingerprint.rows} row(s) transferred to {target} and compared table by table"
         held_lock.verify_held()
+        if switchover.release_step and not switchover.is_reversal:
+            steps = release.apply(ctx, switchover.run, target, held_lock.heartbeat)
+            ctx.progress.info(f"applied to the transferred data: {', '.join(map(str, steps)) or 'nothing was pending'}")
         agent.run(ctx, target, "resume")
     except BaseException as error:
         abort(ctx, switchover)
         if not isinstance(error, GoldenError):
             raise
         downtime = seconds(ctx.clock.monotonic() - began)
+        if isinstance(error, ReleaseError):
+            on_volume = f"{error.state} " if switchover.method == "volume" else ""
+            state = f"{on_volume}{source} accepts writes again, with all its data; write downtime: {downtime}."
+            raise ReleaseError(error.message, state=state, next=error.next) from None
         raise GateError(
             f"the data of {source} could not be transferred to {target}: {error.message}",
             state=f"{source} accepts writes again, with all its data; write downtime: {downtime}.",

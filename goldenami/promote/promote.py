@@ -16,7 +16,7 @@ from goldenami.infra import auto_scaling, describe, launch_template_plan, wait
 from goldenami.model.fleet import FleetState
 from goldenami.model.image import Image
 from goldenami.model.resources import VcpuQuota
-from goldenami.promote import apply, history, request
+from goldenami.promote import apply, history, release_step, request
 from goldenami.promote.model import PromoteOptions, PromoteResult
 from goldenami.promote.plan import PromotionPlan, PromotionPreflight, plan_promotion
 from goldenami.rollout import traffic_shift
@@ -46,6 +46,7 @@ def decide(ctx: Context, rollout_request: RolloutRequest, fleet_state: FleetStat
             rollout_request, current_storage_mode=running.storage_mode, current_platform=running.platform
         )
     image = rollout_request.image
+    rollout_request = replace(rollout_request, schema=release_step.schema_change(ctx, image, running, fleet_state))
     contents = diff.compare_inventories(ctx, running, image) if running and image and running.id != image.id else None
     return _plan(ctx, rollout_request, fleet_state, running, quota, contents)
 
@@ -158,6 +159,7 @@ def _apply(rollout: RolloutContext, preflight: PromotionPreflight, image: Image,
         fleet_state = describe.describe_fleet(ctx)
     refresh = ""
     if fleet_state.group is not None and preflight.plan.refresh_preferences is not None:
+        release_step.run(rollout, preflight, version, why)
         refresh = apply.roll_out(rollout, preflight, version, why)
     elif fleet_state.group is not None:
         with ctx.progress.phase("the fleet already runs this image"):

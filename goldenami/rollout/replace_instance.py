@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from goldenami.aws import auto_scaling, instances, load_balancers
 from goldenami.database import recovery, relocate, transfer, volume
+from goldenami.database.release import ReleaseError
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError, GoldenError
 from goldenami.infra import network
@@ -77,7 +78,7 @@ class InstanceReplacement:
                 if source:  # its data is complete: the new instance is terminated
                     recovery.recover(self.ctx)
                     self.rollout.record("restored", f"{source} is in service with all data")
-            if isinstance(error, GoldenError):
+            if isinstance(error, GoldenError) and not isinstance(error, ReleaseError):
                 return error.message
             raise
         try:
