@@ -95,6 +95,12 @@ def _inner_path(value: str) -> str:
     return value
 
 
+def _size(value: int | str) -> int | str:
+    if isinstance(value, int) and value < 1 or isinstance(value, str) and not re.fullmatch(r"[1-9]\d* (MiB|GiB)", value):
+        raise ValueError
+    return value
+
+
 def _parameter(value: str) -> str:
     # https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
     if not re.fullmatch(r"(/[A-Za-z0-9._-]+)+", value):
@@ -181,6 +187,7 @@ ParameterName = Annotated[str, AfterValidator(_parameter)]
 ParameterNameOrNone = Annotated[str, AfterValidator(_or_empty(_parameter))]
 Directory = Annotated[str, AfterValidator(_directory)]
 InnerPath = Annotated[str, AfterValidator(_inner_path)]
+Size = Annotated[int | str, AfterValidator(_size)]
 Command = Annotated[str, AfterValidator(matches(r"/[^\s]*[^\s/](?:[ ][^\n]*)?(?<!\\)")), AfterValidator(_line)]
 HealthPath = Annotated[str, AfterValidator(matches(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*"))]
 Network = Annotated[str, AfterValidator(_network)]

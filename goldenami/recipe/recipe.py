@@ -14,6 +14,7 @@ from goldenami.recipe.fields import Frozen, Section, Text, field
 from goldenami.recipe.fleet import Fleet, Promote
 from goldenami.recipe.image import CopyTarget, Image, Instance, Runtime
 from goldenami.recipe.rebuild import Notify, Rebuild, Schedule
+from goldenami.recipe.release import Release
 from goldenami.recipe.retention import Retention
 from goldenami.recipe.targets import Target, TargetName, Targets
 
@@ -34,6 +35,7 @@ class Recipe(Section):
     runtime: Runtime = field(description="Software that the application needs.", example={})
     app: App = field(description="Source, build and service of the application.", example={})
     database: Database = field(description="Database of the application.", example={})
+    release: Release = field(Release(), description="Schema changes of a new version.", example={})
     backup: Backup = field(Backup(), description="S3 bucket of the database's backups.", example={})
     parameters: Annotated[tuple[Parameter, ...], Frozen] = field(
         (),
