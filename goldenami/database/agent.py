@@ -57,6 +57,7 @@ def run(
     replace: bool = False,
     storage_mode: str = "",
     host: str = "",
+    release_database: str = "",
     heartbeat: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Run an action of the data script on an instance; wait for the SSM agent of a new instance.
@@ -67,6 +68,7 @@ def run(
         storage_mode: Whose database: the mode of the instance's image if empty, `instance` for its own server, `rds` for a DB
             instance.
         host: Host name of the DB instance; the one in the recipe's parameter if empty.
+        release_database: Name of the database that `release-plan` and `release-apply` use; the recipe's if empty.
         heartbeat: Called while the action runs, which may take an hour, so that the lock does not become stale.
 
     Raises:
@@ -78,6 +80,7 @@ def run(
         "replace": "yes" if replace else "no",
         "storage_mode": storage_mode,
         "host": host,
+        "release_database": release_database,
     }
     return _parse_result(instance, action, execute(ctx, instance, action, values, backup=backup, heartbeat=heartbeat))
 
@@ -128,6 +131,6 @@ def _parse_result(instance: str, action: str, output: run_command.CommandResult)
 
 def data_script(recipe: Recipe, region: str, action: str, values: Mapping[str, object], root: Path = ROOT) -> str:
     """Return the data script for an action: inspect a database, back it up, restore it, stop and resume its writes."""
-    defaults = dict.fromkeys(("bucket", "prefix", "result", "replace", "storage_mode", "host"), "")
+    defaults = dict.fromkeys(("bucket", "prefix", "result", "replace", "storage_mode", "host", "release_database"), "")
     variables = {**template_vars(recipe, "app", region, ""), **defaults, **values, "action": action}
     return render_text("data.sh.j2", variables, root)
