@@ -212,13 +212,14 @@ write_inventory() {
     --arg users "$(getent passwd | awk -F: '{ print $1 " (" $3 ", " $7 ")" }')" \
     --arg setuid "$(find / -xdev -type f -perm /6000 -printf '%p (%m, %u:%g)\n' | sort)" \
     --arg disk "$(df --block-size=1 --output=size,used / | tail -n 1)" \
+    --argjson migrations "$(cat /usr/local/share/goldenami/migrations.json 2>/dev/null || echo null)" \
     --arg packages "$(wc -l <"$report/packages.tsv")" \
     '
     def lines: split("\n") | map(select(. != ""));
     ($disk | split(" ") | map(select(. != "") | tonumber)) as $disk
     | {
         $layer, $os, $kernel, architecture: $machine, $go, $postgresql, $commit,
-        packages: ($packages | tonumber),
+        packages: ($packages | tonumber), $migrations,
         disk: {size_bytes: $disk[0], used_bytes: $disk[1]},
         units: {enabled: ($enabled | lines), failed: ($failed | lines)},
         listening: ($listening | lines | map(split("\t") | {address: .[0], process: (.[1] // "")})),

@@ -98,14 +98,21 @@ def find_by_client_token(aws: AwsSession, token: str) -> list[Instance]:
     return _list(aws, "client-token", token)
 
 
-def launch_from_template(aws: AwsSession, template: str, version: int, subnet: str, token: str) -> Instance:
-    """Launch one instance from a launch template version, or return the one launched with the same client token."""
+def launch_from_template(
+    aws: AwsSession, template: str, version: int, subnet: str, token: str, **overrides: Any
+) -> Instance:
+    """Launch one instance from a launch template version, or return the one launched with the same client token.
+
+    Args:
+        overrides: Parameters of RunInstances that replace those of the template.
+    """
     response = aws.client("ec2").run_instances(
         LaunchTemplate={"LaunchTemplateId": template, "Version": str(version)},
         MinCount=1,
         MaxCount=1,
         SubnetId=subnet,
         ClientToken=token,
+        **overrides,
     )
     return _instance(response["Instances"][0])
 

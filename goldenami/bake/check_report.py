@@ -23,7 +23,7 @@ CHECKLIST: tuple[tuple[str, tuple[str, ...]], ...] = (
         "systemd service enabled",
         ("unit-enabled", "unit-active", "no-failed-units", "boot-unit-active", "boot-no-failed-units"),
     ),
-    ("Health check passed", ("health", "boot-health", "boot-health-outside")),
+    ("Health check passed", ("health", "response", "boot-health", "boot-health-outside")),
     ("Parameter Store connected", ("parameter-store", "boot-parameter-store")),
     ("Nothing left behind (keys, secrets, history, logs)", ("hygiene", "boot-clean")),
     ("AMI tags added", ("tags-complete", "imdsv2-required", "image-private", "image-encrypted")),

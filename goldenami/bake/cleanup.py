@@ -13,7 +13,7 @@ from goldenami.context import Context
 from goldenami.infra.describe import release_pointers
 from goldenami.model.references import find_references
 from goldenami.model.resources import OrphanedResource
-from goldenami.state import runs
+from goldenami.state import lock, runs
 from goldenami.state.runs import Run
 
 LIFETIME = timedelta(days=3)  # longer than any run takes
@@ -31,13 +31,19 @@ def sweep(ctx: Context, *, run_ids: frozenset[str] = frozenset(), plan_only: boo
         plan_only: Delete nothing.
     """
     with environment.bake_lock(ctx):
-        ended = {run.id for run in runs.list_runs(ctx.build)} | run_ids
+        ended = ({run.id for run in runs.list_runs(ctx.build)} - _promoting(ctx)) | run_ids
         resources = run_resources.find(ctx.aws)
         expired = {r for r in resources if r.run_id not in ended and is_expired(r, ctx.clock.now())}
         result = plan(resources, ended, expired - _referenced(ctx, expired))
         if not plan_only:
             remove(ctx, result.removable)
         return result
+
+
+def _promoting(ctx: Context) -> set[str]:
+    """Return the run that holds the fleet's lock: its release instance works."""
+    holder = lock.holder(ctx)
+    return set() if holder is None or lock.is_stale(ctx, holder) else {holder.run}
 
 
 def plan(

@@ -104,6 +104,8 @@ def _contents(values: Mapping[str, object], recipe: Recipe, layer: Layer, root: 
         name = recipe.image.name
         contents[f"files/{name}.service"] = render_text("app.service.j2", values, root)
         contents[f"files/{name}-database.service"] = render_text("app-database.service.j2", values, root)
+        if recipe.release.command:
+            contents["files/release-command"] = render_text("release-command.j2", values, root)
         if recipe.database.on_volume:
             contents["files/goldenami-volume.service"] = render_text("data-volume.service.j2", values, root)
     return contents

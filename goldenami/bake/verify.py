@@ -12,7 +12,7 @@ from goldenami.bake import artifacts, environment, render_checks
 from goldenami.bake.check_report import Check, failed_checks, parse
 from goldenami.context import Context
 from goldenami.errors import AwsError, GateError, UsageError
-from goldenami.infra.health import HealthProbe, health_url
+from goldenami.infra.health import HealthProbe
 from goldenami.model.image import FAILED, FINGERPRINT, LAYER, RUN, VERIFIED, Image
 from goldenami.model.resources import Instance
 from goldenami.recipe.recipe import Recipe
@@ -85,7 +85,7 @@ def _wait_until_healthy(ctx: Context, instance: Instance, nonce: str) -> list[Ch
     health check grace period. EC2 refreshes the console output of a running instance only occasionally.
     """
     grace_period = ctx.recipe.fleet.health_check_grace_period
-    probe = HealthProbe(health_url(ctx.recipe, instance.address))
+    probe = HealthProbe(ctx.recipe, instance.address)
     ctx.progress.detail(f"probing {probe.url}")
     health = Check("boot-health-outside", False, f"no answer from {probe.url}", "boot")
     boot_report: list[Check] = []

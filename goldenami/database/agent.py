@@ -57,6 +57,7 @@ def run(
     replace: bool = False,
     storage_mode: str = "",
     host: str = "",
+    release_database: str = "",
     heartbeat: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Run an action of the data script on an instance; wait for the SSM agent of a new instance.
@@ -67,6 +68,7 @@ def run(
         storage_mode: Whose database: the mode of the instance's image if empty, `instance` for its own server, `rds` for a DB
             instance.
         host: Host name of the DB instance; the one in the recipe's parameter if empty.
+        release_database: Name of the database that `release-plan` and `release-apply` use; the recipe's if empty.
         heartbeat: Called while the action runs, which may take an hour, so that the lock does not become stale.
 
     Raises:
@@ -74,18 +76,41 @@ def run(
         AwsError: The instance cannot be reached.
     """
     values: dict[str, object] = {
-        "bucket": backup_bucket(ctx) if backup else "",
-        "prefix": prefix(ctx.name, backup) if backup else "",
         "result": result,
         "replace": "yes" if replace else "no",
         "storage_mode": storage_mode,
         "host": host,
+        "release_database": release_database,
     }
-    script = data_script(ctx.recipe, ctx.aws.region, action, values)
-    for _ in poll(ctx.clock, timeout=_AGENT_TIMEOUT, every=2):
+    return _parse_result(instance, action, execute(ctx, instance, action, values, backup=backup, heartbeat=heartbeat))
+
+
+def execute(
+    ctx: Context,
+    instance: str,
+    action: str,
+    values: Mapping[str, object] | None = None,
+    *,
+    backup: str = "",
+    timeout: float = _AGENT_TIMEOUT,
+    heartbeat: Callable[[], object] = lambda: None,
+) -> run_command.CommandResult:
+    """Run an action of the data script on an instance, and return its output, also if it failed.
+
+    Args:
+        values: Further variables of the script.
+        timeout: Seconds until the SSM agent of a new instance must be registered.
+        heartbeat: As of `run`.
+
+    Raises:
+        AwsError: The instance cannot be reached.
+    """
+    objects = {"bucket": backup_bucket(ctx), "prefix": prefix(ctx.name, backup)} if backup else {}
+    script = data_script(ctx.recipe, ctx.aws.region, action, {**(values or {}), **objects})
+    for _ in poll(ctx.clock, timeout=timeout, every=2):
         output = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, heartbeat=heartbeat)
         if output is not None:
-            return _parse_result(instance, action, output)
+            return output
     raise AwsError(
         f"cannot run {action} on the database of {instance}: the instance is not managed by Systems Manager",
         next="set run_command = true under [fleet] in golden.toml, and run ./invoke fleet.create",
@@ -106,6 +131,6 @@ def _parse_result(instance: str, action: str, output: run_command.CommandResult)
 
 def data_script(recipe: Recipe, region: str, action: str, values: Mapping[str, object], root: Path = ROOT) -> str:
     """Return the data script for an action: inspect a database, back it up, restore it, stop and resume its writes."""
-    defaults = dict.fromkeys(("bucket", "prefix", "result", "replace", "storage_mode", "host"), "")
+    defaults = dict.fromkeys(("bucket", "prefix", "result", "replace", "storage_mode", "host", "release_database"), "")
     variables = {**template_vars(recipe, "app", region, ""), **defaults, **values, "action": action}
     return render_text("data.sh.j2", variables, root)

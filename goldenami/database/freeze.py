@@ -16,7 +16,7 @@ from goldenami.database import agent, transfer, volume
 from goldenami.database.guard_plan import InstanceData
 from goldenami.database.switchover_model import WriteFreeze
 from goldenami.errors import AwsError, GateError, GoldenError
-from goldenami.infra import launch_template_plan, wait
+from goldenami.infra import describe, wait
 from goldenami.model.names import prefix
 from goldenami.state import records
 
@@ -104,8 +104,7 @@ def _running_instances(ctx: Context, freeze: WriteFreeze) -> list[str]:
     running = [instance for instance in freeze.instances if not instances.is_terminated(ctx.aws, instance)]
     if running or not freeze.backup or ctx.recipe.database.on_instance:
         return running
-    tagged = instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
-    return [instance.id for instance in tagged if instance.state == "running"]
+    return [instance.id for instance in describe.fleet_instances(ctx) if instance.state == "running"]
 
 
 def _resume(ctx: Context, freeze: WriteFreeze, running: Sequence[str]) -> _Resumption:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from goldenami.aws import auto_scaling, instances, launch_templates, load_balancers, run_command
 from goldenami.context import Context
-from goldenami.database import backup, freeze, membership, relocate, transfer, volume
+from goldenami.database import backup, freeze, membership, release_instance, relocate, transfer, volume
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError, GoldenError
 from goldenami.infra import load_balancer, wait
@@ -33,6 +33,7 @@ def recover(ctx: Context, held_lock: HeldLock | None = None) -> bool:
     Raises:
         GateError: The primary does not serve, or was terminated together with its data.
     """
+    release_instance.terminate_all(ctx)
     had_freeze = freeze.end_stale_freeze(ctx) is not None
     switchover = transfer.load(ctx)
     if switchover is None:

@@ -47,6 +47,7 @@ class Switchover:
         protected: True if the source was protected from scale-in before; so is the instance that stays.
         method: How the data is transferred: restored from a backup, or with its volume.
         storage_change: The change of the storage mode, if there is one.
+        release_step: True if the target's image has a release step, which runs on the transferred data before it serves.
         source_had_volume: False if the source could not mount the volume; there is nothing to transfer or to give back then.
     """
 
@@ -61,6 +62,7 @@ class Switchover:
     protected: bool = False
     method: TransferMethod = "backup"
     storage_change: StorageChange | None = None
+    release_step: bool = False
     source_had_volume: bool = True
 
     def advance(self, step: SwitchoverStep, target: str = "") -> Switchover:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from goldenami.aws import s3
 from goldenami.context import Context
-from goldenami.database import agent, backup, volume
+from goldenami.database import agent, backup, release, volume
 from goldenami.database.backup_model import Manifest, differences, parse_fingerprint
 from goldenami.database.downtime_model import Downtime
+from goldenami.database.release import ReleaseError
 from goldenami.database.switchover_model import Switchover, TransferMethod
 from goldenami.errors import GateError, GoldenError
 from goldenami.infra import load_balancer
@@ -95,6 +96,9 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover, grace: f
             restore_and_swap_in(ctx, target, manifest, replace=switchover.replaces, heartbeat=held_lock.heartbeat)
             summary = f"{manifest.fingerprint.rows} row(s) transferred to {target} and compared table by table"
         held_lock.verify_held()
+        if switchover.release_step and not switchover.is_reversal:
+            steps = release.apply(ctx, switchover.run, target, held_lock.heartbeat)
+            ctx.progress.info(f"applied to the transferred data: {', '.join(map(str, steps)) or 'nothing was pending'}")
         if read_only := read_only and agent.run(ctx, target, "serve-read-only")["serving"]:
             load_balancer.register(ctx, target)
             load_balancer.wait_in_service(ctx, target, grace, held_lock.heartbeat)
@@ -109,9 +113,14 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover, grace: f
         abort(ctx, switchover)
         if not isinstance(error, GoldenError):
             raise
+        duration = downtime.text(ctx.clock.monotonic())
+        if isinstance(error, ReleaseError):
+            on_volume = f"{error.state} " if switchover.method == "volume" else ""
+            state = f"{on_volume}{source} accepts writes again, with all its data; {duration}."
+            raise ReleaseError(error.message, state=state, next=error.next) from None
         raise GateError(
             f"the data of {source} could not be transferred to {target}: {error.message}",
-            state=f"{source} accepts writes again, with all its data; {downtime.text(ctx.clock.monotonic())}.",
+            state=f"{source} accepts writes again, with all its data; {duration}.",
             next=error.next,
         ) from None
     switchover = save(ctx, switchover.advance("opened"))

@@ -34,7 +34,18 @@ def read_backups(scope: PolicyScope) -> list[Statement]:
 
 def replace_instance(scope: PolicyScope) -> list[Statement]:
     """Replace the one instance that keeps its data itself; in other storage modes, only end a stale write freeze."""
-    return _replace_instance(scope) if scope.recipe.database.on_instance else suspend_processes(scope)
+    if scope.recipe.database.on_instance:
+        return _replace_instance(scope)
+    return [*suspend_processes(scope), *(_run_release(scope) if scope.recipe.release.is_configured else [])]
+
+
+def _run_release(scope: PolicyScope) -> list[Statement]:
+    """Back up the database for the rehearsal of the release step, and terminate the instance that runs it."""
+    return [
+        allow("Subnets", ["ec2:DescribeSubnets", "ec2:DescribeVpcs"]),
+        allow("EndRelease", ["ec2:TerminateInstances"], scope.instances_arn, **scope.tagged("fleet")),
+        *backup_bucket(scope),
+    ]
 
 
 def migrate(scope: PolicyScope) -> list[Statement]:

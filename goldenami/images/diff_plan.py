@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -55,12 +55,14 @@ def compare(before: ImageInventory, after: ImageInventory) -> ImageDiff:
         for name, now in after.values.items()
         if now != before.values.get(name, "")
     ]
-    old = {name: package.version for name, package in before.packages.items()}
-    new = {name: package.version for name, package in after.packages.items()}
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            was, now = old.get(name, ""), new.get(name, "")
-            differences.append(Difference("package", _kind(was, now), name, was, now))
+    differences += _named(
+        "migration",
+        {m.name: m.checksum[:12] for m in before.migrations or ()},
+        {m.name: m.checksum[:12] for m in after.migrations or ()},
+    )
+    differences += _named(
+        "package", {n: p.version for n, p in before.packages.items()}, {n: p.version for n, p in after.packages.items()}
+    )
     missing = []
     for group, kind in _GROUPS.items():
         first, second = before.groups.get(group), after.groups.get(group)
@@ -79,6 +81,13 @@ def match_vulnerabilities(
     fixed = [Vulnerability(i, "fixed", before[i], summaries.get(i, "")) for i in before if i not in after]
     new = [Vulnerability(i, "new", after[i], summaries.get(i, "")) for i in after if i not in before]
     return (*new, *fixed), len(before.keys() & after.keys())
+
+
+def _named(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Difference]:
+    for name in sorted(before.keys() | after.keys()):
+        was, now = before.get(name, ""), after.get(name, "")
+        if was != now:
+            yield Difference(kind, _kind(was, now), name, was, now)
 
 
 def _kind(before: str, after: str) -> DifferenceKind:

@@ -10,7 +10,9 @@ from goldenami.context import Context
 from goldenami.errors import UsageError
 from goldenami.infra import launch_template_plan
 from goldenami.model.fleet import AutoScalingGroup, CanaryGroup, FleetInstance, FleetState
+from goldenami.model.image import RELEASE
 from goldenami.model.references import Pointers
+from goldenami.model.resources import Instance
 
 
 def describe_fleet(ctx: Context) -> FleetState:
@@ -50,13 +52,27 @@ def _canary_group(ctx: Context) -> CanaryGroup | None:
     return CanaryGroup(group, round(100 * canary / total) if total else 0)
 
 
+def fleet_instances(ctx: Context) -> list[Instance]:
+    """Return the instances with the fleet's tag, without those that run a release step outside the fleet."""
+    return [i for i in _tagged(ctx) if RELEASE not in i.tags]
+
+
+def release_instances(ctx: Context) -> list[Instance]:
+    """Return the instances that run a release step outside the fleet, or were left by a crashed one."""
+    return [i for i in _tagged(ctx) if RELEASE in i.tags]
+
+
+def _tagged(ctx: Context) -> list[Instance]:
+    return instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
+
+
 def list_instances(ctx: Context) -> list[FleetInstance]:
     """Return all instances of the fleet, oldest first."""
     fleet_state = describe_fleet(ctx)
     groups = (fleet_state.group, fleet_state.canary.group if fleet_state.canary else None)
     members = {m.id: m for group in groups if group for m in group.members}
     fleet = []
-    for instance in instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name):
+    for instance in fleet_instances(ctx):
         member = members.get(instance.id)
         fleet.append(
             FleetInstance(

@@ -22,6 +22,8 @@ STORAGE_MODE = PREFIX + "database"
 FAMILY = PREFIX + "family"
 VERIFIED = PREFIX + "verified"
 FAILED = PREFIX + "failed"
+# An instance outside the fleet that runs a release step.
+RELEASE = PREFIX + "release"
 # Kept by prune; retired by an operator; deprecated by prune; a snapshot whose image prune has deregistered.
 KEEP = PREFIX + "keep"
 RETIRED = PREFIX + "retired"

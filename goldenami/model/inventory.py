@@ -29,6 +29,15 @@ class Package:
 
 
 @dataclass(frozen=True)
+class Migration:
+    """Migration in an image; `compatible` if its header says that the version before works with the migrated database."""
+
+    name: str
+    checksum: str
+    compatible: bool
+
+
+@dataclass(frozen=True)
 class ImageInventory:
     """Inventory of an image. A group that is None was not recorded, by an older bake for example.
 
@@ -36,11 +45,13 @@ class ImageInventory:
         packages: By name, with the architecture if two of a name are installed.
         values: Single values: operating system, kernel, Go, PostgreSQL, commit, size.
         groups: Lists: units, listening, users, setuid.
+        migrations: In the order in which they are applied; None if they were not recorded.
     """
 
     packages: Mapping[str, Package]
     values: Mapping[str, str]
     groups: Mapping[str, tuple[str, ...] | None]
+    migrations: tuple[Migration, ...] | None = None
 
 
 def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> ImageInventory:
@@ -67,6 +78,7 @@ def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> Imag
             "users": _group(machine.get("users")),
             "setuid": _group(machine.get("setuid")),
         },
+        migrations=_migrations(machine.get("migrations")),
     )
 
 
@@ -105,6 +117,12 @@ def parse_console(console: str, nonce: str) -> tuple[dict[str, Any], list[list[s
 
 def _group(items: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if items is None else tuple(sorted(set(items)))
+
+
+def _migrations(rows: Sequence[Mapping[str, Any]] | None) -> tuple[Migration, ...] | None:
+    if rows is None:
+        return None
+    return tuple(Migration(str(row["name"]), str(row["checksum"]), row["compatible"] is True) for row in rows)
 
 
 def _listener(socket: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from goldenami.aws import instance_refreshes
 from goldenami.database import recovery, transfer
+from goldenami.database.release import ReleaseError
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError
 from goldenami.promote import history
@@ -70,6 +71,8 @@ def _roll_back(
             restore_group(ctx, rollout.held_lock, group.name, refresh.template_id, group.number)
         rollout.record("restored", f"the whole fleet runs version {group.number} again")
         state = f"The fleet is back on version {group.number} and healthy. {state}"
+    if migrated := rollout.timeline.first("migrated"):
+        state += f" The schema stays newer: {migrated.text}."
     traffic_shift.end(ctx, rollout.held_lock)
     return history.record_rollback(
         rollout, preflight, version, why, reason, state=state, evidence=evidence, refresh=refresh.refresh_id
@@ -100,6 +103,7 @@ def replace_single_instance(rollout: RolloutContext, preflight: PromotionPreflig
         protected=any(m.protected for m in group.members if m.id == members[0]),
         method="backup" if change else transfer.transfer_method(ctx),
         storage_change=change,
+        release_step=request.schema is not None and request.schema.has_step,
         source_had_volume=change is not None or transfer.source_has_data(ctx, members[0]),
     )
     retry = f"./invoke db.migrate --to {change.mode} continues" if change else "./invoke rollback tries again"
@@ -113,8 +117,12 @@ def replace_single_instance(rollout: RolloutContext, preflight: PromotionPreflig
         retry=retry,
         group=group.name,
     )
-    with ctx.progress.phase(f"replacing the instance of {group.name} and transferring its data"):
-        reason = replacement.run()
+    try:
+        with ctx.progress.phase(f"replacing the instance of {group.name} and transferring its data"):
+            reason = replacement.run()
+    except ReleaseError as error:
+        history.record_rollback(rollout, preflight, version, why, error.message, state="", evidence=())
+        raise
     if reason:
         state = "The previous instance is in service with all data. The production parameter is unchanged."
         raise history.record_rollback(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from goldenami.database import release_plan
 from goldenami.database.volume_plan import unsupported_reason
 from goldenami.model.auto_scaling import RefreshPreferences
 from goldenami.model.fleet import FleetState, LaunchTemplateVersion
@@ -26,6 +27,8 @@ def blockers(
     yield from _image_blockers(request, fleet_state.source_version)
     if reason := _volume_blocker(request):
         yield reason
+    if request.schema is not None and request.image is not None:
+        yield from release_plan.blockers(request.schema, request.image, schema_newer=request.schema_newer)
     group, active = fleet_state.group, fleet_state.active_refresh
     if group is None:
         return
@@ -106,6 +109,8 @@ def warnings(
     """Yield what the operator should know beforehand."""
     if request.unverified and request.image is not None and not request.image.verified:
         yield "UNVERIFIED: this image is not verified, and is promoted because of --unverified"
+    if request.schema is not None:
+        yield from release_plan.warnings(request.schema, rehearse=request.rehearse or request.transfers_data)
     group = fleet_state.group
     if group is None:
         yield "there is no Auto Scaling group: only the launch template and the parameter change; no instance does"

@@ -9,8 +9,8 @@ from goldenami.context import Context
 from goldenami.database import guard, recovery, transfer, volume
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError, UsageError
-from goldenami.infra import describe, launch_template_plan, network
-from goldenami.promote import history, promote, request
+from goldenami.infra import describe, network
+from goldenami.promote import history, promote, release_step, request
 from goldenami.promote.model import DeployPreflight, DeployResult, PromoteOptions
 from goldenami.rollout.context import RolloutContext
 from goldenami.rollout.replace_instance import InstanceReplacement
@@ -43,7 +43,7 @@ def _build_request(ctx: Context, options: PromoteOptions) -> RolloutRequest:
 
 def _preflight(ctx: Context, rollout_request: RolloutRequest) -> DeployPreflight:
     database, ami = ctx.recipe.database, rollout_request.ami
-    current = instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
+    current = describe.fleet_instances(ctx)
     # An earlier run that was killed after its launch has left one of this image.
     existing = [i for i in current if i.image == ami and i.state in ("pending", "running")]
     replaced = [*(i for i in current if i.image != ami), *existing[1:]]
@@ -82,9 +82,11 @@ def deploy(ctx: Context, options: PromoteOptions) -> DeployResult:
         assert fleet_state.template is not None
         if ctx.recipe.database.on_volume:
             volume.ensure_volume(ctx, network.find_network(ctx), run.id)
+        rollout = RolloutContext(ctx, run, held_lock)
+        release_step.run(rollout, found.preflight, version, options.why or "deploy")
         target_group = load_balancers.get_target_group(ctx.aws, ctx.names.target_group) or ""
         replacement = InstanceReplacement(
-            RolloutContext(ctx, run, held_lock),
+            rollout,
             _switchover(ctx, run.id, version, found),
             fleet_state.template.id,
             previous_version=version,
@@ -128,6 +130,7 @@ def _switchover(ctx: Context, run_id: str, version: int, found: DeployPreflight)
         target=found.existing[0].id if found.existing else "",
         version=version,
         method=transfer.transfer_method(ctx),
+        release_step=(schema := found.preflight.request.schema) is not None and schema.has_step,
         source_had_volume=not source or transfer.source_has_data(ctx, source),
     )
 

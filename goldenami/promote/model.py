@@ -22,6 +22,8 @@ class PromoteOptions:
         canary: Percent of the instances that are replaced first.
         watch: Seconds that they are monitored.
         unverified: Accept an image that is not verified.
+        schema_newer: Accept a database with migrations that the image lacks.
+        rehearse: Run the release step on a copy of the data first; False for `--no-rehearsal`.
         why: Reason, recorded in the history.
     """
 
@@ -29,6 +31,8 @@ class PromoteOptions:
     canary: int | None = None
     watch: int | None = None
     unverified: bool = False
+    schema_newer: bool = False
+    rehearse: bool = True
     why: str = ""
 
 
@@ -73,11 +77,12 @@ class PromoteResult:
 
 @dataclass(frozen=True)
 class RollbackOptions:
-    """Options of rollback: the image by version or id (default: the previous verified one)."""
+    """Options of rollback: the image by version or id (default: the previous verified one); the others as of promote."""
 
     to: str = ""
     ami: str = ""
     watch: int | None = None
+    schema_newer: bool = False
     why: str = ""
 
 

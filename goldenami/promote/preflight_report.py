@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from goldenami.context import Context
+from goldenami.database import release_plan
 from goldenami.images.diff_plan import changes
 from goldenami.model import image as model_image, prices
 from goldenami.model.fleet import FleetState
@@ -71,6 +72,7 @@ def facts(ctx: Context, preflight: PromotionPreflight) -> dict[str, Any]:
         "running": preflight.running.id if preflight.running else None,
         "changes": [asdict(change) for change in changes(preflight.running, image, None, None)],
         "diff": preflight.diff.facts() if preflight.diff else None,
+        "migrations": asdict(preflight.request.schema) if preflight.request.schema else None,
         "steps": list(steps(ctx, preflight)),
         "capacity": required_capacity(ctx, preflight),
         "plan": asdict(plan),
@@ -145,11 +147,20 @@ def steps(ctx: Context, preflight: PromotionPreflight) -> Iterator[str]:
     yield from launch_template_steps(ctx, preflight)
     version = version_name(preflight)
     if plan.refresh_preferences is not None and preflight.fleet_state.group is not None:
+        yield from schema_steps(preflight)
         how = _replacement_steps if request.transfers_data else _refresh_steps
         yield from how(ctx, preflight, version)
     if plan.traffic or preflight.fleet_state.canary:
         yield f"send all requests to {names.group} again, and delete {names.canary_group}"
     yield from release_steps(ctx, preflight)
+
+
+def schema_steps(preflight: PromotionPreflight) -> Iterator[str]:
+    """Return the steps that bring the database to what the image needs."""
+    request = preflight.request
+    if request.schema is not None:
+        rehearse, transfers_data = request.rehearse, request.transfers_data
+        yield from release_plan.steps(request.schema, rehearse=rehearse, transfers_data=transfers_data)
 
 
 def version_name(preflight: PromotionPreflight) -> str:

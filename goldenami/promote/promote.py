@@ -16,7 +16,7 @@ from goldenami.infra import auto_scaling, describe, launch_template_plan, wait
 from goldenami.model.fleet import FleetState
 from goldenami.model.image import Image
 from goldenami.model.resources import VcpuQuota
-from goldenami.promote import apply, history, request
+from goldenami.promote import apply, history, release_step, request
 from goldenami.promote.model import PromoteOptions, PromoteResult
 from goldenami.promote.plan import PromotionPlan, PromotionPreflight, plan_promotion
 from goldenami.rollout import traffic_shift
@@ -55,7 +55,8 @@ def decide(ctx: Context, rollout_request: RolloutRequest, fleet_state: FleetStat
         rollout_request = replace(
             rollout_request, current_storage_mode=running.storage_mode, current_platform=running.platform
         )
-    return _plan(ctx, rollout_request, fleet_state, running, quota)
+    schema = release_step.schema_change(ctx, rollout_request.image, running, fleet_state)
+    return _plan(ctx, replace(rollout_request, schema=schema), fleet_state, running, quota)
 
 
 def _plan(
@@ -167,6 +168,7 @@ def _apply(rollout: RolloutContext, preflight: PromotionPreflight, image: Image,
         fleet_state = describe.describe_fleet(ctx)
     refresh = ""
     if fleet_state.group is not None and preflight.plan.refresh_preferences is not None:
+        release_step.run(rollout, preflight, version, why)
         refresh = apply.roll_out(rollout, preflight, version, why)
     elif fleet_state.group is not None:
         with ctx.progress.phase("the fleet already runs this image"):

@@ -35,6 +35,7 @@ def deploy_steps(ctx: Context, preflight: DeployPreflight) -> Iterator[str]:
     request, names, data = preflight.preflight.request, ctx.names, ctx.recipe.database
     yield from preflight_report.launch_template_steps(ctx, preflight.preflight)
     old = ", ".join(instance.id for instance in preflight.replaced)
+    yield from preflight_report.schema_steps(preflight.preflight)
     if preflight.existing:
         yield f"continue with {preflight.existing[0].id}, which runs this image: it must become healthy"
     else:

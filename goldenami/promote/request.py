@@ -31,6 +31,8 @@ def build_request(ctx: Context, options: PromoteOptions) -> RolloutRequest:
         watch=recipe.promote.watch_seconds if options.watch is None else options.watch,
         warmup=recipe.fleet.instance_warmup,
         unverified=options.unverified,
+        schema_newer=options.schema_newer,
+        rehearse=options.rehearse and recipe.release.rehearsal,
         alarms=recipe.promote.alarms,
         # A canary size given explicitly means a part of the fleet, not a share of the traffic.
         traffic=recipe.promote.traffic if options.canary is None and not recipe.database.on_instance else (),

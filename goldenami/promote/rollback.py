@@ -84,12 +84,15 @@ def _build_request(ctx: Context, fleet_state: FleetState, image: Image, options:
     versions = fleet_state.template.versions.values() if fleet_state.template else ()
     # Its own earlier version, with that version's instance type; a new one only if it was deleted.
     previous = max((v for v in versions if v.image == image.id), key=lambda v: v.number, default=None)
+    # An instance refresh monitors the new instances for their warm-up; a single instance is replaced without one.
+    default_watch = ctx.recipe.fleet.instance_warmup if ctx.recipe.database.on_instance else 0
     return RolloutRequest(
         ami=image.id,
         image=images.get(ctx.aws, image.id) or image,
         overrides=dict(previous.data) if previous else launch_template_plan.version_overrides(ctx.recipe, image),
         canary=100,
-        watch=options.watch if options.watch is not None else 0,
+        watch=default_watch if options.watch is None else options.watch,
+        schema_newer=options.schema_newer,
         warmup=ctx.recipe.fleet.instance_warmup,
         alarms=ctx.recipe.promote.alarms,
         transfers_data=ctx.recipe.database.on_instance,

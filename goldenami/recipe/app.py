@@ -10,6 +10,7 @@ from goldenami.recipe.fields import (
     Frozen,
     HealthPath,
     InnerPath,
+    Line,
     ParameterName,
     Ref,
     Section,
@@ -112,6 +113,25 @@ class App(Section):
     def is_git(self) -> bool:
         """True if the source is a git URL; otherwise it is a directory."""
         return "://" in self.source or (self.source.startswith("git@") and ":" in self.source)
+
+
+class ResponseCheck(Section):
+    """A request that every new instance must answer as expected, beside the health check, in the gates and in a rollout.
+
+    It must pass with an empty database, too: the gates have no other.
+    """
+
+    path: HealthPath = field(
+        description="Path of the request (GET).", expected='a URL path that begins with "/"', example="/api/hymns"
+    )
+    status: int = number(200, 100, 599, "Expected HTTP status. Redirects are not followed.")
+    contains: Line = field(
+        "",
+        description="Text that the first MiB of the response body must contain; empty for any body.",
+        expected="text on one line",
+        example="hymns",
+    )
+    max_seconds: int = number(5, 1, 60, "Maximum time until the response is complete.", unit="seconds")
 
 
 class Parameter(Section):

@@ -95,6 +95,14 @@ def _inner_path(value: str) -> str:
     return value
 
 
+def _size(value: int | str) -> int | str:
+    if (isinstance(value, int) and value < 1) or (
+        isinstance(value, str) and not re.fullmatch(r"[1-9]\d* (MiB|GiB)", value)
+    ):
+        raise ValueError
+    return value
+
+
 def _parameter(value: str) -> str:
     # https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
     if not re.fullmatch(r"(/[A-Za-z0-9._-]+)+", value):
@@ -181,6 +189,7 @@ ParameterName = Annotated[str, AfterValidator(_parameter)]
 ParameterNameOrNone = Annotated[str, AfterValidator(_or_empty(_parameter))]
 Directory = Annotated[str, AfterValidator(_directory)]
 InnerPath = Annotated[str, AfterValidator(_inner_path)]
+Size = Annotated[int | str, AfterValidator(_size)]
 Command = Annotated[str, AfterValidator(matches(r"/[^\s]*[^\s/](?:[ ][^\n]*)?(?<!\\)")), AfterValidator(_line)]
 HealthPath = Annotated[str, AfterValidator(matches(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*"))]
 Network = Annotated[str, AfterValidator(_network)]
@@ -195,6 +204,7 @@ Weight = Annotated[int, Field(ge=1, le=100)]
 Arn = Annotated[str, AfterValidator(matches(r"|arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d{12}:[\x21-\x7e]+"))]
 VariableName = Annotated[str, AfterValidator(matches(r"[A-Za-z_][A-Za-z0-9_]*"))]
 Text = Annotated[str, AfterValidator(_plain)]
+Line = Annotated[str, AfterValidator(_line)]
 Ref = Annotated[str, AfterValidator(_or_empty(matches(r"(?!-)(?!.*\.\.)[A-Za-z0-9._/+-]+(?<!/)(?<!\.lock)")))]
 
 

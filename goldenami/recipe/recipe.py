@@ -8,12 +8,13 @@ from typing import Annotated
 from pydantic import PrivateAttr
 
 from goldenami.errors import RecipeError
-from goldenami.recipe.app import App, Parameter
+from goldenami.recipe.app import App, Parameter, ResponseCheck
 from goldenami.recipe.database import Backup, Database
 from goldenami.recipe.fields import Frozen, Section, Text, field
 from goldenami.recipe.fleet import Fleet, Promote
 from goldenami.recipe.image import CopyTarget, Image, Instance, Runtime
 from goldenami.recipe.rebuild import Notify, Rebuild, Schedule
+from goldenami.recipe.release import Release
 from goldenami.recipe.retention import Retention
 from goldenami.recipe.targets import Target, TargetName, Targets
 
@@ -34,11 +35,19 @@ class Recipe(Section):
     runtime: Runtime = field(description="Software that the application needs.", example={})
     app: App = field(description="Source, build and service of the application.", example={})
     database: Database = field(description="Database of the application.", example={})
+    release: Release = field(Release(), description="Schema changes of a new version.", example={})
     backup: Backup = field(Backup(), description="S3 bucket of the database's backups.", example={})
     parameters: Annotated[tuple[Parameter, ...], Frozen] = field(
         (),
         description="Parameters of Parameter Store that the application reads.",
         expected="[[parameters]] sections",
+        example=[],
+    )
+    checks: Annotated[tuple[ResponseCheck, ...], Frozen] = field(
+        (),
+        description="Requests that a new instance must answer as expected, beside the health check: in both gates, and while a"
+        " promotion or rollback is monitored. They are made with an empty database, too.",
+        expected="[[checks]] sections",
         example=[],
     )
     instance: Instance = field(Instance(), description="EC2 instances of the fleet and the builder.", example={})

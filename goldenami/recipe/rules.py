@@ -34,6 +34,7 @@ def check(recipe: Recipe) -> list[Problem]:
         _check_go,
         _check_postgresql,
         _check_app,
+        _check_release,
         check_database,
         _check_parameters,
         _check_fleet,
@@ -131,6 +132,20 @@ def _check_app(recipe: Recipe) -> Iterator[Problem]:
         if SECRET_NAME.search(name) and value and not value.startswith("/") and value not in ("true", "false"):
             expected = "no secret in the recipe; store it in Parameter Store as a SecureString under [[parameters]]"
             yield Problem(("app", "environment", name), expected, "a value (not shown)")
+
+
+def _check_release(recipe: Recipe) -> Iterator[Problem]:
+    release, schema = recipe.release, recipe.app.schema_file
+    if release.migrations and release.command:
+        yield Problem(("release", "command"), "either migrations or command", "both")
+    if release.is_configured and schema:
+        got = f"{format_value(schema)}; make it the first step of the release, since a schema is applied at each boot"
+        yield Problem(("app", "schema"), "no schema with [release]", got)
+    if "release" in recipe.model_fields_set and not release.is_configured:
+        yield Problem(("release",), "migrations or command", "neither", is_section=True)
+    if release.is_configured and not recipe.database.on_instance and not recipe.fleet.run_command:
+        got = "false: the release step runs on an instance through Run Command"
+        yield Problem(("fleet", "run_command"), "true with [release]", got)
 
 
 def _check_parameters(recipe: Recipe) -> Iterator[Problem]:

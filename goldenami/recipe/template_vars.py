@@ -11,7 +11,7 @@ from goldenami.recipe.recipe import Recipe
 # Only the app layer may depend on these; they are empty in the base layer, so that its fingerprint does not change.
 _APP_ONLY = (
     *("APP_SOURCE", "APP_REPOSITORY", "APP_COMMIT", "APP_REF", "APP_BUILD", "APP_EXEC", "APP_PORT", "APP_HEALTH"),
-    *("APP_SCHEMA", "DB_NAME", "DB_USER", "DB_PASSWORD_PARAMETER", "AWS_REGION"),
+    *("APP_SCHEMA", "APP_MIGRATIONS", "RELEASE_COMMAND", "DB_NAME", "DB_USER", "DB_PASSWORD_PARAMETER", "AWS_REGION"),
     *("DB_MODE", "DB_HOST_PARAMETER", "DB_PORT", "DB_SSLMODE"),
 )
 
@@ -44,7 +44,12 @@ def template_vars(recipe: Recipe, layer: Layer, region: str, app_commit: str) ->
         "APP_EXEC": app.exec,
         "APP_PORT": str(app.port),
         "APP_HEALTH": app.health,
+        "APP_CHECKS": tuple(
+            word for c in recipe.checks for word in (c.path, str(c.status), c.contains, str(c.max_seconds))
+        ),
         "APP_SCHEMA": app.schema_file,
+        "APP_MIGRATIONS": recipe.release.migrations,
+        "RELEASE_COMMAND": recipe.release.command,
         "APP_ENVIRONMENT": app.environment,
         "DB_NAME": database.name,
         "DB_USER": database.user,
@@ -57,7 +62,12 @@ def template_vars(recipe: Recipe, layer: Layer, region: str, app_commit: str) ->
         "PARAMETERS": tuple(parameter.name for parameter in recipe.parameters),
     }
     if layer == "base":
-        values |= dict.fromkeys(_APP_ONLY, "") | {"PARAMETERS": (), "DB_SEEDED": (), "APP_ENVIRONMENT": {}}
+        values |= dict.fromkeys(_APP_ONLY, "") | {
+            "PARAMETERS": (),
+            "APP_CHECKS": (),
+            "DB_SEEDED": (),
+            "APP_ENVIRONMENT": {},
+        }
     return values | {"recipe": recipe, "layer": layer, "family": image.os}
 
 

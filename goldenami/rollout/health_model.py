@@ -129,7 +129,8 @@ def failure_reason(
         after = now - health.healthy_since
         return f"{health.id} failed the load balancer's health check {after:.0f} s after it was healthy{detail}"
     elif health.consecutive_failures >= _CONSECUTIVE_FAILURES:
-        return f"{health.id} stopped answering {now - health.healthy_since:.0f} s after it was healthy{detail}"
+        after = now - health.healthy_since
+        return f"{health.id} failed {_CONSECUTIVE_FAILURES} probes in a row, {after:.0f} s after it was healthy{detail}"
     if last.is_terminated:
         return ""
     if last.restarts:

@@ -65,11 +65,9 @@ class InstanceRefreshRollout:
                     return self.monitor.failure_reason(group.grace, min_time) or (
                         f"the instance refresh is {refresh.status}: {refresh.reason or 'AWS gives no reason'}"
                     )
-                if (
-                    completed is None
-                    and refresh.status == "Successful"
-                    and is_complete(group, self.version, self._kept)
-                ):
+                complete = refresh.status == "Successful" and is_complete(group, self.version, self._kept)
+                # The load balancer checks the health path alone: an instance may fail our own probe and still be in service.
+                if completed is None and complete and self.monitor.all_healthy:
                     completed = elapsed
             if reason := self.monitor.failure_reason(group.grace, min_time):
                 return reason

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from goldenami.aws import auto_scaling, instances, run_command
-from goldenami.infra.health import health_url
+from goldenami.infra.health import health_url, probe_instance
 from goldenami.model.fleet import AutoScalingGroup, GroupInstance
 from goldenami.rollout.context import RolloutContext
 from goldenami.rollout.health_model import HealthSample, InstanceHealth, add_sample, failure_reason
@@ -117,6 +117,11 @@ class RolloutMonitor:
             for h in self.health.values()
         )
 
+    @property
+    def all_healthy(self) -> bool:
+        """True if every new instance that has not left the group is healthy now."""
+        return self.healthy_count == sum(not h.is_terminated for h in self.health.values())
+
     def save_evidence(self) -> list[str]:
         """Save the console output and the service's log of the failed instances, or of all new ones; return the paths."""
         now, max_errors = self.ctx.clock.monotonic(), self.ctx.recipe.promote.max_errors
@@ -152,7 +157,7 @@ class RolloutMonitor:
     def _probe(self, member: GroupInstance, sample: HealthSample) -> HealthSample:
         if member.lifecycle != "InService" or not member.address:
             return replace(sample, probe=None)
-        result = http.probe(health_url(self.ctx.recipe, member.address), timeout=3)
+        result = probe_instance(self.ctx.recipe, member.address, timeout=3)
         return replace(sample, probe=result.ok, detail=result.detail)
 
     def _add_sample(self, health: InstanceHealth, sample: HealthSample) -> None:

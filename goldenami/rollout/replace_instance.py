@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from goldenami.aws import instances
 from goldenami.database import membership, recovery, relocate, transfer, volume
+from goldenami.database.release import ReleaseError
 from goldenami.database.switchover_model import Switchover
 from goldenami.database.transfer import TransferResult
 from goldenami.errors import GateError, GoldenError
@@ -74,7 +75,7 @@ class InstanceReplacement:
                 if source:  # its data is complete: the new instance is terminated
                     recovery.recover(self.ctx)
                     self.rollout.record("restored", f"{source} is in service with all data")
-            if isinstance(error, GoldenError):
+            if isinstance(error, GoldenError) and not isinstance(error, ReleaseError):
                 return error.message
             raise
         try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from goldenami.database.release_plan import SchemaChange
 from goldenami.database.switchover_model import StorageChange
 from goldenami.model.image import Image, Platform
 
@@ -27,6 +28,9 @@ class RolloutRequest:
         storage_mode: The recipe's storage mode.
         current_storage_mode: The storage mode of the running image; empty if unknown.
         current_platform: Distribution and architecture of the running image.
+        schema: How the image's migrations differ from those of the database; None without a release step in the recipe.
+        schema_newer: Accept a database with migrations that the image lacks.
+        rehearse: Run the release step on a copy of the data first.
         storage_change: The change of the storage mode; None without one.
     """
 
@@ -43,4 +47,7 @@ class RolloutRequest:
     storage_mode: str = ""
     current_storage_mode: str = ""
     current_platform: Platform | None = None
+    schema: SchemaChange | None = None
+    schema_newer: bool = False
+    rehearse: bool = True
     storage_change: StorageChange | None = None

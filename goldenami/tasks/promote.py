@@ -11,12 +11,16 @@ _IMAGE = {
 }
 _WATCH = "how long to monitor the new instances: 90s, 5m, 1h (default: the recipe's)"
 _WHY = "reason, recorded in the promotion history"
+_SCHEMA_NEWER = "accept a database with migrations of a newer image"
+_NO_REHEARSAL = "run the release step on the live database without a rehearsal on a copy"
 
 
 @recipe_task(
     canary="percentage of the instances to replace first (default: the recipe's)",
     watch=_WATCH,
     unverified="promote an image that has not passed its gates",
+    schema_newer=_SCHEMA_NEWER,
+    no_rehearsal=_NO_REHEARSAL,
     why=_WHY,
     regions="then promote to the fleets in these regions, in order: us-east-1,eu-west-1 (run `copy` first)",
     plan="print the preflight, and exit",
@@ -30,6 +34,8 @@ def promote(
     canary: str = "",
     watch: str = "",
     unverified: bool = False,
+    schema_newer: bool = False,
+    no_rehearsal: bool = False,
     why: str = "",
     regions: str = "",
     plan: bool = False,
@@ -55,6 +61,8 @@ def promote(
         canary=parse_percent(canary) if canary else None,
         watch=parse_seconds(watch) if watch else None,
         unverified=unverified,
+        schema_newer=schema_newer,
+        rehearse=not no_rehearsal,
         why=why,
     )
     others = [region.strip() for region in regions.split(",") if region.strip()]
@@ -75,6 +83,7 @@ def promote(
     to="version to roll back to (default: the previous good one)",
     ami="id of the AMI to roll back to",
     watch=_WATCH,
+    schema_newer=_SCHEMA_NEWER,
     why=_WHY,
     plan="print what would be done, and exit",
 )
@@ -83,6 +92,7 @@ def rollback(
     to: str = "",
     ami: str = "",
     watch: str = "",
+    schema_newer: bool = False,
     why: str = "",
     plan: bool = False,
     json: bool = False,
@@ -96,7 +106,9 @@ def rollback(
     from goldenami.promote.model import RollbackOptions
     from goldenami.text import parse_seconds
 
-    options = RollbackOptions(to=to, ami=ami, watch=parse_seconds(watch) if watch else None, why=why)
+    options = RollbackOptions(
+        to=to, ami=ami, watch=parse_seconds(watch) if watch else None, schema_newer=schema_newer, why=why
+    )
     ctx = open_context()
     preflight = rollback.preflight(ctx, options)
     page = preflight_report.rollback(ctx, preflight)
@@ -116,13 +128,21 @@ def status(open_context: ContextFactory, json: bool = False) -> None:
     print_report(report.status(ctx, describe.fleet_status(ctx)), json=json)
 
 
-@recipe_task(watch="how long to monitor the new instance: 90s, 5m", plan="print what would be done, and exit", **_IMAGE)
+@recipe_task(
+    watch="how long to monitor the new instance: 90s, 5m",
+    schema_newer=_SCHEMA_NEWER,
+    no_rehearsal=_NO_REHEARSAL,
+    plan="print what would be done, and exit",
+    **_IMAGE,
+)
 def deploy(
     open_context: ContextFactory,
     ami: str = "",
     version: str = "",
     candidate: bool = False,
     watch: str = "",
+    schema_newer: bool = False,
+    no_rehearsal: bool = False,
     plan: bool = False,
     json: bool = False,
 ) -> None:
@@ -136,7 +156,12 @@ def deploy(
     from goldenami.promote.model import PromoteOptions
     from goldenami.text import parse_seconds
 
-    options = PromoteOptions(ImageSelector(ami, version, candidate), watch=parse_seconds(watch) if watch else 0)
+    options = PromoteOptions(
+        ImageSelector(ami, version, candidate),
+        watch=parse_seconds(watch) if watch else 0,
+        schema_newer=schema_newer,
+        rehearse=not no_rehearsal,
+    )
     ctx = open_context()
     if plan:
         print_report(report.deploy_preflight(ctx, deploy.preflight(ctx, options)), json=json)

@@ -12,6 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from goldenami.errors import ToolError
+from goldenami.text import printable
+from goldenami.tools.clock import SystemClock
+
+_MAX_BODY = 1024**2  # bytes of a response that are read
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,30 @@ def probe(url: str, timeout: float = 5) -> Probe:
     except urllib.error.HTTPError as error:
         return Probe(False, f"HTTP {error.code} from {url}")
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-        return Probe(False, f"no answer from {url}: {reason}")
+        return Probe(False, _no_answer(url, error))
+
+
+def check(url: str, *, status: int, contains: str, max_seconds: float) -> Probe:
+    """Request a URL once, as `probe` does, and compare status, body and duration; `detail` has the body's first line."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _AnyStatus)
+    clock, body = SystemClock(), b""
+    deadline = clock.monotonic() + max_seconds
+    try:
+        with opener.open(url, timeout=max_seconds) as response:
+            code = response.status
+            while clock.monotonic() < deadline and len(body) < _MAX_BODY and (chunk := response.read1(_MAX_BODY)):
+                body += chunk
+    except (OSError, http.client.HTTPException) as error:
+        return Probe(False, _no_answer(url, error))
+    text = body.decode("utf-8", "replace")
+    first = printable(next((line.strip() for line in text.splitlines() if line.strip()), "an empty body"))[:200]
+    if code != status:
+        return Probe(False, f"HTTP {code} from {url}, expected {status}: {first}")
+    if clock.monotonic() >= deadline:
+        return Probe(False, f"HTTP {code} from {url}, not complete after {max_seconds:g} s")
+    if contains not in text:
+        return Probe(False, f"HTTP {code} from {url} without '{contains}': {first}")
+    return Probe(True, f"HTTP {code} from {url}")
 
 
 def post(url: str, payload: Mapping[str, Any], timeout: float = 10) -> None:
@@ -71,6 +97,23 @@ def public_address() -> str:
             "the public address of this machine is unknown: https://checkip.amazonaws.com did not respond",
             next="set ssh_cidrs of the target in golden.toml",
         ) from None
+
+
+def _no_answer(url: str, error: Exception) -> str:
+    return f"no answer from {url}: {getattr(error, 'reason', None) or str(error) or type(error).__name__}"
+
+
+class _AnyStatus(urllib.request.HTTPErrorProcessor):
+    """Returns every response, whatever its status, instead of raising an error or following a redirect."""
+
+    def http_response(
+        self,
+        request: urllib.request.Request,  # noqa: ARG002
+        response: http.client.HTTPResponse,
+    ) -> http.client.HTTPResponse:
+        return response
+
+    https_response = http_response
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

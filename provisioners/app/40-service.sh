@@ -7,7 +7,10 @@ source "$GOLDEN/files/lib.sh"
 
 log "Installing the helpers to /usr/local/lib/goldenami"
 install -d -m 0755 /usr/local/lib/goldenami
-install -m 0755 "$GOLDEN/files/ssm-parameter" "$GOLDEN/files/init-database" /usr/local/lib/goldenami/
+install -m 0755 "$GOLDEN/files/ssm-parameter" "$GOLDEN/files/init-database" "$GOLDEN/files/release" "$GOLDEN/files/unit-error" \
+  /usr/local/lib/goldenami/
+if [[ -e $GOLDEN/files/release-command ]]; then install -m 0755 "$GOLDEN/files/release-command" /usr/local/lib/goldenami/; fi
+install -d -m 0755 /usr/local/share/goldenami
 
 if [[ $DB_MODE == volume ]]; then
   log "Making PostgreSQL require its volume"
@@ -36,6 +39,9 @@ for unit in "$GOLDEN"/files/*.service; do
   systemctl enable "${unit##*/}"
 done
 
+log "Listing the migrations"
+APP_DIRECTORY=$APP_DIRECTORY APP_MIGRATIONS=$APP_MIGRATIONS /usr/local/lib/goldenami/release files >/usr/local/share/goldenami/migrations.json
+
 log "Initializing the database"
 if [[ $DB_MODE != instance ]]; then
   # A build must not use the real database or its volume: init-database creates a temporary one.
@@ -45,10 +51,10 @@ fi
 if [[ $DB_MODE == volume ]]; then systemctl start goldenami-volume.service; fi
 systemctl restart "$SERVICE-database.service" || {
   journalctl --no-pager --lines=30 --output=cat --unit="$SERVICE-database.service" >&2
-  die "$SERVICE-database.service failed: its last lines are above"
+  die "$(/usr/local/lib/goldenami/unit-error "$SERVICE-database.service")"
 }
 log "Starting $SERVICE.service"
 systemctl restart "$SERVICE.service" || {
   journalctl --no-pager --lines=30 --output=cat --unit="$SERVICE.service" >&2
-  die "$SERVICE.service failed: its last lines are above"
+  die "$(/usr/local/lib/goldenami/unit-error "$SERVICE.service")"
 }

@@ -41,6 +41,18 @@ healthy() {
   done
 }
 
+# answers PATH STATUS TEXT SECONDS: checks one response of [[checks]]; its first line is the detail.
+answers() {
+  local url="http://127.0.0.1:$APP_PORT$1" body status
+  body=$(mktemp)
+  status=$(curl --silent --show-error --max-time "$4" --output "$body" --write-out '%{http_code}' "$url" 2>&1)
+  echo "GET $url: $status, expected $2${3:+ with '$3'}: $(head -n 1 "$body" | head -c 200)"
+  [[ $status == "$2" ]] && { [[ -z $3 ]] || grep --quiet --fixed-strings -e "$3" "$body"; }
+  status=$?
+  rm -f "$body"
+  return "$status"
+}
+
 # The value must not be in the report.
 parameter_readable() {
   /usr/local/lib/goldenami/ssm-parameter "$1" >/dev/null && echo "$1 is readable through the instance's role"
@@ -62,6 +74,9 @@ for unit in "${units[@]:1}"; do
   check "unit-enabled-$unit" unit_enabled "$unit.service"
 done
 check health healthy
+for ((number = 0; number < ${#APP_CHECKS[@]}; number += 4)); do
+  check "response-$((number / 4 + 1))" answers "${APP_CHECKS[@]:number:4}"
+done
 for unit in "${units[@]}"; do
   check "unit-active-$unit" unit_active "$unit.service"
 done

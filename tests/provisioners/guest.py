@@ -34,6 +34,7 @@ VALUES: dict[str, str | Sequence[str]] = {
     "APP_PORT": "8080",
     "APP_HEALTH": "/health",
     "APP_SCHEMA": "",
+    "APP_MIGRATIONS": "",
     "DB_NAME": "book",
     "DB_USER": "book",
     "DB_PASSWORD_PARAMETER": "/book/password",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,9 +39,16 @@ def image(at: Checkout, **changes: Any) -> Image:
     return replace(found, **changes)
 
 
-def look(at: Checkout, script: Sequence[int], found: Image | None = None, clean: bool = False) -> tuple[Any, Web]:
-    with Web(script) as web:
-        ctx = at.ctx({"app.port": web.port})
+def look(
+    at: Checkout,
+    script: Sequence[int],
+    found: Image | None = None,
+    clean: bool = False,
+    pages: Mapping[str, tuple[int, str]] | None = None,
+    **recipe: Any,
+) -> tuple[Any, Web]:
+    with Web(script, pages) as web:
+        ctx = at.ctx({"app.port": web.port, **recipe})
         run = runs.create(ctx.build, at.clock.now())
         try:
             return verify.verify(ctx, run, found or image(at), profile="guestbook-bake", clean=clean), web
@@ -202,3 +209,14 @@ def test_only_our_own_golden_images_are_held_against_it(at: Checkout, web: Web) 
     at.account.put_image(AMI, "guestbook-base-0123456789ab-run1")
     with pytest.raises(UsageError, match="is not a golden AMI of guestbook"):
         again(at, web)
+
+
+def test_a_response_that_is_not_as_the_recipe_expects_fails_the_gate(at: Checkout) -> None:
+    checks = [{"path": "/api/hymns", "contains": "hymns"}]
+    passed, web = look(at, [200], pages={"/api/hymns": (200, "all hymns")}, checks=checks)
+    assert not isinstance(passed, GateError)
+    assert web.paths.count("/api/hymns") == 3
+    error, web = look(at, [200], pages={"/api/hymns": (500, "no column id\n…")}, checks=checks)
+    assert isinstance(error, GateError)
+    url = f"http://127.0.0.1:{web.port}/api/hymns"
+    assert f"boot-health-outside (HTTP 500 from {url}, expected 200: no column id after" in error.message

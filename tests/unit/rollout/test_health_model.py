@@ -48,7 +48,7 @@ def test_samples_do_not_fail(samples: Sequence[HealthSample]) -> None:
         ([PENDING, STARTING, HealthSample("Terminating", target="unhealthy")], "without being healthy"),
         ([PENDING, HealthSample("")], "without being healthy"),
         ([STARTING, HealthSample("InService", healthy=False)], "unhealthy in the group"),
-        ([GOOD, SILENT, SILENT, SILENT], "stopped answering"),
+        ([GOOD, SILENT, SILENT, SILENT], "failed 3 probes in a row"),
         ([GOOD, HealthSample("InService", target="unhealthy", probe=True)], "failed the load balancer's health check"),
         ([GOOD, HealthSample("InService", healthy=False, target="healthy", probe=True)], "became unhealthy"),
         ([GOOD, SILENT, HealthSample("Terminating")], "failed, and left the group"),
@@ -82,4 +82,4 @@ def test_probes_between_two_polls_count() -> None:
     for second in range(3):
         health = add_sample(health, SILENT, 6.0 + second)
     assert health.consecutive_failures == 3
-    assert "stopped answering" in failure_reason(health, 9.0, 60)
+    assert "failed 3 probes in a row" in failure_reason(health, 9.0, 60)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 
@@ -27,6 +28,26 @@ def raw(answer: bytes) -> Iterator[str]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}/health"
+        thread.join(5)
+
+
+@contextmanager
+def drip() -> Iterator[str]:
+    """A server that sends a byte of its body every 0.1 s."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with closing(client), suppress(OSError):
+                client.recv(65536)
+                client.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+                for _ in range(10):
+                    client.sendall(b"x")
+                    time.sleep(0.1)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
         thread.join(5)
 
 
@@ -76,3 +97,39 @@ def test_a_server_that_hangs_up_is_no_answer() -> None:
 def test_what_is_not_http_is_no_answer() -> None:
     with raw(b"SSH-2.0-OpenSSH_9.2\r\n") as url:
         assert http.probe(url).ok is False
+
+
+@pytest.mark.parametrize(
+    ("page", "difference"),
+    [
+        ((200, "all hymns"), ""),
+        ((500, "\n ERROR: no column\x1b]52;c;eA==\x07 id\nmore"), "expected 200: ERROR: no column]52;c;eA== id"),
+        ((404, ""), "expected 200: an empty body"),
+        ((302, "moved"), "expected 200: moved"),
+        ((200, "nothing\nhere"), "without 'hymns': nothing"),
+    ],
+)
+def test_check_names_what_differs_and_the_first_line_of_the_body(page: tuple[int, str], difference: str) -> None:
+    with Web([200], {"/api": page}) as web:
+        url = f"http://127.0.0.1:{web.port}/api"
+        result = http.check(url, status=200, contains="hymns", max_seconds=5)
+    separator = " " if difference.startswith("without") else ", "
+    assert result == http.Probe(
+        not difference, f"HTTP {page[0]} from {url}{separator if difference else ''}{difference}"
+    )
+    assert web.paths == ["/api"]
+
+
+def test_check_accepts_an_expected_error_status() -> None:
+    with Web([200], {"/private": (401, "")}) as web:
+        assert http.check(f"http://127.0.0.1:{web.port}/private", status=401, contains="", max_seconds=5).ok
+
+
+def test_check_of_a_response_that_takes_too_long_fails() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        assert http.check(url, status=200, contains="", max_seconds=0.1).detail == f"no answer from {url}: timed out"
+    # A body that arrives in pieces, each of them in time.
+    with drip() as url:
+        result = http.check(url, status=200, contains="", max_seconds=0.3)
+    assert result == http.Probe(False, f"HTTP 200 from {url}, not complete after 0.3 s")
