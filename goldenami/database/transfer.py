@@ -5,20 +5,24 @@ The state is saved before each step (database/switchover_model.py), so that reco
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from goldenami.aws import s3
+from goldenami.aws.errors import is_unreachable
 from goldenami.context import Context
 from goldenami.database import agent, backup, volume
 from goldenami.database.backup_model import Manifest, differences, parse_fingerprint
 from goldenami.database.switchover_model import Switchover, TransferMethod
-from goldenami.errors import GateError, GoldenError
+from goldenami.errors import GateError, GoldenError, UnreachableError
 from goldenami.model.names import prefix
 from goldenami.state import records
 from goldenami.state.lock import HeldLock
 from goldenami.text import seconds
+from goldenami.tools.clock import timestamp
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> Trans
     """
     if switchover.method == "backup":
         agent.ensure_backup_bucket(ctx)
-    switchover = save(ctx, switchover.advance("moving"))
+    switchover = save(ctx, dataclasses.replace(switchover.advance("moving"), frozen_since=timestamp(ctx.clock)))
     source, target = switchover.source, switchover.target
     began = ctx.clock.monotonic()
     ctx.progress.info(f"stopping writes on {source}")
@@ -79,7 +83,8 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> Trans
         held_lock.verify_held()
         agent.run(ctx, target, "resume")
     except BaseException as error:
-        abort(ctx, switchover)
+        with explain_stopped_writes([source], switchover.frozen_since, switchover.resumed_by):
+            abort(ctx, switchover)
         if not isinstance(error, GoldenError):
             raise
         downtime = seconds(ctx.clock.monotonic() - began)
@@ -119,6 +124,21 @@ def restore(
             state="The database of the instance is unchanged.",
             next="./invoke db.verify",
         )
+
+
+@contextlib.contextmanager
+def explain_stopped_writes(instances: Sequence[str], since: str, resumed_by: str) -> Iterator[None]:
+    """Say that writes are stopped, since when, and what resumes them, if AWS cannot be reached to resume them now."""
+    try:
+        yield
+    except Exception as error:
+        if not is_unreachable(error):
+            raise
+        raise UnreachableError(
+            f"AWS cannot be reached: {error}",
+            state=f"Writes are stopped on {', '.join(instances)} since {since}, and stay stopped until a command resumes them.",
+            next=f"{resumed_by}, once AWS responds",
+        ) from None
 
 
 def abort(ctx: Context, switchover: Switchover) -> None:

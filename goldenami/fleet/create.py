@@ -50,7 +50,7 @@ def create(ctx: Context, ami: str = "") -> FleetResult:
             fleet_state = wait.wait_until_serving(ctx, held_lock)
         assert fleet_state.group is not None
         assert fleet_state.template is not None
-        if fleet_state.pointer is None:
+        if fleet_state.pointer is None or images.get(ctx.aws, fleet_state.pointer.ami) is None:
             held_lock.verify_held()
             number = fleet_state.group.number or fleet_state.template.default
             image = images.get(ctx.aws, fleet_state.template.versions[number].image) or image
@@ -67,7 +67,8 @@ def resolve_first_image(ctx: Context, ami: str) -> Image:
         UsageError: There is no image, it has not passed its gates, or another image is released.
     """
     production = parameters.get(ctx.aws, ctx.names.production)
-    if ami and production is not None and production.value != ami:
+    released = production is not None and images.get(ctx.aws, production.value) is not None
+    if ami and released and production is not None and production.value != ami:
         raise UsageError(
             f"Cannot launch the fleet from {ami}: {production.value} is in production",
             state="No changes were made.",
@@ -79,7 +80,11 @@ def resolve_first_image(ctx: Context, ami: str) -> Image:
         raise UsageError("Cannot launch the fleet: there is no image", next="./invoke bake")
     image = images.get(ctx.aws, ami)
     if image is None or image.state != "available":
-        raise UsageError(f"Cannot launch the fleet: {ami} is not an available AMI", next="./invoke images")
+        raise UsageError(
+            f"Cannot launch the fleet: {ami} is not an available AMI",
+            state="No changes were made.",
+            next="./invoke status, which names an image that exists",
+        )
     if image.retired:
         raise UsageError(
             f"{image.name} ({image.id}) was retired ({image.retired})",

@@ -11,6 +11,9 @@ from typing import Any
 REFRESH_RUNNING = frozenset({"Pending", "InProgress", "Baking"})
 REFRESH_ENDING = frozenset({"Cancelling", "RollbackInProgress"})
 
+# EC2's states of an instance that does not run and will not by itself.
+NOT_RUNNING = frozenset({"stopping", "stopped", "shutting-down", "terminated"})
+
 
 @dataclass(frozen=True)
 class LaunchTemplateVersion:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from goldenami.aws import auto_scaling, instances, load_balancers
 from goldenami.database import recovery, relocate, transfer, volume
 from goldenami.database.switchover_model import Switchover
-from goldenami.errors import GateError, GoldenError
+from goldenami.errors import GateError, GoldenError, UnreachableError
 from goldenami.infra import network
 from goldenami.infra.health import wait_until_instance_healthy
 from goldenami.rollout.context import RolloutContext, get_group
@@ -70,6 +70,8 @@ class InstanceReplacement:
         try:
             self._launch()
             self._transfer()
+        except UnreachableError:  # without AWS there is neither evidence nor recovery
+            raise
         except BaseException as error:
             try:
                 self._save_evidence()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from invoke import Exit
+
 from goldenami.tasks.runner import ContextFactory, print_report, print_status, recipe_task
 
 _IMAGE = {
@@ -109,11 +111,22 @@ def rollback(
 
 @recipe_task()
 def status(open_context: ContextFactory, json: bool = False) -> None:
-    """Print the status of the fleet: production parameter, launch template, group, instances, drift, promotions."""
+    """Print whether the fleet serves its users, what is under way, what differs, and the next command; then the details.
+
+    Sends a request to the service, through the load balancer if there is one. If that is not reachable from here, the target
+    health counts. During a promotion, shows how far it is.
+
+    Exit codes: 0 serving, 8 degraded (not all instances are in service, requests fail, or writes are stopped), 9 not serving,
+    2 usage error, 6 AWS error.
+    """
     from goldenami.fleet import describe, report
+    from goldenami.fleet.model import EXIT_CODES
 
     ctx = open_context()
-    print_report(report.status(ctx, describe.fleet_status(ctx)), json=json)
+    status = describe.fleet_status(ctx)
+    print_report(report.status(ctx, status), json=json)
+    if code := EXIT_CODES[status.assessment.state]:
+        raise Exit(code=code)
 
 
 @recipe_task(watch="how long to monitor the new instance: 90s, 5m", plan="print what would be done, and exit", **_IMAGE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import json
+import ssl
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,15 +17,23 @@ from goldenami.errors import ToolError
 
 @dataclass(frozen=True)
 class Probe:
-    """Result of a health probe: `ok` for a 2xx status; `detail` describes the response or error."""
+    """Result of a health probe.
+
+    Attributes:
+        ok: True for a 2xx status.
+        detail: The response, or the error.
+        answered: False if nothing of the host was reached, as in a timeout. A refused connection is an answer.
+    """
 
     ok: bool
     detail: str
+    answered: bool = True
 
 
 def probe(url: str, timeout: float = 5) -> Probe:
     """Request a URL once, without proxies or redirects; the timeout holds for the connection, and again for the response."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+    tls = [urllib.request.HTTPSHandler(context=_tls_context())] if url.startswith("https:") else []
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect, *tls)
     try:
         with opener.open(url, timeout=timeout) as response:
             return Probe(200 <= response.status < 300, f"HTTP {response.status} from {url}")
@@ -32,7 +41,7 @@ def probe(url: str, timeout: float = 5) -> Probe:
         return Probe(False, f"HTTP {error.code} from {url}")
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-        return Probe(False, f"no answer from {url}: {reason}")
+        return Probe(False, f"no answer from {url}: {reason}", answered=isinstance(reason, ConnectionRefusedError))
 
 
 def post(url: str, payload: Mapping[str, Any], timeout: float = 10) -> None:
@@ -71,6 +80,13 @@ def public_address() -> str:
             "the public address of this machine is unknown: https://checkip.amazonaws.com did not respond",
             next="set ssh_cidrs of the target in golden.toml",
         ) from None
+
+
+def _tls_context() -> ssl.SSLContext:
+    # The certificate of a load balancer is for the site's domain, not for the name that AWS gives the load balancer.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    return context
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
