@@ -7,7 +7,7 @@ from goldenami.context import Context
 from goldenami.database import agent, freeze, guard, volume
 from goldenami.errors import UsageError
 from goldenami.fleet.model import FleetResult
-from goldenami.infra import auto_scaling as infra_auto_scaling, load_balancer, network, role, wait
+from goldenami.infra import auto_scaling as infra_auto_scaling, describe, load_balancer, network, role, wait
 from goldenami.model.fleet import REPLACING_PROCESSES
 from goldenami.model.image import Image
 from goldenami.promote import history, request
@@ -20,7 +20,7 @@ def create(ctx: Context, ami: str = "") -> FleetResult:
     Without a production parameter, the image is released once the fleet serves it. An existing fleet keeps its image.
 
     Args:
-        ami: AMI of a new fleet. Default: the released image, otherwise the candidate.
+        ami: AMI of a new fleet. Default: the released image, otherwise the running one, otherwise the candidate.
 
     Raises:
         UsageError: There is no image to launch.
@@ -45,6 +45,8 @@ def create(ctx: Context, ami: str = "") -> FleetResult:
                 volume.ensure_volume(ctx, fleet_network, run.id)
         with ctx.progress.phase("creating launch template and Auto Scaling group"):
             infra_auto_scaling.ensure_launch_template(ctx, image, security_group)
+            if aws_auto_scaling.get(ctx.aws, ctx.names.group) is None:
+                infra_auto_scaling.ensure_default_version(ctx, image)
             infra_auto_scaling.ensure_group(ctx, fleet_network, target_group, instances_with_data(ctx))
         with ctx.progress.phase("waiting for instances"):
             fleet_state = wait.wait_until_serving(ctx, held_lock)
@@ -75,7 +77,7 @@ def resolve_first_image(ctx: Context, ami: str) -> Image:
             next=f"./invoke fleet.create && ./invoke promote --ami {ami}",
         )
     candidate = parameters.get(ctx.aws, ctx.candidate)
-    ami = ami or (production.value if production else "") or (candidate.value if candidate else "")
+    ami = ami or (production.value if production else _running_image(ctx)) or (candidate.value if candidate else "")
     if not ami:
         raise UsageError("Cannot launch the fleet: there is no image", next="./invoke bake")
     image = images.get(ctx.aws, ami)
@@ -95,6 +97,13 @@ def resolve_first_image(ctx: Context, ami: str) -> Image:
             f"{image.name} ({image.id}) has not passed its gates", next=f"./invoke verify --ami {image.id}"
         )
     return image
+
+
+def _running_image(ctx: Context) -> str:
+    """Return the image that an existing group launches; empty if there is none."""
+    fleet_state = describe.describe_fleet(ctx)
+    source = fleet_state.source_version if fleet_state.group else None
+    return source.image if source else ""
 
 
 def instances_with_data(ctx: Context) -> list[str]:

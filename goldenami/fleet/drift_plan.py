@@ -92,6 +92,9 @@ def _instances(recipe: Recipe, observed: FleetObservation) -> Iterator[Drift]:
             yield Drift(
                 f"{member.id} is {state}{reason}; in the group it is {member.lifecycle}", _replace(recipe, group)
             )
+        elif member.lifecycle == "Standby":
+            back = f"--instance-ids {member.id} --auto-scaling-group-name {group.name}" if group else ""
+            yield Drift(f"{member.id} is in Standby and does not serve", f"aws autoscaling exit-standby {back}")
         elif member.lifecycle == "InService" and not member.serving:
             health = member.target or "unhealthy"
             yield Drift(

@@ -26,6 +26,20 @@ def ensure_launch_template(ctx: Context, image: Image, security_group: str) -> N
     ctx.progress.detail(f"{names.launch_template} version 1 launches {image.name}")
 
 
+def ensure_default_version(ctx: Context, image: Image) -> None:
+    """Make the template's default version, which a new group launches, one of this image."""
+    template = launch_templates.get(ctx.aws, ctx.names.launch_template)
+    assert template is not None
+    number = max((v.number for v in template.versions.values() if v.image == image.id), default=0)
+    if not number:
+        overrides = launch_template_plan.version_overrides(ctx.recipe, image)
+        token = launch_template_plan.client_token(template.id, template.default, overrides, template.latest)
+        description = f"{image.name} ({image.id})"
+        number = launch_templates.add_version(ctx.aws, template.id, template.default, overrides, description, token)
+    if template.versions[template.default].image != image.id:
+        launch_templates.set_default(ctx.aws, template.id, number)
+
+
 def ensure_canary_group(ctx: Context, network: Network, version: int, size: int, target_group: str) -> None:
     """Create the Auto Scaling group of the canary if it does not exist."""
     template = launch_templates.get(ctx.aws, ctx.names.launch_template)
