@@ -21,7 +21,7 @@ def inspect_instances(ctx: Context, instances: Sequence[str]) -> list[InstanceDa
 def raise_if_data_would_be_lost(ctx: Context, instances: Sequence[str], image: Image) -> None:
     """Raise GateError with all reasons why instances cannot be replaced by instances of this image without losing data."""
     if reasons := blockers(ctx, instances, image):
-        raise GateError("; ".join(reasons), state="No changes were made.", next="./invoke instances")
+        raise GateError("; ".join(reasons), state="No changes were made.", next="./invoke status")
 
 
 def blockers(ctx: Context, instances: Sequence[str], image: Image) -> list[str]:

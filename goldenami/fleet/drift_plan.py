@@ -44,8 +44,13 @@ def keeps_data(recipe: Recipe) -> bool:
 
 
 def create_fleet(recipe: Recipe, observed: FleetObservation) -> str:
-    """Return the command that creates the fleet: from the released image, another one, or after a bake."""
+    """Return the command that creates the fleet: from the released image, another one, or after a bake.
+
+    If its data was on the root disk of an instance, it is in the backups.
+    """
     pointer = observed.fleet_state.pointer
+    if keeps_data(recipe) and pointer is not None and best_image(recipe, observed) is not None:
+        return RECOVER
     if pointer is not None and pointer.ami in observed.images:
         return CREATE
     image = best_image(recipe, observed)

@@ -10,7 +10,7 @@ import pytest
 from goldenami.database.switchover_model import StorageChange, Switchover, WriteFreeze
 from goldenami.fleet.model import Assessment, FleetObservation, ServiceProbe
 from goldenami.fleet.status_plan import assess
-from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING, CanaryGroup, InstanceRefresh
+from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING, CanaryGroup, FleetState, InstanceRefresh
 from goldenami.model.resources import Instance
 from goldenami.state.lock_model import LockRecord
 from tests.support.fleet_states import NEW, OLD, fleet_state, group, image, member, template
@@ -135,6 +135,18 @@ def test_deleted_group_is_created_again_from_an_image_that_exists() -> None:
     assert found.next == "./invoke fleet.create"
     assert assessed(fleet_state=deleted, images={NEW: image(NEW)}).next == f"./invoke fleet.create --ami {NEW}"
     assert assessed(fleet_state=deleted, images={}).next == "./invoke bake"
+
+
+def test_deleted_group_whose_data_is_in_backups_leads_to_recover() -> None:
+    deleted = replace(fleet(), group=None)
+    assert assessed({"database.mode": "instance"}, fleet_state=deleted, probe=None).next == "./invoke recover"
+
+
+def test_nothing_created_yet_leads_to_the_first_fleet_or_bake() -> None:
+    nothing = FleetObservation(FleetState(), images={NEW: image(NEW)})
+    keys = recipe({"database.mode": "instance"})
+    assert assess(keys, nothing).next == f"./invoke fleet.create --ami {NEW}"
+    assert assess(keys, replace(nothing, images={})).next == "./invoke bake"
 
 
 def test_other_default_version_is_repaired_without_changing_the_image() -> None:
