@@ -47,6 +47,8 @@ class Switchover:
         method: How the data is transferred: restored from a backup, or with its volume.
         storage_change: The change of the storage mode, if there is one.
         source_had_volume: False if the source could not mount the volume; there is nothing to transfer or to give back then.
+        backup: Id of the backup that is restored instead of the source's data, which is lost or cannot be served; empty to
+            transfer the source's data.
     """
 
     run: str
@@ -60,6 +62,7 @@ class Switchover:
     method: TransferMethod = "backup"
     storage_change: StorageChange | None = None
     source_had_volume: bool = True
+    backup: str = ""
 
     def advance(self, step: SwitchoverStep, target: str = "") -> Switchover:
         """Return the state at another step."""
