@@ -164,6 +164,13 @@ def terminate(aws: AwsSession, clock: Clock, instance: str, timeout: float = 300
         _wait_for_state(aws, clock, instance, ("terminated",), timeout)
 
 
+def start(aws: AwsSession, clock: Clock, instance: str) -> Instance:
+    """Start a stopped instance and wait until it is running; one that is being stopped is started afterwards."""
+    _wait_for_state(aws, clock, instance, ("pending", "running", "stopped", "terminated"), 600)
+    aws.client("ec2").start_instances(InstanceIds=[instance])
+    return wait_running(aws, clock, instance)
+
+
 def stop(aws: AwsSession, clock: Clock, instance: str, timeout: float = 600) -> None:
     """Stop an instance and wait until it is stopped; a terminated one is accepted.
 

@@ -48,6 +48,8 @@ class Switchover:
         storage_change: The change of the storage mode, if there is one.
         source_had_volume: False if the source could not mount the volume; there is nothing to transfer or to give back then.
         frozen_since: When the writes of the primary were stopped (ISO 8601).
+        backup: Id of the backup that is restored instead of the source's data, which is lost or cannot be served; empty to
+            transfer the source's data.
     """
 
     run: str
@@ -62,6 +64,7 @@ class Switchover:
     storage_change: StorageChange | None = None
     source_had_volume: bool = True
     frozen_since: str = ""
+    backup: str = ""
 
     def advance(self, step: SwitchoverStep, target: str = "") -> Switchover:
         """Return the state at another step."""

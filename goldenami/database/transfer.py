@@ -68,9 +68,15 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> Trans
     switchover = save(ctx, dataclasses.replace(switchover.advance("moving"), frozen_since=timestamp(ctx.clock)))
     source, target = switchover.source, switchover.target
     began = ctx.clock.monotonic()
-    ctx.progress.info(f"stopping writes on {source}")
+    ctx.progress.info(f"restoring {switchover.backup}" if switchover.backup else f"stopping writes on {source}")
     try:
-        if switchover.method == "volume":
+        if switchover.backup:
+            manifest = backup.get_backup(ctx, switchover.backup)
+            restore_and_swap_in(ctx, target, manifest, replace=True, heartbeat=held_lock.heartbeat)
+            summary = (
+                f"{manifest.fingerprint.rows} row(s) of the backup {manifest.id} restored on {target} and compared"
+            )
+        elif switchover.method == "volume":
             volume.attach_and_mount(ctx, target, snapshot=f"before {switchover.run} attached it to {target}")
             summary = f"the volume with the data is mounted on {target}"
         else:
@@ -83,6 +89,8 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> Trans
         held_lock.verify_held()
         agent.run(ctx, target, "resume")
     except BaseException as error:
+        if switchover.backup:  # the source does not serve, and its data was not touched
+            raise
         with explain_stopped_writes([source], switchover.frozen_since, switchover.resumed_by):
             abort(ctx, switchover)
         if not isinstance(error, GoldenError):

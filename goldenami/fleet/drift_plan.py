@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from goldenami.fleet.model import Drift, FleetObservation
+from goldenami.images.candidate_plan import newest_good
 from goldenami.model.fleet import NOT_RUNNING, SUSPENDED_WHILE_REPLACING, AutoScalingGroup, FleetState
 from goldenami.model.image import Image
 from goldenami.promote.rollback_plan import differences, missing_images, running_images
@@ -69,15 +70,7 @@ def replace_image(recipe: Recipe, observed: FleetObservation) -> str:
 
 def best_image(recipe: Recipe, observed: FleetObservation) -> Image | None:
     """Return the newest verified image that this recipe can run and that was not rolled back."""
-    images = [
-        image
-        for image in observed.images.values()
-        if image.state == "available"
-        and image.verified
-        and "goldenami:rolled-back" not in image.tags
-        and image.storage_mode in ("", recipe.database.mode)
-    ]
-    return max(images, key=lambda image: image.age(recipe.image.name), default=None)
+    return newest_good(list(observed.images.values()), recipe.image.name, recipe.database.mode)
 
 
 def _instances(recipe: Recipe, observed: FleetObservation) -> Iterator[Drift]:

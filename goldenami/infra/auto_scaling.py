@@ -26,20 +26,6 @@ def ensure_launch_template(ctx: Context, image: Image, security_group: str) -> N
     ctx.progress.detail(f"{names.launch_template} version 1 launches {image.name}")
 
 
-def ensure_default_version(ctx: Context, image: Image) -> None:
-    """Make the template's default version, which a new group launches, one of this image."""
-    template = launch_templates.get(ctx.aws, ctx.names.launch_template)
-    assert template is not None
-    number = max((v.number for v in template.versions.values() if v.image == image.id), default=0)
-    if not number:
-        overrides = launch_template_plan.version_overrides(ctx.recipe, image)
-        token = launch_template_plan.client_token(template.id, template.default, overrides, template.latest)
-        description = f"{image.name} ({image.id})"
-        number = launch_templates.add_version(ctx.aws, template.id, template.default, overrides, description, token)
-    if template.versions[template.default].image != image.id:
-        launch_templates.set_default(ctx.aws, template.id, number)
-
-
 def ensure_canary_group(ctx: Context, network: Network, version: int, size: int, target_group: str) -> None:
     """Create the Auto Scaling group of the canary if it does not exist."""
     template = launch_templates.get(ctx.aws, ctx.names.launch_template)
@@ -59,8 +45,14 @@ def ensure_canary_group(ctx: Context, network: Network, version: int, size: int,
     )
 
 
-def ensure_group(ctx: Context, network: Network, target_group: str, instances_with_data: Sequence[str]) -> None:
-    """Create or update the Auto Scaling group. A new one launches the template's default version; version and size are kept."""
+def ensure_group(
+    ctx: Context, network: Network, target_group: str, instances_with_data: Sequence[str], *, empty: bool = False
+) -> None:
+    """Create or update the Auto Scaling group. A new one launches the template's default version; version and size are kept.
+
+    Args:
+        empty: Create it without an instance, for one that gets its data before it is attached.
+    """
     fleet, names = ctx.recipe.fleet, ctx.names
     template = launch_templates.get(ctx.aws, names.launch_template)
     assert template is not None
@@ -82,7 +74,7 @@ def ensure_group(ctx: Context, network: Network, target_group: str, instances_wi
         configure_self_healing(ctx, group, instances_with_data)
         return
     settings |= {
-        "DesiredCapacity": fleet.desired,
+        **({"MinSize": 0, "DesiredCapacity": 0} if empty else {"DesiredCapacity": fleet.desired}),
         "LaunchTemplate": {"LaunchTemplateId": template.id, "Version": str(template.default)},
         "Tags": _tags(ctx),
     }

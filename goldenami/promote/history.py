@@ -13,7 +13,7 @@ from goldenami.aws import images, launch_templates, parameters, session
 from goldenami.context import Context
 from goldenami.errors import GateError
 from goldenami.model.fleet import FleetState
-from goldenami.model.image import PREFIX, Image
+from goldenami.model.image import PREFIX, ROLLED_BACK, Image
 from goldenami.promote import report as promote_report
 from goldenami.promote.plan import PromotionPreflight
 from goldenami.rollout.context import RolloutContext
@@ -23,7 +23,6 @@ from goldenami.tools import host, jinja
 
 PROMOTED = PREFIX + "promoted"
 PREVIOUS = "previous"  # label of the production parameter's previous version
-ROLLED_BACK = PREFIX + "rolled-back"
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,8 @@ def commit(
     if previous is not None and PREVIOUS not in previous.labels:
         parameters.label(ctx.aws, name, previous.version, PREVIOUS)
     images.tag(ctx.aws, [image.id], {PROMOTED: entry.when})
+    if image.rolled_back:
+        images.untag(ctx.aws, [image.id], [ROLLED_BACK])
     append_entry(ctx, entry)
     return entry
 

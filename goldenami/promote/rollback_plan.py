@@ -30,11 +30,12 @@ def choose_target(fleet_state: FleetState, known: Mapping[str, Image]) -> Rollba
     pointer = fleet_state.pointer
     if pointer is None:
         return None
-    uncommitted = sorted(set(running_images(fleet_state)) - {pointer.ami})
+    running = set(running_images(fleet_state))
+    uncommitted = sorted(running - {pointer.ami})
     if uncommitted and _is_good(known.get(pointer.ami)):
         return RollbackTarget(known[pointer.ami], f"in production, while the fleet runs {', '.join(uncommitted)}")
     for earlier in reversed(fleet_state.history[:-1]):
-        if earlier.ami != pointer.ami and _is_good(known.get(earlier.ami)):
+        if earlier.ami not in {pointer.ami, *running} and _is_good(known.get(earlier.ami)):
             until = f", until {pointer.modified}" if pointer.modified else ""
             return RollbackTarget(known[earlier.ami], f"in production before {pointer.ami}{until}")
     return None

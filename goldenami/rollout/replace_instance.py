@@ -51,7 +51,10 @@ class InstanceReplacement:
     _frozen_since: float = 0.0
 
     def __post_init__(self) -> None:
-        self.ctx, self._monitor = self.rollout.ctx, RolloutMonitor(self.rollout, self.switchover.version)
+        self.ctx, self._monitor = (
+            self.rollout.ctx,
+            RolloutMonitor(self.rollout, self.switchover.version, replaced=self.switchover.source),
+        )
 
     def run(self) -> str:
         """Replace the instance.
@@ -166,7 +169,7 @@ class InstanceReplacement:
         switchover = self.switchover
         self.rollout.record("failed", reason)
         self._save_evidence()
-        if not switchover.source:
+        if not switchover.source or switchover.backup:  # no instance can take the data back
             return reason
         try:
             result = transfer.transfer(self.ctx, self.rollout.held_lock, switchover.reversed(self.previous_version))

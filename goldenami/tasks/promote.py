@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from invoke import Exit
 
 from goldenami.tasks.runner import ContextFactory, print_report, print_status, recipe_task
@@ -9,7 +11,7 @@ from goldenami.tasks.runner import ContextFactory, print_report, print_status, r
 _IMAGE = {
     "ami": "id of the AMI to promote",
     "version": "version of the image to promote, such as v1.2",
-    "candidate": "promote the newest verified image",
+    "candidate": "promote the newest verified image that was not rolled back",
 }
 _WATCH = "how long to monitor the new instances: 90s, 5m, 1h (default: the recipe's)"
 _WHY = "reason, recorded in the promotion history"
@@ -19,6 +21,7 @@ _WHY = "reason, recorded in the promotion history"
     canary="percentage of the instances to replace first (default: the recipe's)",
     watch=_WATCH,
     unverified="promote an image that has not passed its gates",
+    retry="with --candidate: also promote an image that was rolled back before",
     why=_WHY,
     regions="then promote to the fleets in these regions, in order: us-east-1,eu-west-1 (run `copy` first)",
     plan="print the preflight, and exit",
@@ -32,6 +35,7 @@ def promote(
     canary: str = "",
     watch: str = "",
     unverified: bool = False,
+    retry: bool = False,
     why: str = "",
     regions: str = "",
     plan: bool = False,
@@ -53,7 +57,7 @@ def promote(
     from goldenami.text import parse_percent, parse_seconds
 
     options = PromoteOptions(
-        ImageSelector(ami, version, candidate),
+        ImageSelector(ami, version, candidate, retry),
         canary=parse_percent(canary) if canary else None,
         watch=parse_seconds(watch) if watch else None,
         unverified=unverified,
@@ -107,6 +111,40 @@ def rollback(
         return
     print_status(page.text)
     print_report(report.promoted(ctx, rollback.rollback(ctx, preflight, options)), json=json)
+
+
+@recipe_task(
+    ami="id of the AMI of a new instance (default: the one in production, otherwise the newest good one)",
+    lose_data="give up rows that cannot be read, and restore the newest backup instead",
+    plan="print what would be done, and exit",
+)
+def recover(
+    open_context: ContextFactory, ami: str = "", lose_data: bool = False, plan: bool = False, json: bool = False
+) -> None:
+    """Bring a fleet back that does not serve: its instance is terminated, stopped or broken, or its disk is lost.
+
+    A stopped instance is started, and its rows are used. Otherwise a new instance takes the old one's address, with the rows
+    of the old one if they can still be read, else of the newest backup that is intact (mode instance), or with the data
+    volume (mode volume). Also works if the group or the image in production was deleted. Prints the ids of the instances.
+    """
+    import sys
+
+    from goldenami.fleet import recover, recover_report
+    from goldenami.fleet.recover import RecoverOptions
+
+    def confirm(losses: Sequence[str]) -> bool:
+        if not sys.stdin.isatty():
+            return False
+        print_status(f"\nThis gives up {'; '.join(losses)}.")
+        return input("Type yes to continue: ").strip() == "yes"
+
+    ctx, options = open_context(), RecoverOptions(ami, lose_data, confirm)
+    page = recover_report.preflight(ctx, recover.preflight(ctx, options))
+    if plan:
+        print_report(page, json=json)
+        return
+    print_status(page.text)
+    print_report(recover_report.recovered(recover.recover(ctx, options)), json=json)
 
 
 @recipe_task()
