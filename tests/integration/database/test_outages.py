@@ -18,8 +18,9 @@ from goldenami.fleet import create, describe, instances
 from goldenami.fleet.model import Assessment
 from goldenami.state import lock
 from tests.integration.database.test_transfer import Clerk, Pier, pier  # noqa: F401 - a fixture
-from tests.integration.database.test_volume import restore as restore_backup
+from tests.integration.database.test_volume import end, ended, restore as restore_backup
 from tests.integration.promote.test_promote import SERVICES, pytestmark  # noqa: F401 - marks
+from tests.support.advice import Operator
 from tests.support.cloud_server import eventually
 
 AT_ONCE = 90.0  # seconds, on a busy machine; the timeouts are 180 or more
@@ -152,3 +153,34 @@ def test_freeze_whose_instance_cannot_be_inspected_is_not_claimed_to_have_ended(
     assert caught.value.next == "./invoke recover"
     freeze.end_stale_freeze(pier.ctx())
     assert freeze.load(pier.ctx()) is None
+
+
+def stopped_instance(pier: Pier) -> None:
+    pier.town.ec2.stop_instances(InstanceIds=[pier.machine().id])
+    pier.town.wait(pier.machine().id, "stopped")
+
+
+def terminated_instance(pier: Pier) -> None:
+    end(pier, pier.machine().id)
+
+
+def killed_restore(pier: Pier) -> None:
+    backup = restore.back_up(pier.ctx(), "", "", own=False, why="")
+    ended(pier, "SendCommand stop-writes", lambda ctx: restore_backup(ctx, backup.id))
+
+
+@pytest.mark.parametrize("broken", [killed_restore, stopped_instance, terminated_instance])
+def test_advice_leads_back_to_the_only_instance_with_its_data(
+    pier: Pier,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: Any,
+) -> None:
+    image = pier.running()
+    restore.back_up(pier.ctx(), "", "", own=False, why="")
+    rows = list(pier.machine().rows)
+    broken(pier)
+    operator = Operator(pier.ctx, monkeypatch)
+    assert operator.follow() == "", operator.output
+    assert operator.commands[0] == "./invoke recover"
+    pier.serves(image)
+    assert pier.machine().rows == rows
