@@ -28,6 +28,7 @@ namespace = Collection(
     images.sweep,
     promote.promote,
     promote.rollback,
+    promote.recover,
     promote.status,
     promote.deploy,
     promote.update,

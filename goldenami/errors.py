@@ -2,7 +2,7 @@
 
 Exit codes (documented in docs/operations.md): 0 done, 1 unexpected, 2 the command line, the recipe or a rendered file is wrong,
 3 a tool is missing or does not answer, 4 the build failed, 5 a gate refused the image, 6 AWS refused or cannot be reached,
-7 the lock is held by another command, 130 interrupted.
+7 the lock is held by another command, 8 the fleet is degraded and 9 it does not serve (both of `status`), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -91,6 +91,10 @@ class AwsError(GoldenError):
     """AWS (or the configured endpoint) refused a call, or cannot be reached."""
 
     code = 6
+
+
+class UnreachableError(AwsError):
+    """AWS cannot be reached while writes are stopped; nothing can be cleaned up until it can."""
 
 
 class BusyError(GoldenError):

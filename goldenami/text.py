@@ -32,11 +32,12 @@ class Report:
 
 @dataclass(frozen=True)
 class ChecklistItem:
-    """A line of a checklist: passed, failed, or None if it was not checked, and the evidence."""
+    """A line of a checklist: passed, failed, or None if it was not checked, and the evidence, or why it does not apply."""
 
     title: str
     ok: bool | None
     evidence: tuple[str, ...] = ()
+    applicable: bool = True
 
 
 def printable(text: str) -> str:
@@ -124,5 +125,6 @@ def markdown_checklist(items: Iterable[ChecklistItem]) -> list[str]:
     """Return the lines of a Markdown checklist, with the evidence below each item."""
     lines = []
     for item in items:
-        lines += [f"- {_CHECKBOXES[item.ok]} {item.title}", *(f"  - {line}" for line in item.evidence)]
+        checkbox = _CHECKBOXES[item.ok] if item.applicable else "[-]"
+        lines += [f"- {checkbox} {item.title}", *(f"  - {line}" for line in item.evidence)]
     return lines

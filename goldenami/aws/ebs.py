@@ -30,10 +30,12 @@ def list_volumes(aws: AwsSession, name: str) -> list[DataVolumeState]:
     return sorted((v for v in volumes if v.state not in ("deleting", "deleted")), key=lambda v: v.id)
 
 
-def create(aws: AwsSession, zone: str, size: int, kind: str, key: str, tags: Mapping[str, str], token: str) -> str:
+def create(
+    aws: AwsSession, zone: str, size: int, kind: str, key: str, tags: Mapping[str, str], token: str, snapshot: str = ""
+) -> str:
     """Create an encrypted volume of `size` GiB, or return the id of the one that was created with the same token.
 
-    An empty `key` is the account's default key for EBS.
+    An empty `key` is the account's default key for EBS. With a snapshot, the volume has its contents.
     """
     request: dict[str, Any] = {
         "AvailabilityZone": zone,
@@ -45,6 +47,8 @@ def create(aws: AwsSession, zone: str, size: int, kind: str, key: str, tags: Map
     }
     if key:
         request["KmsKeyId"] = key
+    if snapshot:
+        request["SnapshotId"] = snapshot
     return str(aws.client("ec2").create_volume(**request)["VolumeId"])
 
 

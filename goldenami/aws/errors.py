@@ -62,6 +62,11 @@ def retry(
     raise refused
 
 
+def is_unreachable(error: BaseException) -> bool:
+    """Return True if a call failed because the endpoint did not respond."""
+    return isinstance(error, exceptions.HTTPClientError | exceptions.EndpointConnectionError)
+
+
 def explain(error: BaseException) -> AwsError | None:
     """Convert an exception of boto3 into an AwsError; None for any other exception."""
     if isinstance(error, exceptions.ClientError):
@@ -77,7 +82,7 @@ def explain(error: BaseException) -> AwsError | None:
         return AwsError(f"AWS refused {call}: {message(error)} ({what})")
     if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
         return AwsError("no AWS credentials were found", next="aws configure, or set AWS_PROFILE")
-    if isinstance(error, exceptions.HTTPClientError | exceptions.EndpointConnectionError):
+    if is_unreachable(error):
         return AwsError(f"AWS cannot be reached: {error}", next="./invoke doctor")
     if isinstance(error, exceptions.BotoCoreError):
         return AwsError(f"AWS: {error}")

@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -170,6 +171,13 @@ def terminate(aws: AwsSession, clock: Clock, instance: str, timeout: float = 300
         _wait_for_state(aws, clock, instance, ("terminated",), timeout)
 
 
+def start(aws: AwsSession, clock: Clock, instance: str) -> Instance:
+    """Start a stopped instance and wait until it is running; one that is being stopped is started afterwards."""
+    _wait_for_state(aws, clock, instance, ("pending", "running", "stopped", "terminated"), 600)
+    aws.client("ec2").start_instances(InstanceIds=[instance])
+    return wait_running(aws, clock, instance)
+
+
 def stop(aws: AwsSession, clock: Clock, instance: str, timeout: float = 600) -> None:
     """Stop an instance and wait until it is stopped; a terminated one is accepted.
 
@@ -218,4 +226,11 @@ def _instance(instance: InstanceTypeDef) -> Instance:
         tags=mapping(instance.get("Tags", [])),
         zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
         launched=f"{instance['LaunchTime']:%Y-%m-%dT%H:%M:%SZ}" if "LaunchTime" in instance else "",
+        changed=_transition_time(instance.get("StateTransitionReason", "")),
     )
+
+
+def _transition_time(reason: str) -> str:
+    """Return the time in a reason such as `User initiated (2026-11-28 09:30:00 GMT)`, as ISO 8601; empty without one."""
+    match = re.search(r"\((\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) (?:GMT|UTC)\)", reason)
+    return f"{match[1]}T{match[2]}Z" if match else ""

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from goldenami.aws import run_command, s3, session
+from goldenami.aws import instances, run_command, s3, session
 from goldenami.context import Context
 from goldenami.database.guard_plan import InstanceData
 from goldenami.errors import AwsError, GateError
+from goldenami.model.fleet import NOT_RUNNING
 from goldenami.model.names import prefix
 from goldenami.recipe.recipe import Recipe, bucket_name
 from goldenami.recipe.template_vars import template_vars
@@ -40,11 +41,20 @@ def inspect(ctx: Context, instance: str) -> InstanceData:
     script = data_script(ctx.recipe, ctx.aws.region, "inspect", {})
     result = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=60)
     if result is None:
-        return InstanceData(instance, reachable=False, reason="the instance is not managed by Systems Manager")
+        reason = not_running_reason(ctx, instance) or "the instance is not managed by Systems Manager"
+        return InstanceData(instance, reachable=False, reason=reason)
     try:
         return InstanceData(instance, **_parse_result(instance, "inspect", result))
     except GateError as error:
         return InstanceData(instance, reachable=False, reason=error.message)
+
+
+def not_running_reason(ctx: Context, instance: str) -> str:
+    """Return why an instance cannot run commands now, whatever its SSM agent does; empty if it runs or is starting."""
+    current = instances.get(ctx.aws, instance)
+    if current is None:
+        return "the instance does not exist"
+    return f"the instance is {current.state}" if current.state in NOT_RUNNING else ""
 
 
 def run(
@@ -111,6 +121,8 @@ def execute(
         output = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, heartbeat=heartbeat)
         if output is not None:
             return output
+        if reason := not_running_reason(ctx, instance):
+            raise AwsError(f"cannot run {action} on the database of {instance}: {reason}", next="./invoke status")
     raise AwsError(
         f"cannot run {action} on the database of {instance}: the instance is not managed by Systems Manager",
         next="set run_command = true under [fleet] in golden.toml, and run ./invoke fleet.create",

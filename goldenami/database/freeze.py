@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from goldenami.aws import auto_scaling, instances, run_command
 from goldenami.context import Context
@@ -19,6 +20,7 @@ from goldenami.errors import AwsError, GateError, GoldenError
 from goldenami.infra import describe, wait
 from goldenami.model.names import prefix
 from goldenami.state import records
+from goldenami.tools.clock import timestamp
 
 # Processes that replace an instance that does not serve.
 SELF_HEALING = ("HealthCheck", "ReplaceUnhealthy")
@@ -53,23 +55,31 @@ def frozen(ctx: Context, freeze: WriteFreeze, *, ending: bool = False) -> Iterat
     Raises:
         GateError: The block failed, and the instances do not serve again.
     """
+    if not freeze.instances:  # no writes are stopped
+        yield freeze
+        return
     group = auto_scaling.get(ctx.aws, ctx.names.group)
     # With an external database the other instances keep serving while one is terminated.
     processes = SELF_HEALING if ctx.recipe.database.on_instance or freeze.backup else ()
     suspended = [p for p in processes if p not in group.suspended] if group else []
-    freeze = save(ctx, replace(freeze, suspended=tuple(suspended)))
+    freeze = save(ctx, replace(freeze, suspended=tuple(suspended), since=timestamp(ctx.clock)))
     auto_scaling.suspend(ctx.aws, ctx.names.group, suspended)
     try:
         yield freeze
     except BaseException as error:
-        current = load(ctx)
+        explained = partial(transfer.explain_stopped_writes, freeze.instances, freeze.since, freeze.resumed_by)
+        with explained():
+            current = load(ctx)
         if current is None or current.run != freeze.run:  # another process took over the lock, and ended the freeze
             raise
-        resumption = _resume(ctx, current, _running_instances(ctx, current))
-        _end(ctx, current, wait_healthy=not resumption.errors, clear=resumption.complete)
-        if resumption.errors:
+        with explained():
+            resumption = _resume(ctx, current, _running_instances(ctx, current))
+            _end(ctx, current, wait_healthy=not resumption.errors, clear=resumption.complete)
+        if resumption.errors or not resumption.complete:
             raise GateError(
-                "; ".join(resumption.errors), state="Writes may still be stopped.", next="./invoke instances"
+                "; ".join([str(getattr(error, "message", error)), *resumption.errors]),
+                state=f"Writes may still be stopped on {', '.join(freeze.instances)}.",
+                next=freeze.resumed_by,
             ) from error
         if isinstance(error, GoldenError) and current.backup:
             error.state = "The service is up again, with the data as it was."

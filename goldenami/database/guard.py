@@ -23,7 +23,7 @@ def inspect_instances(ctx: Context, instances: Sequence[str]) -> list[InstanceDa
 def raise_if_data_would_be_lost(ctx: Context, instances: Sequence[str], image: Image) -> None:
     """Raise GateError with all reasons why instances cannot be replaced by instances of this image without losing data."""
     if reasons := blockers(ctx, instances, image):
-        raise GateError("; ".join(reasons), state="No changes were made.", next="./invoke instances")
+        raise GateError("; ".join(reasons), state="No changes were made.", next="./invoke status")
 
 
 def blockers(ctx: Context, instances: Sequence[str], image: Image) -> list[str]:
@@ -35,10 +35,42 @@ def blockers(ctx: Context, instances: Sequence[str], image: Image) -> list[str]:
     return list(data_blockers(ctx.recipe, inspected, image))
 
 
+def inspect_before_termination(
+    ctx: Context, instances: Sequence[str], *, lose_data: bool = False
+) -> list[InstanceData]:
+    """Return what data each instance has, before its writes are stopped.
+
+    Raises:
+        GateError: An instance that may have the only copy of its data cannot be inspected, so it cannot be backed up.
+    """
+    inspected = inspect_instances(ctx, instances)
+    for data in inspected:
+        if data.reachable or lose_data or not ctx.recipe.database.on_instance or _is_on_volume(ctx, data):
+            continue
+        fix = "fix the cause"
+        if data.reason.endswith("stopped"):
+            fix = f"aws ec2 start-instances --instance-ids {data.instance}, then the same command"
+        raise GateError(
+            f"cannot back up the database of {data.instance}: {data.reason}",
+            state="No changes were made, and no writes were stopped.",
+            next=f"{fix}; or the same command with --lose-data (the data will be lost)",
+        )
+    return inspected
+
+
+def instances_to_freeze(ctx: Context, inspected: Sequence[InstanceData], *, lose_data: bool) -> tuple[str, ...]:
+    """Return the instances whose writes `backup_before_termination` stops, to back them up or to unmount their volume."""
+    return tuple(
+        data.instance
+        for data in inspected
+        if data.reachable and (data.volume or (not lose_data and _needs_backup(ctx, data, on_volume=False)))
+    )
+
+
 def backup_before_termination(
-    ctx: Context, held_lock: HeldLock, run: str, instances: Sequence[str], why: str, *, lose_data: bool = False
+    ctx: Context, held_lock: HeldLock, run: str, inspected: Sequence[InstanceData], why: str, *, lose_data: bool = False
 ) -> list[str]:
-    """Stop writes and back up the database of every instance that is about to be terminated.
+    """Stop writes and back up the database of every inspected instance, which is about to be terminated.
 
     Must run inside a write freeze (database/freeze.py), which resumes writes if a backup fails. A volume is unmounted; it
     survives the instance also without a backup.
@@ -50,14 +82,9 @@ def backup_before_termination(
         GateError: A backup failed; the instance keeps running.
     """
     backups: list[str] = []
-    for data in inspect_instances(ctx, instances):
-        instance, on_volume = data.instance, bool(data.volume)
-        if not data.reachable and ctx.recipe.database.on_volume:
-            on_volume = volume.is_attached_to(ctx, instance)
-        if on_volume:
-            needs_backup = data.reachable and data.server_running
-        else:
-            needs_backup = data.has_data or (not data.reachable and ctx.recipe.database.on_instance)
+    for data in inspected:
+        instance, on_volume = data.instance, _is_on_volume(ctx, data)
+        needs_backup = _needs_backup(ctx, data, on_volume=on_volume)
         if needs_backup and not lose_data:
             backup_id = f"{run}-{string.ascii_lowercase[len(backups)]}"
             _back_up(ctx, held_lock, data, backup_id, why, on_volume=on_volume)
@@ -70,6 +97,18 @@ def backup_before_termination(
                 volume.unmount(ctx, instance)
             ctx.progress.info(f"the data of {instance} is kept on {data.volume or 'its volume'}")
     return backups
+
+
+def _is_on_volume(ctx: Context, data: InstanceData) -> bool:
+    if not data.reachable and ctx.recipe.database.on_volume:
+        return volume.is_attached_to(ctx, data.instance)
+    return bool(data.volume)
+
+
+def _needs_backup(ctx: Context, data: InstanceData, *, on_volume: bool) -> bool:
+    if on_volume:
+        return data.reachable and data.server_running
+    return data.has_data or (not data.reachable and ctx.recipe.database.on_instance)
 
 
 def _back_up(
@@ -85,6 +124,6 @@ def _back_up(
         loss = "without a backup; the volume is kept" if on_volume else "the data will be lost"
         raise GateError(
             f"cannot back up the database of {data.instance}: {error.message}",
-            state="The instance keeps running, with all its data.",
+            state="The instance was not terminated.",
             next=f"fix the cause, or run the same command with --lose-data ({loss})",
         ) from None

@@ -81,10 +81,9 @@ def _instance_blockers(data: InstanceData, major: int, *, on_volume: bool) -> It
             " (./invoke db.migrate --to instance transfers the data)"
         )
     elif not data.reachable:
-        yield (
-            f"cannot inspect the data of {data.instance}: {data.reason or 'it does not answer'}"
-            " (set run_command = true under [fleet], run ./invoke fleet.create, and check the SSM agent)"
-        )
+        fix = " (set run_command = true under [fleet], run ./invoke fleet.create, and check the SSM agent)"
+        reason = data.reason or "it does not answer"
+        yield f"cannot inspect the data of {data.instance}: {reason}{fix if 'Systems Manager' in reason else ''}"
     elif on_volume and not data.volume and (data.server_running or data.has_data):
         yield (
             f'{data.instance} has its database on its root disk, although the storage mode is "volume": it would be lost'

@@ -103,10 +103,12 @@ def fail_over_backup(ctx: Context, switchover: Switchover) -> Switchover | None:
     """
     if switchover.step == "launching" or not instances.is_terminated(ctx.aws, switchover.primary):
         return None
+    if switchover.backup and not switchover.data_arrived:  # nothing was given up: the recovery starts again
+        return None
     primary, standby = switchover.primary, switchover.standby
     # Taken while writes were stopped: a complete backup has all data.
     manifest = None if switchover.data_arrived else backup.find_backup(ctx, transfer.backup_id(switchover))
-    has_copy = manifest is not None or switchover.data_arrived or switchover.is_reversal
+    has_copy = manifest is not None or switchover.is_reversal or (switchover.data_arrived and not switchover.backup)
     if instances.is_terminated(ctx.aws, standby) or not has_copy:
         for launched in instances.find_by_client_token(ctx.aws, client_token(switchover)):
             instances.terminate(ctx.aws, ctx.clock, launched.id)
@@ -114,9 +116,15 @@ def fail_over_backup(ctx: Context, switchover: Switchover) -> Switchover | None:
         transfer.clear(ctx)
         raise GateError(
             f"{primary} was terminated, and its disk with all data: "
-            + (f"so was {standby}" if has_copy else "its backup was not complete"),
+            + (
+                f"so was {standby}"
+                if has_copy
+                else "no other instance has it"
+                if switchover.backup
+                else "its backup was not complete"
+            ),
             state="The service is down. Earlier backups are intact.",
-            next="./invoke db.list, ./invoke fleet.show; restore a backup on a running instance with ./invoke db.restore",
+            next="./invoke recover, which restores the newest backup",
         )
     if manifest is not None:
         ctx.progress.info(
@@ -151,8 +159,10 @@ def roll_back(ctx: Context, switchover: Switchover) -> None:
 
     If the source was terminated, and its data is on a volume or a DB instance, the group replaces it.
     """
-    if switchover.step == "moving" and (
-        switchover.storage_mode == "instance" or not instances.is_terminated(ctx.aws, switchover.source)
+    if (
+        switchover.step == "moving"
+        and not switchover.backup
+        and (switchover.storage_mode == "instance" or not instances.is_terminated(ctx.aws, switchover.source))
     ):
         transfer.abort(ctx, switchover)
     launched = instances.find_by_client_token(ctx.aws, client_token(switchover))

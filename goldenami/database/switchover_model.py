@@ -49,6 +49,9 @@ class Switchover:
         storage_change: The change of the storage mode, if there is one.
         release_step: True if the target's image has a release step, which runs on the transferred data before it serves.
         source_had_volume: False if the source could not mount the volume; there is nothing to transfer or to give back then.
+        frozen_since: When the writes of the primary were stopped (ISO 8601).
+        backup: Id of the backup that is restored instead of the source's data, which is lost or cannot be served; empty to
+            transfer the source's data.
     """
 
     run: str
@@ -64,6 +67,8 @@ class Switchover:
     storage_change: StorageChange | None = None
     release_step: bool = False
     source_had_volume: bool = True
+    frozen_since: str = ""
+    backup: str = ""
 
     def advance(self, step: SwitchoverStep, target: str = "") -> Switchover:
         """Return the state at another step."""
@@ -92,6 +97,13 @@ class Switchover:
         if self.storage_change is None:
             return "instance"
         return self.storage_change.mode if self.data_arrived != self.is_reversal else self.storage_change.previous_mode
+
+    @property
+    def resumed_by(self) -> str:
+        """The command that completes the switchover after an interruption, or rolls it back."""
+        if self.storage_change is not None:
+            return f"./invoke db.migrate --to {self.storage_change.mode}"
+        return "./invoke rollback"
 
     @property
     def suspended_after(self) -> tuple[str, ...]:
@@ -131,6 +143,7 @@ class WriteFreeze:
         suspended: Processes of the group that were suspended for it.
         backup: Id of the backup that replaces the data; empty if the data stays as it is.
         swapping_in: True once the restored database is being swapped in; the restore can then only be completed.
+        since: When it began (ISO 8601).
     """
 
     run: str
@@ -139,3 +152,9 @@ class WriteFreeze:
     suspended: tuple[str, ...] = ()
     backup: str = ""
     swapping_in: bool = False
+    since: str = ""
+
+    @property
+    def resumed_by(self) -> str:
+        """The command that resumes writes after an interruption."""
+        return "./invoke recover"

@@ -7,23 +7,26 @@ The state is saved before each step (database/switchover_model.py), so that reco
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from goldenami.aws import s3
+from goldenami.aws.errors import is_unreachable
 from goldenami.context import Context
 from goldenami.database import agent, backup, release, volume
 from goldenami.database.backup_model import Manifest, differences, parse_fingerprint
 from goldenami.database.downtime_model import Downtime
 from goldenami.database.release import ReleaseError
 from goldenami.database.switchover_model import Switchover, TransferMethod
-from goldenami.errors import GateError, GoldenError
+from goldenami.errors import GateError, GoldenError, UnreachableError
 from goldenami.infra import load_balancer
 from goldenami.model.names import prefix
 from goldenami.state import records
 from goldenami.state.lock import HeldLock
+from goldenami.tools.clock import timestamp
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,20 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover, grace: f
     """
     if switchover.method == "backup":
         agent.ensure_backup_bucket(ctx)
-    switchover = save(ctx, switchover.advance("moving"))
+    switchover = save(ctx, dataclasses.replace(switchover.advance("moving"), frozen_since=timestamp(ctx.clock)))
     source, target = switchover.source, switchover.target
     downtime = Downtime(ctx.clock.monotonic())
-    ctx.progress.info(f"stopping writes on {source}")
+    ctx.progress.info(f"restoring {switchover.backup}" if switchover.backup else f"stopping writes on {source}")
     read_only = False
     try:
-        if switchover.method == "volume":
+        if switchover.backup:
+            downtime = downtime.stop_reads(ctx.clock.monotonic())
+            manifest = backup.get_backup(ctx, switchover.backup)
+            restore_and_swap_in(ctx, target, manifest, replace=True, heartbeat=held_lock.heartbeat)
+            summary = (
+                f"{manifest.fingerprint.rows} row(s) of the backup {manifest.id} restored on {target} and compared"
+            )
+        elif switchover.method == "volume":
             downtime = downtime.stop_reads(ctx.clock.monotonic())
             volume.attach_and_mount(ctx, target, snapshot=f"before {switchover.run} attached it to {target}")
             summary = f"the volume with the data is mounted on {target}"
@@ -106,11 +116,14 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover, grace: f
             agent.run(ctx, target, "resume")
             downtime = downtime.stop_reads(ctx.clock.monotonic())
         load_balancer.deregister(ctx, source)
-        if switchover.method == "backup":
+        if switchover.method == "backup" and not switchover.backup:
             agent.run(ctx, source, "stop-service", backup=identity)
         held_lock.verify_held()
     except BaseException as error:
-        abort(ctx, switchover)
+        if switchover.backup:  # the source does not serve, and its data was not touched
+            raise
+        with explain_stopped_writes([source], switchover.frozen_since, switchover.resumed_by):
+            abort(ctx, switchover)
         if not isinstance(error, GoldenError):
             raise
         duration = downtime.text(ctx.clock.monotonic())
@@ -159,6 +172,21 @@ def restore(
             state="The database of the instance is unchanged.",
             next="./invoke db.verify",
         )
+
+
+@contextlib.contextmanager
+def explain_stopped_writes(instances: Sequence[str], since: str, resumed_by: str) -> Iterator[None]:
+    """Say that writes are stopped, since when, and what resumes them, if AWS cannot be reached to resume them now."""
+    try:
+        yield
+    except Exception as error:
+        if not is_unreachable(error):
+            raise
+        raise UnreachableError(
+            f"AWS cannot be reached: {error}",
+            state=f"Writes are stopped on {', '.join(instances)} since {since}, and stay stopped until a command resumes them.",
+            next=f"{resumed_by}, once AWS responds",
+        ) from None
 
 
 def abort(ctx: Context, switchover: Switchover) -> None:

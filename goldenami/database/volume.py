@@ -5,7 +5,7 @@ The instance that EC2 has it attached to is the primary. Every step is idempoten
 
 from __future__ import annotations
 
-from goldenami.aws import ebs, instances, vpc
+from goldenami.aws import ebs, images, instances, vpc
 from goldenami.context import Context
 from goldenami.database import agent, volume_plan
 from goldenami.errors import AwsError, GateError, GoldenError
@@ -45,6 +45,23 @@ def ensure_volume(ctx: Context, network: Network, run: str) -> DataVolumeState:
             f"growing {volume.id} to {desired.size_gib} GiB; its file system grows when it is mounted the next time"
         )
     return volume
+
+
+def replace_lost(ctx: Context, network: Network, run: str) -> None:
+    """Create the volume again from its newest snapshot, or blank; one that has failed is kept without its tag. Idempotent."""
+    failed = [volume.id for volume in ebs.list_volumes(ctx.aws, ctx.name) if volume.state == "error"]
+    if failed:
+        images.untag(ctx.aws, failed, [image.VOLUME_TAG])
+        ctx.progress.info(f"{', '.join(failed)} has failed; it is kept, and no longer used")
+    snapshot = max(ebs.list_snapshots(ctx.aws, ctx.name), key=lambda s: s.started, default=None)
+    desired, zone = ctx.recipe.database.volume, vpc.subnet_zone(ctx.aws, network.subnets[0])
+    if snapshot is not None and not ebs.list_volumes(ctx.aws, ctx.name):
+        created = ebs.create(
+            ctx.aws, zone, desired.size_gib, desired.type, ctx.target.kms_key_id, _tags(ctx), f"{run}-data", snapshot.id
+        )
+        ebs.wait_available(ctx.aws, ctx.clock, created)
+        ctx.progress.info(f"created the data volume {created} from {snapshot.id} of {snapshot.started:%Y-%m-%d %H:%M}")
+    ensure_volume(ctx, network, run)
 
 
 def attach(ctx: Context, instance: str, *, snapshot: str = "", stop_holder: bool = False) -> DataVolumeState:

@@ -2,61 +2,126 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 
-from goldenami.aws import ebs, iam_roles, images, load_balancers, security_groups, vpc as aws_vpc
+from goldenami.aws import (
+    auto_scaling,
+    ebs,
+    iam_roles,
+    images,
+    instances,
+    load_balancers,
+    security_groups,
+    vpc as aws_vpc,
+)
+from goldenami.aws.load_balancers import LoadBalancer
 from goldenami.context import Context
 from goldenami.database import freeze, rds, transfer
-from goldenami.fleet.model import PROMOTIONS_SHOWN, DataStorage, FleetResource, FleetStatus
-from goldenami.infra import describe, wait
+from goldenami.fleet import status_plan
+from goldenami.fleet.model import (
+    PROMOTIONS_SHOWN,
+    DataStorage,
+    FleetObservation,
+    FleetResource,
+    FleetStatus,
+    ServiceProbe,
+)
+from goldenami.infra import describe, health, launch_template_plan, wait
+from goldenami.model.fleet import FleetState
 from goldenami.model.image import VOLUME_TAG
-from goldenami.model.resources import DataVolumeState
+from goldenami.model.resources import DataVolumeState, Instance
 from goldenami.promote import history
-from goldenami.promote.rollback_plan import drift
+from goldenami.promote.rollback_plan import running_images
 from goldenami.state import lock
+from goldenami.tools import http
+
+_REQUESTS = 3  # requests until one is answered
+_REQUEST_TIMEOUT = 3.0  # seconds
 
 
 def fleet_status(ctx: Context) -> FleetStatus:
     """Return the status of the fleet, without changing it."""
-    fleet_state = describe.describe_fleet(ctx)
-    held_lock = lock.holder(ctx)
-    balancer = load_balancers.get(ctx.aws, ctx.names.load_balancer)
-    return FleetStatus(
-        fleet_state=fleet_state,
-        drift=(*drift(fleet_state), *_unfinished(ctx)),
-        lock=held_lock,
-        lock_is_stale=held_lock is not None and lock.is_stale(ctx, held_lock),
-        address=wait.load_balancer_url(ctx, balancer) if balancer else "",
-        names={image.id: image.name for image in images.list_family(ctx.aws, ctx.name)},
-        data=data_storage(ctx),
-        failed_promotions=tuple(e for e in _history(ctx) if e.get("result") != "promoted")[-PROMOTIONS_SHOWN:],
+    with ThreadPoolExecutor() as pool:  # parallel, because each call takes a network round trip
+        fleet = pool.submit(describe.describe_fleet, ctx)
+        balancer = pool.submit(load_balancers.get, ctx.aws, ctx.names.load_balancer)
+        tagged = pool.submit(instances.list_tagged, ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
+        family = pool.submit(images.list_family, ctx.aws, ctx.name)
+        held_lock = pool.submit(lock.holder, ctx)
+        switchover, write_freeze = pool.submit(transfer.load, ctx), pool.submit(freeze.load, ctx)
+        data = pool.submit(data_storage, ctx)
+        observed = FleetObservation(
+            fleet_state=fleet.result(),
+            standalone=_standalone(fleet.result(), tagged.result()),
+            missing_balancer=_missing_balancer(ctx, fleet.result(), balancer.result()),
+            images={image.id: image for image in family.result()},
+            lock=(record := held_lock.result()),
+            lock_is_stale=record is not None and lock.is_stale(ctx, record),
+            switchover=switchover.result(),
+            freeze=write_freeze.result(),
+        )
+        observed = _complete(ctx, observed, balancer.result())
+        address = wait.load_balancer_url(ctx, found) if (found := balancer.result()) else ""
+        entries = history.load(ctx, observed.images)
+        failed = tuple(entry for entry in entries if entry.get("result") != "promoted")[-PROMOTIONS_SHOWN:]
+        return FleetStatus(observed, status_plan.assess(ctx.recipe, observed), address, failed, data.result())
+
+
+def _standalone(fleet_state: FleetState, tagged: Sequence[Instance]) -> tuple[Instance, ...]:
+    """Return the instances without a group; those that a switchover launches beside a group do not count."""
+    return () if fleet_state.group else tuple(tagged)
+
+
+def _missing_balancer(ctx: Context, fleet_state: FleetState, balancer: LoadBalancer | None) -> str:
+    expected = ctx.recipe.fleet.load_balancer and fleet_state.group is not None
+    return ctx.names.load_balancer if expected and balancer is None else ""
+
+
+def _complete(ctx: Context, observed: FleetObservation, balancer: LoadBalancer | None) -> FleetObservation:
+    """Add what needs the first reads: a request to the service, foreign images, instances that do not run, and activities."""
+    group, fleet_state = observed.fleet_state.group, observed.fleet_state
+    probe = _probe(ctx, observed, balancer)
+    pointer = {fleet_state.pointer.ami} if fleet_state.pointer else set()
+    unknown = {ami for ami in {*running_images(fleet_state), *pointer} if ami.startswith("ami-")} - set(observed.images)
+    foreign = [image for ami in sorted(unknown) if (image := images.get(ctx.aws, ami)) is not None]
+    members = [m for m in group.members if m.state not in ("pending", "running")] if group else []
+    stopped = [instance for m in members if (instance := instances.get(ctx.aws, m.id)) is not None]
+    activity = ("", "")
+    if group is not None and not (probe and probe.succeeded):
+        latest = auto_scaling.list_activities(ctx.aws, group.name, limit=1)
+        activity = (latest[0].started, latest[0].description) if latest else activity
+    return replace(
+        observed,
+        probe=probe,
+        images={**observed.images, **{image.id: image for image in foreign}},
+        stopped=tuple(stopped),
+        activity=activity,
     )
 
 
-def _unfinished(ctx: Context) -> list[str]:
-    """Return an unfinished switchover and an unfinished write freeze."""
-    switchover, write_freeze = transfer.load(ctx), freeze.load(ctx)
-    unfinished = []
-    if switchover is not None:
-        target = switchover.target or "a new instance"
-        unfinished.append(
-            f"unfinished switchover from {switchover.source} to {target}; the primary is {switchover.primary}"
-        )
-    if write_freeze is not None:
-        unfinished.append(
-            f"writes are stopped on {', '.join(write_freeze.instances)} for {write_freeze.operation} (once its run has"
-            " ended, the same command continues it; any other command that changes the fleet resumes writes)"
-        )
-    return unfinished
+def _probe(ctx: Context, observed: FleetObservation, balancer: LoadBalancer | None) -> ServiceProbe | None:
+    """Request the service's health path as a user reaches it; again after an error, since the next may go to another target."""
+    url = _service_url(ctx, observed, balancer)
+    if not url:
+        return None
+    failure = ""
+    for attempt in range(_REQUESTS):
+        result = http.probe(url, timeout=_REQUEST_TIMEOUT)
+        if result.ok or not result.answered:
+            return ServiceProbe(failure or result.detail, int(result.ok), attempt, answered=result.answered)
+        failure = result.detail
+    return ServiceProbe(failure, 0, _REQUESTS)
 
 
-def _history(ctx: Context) -> list[dict[str, Any]]:
-    path = history.history_path(ctx)
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+def _service_url(ctx: Context, observed: FleetObservation, balancer: LoadBalancer | None) -> str:
+    if balancer is not None:
+        return f"{wait.load_balancer_url(ctx, balancer)}{ctx.recipe.app.health}"
+    group = observed.fleet_state.group
+    members = [m for m in group.members if m.state == "running"] if group else []
+    addresses = [m.address for m in sorted(members, key=lambda m: not m.serving)]
+    addresses += [i.address for i in observed.standalone if i.state == "running"]
+    return health.health_url(ctx.recipe, addresses[0]) if addresses and addresses[0] else ""
 
 
 def list_resources(ctx: Context) -> list[FleetResource]:

@@ -39,9 +39,11 @@ def destroy(ctx: Context, *, lose_data: bool = False) -> list[str]:
         vpc = network.find_vpc(ctx)
         groups = [auto_scaling.get(ctx.aws, name) for name in (names.canary_group, names.group)]
         members = [m.id for g in groups if g for m in g.members if not m.lifecycle.startswith("Terminat")]
-        with freeze.frozen(ctx, WriteFreeze(run.id, "fleet.destroy", tuple(members)), ending=True):
+        inspected = guard.inspect_before_termination(ctx, members, lose_data=lose_data)
+        frozen = guard.instances_to_freeze(ctx, inspected, lose_data=lose_data)
+        with freeze.frozen(ctx, WriteFreeze(run.id, "fleet.destroy", frozen), ending=True):
             backups = guard.backup_before_termination(
-                ctx, held_lock, run.id, members, "before fleet.destroy", lose_data=lose_data
+                ctx, held_lock, run.id, inspected, "before fleet.destroy", lose_data=lose_data
             )
             for name in (names.canary_group, names.group):
                 group = auto_scaling.get(ctx.aws, name)

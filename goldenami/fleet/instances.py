@@ -106,9 +106,11 @@ def terminate(ctx: Context, instance: str, *, decrement: bool, force: bool, lose
                 state="No changes were made.",
                 next="the same command with --force",
             )
-        with freeze.frozen(ctx, WriteFreeze(run.id, operation, (target.id,)), ending=True):
+        inspected = guard.inspect_before_termination(ctx, [target.id], lose_data=lose_data)
+        frozen = guard.instances_to_freeze(ctx, inspected, lose_data=lose_data)
+        with freeze.frozen(ctx, WriteFreeze(run.id, operation, frozen), ending=True):
             guard.backup_before_termination(
-                ctx, held_lock, run.id, [target.id], f"before {operation}", lose_data=lose_data
+                ctx, held_lock, run.id, inspected, f"before {operation}", lose_data=lose_data
             )
             if target.grouped:
                 auto_scaling.terminate(ctx.aws, target.id, decrement=decrement)

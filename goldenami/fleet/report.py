@@ -8,9 +8,18 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from goldenami.context import Context
-from goldenami.fleet.model import PROMOTIONS_SHOWN, FleetResource, FleetResult, FleetStatus, UpdateResult
+from goldenami.fleet.model import (
+    PROMOTIONS_SHOWN,
+    Assessment,
+    FleetObservation,
+    FleetResource,
+    FleetResult,
+    FleetStatus,
+    UpdateResult,
+)
 from goldenami.model.fleet import FleetInstance
 from goldenami.promote import preflight_report
+from goldenami.promote.rollback_plan import choose_target
 from goldenami.text import Report, bullets, minute, pairs, table
 
 _ACTIONS = {
@@ -60,33 +69,37 @@ def destroyed(names: Sequence[str]) -> Report:
 
 
 def status(ctx: Context, status: FleetStatus) -> Report:
-    """Return the status of the fleet: current state, instances, drift, promotions."""
-    fleet_state, data, lock = status.fleet_state, status.data, status.lock
-    current, promotions = preflight_report.current_state(ctx, fleet_state), _promotions(status)
+    """Return the status of the fleet: is it serving, what is under way, what differs, what comes next; then the details."""
+    observed, assessment = status.observation, status.assessment
+    fleet_state, data, promotions = observed.fleet_state, status.data, _promotions(observed)
+    current = {**preflight_report.current_state(ctx, fleet_state), "rollback": _rollback_target(observed)}
     facts = {
+        "service": {key: getattr(assessment, key) for key in ("state", "since", "event", "evidence")},
+        "under_way": list(assessment.under_way),
+        "drift": [difference.text for difference in assessment.drift],
+        "next": assessment.next,
         "current": current,
         "address": status.address,
         "instances": [asdict(member) for member in fleet_state.group.members] if fleet_state.group else [],
-        "drift": list(status.drift),
         "data": {**data.facts, "kind": data.kind, "name": data.name} if data else None,
-        "lock": {**asdict(lock), "stale": status.lock_is_stale} if lock else None,
+        "lock": {**asdict(observed.lock), "stale": observed.lock_is_stale} if observed.lock else None,
+        "write_freeze": asdict(observed.freeze) if observed.freeze else None,
+        "switchover": asdict(observed.switchover) if observed.switchover else None,
         "promotions": promotions,
         "failed_promotions": list(status.failed_promotions),
     }
     lines = dict(current)
     if fleet_state.pointer:
-        lines["pointer"] += f" ({status.names.get(fleet_state.pointer.ami, 'the image does not exist')})"
+        lines["pointer"] += f" ({_name(observed, fleet_state.pointer.ami, 'the image does not exist')})"
     if status.address:
         lines["address"] = status.address
     if data:
         lines[data.kind] = f"{data.name}: {data.detail or 'not created'}"
-    if lock:
-        state = "STALE: the next promote or rollback takes the lock over" if status.lock_is_stale else "running"
-        lines["lock"] = f"{lock.operation}, by {lock.holder} since {lock.since} ({state})"
-    parts = [pairs(lines)]
+    parts = [headline(assessment), *bullets("Under way", assessment.under_way)]
+    parts += bullets("DRIFT", [difference.text for difference in assessment.drift]) or ["\nno drift"]
+    parts += [f"\nNext: {assessment.next or 'nothing to do'}", "", pairs(lines)]
     if fleet_state.group:
         parts += ["", preflight_report.group_instances(fleet_state)]
-    parts += bullets("DRIFT (fix it with ./invoke rollback)", status.drift) or ["\nno drift"]
     if promotions:
         rows = [
             [str(p["version"]), minute(p["when"]), p["name"] or p["ami"], ",".join(p["labels"]), p["by"], p["why"]]
@@ -94,20 +107,32 @@ def status(ctx: Context, status: FleetStatus) -> Report:
         ]
         parts += ["\nPromotions", table(["#", "WHEN", "IMAGE", "LABEL", "BY", "WHY"], rows)]
     if status.failed_promotions:
-        rows = [[minute(p["when"]), _name(status, p["to_ami"]), p["why"]] for p in status.failed_promotions]
+        rows = [[minute(p["when"]), _name(observed, p["to_ami"]), p["why"]] for p in status.failed_promotions]
         parts += ["\nFailed promotions (this checkout)", table(["WHEN", "IMAGE", "WHY"], rows)]
     return Report(facts, "\n".join(parts))
 
 
-def _promotions(status: FleetStatus) -> list[dict[str, Any]]:
+def headline(assessment: Assessment) -> str:
+    """Return the first line of the status: whether users are served, since when, and what was seen."""
+    state = assessment.state.replace("not", "NOT")
+    since = f" since {minute(assessment.since)} ({assessment.event})" if assessment.since else ""
+    return f"{state}{since}, as seen now: {assessment.evidence}"
+
+
+def _rollback_target(observed: FleetObservation) -> str:
+    target = choose_target(observed.fleet_state, observed.images)
+    return f"to {target.image.name} ({target.image.id}), {target.reason}" if target else "no earlier image to return to"
+
+
+def _promotions(observed: FleetObservation) -> list[dict[str, Any]]:
     promotions = []
-    for pointer in [*reversed(status.fleet_state.history)][:PROMOTIONS_SHOWN]:
+    for pointer in [*reversed(observed.fleet_state.history)][:PROMOTIONS_SHOWN]:
         note = _note(pointer.note)
         promotions.append(
             {
                 "version": pointer.version,
                 "ami": pointer.ami,
-                "name": status.names.get(pointer.ami, ""),
+                "name": _name(observed, pointer.ami, ""),
                 "when": pointer.modified,
                 "labels": list(pointer.labels),
                 **{key: str(note.get(key, "")) for key in ("by", "why", "refresh", "run")},
@@ -116,8 +141,9 @@ def _promotions(status: FleetStatus) -> list[dict[str, Any]]:
     return promotions
 
 
-def _name(status: FleetStatus, ami: str) -> str:
-    return status.names.get(ami, ami)
+def _name(observed: FleetObservation, ami: str, default: str | None = None) -> str:
+    image = observed.images.get(ami)
+    return image.name if image else ami if default is None else default
 
 
 def _note(text: str) -> Mapping[str, Any]:

@@ -79,6 +79,21 @@ def traffic_shift(scope: PolicyScope) -> list[Statement]:
     ]
 
 
+def restart_instances(scope: PolicyScope) -> list[Statement]:
+    """Start and stop the fleet's instances."""
+    verbs = ["ec2:StartInstances", "ec2:StopInstances"]
+    return [allow("Restart", verbs, scope.instances_arn, **scope.tagged("fleet"))]
+
+
+def associate_address(scope: PolicyScope) -> list[Statement]:
+    """Associate the fleet's Elastic IP address with another of its instances."""
+    addresses = scope.arn("ec2", "elastic-ip/*")
+    return [
+        allow("DescribeAddresses", ["ec2:DescribeAddresses"]),
+        allow("Address", ["ec2:AssociateAddress"], [addresses, scope.instances_arn], **scope.tagged("fleet")),
+    ]
+
+
 def describe_network(_scope: PolicyScope) -> list[Statement]:
     """Read security groups, VPCs and instance profiles."""
     return [allow("DescribeNetwork", ["ec2:DescribeSecurityGroups", "ec2:DescribeVpcs", "iam:GetInstanceProfile"])]

@@ -7,7 +7,7 @@ from typing import Any
 
 from goldenami.errors import UsageError
 from goldenami.iam import bake, database, images
-from goldenami.iam.fleet import describe_network, manage_resources, traffic_shift
+from goldenami.iam.fleet import associate_address, describe_network, manage_resources, restart_instances, traffic_shift
 from goldenami.iam.statements import (
     PolicyScope,
     Statement,
@@ -126,6 +126,20 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
         run_command,
         database.replace_instance,
         database.describe_storage,
+    ),
+    "recover": (
+        *_CHANGES,
+        publish,
+        launch_from_template,
+        manage_resources,
+        register_targets,
+        terminate,
+        console_output,
+        run_command,
+        database.replace_instance,
+        database.describe_storage,
+        restart_instances,
+        associate_address,
     ),
     "db.backup": (caller_identity, describe_fleet, run_command, database.backup_bucket),
     "db.list": (caller_identity, database.read_backups),

@@ -8,6 +8,7 @@ from goldenami.aws import images, parameters
 from goldenami.aws.session import AwsSession
 from goldenami.context import Context
 from goldenami.errors import UsageError
+from goldenami.images.candidate_plan import choose_candidate
 from goldenami.images.model import CatalogEntry, ImageSelector
 from goldenami.model.image import Image, image_status
 from goldenami.model.version import Version, ami_name, parse
@@ -23,10 +24,31 @@ def resolve_ami(ctx: Context, selector: ImageSelector) -> str:
         return selector.ami
     if selector.version:
         return resolve_version(ctx, selector.version).id
-    ami = read_pointer(ctx.aws, ctx.candidate)
-    if not ami:
+    return resolve_candidate(ctx, retry=selector.retry)
+
+
+def resolve_candidate(ctx: Context, *, retry: bool = False) -> str:
+    """Return the AMI id of the candidate; of one that was rolled back only on `retry`."""
+    published = read_pointer(ctx.aws, ctx.candidate)
+    if not published:
         raise UsageError("there is no candidate", next="./invoke bake")
-    return ami
+    known = images.list_family(ctx.aws, ctx.name)
+    candidate = choose_candidate(known, published, ctx.name)
+    skipped = candidate.skipped
+    if skipped is None or retry:
+        return published
+    if not candidate.ami:
+        raise UsageError(
+            f"there is no candidate: {skipped.name} ({skipped.id}) was rolled back ({skipped.rolled_back})",
+            state="No changes were made.",
+            next="./invoke bake; or ./invoke promote --candidate --retry",
+        )
+    before = next(image.name for image in known if image.id == candidate.ami)
+    ctx.progress.info(
+        f"{skipped.name} ({skipped.id}) was rolled back ({skipped.rolled_back}): the candidate is {before}"
+        f" ({candidate.ami}); --retry promotes {skipped.name} again"
+    )
+    return candidate.ami
 
 
 def resolve_version(ctx: Context, version: str) -> Image:
@@ -40,10 +62,10 @@ def resolve_version(ctx: Context, version: str) -> Image:
 
 def list_images(ctx: Context) -> list[CatalogEntry]:
     """Return every AMI of the recipe's name, golden ones first, newest first."""
-    candidate = read_pointer(ctx.aws, ctx.candidate)
+    known = images.list_family(ctx.aws, ctx.name)
+    candidate = choose_candidate(known, read_pointer(ctx.aws, ctx.candidate), ctx.name).ami
     entries = [
-        CatalogEntry(image, image.version(ctx.name), image_status(image), image.id == candidate)
-        for image in images.list_family(ctx.aws, ctx.name)
+        CatalogEntry(image, image.version(ctx.name), image_status(image), image.id == candidate) for image in known
     ]
     return sorted(entries, key=lambda e: (e.version or Version(-1, 0), e.image.created), reverse=True)
 

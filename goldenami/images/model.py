@@ -17,11 +17,12 @@ from goldenami.recipe.image import CopyTarget
 
 @dataclass(frozen=True)
 class ImageSelector:
-    """Selection of one image: by its id, by its version, or the candidate."""
+    """Selection of one image: by its id, by its version, or the candidate; `retry` takes one that was rolled back, too."""
 
     ami: str = ""
     version: str = ""
     candidate: bool = False
+    retry: bool = False
 
 
 @dataclass(frozen=True)

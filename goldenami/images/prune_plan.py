@@ -127,6 +127,8 @@ def _decide(
 
 
 def _keep_reason(image: Image, referenced_by: Sequence[Reference], kept_by_policy: str) -> str:
+    if image.state == "disabled":  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/disable-an-ami.html
+        return f"it is disabled: aws ec2 enable-image --image-id {image.id} makes it subject to the policy again"
     if image.state not in ("available", "failed"):
         return f"its state is {image.state}"
     if KEEP in image.tags:

@@ -45,8 +45,14 @@ def ensure_canary_group(ctx: Context, network: Network, version: int, size: int,
     )
 
 
-def ensure_group(ctx: Context, network: Network, target_group: str, instances_with_data: Sequence[str]) -> None:
-    """Create or update the Auto Scaling group. A new one launches the template's default version; version and size are kept."""
+def ensure_group(
+    ctx: Context, network: Network, target_group: str, instances_with_data: Sequence[str], *, empty: bool = False
+) -> None:
+    """Create or update the Auto Scaling group. A new one launches the template's default version; version and size are kept.
+
+    Args:
+        empty: Create it without an instance, for one that gets its data before it is attached.
+    """
     fleet, names = ctx.recipe.fleet, ctx.names
     template = launch_templates.get(ctx.aws, names.launch_template)
     assert template is not None
@@ -68,7 +74,7 @@ def ensure_group(ctx: Context, network: Network, target_group: str, instances_wi
         configure_self_healing(ctx, group, instances_with_data)
         return
     settings |= {
-        "DesiredCapacity": fleet.desired,
+        **({"MinSize": 0, "DesiredCapacity": 0} if empty else {"DesiredCapacity": fleet.desired}),
         "LaunchTemplate": {"LaunchTemplateId": template.id, "Version": str(template.default)},
         "Tags": _tags(ctx),
     }

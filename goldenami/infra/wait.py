@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from goldenami.aws import auto_scaling, instances
+from goldenami.aws import auto_scaling
 from goldenami.aws.load_balancers import LoadBalancer
 from goldenami.context import Context
 from goldenami.errors import AwsError, GateError
 from goldenami.infra import describe
-from goldenami.model.fleet import AutoScalingGroup, FleetState
+from goldenami.model.fleet import NOT_RUNNING, AutoScalingGroup, FleetState
 from goldenami.state import lock
 from goldenami.tools.clock import poll
 
@@ -23,6 +23,13 @@ def wait_until_serving(ctx: Context, held_lock: lock.HeldLock | None = None) -> 
         group = fleet_state.group
         if group is None:
             raise AwsError(f"{ctx.names.group} was deleted", next="./invoke fleet.create")
+        if stopped := [m for m in group.members if m.state in NOT_RUNNING and "ReplaceUnhealthy" in group.suspended]:
+            states = ", ".join(f"{m.id} is {m.state}" for m in stopped)
+            raise GateError(
+                f"{states}, and {group.name} does not replace it: ReplaceUnhealthy is suspended",
+                state="The fleet is not in service.",
+                next="./invoke status",
+            )
         serving = [m for m in group.members if m.serving]
         if len(serving) >= group.desired and all(m.serving or m.is_standby for m in group.members):
             return fleet_state
@@ -44,12 +51,13 @@ def wait_until_serving(ctx: Context, held_lock: lock.HeldLock | None = None) -> 
 def wait_until_healthy(ctx: Context, timeout: float) -> None:
     """Wait up to `timeout` seconds until every running instance of the group is in service.
 
-    The load balancer reports health with a delay; re-enabling health checks earlier could replace a healthy instance.
+    The load balancer reports health with a delay; re-enabling health checks earlier could replace a healthy instance. An
+    instance that is stopped or terminated cannot become healthy, so it is not waited for.
     """
     for _ in poll(ctx.clock, timeout=timeout, every=1):
         group = auto_scaling.get(ctx.aws, ctx.names.group)
         if group is None or all(
-            m.serving or m.is_standby or instances.is_terminated(ctx.aws, m.id) for m in group.members
+            m.serving or m.is_standby or m.state not in ("pending", "running") for m in group.members
         ):
             return
 

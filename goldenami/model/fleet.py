@@ -8,6 +8,9 @@ from typing import Any
 
 from goldenami.model.auto_scaling import InstanceRefresh, LifecycleHook, ScheduledAction
 
+# EC2's states of an instance that does not run and will not by itself.
+NOT_RUNNING = frozenset({"stopping", "stopped", "shutting-down", "terminated"})
+
 
 @dataclass(frozen=True)
 class LaunchTemplateVersion:

@@ -27,6 +27,7 @@ RELEASE = PREFIX + "release"
 # Kept by prune; retired by an operator; deprecated by prune; a snapshot whose image prune has deregistered.
 KEEP = PREFIX + "keep"
 RETIRED = PREFIX + "retired"
+ROLLED_BACK = PREFIX + "rolled-back"
 PRUNED = PREFIX + "pruned"
 ORPHANED = PREFIX + "orphan-of"
 # The original of a copy; and, on the original, the copy in a region: `goldenami:copy-in:us-east-1`.
@@ -116,6 +117,16 @@ class Image:
         return self.tags.get(RETIRED, "")
 
     @property
+    def rolled_back(self) -> str:
+        """When and why a promotion of it was rolled back, or empty."""
+        return self.tags.get(ROLLED_BACK, "")
+
+    @property
+    def good(self) -> bool:
+        """True if it can be launched and is known to be good: available, verified, and not rolled back."""
+        return self.state == "available" and self.verified and not self.rolled_back
+
+    @property
     def failed(self) -> bool:
         """True if a gate rejected it."""
         return FAILED in self.tags
@@ -164,7 +175,7 @@ def short_commit(commit: str) -> str:
 
 
 def image_status(image: Image) -> str:
-    """Return an image's status: verified, retired, failed, base, unverified, or EC2's state if it is not available."""
+    """Return an image's status: verified, rolled back, retired, failed, …, or EC2's state if it is not available."""
     if image.state != "available":
         return image.state
     if image.retired:
@@ -172,5 +183,5 @@ def image_status(image: Image) -> str:
     if image.failed:
         return "failed"
     if image.verified:
-        return "verified"
+        return "rolled back" if image.rolled_back else "verified"
     return "base" if image.layer == "base" else "unverified"

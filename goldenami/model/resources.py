@@ -42,7 +42,12 @@ class DbInstance:
 
 @dataclass(frozen=True)
 class Instance:
-    """EC2 instance; `address` is its public IP address, else its private one."""
+    """EC2 instance.
+
+    Attributes:
+        address: Its public IP address, else its private one.
+        changed: When it was stopped or terminated (ISO 8601), if EC2 says it.
+    """
 
     id: str
     state: str
@@ -52,6 +57,7 @@ class Instance:
     tags: Mapping[str, str] = field(default_factory=dict)
     zone: str = ""
     launched: str = ""
+    changed: str = ""
 
 
 OrphanKind = Literal["instance", "volume", "snapshot", "security-group", "key-pair"]

@@ -14,6 +14,7 @@ from goldenami.rollout.context import RolloutContext
 from goldenami.rollout.instance_refresh import InstanceRefreshRollout, restore_group
 from goldenami.rollout.monitor import RolloutMonitor
 from goldenami.rollout.replace_instance import InstanceReplacement
+from goldenami.rollout.timeline_model import NO_CANARY
 from goldenami.rollout.traffic_shift import TrafficShift
 
 
@@ -27,6 +28,8 @@ def roll_out(rollout: RolloutContext, preflight: PromotionPreflight, version: in
         GateError: The health gate failed; the fleet runs the previous version.
     """
     ctx, fleet_state, plan, request = rollout.ctx, preflight.fleet_state, preflight.plan, preflight.request
+    if fleet_state.group is not None and fleet_state.group.desired <= 1 and not plan.traffic:
+        rollout.record(NO_CANARY, "the fleet has one instance, so its replacement takes all the traffic")
     if request.transfers_data:
         replace_single_instance(rollout, preflight, version, why)
         return ""

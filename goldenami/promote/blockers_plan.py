@@ -94,7 +94,7 @@ def _image_blockers(request: RolloutRequest, source: LaunchTemplateVersion | Non
     elif not image.verified and not request.unverified:
         failed = image.tags.get("goldenami:failed", "")
         why = f"failed verification ({failed})" if image.failed else "is not verified"
-        yield f"{image.name} ({image.id}) {why}; --unverified promotes it anyway"
+        yield f"{image.name} ({image.id}) {why}; ./invoke promote --ami {image.id} --unverified promotes it anyway"
     instance_type = str(request.overrides.get("InstanceType") or (source.instance_type if source else ""))
     if instance_type and image.architecture and is_arm(instance_type) != (image.architecture == "arm64"):
         yield f"{image.id} is for {image.architecture}, which {instance_type} is not"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from goldenami.aws import images, launch_templates, parameters, session
 from goldenami.context import Context
 from goldenami.errors import GateError
 from goldenami.model.fleet import FleetState
-from goldenami.model.image import PREFIX, Image
+from goldenami.model.image import PREFIX, ROLLED_BACK, Image
 from goldenami.promote import report as promote_report
 from goldenami.promote.plan import PromotionPreflight
 from goldenami.rollout.context import RolloutContext
@@ -21,7 +23,6 @@ from goldenami.tools import host, jinja
 
 PROMOTED = PREFIX + "promoted"
 PREVIOUS = "previous"  # label of the production parameter's previous version
-ROLLED_BACK = PREFIX + "rolled-back"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class HistoryEntry:
         by: `user@machine`.
         arn: ARN of the caller's identity.
         result: `promoted` or `rolled back`.
+        recipe: Name of the recipe's image; several recipes may share a checkout.
     """
 
     when: str
@@ -45,6 +47,7 @@ class HistoryEntry:
     refresh: str
     why: str
     result: str
+    recipe: str = ""
 
 
 def history_entry(
@@ -62,6 +65,7 @@ def history_entry(
         refresh=refresh,
         why=why,
         result=result,
+        recipe=ctx.name,
     )
 
 
@@ -80,6 +84,8 @@ def commit(
     if previous is not None and PREVIOUS not in previous.labels:
         parameters.label(ctx.aws, name, previous.version, PREVIOUS)
     images.tag(ctx.aws, [image.id], {PROMOTED: entry.when})
+    if image.rolled_back:
+        images.untag(ctx.aws, [image.id], [ROLLED_BACK])
     append_entry(ctx, entry)
     return entry
 
@@ -125,6 +131,20 @@ def append_entry(ctx: Context, entry: HistoryEntry) -> None:
     ctx.build.mkdir(parents=True, exist_ok=True)
     with history_path(ctx).open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+
+
+def load(ctx: Context, images: Container[str]) -> list[dict[str, Any]]:
+    """Return the recipe's entries of build/promotions.jsonl, oldest first.
+
+    Args:
+        images: Ids of the recipe's AMIs. An entry of an earlier version of goldenami does not name its recipe.
+    """
+    path = history_path(ctx)
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):  # a line that was cut off by a crash
+            entries.append(json.loads(line))
+    return [e for e in entries if e.get("recipe") == ctx.name or (not e.get("recipe") and e.get("to_ami") in images)]
 
 
 def history_path(ctx: Context) -> Path:

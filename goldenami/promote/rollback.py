@@ -12,7 +12,7 @@ from goldenami.model.fleet import FleetState
 from goldenami.model.image import Image
 from goldenami.promote import promote
 from goldenami.promote.model import PromoteResult, RollbackOptions, RollbackPreflight
-from goldenami.promote.rollback_plan import RollbackTarget, choose_target, drift
+from goldenami.promote.rollback_plan import RollbackTarget, choose_target, drift, missing_images, running_images
 from goldenami.rollout.instance_refresh import restore_group
 from goldenami.rollout.request_model import RolloutRequest
 from goldenami.state import lock, runs
@@ -26,8 +26,15 @@ def preflight(ctx: Context, options: RollbackOptions) -> RollbackPreflight:
     """
     fleet_state = describe.describe_fleet(ctx)
     target = _choose_target(ctx, fleet_state, options)
-    promotion = promote.decide(ctx, _build_request(ctx, fleet_state, target.image, options), fleet_state)
-    return RollbackPreflight(promote.compare_contents(ctx, promotion), target, tuple(drift(fleet_state)))
+    promotion = promote.decide(ctx, build_request(ctx, fleet_state, target.image, options), fleet_state)
+    missing = missing_images(fleet_state, _existing_images(ctx, fleet_state))
+    return RollbackPreflight(promote.compare_contents(ctx, promotion), target, (*missing, *drift(fleet_state)))
+
+
+def _existing_images(ctx: Context, fleet_state: FleetState) -> list[str]:
+    """Return those of the released and running images that exist."""
+    pointer = [fleet_state.pointer.ami] if fleet_state.pointer else []
+    return [ami for ami in {*pointer, *running_images(fleet_state)} if images.get(ctx.aws, ami) is not None]
 
 
 def rollback(ctx: Context, preflight: RollbackPreflight, options: RollbackOptions) -> PromoteResult:
@@ -40,7 +47,7 @@ def rollback(ctx: Context, preflight: RollbackPreflight, options: RollbackOption
     promotion = preflight.preflight
     if _end_refresh(ctx, promotion.fleet_state):
         fleet_state = describe.describe_fleet(ctx)
-        request = _build_request(ctx, fleet_state, preflight.target.image, options)
+        request = build_request(ctx, fleet_state, preflight.target.image, options)
         promotion = promote.decide(ctx, request, fleet_state)
     return promote.run(ctx, promotion, options.why or f"rollback ({preflight.target.reason})")
 
@@ -73,13 +80,14 @@ def _choose_target(ctx: Context, fleet_state: FleetState, options: RollbackOptio
     target = choose_target(fleet_state, known)
     if target is None:
         raise UsageError(
-            f"{ctx.names.production} has no earlier image that still exists and is verified",
-            next="./invoke images, then ./invoke rollback --to v1.0",
+            f"there is no earlier version: {ctx.names.production} names no other image that still exists and is verified",
+            state="No changes were made.",
+            next="./invoke bake, then ./invoke promote --candidate",
         )
     return target
 
 
-def _build_request(ctx: Context, fleet_state: FleetState, image: Image, options: RollbackOptions) -> RolloutRequest:
+def build_request(ctx: Context, fleet_state: FleetState, image: Image, options: RollbackOptions) -> RolloutRequest:
     """Return a request for the earlier image, all at once: it is known to be good and needs no canary."""
     versions = fleet_state.template.versions.values() if fleet_state.template else ()
     # Its own earlier version, with that version's instance type; a new one only if it was deleted.

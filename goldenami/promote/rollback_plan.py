@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from goldenami.model.fleet import FleetState
@@ -30,17 +30,26 @@ def choose_target(fleet_state: FleetState, known: Mapping[str, Image]) -> Rollba
     pointer = fleet_state.pointer
     if pointer is None:
         return None
-    uncommitted = sorted(set(_running(fleet_state)) - {pointer.ami})
+    running = set(running_images(fleet_state))
+    uncommitted = sorted(running - {pointer.ami})
     if uncommitted and _is_good(known.get(pointer.ami)):
         return RollbackTarget(known[pointer.ami], f"in production, while the fleet runs {', '.join(uncommitted)}")
     for earlier in reversed(fleet_state.history[:-1]):
-        if earlier.ami != pointer.ami and _is_good(known.get(earlier.ami)):
+        if earlier.ami not in {pointer.ami, *running} and _is_good(known.get(earlier.ami)):
             until = f", until {pointer.modified}" if pointer.modified else ""
             return RollbackTarget(known[earlier.ami], f"in production before {pointer.ami}{until}")
     return None
 
 
 def drift(fleet_state: FleetState) -> Iterator[str]:
+    """Yield the differences between the production parameter, the template and the group, and changes in place."""
+    yield from differences(fleet_state)
+    for member in fleet_state.group.members if fleet_state.group else ():
+        if member.drifted:
+            yield f"{member.id} was changed in place: {member.drifted}"
+
+
+def differences(fleet_state: FleetState) -> Iterator[str]:
     """Yield the differences between the production parameter, the template and the group."""
     pointer, template, group = fleet_state.pointer, fleet_state.template, fleet_state.group
     source, canary = fleet_state.source_version, fleet_state.canary
@@ -64,12 +73,23 @@ def drift(fleet_state: FleetState) -> Iterator[str]:
     if others:
         names = ", ".join(f"{m.id} (version {m.version})" for m in others)
         yield f"not of the group's version {group.version}: {names}"
-    for member in group.members:
-        if member.drifted:
-            yield f"{member.id} was changed in place: {member.drifted}"
 
 
-def _running(fleet_state: FleetState) -> Iterator[str]:
+def missing_images(fleet_state: FleetState, known: Container[str]) -> Iterator[str]:
+    """Yield the released image and the running ones that do not exist, so that no instance can be launched from them.
+
+    Args:
+        known: Existing AMIs, by id.
+    """
+    pointer = fleet_state.pointer
+    if pointer is not None and pointer.ami not in known:
+        yield f"{pointer.ami} is in production, but was deregistered: no instance can be launched from it"
+    for ami in sorted(set(running_images(fleet_state)) - {pointer.ami if pointer else ""}):
+        if ami.startswith("ami-") and ami not in known:
+            yield f"the fleet runs {ami}, which was deregistered: no instance can be launched from it"
+
+
+def running_images(fleet_state: FleetState) -> Iterator[str]:
     """Yield the images that the fleet runs or is being brought to."""
     template, group, active = fleet_state.template, fleet_state.group, fleet_state.active_refresh
     if group is None:

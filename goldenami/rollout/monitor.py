@@ -31,6 +31,7 @@ class RolloutMonitor:
     """Health of the instances that run the new launch template version.
 
     Attributes:
+        replaced: Id of an instance that is replaced, and not monitored although it may run the same version.
         canary_group: Name of a second group whose instances of that version are monitored as well.
         hook_timeout: Seconds that a lifecycle hook may hold a new instance before it is in service.
         health: Health of each new instance, by id.
@@ -40,6 +41,7 @@ class RolloutMonitor:
     version: int
     canary_group: str = ""
     hook_timeout: int = 0
+    replaced: str = ""
     health: dict[str, InstanceHealth] = field(default_factory=dict)
     _members: dict[str, GroupInstance] = field(default_factory=dict)
     _group: str = ""
@@ -84,7 +86,7 @@ class RolloutMonitor:
         self._group = group.name
         canary = auto_scaling.get(self.ctx.aws, self.canary_group) if self.canary_group else None
         members = [*group.members, *(canary.members if canary else ())]
-        new = {m.id: m for m in members if m.version == self.version}
+        new = {m.id: m for m in members if m.version == self.version and m.id != self.replaced}
         for identity, member in new.items():
             if identity not in self.health:
                 self.health[identity] = InstanceHealth(identity, now)

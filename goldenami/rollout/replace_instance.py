@@ -14,7 +14,7 @@ from goldenami.database import membership, recovery, relocate, transfer, volume
 from goldenami.database.release import ReleaseError
 from goldenami.database.switchover_model import Switchover
 from goldenami.database.transfer import TransferResult
-from goldenami.errors import GateError, GoldenError
+from goldenami.errors import GateError, GoldenError, UnreachableError
 from goldenami.infra import load_balancer, network
 from goldenami.infra.health import wait_until_instance_healthy
 from goldenami.rollout.context import RolloutContext, get_group
@@ -49,7 +49,10 @@ class InstanceReplacement:
     evidence: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.ctx, self._monitor = self.rollout.ctx, RolloutMonitor(self.rollout, self.switchover.version)
+        self.ctx, self._monitor = (
+            self.rollout.ctx,
+            RolloutMonitor(self.rollout, self.switchover.version, replaced=self.switchover.source),
+        )
 
     def run(self) -> str:
         """Replace the instance.
@@ -68,6 +71,8 @@ class InstanceReplacement:
         try:
             self._launch()
             transferred = self._transfer()
+        except UnreachableError:  # without AWS there is neither evidence nor recovery
+            raise
         except BaseException as error:
             try:
                 self._save_evidence()
@@ -157,7 +162,7 @@ class InstanceReplacement:
         switchover = self.switchover
         self.rollout.record("failed", reason)
         self._save_evidence()
-        if not switchover.source:
+        if not switchover.source or switchover.backup:  # no instance can take the data back
             return reason
         if self._target_is_lost():  # nothing can be asked of it
             return self._fail_over(reason)

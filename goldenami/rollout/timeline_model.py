@@ -49,13 +49,18 @@ CHECKLIST: tuple[tuple[str, str], ...] = (
 )
 
 
+NO_CANARY = "no-canary"  # kind of the event that says why no part of the traffic is shifted first
+
+
 def checklist(timeline: Timeline, *, passed: bool) -> list[ChecklistItem]:
     """Return the deployment checklist. In a failed promotion, the first item that was not reached is the failed one."""
     items: list[ChecklistItem] = []
     failed = passed
     for title, kind in CHECKLIST:
         event = timeline.first(kind)
-        if event is not None:
+        if kind == "canary" and (reason := timeline.first(NO_CANARY)):
+            items.append(ChecklistItem(f"{title}: not applicable", None, (reason.text,), applicable=False))
+        elif event is not None:
             items.append(ChecklistItem(title, True, (event.text,)))
         else:
             items.append(ChecklistItem(title, None if failed else False))

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from goldenami.aws import parameters
 from goldenami.context import Context
-from goldenami.errors import AwsError, BusyError
+from goldenami.errors import AwsError, BusyError, UnreachableError
 from goldenami.state import records
 from goldenami.state.lock_model import HEARTBEAT_INTERVAL, LockRecord, LockSpec
 from goldenami.tools import host
@@ -54,10 +54,18 @@ def acquire(ctx: Context, run: str, operation: str, spec: LockSpec | None = None
         _take_over(ctx, spec, record)
     try:
         yield HeldLock(ctx, spec, record)
-    finally:
-        current = records.load(ctx, spec.parameter, LockRecord)
-        if current is not None and current.run == run:
-            records.clear(ctx, spec.parameter)
+    except UnreachableError:  # the lock cannot be released; it becomes stale
+        raise
+    except BaseException:
+        _release(ctx, spec, run)
+        raise
+    _release(ctx, spec, run)
+
+
+def _release(ctx: Context, spec: LockSpec, run: str) -> None:
+    current = records.load(ctx, spec.parameter, LockRecord)
+    if current is not None and current.run == run:
+        records.clear(ctx, spec.parameter)
 
 
 def holder(ctx: Context) -> LockRecord | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from invoke import Exit
+
 from goldenami.tasks.runner import ContextFactory, print_report, print_status, recipe_task
 
 _IMAGE = {
     "ami": "id of the AMI to promote",
     "version": "version of the image to promote, such as v1.2",
-    "candidate": "promote the newest verified image",
+    "candidate": "promote the newest verified image that was not rolled back",
 }
 _WATCH = "how long to monitor the new instances: 90s, 5m, 1h (default: the recipe's)"
 _WHY = "reason, recorded in the promotion history"
@@ -21,6 +25,7 @@ _NO_REHEARSAL = "run the release step on the live database without a rehearsal o
     unverified="promote an image that has not passed its gates",
     schema_newer=_SCHEMA_NEWER,
     no_rehearsal=_NO_REHEARSAL,
+    retry="with --candidate: also promote an image that was rolled back before",
     why=_WHY,
     regions="then promote to the fleets in these regions, in order: us-east-1,eu-west-1 (run `copy` first)",
     plan="print the preflight, and exit",
@@ -36,6 +41,7 @@ def promote(
     unverified: bool = False,
     schema_newer: bool = False,
     no_rehearsal: bool = False,
+    retry: bool = False,
     why: str = "",
     regions: str = "",
     plan: bool = False,
@@ -57,7 +63,7 @@ def promote(
     from goldenami.text import parse_percent, parse_seconds
 
     options = PromoteOptions(
-        ImageSelector(ami, version, candidate),
+        ImageSelector(ami, version, candidate, retry),
         canary=parse_percent(canary) if canary else None,
         watch=parse_seconds(watch) if watch else None,
         unverified=unverified,
@@ -119,13 +125,58 @@ def rollback(
     print_report(report.promoted(ctx, rollback.rollback(ctx, preflight, options)), json=json)
 
 
+@recipe_task(
+    ami="id of the AMI of a new instance (default: the one in production, otherwise the newest good one)",
+    lose_data="give up rows that cannot be read, and restore the newest backup instead",
+    plan="print what would be done, and exit",
+)
+def recover(
+    open_context: ContextFactory, ami: str = "", lose_data: bool = False, plan: bool = False, json: bool = False
+) -> None:
+    """Bring a fleet back that does not serve: its instance is terminated, stopped or broken, or its disk is lost.
+
+    A stopped instance is started, and its rows are used. Otherwise a new instance takes the old one's address, with the rows
+    of the old one if they can still be read, else of the newest backup that is intact (mode instance), or with the data
+    volume (mode volume). Also works if the group or the image in production was deleted. Prints the ids of the instances.
+    """
+    import sys
+
+    from goldenami.fleet import recover, recover_report
+    from goldenami.fleet.recover import RecoverOptions
+
+    def confirm(losses: Sequence[str]) -> bool:
+        if not sys.stdin.isatty():
+            return False
+        print_status(f"\nThis gives up {'; '.join(losses)}.")
+        return input("Type yes to continue: ").strip() == "yes"
+
+    ctx, options = open_context(), RecoverOptions(ami, lose_data, confirm)
+    page = recover_report.preflight(ctx, recover.preflight(ctx, options))
+    if plan:
+        print_report(page, json=json)
+        return
+    print_status(page.text)
+    print_report(recover_report.recovered(recover.recover(ctx, options)), json=json)
+
+
 @recipe_task()
 def status(open_context: ContextFactory, json: bool = False) -> None:
-    """Print the status of the fleet: production parameter, launch template, group, instances, drift, promotions."""
+    """Print whether the fleet serves its users, what is under way, what differs, and the next command; then the details.
+
+    Sends a request to the service, through the load balancer if there is one. If that is not reachable from here, the target
+    health counts. During a promotion, shows how far it is.
+
+    Exit codes: 0 serving, 8 degraded (not all instances are in service, requests fail, or writes are stopped), 9 not serving,
+    2 usage error, 6 AWS error.
+    """
     from goldenami.fleet import describe, report
+    from goldenami.fleet.model import EXIT_CODES
 
     ctx = open_context()
-    print_report(report.status(ctx, describe.fleet_status(ctx)), json=json)
+    status = describe.fleet_status(ctx)
+    print_report(report.status(ctx, status), json=json)
+    if code := EXIT_CODES[status.assessment.state]:
+        raise Exit(code=code)
 
 
 @recipe_task(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import json
+import ssl
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,22 +21,30 @@ _MAX_BODY = 1024**2  # bytes of a response that are read
 
 @dataclass(frozen=True)
 class Probe:
-    """Result of a health probe: `ok` for a 2xx status; `detail` describes the response or error."""
+    """Result of a health probe.
+
+    Attributes:
+        ok: True for a 2xx status.
+        detail: The response, or the error.
+        answered: False if nothing of the host was reached, as in a timeout. A refused connection is an answer.
+    """
 
     ok: bool
     detail: str
+    answered: bool = True
 
 
 def probe(url: str, timeout: float = 5) -> Probe:
     """Request a URL once, without proxies or redirects; the timeout holds for the connection, and again for the response."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+    tls = [urllib.request.HTTPSHandler(context=_tls_context())] if url.startswith("https:") else []
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect, *tls)
     try:
         with opener.open(url, timeout=timeout) as response:
             return Probe(200 <= response.status < 300, f"HTTP {response.status} from {url}")
     except urllib.error.HTTPError as error:
         return Probe(False, f"HTTP {error.code} from {url}")
     except (OSError, http.client.HTTPException) as error:
-        return Probe(False, _no_answer(url, error))
+        return _no_answer(url, error)
 
 
 def check(url: str, *, status: int, contains: str, max_seconds: float) -> Probe:
@@ -49,7 +58,7 @@ def check(url: str, *, status: int, contains: str, max_seconds: float) -> Probe:
             while clock.monotonic() < deadline and len(body) < _MAX_BODY and (chunk := response.read1(_MAX_BODY)):
                 body += chunk
     except (OSError, http.client.HTTPException) as error:
-        return Probe(False, _no_answer(url, error))
+        return _no_answer(url, error)
     text = body.decode("utf-8", "replace")
     first = printable(next((line.strip() for line in text.splitlines() if line.strip()), "an empty body"))[:200]
     if code != status:
@@ -99,8 +108,9 @@ def public_address() -> str:
         ) from None
 
 
-def _no_answer(url: str, error: Exception) -> str:
-    return f"no answer from {url}: {getattr(error, 'reason', None) or str(error) or type(error).__name__}"
+def _no_answer(url: str, error: Exception) -> Probe:
+    reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+    return Probe(False, f"no answer from {url}: {reason}", answered=isinstance(reason, ConnectionRefusedError))
 
 
 class _AnyStatus(urllib.request.HTTPErrorProcessor):
@@ -114,6 +124,13 @@ class _AnyStatus(urllib.request.HTTPErrorProcessor):
         return response
 
     https_response = http_response
+
+
+def _tls_context() -> ssl.SSLContext:
+    # The certificate of a load balancer is for the site's domain, not for the name that AWS gives the load balancer.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    return context
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

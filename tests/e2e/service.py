@@ -130,7 +130,9 @@ class Service:
         return [i["image"] for i in found]
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.ctx.ok("status", "--json"))
+        done = self.ctx.invoke("status", "--json")
+        assert done.returncode in (0, 8, 9), done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
         return found
 
     def resize(self, desired: int) -> None:

@@ -218,8 +218,8 @@ def check_killed_restore(service: Service, ctx: Workspace, relay: Relay, call: s
     with Writer(service.address) as writer:
         time.sleep(1)
         run_and_kill(ctx, relay, RESTORE[call], *again)
-        drift = service.status()["drift"]
-        assert any("writes are stopped on" in problem for problem in drift) == (call != "ended"), drift
+        under_way = service.status()["under_way"]
+        assert any("writes are stopped on" in line for line in under_way) == (call != "ended"), under_way
         ctx.ok(*again)
         after = len(writer.acknowledged)
         deadline = time.monotonic() + 20

@@ -650,7 +650,7 @@ def test_killed_restore_is_completed_by_the_same_command(quay: Quay, name: str) 
     identity, image = kept(quay), quay.running()
     with Writer(quay) as writer:
         ended(quay, name, lambda ctx: restore(ctx, identity))
-        told = describe.fleet_status(quay.ctx()).drift
+        told = describe.fleet_status(quay.ctx()).assessment.under_way
         assert ("writes are stopped on" in " ".join(told)) == (name != "DeleteParameter write-freeze")
         restore(quay.ctx(), identity)
         after = len(writer.acknowledged)

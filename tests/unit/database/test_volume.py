@@ -132,11 +132,12 @@ def test_write_freeze_suspends_self_healing(ctx: Context) -> None:
         assert there is not None
         return set(there.suspended)
 
-    pause = WriteFreeze("run", "db.restore b", (), backup="b")
+    pause = WriteFreeze("run", "db.restore b", ("i-1",), backup="b")
     with freeze.frozen(ctx, pause):
         assert suspended() == {"HealthCheck", "ReplaceUnhealthy"}
         found = freeze.load(ctx)
-        assert found == replace(pause, suspended=("HealthCheck", "ReplaceUnhealthy"))
+        now = ctx.clock.now().isoformat(timespec="seconds")
+        assert found == replace(pause, suspended=("HealthCheck", "ReplaceUnhealthy"), since=now)
     assert suspended() == set()
     with pytest.raises(GateError, match="did not work"), freeze.frozen(ctx, pause, ending=True):
         raise GateError("it did not work")

@@ -1,0 +1,268 @@
+"""Bring a fleet back that does not serve: start or replace its instance at the same address, with the newest rows there are.
+
+Every step can be interrupted: the replacement is a switchover whose record names the backup (database/recovery.py), and the
+same command reads everything again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from goldenami.aws import addresses, auto_scaling, instances, launch_templates
+from goldenami.context import Context
+from goldenami.database import agent, backup, freeze, recovery, restore, transfer, volume
+from goldenami.database.backup_model import Manifest
+from goldenami.database.switchover_model import Switchover, WriteFreeze
+from goldenami.errors import GateError, GoldenError
+from goldenami.fleet import create, recover_state
+from goldenami.fleet.recover_plan import RecoverPreflight, RecoverResult, RecoveryPlan, RecoveryState, plan_recovery
+from goldenami.infra import describe, launch_template_plan, network, wait
+from goldenami.model.fleet import AutoScalingGroup
+from goldenami.model.image import Image
+from goldenami.promote import history
+from goldenami.rollout.context import RolloutContext
+from goldenami.rollout.replace_instance import InstanceReplacement
+from goldenami.state import lock, records, runs
+from goldenami.state.lock import HeldLock
+from goldenami.state.runs import Run
+from goldenami.tools.clock import poll
+
+_LAUNCHING_PROCESSES = ("Launch", "Terminate", "AddToLoadBalancer")
+
+
+@dataclass(frozen=True)
+class RecoverOptions:
+    """Options of recover.
+
+    Attributes:
+        ami: Image of a new instance. Default: the one in production, otherwise the newest good one.
+        lose_data: Give up data that cannot be read.
+        confirm: Asks the operator whether these losses are accepted.
+    """
+
+    ami: str = ""
+    lose_data: bool = False
+    confirm: Callable[[Sequence[str]], bool] = lambda _: False
+
+
+def preflight(ctx: Context, options: RecoverOptions) -> RecoverPreflight:
+    """Read the fleet and decide the next step. Changes nothing."""
+    state = recover_state.read(ctx, options.ami)
+    return RecoverPreflight(state, plan_recovery(state))
+
+
+def recover(ctx: Context, options: RecoverOptions) -> RecoverResult:
+    """Bring the fleet back into service.
+
+    Raises:
+        GateError: Data would be given up without a confirmation, or the new instance does not serve.
+        BusyError: Another process holds the fleet lock.
+    """
+    with runs.record_run(ctx, "recover") as run, lock.acquire(ctx, run.id, "recover") as held_lock:
+        _end_interrupted(ctx)
+        state = recover_state.read(ctx, options.ami)
+        plan = plan_recovery(state)
+        if plan.action in ("start", "restart"):
+            _start(ctx, held_lock, plan)
+            state = recover_state.read(ctx, options.ami, restarted=True)
+            started, plan = plan, plan_recovery(state)
+            plan = started if plan.action == "none" else plan
+        _raise_if_refused(plan, options)
+        manifest = state.backup if plan.rows == "backup" else None
+        if plan.action == "replace":
+            assert state.image is not None
+            manifest = _replace(ctx, run, held_lock, state, plan, state.image)
+        _restore_size(ctx)
+        serving = recover_state.serving_instances(ctx)
+        _associate_address(ctx, serving)
+    if plan.action == "restore" or (plan.action == "replace" and plan.rows == "backup" and state.mode == "volume"):
+        assert manifest is not None
+        restore.restore(ctx, manifest.id, "", serving[0], replace=False)
+    return RecoverResult(plan, tuple(serving), state.image, state.image_note, manifest)
+
+
+def _end_interrupted(ctx: Context) -> None:
+    """Recover from an interrupted operation; one whose data is lost with its instances is given up, with its record."""
+    switchover = transfer.load(ctx)
+    for identity in filter(None, (switchover.source, switchover.target) if switchover else ()):
+        instance = instances.get(ctx.aws, identity)
+        if instance is not None and instance.state in ("stopping", "stopped"):
+            instances.start(ctx.aws, ctx.clock, identity)
+    try:
+        recovery.recover(ctx)
+    except GateError as error:
+        if transfer.load(ctx) is not None:
+            raise
+        ctx.progress.info(error.message)
+
+
+def _start(ctx: Context, held_lock: HeldLock, plan: RecoveryPlan) -> None:
+    """Start the instance, whose disk has the rows, and wait until it serves."""
+    (instance,) = plan.instances
+    with ctx.progress.phase(f"starting {instance}, whose disk has the rows"):
+        if plan.action == "restart":
+            instances.stop(ctx.aws, ctx.clock, instance)
+        instances.start(ctx.aws, ctx.clock, instance)
+        for _ in poll(ctx.clock, timeout=ctx.recipe.fleet.health_check_grace_period, every=2):
+            held_lock.heartbeat()
+            if instance in recover_state.serving_instances(ctx):
+                return
+
+
+def _raise_if_refused(plan: RecoveryPlan, options: RecoverOptions) -> None:
+    if plan.blockers:
+        raise GateError("; ".join(plan.blockers), state="No changes were made.", next="./invoke instances")
+    if plan.losses and not options.lose_data and not options.confirm(plan.losses):
+        raise GateError(
+            f"cannot recover without giving up {'; '.join(plan.losses)}",
+            state="Nothing was given up; the fleet does not serve.",
+            next="./invoke recover --lose-data",
+        )
+
+
+def _replace(
+    ctx: Context, run: Run, held_lock: HeldLock, state: RecoveryState, plan: RecoveryPlan, image: Image
+) -> Manifest | None:
+    """Replace the instances; return the backup that was restored."""
+    fleet_state = describe.describe_fleet(ctx)
+    alone = fleet_state.group is None and recover_state.is_deployed_alone(fleet_state)
+    moves_rows = state.mode == "instance" and plan.rows != "none"
+    if state.volume_lost:
+        volume.replace_lost(ctx, network.find_network(ctx), run.id)
+    if fleet_state.group is None and not alone:
+        ctx.progress.info(f"{ctx.names.group} does not exist: creating it again")
+        create.ensure_resources(ctx, run, image, empty=moves_rows)
+    group = auto_scaling.get(ctx.aws, ctx.names.group)
+    version = create.launch_version(ctx, run, image)
+    manifest = state.backup if plan.rows == "backup" else None
+    if moves_rows or alone:
+        if plan.rows == "instance":
+            manifest = _back_up(ctx, held_lock, run, plan.instances[0])
+        _replace_instance(ctx, run, held_lock, plan, group, version, manifest)
+    elif group is not None:
+        _replace_through_group(ctx, held_lock, plan, group, version)
+    fleet_state = describe.describe_fleet(ctx)
+    if fleet_state.pointer is None or fleet_state.pointer.ami != image.id:
+        held_lock.verify_held()
+        history.commit(ctx, run.id, fleet_state, version, image, f"recover: {state.image_note or 'as requested'}")
+    return manifest
+
+
+def _back_up(ctx: Context, held_lock: HeldLock, run: Run, instance: str) -> Manifest:
+    """Stop writes on an instance that does not serve, and back up its rows."""
+    freeze.save(ctx, WriteFreeze(run.id, "recover", (instance,)))
+    try:
+        agent.ensure_backup_bucket(ctx)
+        agent.run(ctx, instance, "stop-writes", backup=f"{run.id}-recovery")
+        return backup.take_backup(ctx, instance, f"{run.id}-recovery", "recover", heartbeat=held_lock.heartbeat)
+    except GoldenError as error:
+        freeze.end_stale_freeze(ctx)
+        raise GateError(
+            f"cannot back up the database of {instance}: {error.message}",
+            state="The instance keeps running, with all its data.",
+            next="./invoke recover tries again; ./invoke recover --lose-data restores the newest backup instead",
+        ) from None
+
+
+def _replace_instance(
+    ctx: Context,
+    run: Run,
+    held_lock: HeldLock,
+    plan: RecoveryPlan,
+    group: AutoScalingGroup | None,
+    version: int,
+    manifest: Manifest | None,
+) -> None:
+    """Launch an instance without traffic, restore its rows, and only then let it take the address of the old one."""
+    template = launch_templates.get(ctx.aws, ctx.names.launch_template)
+    assert template is not None
+    if group is not None and not group.members:  # otherwise the group launches an instance of its own
+        auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, "MinSize": 0, "DesiredCapacity": 0})
+    source = _lost_instance(ctx, plan, manifest) if manifest else ""
+    switchover = Switchover(
+        run.id,
+        source,
+        version=version,
+        max_size=group.max if group else 0,
+        suspended=group.suspended if group else (),
+        method=transfer.transfer_method(ctx),
+        backup=manifest.id if manifest else "",
+    )
+    replacement = InstanceReplacement(
+        RolloutContext(ctx, run, held_lock),
+        switchover,
+        template.id,
+        previous_version=version,
+        grace=ctx.recipe.fleet.health_check_grace_period,
+        watch=0,
+        retry="./invoke recover",
+        group=group.name if group else "",
+    )
+    with ctx.progress.phase(f"replacing {source or 'the instance'}"):
+        reason = replacement.run()
+    if reason:
+        evidence = replacement.evidence[0] if replacement.evidence else run.folder / "recover.log"
+        raise GateError(
+            f"the new instance does not serve: {reason}",
+            state="Nothing was given up: the backup is intact.",
+            next=f"less {evidence}; ./invoke recover --ami ami-… uses another image",
+        )
+    records.clear(ctx, ctx.names.write_freeze)
+    for instance in plan.instances if not source else ():
+        instances.terminate(ctx.aws, ctx.clock, instance)
+
+
+def _lost_instance(ctx: Context, plan: RecoveryPlan, manifest: Manifest) -> str:
+    """Return the instance whose rows the backup has; it is terminated when the new one serves."""
+    if plan.instances:
+        return plan.instances[0]
+    if instances.is_terminated(ctx.aws, manifest.instance):
+        return manifest.instance
+    raise GateError(
+        f"{manifest.id} was taken on {manifest.instance}, which runs but does not belong to the fleet",
+        state="No instance was launched.",
+        next=f"aws ec2 describe-instances --instance-ids {manifest.instance}",
+    )
+
+
+def _replace_through_group(
+    ctx: Context, held_lock: HeldLock, plan: RecoveryPlan, group: AutoScalingGroup, version: int
+) -> None:
+    """Let the group replace its instances: their rows are elsewhere, or there are none."""
+    if group.number != version:
+        recovery.pin_launch_version(ctx, group, version, group.max)
+    auto_scaling.resume(ctx.aws, group.name, [p for p in _LAUNCHING_PROCESSES if p in group.suspended])
+    if not group.desired:
+        desired = {"MinSize": ctx.recipe.fleet.min, "MaxSize": ctx.recipe.fleet.max}
+        auto_scaling.update(
+            ctx.aws,
+            {"AutoScalingGroupName": group.name, **desired, "DesiredCapacity": max(1, ctx.recipe.fleet.desired)},
+        )
+    members = {member.id for member in group.members}
+    with ctx.progress.phase(f"{group.name} replaces {', '.join(plan.instances) or 'its instances'}"):
+        for instance in plan.instances:
+            if ctx.recipe.database.on_volume and not instances.is_terminated(ctx.aws, instance):
+                volume.unmount(ctx, instance)
+            if instance in members:
+                auto_scaling.terminate(ctx.aws, instance, decrement=False)
+            else:
+                instances.terminate(ctx.aws, ctx.clock, instance)
+        wait.wait_until_serving(ctx, held_lock)
+
+
+def _restore_size(ctx: Context) -> None:
+    """Restore the group's minimum size, which is 0 while it has no instance."""
+    group, minimum = auto_scaling.get(ctx.aws, ctx.names.group), ctx.recipe.fleet.min
+    if group is not None and group.min < minimum <= group.desired:
+        auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, "MinSize": minimum})
+
+
+def _associate_address(ctx: Context, serving: Sequence[str]) -> None:
+    """Give the fleet's Elastic IP address, if there is one, to the instance that serves."""
+    if ctx.recipe.fleet.load_balancer or not serving:
+        return
+    address = addresses.find(ctx.aws, {launch_template_plan.FLEET_TAG: ctx.name})
+    if address is not None and address.instance not in serving:
+        addresses.associate(ctx.aws, address.allocation, serving[0])
+        ctx.progress.info(f"{address.address} is associated with {serving[0]}")
