@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from goldenami.aws import s3
 from goldenami.context import Context
 from goldenami.database import agent, backup, volume
-from goldenami.database.backup_model import Manifest, differences, parse_fingerprint
+from goldenami.database.backup_model import Manifest, differences, parse_fingerprint, property_differences
 from goldenami.database.switchover_model import Switchover, TransferMethod
-from goldenami.errors import GateError, GoldenError
+from goldenami.errors import DataError, GateError, GoldenError
 from goldenami.model.names import prefix
 from goldenami.state import records
 from goldenami.state.lock import HeldLock
-from goldenami.text import seconds
+from goldenami.text import printable, seconds
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,11 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> Trans
             identity = backup_id(switchover)
             agent.run(ctx, source, "stop-writes", backup=identity)
             why = f"switchover to {target}"
-            manifest = backup.take_backup(ctx, source, identity, why, heartbeat=held_lock.heartbeat)
-            restore_and_swap_in(ctx, target, manifest, replace=switchover.replaces, heartbeat=held_lock.heartbeat)
+            try:
+                manifest = backup.take_backup(ctx, source, identity, why, heartbeat=held_lock.heartbeat)
+                restore_and_swap_in(ctx, target, manifest, replace=switchover.replaces, heartbeat=held_lock.heartbeat)
+            except GateError as error:
+                raise DataError(error.message, state=error.state, next=error.next) from None
             summary = f"{manifest.fingerprint.rows} row(s) transferred to {target} and compared table by table"
         held_lock.verify_held()
         agent.run(ctx, target, "resume")
@@ -83,7 +86,8 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> Trans
         if not isinstance(error, GoldenError):
             raise
         downtime = seconds(ctx.clock.monotonic() - began)
-        raise GateError(
+        kind = DataError if isinstance(error, DataError) else GateError
+        raise kind(
             f"the data of {source} could not be transferred to {target}: {error.message}",
             state=f"{source} accepts writes again, with all its data; write downtime: {downtime}.",
             next=error.next,
@@ -91,6 +95,20 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover) -> Trans
     switchover = save(ctx, switchover.advance("opened"))
     ctx.progress.info(summary)
     return TransferResult(switchover, began)
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """Result of a restore.
+
+    Attributes:
+        differences: Differences from the backup, without those of the database's properties.
+        unrefreshed: Materialized views that could not be refreshed, each with PostgreSQL's message.
+    """
+
+    differences: tuple[str, ...]
+    property_differences: tuple[str, ...] = ()
+    unrefreshed: tuple[str, ...] = ()
 
 
 def restore_and_swap_in(
@@ -106,19 +124,49 @@ def restore(
 ) -> None:
     """Restore a backup next to the database of an instance, and compare it with its manifest.
 
+    Materialized views that cannot be refreshed are reported; the data that they are made from is complete.
+
     Raises:
         GateError: The restore failed, or the restored database differs; the instance's database is unchanged.
     """
-    result = f"restored-{instance}.json"
-    agent.run(ctx, instance, "restore", backup=manifest.id, result=result, replace=replace, heartbeat=heartbeat)
-    text = s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix(ctx.name, manifest.id)}/{result}")
-    found = differences(manifest, parse_fingerprint(json.loads(text))) if text else ["it has no fingerprint"]
+    restored = run_restore(ctx, instance, manifest, "restore", replace=replace, heartbeat=heartbeat)
+    for reason in restored.unrefreshed:
+        ctx.progress.info(f"WARNING: a materialized view is empty: {reason}")
+    found = list(restored.differences)
+    if ctx.recipe.database.on_instance and manifest.mode != "rds":
+        found += restored.property_differences
+    elif manifest.mode != "rds":  # a migration to a DB instance
+        for difference in restored.property_differences:
+            ctx.progress.info(f"WARNING: not transferred: {difference}")
     if found:
         raise GateError(
             f"the database restored on {instance} differs from {manifest.id}: {'; '.join(found[:10])}",
             state="The database of the instance is unchanged.",
             next="./invoke db.verify",
         )
+
+
+def run_restore(
+    ctx: Context,
+    instance: str,
+    manifest: Manifest,
+    action: str,
+    *,
+    replace: bool = False,
+    heartbeat: Callable[[], object] = lambda: None,
+) -> RestoreResult:
+    """Run an action of the data script that restores a backup, and compare its fingerprint with the manifest."""
+    name = f"restored-{instance}.json"
+    output = agent.run(ctx, instance, action, backup=manifest.id, result=name, replace=replace, heartbeat=heartbeat)
+    text = s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix(ctx.name, manifest.id)}/{name}")
+    if not text:
+        return RestoreResult(("it has no fingerprint",))
+    fingerprint = parse_fingerprint(json.loads(text))
+    return RestoreResult(
+        tuple(differences(manifest, fingerprint)),
+        tuple(property_differences(manifest, fingerprint)),
+        tuple(printable(str(reason)) for reason in output.get("unrefreshed", ())),
+    )
 
 
 def abort(ctx: Context, switchover: Switchover) -> None:

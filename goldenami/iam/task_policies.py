@@ -52,6 +52,7 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
         *_BAKE,
         bake.write_rebuild_record,
         bake.notify,
+        database.read_backups,
         *_PROMOTE,
         images.read_references,
         images.prune,
@@ -118,7 +119,7 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     ),
     "db.backup": (caller_identity, describe_fleet, run_command, database.backup_bucket),
     "db.list": (caller_identity, database.read_backups),
-    "db.verify": (caller_identity, database.read_backups),
+    "db.verify": (caller_identity, describe_fleet, run_command, database.read_backups),
     "db.restore": (*_CHANGES, run_command, database.backup_bucket, database.suspend_processes),
     "db.migrate": (*_CHANGES, images.read_inventory, publish, instance_refresh, run_command, database.migrate),
 }

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from goldenami.aws import auto_scaling, instances, load_balancers
 from goldenami.database import recovery, relocate, transfer, volume
 from goldenami.database.switchover_model import Switchover
-from goldenami.errors import GateError, GoldenError
+from goldenami.errors import DataError, GateError, GoldenError
 from goldenami.infra import network
 from goldenami.infra.health import wait_until_instance_healthy
 from goldenami.rollout.context import RolloutContext, get_group
@@ -36,6 +36,7 @@ class InstanceReplacement:
         group: Name of the Auto Scaling group that the new instance is attached to; empty without one.
         target_group: ARN of the target group that it is registered in if there is no group; empty without a load balancer.
         evidence: Paths of the logs of a failed instance.
+        data_failed: True if the data, not the image, made the replacement fail.
     """
 
     rollout: RolloutContext
@@ -48,6 +49,7 @@ class InstanceReplacement:
     group: str = ""
     target_group: str = ""
     evidence: list[str] = field(default_factory=list)
+    data_failed: bool = False
     _frozen_since: float = 0.0
 
     def __post_init__(self) -> None:
@@ -77,6 +79,7 @@ class InstanceReplacement:
                 if source:  # its data is complete: the new instance is terminated
                     recovery.recover(self.ctx)
                     self.rollout.record("restored", f"{source} is in service with all data")
+            self.data_failed = isinstance(error, DataError)
             if isinstance(error, GoldenError):
                 return error.message
             raise
