@@ -52,7 +52,7 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
         *_BAKE,
         bake.write_rebuild_record,
         bake.notify,
-        database.read_backups,
+        database.verify_newest_backup,
         *_PROMOTE,
         images.read_references,
         images.prune,

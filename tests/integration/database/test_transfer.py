@@ -247,7 +247,7 @@ def test_data_lost_without_backup_is_reported(pier: Pier) -> None:
 
 def test_backup_that_cannot_be_restored_is_not_booked_against_the_image(pier: Pier) -> None:
     before, image = pier.running(), pier.image("bad refuses")
-    with pytest.raises(DataError, match="because of its data, not of the image: .*no space left on device"):
+    with pytest.raises(DataError, match=r"because of its data, not of the image: .*no space left on device"):
         pier.promote(image, watch=4)
     found = images.get(pier.ctx().aws, image)
     assert found is not None
