@@ -87,6 +87,10 @@ class GateError(GoldenError):
     code = 5
 
 
+class DataError(GateError):
+    """Data could not be backed up, restored or verified. No image is to blame."""
+
+
 class AwsError(GoldenError):
     """AWS (or the configured endpoint) refused a call, or cannot be reached."""
 

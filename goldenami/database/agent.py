@@ -19,6 +19,8 @@ from goldenami.recipe.template_vars import template_vars
 from goldenami.tools.clock import poll
 from goldenami.tools.jinja import ROOT, render_text
 
+_CAUSES = ("ERROR:", "FATAL:", "pg_", "psql:", "curl:")
+_CONTEXT = ("pg_restore: while ", "pg_restore: from TOC ")  # before pg_restore's error
 _TIMEOUT = 3600.0  # seconds for one action
 _AGENT_TIMEOUT = 180.0  # seconds until the SSM agent of a new instance is registered
 
@@ -137,7 +139,7 @@ def _parse_result(instance: str, action: str, output: run_command.CommandResult)
     lines = output.stderr.strip().splitlines()
     error = next((line.removeprefix("ERROR ") for line in lines if line.startswith("ERROR ")), output.status)
     # PostgreSQL's own message says more than the line of the script that failed.
-    cause = next((line for line in lines if line.startswith(("ERROR:", "FATAL:", "pg_", "psql:", "curl:"))), "")
+    cause = next((line for line in lines if line.startswith(_CAUSES) and not line.startswith(_CONTEXT)), "")
     raise GateError(f"{action} on {instance} failed: {cause or error}", next=f"./invoke logs --instance {instance}")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from goldenami.aws import s3
 from goldenami.context import Context
 from goldenami.database import agent, backup_model
-from goldenami.database.backup_model import MANIFEST, Manifest, parse_fingerprint
+from goldenami.database.backup_model import MANIFEST, Manifest, parse_fingerprint, parse_sequences
 from goldenami.errors import GateError, GoldenError, UsageError
 from goldenami.model.names import prefix
 from goldenami.text import seconds
@@ -54,14 +54,15 @@ def take_backup(
             state="It has no manifest, so it does not count as a backup.",
             next="./invoke db.backup",
         )
-    copied = ("service", "database", "owner", "major", "mode", "commit", "size", "sha256", "writes_stopped")
+    copied = ("service", "database", "owner", "major", "mode", "commit", "size", "sha256", "bytes", "writes_stopped")
     manifest = Manifest(
         id=backup_id,
         created=ctx.clock.now().isoformat(timespec="seconds"),
         instance=instance,
         fingerprint=parse_fingerprint(metadata["fingerprint"]),
+        moved_sequences=parse_sequences(metadata.get("moved_sequences", {})),
         why=why,
-        **{name: metadata[name] for name in copied},
+        **{name: metadata[name] for name in copied if name in metadata},
     )
     s3.put(ctx.aws, bucket, f"{folder}/{MANIFEST}", backup_model.dump_manifest(manifest))
     duration = seconds(ctx.clock.monotonic() - began)

@@ -20,7 +20,7 @@ def back_up(ctx: Context, instance: str, folder: str, *, own: bool, why: str) ->
     with runs.record_run(ctx, "backup", why=why) as run:
         agent.ensure_backup_bucket(ctx)
         with ctx.progress.phase("backing up"):
-            source = _resolve_instance(ctx, instance)
+            source = resolve_instance(ctx, instance)
             manifest = backup.take_backup(ctx, source, run.id, why or "db.backup", own=own)
         if folder:
             backup.download_archive(ctx, manifest, Path(folder))
@@ -51,7 +51,7 @@ def restore(ctx: Context, backup_id: str, folder: str, instance: str, *, replace
             if restored == manifest.id:  # the interrupted restore is complete, and writes were stopped until now
                 ctx.progress.info(f"{manifest.fingerprint.rows} row(s) of {manifest.id} restored")
                 return manifest
-            target = _resolve_instance(ctx, instance)
+            target = resolve_instance(ctx, instance)
             if reasons := _blockers(ctx, manifest, target, replace=replace):
                 raise GateError("; ".join(reasons), state="No changes were made.", next="./invoke db.list")
             _replace(ctx, held_lock, run.id, target, manifest, back_up_first=replace)
@@ -103,7 +103,7 @@ def _replace(
     )
 
 
-def _resolve_instance(ctx: Context, instance: str) -> str:
+def resolve_instance(ctx: Context, instance: str) -> str:
     """Return the instance that runs the data script: the one with the database, or any that reaches the external one."""
     if instance or ctx.recipe.database.on_instance:
         return describe.resolve_instance(ctx, instance).id

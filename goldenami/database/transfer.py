@@ -17,15 +17,16 @@ from goldenami.aws import s3
 from goldenami.aws.errors import is_unreachable
 from goldenami.context import Context
 from goldenami.database import agent, backup, release, volume
-from goldenami.database.backup_model import Manifest, differences, parse_fingerprint
+from goldenami.database.backup_model import Manifest, differences, parse_fingerprint, property_differences
 from goldenami.database.downtime_model import Downtime
 from goldenami.database.release import ReleaseError
 from goldenami.database.switchover_model import Switchover, TransferMethod
-from goldenami.errors import GateError, GoldenError, UnreachableError
+from goldenami.errors import DataError, GateError, GoldenError, UnreachableError
 from goldenami.infra import load_balancer
 from goldenami.model.names import prefix
 from goldenami.state import records
 from goldenami.state.lock import HeldLock
+from goldenami.text import printable
 from goldenami.tools.clock import timestamp
 
 
@@ -102,8 +103,11 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover, grace: f
             if not read_only:
                 downtime = downtime.stop_reads(downtime.frozen_at)
             why = f"switchover to {target}"
-            manifest = backup.take_backup(ctx, source, identity, why, heartbeat=held_lock.heartbeat)
-            restore_and_swap_in(ctx, target, manifest, replace=switchover.replaces, heartbeat=held_lock.heartbeat)
+            try:
+                manifest = backup.take_backup(ctx, source, identity, why, heartbeat=held_lock.heartbeat)
+                restore_and_swap_in(ctx, target, manifest, replace=switchover.replaces, heartbeat=held_lock.heartbeat)
+            except GateError as error:
+                raise DataError(error.message, state=error.state, next=error.next) from None
             summary = f"{manifest.fingerprint.rows} row(s) transferred to {target} and compared table by table"
         held_lock.verify_held()
         if switchover.release_step and not switchover.is_reversal:
@@ -131,7 +135,8 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover, grace: f
             on_volume = f"{error.state} " if switchover.method == "volume" else ""
             state = f"{on_volume}{source} accepts writes again, with all its data; {duration}."
             raise ReleaseError(error.message, state=state, next=error.next) from None
-        raise GateError(
+        kind = DataError if isinstance(error, DataError) else GateError
+        raise kind(
             f"the data of {source} could not be transferred to {target}: {error.message}",
             state=f"{source} accepts writes again, with all its data; {duration}.",
             next=error.next,
@@ -144,6 +149,20 @@ def transfer(ctx: Context, held_lock: HeldLock, switchover: Switchover, grace: f
 def open_writes(ctx: Context, instance: str) -> None:
     """Open writes on an instance that has the authoritative copy and answers reads. Idempotent."""
     agent.run(ctx, instance, "open-writes")
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """Result of a restore.
+
+    Attributes:
+        differences: Differences from the backup, without those of the database's properties.
+        unrefreshed: Materialized views that could not be refreshed, each with PostgreSQL's message.
+    """
+
+    differences: tuple[str, ...]
+    property_differences: tuple[str, ...] = ()
+    unrefreshed: tuple[str, ...] = ()
 
 
 def restore_and_swap_in(
@@ -159,19 +178,49 @@ def restore(
 ) -> None:
     """Restore a backup next to the database of an instance, and compare it with its manifest.
 
+    Materialized views that cannot be refreshed are reported; the data that they are made from is complete.
+
     Raises:
         GateError: The restore failed, or the restored database differs; the instance's database is unchanged.
     """
-    result = f"restored-{instance}.json"
-    agent.run(ctx, instance, "restore", backup=manifest.id, result=result, replace=replace, heartbeat=heartbeat)
-    text = s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix(ctx.name, manifest.id)}/{result}")
-    found = differences(manifest, parse_fingerprint(json.loads(text))) if text else ["it has no fingerprint"]
+    restored = run_restore(ctx, instance, manifest, "restore", replace=replace, heartbeat=heartbeat)
+    for reason in restored.unrefreshed:
+        ctx.progress.info(f"WARNING: a materialized view is empty: {reason}")
+    found = list(restored.differences)
+    if ctx.recipe.database.on_instance and manifest.mode != "rds":
+        found += restored.property_differences
+    elif manifest.mode != "rds":  # a migration to a DB instance
+        for difference in restored.property_differences:
+            ctx.progress.info(f"WARNING: not transferred: {difference}")
     if found:
         raise GateError(
             f"the database restored on {instance} differs from {manifest.id}: {'; '.join(found[:10])}",
             state="The database of the instance is unchanged.",
             next="./invoke db.verify",
         )
+
+
+def run_restore(
+    ctx: Context,
+    instance: str,
+    manifest: Manifest,
+    action: str,
+    *,
+    replace: bool = False,
+    heartbeat: Callable[[], object] = lambda: None,
+) -> RestoreResult:
+    """Run an action of the data script that restores a backup, and compare its fingerprint with the manifest."""
+    name = f"restored-{instance}.json"
+    output = agent.run(ctx, instance, action, backup=manifest.id, result=name, replace=replace, heartbeat=heartbeat)
+    text = s3.get(ctx.aws, agent.backup_bucket(ctx), f"{prefix(ctx.name, manifest.id)}/{name}")
+    if not text:
+        return RestoreResult(("it has no fingerprint",))
+    fingerprint = parse_fingerprint(json.loads(text))
+    return RestoreResult(
+        tuple(differences(manifest, fingerprint)),
+        tuple(property_differences(manifest, fingerprint)),
+        tuple(printable(str(reason)) for reason in output.get("unrefreshed", ())),
+    )
 
 
 @contextlib.contextmanager

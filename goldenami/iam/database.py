@@ -32,6 +32,11 @@ def read_backups(scope: PolicyScope) -> list[Statement]:
     return backups(scope)
 
 
+def verify_newest_backup(scope: PolicyScope) -> list[Statement]:
+    """Read backups, where replacing an instance does not include that."""
+    return [] if scope.recipe.database.on_instance else read_backups(scope)
+
+
 def replace_instance(scope: PolicyScope) -> list[Statement]:
     """Replace the one instance that keeps its data itself; in other storage modes, only end a stale write freeze."""
     if scope.recipe.database.on_instance:

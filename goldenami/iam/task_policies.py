@@ -63,6 +63,7 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
         *_BAKE,
         bake.write_rebuild_record,
         bake.notify,
+        database.verify_newest_backup,
         *_PROMOTE,
         images.read_references,
         images.prune,
@@ -143,7 +144,7 @@ _TASKS: dict[str, tuple[Callable[[PolicyScope], list[Statement]], ...]] = {
     ),
     "db.backup": (caller_identity, describe_fleet, run_command, database.backup_bucket),
     "db.list": (caller_identity, database.read_backups),
-    "db.verify": (caller_identity, database.read_backups),
+    "db.verify": (caller_identity, describe_fleet, run_command, database.read_backups),
     "db.restore": (*_CHANGES, run_command, database.backup_bucket, database.suspend_processes),
     "db.migrate": (*_CHANGES, images.read_inventory, publish, instance_refresh, run_command, database.migrate),
 }

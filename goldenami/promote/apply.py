@@ -6,7 +6,7 @@ from goldenami.aws import instance_refreshes
 from goldenami.database import recovery, transfer
 from goldenami.database.release import ReleaseError
 from goldenami.database.switchover_model import Switchover
-from goldenami.errors import GateError
+from goldenami.errors import DataError, GateError
 from goldenami.promote import history
 from goldenami.promote.plan import PromotionPreflight
 from goldenami.rollout import traffic_shift
@@ -128,6 +128,12 @@ def replace_single_instance(rollout: RolloutContext, preflight: PromotionPreflig
         raise
     if reason:
         state = "The previous instance is in service with all data. The production parameter is unchanged."
+        if replacement.data_failed:
+            raise DataError(
+                f"{ctx.name} was not promoted because of its data, not of the image: {reason}",
+                state=state,
+                next="./invoke db.verify --restore",
+            )
         raise history.record_rollback(
             rollout, preflight, version, why, reason, state=state, evidence=replacement.evidence
         )

@@ -8,6 +8,7 @@ from goldenami.aws import images
 from goldenami.aws.errors import explain
 from goldenami.bake import bake, cleanup, model as bake_model
 from goldenami.context import Context
+from goldenami.database import verify
 from goldenami.images import diff, prune, template_versions
 from goldenami.images.diff_plan import Change, ImageDiff, changes
 from goldenami.images.model import ImageSelector
@@ -65,6 +66,9 @@ def _rebuild(
     baked = bake.bake(ctx, bake_model.BakeOptions(since=record.since))
     record = _save(ctx, run, held_lock, record.advance("compare", ami=baked.image.id, version=str(baked.version)))
     differences, contents = _compare(ctx, record, baked.image)
+    if not record.backup:
+        record = _save(ctx, run, held_lock, record.advance("verify backup"))
+        record = record.advance("verify backup", backup=verify.verify_newest(ctx))
     if ctx.recipe.rebuild.auto_promote and not record.promoted:
         record = _save(ctx, run, held_lock, record.advance("promote"))
         promote.promote(ctx, PromoteOptions(ImageSelector(baked.image.id), why="rebuild"))

@@ -37,6 +37,7 @@ class RebuildRecord:
         by: Who runs it, as `user@machine`.
         previous_ami: The AMI in production, else the candidate, when it started; empty if there was none.
         ami: The AMI that it baked; empty until then.
+        backup: Result of restoring the newest backup to a temporary server; empty without a database.
     """
 
     run: str
@@ -49,6 +50,7 @@ class RebuildRecord:
     ami: str = ""
     version: str = ""
     promoted: bool = False
+    backup: str = ""
     ended: str = ""
     error: str = ""
     notified: tuple[str, ...] = ()
@@ -67,6 +69,7 @@ class RebuildRecord:
             record = replace(
                 self,
                 error=self.error[:length],
+                backup=self.backup[:length],
                 reasons=tuple(reason[:length] for reason in self.reasons),
                 notified=tuple(place[:length] for place in self.notified),
             )

@@ -46,6 +46,7 @@ def steps(ctx: Context, check: RebuildCheck, *, if_needed: bool) -> list[str]:
     return [
         f"bake both layers from scratch as {check.version}, run both gates, and publish the image as {ctx.candidate}",
         f"compare it with {check.current.name if check.current else 'nothing'}",
+        *(["restore the newest backup to a temporary server"] if ctx.recipe.fleet.run_command else []),
         f"promote it, {ctx.recipe.promote.canary} % first" if promotes else "do not promote it (auto_promote is off)",
         "prune images by [retention], and delete resources left by crashed runs",
         "write the report and send the notification",
@@ -64,6 +65,7 @@ def rebuilt(ctx: Context, result: RebuildResult) -> Report:
         "reasons": "; ".join(record.reasons),
         "changes": "; ".join([*(change.line() for change in result.changes), *_counts(result)]) or "none",
         "production": _production(record),
+        **({"newest backup": record.backup} if record.backup else {}),
         "notified": ", ".join(record.notified) or "none",
         **({"notification failed": "; ".join(result.notify_failed)} if result.notify_failed else {}),
         "report": _report(result.run),
@@ -94,6 +96,7 @@ def success_page(ctx: Context, result: RebuildResult) -> str:
         ("Image", _image(result.image)),
         ("Before", _image(result.check.current)),
         ("Production", _production(record)),
+        *([("Newest backup", record.backup)] if record.backup else []),
         ("Package updates before", result.check.packages),
         ("Notified", ", ".join(record.notified) or "none"),
         *([("Notification failed", "; ".join(result.notify_failed))] if result.notify_failed else []),
@@ -126,6 +129,7 @@ def success(ctx: Context, result: RebuildResult) -> Notice:
         ("image", _image(result.image)),
         ("reasons", "; ".join(record.reasons)),
         ("production", _production(record)),
+        *([("newest backup", record.backup)] if record.backup else []),
         ("next", _next(record)),
     ]
     lines = [f"  {line}" for line in [*(change.line() for change in result.changes), *_counts(result)]]
@@ -134,7 +138,9 @@ def success(ctx: Context, result: RebuildResult) -> Notice:
     cleanup = ["", "cleanup", *(f"  {text}" for text in result.removed)] if result.removed else []
     return Notice(
         "success",
-        f"{ctx.name} {record.version} is baked and verified" + (" and in production" if record.promoted else ""),
+        f"{ctx.name} {record.version} is baked and verified"
+        + (" and in production" if record.promoted else "")
+        + ("; the newest backup does NOT restore" if record.backup.startswith("FAILED") else ""),
         about,
         ["changes", *(lines or ["  none"]), *cleanup],
     )

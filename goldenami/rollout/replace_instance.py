@@ -14,7 +14,7 @@ from goldenami.database import membership, recovery, relocate, transfer, volume
 from goldenami.database.release import ReleaseError
 from goldenami.database.switchover_model import Switchover
 from goldenami.database.transfer import TransferResult
-from goldenami.errors import GateError, GoldenError, UnreachableError
+from goldenami.errors import DataError, GateError, GoldenError, UnreachableError
 from goldenami.infra import load_balancer, network
 from goldenami.infra.health import wait_until_instance_healthy
 from goldenami.rollout.context import RolloutContext, get_group
@@ -36,6 +36,7 @@ class InstanceReplacement:
         retry: The command that resumes after a failed rollback.
         group: Name of the Auto Scaling group that the new instance is attached to; empty without one.
         evidence: Paths of the logs of a failed instance.
+        data_failed: True if the data, not the image, made the replacement fail.
     """
 
     rollout: RolloutContext
@@ -47,6 +48,7 @@ class InstanceReplacement:
     retry: str
     group: str = ""
     evidence: list[str] = field(default_factory=list)
+    data_failed: bool = False
 
     def __post_init__(self) -> None:
         self.ctx, self._monitor = (
@@ -80,6 +82,7 @@ class InstanceReplacement:
                 if source:  # its data is complete: the new instance is terminated
                     recovery.recover(self.ctx)
                     self.rollout.record("restored", f"{source} is in service with all data")
+            self.data_failed = isinstance(error, DataError)
             if isinstance(error, GoldenError) and not isinstance(error, ReleaseError):
                 return error.message
             raise

@@ -38,15 +38,25 @@ def list_backups(open_context: ContextFactory, json: bool = False) -> None:
     print_report(report.backups(backup.list_backups(open_context())), json=json)
 
 
-@recipe_task(backup="id of the backup (default: the newest)")
-def verify(open_context: ContextFactory, backup: str = "") -> None:
-    """Read a whole backup and verify it against its manifest. Prints the backup id."""
-    from goldenami.database import backup as database_backup
+@recipe_task(
+    backup="id of the backup (default: the newest)",
+    restore="also restore it to a temporary server on an instance, and compare every table",
+    instance=_INSTANCE,
+)
+def verify(open_context: ContextFactory, backup: str = "", restore: bool = False, instance: str = "") -> None:
+    """Read a whole backup and verify it against its manifest. Prints the backup id.
+
+    With --restore, an instance restores the backup to a temporary PostgreSQL server of its own, which is then deleted. The
+    database in service is not touched.
+    """
+    from goldenami.database import backup as database_backup, verify
 
     ctx = open_context()
     manifest = database_backup.get_backup(ctx, backup)
     database_backup.verify_backup(ctx, manifest)
     print_status(f"{manifest.id} is intact: {manifest.fingerprint.rows} row(s), {manifest.size} bytes")
+    if restore:
+        print_status(verify.verify_by_restoring(ctx, manifest, instance))
     print(manifest.id)
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from goldenami.database.agent import data_script
-from goldenami.database.backup_model import Fingerprint, parse_fingerprint
+from goldenami.database.backup_model import (
+    Fingerprint,
+    Manifest,
+    differences,
+    parse_fingerprint,
+    parse_manifest,
+    property_differences,
+)
 from tests.provisioners.bucket import REGION, Bucket
 from tests.provisioners.cluster import Cluster, programs, started
 from tests.support.recipes import RDS, recipe
@@ -96,6 +104,7 @@ class Machine:
             "GOLDENAMI_VOLUME": str(self.folder / "volume"),
             "GOLDENAMI_RUN": str(self.folder),
             "GOLDENAMI_SHM": str(self.folder),
+            "GOLDENAMI_SCRATCH": str(self.folder / "scratch"),
             "GOLDENAMI_PART": str(PART),
         }
         return subprocess.run(
@@ -155,7 +164,10 @@ def test_restore_returns_every_row_with_the_same_fingerprint(machine: Machine) -
     assert before.tables["public.entries"][0] == 500
     assert before.tables["public.t"][0] == 3
     assert before.tables["public.part1"][0] == 1
-    assert before.sequences == {"public.entries_id_seq": 500, "public.unused": None}
+    assert {name: (state.last_value, state.is_called) for name, state in before.sequences.items()} == {
+        "public.entries_id_seq": (500, True),
+        "public.unused": (1, False),
+    }
     assert set(before.extensions) == {"plpgsql", "pgcrypto"}
     assert before.large_objects == 1
     assert "guestbook" in before.roles
@@ -588,3 +600,164 @@ def test_script_passes_shellcheck(tmp_path: Path, changes: dict[str, object]) ->
         done = subprocess.run(["shellcheck", str(path)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
     assert not re.search(r"<[{%#]", path.read_text())
+
+
+AWKWARD = """
+CREATE ROLE reporting;
+ALTER DATABASE guestbook SET search_path = public, "Odd one";
+ALTER DATABASE guestbook CONNECTION LIMIT 20;
+COMMENT ON DATABASE guestbook IS 'it''s the guests';
+REVOKE ALL ON DATABASE guestbook FROM PUBLIC;
+GRANT CONNECT ON DATABASE guestbook TO reporting;
+CREATE FUNCTION total() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM entries';
+CREATE FUNCTION label(n bigint) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT n || min(t) FROM lines WHERE false';
+CREATE MATERIALIZED VIEW totals AS SELECT total() AS n;
+CREATE MATERIALIZED VIEW broken AS SELECT 1 / (100 - n) AS n FROM (SELECT count(*) AS n FROM entries WHERE id <= 99) AS first;
+CREATE INDEX by_label ON entries (label(id));
+CREATE TABLE "__EFMigrationsHistory" ("한글 id" int); INSERT INTO "__EFMigrationsHistory" VALUES (1);
+CREATE TABLE hidden (n int); INSERT INTO hidden VALUES (1), (2);
+ALTER TABLE hidden ENABLE ROW LEVEL SECURITY; ALTER TABLE hidden FORCE ROW LEVEL SECURITY;
+CREATE POLICY "only ones" ON hidden USING (n = 1);
+CREATE SEQUENCE down INCREMENT -1 MAXVALUE -1; SELECT nextval('down'), nextval('down');
+CREATE SEQUENCE "Next one" START 7; SELECT setval('"Next one"', 70, false);
+CREATE SEQUENCE wheel MAXVALUE 3 CYCLE; SELECT nextval('wheel') FROM generate_series(1, 4);
+CREATE SEQUENCE large START 9223372036854775000; SELECT nextval('large');
+SELECT lo_from_bytea(0, decode(repeat('a1b2', 600000), 'hex'));
+ALTER DATABASE guestbook SET default_transaction_read_only = on;
+"""
+
+
+@pytest.fixture
+def awkward(machine: Machine) -> Iterator[Machine]:
+    """An instance with a schema that restores stumble over."""
+    machine.cluster.sql("DROP ROLE IF EXISTS reporting")
+    for statement in re.split(r";\n", AWKWARD.strip().rstrip(";")):
+        machine.cluster.sql(statement, "guestbook")
+    yield machine
+    machine.cluster.sql("DROP DATABASE IF EXISTS guestbook WITH (FORCE)")
+    machine.cluster.sql("DROP DATABASE IF EXISTS goldenami_incoming WITH (FORCE)")
+    machine.cluster.sql("DROP ROLE IF EXISTS reporting")
+
+
+def manifest(machine: Machine) -> Manifest:
+    """Return the manifest that goldenami writes for the backup."""
+    values = json.loads(machine.object("metadata.json"))
+    return parse_manifest(json.dumps({**values, "id": "b1", "created": "", "instance": "i-1"}), "b1")
+
+
+def test_awkward_schema_is_restored_with_the_properties_of_the_database(awkward: Machine) -> None:
+    awkward.ok("stop-writes")
+    awkward.ok("backup")
+    properties = manifest(awkward).fingerprint.database
+    assert properties is not None
+    assert (properties["connection_limit"], properties["comment"]) == (20, "it's the guests")
+    assert ["reporting", "CONNECT", False] in properties["privileges"]
+    result = awkward.ok("restore", replace="yes")
+    assert differences(manifest(awkward), awkward.restored()) == []
+    assert property_differences(manifest(awkward), awkward.restored()) == []
+    assert result["unrefreshed"] == []
+    awkward.ok("swap-in", replace="yes")
+    awkward.ok("resume")
+    assert awkward.cluster.sql("SELECT n FROM totals", "guestbook") == "500"
+    assert awkward.cluster.sql("SELECT datconnlimit FROM pg_database WHERE datname = 'guestbook'") == "20"
+    assert awkward.cluster.sql("SELECT relforcerowsecurity FROM pg_class WHERE relname = 'hidden'", "guestbook") == "t"
+    assert awkward.cluster.sql("SELECT to_regclass('by_label') IS NOT NULL", "guestbook") == "t"
+    settings = awkward.cluster.sql("SHOW search_path", "guestbook")
+    assert settings == 'public, "Odd one"'
+
+
+def test_view_that_cannot_be_refreshed_is_named_and_sinks_no_row(awkward: Machine) -> None:
+    awkward.cluster.sql(
+        "BEGIN READ WRITE; INSERT INTO entries OVERRIDING SYSTEM VALUE VALUES (-1); COMMIT", "guestbook"
+    )
+    awkward.ok("backup")
+    result = awkward.ok("restore", replace="yes")
+    assert result["unrefreshed"] == ["REFRESH MATERIALIZED VIEW public.broken; division by zero"]
+    assert differences(manifest(awkward), awkward.restored()) == []
+
+
+def test_backup_leaves_out_temporary_tables_of_other_sessions(machine: Machine) -> None:
+    argv = ["psql", "-XAtq", "-d", "guestbook"]
+    session = subprocess.Popen(
+        argv, env=machine.cluster.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert session.stdin is not None
+    assert session.stdout is not None
+    session.stdin.write("CREATE TEMP TABLE cart (id serial); INSERT INTO cart DEFAULT VALUES; SELECT 'ready';\n")
+    session.stdin.flush()
+    assert session.stdout.readline() == "ready\n"
+    machine.ok("backup")
+    assert not [name for name in (*machine.metadata().tables, *machine.metadata().sequences) if "cart" in name]
+    session.communicate("\\q\n")
+
+
+def test_sequence_that_is_set_during_the_backup_is_restored(machine: Machine) -> None:
+    real = f"{programs()}/pg_dump"
+    moves = "SELECT nextval('entries_id_seq'); SELECT setval('unused', 5); SELECT setval('unused', 3, false)"
+    machine.program("pg_dump", f'psql -Xq -d guestbook -c "{moves}" >/dev/null; exec {real} "$@"')
+    machine.ok("backup")
+    machine.ok("restore", replace="yes")
+    assert differences(manifest(machine), machine.restored()) == []
+    assert machine.restored().sequences["public.entries_id_seq"].last_value == 501
+
+
+def test_many_large_objects_and_tables_are_restored(machine: Machine) -> None:
+    machine.longest = 1 << 22  # the fingerprint has a line for each table
+    machine.cluster.sql("SELECT lo_from_bytea(0, int4send(n)) FROM generate_series(1, 15000) AS n", "guestbook")
+    many = "SELECT format('CREATE TABLE many%s (id serial PRIMARY KEY)', n) FROM generate_series({}) AS n \\gexec\n"
+    subprocess.run(
+        ["psql", "-Xq", "-d", "guestbook"],
+        env=machine.cluster.environment,
+        input=many.format("1, 2500"),
+        text=True,
+        check=True,
+    )
+    machine.ok("backup")
+    reset_database(machine)
+    machine.ok("restore")
+    assert differences(manifest(machine), machine.restored()) == []
+    assert machine.restored().large_objects == 15001
+
+
+def temporary_server(machine: Machine) -> None:
+    """PostgreSQL refuses to run as root, so the temporary server runs as the user postgres."""
+    real = shutil.which("runuser")
+    machine.program(
+        "runuser",
+        f'while [[ $1 != -- ]]; do shift; done; shift\ncase $1 in initdb | pg_ctl) exec {real} -u postgres -- "$@" ;; esac\n'
+        'exec "$@"',
+    )
+    machine.longest = 1 << 26
+    for folder in (machine.folder, *machine.folder.parents):
+        if folder.is_relative_to("/tmp") and folder != Path("/tmp"):
+            folder.chmod(0o755)
+
+
+def temporary_servers(machine: Machine) -> list[str]:
+    return [path.name for path in machine.folder.rglob("temporary-server.*")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="starts a server as the user postgres")
+def test_verify_restore_leaves_the_database_alone_and_nothing_behind(awkward: Machine) -> None:
+    temporary_server(awkward)
+    awkward.ok("backup")
+    awkward.cluster.sql("BEGIN READ WRITE; DELETE FROM entries; COMMIT", "guestbook")
+    assert awkward.ok("verify-restore")["unrefreshed"] == []
+    assert differences(manifest(awkward), awkward.restored()) == []
+    assert property_differences(manifest(awkward), awkward.restored()) == []
+    assert awkward.cluster.sql("SELECT count(*) FROM entries", "guestbook") == "0"
+    assert awkward.cluster.sql("SELECT count(*) FROM pg_database WHERE datname ~ '^goldenami_'") == "0"
+    assert temporary_servers(awkward) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="starts a server as the user postgres")
+def test_killed_verify_restore_leaves_nothing_behind(machine: Machine) -> None:
+    temporary_server(machine)
+    machine.ok("backup")
+    machine.program("pg_restore", 'kill -9 "$(cat "$GOLDENAMI_RUN/pid")"')
+    machine.program("df", f'echo "$PPID" >"$GOLDENAMI_RUN/pid"; exec {shutil.which("df")} "$@"')
+    assert machine.run("verify-restore").returncode != 0
+    deadline = time.monotonic() + 30
+    while temporary_servers(machine) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert temporary_servers(machine) == []

@@ -235,6 +235,9 @@ class Account:
 
     # --- the other services
 
+    def ListObjectsV2(self, **_: Any) -> None:
+        """Return no backups."""
+
     def GetParameter(self, Name: str, **_: Any) -> dict[str, Any]:
         name, _, number = Name.partition(":")
         values = self.parameters.get(name)
@@ -302,7 +305,7 @@ def _wired() -> AwsSession:
         return _current[-1].answer(**given)
 
     aws = AwsSession(REGION, keys=("test", "test"))
-    for service in ("autoscaling", "ec2", "iam", "sns", "ssm", "sts"):
+    for service in ("autoscaling", "ec2", "iam", "s3", "sns", "ssm", "sts"):
         events = aws.client(service).meta.events  # type: ignore[call-overload]
         events.register_first("before-parameter-build", keep)
         events.register_first("before-call", answer)

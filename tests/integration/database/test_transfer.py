@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from goldenami.aws import auto_scaling
-from goldenami.database import recovery, restore as database_restore, transfer
+from goldenami.aws import auto_scaling, images
+from goldenami.database import recovery, restore as database_restore, transfer, verify
 from goldenami.database.switchover_model import StorageChange
-from goldenami.errors import GateError
+from goldenami.errors import DataError, GateError
 from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING
 from goldenami.recipe.recipe import Recipe
 from tests.e2e.cases import few
@@ -259,3 +259,29 @@ def test_data_lost_without_backup_is_reported(pier: Pier) -> None:
         pier.promote(image)
     assert transfer.load(pier.ctx()) is None
     assert pier.standing() == []
+
+
+def test_backup_that_cannot_be_restored_is_not_booked_against_the_image(pier: Pier) -> None:
+    before, image = pier.running(), pier.image("bad refuses")
+    with pytest.raises(DataError, match=r"because of its data, not of the image: .*no space left on device"):
+        pier.promote(image, watch=4)
+    found = images.get(pier.ctx().aws, image)
+    assert found is not None
+    assert "goldenami:rolled-back" not in found.tags
+    pier.serves(before)
+
+
+def test_verify_restores_a_backup_and_refuses_another_content(pier: Pier) -> None:
+    ctx, before, machine = pier.ctx(), pier.running(), pier.machine()
+    with Clerk(pier) as clerk:
+        eventually(lambda: len(clerk.acknowledged) > 3)
+    manifest = database_restore.back_up(ctx, "", "", own=False, why="")
+    assert f"{manifest.id} restores: {manifest.fingerprint.rows} row(s)" in verify.verify_by_restoring(ctx, manifest)
+    assert verify.verify_newest(ctx).startswith(manifest.id)
+    machine.serves += " forgets"
+    with pytest.raises(DataError, match=r"differs: table public\.entries had"):
+        verify.verify_by_restoring(ctx, manifest)
+    assert verify.verify_newest(ctx).startswith("FAILED")
+    machine.serves = machine.serves.removesuffix(" forgets")
+    pier.serves(before)
+    clerk.check()

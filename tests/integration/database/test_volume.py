@@ -199,7 +199,7 @@ class Machine(MemoryMachine):
         elif action in ("stop-writes", "stop-service"):
             self.driver.fenced.add(self.id)
             self.close()
-        elif action in ("backup", "restore", "swap-in"):
+        elif action in ("backup", "restore", "verify-restore", "swap-in"):
             if wrong := self.vault(action, stdin.decode()):
                 return 1, b"", f"ERROR {wrong}".encode()
         else:
@@ -237,6 +237,9 @@ class Machine(MemoryMachine):
             incoming = json.loads(s3.get_object(Bucket=bucket, Key=f"{prefix}/dump")["Body"].read())
             self.driver.incoming[place] = incoming
             put(result, json.dumps(seen(incoming)))
+        elif action == "verify-restore":
+            rows = json.loads(s3.get_object(Bucket=bucket, Key=f"{prefix}/dump")["Body"].read())
+            put(result, json.dumps(seen(rows[1:] if "forgets" in self.serves else rows)))
         elif place in self.driver.incoming:
             self.driver.kept[place], self.arrived = self.driver.incoming.pop(place), prefix
         elif self.arrived != prefix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,10 +12,12 @@ from goldenami.database import guard_plan
 from goldenami.database.backup_model import (
     Fingerprint,
     Manifest,
+    SequenceState,
     differences,
     dump_manifest,
     is_backup_id,
     parse_manifest,
+    property_differences,
     restore_blockers,
 )
 from goldenami.database.guard_plan import InstanceData
@@ -28,7 +31,7 @@ from tests.support.recipes import RDS, recipe
 
 FINGERPRINT = Fingerprint(
     tables={"public.entries": (3, "12"), "public.t": (0, "0")},
-    sequences={"public.entries_id_seq": 3, "public.unused": None},
+    sequences={"public.entries_id_seq": SequenceState(3, True, 1), "public.unused": SequenceState(1, False, 1)},
     extensions={"plpgsql": "1.0"},
     roles=("guestbook",),
 )
@@ -54,7 +57,11 @@ fingerprints = st.builds(
     tables=st.dictionaries(
         names, st.tuples(st.integers(0, 9), st.text("0123456789", min_size=1, max_size=4)), max_size=4
     ),
-    sequences=st.dictionaries(names, st.none() | st.integers(0, 9), max_size=3),
+    sequences=st.dictionaries(
+        names,
+        st.builds(SequenceState, st.integers(-9, 9), st.booleans(), st.sampled_from([-1, 1, 2]), st.booleans()),
+        max_size=3,
+    ),
     extensions=st.dictionaries(names, names, max_size=2),
     roles=st.lists(names, max_size=3, unique=True).map(lambda found: tuple(sorted(found))),
     large_objects=st.integers(0, 3),
@@ -84,7 +91,8 @@ def test_differences_are_empty_only_for_equal_fingerprints(before: Fingerprint, 
 
 def test_differences_name_each_kind() -> None:
     found = Fingerprint(
-        tables={"public.entries": (2, "11"), "public.more": (1, "1")}, sequences={"public.entries_id_seq": 2}
+        tables={"public.entries": (2, "11"), "public.more": (1, "1")},
+        sequences={"public.entries_id_seq": SequenceState(2, True, 1)},
     )
     assert differences(MANIFEST, found) == [
         "table public.entries had 3 rows, has 2",
@@ -101,10 +109,76 @@ def test_differences_name_each_kind() -> None:
     ]
 
 
-def test_sequence_may_be_ahead_only_without_write_stop() -> None:
-    further = replace(FINGERPRINT, sequences={"public.entries_id_seq": 9, "public.unused": None})
-    assert differences(MANIFEST, further)
-    assert differences(replace(MANIFEST, writes_stopped=False), further) == []
+UP, DOWN, WHEEL = SequenceState(5, True, 1), SequenceState(-5, True, -1), SequenceState(3, True, 1, cycle=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "restored", "matches"),
+    [
+        (UP, UP, replace(UP, last_value=6), False),
+        (UP, replace(UP, last_value=9), replace(UP, last_value=7), True),
+        (UP, replace(UP, last_value=9), replace(UP, last_value=4), False),
+        (DOWN, replace(DOWN, last_value=-9), replace(DOWN, last_value=-7), True),
+        (DOWN, replace(DOWN, last_value=-9), replace(DOWN, last_value=-4), False),
+        (UP, replace(UP, last_value=2), replace(UP, last_value=2), True),
+        (replace(UP, is_called=False), UP, UP, True),
+        (WHEEL, replace(WHEEL, last_value=1), replace(WHEEL, last_value=2), True),
+    ],
+)
+def test_sequence_that_moved_during_the_backup_has_a_value_from_then(
+    before: SequenceState, after: SequenceState, restored: SequenceState, matches: bool
+) -> None:
+    manifest = replace(
+        MANIFEST,
+        fingerprint=Fingerprint({}, {"s": before}),
+        moved_sequences={} if after == before else {"s": after},
+        writes_stopped=False,
+    )
+    assert (differences(manifest, Fingerprint({}, {"s": restored})) == []) == matches
+    stopped = replace(manifest, writes_stopped=True)
+    assert (differences(stopped, Fingerprint({}, {"s": restored})) == []) == (restored == before)
+
+
+OLD = {
+    "tables": {"public.t": [3, "12"]},
+    "sequences": {"a": 3, "b": None},
+    "extensions": {},
+    "roles": [],
+    "large_objects": 2,
+}
+
+
+def test_manifest_from_before_this_version_is_still_compared() -> None:
+    values = {**json.loads(dump_manifest(MANIFEST)), "fingerprint": OLD, "writes_stopped": True}
+    for name in ("moved_sequences", "bytes"):
+        del values[name]
+    manifest = parse_manifest(json.dumps(values), "x")
+    restored = Fingerprint(
+        tables={"public.t": (3, "12")},
+        sequences={"a": SequenceState(3, True, 1), "b": SequenceState(1, False, 1)},
+        large_objects=2,
+        large_objects_checksum="7",
+        policies={"public.t": "enabled"},
+        database={"owner": "guestbook"},
+    )
+    assert (differences(manifest, restored), property_differences(manifest, restored)) == ([], [])
+    ahead = replace(restored, sequences={**restored.sequences, "a": SequenceState(4, True, 1)})
+    assert differences(manifest, ahead) == ["sequence a was at 3, is at 4"]
+    assert differences(replace(manifest, writes_stopped=False), ahead) == []
+
+
+def test_differences_name_contents_that_counts_do_not_show() -> None:
+    before = Fingerprint({}, large_objects=1, large_objects_checksum="1", policies={"public.t": "enabled, forced"})
+    after = replace(before, large_objects_checksum="2", policies={})
+    assert differences(replace(MANIFEST, fingerprint=before), after) == [
+        "there are 1 large objects, but not the same ones",
+        "row-level security of public.t was enabled, forced, is none",
+    ]
+    before = Fingerprint({}, database={"owner": "a", "connection_limit": 20})
+    after = Fingerprint({}, database={"owner": "a", "connection_limit": -1})
+    assert property_differences(replace(MANIFEST, fingerprint=before), after) == [
+        "the connection limit of the database was 20, is -1"
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"id": 1}', dump_manifest(MANIFEST)[:-40]])
