@@ -59,7 +59,7 @@ class Tenant(Machine):
         if "action=inspect\n" in said:
             told: dict[str, Any] = {"storage_mode": "rds", "fenced_by": "yes" if self.id in self.driver.fenced else ""}
         elif "action=survey\n" in said:
-            told = {"stale": self.driver.void}
+            told = {"rows": len(self.rows), "exact": True, "stale": self.driver.void}
         else:
             return super().run(argv, stdin, timeout)
         return 0, f"RESULT {json.dumps(told)}\n".encode(), b""
