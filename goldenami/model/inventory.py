@@ -35,7 +35,7 @@ class ImageInventory:
     Attributes:
         packages: By name, with the architecture if two of a name are installed.
         values: Single values: operating system, kernel, Go, PostgreSQL, commit, size.
-        groups: Lists: units, listening, users, setuid.
+        groups: Lists: units, listening, users, setuid, and the rows of each table that the schema fills.
     """
 
     packages: Mapping[str, Package]
@@ -57,7 +57,7 @@ def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> Imag
         "size": f"{disk['used_bytes'] / 1024**2:.0f} MiB used" if disk.get("used_bytes") else "",
     }
     units = machine.get("units", {}).get("enabled")
-    listening = machine.get("listening")
+    listening, seeds = machine.get("listening"), machine.get("seeds")
     return ImageInventory(
         packages={f"{p.name}:{p.architecture}" if p.name in duplicates else p.name: p for p in rows},
         values=values,
@@ -66,6 +66,7 @@ def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> Imag
             "listening": _group(None if listening is None else map(_listener, listening)),
             "users": _group(machine.get("users")),
             "setuid": _group(machine.get("setuid")),
+            "seeds": _group(None if seeds is None else map(_seeded_table, seeds)),
         },
     )
 
@@ -105,6 +106,10 @@ def parse_console(console: str, nonce: str) -> tuple[dict[str, Any], list[list[s
 
 def _group(items: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if items is None else tuple(sorted(set(items)))
+
+
+def _seeded_table(seed: Mapping[str, Any]) -> str:
+    return f"{seed.get('schema')}.{seed.get('table')}, {seed.get('rows')} row(s)"
 
 
 def _listener(socket: Mapping[str, str]) -> str:
