@@ -131,6 +131,9 @@ postgresql_major() { as_postgres -d postgres <<<'SHOW server_version_num' | sed 
 
 postgresql_data() { as_postgres -d postgres <<<'SHOW data_directory'; }
 
+# The rows that the schema creates in an empty database, see provisioners/app/85-empty-database.sh.
+seeds_file=${GOLDENAMI_SHARE:-/usr/local/share/goldenami}/seeds.json
+
 # --- the application's user ---------------------------------------------------------------------------------------------
 
 as_app() { runuser -u "$APP_USER" -- "$@"; }
@@ -214,6 +217,7 @@ write_inventory() {
     --arg disk "$(df --block-size=1 --output=size,used / | tail -n 1)" \
     --argjson migrations "$(cat /usr/local/share/goldenami/migrations.json 2>/dev/null || echo null)" \
     --arg packages "$(wc -l <"$report/packages.tsv")" \
+    --slurpfile seeds <(cat "$seeds_file" 2>/dev/null) \
     '
     def lines: split("\n") | map(select(. != ""));
     ($disk | split(" ") | map(select(. != "") | tonumber)) as $disk
@@ -223,7 +227,8 @@ write_inventory() {
         disk: {size_bytes: $disk[0], used_bytes: $disk[1]},
         units: {enabled: ($enabled | lines), failed: ($failed | lines)},
         listening: ($listening | lines | map(split("\t") | {address: .[0], process: (.[1] // "")})),
-        users: ($users | lines), setuid: ($setuid | lines)
+        users: ($users | lines), setuid: ($setuid | lines),
+        seeds: $seeds[0]
       }' >"$report/inventory.json"
   chmod -R a+rX "$report"
 }

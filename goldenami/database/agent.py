@@ -146,5 +146,7 @@ def _parse_result(instance: str, action: str, output: run_command.CommandResult)
 def data_script(recipe: Recipe, region: str, action: str, values: Mapping[str, object], root: Path = ROOT) -> str:
     """Return the data script for an action: inspect a database, back it up, restore it, stop and resume its writes."""
     defaults = dict.fromkeys(("bucket", "prefix", "result", "replace", "storage_mode", "host", "release_database"), "")
+    contents = (root / "provisioners/files/table-contents.sql").read_text(encoding="utf-8").rstrip()
     variables = {**template_vars(recipe, "app", region, ""), **defaults, **values, "action": action}
+    variables["table_contents"] = contents
     return render_text("data.sh.j2", variables, root)

@@ -10,13 +10,20 @@ from goldenami.model.image import Image, Platform
 from goldenami.recipe.recipe import Recipe
 
 
+def row_count(rows: int, *, exact: bool) -> str:
+    """Return a number of rows in words; the largest tables are not counted to the end."""
+    return f"{rows} row(s)" if exact else f"at least {rows} rows"
+
+
 @dataclass(frozen=True)
 class InstanceData:
     """The data of an instance.
 
     Attributes:
         reachable: False if the instance could not be inspected.
-        rows: Number of rows that are not part of the seed data; each table is counted up to 1000.
+        rows: Number of rows in all tables; 0 while each table is empty or exactly as the schema fills it.
+        exact: False if there are more rows than were counted.
+        unreadable: Why the rows of the running server cannot be counted; empty if they can.
         major: PostgreSQL's major version; 0 if no server answers.
         databases: Number of user databases on disk, whether the server answers or not.
         fenced_by: Id of the backup for which writes were stopped; empty if they are not.
@@ -30,6 +37,8 @@ class InstanceData:
     reason: str = ""
     server_running: bool = False
     rows: int = 0
+    exact: bool = True
+    unreadable: str = ""
     bytes: int = 0
     major: int = 0
     databases: int = 0
@@ -42,7 +51,16 @@ class InstanceData:
     @property
     def has_data(self) -> bool:
         """True if data would be lost with the instance: it has rows, or a database that cannot be read."""
-        return self.rows > 0 or (self.databases > 0 and not self.server_running)
+        return self.rows > 0 or bool(self.unreadable) or (self.databases > 0 and not self.server_running)
+
+    @property
+    def contents(self) -> str:
+        """The data in words, for messages."""
+        if not self.server_running:
+            return "a database whose server does not answer"
+        if self.unreadable:
+            return f"a database that cannot be read ({self.unreadable})"
+        return row_count(self.rows, exact=self.exact)
 
 
 def data_blockers(recipe: Recipe, instances: Sequence[InstanceData], image: Image | None = None) -> Iterator[str]:
@@ -62,10 +80,9 @@ def data_blockers(recipe: Recipe, instances: Sequence[InstanceData], image: Imag
         if database.on_instance:
             yield from _instance_blockers(data, major, on_volume=database.on_volume)
         elif data.has_data:
-            contents = f"{data.rows} row(s)" if data.server_running else "a database whose server does not answer"
             yield (
-                f'{data.instance} has {contents} of its own, although the storage mode is "{database.mode}": the data would be'
-                f" lost (./invoke db.migrate --to {database.mode} transfers it)"
+                f'{data.instance} has {data.contents} of its own, although the storage mode is "{database.mode}": the data'
+                f" would be lost (./invoke db.migrate --to {database.mode} transfers it)"
             )
     if database.on_instance and len(instances) > 1:
         yield (
@@ -98,6 +115,8 @@ def _instance_blockers(data: InstanceData, major: int, *, on_volume: bool) -> It
         return
     elif not data.server_running and data.databases:
         yield f"the database server of {data.instance} does not answer, so its data cannot be transferred"
+    elif data.unreadable:
+        yield f"the database of {data.instance} cannot be read, so its data cannot be transferred: {data.unreadable}"
     elif major and data.major > major:
         yield (
             f"{data.instance} has PostgreSQL {data.major} and the image {major}, which cannot read its data:"

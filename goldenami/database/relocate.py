@@ -8,6 +8,7 @@ from dataclasses import replace
 from goldenami.aws import auto_scaling, images, instances, parameters
 from goldenami.context import Context
 from goldenami.database import agent, backup, membership, transfer, volume
+from goldenami.database.guard_plan import InstanceData
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError, GoldenError
 from goldenami.infra import network, role
@@ -45,10 +46,10 @@ def verify_target(ctx: Context, switchover: Switchover) -> None:
         raise GateError(f'the image of {target} was baked for the storage mode "{storage_mode}", not "{change.mode}"')
     if change.mode == "volume":
         volume.attach_and_mount(ctx, target)
-        rows = agent.run(ctx, target, "inspect")["rows"]
-        if rows and not change.replace:
+        data = InstanceData(target, **agent.run(ctx, target, "inspect"))
+        if data.has_data and not change.replace:
             raise GateError(
-                f"the volume already has {rows} row(s)",
+                f"the volume already has {data.contents}",
                 next="the same command with --replace, which backs them up and replaces them",
             )
     if change.replace:

@@ -8,6 +8,7 @@ from pathlib import Path
 from goldenami.context import Context
 from goldenami.database import agent, backup, freeze, recovery, transfer
 from goldenami.database.backup_model import Manifest, restore_blockers
+from goldenami.database.guard_plan import row_count
 from goldenami.database.switchover_model import WriteFreeze
 from goldenami.errors import GateError, UsageError
 from goldenami.infra import describe
@@ -67,9 +68,15 @@ def _blockers(ctx: Context, manifest: Manifest, target: str, *, replace: bool) -
             f'{target} uses the storage mode "{data.storage_mode}", and the recipe "{database.mode}"'
             f" (./invoke db.migrate --to {database.mode} transfers the data)"
         )
-    if database.on_instance and data.rows and not replace:
+    if database.on_instance:
+        contents = data.contents if data.has_data else ""
+    else:  # fails here, before writes are stopped, if the role cannot read every row
+        survey = agent.run(ctx, target, "survey")
+        has_data = survey["rows"] and not survey["stale"]
+        contents = row_count(survey["rows"], exact=survey["exact"]) if has_data else ""
+    if contents and not replace:
         reasons.append(
-            f"the database of {target} has {data.rows} row(s); --replace backs them up and replaces them with the backup"
+            f"the database of {target} has {contents}; --replace backs them up and replaces them with the backup"
         )
     return reasons
 

@@ -10,7 +10,7 @@ from goldenami.model.image import COMMIT, SOURCE_AMI, Image, short_commit
 from goldenami.model.inventory import ImageInventory
 
 DifferenceKind = Literal["added", "removed", "changed"]
-_GROUPS = {"units": "unit", "listening": "port", "users": "user", "setuid": "setuid file"}
+_GROUPS = {"units": "unit", "listening": "port", "users": "user", "setuid": "setuid file", "seeds": "seeded table"}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from goldenami.database.guard_plan import InstanceData
+from goldenami.database.guard_plan import InstanceData, row_count
 from goldenami.database.switchover_model import StorageChange
 from goldenami.model.image import Image
 from goldenami.promote.model import PromoteOptions
@@ -22,7 +22,8 @@ class DatabaseSurvey:
     """State of a database.
 
     Attributes:
-        rows: Number of table rows beyond those that the schema itself inserts, each table counted up to a thousand.
+        rows: Number of rows in all tables; 0 while each table is empty or exactly as the schema fills it.
+        exact: False if there are more rows than were counted.
         bytes: Its size.
         major: Major version of the PostgreSQL server.
         owner: The role that owns the database.
@@ -30,6 +31,8 @@ class DatabaseSurvey:
         available: Extensions that the server offers.
         roles: All roles of the server but superusers.
         foreign: Tables that other roles own.
+        row_security_forced: Tables whose row-level security applies to their owner too.
+        bypasses_row_security: True if row-level security does not apply to the role that reads the database.
         stale: Backup whose data is there but stale, as a migration that was rolled back left it; empty otherwise.
     """
 
@@ -42,6 +45,9 @@ class DatabaseSurvey:
     available: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+    row_security_forced: tuple[str, ...] = ()
+    bypasses_row_security: bool = False
+    exact: bool = True
     stale: str = ""
 
 
@@ -181,12 +187,19 @@ def _server_blockers(recipe: Recipe, survey: MigrationSurvey, *, replace: bool) 
         yield f"other roles own tables in {database.name} on {survey.host}: {_shorten(target.foreign)}"
     if target.rows and not target.stale and not replace:
         yield (
-            f"{database.name} on {survey.host} already has {target.rows} row(s); --replace replaces them after a backup"
+            f"{database.name} on {survey.host} already has {row_count(target.rows, exact=target.exact)};"
+            " --replace replaces them after a backup"
         )
     if source is None:
         return
     if source.encoding != target.encoding:
         yield f"{database.name} on {survey.host} is encoded in {target.encoding}, the data in {source.encoding}"
+    if source.row_security_forced and not target.bypasses_row_security:
+        yield (
+            f"row-level security would hide rows of {_shorten(source.row_security_forced)} from {database.user} on"
+            f" {survey.host}, so they could be neither compared nor backed up (ALTER ROLE {database.user} BYPASSRLS on the"
+            " server, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY at the source)"
+        )
     if missing := sorted({*source.extensions} - {*target.extensions, *target.available}):
         yield f"the server does not offer the extension(s) {_shorten(missing)}"
     if missing := sorted({*source.roles} - {*target.roles}):
@@ -201,7 +214,8 @@ def warnings(image: Image, survey: MigrationSurvey, *, replace: bool) -> Iterato
     if target and target.stale:
         yield f"the new database has stale data ({target.stale}, of a migration that was rolled back), which is replaced"
     elif target and target.rows and replace:
-        yield f"the new database has {target.rows} row(s), which are backed up and replaced because of --replace"
+        count = row_count(target.rows, exact=target.exact)
+        yield f"the new database has {count}, which are backed up and replaced because of --replace"
     if source and target and target.major > source.major:
         yield (
             f"once PostgreSQL {target.major} has the data, {source.major} cannot restore it: a new instance that fails"

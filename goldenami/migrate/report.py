@@ -90,7 +90,7 @@ def migrated(ctx: Context, result: PromoteResult) -> Report:
 
 def _facts(survey: DatabaseSurvey) -> dict[str, str]:
     return {
-        "rows": f"{survey.rows} or more" if survey.rows >= 1000 else str(survey.rows),
+        "rows": str(survey.rows) if survey.exact else f"{survey.rows} or more",
         "size": f"{survey.bytes / 1e6:.1f} MB",
         "server": f"PostgreSQL {survey.major}",
         "extensions": ", ".join(survey.extensions) or "none",

@@ -44,7 +44,7 @@ class ImageInventory:
     Attributes:
         packages: By name, with the architecture if two of a name are installed.
         values: Single values: operating system, kernel, Go, PostgreSQL, commit, size.
-        groups: Lists: units, listening, users, setuid.
+        groups: Lists: units, listening, users, setuid, and the rows of each table that the schema fills.
         migrations: In the order in which they are applied; None if they were not recorded.
     """
 
@@ -68,7 +68,7 @@ def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> Imag
         "size": f"{disk['used_bytes'] / 1024**2:.0f} MiB used" if disk.get("used_bytes") else "",
     }
     units = machine.get("units", {}).get("enabled")
-    listening = machine.get("listening")
+    listening, seeds = machine.get("listening"), machine.get("seeds")
     return ImageInventory(
         packages={f"{p.name}:{p.architecture}" if p.name in duplicates else p.name: p for p in rows},
         values=values,
@@ -77,6 +77,7 @@ def parse(machine: Mapping[str, Any], packages: Iterable[Sequence[str]]) -> Imag
             "listening": _group(None if listening is None else map(_listener, listening)),
             "users": _group(machine.get("users")),
             "setuid": _group(machine.get("setuid")),
+            "seeds": _group(None if seeds is None else map(_seeded_table, seeds)),
         },
         migrations=_migrations(machine.get("migrations")),
     )
@@ -123,6 +124,10 @@ def _migrations(rows: Sequence[Mapping[str, Any]] | None) -> tuple[Migration, ..
     if rows is None:
         return None
     return tuple(Migration(str(row["name"]), str(row["checksum"]), row["compatible"] is True) for row in rows)
+
+
+def _seeded_table(seed: Mapping[str, Any]) -> str:
+    return f"{seed.get('schema')}.{seed.get('table')}, {seed.get('rows')} row(s)"
 
 
 def _listener(socket: Mapping[str, str]) -> str:

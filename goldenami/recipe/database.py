@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from goldenami.recipe.fields import (
     BucketName,
     DatabaseClass,
     DatabaseName,
-    Frozen,
     ParameterName,
     ParameterNameOrNone,
     Section,
-    TableName,
     field,
     flag,
     number,
@@ -85,13 +83,6 @@ class Database(Section):
         expected='"require" or "disable"',
         example="require",
     )
-    seeded: Annotated[tuple[TableName, ...], Frozen] = field(
-        (),
-        description="Tables that the schema fills. A bake fails if any other table contains rows.",
-        expected='a list of table names such as "countries" or "app.countries"',
-        example=["countries"],
-    )
-
     volume: DataVolume = field(DataVolume(), description="EBS volume of the data (`volume` only).", example={})
     rds: RdsInstance = field(
         RdsInstance(), description="DB instance that `db.migrate --create` creates (`rds` only).", example={}

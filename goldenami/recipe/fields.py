@@ -176,8 +176,6 @@ DatabaseName = Annotated[
         )
     ),
 ]
-# Unquoted names, with or without the schema that they are in.
-TableName = Annotated[str, AfterValidator(matches(r"(?:[a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,62}"))]
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BucketName = Annotated[
     str,

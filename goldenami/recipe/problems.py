@@ -19,6 +19,11 @@ KeyPath = tuple[str | int, ...]
 # Names under which people keep secrets; their values are never shown.
 SECRET_NAME = re.compile(r"(?i)pass(word|wd|phrase)?|secret|token|credential|api_?key|access_?key|private_?key")
 
+# Keys of earlier versions, and what makes them superfluous.
+REMOVED_KEYS: Mapping[KeyPath, str] = {
+    ("database", "seeded"): "no longer needed, remove it: a bake records which rows the schema creates, in every table"
+}
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -100,7 +105,7 @@ def _explain(model: type[BaseModel], details: Any) -> Problem:
     kind: str = details["type"]
     owner, field = find_field(model, path)
     if kind == "extra_forbidden":
-        return Problem(path, sentence=_unknown_key(model, owner, str(path[-1])))
+        return Problem(path, sentence=REMOVED_KEYS.get(path) or _unknown_key(model, owner, str(path[-1])))
     expected = _expected(details, field)
     is_section = field is not None and section_of(field) is not None
     if kind == "missing":

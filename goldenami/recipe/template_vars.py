@@ -58,16 +58,10 @@ def template_vars(recipe: Recipe, layer: Layer, region: str, app_commit: str) ->
         "DB_HOST_PARAMETER": database.host_parameter,
         "DB_PORT": str(database.port),
         "DB_SSLMODE": "disable" if database.on_instance else database.sslmode,
-        "DB_SEEDED": database.seeded,
         "PARAMETERS": tuple(parameter.name for parameter in recipe.parameters),
     }
     if layer == "base":
-        values |= dict.fromkeys(_APP_ONLY, "") | {
-            "PARAMETERS": (),
-            "APP_CHECKS": (),
-            "DB_SEEDED": (),
-            "APP_ENVIRONMENT": {},
-        }
+        values |= dict.fromkeys(_APP_ONLY, "") | {"PARAMETERS": (), "APP_CHECKS": (), "APP_ENVIRONMENT": {}}
     return values | {"recipe": recipe, "layer": layer, "family": image.os}
 
 

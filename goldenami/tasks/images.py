@@ -31,7 +31,7 @@ def diff(
     markdown: bool = False,
     json: bool = False,
 ) -> None:
-    """Compare image B with image A: packages, Go, PostgreSQL, units, ports, users, setuid files, size.
+    """Compare image B with image A: packages, Go, PostgreSQL, units, ports, users, setuid files, seeded tables, size.
 
     Each is an AMI id, a version, `running` (in production) or `candidate`: ./invoke diff running candidate
     """

@@ -39,7 +39,6 @@ VALUES: dict[str, str | Sequence[str]] = {
     "DB_USER": "book",
     "DB_PASSWORD_PARAMETER": "/book/password",
     "DB_MODE": "instance",
-    "DB_SEEDED": [],
     "PARAMETERS": [],
     "SERVICE": "book",
 }

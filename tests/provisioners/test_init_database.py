@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
@@ -150,7 +151,7 @@ def test_unreadable_parameter_fails(instance: Instance) -> None:
 
 
 def empty_database(
-    instance: Instance, cluster: Cluster, tmp_path: Path, **values: str | list[str]
+    instance: Instance, cluster: Cluster, tmp_path: Path, **values: str
 ) -> subprocess.CompletedProcess[str]:
     """Run 85-empty-database on the cluster."""
     (tmp_path / "guest").mkdir()
@@ -159,7 +160,11 @@ def empty_database(
     run = f'env PATH="{instance.folder}:$PATH" {instance.folder}/init-database'
     guest.fake("systemctl", f"[[ $1 != start || $2 != book-database.service ]] || {run}")
     instance.program("ssm-parameter", "printf secret")
-    environment = instance.environment(APP_SCHEMA="schema.sql")
+    names = {name: value for name, value in values.items() if name in ("DB_NAME", "DB_USER")}
+    environment = instance.environment(APP_SCHEMA="schema.sql", GOLDENAMI_SHARE=str(tmp_path / "share"), **names)
+    shutil.copy(PROVISIONERS / "files/table-contents.sql", guest.golden / "files")
+    (guest.golden / "report").mkdir()
+    (guest.golden / "report/inventory.json").write_text('{"layer": "app"}')
     guest.bin.joinpath("psql").symlink_to(f"{programs()}/psql")
     if not (instance.app / "schema.sql").exists():
         (instance.app / "schema.sql").touch()
@@ -186,20 +191,43 @@ def test_image_contains_only_the_schema(instance: Instance, cluster: Cluster, tm
     assert cluster.sql("SHOW wal_recycle") == "on"
 
 
-@pytest.mark.parametrize(("seeded", "passes"), [([], False), (["other"], False), (["t"], True), (["public.t"], True)])
-def test_rows_in_tables_that_are_not_seeded_fail_the_image(
-    instance: Instance, cluster: Cluster, tmp_path: Path, seeded: list[str], passes: bool
+SEEDED = """
+CREATE TABLE IF NOT EXISTS countries (code text PRIMARY KEY);
+INSERT INTO countries VALUES ('KR'), ('NL') ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS "__EFMigrationsHistory" ("MigrationId" text PRIMARY KEY, "At" timestamptz DEFAULT clock_timestamp());
+INSERT INTO "__EFMigrationsHistory" VALUES ('001 시작') ON CONFLICT ("MigrationId") DO UPDATE SET "At" = clock_timestamp();
+CREATE TABLE IF NOT EXISTS settings (key text PRIMARY KEY, value text);
+INSERT INTO settings VALUES ('installation', gen_random_uuid()), ('theme', 'light') ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS unused (n int);
+CREATE TABLE IF NOT EXISTS goldenami_migrations (name text PRIMARY KEY);
+INSERT INTO goldenami_migrations VALUES ('001_a.sql') ON CONFLICT DO NOTHING;
+"""
+
+
+def test_bake_records_what_the_schema_creates_without_what_differs_each_time(
+    instance: Instance, cluster: Cluster, tmp_path: Path
 ) -> None:
-    (instance.app / "schema.sql").write_text("CREATE TABLE IF NOT EXISTS t AS SELECT generate_series(1, 3) AS x;")
-    done = empty_database(instance, cluster, tmp_path, DB_SEEDED=seeded)
-    assert (done.returncode == 0) == passes, done.stdout + done.stderr
-    if passes:
-        assert "3 seeded row(s)" in done.stdout
-    else:
-        assert (
-            "CHECK hygiene-database FAIL rows in tables that seeded under [database] does not list: 3 row(s) in public.t"
-            in done.stdout
-        )
+    (instance.app / "schema.sql").write_text(SEEDED)
+    done = empty_database(instance, cluster, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        "CHECK hygiene-database ok database book contains only its schema: 5 table(s), 5 seeded row(s)" in done.stdout
+    )
+    seeds = json.loads((tmp_path / "share/seeds.json").read_text())
+    assert [(seed["table"], seed["rows"], seed["volatile"], len(seed["fixed"])) for seed in seeds] == [
+        ("__EFMigrationsHistory", 1, ["At"], 0),
+        ("countries", 2, [], 0),
+        ("settings", 2, ["value"], 1),
+    ]
+    assert all(int(seed["checksum"]) for seed in seeds)
+    inventory = json.loads((tmp_path / "guest/golden/report/inventory.json").read_text())
+    assert inventory == {"layer": "app", "seeds": seeds}
+
+
+def test_schema_without_rows_has_no_seeds(instance: Instance, cluster: Cluster, tmp_path: Path) -> None:
+    (instance.app / "schema.sql").write_text("CREATE TABLE IF NOT EXISTS t (x int);")
+    assert empty_database(instance, cluster, tmp_path).returncode == 0
+    assert json.loads((tmp_path / "share/seeds.json").read_text()) == []
 
 
 def test_rows_in_another_database_fail_the_image(instance: Instance, cluster: Cluster, tmp_path: Path) -> None:
@@ -208,7 +236,7 @@ def test_rows_in_another_database_fail_the_image(instance: Instance, cluster: Cl
         cluster.sql("CREATE TABLE kept AS SELECT 1 AS x", "aside")
         done = empty_database(instance, cluster, tmp_path)
         assert done.returncode != 0
-        assert "1 row(s) in public.kept of database aside" in done.stdout
+        assert "the database aside contains rows: 1 row(s) in public.kept" in done.stdout
     finally:
         cluster.sql("DROP DATABASE aside")
 

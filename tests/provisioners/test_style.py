@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = sorted(path for path in (ROOT / "provisioners").rglob("*") if path.is_file())
+SCRIPTS = sorted(path for path in (ROOT / "provisioners").rglob("*") if path.is_file() and path.suffix != ".sql")
 STEPS = sorted((ROOT / "provisioners").glob("*/[0-9]*.sh"))
 
 

@@ -58,8 +58,10 @@ class Tenant(Machine):
         said = stdin.decode()
         if "action=inspect\n" in said:
             told: dict[str, Any] = {"storage_mode": "rds", "fenced_by": "yes" if self.id in self.driver.fenced else ""}
+        elif "action=survey\n" in said and self.driver.hidden:
+            return 1, b"", f"ERROR {self.driver.hidden}\n".encode()
         elif "action=survey\n" in said:
-            told = {"stale": self.driver.void}
+            told = {"rows": len(self.rows), "exact": True, "stale": self.driver.void}
         else:
             return super().run(argv, stdin, timeout)
         return 0, f"RESULT {json.dumps(told)}\n".encode(), b""
@@ -84,6 +86,7 @@ class Landlord(Driver):
     """The external database."""
 
     void = ""
+    hidden = ""  # why the role cannot read every row
 
     def machine(self, spec: Any) -> Tenant:
         self.machines.append(Tenant(spec, self))
@@ -143,6 +146,21 @@ def test_restore_stops_all_writes_and_the_group_replaces_no_instance(house: Hous
     house.serves(image)
     assert set(house.driver.kept[SERVER]) == rows
     assert house.standing() == before
+
+
+@pytest.mark.parametrize("hidden", ["", "row-level security hides rows of public.notes from the role guestbook"])
+def test_restore_is_refused_before_writes_are_stopped(house: House, hidden: str) -> None:
+    (identity, rows), image, ctx, driver = kept(house), house.running(), house.ctx(), house.driver
+    assert isinstance(driver, Landlord)
+    wire, driver.hidden = Told(ctx.aws), hidden
+    try:
+        with pytest.raises(GateError, match=hidden or r"has \d+ row\(s\); --replace backs them up"):
+            database_restore.restore(ctx, identity, "", "", replace=bool(hidden))
+    finally:
+        driver.hidden = ""
+    assert "SendCommand stop-writes" not in wire.calls
+    house.serves(image)
+    assert rows < set(driver.kept[SERVER]), "no row is replaced"
 
 
 @pytest.mark.parametrize("name", few(RESTORED, "SendCommand restore"))

@@ -18,6 +18,7 @@ from goldenami.aws import auto_scaling, images
 from goldenami.database import recovery, restore as database_restore, transfer, verify
 from goldenami.database.switchover_model import StorageChange
 from goldenami.errors import DataError, GateError
+from goldenami.fleet import instances as fleet_instances
 from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING
 from goldenami.recipe.recipe import Recipe
 from tests.e2e.cases import few
@@ -33,6 +34,7 @@ from tests.integration.database.test_volume import (
     end,
     ended,
     hurried,
+    kept,
     killed,
     restore,
     saved,
@@ -62,7 +64,7 @@ class Keeper(Machine):
             return super().run(argv, stdin, timeout)
         self.driver.asked.append(f"inspect {self.id}")
         told = {"server_running": True, "rows": len(self.rows), "bytes": 1, "major": self.major, "databases": 1}
-        told |= {"fenced_by": "", "storage_mode": "instance"}
+        told |= {"fenced_by": "", "storage_mode": "instance", "unreadable": self.driver.unreadable}
         return 0, f"RESULT {json.dumps(told)}\n".encode(), b""
 
     def vault(self, action: str, script: str) -> str:
@@ -73,6 +75,8 @@ class Keeper(Machine):
 
 class Shelf(Driver):
     """The rows of each machine are its own."""
+
+    unreadable = ""  # why they cannot be counted
 
     def machine(self, spec: Any) -> Keeper:
         self.machines.append(Keeper(spec, self))
@@ -183,6 +187,33 @@ def test_instance_unhealthy_during_a_restore_is_kept(pier: Pier) -> None:
 
 
 BEFORE = tuple(name for name in RESTORED if name not in ("SuspendProcesses", "ResumeProcesses"))
+
+
+def test_terminate_backs_up_every_row(pier: Pier) -> None:
+    image, old = pier.running(), pier.machine()
+    with Writer(pier) as writer:
+        eventually(lambda: len(writer.acknowledged) > 3)
+    fleet_instances.terminate(pier.ctx(), old.id, decrement=False, force=True, lose_data=False)
+    eventually(lambda: [m.id != old.id and m.serving for m in pier.fleet_state().group.members] == [True], 20)
+    pier.serves(image)
+    assert set(writer.acknowledged) <= saved(pier)
+
+
+def test_rows_that_cannot_be_counted_are_neither_replaced_nor_terminated(pier: Pier) -> None:
+    image, before, driver = pier.image("good"), pier.running(), pier.driver
+    assert isinstance(driver, Shelf)
+    identity, instance = kept(pier), pier.machine().id
+    wire, driver.unreadable = Told((ctx := pier.ctx()).aws), "the disk is damaged"
+    try:
+        with pytest.raises(GateError, match="cannot be read, so its data cannot be transferred: the disk is damaged"):
+            pier.promote(image)
+        with pytest.raises(GateError, match=r"has a database that cannot be read \(the disk is damaged\); --replace"):
+            database_restore.restore(ctx, identity, "", "", replace=False)
+    finally:
+        driver.unreadable = ""
+    assert "SendCommand stop-writes" not in wire.calls
+    pier.serves(before)
+    assert pier.machine().id == instance
 
 
 def test_restore_ends_when_the_instance_is_in_service(pier: Pier) -> None:

@@ -33,6 +33,7 @@ MACHINE: dict[str, Any] = {
     "listening": [{"address": "0.0.0.0:22", "process": "sshd"}, {"address": "127.0.0.1:49152", "process": "x"}],
     "users": ["root (0, /bin/bash)", "app (999, /usr/sbin/nologin)"],
     "setuid": ["/usr/bin/su (4755, root:root)"],
+    "seeds": [{"schema": "public", "table": "countries", "rows": 249, "checksum": "1", "volatile": [], "fixed": []}],
 }
 ROWS = [
     ["openssl", "3.0.15-1", "amd64", "openssl", "3.0.15-1"],
@@ -96,6 +97,12 @@ def test_what_was_not_written_down_is_said_not_taken_for_none() -> None:
         "the inventory of the first image has no users",
         "the inventory of the first image has no setuid files",
     )
+
+
+def test_difference_of_the_rows_that_the_schema_creates_is_reported() -> None:
+    (removed,) = compare(facts(ROWS), facts(ROWS, seeds=[])).differences
+    assert (removed.kind, removed.what, removed.name) == ("seeded table", "removed", "public.countries, 249 row(s)")
+    assert "has no seeded tables" in compare(facts(ROWS, seeds=None), facts(ROWS)).missing[0]
 
 
 def test_ports_that_differ_from_boot_to_boot_are_no_difference() -> None:

@@ -68,6 +68,9 @@ BLOCKED = [
     (RDS, replace(SURVEY, target=replace(TARGET, owner="master")), IMAGE, "belongs to master (ALTER DATABASE guestbook OWNER"),
     (RDS, replace(SURVEY, target=replace(TARGET, foreign=("public.x",))), IMAGE, "other roles own tables in guestbook on"),
     (RDS, replace(SURVEY, target=replace(TARGET, rows=3)), IMAGE, "already has 3 row(s); --replace replaces them"),
+    (RDS, replace(SURVEY, target=replace(TARGET, rows=3, exact=False)), IMAGE, "already has at least 3 rows; --replace"),
+    (RDS, replace(SURVEY, source=replace(SOURCE, row_security_forced=("public.notes",))), IMAGE,
+     "row-level security would hide rows of public.notes from guestbook on db.example"),
     (RDS, replace(SURVEY, target=replace(TARGET, encoding="LATIN1")), IMAGE, "is encoded in LATIN1, the data in UTF8"),
     (RDS, replace(SURVEY, target=replace(TARGET, available=("plpgsql",))), IMAGE, "does not offer the extension(s) pgcrypto"),
     (RDS, replace(SURVEY, source=replace(SOURCE, roles=("guestbook", "reader"))), IMAGE, "does not have the role(s) reader"),
@@ -85,6 +88,9 @@ def test_migration_is_not_blocked() -> None:
     assert list(migrate_plan.blockers(wanted, IMAGE, SURVEY, replace=False)) == []
     full = replace(SURVEY, target=replace(TARGET, rows=3))
     assert list(migrate_plan.blockers(wanted, IMAGE, full, replace=True)) == []
+    forced = replace(SOURCE, row_security_forced=("public.notes",))
+    bypassing = replace(SURVEY, source=forced, target=replace(TARGET, bypasses_row_security=True))
+    assert list(migrate_plan.blockers(wanted, IMAGE, bypassing, replace=False)) == []
     stale = replace(SURVEY, target=replace(TARGET, rows=3, stale="guestbook/backups/b"))
     assert list(migrate_plan.blockers(wanted, IMAGE, stale, replace=False)) == []
     assert "stale data" in next(migrate_plan.warnings(IMAGE, stale, replace=False))

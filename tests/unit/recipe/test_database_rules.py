@@ -34,7 +34,7 @@ BAD = [
         {**RDS, "database.host_parameter": "/guestbook/production/db/password"},
         '[database] host_parameter: expected a parameter with type = "String", got',
     ),
-    ({"database.seeded": ["a;b"]}, "[database] seeded, item 1: expected a list of table names"),
+    ({"database.seeded": ["countries"]}, "[database] seeded: no longer needed, remove it"),
     ({"backup": {"bucket": "Backups"}}, "[backup] bucket: expected a bucket name"),
     ({"backup": {"retention_days": 0}}, "[backup] retention_days: expected a number of days"),
 ]
