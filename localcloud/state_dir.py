@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcloud import credentials
+from localcloud.credentials import Credentials
 from localcloud.errors import CloudError
 
 MARKER = ".goldenami-local-cloud"
@@ -91,6 +93,11 @@ class StateDir:
         return self.root / "server.json"
 
     @property
+    def owner_file(self) -> Path:
+        """The owner's access key (JSON), readable by the owner only."""
+        return self.root / "owner.json"
+
+    @property
     def range_file(self) -> Path:
         return self.root / "range"
 
@@ -114,6 +121,7 @@ class StateDir:
             (self.root / MARKER).touch()
             for folder in (self.volumes, self.snapshots, self.machines, self.objects, self.databases):
                 folder.mkdir(parents=True, exist_ok=True)
+            credentials.ensure_owner(self.owner_file)
         except OSError as error:
             raise CloudError(f"Cannot use the state folder {self.root}: {error}") from error
 
@@ -154,6 +162,13 @@ class StateDir:
         except (OSError, ValueError):
             return None
         return info
+
+    def read_owner(self) -> Credentials:
+        """Return the owner's access key. Raises CloudError if there is none."""
+        try:
+            return credentials.read_owner(self.owner_file)
+        except (OSError, ValueError, KeyError) as error:
+            raise CloudError(f"Cannot read the access key of the local cloud, {self.owner_file}: {error}") from error
 
     @contextmanager
     def locked(self, name: str, *, wait: bool = True) -> Iterator[bool]:
