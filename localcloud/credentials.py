@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -30,15 +31,12 @@ def ensure_owner(path: Path) -> Credentials:
     """Return the owner's access key; create it, readable by the owner only, if the file does not exist."""
     if not path.exists():
         access_key = "AKIA" + "".join(secrets.choice(_KEY_CHARACTERS) for _ in range(16))
-        new = path.with_name(f"{path.name}.{os.getpid()}")
+        new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         new.touch(0o600, exist_ok=False)
         new.write_text(json.dumps({"access_key": access_key, "secret_key": secrets.token_urlsafe(30)}))
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(new, path)  # the first of two processes wins
-        except FileExistsError:
-            pass
-        finally:
-            new.unlink()
+        new.unlink()
     return read_owner(path)
 
 

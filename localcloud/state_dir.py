@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import grp
 import json
 import os
+import pwd
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +29,13 @@ def default_state_dir() -> Path:
 
 
 def default_cache_dir() -> Path:
-    """Return GOLDENAMI_CACHE, else goldenami/ in the XDG cache home. All local clouds share its base images."""
-    return _folder("GOLDENAMI_CACHE", "XDG_CACHE_HOME", "~/.cache")
+    """Return GOLDENAMI_CACHE, else goldenami/ in the XDG cache home. All local clouds share its base images.
+
+    Raises CloudError if another user may write to it.
+    """
+    cache = _folder("GOLDENAMI_CACHE", "XDG_CACHE_HOME", "~/.cache")
+    require_private(cache)
+    return cache
 
 
 def _folder(variable: str, xdg_variable: str, xdg_default: str) -> Path:
@@ -44,7 +52,10 @@ class StateDir:
 
     @classmethod
     def at(cls, state: Path | None) -> StateDir:
-        return cls((state or default_state_dir()).expanduser().resolve())
+        """Return a folder; the default one if None. Raises CloudError if another user may write to it."""
+        root = (state or default_state_dir()).expanduser().resolve()
+        require_private(root)
+        return cls(root)
 
     @property
     def disks(self) -> Path:
@@ -180,6 +191,35 @@ class StateDir:
                 yield False
                 return
             yield True
+
+
+def require_private(path: Path) -> None:
+    """Raise CloudError if another user may replace a folder or its contents, because code is loaded from it.
+
+    It must belong to the caller, and each folder above it to the caller or root. Nobody else may write there, but in folders
+    above it with the sticky bit, such as /tmp.
+    """
+    user = os.geteuid()
+    for folder in (path, *path.parents):
+        try:
+            info = folder.stat()
+        except FileNotFoundError:
+            continue
+        above = folder != path
+        shared = info.st_mode & (stat.S_IWOTH if _is_own_group(info.st_gid, user) else stat.S_IWOTH | stat.S_IWGRP)
+        if info.st_uid != user and not (above and info.st_uid == 0):
+            raise CloudError(f"Cannot use {path}: {folder} belongs to another user; set another folder")
+        if shared and not (above and info.st_mode & stat.S_ISVTX):
+            raise CloudError(f"Cannot use {path}: other users may write to {folder}; run chmod go-w on it")
+
+
+def _is_own_group(group: int, user: int) -> bool:
+    """Return True for the private group that distributions create with each user: it has the user's name and no other member."""
+    try:
+        name, entry = pwd.getpwuid(user).pw_name, grp.getgrgid(group)
+    except KeyError:
+        return False
+    return entry.gr_name == name and set(entry.gr_mem) <= {name}
 
 
 def write_atomically(path: Path, content: bytes) -> None:

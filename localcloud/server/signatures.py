@@ -152,8 +152,11 @@ def _canonical_headers(environ: Mapping[str, Any], signed_headers: str) -> str:
 
 def _payload_hash(environ: Mapping[str, Any], body: bytes, service: str, *, presigned: bool) -> str:
     declared = str(environ.get("HTTP_X_AMZ_CONTENT_SHA256", ""))
-    if service == "s3" and (presigned or declared in _UNSIGNED):
-        return declared or "UNSIGNED-PAYLOAD"
+    if service == "s3":
+        if not declared and not presigned:
+            raise SignatureError("payload", "Missing required header for this request: x-amz-content-sha256")
+        if presigned or declared in _UNSIGNED:
+            return declared or "UNSIGNED-PAYLOAD"
     digest = hashlib.sha256(body).hexdigest()
     if declared and declared != digest:
         raise SignatureError("payload", "The provided 'x-amz-content-sha256' header does not match what was computed.")
