@@ -129,7 +129,7 @@ def request(
 
     Raises:
         OSError: It does not answer.
-        NotOurCloudError: Whoever answers does not have the owner's key.
+        NotOurCloudError: The answer does not prove that the server has the owner's key.
         CloudError: It refuses the call.
     """
     body = b"" if value is None else json.dumps(value).encode()

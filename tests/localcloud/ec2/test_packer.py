@@ -43,6 +43,7 @@ build {
   post-processor "manifest" {}
 }
 """
+from tests.support.cloud_server import KEYS
 
 
 @pytest.mark.skipif(not shutil.which("packer"), reason="packer is not installed")
@@ -61,8 +62,8 @@ def test_packer_bakes_and_leaves_nothing_behind(cloud: Any, tmp_path: Path) -> N
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": KEYS[0],
+            "AWS_SECRET_ACCESS_KEY": KEYS[1],
             "AWS_POLL_DELAY_SECONDS": "1",
             "CHECKPOINT_DISABLE": "1",
         },
