@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.cloud_server import KEYS
+
 TEMPLATE = """
 variable "endpoint" { type = string }
 variable "source_ami" { type = string }
@@ -43,7 +45,6 @@ build {
   post-processor "manifest" {}
 }
 """
-from tests.support.cloud_server import KEYS
 
 
 @pytest.mark.skipif(not shutil.which("packer"), reason="packer is not installed")
