@@ -58,7 +58,7 @@ def run(command: str, *, as_json: bool) -> int:
 
 def print_info(info: control.CloudInfo, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(asdict(info), indent=2))
+        print(json.dumps({k: v for k, v in asdict(info).items() if k != "secret_key"}, indent=2))
         return
     print(f"endpoint  {info.endpoint}   region {info.region}   account {info.account}")
     print(f"machines  {info.driver}   range {info.range}   pid {info.pid}")

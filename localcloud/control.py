@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import http.client
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -16,7 +18,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from localcloud.errors import CloudError
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotocoreCredentials
+
+from localcloud.credentials import Credentials, proof
+from localcloud.errors import CloudError, NotOurCloudError
 from localcloud.state_dir import StateDir
 
 START_SECONDS = 900.0  # the first start builds the base image, through a possibly slow mirror
@@ -36,8 +43,8 @@ class CloudInfo:
     driver: str
     pid: int
     range: str
-    access_key: str = "test"
-    secret_key: str = "test"  # noqa: S105 - moto takes any
+    access_key: str
+    secret_key: str = field(repr=False)
     instances: list[dict[str, Any]] = field(default_factory=list)
     images: list[dict[str, Any]] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
@@ -67,12 +74,12 @@ def status(state: Path | None = None) -> CloudInfo | None:
     folder = StateDir.at(state)
     if (server := folder.read_server_file()) is None:
         return None
+    owner = folder.read_owner()
     try:
-        info = request(server["endpoint"], "GET", "status")
-    except OSError:
-        return None
-    # Else the server was killed, and another cloud has its address now.
-    return CloudInfo(**info) if info.get("state") == str(folder.root) else None
+        info = request(server["endpoint"], owner, "GET", "status")
+    except (OSError, http.client.HTTPException, NotOurCloudError):
+        return None  # the server was killed, and another process may have its address now
+    return CloudInfo(**info, access_key=owner.access_key, secret_key=owner.secret_key)
 
 
 def down(state: Path | None = None, log: Log = print_to_stderr) -> bool:
@@ -93,7 +100,7 @@ def down(state: Path | None = None, log: Log = print_to_stderr) -> bool:
                 return True
         if not requested and (info := info or status(folder.root)):
             log(f"stopping the local cloud {info.endpoint}")
-            request(info.endpoint, "POST", "shutdown")
+            request(info.endpoint, folder.read_owner(), "POST", "shutdown")
             requested = True
         time.sleep(0.1)
     if info:
@@ -115,17 +122,28 @@ def reset(state: Path | None = None, log: Log = print_to_stderr) -> None:
     folder.remove()
 
 
-def request(endpoint: str, method: str, what: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Send a control call to the server. Raises OSError if it does not answer."""
-    body = None if value is None else json.dumps(value).encode()
+def request(
+    endpoint: str, owner: Credentials, method: str, what: str, value: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Send a signed control call to the server.
+
+    Raises:
+        OSError: It does not answer.
+        NotOurCloudError: The answer does not prove that the server has the owner's key.
+        CloudError: It refuses the call.
+    """
+    body = b"" if value is None else json.dumps(value).encode()
+    nonce = secrets.token_hex(16)
+    call = AWSRequest(method, f"{endpoint}/_localcloud/{what}", {"X-Localcloud-Nonce": nonce}, body)
+    SigV4Auth(BotocoreCredentials(owner.access_key, owner.secret_key), "localcloud", "local").add_auth(call)
     address = urlsplit(endpoint)
-    host = str(address.hostname)
-    # From the endpoint's own address, which no guest can bind (admission.py), and never through a proxy.
-    connection = http.client.HTTPConnection(host, address.port, timeout=10, source_address=(host, 0))
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)  # never through a proxy
     with closing(connection):
-        connection.request(method, f"/_localcloud/{what}", body)
+        connection.request(method, address.path + f"/_localcloud/{what}", body, dict(call.headers.items()))
         reply = connection.getresponse()
         text = reply.read()
+    if not hmac.compare_digest(reply.headers.get("X-Localcloud-Proof", ""), proof(owner, nonce, text)):
+        raise NotOurCloudError(f"{endpoint} is not the local cloud of this state folder")
     if reply.status >= 400:
         raise CloudError(f"The local cloud refused {what}: {text.decode(errors='replace')}")
     result: dict[str, Any] = json.loads(text)

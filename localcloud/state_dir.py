@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import grp
 import json
 import os
+import pwd
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcloud import credentials
+from localcloud.credentials import Credentials
 from localcloud.errors import CloudError
 
 MARKER = ".goldenami-local-cloud"
@@ -24,8 +29,13 @@ def default_state_dir() -> Path:
 
 
 def default_cache_dir() -> Path:
-    """Return GOLDENAMI_CACHE, else goldenami/ in the XDG cache home. All local clouds share its base images."""
-    return _folder("GOLDENAMI_CACHE", "XDG_CACHE_HOME", "~/.cache")
+    """Return GOLDENAMI_CACHE, else goldenami/ in the XDG cache home. All local clouds share its base images.
+
+    Raises CloudError if another user may write to it.
+    """
+    cache = _folder("GOLDENAMI_CACHE", "XDG_CACHE_HOME", "~/.cache")
+    require_private(cache)
+    return cache
 
 
 def _folder(variable: str, xdg_variable: str, xdg_default: str) -> Path:
@@ -42,7 +52,10 @@ class StateDir:
 
     @classmethod
     def at(cls, state: Path | None) -> StateDir:
-        return cls((state or default_state_dir()).expanduser().resolve())
+        """Return a folder; the default one if None. Raises CloudError if another user may write to it."""
+        root = (state or default_state_dir()).expanduser().resolve()
+        require_private(root)
+        return cls(root)
 
     @property
     def disks(self) -> Path:
@@ -91,6 +104,11 @@ class StateDir:
         return self.root / "server.json"
 
     @property
+    def owner_file(self) -> Path:
+        """The owner's access key (JSON), readable by the owner only."""
+        return self.root / "owner.json"
+
+    @property
     def range_file(self) -> Path:
         return self.root / "range"
 
@@ -114,6 +132,7 @@ class StateDir:
             (self.root / MARKER).touch()
             for folder in (self.volumes, self.snapshots, self.machines, self.objects, self.databases):
                 folder.mkdir(parents=True, exist_ok=True)
+            credentials.ensure_owner(self.owner_file)
         except OSError as error:
             raise CloudError(f"Cannot use the state folder {self.root}: {error}") from error
 
@@ -155,6 +174,13 @@ class StateDir:
             return None
         return info
 
+    def read_owner(self) -> Credentials:
+        """Return the owner's access key. Raises CloudError if there is none."""
+        try:
+            return credentials.read_owner(self.owner_file)
+        except (OSError, ValueError, KeyError) as error:
+            raise CloudError(f"Cannot read the access key of the local cloud, {self.owner_file}: {error}") from error
+
     @contextmanager
     def locked(self, name: str, *, wait: bool = True) -> Iterator[bool]:
         """Hold `<root>/<name>.lock`. Without `wait`, yields False if another process holds the lock."""
@@ -165,6 +191,35 @@ class StateDir:
                 yield False
                 return
             yield True
+
+
+def require_private(path: Path) -> None:
+    """Raise CloudError if another user may replace a folder or its contents, because code is loaded from it.
+
+    It must belong to the caller, and each folder above it to the caller or root. Nobody else may write there, but in folders
+    above it with the sticky bit, such as /tmp.
+    """
+    user = os.geteuid()
+    for folder in (path, *path.parents):
+        try:
+            info = folder.stat()
+        except FileNotFoundError:
+            continue
+        above = folder != path
+        shared = info.st_mode & (stat.S_IWOTH if _is_own_group(info.st_gid, user) else stat.S_IWOTH | stat.S_IWGRP)
+        if info.st_uid != user and not (above and info.st_uid == 0):
+            raise CloudError(f"Cannot use {path}: {folder} belongs to another user; set another folder")
+        if shared and not (above and info.st_mode & stat.S_ISVTX):
+            raise CloudError(f"Cannot use {path}: other users may write to {folder}; run chmod go-w on it")
+
+
+def _is_own_group(group: int, user: int) -> bool:
+    """Return True for the private group that distributions create with each user: it has the user's name and no other member."""
+    try:
+        name, entry = pwd.getpwuid(user).pw_name, grp.getgrgid(group)
+    except KeyError:
+        return False
+    return entry.gr_name == name and set(entry.gr_mem) <= {name}
 
 
 def write_atomically(path: Path, content: bytes) -> None:

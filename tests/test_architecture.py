@@ -22,7 +22,20 @@ ORDER = [
 ]
 # The same for the local cloud; `__main__` comes last.
 LOCALCLOUD_ORDER = [
-    *("errors", "state_dir", "machines", "storage", "core", "ec2", "elbv2", "autoscaling", "rds", "ssm", "s3"),
+    *(
+        "errors",
+        "credentials",
+        "state_dir",
+        "machines",
+        "storage",
+        "core",
+        "ec2",
+        "elbv2",
+        "autoscaling",
+        "rds",
+        "ssm",
+        "s3",
+    ),
     *("codebuild", "service_quotas", "server", "control", "__main__"),
 ]
 # Pure code decides and describes: it imports only pure code, so that no plan reads or changes AWS.

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from goldenami.bake.source_files import list_files
 from goldenami.errors import SourceError
 from goldenami.tools import process
-
-# Never part of an image, whatever the application's own ignore files contain.
-_EXCLUDED = {".git", ".venv", "node_modules", "__pycache__", ".DS_Store"}
 
 # Fail instead of prompting.
 _NON_INTERACTIVE = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
@@ -59,23 +57,25 @@ def resolve(location: str, ref: str, root: Path, *, is_git: bool, dependencies: 
 
 
 def pack(folder: Path, names: Sequence[str] | None = None) -> bytes:
-    """Return a directory, or these files of it, as a reproducible .tar: sorted, without owners or times."""
+    """Return a directory, or these files of it, as a reproducible .tar: sorted, without owners or times.
+
+    Permissions are kept, but for the writing of others, which depends on the umask of a checkout.
+    """
+    paths = {Path(name) for name in names or ()}
+    if names is None:
+        files = list_files(folder)
+        paths = {*files, *(parent for path in files for parent in path.parents)} - {Path()}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in sorted(folder.rglob("*")):
-            relative = path.relative_to(folder)
-            if names is not None and str(relative) not in names:
-                continue
-            if _EXCLUDED.intersection(relative.parts) or not (path.is_file() or path.is_dir() or path.is_symlink()):
-                continue
+        for path in sorted(paths):
             archive.inodes.clear()  # type: ignore[attr-defined]  # pack hard links as separate files
-            entry = archive.gettarinfo(path, arcname=str(relative))
+            entry = archive.gettarinfo(folder / path, arcname=str(path))
             entry.uid = entry.gid = 0
             entry.uname = entry.gname = "root"
             entry.mtime = 0
-            entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+            entry.mode &= 0o755
             if entry.isreg():
-                with path.open("rb") as content:
+                with (folder / path).open("rb") as content:
                     archive.addfile(entry, content)
             else:
                 archive.addfile(entry)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
+
 from invoke import Context, Exit, task
 
 from goldenami.tasks.runner import cloud_errors, command, print_status, start_cloud
 
 
-@task
+@task(
+    help={"env": 'print the endpoint and the owner\'s access key as shell variables: eval "$(./invoke local.up --env)"'}
+)
 @command
-def up(_: Context) -> None:
+def up(_: Context, env: bool = False) -> None:
     """Start the embedded cloud. Prints its endpoint. (Tasks that need it start it automatically.)"""
-    print(start_cloud(print_status).endpoint)
+    cloud = start_cloud(print_status)
+    if not env:
+        print(cloud.endpoint)
+        return
+    variables = {
+        "AWS_ENDPOINT_URL": cloud.endpoint,
+        "AWS_REGION": cloud.region,
+        "AWS_ACCESS_KEY_ID": cloud.access_key,
+        "AWS_SECRET_ACCESS_KEY": cloud.secret_key,
+    }
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")
 
 
 @task

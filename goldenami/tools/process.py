@@ -43,8 +43,12 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: str = "",
     timeout: float = 60,
+    errors: str = "replace",
 ) -> ProcessResult:
     """Run a short program, with `env` added to the environment, and return its exit code and output.
+
+    Args:
+        errors: How output that is not UTF-8 is decoded; "surrogateescape" for the names of files.
 
     Raises:
         ToolError: The program is not installed, or did not finish within `timeout` seconds and was killed.
@@ -57,7 +61,7 @@ def run(
             input=stdin,
             capture_output=True,
             text=True,
-            errors="replace",
+            errors=errors,
             timeout=timeout,
             check=False,
         )

@@ -1,8 +1,5 @@
-"""Admission of requests: none from web pages, none for other hosts, and control calls from the operator only. The server listens
-on loopback without secrets, so this module distinguishes browsers, guests and the operator. Guests connect through a UNIX
-socket, or to the endpoint through user-mode networking; then their source address is 127.0.0.1, like that of most processes of
-the host. The operator's control calls therefore come from the endpoint's own address, which any process of the host can bind,
-but no guest."""
+"""Admission of requests: none from web pages, none for other hosts, none to moto's own API, and only to services that are
+offered. Who sent a request is proved by its signature (signatures.py)."""
 
 from __future__ import annotations
 
@@ -16,6 +13,36 @@ from localcloud.machines.interface import API_ADDRESS
 GUEST_HOSTS = (API_ADDRESS, f"{API_ADDRESS}:80")
 UNIX_SOCKET = "<local>"  # werkzeug's REMOTE_ADDR there
 CONTROL, MOTO = "/_localcloud", "/moto-api"
+# What goldenami and the applications that it runs use.
+SERVICES = frozenset(
+    {
+        *(
+            "autoscaling",
+            "cloudwatch",
+            "codebuild",
+            "ec2",
+            "elasticloadbalancing",
+            "events",
+            "iam",
+            "kms",
+            "logs",
+            "monitoring",
+        ),
+        *(
+            "pricing",
+            "rds",
+            "s3",
+            "scheduler",
+            "secretsmanager",
+            "servicequotas",
+            "sns",
+            "sqs",
+            "ssm",
+            "sts",
+            "tagging",
+        ),
+    }
+)
 
 
 def refusal_response(environ: dict[str, Any], endpoint: str) -> tuple[str, list[tuple[str, str]], bytes] | None:
@@ -46,8 +73,8 @@ def refusal_reason(environ: dict[str, Any], endpoint: str) -> str | None:
     path = normalize_path(environ["PATH_INFO"])
     if path.startswith(MOTO):
         return "The local cloud does not offer moto's own API."
-    if path.startswith(CONTROL) and caller != endpoint.rpartition(":")[0]:
-        return f"Control calls are for the operator only: send them from {endpoint.rpartition(':')[0]}."
+    if not path.startswith(CONTROL) and (service := request.signing_service(environ)) not in SERVICES:
+        return f"The local cloud does not offer the service {service}."
     return None
 
 

@@ -10,16 +10,19 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NoReturn
 
 from botocore.model import OperationNotFoundError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from localcloud import credentials
 from localcloud.core import request
 from localcloud.core.addresses import PORT
 from localcloud.core.cloud import Cloud
+from localcloud.credentials import Credentials
 from localcloud.s3 import requests
-from localcloud.server import admission
+from localcloud.server import admission, identity, signatures
 
 Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
 
@@ -31,6 +34,7 @@ class Gateway:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._endpoint = f"{cloud.prefix}.1:{PORT}"
+        self._owner = cloud.state_dir.read_owner()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.after_change: Callable[[], None] = lambda: None
         self.status: Callable[[], dict[str, Any]] = dict
@@ -44,10 +48,17 @@ class Gateway:
             requests.read_half(environ)
             break_connection(environ)
         body = request.read_body(environ)
-        if environ["PATH_INFO"].startswith("/_localcloud/"):
-            status, headers, content = self._control(environ, body)
+        content: bytes | Iterable[bytes]
+        try:
+            with self._cloud.lock:
+                caller = signatures.verify(environ, body, partial(identity.find_credentials, self._owner))
+        except signatures.SignatureError as error:
+            status, headers, content = identity.error_response(request.parse_call(environ, body), error)
         else:
-            status, headers, content = self._call(environ, body)
+            if environ["PATH_INFO"].startswith(f"{admission.CONTROL}/"):
+                status, headers, content = self._control(environ, body, caller)
+            else:
+                status, headers, content = self._call(environ, body)
         method, service = environ["REQUEST_METHOD"], request.signing_service(environ)
         if service == "s3" and self._cloud.faults.consume(method, "cut_download"):
             content = send_half(environ, content)
@@ -100,9 +111,16 @@ class Gateway:
             return request.error_response(call, "InternalError", f"{type(error).__name__}: {error}", 500)
         return head[0], head[1], content
 
-    def _control(self, environ: dict[str, Any], body: bytes) -> Reply:
-        """Handle control calls, which are not part of AWS: status, faults and shutdown (see admission.py)."""
-        route = (environ["REQUEST_METHOD"], environ["PATH_INFO"].removeprefix("/_localcloud/"))
+    def _control(self, environ: dict[str, Any], body: bytes, caller: Credentials) -> Reply:
+        """Handle control calls, which are not part of AWS. The reply proves that this is the owner's cloud."""
+        if caller != self._owner:
+            return json_reply({"error": "control calls are for the owner only"}, "403 Forbidden")
+        status, headers, content = self._control_reply(environ, body)
+        nonce = str(environ.get("HTTP_X_LOCALCLOUD_NONCE", ""))
+        return status, [*headers, ("X-Localcloud-Proof", credentials.proof(self._owner, nonce, content))], content
+
+    def _control_reply(self, environ: dict[str, Any], body: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
+        route = (environ["REQUEST_METHOD"], environ["PATH_INFO"].removeprefix(f"{admission.CONTROL}/"))
         faults = self._cloud.faults
         if route == ("GET", "status"):
             with self._cloud.lock:
@@ -137,6 +155,6 @@ def send_half(environ: dict[str, Any], content: bytes | Iterable[bytes]) -> Iter
     break_connection(environ)
 
 
-def json_reply(value: dict[str, Any], status: str = "200 OK") -> Reply:
+def json_reply(value: dict[str, Any], status: str = "200 OK") -> tuple[str, list[tuple[str, str]], bytes]:
     content = json.dumps(value, default=str).encode()
     return status, [("Content-Type", "application/json"), ("Content-Length", str(len(content)))], content

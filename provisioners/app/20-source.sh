@@ -17,11 +17,12 @@ from_git() {
   [[ -d $APP_DIRECTORY/.git ]] || "${git[@]}" init --quiet
   "${git[@]}" remote remove origin 2>/dev/null || true
   "${git[@]}" remote add origin "$APP_REPOSITORY"
-  # Not every server serves a commit by its id; the fallback fetches the branch or tag that contains it.
-  "${git[@]}" fetch --quiet --tags origin "${APP_COMMIT:-$APP_REF}" 2>/dev/null ||
-    retry 3 5 "${git[@]}" fetch --quiet --tags origin "$APP_REF"
+  # Without the history, which may contain what was removed. Not every server serves a commit by its id; the fallback fetches the
+  # branch or tag that contains it, with its history.
+  "${git[@]}" fetch --quiet --depth=1 --no-tags origin "${APP_COMMIT:-$APP_REF}" 2>/dev/null ||
+    retry 3 5 "${git[@]}" fetch --quiet --no-tags origin "$APP_REF"
   "${git[@]}" checkout --quiet --force --detach "${APP_COMMIT:-FETCH_HEAD}"
-  "${git[@]}" submodule --quiet update --init --recursive
+  "${git[@]}" submodule --quiet update --init --recursive --depth=1
   "${git[@]}" clean -ffdxq
   log "Checked out $("${git[@]}" log -1 --format='%h %s')"
 }

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import urllib.request
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 _LOOKS = ("Describe", "Get", "Head", "List")
 
@@ -21,8 +26,9 @@ class Relay:
         looks: The names of those that do not.
     """
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, keys: tuple[str, str]) -> None:
         self.upstream = upstream
+        self._keys = Credentials(*keys)
         self.calls: list[str] = []
         self.looks: list[str] = []
         self._matches: Callable[[str, str], bool] | None = None
@@ -99,14 +105,21 @@ class Relay:
     def forward(
         self, path: str, headers: dict[str, str], body: bytes, method: str = "POST"
     ) -> tuple[int, dict[str, str], bytes]:
-        kept = {
-            key: value for key, value in headers.items() if key.lower() not in ("host", "content-length", "connection")
-        }
+        """Send a request to the cloud, signed again, because the signature covers the host."""
+        replaced = ("host", "content-length", "connection", "authorization", "x-amz-date")
+        kept = {key: value for key, value in headers.items() if key.lower() not in replaced}
         if body and not any(key.lower() == "content-type" for key in kept):
             kept["Content-Type"] = (
                 "application/xml"  # urllib's default type is a form, whose parser would read the body
             )
-        request = urllib.request.Request(f"{self.upstream}{path}", data=body or None, headers=kept, method=method)
+        scope = re.search(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/", headers.get("Authorization", ""))
+        assert scope is not None, headers
+        signed = AWSRequest(method, f"{self.upstream}{path}", kept, body)
+        auth = S3SigV4Auth if scope[2] == "s3" else SigV4Auth
+        auth(self._keys, scope[2], scope[1]).add_auth(signed)
+        request = urllib.request.Request(
+            f"{self.upstream}{path}", data=body or None, headers=dict(signed.headers.items()), method=method
+        )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=60) as answer:

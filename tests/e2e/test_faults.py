@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from localcloud import control
+from localcloud.state_dir import StateDir
 from tests.e2e.workspace import Workspace
 
 pytestmark = pytest.mark.e2e
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.e2e
 
 def fault(ctx: Workspace, kind: str, action: str, times: int = 1, seconds: float = 0) -> None:
     order = {"kind": kind, "action": action, "times": times, "seconds": seconds}
-    control.request(ctx.cloud()["endpoint"], "POST", "faults", order)
+    control.request(ctx.cloud()["endpoint"], StateDir(ctx.state).read_owner(), "POST", "faults", order)
 
 
 def test_throttled_calls_are_retried(tiny: Workspace) -> None:

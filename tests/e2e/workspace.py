@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from localcloud.state_dir import StateDir
 from tests.e2e.relay import Relay
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,8 +86,9 @@ class Workspace:
         file.write_text(text.replace(old, new))
 
     def cloud(self) -> dict[str, Any]:
+        """Return the contents of the cloud, with its owner's access key."""
         found: dict[str, Any] = json.loads(self.ok("local.status", "--json"))
-        return found
+        return found | {"secret_key": StateDir(self.state).read_owner().secret_key}
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the workspace's cloud."""
@@ -219,7 +221,7 @@ def use_tiny_app(ctx: Workspace, who: str) -> None:
 def relayed_through(ctx: Workspace, destination: Path) -> Iterator[tuple[Workspace, Relay]]:
     """Copy of a checkout whose API calls go through a relay."""
     info = ctx.cloud()
-    with Relay(info["endpoint"]) as relay:
+    with Relay(info["endpoint"], (info["access_key"], info["secret_key"])) as relay:
         other = copy_checkout(ctx, destination)
         other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
         other.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}

@@ -63,6 +63,14 @@ def test_exact_commit_is_checked_out(guest: Guest, app: Path, repository: Path) 
         (app / "left").touch()
 
 
+def test_history_stays_out_of_the_image(guest: Guest, app: Path, repository: Path) -> None:
+    git(repository, "tag", "v1", "HEAD~1")
+    commit = git(repository, "rev-parse", "HEAD")
+    done = guest.run("app/20-source.sh", values(app, APP_REPOSITORY=f"file://{repository}", APP_COMMIT=commit))
+    assert done.returncode == 0, done.stderr
+    assert git(app, "rev-list", "--all", "HEAD") == commit
+
+
 def test_missing_commit_is_an_error(guest: Guest, app: Path, repository: Path) -> None:
     guest.fake("sleep")
     settings = values(app, APP_REPOSITORY=f"file://{repository}", APP_COMMIT="0" * 40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,18 +11,21 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from localcloud.core.cloud import REGION
 from localcloud.server.app import LocalCloudServer
 from localcloud.state_dir import StateDir
 from tests.support.memory_machines import MemoryDriver, make_base
 
+KEYS = ("AKIATESTTESTTESTTEST", "test")  # the owner's access key of clouds in tests
 
-def client(endpoint: str, service: str, attempts: int = 1) -> Any:
+
+def client(endpoint: str, service: str, attempts: int = 1, keys: tuple[str, str] = KEYS, region: str = REGION) -> Any:
     return boto3.client(
         service,
         endpoint_url=endpoint,
-        region_name="ap-northeast-2",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
+        region_name=region,
+        aws_access_key_id=keys[0],
+        aws_secret_access_key=keys[1],
         config=Config(retries={"total_max_attempts": attempts}, proxies={}),
     )
 
@@ -49,6 +53,7 @@ class CloudHarness:
     def __init__(self, root: Path) -> None:
         self.folder = StateDir(root / "state")
         self.folder.prepare()
+        self.folder.owner_file.write_text(json.dumps({"access_key": KEYS[0], "secret_key": KEYS[1]}))
         self.base = make_base(root / "cache")
         self.start()
 

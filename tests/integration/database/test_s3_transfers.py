@@ -17,6 +17,7 @@ from goldenami.aws.session import AwsSession
 from goldenami.errors import AwsError
 from localcloud import control
 from localcloud.core.cloud import ACCOUNT
+from tests.support.cloud_server import KEYS
 
 PART = 5 << 20  # bytes, the minimum of S3
 CHUNK = 8 << 20  # bytes of a part that boto3 sends
@@ -31,7 +32,7 @@ def sha256(body: bytes) -> str:
 @pytest.fixture
 def aws(cloud: Any) -> AwsSession:
     cloud.s3.create_bucket(Bucket="backups", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"})
-    return AwsSession("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
+    return AwsSession("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=KEYS)
 
 
 def calls_of(aws: AwsSession, call: str) -> list[dict[str, Any]]:
@@ -44,7 +45,13 @@ def calls_of(aws: AwsSession, call: str) -> list[dict[str, Any]]:
 
 
 def break_off(cloud: Any, kind: str, action: str, times: int = 1) -> None:
-    control.request(cloud.server.endpoint, "POST", "faults", {"kind": kind, "action": action, "times": times})
+    control.request(
+        cloud.server.endpoint,
+        cloud.folder.read_owner(),
+        "POST",
+        "faults",
+        {"kind": kind, "action": action, "times": times},
+    )
 
 
 def test_a_large_file_is_sent_in_parts_and_a_broken_part_again(cloud: Any, aws: AwsSession, tmp_path: Path) -> None:
@@ -110,7 +117,7 @@ def test_what_cannot_be_read_does_not_appear(cloud: Any, aws: AwsSession, tmp_pa
     with pytest.raises(AwsError, match="download of s3://backups/dump failed"):
         s3.digest(aws, "backups", "dump")
     assert list(tmp_path.glob("copy*")) == []
-    control.request(cloud.server.endpoint, "DELETE", "faults")
+    control.request(cloud.server.endpoint, cloud.folder.read_owner(), "DELETE", "faults")
     s3.download(aws, "backups", "dump", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == b"four"
 

@@ -63,15 +63,7 @@ def with_copies(ctx: Context, *copies: CopyTarget) -> Context:
 
 
 def there(cloud: Any, region: str) -> list[dict[str, Any]]:
-    import boto3
-
-    ec2 = boto3.client(
-        "ec2",
-        endpoint_url=cloud.server.endpoint,
-        region_name=region,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    ec2 = client(cloud.server.endpoint, "ec2", region=region)
     found: list[dict[str, Any]] = ec2.describe_images(Owners=["self"])["Images"]
     return found
 
@@ -148,15 +140,7 @@ def test_nowhere_to_copy_to_and_a_name_that_is_taken_are_said(cloud: Any, tmp_pa
         copy.copy(ctx, ImageSelector(golden))
     with pytest.raises(UsageError, match="already"):
         copy.copy(ctx, ImageSelector(golden), ["ap-northeast-2"])
-    import boto3
-
-    stranger = boto3.client(
-        "ec2",
-        endpoint_url=cloud.server.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    stranger = client(cloud.server.endpoint, "ec2", region="us-east-1")
     stranger.copy_image(Name=f"{NAME}-golden-v1.0", SourceImageId=golden, SourceRegion="ap-northeast-2")
     with pytest.raises(AwsError, match="not a copy of"):
         copy.copy(ctx, ImageSelector(golden), ["us-east-1"])

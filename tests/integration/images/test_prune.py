@@ -16,6 +16,7 @@ from goldenami.images import prune
 from goldenami.model import image as model_image
 from goldenami.tools.progress import Progress
 from tests.support.clock import ScriptedClock
+from tests.support.cloud_server import KEYS
 from tests.support.recipes import recipe
 
 NAME = "guestbook"
@@ -24,7 +25,7 @@ KEEP = {f"retention.{k}": v for k, v in {"verified": 1, "months": 0, "minimum_ag
 
 def context_for(cloud: Any, root: Path) -> Context:
     clock = ScriptedClock(datetime.now(UTC) + timedelta(days=30))
-    aws = AwsSession("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
+    aws = AwsSession("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=KEYS)
     known = recipe(KEEP)
     return Context(root, known, known.target("local"), aws, clock, Progress(clock, io.StringIO()))
 

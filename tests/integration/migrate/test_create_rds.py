@@ -17,7 +17,7 @@ from goldenami.infra import network
 from goldenami.tools.clock import SystemClock
 from goldenami.tools.progress import Progress
 from localcloud.rds import postgres
-from tests.support.cloud_server import client, eventually
+from tests.support.cloud_server import KEYS, client, eventually
 from tests.support.recipes import RDS, recipe
 
 pytestmark = pytest.mark.skipif(postgres.unavailable_reason() is not None, reason=str(postgres.unavailable_reason()))
@@ -30,7 +30,7 @@ def ctx(cloud: Any, tmp_path: Path) -> Context:
     # The server's version is the recipe's, and behind it stands whatever PostgreSQL this machine has.
     major = found.runtime.postgresql.model_copy(update={"version": str(max(postgres.installed_versions()))})
     found = found.model_copy(update={"runtime": found.runtime.model_copy(update={"postgresql": major})})
-    aws = AwsSession("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=("test", "test"))
+    aws = AwsSession("ap-northeast-2", endpoint_url=cloud.server.endpoint, keys=KEYS)
     aws.client("ssm").put_parameter(Name=PASSWORD, Value="secret-word", Type="SecureString")
     return Context(tmp_path, found, found.target("local"), aws, clock, Progress(clock, io.StringIO()))
 

@@ -31,7 +31,7 @@ from goldenami.tools.progress import Progress
 from localcloud.elbv2.target_health import TargetHealthStore
 from localcloud.storage import disks
 from tests.support.cloud_fleet import FleetCloud, TrafficGenerator
-from tests.support.cloud_server import eventually
+from tests.support.cloud_server import KEYS, eventually
 from tests.support.memory_machines import grow
 from tests.support.recipes import RDS, recipe
 
@@ -102,7 +102,7 @@ class Yard:
     def ctx(self, traffic: tuple[int, ...] = ()) -> Context:
         """A shop with a connection of its own, as another process would have."""
         found, clock = self.recipe(traffic), SystemClock()
-        aws = AwsSession("ap-northeast-2", endpoint_url=self.town.server.endpoint, keys=("test", "test"))
+        aws = AwsSession("ap-northeast-2", endpoint_url=self.town.server.endpoint, keys=KEYS)
         return Context(self.root, found, found.target("local"), aws, clock, Progress(clock, io.StringIO()))
 
     def image(self, serves: str) -> str:

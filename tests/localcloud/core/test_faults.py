@@ -14,7 +14,7 @@ from tests.support.cloud_server import client, eventually
 
 
 def add_fault(cloud: Any, **fault: Any) -> None:
-    control.request(cloud.server.endpoint, "POST", "faults", fault)
+    control.request(cloud.server.endpoint, cloud.folder.read_owner(), "POST", "faults", fault)
 
 
 def test_throttling_is_the_service_s_own_error(cloud: Any) -> None:
@@ -69,8 +69,8 @@ def test_orders_are_checked_listed_and_cleared(cloud: Any) -> None:
     with pytest.raises(CloudError, match="kind: expected one of throttle"):
         add_fault(cloud, kind="earthquake")
     add_fault(cloud, kind="throttle", times=5)
-    assert control.request(cloud.server.endpoint, "GET", "faults")["faults"][0]["times"] == 5
-    control.request(cloud.server.endpoint, "DELETE", "faults")
+    assert control.request(cloud.server.endpoint, cloud.folder.read_owner(), "GET", "faults")["faults"][0]["times"] == 5
+    control.request(cloud.server.endpoint, cloud.folder.read_owner(), "DELETE", "faults")
     cloud.ec2.describe_images()
 
 

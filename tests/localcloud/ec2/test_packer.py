@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.cloud_server import KEYS
+
 TEMPLATE = """
 variable "endpoint" { type = string }
 variable "source_ami" { type = string }
@@ -61,8 +63,8 @@ def test_packer_bakes_and_leaves_nothing_behind(cloud: Any, tmp_path: Path) -> N
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": KEYS[0],
+            "AWS_SECRET_ACCESS_KEY": KEYS[1],
             "AWS_POLL_DELAY_SECONDS": "1",
             "CHECKPOINT_DISABLE": "1",
         },

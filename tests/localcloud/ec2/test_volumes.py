@@ -280,12 +280,14 @@ def test_what_was_under_way_when_the_server_was_killed_is_finished(cloud: Any) -
 
 def test_an_attachment_can_be_stuck_or_fail(cloud: Any) -> None:
     instance, data = run_instance(cloud), create_volume(cloud)
-    control.request(cloud.server.endpoint, "POST", "faults", {"kind": "stuck_attach"})
+    control.request(cloud.server.endpoint, cloud.folder.read_owner(), "POST", "faults", {"kind": "stuck_attach"})
     cloud.ec2.attach_volume(VolumeId=data, InstanceId=instance, Device="/dev/sdf")
     assert volume(cloud, data)["Attachments"][0]["State"] == "attaching"
     cloud.ec2.detach_volume(VolumeId=data)
     eventually(lambda: volume(cloud, data)["State"] == "available")
-    control.request(cloud.server.endpoint, "POST", "faults", {"kind": "stuck_attach", "seconds": 0.3})
+    control.request(
+        cloud.server.endpoint, cloud.folder.read_owner(), "POST", "faults", {"kind": "stuck_attach", "seconds": 0.3}
+    )
     attach(cloud, instance, data)
     cloud.ec2.detach_volume(VolumeId=data)
     eventually(lambda: volume(cloud, data)["State"] == "available")

@@ -171,7 +171,8 @@ def test_a_killed_cloud_leaves_no_balancer_running_and_has_it_again_after_a_star
     serve = (sys.executable, str(Path(memory_machines.__file__)))
     info = control.up(tmp_path / "state", lambda _: None, serve)
     try:
-        ec2, elbv2 = client(info.endpoint, "ec2"), client(info.endpoint, "elbv2")
+        keys = (info.access_key, info.secret_key)
+        ec2, elbv2 = (client(info.endpoint, service, keys=keys) for service in ("ec2", "elbv2"))
         subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
         created = elbv2.create_load_balancer(Name="web", Subnets=[subnet])["LoadBalancers"][0]
         action = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200", "MessageBody": "here"}}

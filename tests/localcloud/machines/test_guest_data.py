@@ -33,7 +33,7 @@ get() { curl -sf -H "X-aws-ec2-metadata-token: $token" "$imds/meta-data/iam/secu
 held=$(get "$(get '')")
 field() { printf '%s' "$held" | sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p"; }
 s3() { curl -sS --fail-with-body --aws-sigv4 aws:amz:ap-northeast-2:s3 --user "$(field AccessKeyId):$(field SecretAccessKey)" \
-  -H "x-amz-security-token: $(field Token)" "$@"; }
+  -H "x-amz-security-token: $(field Token)" -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' "$@"; }
 """
 
 

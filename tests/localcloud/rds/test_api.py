@@ -144,7 +144,13 @@ def test_what_rds_refuses(rds: Rds) -> None:
 
 
 def test_a_database_can_be_slow_to_come_up(rds: Rds) -> None:
-    control.request(rds.cloud.server.endpoint, "POST", "faults", {"kind": "slow_database", "seconds": 60})
+    control.request(
+        rds.cloud.server.endpoint,
+        rds.cloud.folder.read_owner(),
+        "POST",
+        "faults",
+        {"kind": "slow_database", "seconds": 60},
+    )
     rds.create()
     assert rds.describe()["DBInstanceStatus"] == "creating"
     with raises("DBInstanceAlreadyExists"):

@@ -110,11 +110,15 @@ def test_uploads_in_parts_and_old_versions_outlive_restarts(cloud: Any, s3: Any)
 
 
 def test_an_upload_can_break_off_in_the_middle(cloud: Any, s3: Any) -> None:
-    control.request(cloud.server.endpoint, "POST", "faults", {"kind": "cut_upload", "action": "PUT"})
+    control.request(
+        cloud.server.endpoint, cloud.folder.read_owner(), "POST", "faults", {"kind": "cut_upload", "action": "PUT"}
+    )
     with pytest.raises(ConnectionClosedError):
         s3.put_object(Bucket="backups", Key="a", Body=os.urandom(1 << 20))
     assert "Contents" not in s3.list_objects_v2(Bucket="backups")
-    control.request(cloud.server.endpoint, "POST", "faults", {"kind": "cut_upload", "action": "PUT"})
+    control.request(
+        cloud.server.endpoint, cloud.folder.read_owner(), "POST", "faults", {"kind": "cut_upload", "action": "PUT"}
+    )
     client(cloud.server.endpoint, "s3", attempts=3).put_object(Bucket="backups", Key="a", Body=os.urandom(1 << 20))
     assert s3.head_object(Bucket="backups", Key="a")["ContentLength"] == 1 << 20
     s3.delete_object(Bucket="backups", Key="a")

@@ -1,21 +1,23 @@
-"""Who the local cloud answers: no web page, no foreign host, nobody for moto's own API, guests for AWS alone."""
+"""Whom the local cloud answers: no web page, no foreign host, nobody for moto's own API, and the owner for control calls."""
 
 from __future__ import annotations
 
 import http.client
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from localcloud import control
 from localcloud.core.addresses import PORT
-from localcloud.errors import CloudError
+from localcloud.credentials import Credentials
+from localcloud.errors import CloudError, NotOurCloudError
 from localcloud.server import admission
+from localcloud.state_dir import StateDir
 from tests.localcloud.ec2.test_metadata import Guest
+from tests.support.cloud_server import client
 
 ENDPOINT = f"127.9.9.1:{PORT}"
 SIGNED = "AWS4-HMAC-SHA256 Credential=test/20260101/ap-northeast-2/{}/aws4_request, SignedHeaders=host, Signature=0"
@@ -109,32 +111,53 @@ def test_moto_s_own_api_is_refused_in_every_spelling(cloud: Any, path: str) -> N
     assert cloud.ssm.get_parameter(Name="/kept")["Parameter"]["Value"] == "1"
 
 
-def test_a_guest_uses_aws_and_not_the_rest(cloud: Any) -> None:
-    assert ask_as_guest(cloud, "GET", "/")[0] == 200
-    assert ask_as_guest(cloud, "GET", "/", host="169.254.169.250:80")[0] == 200
-    assert ask_as_guest(cloud, "GET", "/", host="evil.example")[0] == 403
-    assert ask_as_guest(cloud, "GET", "/", Origin="http://169.254.169.250")[0] == 403
+def test_a_guest_is_admitted_by_its_own_host_name_only(cloud: Any) -> None:
+    for host in ("169.254.169.250", "169.254.169.250:80"):
+        status, text = ask_as_guest(cloud, "GET", "/", host=host)
+        assert (status, "Request is missing Authentication Token" in text) == (403, True)  # admitted, but not signed
+    for refused in ({"host": "evil.example"}, {"Origin": "http://169.254.169.250"}):
+        status, text = ask_as_guest(cloud, "GET", "/", **refused)
+        assert (status, "The local cloud answers" in text) == (403, True)
     assert ask_as_guest(cloud, "POST", "/moto-api/reset")[0] == 403
 
 
-def test_a_guest_orders_no_faults_and_no_end(cloud: Any) -> None:
+def test_nobody_but_the_owner_orders_faults_or_the_end(cloud: Any) -> None:
     for call in (("POST", "shutdown"), ("POST", "faults"), ("DELETE", "faults"), ("GET", "status")):
         for path in (f"/_localcloud/{call[1]}", f"//_localcloud/{call[1]}"):
-            assert ask_as_guest(cloud, call[0], path)[0] == 403
-            # Through user-mode networking, a guest's request comes from 127.0.0.1.
-            status, text = send_to_endpoint(cloud, call[0], path)
-            assert (status, "AccessDeniedException" in text) == (403, True)
+            for send in (ask_as_guest, send_to_endpoint):
+                assert send(cloud, call[0], path)[0] == 403
     assert not cloud.server.gateway.end.is_set()
 
 
-def test_the_operator_s_own_control_calls_work_and_say_why_when_refused(cloud: Any) -> None:
-    assert control.request(cloud.server.endpoint, "GET", "status")["state"] == str(cloud.folder.root)
-    assert "send them from 127." in send_to_endpoint(cloud, "POST", "/_localcloud/shutdown")[1]
+def test_a_role_is_not_the_owner(cloud: Any) -> None:
+    cloud.iam.create_role(RoleName="web", AssumeRolePolicyDocument="{}")
+    role = cloud.iam.get_role(RoleName="web")["Role"]["Arn"]
+    keys = client(cloud.server.endpoint, "sts").assume_role(RoleArn=role, RoleSessionName="guest")["Credentials"]
+    session = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"])
+    with pytest.raises(NotOurCloudError):  # it has a token, which control calls have not
+        control.request(cloud.server.endpoint, session, "POST", "shutdown")
     assert not cloud.server.gateway.end.is_set()
+
+
+def test_the_owner_s_control_calls_work_and_say_why_when_refused(cloud: Any) -> None:
+    owner = cloud.folder.read_owner()
+    assert control.request(cloud.server.endpoint, owner, "GET", "status")["state"] == str(cloud.folder.root)
     with pytest.raises(CloudError, match=r"refused nothing: .*unknown control call"):
-        control.request(cloud.server.endpoint, "GET", "nothing")
-    control.request(cloud.server.endpoint, "POST", "shutdown")
+        control.request(cloud.server.endpoint, owner, "GET", "nothing")
+    control.request(cloud.server.endpoint, owner, "POST", "shutdown")
     assert cloud.server.gateway.end.is_set()
+
+
+def test_a_server_without_the_owner_s_key_is_not_believed(cloud: Any, tmp_path: Path) -> None:
+    StateDir(tmp_path / "other").prepare()
+    stranger = StateDir(tmp_path / "other").read_owner()
+    with pytest.raises(NotOurCloudError, match="is not the local cloud of this state folder"):
+        control.request(cloud.server.endpoint, stranger, "GET", "status")
+
+
+def test_a_service_that_is_not_offered_is_refused(cloud: Any) -> None:
+    with pytest.raises(ClientError, match="does not offer the service lambda"):
+        client(cloud.server.endpoint, "lambda").list_functions()
 
 
 @pytest.mark.parametrize(
@@ -148,18 +171,11 @@ def test_the_operator_s_own_control_calls_work_and_say_why_when_refused(cloud: A
     ],
 )
 def test_sdks_read_the_refusal(cloud: Any, service: str, call: Callable[[Any], Any], code: str) -> None:
-    client = boto3.client(
-        service,
-        endpoint_url=cloud.server.endpoint,
-        region_name="ap-northeast-2",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(proxies={}),
-    )
-    call(client)
-    client.meta.events.register("before-send", lambda request, **_: request.headers.__setitem__("Origin", "null"))
+    sdk = client(cloud.server.endpoint, service)
+    call(sdk)
+    sdk.meta.events.register("before-send", lambda request, **_: request.headers.__setitem__("Origin", "null"))
     with pytest.raises(ClientError) as refused:
-        call(client)
+        call(sdk)
     told = refused.value.response
     assert (told["Error"]["Code"], told["ResponseMetadata"]["HTTPStatusCode"]) == (code, 403)
     assert told["Error"]["Message"] == "The local cloud answers no web page."

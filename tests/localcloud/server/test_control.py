@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,10 @@ from tests.support import memory_machines
 from tests.support.cloud_server import client, eventually
 
 SERVE = (sys.executable, str(Path(memory_machines.__file__)))
+
+
+def owner_client(info: control.CloudInfo, service: str) -> Any:
+    return client(info.endpoint, service, keys=(info.access_key, info.secret_key))
 
 
 @pytest.fixture
@@ -51,30 +56,30 @@ def test_two_ups_at_once_start_one_server(states: list[Path]) -> None:
 def test_two_clouds_do_not_meet(states: list[Path]) -> None:
     first, second = (control.up(state, lambda _: None, SERVE) for state in states)
     assert first.range != second.range
-    client(first.endpoint, "ssm").put_parameter(Name="/only/here", Value="1", Type="String")
-    assert client(second.endpoint, "ssm").describe_parameters()["Parameters"] == []
+    owner_client(first, "ssm").put_parameter(Name="/only/here", Value="1", Type="String")
+    assert owner_client(second, "ssm").describe_parameters()["Parameters"] == []
 
 
 def test_it_ends_with_the_process_that_it_was_to_end_with(states: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     with subprocess.Popen(["sleep", "600"]) as other:
         monkeypatch.setenv("GOLDENAMI_UNTIL", str(other.pid))
         info = control.up(states[0], lambda _: None, SERVE)
-        client(info.endpoint, "ssm").put_parameter(Name="/kept", Value="1", Type="String")
+        owner_client(info, "ssm").put_parameter(Name="/kept", Value="1", Type="String")
         other.kill()
         eventually(lambda: control.status(states[0]) is None)
     monkeypatch.delenv("GOLDENAMI_UNTIL")
     info = control.up(states[0], lambda _: None, SERVE)
-    assert client(info.endpoint, "ssm").get_parameter(Name="/kept")["Parameter"]["Value"] == "1"
+    assert owner_client(info, "ssm").get_parameter(Name="/kept")["Parameter"]["Value"] == "1"
 
 
 def test_kill_9_loses_nothing_that_was_answered(states: list[Path]) -> None:
     info = control.up(states[0], lambda _: None, SERVE)
-    client(info.endpoint, "ssm").put_parameter(Name="/kept", Value="1", Type="String")
+    owner_client(info, "ssm").put_parameter(Name="/kept", Value="1", Type="String")
     os.kill(info.pid, signal.SIGKILL)
     eventually(lambda: control.status(states[0]) is None)
     again = control.up(states[0], lambda _: None, SERVE)
     assert again.endpoint == info.endpoint
-    assert client(again.endpoint, "ssm").get_parameter(Name="/kept")["Parameter"]["Value"] == "1"
+    assert owner_client(again, "ssm").get_parameter(Name="/kept")["Parameter"]["Value"] == "1"
 
 
 def test_a_server_that_does_not_start_is_one_sentence_with_the_log(

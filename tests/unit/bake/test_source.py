@@ -34,14 +34,14 @@ def make(tree: dict[str, tuple[bytes, bool]], folder: Path, seed: int) -> dict[s
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-        file.chmod(rng.choice([0o755, 0o700] if executable else [0o644, 0o600, 0o664]))
+        file.chmod(rng.choice([0o755, 0o775] if executable else [0o644, 0o664]))
         os.utime(file, (rng.randrange(2**31), rng.randrange(2**31)))
         if os.geteuid() == 0:
             os.chown(file, rng.randrange(60000), rng.randrange(60000))
     return kept
 
 
-@limits(max_examples=25)
+@limits(max_examples=8)
 @given(trees, trees, st.integers(), st.integers())
 def test_the_archive_is_a_function_of_the_content_alone(
     one: dict[str, tuple[bytes, bool]], other: dict[str, tuple[bytes, bool]], seed: int, again: int
@@ -77,14 +77,61 @@ def test_links_are_kept_as_links_and_not_followed(tmp_path: Path) -> None:
     outside.mkdir()
     (outside / "secret").write_text("secret")
     app = tmp_path / "app"
-    app.mkdir()
-    (app / "link").symlink_to("../outside")
+    (app / "a").mkdir(parents=True)
+    (app / "b").write_text("x")
+    (app / "a/link").symlink_to("../b")
     (app / "dangling").symlink_to("nowhere")
     with tarfile.open(fileobj=io.BytesIO(source.pack(app))) as archive:
-        assert [(m.name, m.issym(), m.linkname) for m in archive] == [
-            ("dangling", True, "nowhere"),
-            ("link", True, "../outside"),
-        ]
+        links = [(m.name, m.linkname) for m in archive if m.issym()]
+        assert links == [("a/link", "../b"), ("dangling", "nowhere")]
+    for target in ("../outside", "/etc/passwd", "a/../../outside/secret"):
+        (app / "out").symlink_to(target)
+        with pytest.raises(SourceError, match=r"the link out of .*/app leads out of the directory"):
+            source.pack(app)
+        (app / "out").unlink()
+
+
+def listed(folder: Path) -> set[str]:
+    with tarfile.open(fileobj=io.BytesIO(source.pack(folder))) as archive:
+        return {member.name for member in archive if not member.isdir()}
+
+
+@pytest.mark.parametrize("is_repository", [True, False])
+def test_what_git_ignores_stays_out(tmp_path: Path, is_repository: bool) -> None:
+    app = tmp_path / "app"
+    for name in ("main.go", ".env", "secret/id_ed25519", "logs/a.log", "logs/kept.log", "notes.md", '비밀 "x".txt'):
+        (app / name).parent.mkdir(parents=True, exist_ok=True)
+        (app / name).write_text("x")
+    (app / ".gitignore").write_text(".env\nsecret/\n*.log\n!kept.log\n")
+    (app / ".goldenignore").write_text("notes.md\n")
+    kept = {"main.go", ".gitignore", "logs/kept.log", '비밀 "x".txt'}
+    if is_repository:
+        (app / ".git/info").mkdir(parents=True)
+        subprocess.run(["git", "init", "-q", str(app)], check=True)
+        subprocess.run(["git", "-C", str(app), "add", "-f", "logs/a.log", "main.go", "notes.md"], check=True)
+        kept |= {"logs/a.log"}  # tracked, although a pattern matches it
+        (app / "gone.go").write_text("x")
+        subprocess.run(["git", "-C", str(app), "add", "gone.go"], check=True)
+        (app / "gone.go").unlink()
+    assert listed(app) == kept
+
+
+def test_a_repository_within_the_directory_brings_its_own_files(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path / "app")], check=True)
+    subprocess.run(["git", "init", "-q", str(tmp_path / "app/vendor/lib")], check=True)
+    (tmp_path / "app/vendor/lib/a.go").write_text("x")
+    (tmp_path / "app/vendor/lib/.env").write_text("x")
+    (tmp_path / "app/vendor/lib/.gitignore").write_text(".env\n")
+    assert listed(tmp_path / "app") == {"vendor/lib/a.go", "vendor/lib/.gitignore"}
+
+
+def test_permissions_are_kept_but_for_the_writing_of_others(tmp_path: Path) -> None:
+    for mode in (0o600, 0o640, 0o666, 0o700, 0o777):
+        (tmp_path / f"{mode:o}").write_text("x")
+        (tmp_path / f"{mode:o}").chmod(mode)
+    with tarfile.open(fileobj=io.BytesIO(source.pack(tmp_path))) as archive:
+        modes = {member.name: f"{member.mode:o}" for member in archive}
+    assert modes == {"600": "600", "640": "640", "666": "644", "700": "700", "777": "755"}
 
 
 def test_hard_links_make_no_difference(tmp_path: Path) -> None:
