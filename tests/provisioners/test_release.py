@@ -1,4 +1,4 @@
-"""Tests of the release script on a real server: migrations are applied once, in order, as the application, and errors name the statement."""
+"""Tests of the release script on a real server: migrations run once, in order, as the application; errors name the statement."""
 
 from __future__ import annotations
 
@@ -90,7 +90,12 @@ def test_migrations_are_applied_once_in_the_order_of_their_numbers(release: Rele
     release.file("10_later.sql", "ALTER TABLE hymns ADD COLUMN title text;")
     release.file("002_hymns.sql", HYMNS)
     release.file("002_hymns.down.sql", "DROP TABLE hymns;")
-    assert release.ok("plan") == {"applied": [], "pending": ["002_hymns.sql", "10_later.sql"], "missing": [], "changed": []}
+    assert release.ok("plan") == {
+        "applied": [],
+        "pending": ["002_hymns.sql", "10_later.sql"],
+        "missing": [],
+        "changed": [],
+    }
     done = release.ok("apply")
     assert [entry["name"] for entry in done["applied"]] == ["002_hymns.sql", "10_later.sql"]
     assert done["applied"][1]["locks"] == ["AccessExclusiveLock public.hymns"]
@@ -105,13 +110,20 @@ def test_migrations_are_applied_once_in_the_order_of_their_numbers(release: Rele
 
 def test_failing_migration_leaves_the_database_as_before_it(release: Release) -> None:
     release.file("001_hymns.sql", HYMNS)
-    release.file("002_unique.sql", "ALTER TABLE hymns ADD COLUMN x int;\n\nCREATE UNIQUE INDEX numbers\n  ON hymns (number);\n")
+    release.file(
+        "002_unique.sql", "ALTER TABLE hymns ADD COLUMN x int;\n\nCREATE UNIQUE INDEX numbers\n  ON hymns (number);\n"
+    )
     lines = release.error("apply")
     assert lines[0] == 'ERROR 002_unique.sql, line 4: ERROR:  could not create unique index "numbers"'
     assert lines[1] == "DETAIL:  Key (number)=(7) is duplicated."
     assert lines[2] == "STATE The database is as before 002_unique.sql; applied before it: 001_hymns.sql"
     assert release.applied() == ["001_hymns.sql"]
-    assert release.cluster.sql("SELECT count(*) FROM pg_attribute WHERE attname = 'x' AND attrelid = 'hymns'::regclass", "book") == "0"
+    assert (
+        release.cluster.sql(
+            "SELECT count(*) FROM pg_attribute WHERE attname = 'x' AND attrelid = 'hymns'::regclass", "book"
+        )
+        == "0"
+    )
 
 
 def test_hint_of_postgresql_follows_the_error(release: Release) -> None:
@@ -123,7 +135,10 @@ def test_hint_of_postgresql_follows_the_error(release: Release) -> None:
 
 def test_file_without_a_transaction_says_what_stands(release: Release) -> None:
     release.file("001_hymns.sql", HYMNS)
-    release.file("002_index.sql", "-- no transaction\r\nALTER TABLE hymns ADD COLUMN x int;\r\nCREATE UNIQUE INDEX CONCURRENTLY numbers ON hymns (number);\r\n")
+    release.file(
+        "002_index.sql",
+        "-- no transaction\r\nALTER TABLE hymns ADD COLUMN x int;\r\nCREATE UNIQUE INDEX CONCURRENTLY numbers ON hymns (number);\r\n",
+    )
     lines = release.error("apply")
     assert lines[0].startswith('ERROR 002_index.sql, line 3: ERROR:  could not create unique index "numbers"')
     state = next(line for line in lines if line.startswith("STATE "))
@@ -163,7 +178,9 @@ def test_changed_file_is_refused(release: Release) -> None:
     release.file("001_hymns.sql", HYMNS + "-- more\n")
     release.file("002_x.sql", "CREATE TABLE x ();")
     assert release.ok("plan")["changed"] == ["001_hymns.sql"]
-    assert release.error("apply")[0].startswith("ERROR 001_hymns.sql changed after it was applied to the database: restore its contents")
+    assert release.error("apply")[0].startswith(
+        "ERROR 001_hymns.sql changed after it was applied to the database: restore its contents"
+    )
     assert release.applied() == ["001_hymns.sql"]
 
 
@@ -236,7 +253,10 @@ def test_unreachable_database_is_not_taken_for_a_new_one(release: Release) -> No
 
 
 def test_command_gets_the_connection(release: Release) -> None:
-    release.program("release-command", 'set -e\npsql -XAtq "$DATABASE_URL" -c "CREATE TABLE IF NOT EXISTS made (x int)"\necho "$DB_NAME on $DB_HOST:$DB_PORT as $DB_USER"')
+    release.program(
+        "release-command",
+        'psql -XAtq "$DATABASE_URL" -c "CREATE TABLE made (x int)"\necho "$DB_NAME on $DB_HOST:$DB_PORT as $DB_USER"',
+    )
     assert release.ok("plan", APP_MIGRATIONS="") == {"command": True}
     done = release.start("apply", APP_MIGRATIONS="", DB_PASSWORD="its known")
     assert done.returncode == 0, done.stderr
@@ -248,7 +268,10 @@ def test_command_gets_the_connection(release: Release) -> None:
 
 
 def test_failing_command_shows_its_error(release: Release) -> None:
-    release.program("release-command", 'echo migrating\npsql -X "$DATABASE_URL" -v ON_ERROR_STOP=1 -c "CREATE TABLE t (x int); INSERT INTO t VALUES (1), (1); CREATE UNIQUE INDEX u ON t (x)"')
+    release.program(
+        "release-command",
+        'echo migrating\npsql -X "$DATABASE_URL" -v ON_ERROR_STOP=1 -c "CREATE TABLE t (x int); INSERT INTO t VALUES (1), (1); CREATE UNIQUE INDEX u ON t (x)"',
+    )
     lines = release.error("apply", APP_MIGRATIONS="")
     assert lines[0] == 'ERROR the release command failed with exit code 1: ERROR:  could not create unique index "u"'
     assert lines[1] == "DETAIL:  Key (x)=(1) is duplicated."
@@ -258,7 +281,9 @@ def test_failing_command_shows_its_error(release: Release) -> None:
 def test_schema_error_names_the_statement(release: Release) -> None:
     (release.app / "schema.sql").write_text(HYMNS + "CREATE INDEX CONCURRENTLY i ON hymns (id);\n")
     lines = release.error("boot", APP_MIGRATIONS="", APP_SCHEMA="schema.sql")
-    assert lines[0] == "ERROR schema.sql, line 3: ERROR:  CREATE INDEX CONCURRENTLY cannot run inside a transaction block"
+    assert (
+        lines[0] == "ERROR schema.sql, line 3: ERROR:  CREATE INDEX CONCURRENTLY cannot run inside a transaction block"
+    )
     assert lines[1].startswith("STATE The database is as before")
 
 
