@@ -96,11 +96,8 @@ def _inner_path(value: str) -> str:
 
 
 def _size(value: int | str) -> int | str:
-    if (
-        (isinstance(value, int)
-        and value < 1)
-        or (isinstance(value, str)
-        and not re.fullmatch(r"[1-9]\d* (MiB|GiB)", value))
+    if (isinstance(value, int) and value < 1) or (
+        isinstance(value, str) and not re.fullmatch(r"[1-9]\d* (MiB|GiB)", value)
     ):
         raise ValueError
     return value

@@ -137,7 +137,8 @@ def test_file_without_a_transaction_says_what_stands(release: Release) -> None:
     release.file("001_hymns.sql", HYMNS)
     release.file(
         "002_index.sql",
-        "-- no transaction\r\nALTER TABLE hymns ADD COLUMN x int;\r\nCREATE UNIQUE INDEX CONCURRENTLY numbers ON hymns (number);\r\n",
+        "-- no transaction\r\nALTER TABLE hymns ADD COLUMN x int;\r\n"
+        "CREATE UNIQUE INDEX CONCURRENTLY numbers ON hymns (number);\r\n",
     )
     lines = release.error("apply")
     assert lines[0].startswith('ERROR 002_index.sql, line 3: ERROR:  could not create unique index "numbers"')
@@ -270,7 +271,8 @@ def test_command_gets_the_connection(release: Release) -> None:
 def test_failing_command_shows_its_error(release: Release) -> None:
     release.program(
         "release-command",
-        'echo migrating\npsql -X "$DATABASE_URL" -v ON_ERROR_STOP=1 -c "CREATE TABLE t (x int); INSERT INTO t VALUES (1), (1); CREATE UNIQUE INDEX u ON t (x)"',
+        'echo migrating\npsql -X "$DATABASE_URL" -v ON_ERROR_STOP=1 -c "CREATE TABLE t (x int);'
+        ' INSERT INTO t VALUES (1), (1); CREATE UNIQUE INDEX u ON t (x)"',
     )
     lines = release.error("apply", APP_MIGRATIONS="")
     assert lines[0] == 'ERROR the release command failed with exit code 1: ERROR:  could not create unique index "u"'

@@ -97,7 +97,8 @@ def test_release_step_runs_before_the_restart_and_the_commit_is_recorded(host: H
 
 def test_failing_release_step_restores_the_code_and_names_the_statement(host: Host) -> None:
     host.release(
-        'echo "ERROR 002_x.sql, line 1: ERROR:  division by zero" >&2; echo "STATE The database is as before 002_x.sql" >&2; exit 1'
+        'echo "ERROR 002_x.sql, line 1: ERROR:  division by zero" >&2\n'
+        'echo "STATE The database is as before 002_x.sql" >&2; exit 1'
     )
     old = host.git("app", "rev-parse", "HEAD")
     host.commit("new")
