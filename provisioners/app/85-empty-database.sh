@@ -15,8 +15,10 @@ recreate_database() {
   as_postgres -d postgres -v name="$DB_NAME" <<'SQL'
 DROP DATABASE IF EXISTS :"name" WITH (FORCE);
 SQL
-  systemctl start "$SERVICE-database.service"
+  start_database
 }
+
+start_database() { systemctl start "$SERVICE-database.service" || die "$(/usr/local/lib/goldenami/unit-error "$SERVICE-database.service")"; }
 
 # table_contents SEEDS DETAILS [DATABASE]: prints what each table contains, see table-contents.sql.
 table_contents() {
@@ -35,7 +37,7 @@ record_seeds() {
   first=$(table_contents "$seeds_file" false)
   if [[ -n $first ]]; then
     systemctl stop "$SERVICE-database.service"
-    systemctl start "$SERVICE-database.service"
+    start_database
     first=$(table_contents "$seeds_file" true)
     recreate_database
     second=$(table_contents "$seeds_file" true)
