@@ -170,7 +170,10 @@ def _cause(outcome: BuildOutcome) -> str:
     own = [line for line in errors if not line.startswith(("==>", "-->", "Build ", "Some builds"))]
     last = [line.strip() for line in outcome.output if line.strip()][-1:]
     noise = ("Provisioning step had errors", "debconf: ")
-    lines = [*[line for line in guest if not line.startswith(noise)][-4:], *own[-1:]] or last or ["no output"]
+    guest = [line for line in guest if not line.startswith(noise)]
+    # What a script stopped with, such as a failing SQL statement, without the log before it.
+    begin = max((number for number, line in enumerate(guest) if line.startswith("error: ")), default=len(guest) - 4)
+    lines = [*guest[max(begin, 0) :], *own[-1:]] or last or ["no output"]
     return "; ".join(dict.fromkeys(lines))[-800:]
 
 

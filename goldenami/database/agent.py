@@ -110,6 +110,8 @@ def execute(
     for _ in poll(ctx.clock, timeout=timeout, every=2):
         output = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, heartbeat=heartbeat)
         if output is not None:
+            for line in output.stderr.splitlines():
+                ctx.progress.record(line)
             return output
     raise AwsError(
         f"cannot run {action} on the database of {instance}: the instance is not managed by Systems Manager",
@@ -126,7 +128,10 @@ def _parse_result(instance: str, action: str, output: run_command.CommandResult)
     error = next((line.removeprefix("ERROR ") for line in lines if line.startswith("ERROR ")), output.status)
     # PostgreSQL's own message says more than the line of the script that failed.
     cause = next((line for line in lines if line.startswith(("ERROR:", "FATAL:", "pg_", "psql:", "curl:"))), "")
-    raise GateError(f"{action} on {instance} failed: {cause or error}", next=f"./invoke logs --instance {instance}")
+    details = "".join(f"; {line}" for line in lines if line.startswith(("DETAIL:", "HINT:")))
+    state = next((line.removeprefix("STATE ") for line in lines if line.startswith("STATE ")), "")
+    message = f"{action} on {instance} failed: {cause or error}{details}"
+    raise GateError(message, state=state, next=f"./invoke logs --instance {instance}")
 
 
 def data_script(recipe: Recipe, region: str, action: str, values: Mapping[str, object], root: Path = ROOT) -> str:

@@ -87,7 +87,12 @@ def _update_instance(
     if rolled_back:
         _tag_drifted(ctx, instance, instance.drifted)
     cause = error[1] if error else (result.stderr.strip().splitlines() or [result.status])[-1]
-    state = f"Rolled back to {rolled_back[1][:12]}." if rolled_back else "The instance may be unhealthy."
+    cause += "".join(
+        f"; {line}" for line in dict.fromkeys(re.findall(r"^(?:DETAIL|HINT):.*", result.stderr, re.MULTILINE))
+    )
+    database = re.search(r"^STATE (.*)$", result.stderr, re.MULTILINE)
+    state = f"{database[1]}. " if database else ""
+    state += f"Rolled back to {rolled_back[1][:12]}." if rolled_back else "The instance may be unhealthy."
     earlier = f" {updated} instance(s) were updated before." if updated else ""
     raise GateError(
         f"{instance.id} failed to update to {ref}: {cause}",

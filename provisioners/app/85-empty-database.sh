@@ -14,7 +14,7 @@ log "Recreating the database $DB_NAME from the schema"
 as_postgres -d postgres -v name="$DB_NAME" <<'SQL'
 DROP DATABASE IF EXISTS :"name" WITH (FORCE);
 SQL
-systemctl start "$SERVICE-database.service"
+systemctl start "$SERVICE-database.service" || die "$(/usr/local/lib/goldenami/unit-error "$SERVICE-database.service")"
 verifier=$(as_postgres -d postgres -v name="$DB_USER" <<<"SELECT rolpassword FROM pg_authid WHERE rolname = :'name'")
 systemctl stop "$SERVICE-database.service"
 
@@ -70,7 +70,7 @@ tables_with_rows() {
 SELECT format('%s.%s ', schemaname, tablename) || n FROM (
   SELECT schemaname, tablename,
     (xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %I.%I', schemaname, tablename), false, true, '')))[1]::text::bigint AS n
-  FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+  FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND (schemaname, tablename) <> ('public', 'goldenami_migrations')
 ) AS counted WHERE n > 0 ORDER BY 1
 SQL
   done < <(as_postgres -d postgres <<<'SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1')

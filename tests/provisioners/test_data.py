@@ -50,6 +50,7 @@ class Machine:
     """Fake instance with a real database server."""
 
     changes: Mapping[str, object] = {}
+    tools = Path("/nonexistent")  # the image's helpers
     longest = 4 * PART  # bytes: limit for every file that the script writes
 
     def __init__(self, folder: Path, cluster: Cluster, bucket: Bucket) -> None:
@@ -82,6 +83,7 @@ class Machine:
         own |= {
             "GOLDENAMI_VOLUME": str(self.folder / "volume"),
             "GOLDENAMI_RUN": str(self.folder),
+            "GOLDENAMI_TOOLS": str(self.tools),
             "GOLDENAMI_SHM": str(self.folder),
             "GOLDENAMI_PART": str(PART),
         }

@@ -35,7 +35,8 @@ class Instance:
         self.arguments = folder / "arguments"
         self.program("runuser", 'while [[ $1 != -- ]]; do shift; done; shift; exec "$@"')
         self.program("psql", f'printf "%s\\n" "$*" >>{self.arguments}\nexec {programs()}/psql "$@"')
-        shutil.copy(PROVISIONERS / "files/init-database", folder / "init-database")
+        for name in ("init-database", "release"):
+            shutil.copy(PROVISIONERS / "files" / name, folder / name)
 
     def program(self, name: str, script: str) -> None:
         path = self.folder / name

@@ -22,6 +22,8 @@ GOOD: list[dict[str, object]] = [
     {"app.exec": "/opt/guestbook/guestbook --name '한글' --percent 5%"},
     {"app.schema": ""},
     {"app.environment": {"GREETING": '안녕 "$HOME" %h \\ ${x}\nsecond line', "DB_PASSWORD_PARAMETER": "/a/b"}},
+    {"app.schema": "", "release": {"migrations": "migrations/", "rehearsal_max_size": "512 MiB"}},
+    {"app.schema": "", "release": {"command": "goose up", "rehearsal": False, "rehearsal_max_size": 20}},
     {"app.build": "make clean\nmake -j2"},
     {"parameters": [{"name": "/guestbook/production/db/password", "type": "SecureString"}]},
     {"tags": {"팀": "웹", "Cost Centre": "42 = {{x}} ${y}"}},
@@ -44,6 +46,21 @@ GOOD: list[dict[str, object]] = [
 ]
 
 BAD: list[tuple[dict[str, object], str]] = [
+    ({"app.schema": "", "release": {"rehearsal": True}}, "[release]: expected migrations or command, got neither"),
+    (
+        {"app.schema": "", "release": {"migrations": "m", "command": "goose up"}},
+        "[release] command: expected either migrations or command, got both",
+    ),
+    ({"app.schema": "schema.sql", "release": {"migrations": "m"}}, "[app] schema: expected no schema with [release]"),
+    (
+        {"app.schema": "", "release": {"migrations": "../m"}},
+        "[release] migrations: expected a folder within the source",
+    ),
+    (
+        {"app.schema": "", "release": {"migrations": "m", "rehearsal_max_size": "10 GB"}},
+        "[release] rehearsal_max_size: expected a size such as",
+    ),
+    ({"app.schema": "", "release": {"migrations": "m", "rehearsal_max_size": 0}}, "[release] rehearsal_max_size"),
     ({"fleet": {"min": 6}}, "[fleet] min: expected at most max, 5, got 6"),
     ({"fleet": {"desired": 6}}, "[fleet] desired: expected a number from min, 1, to max, 5, got 6"),
     ({"fleet": {"zones": ["a"]}}, "[fleet] zones: expected two or more, which a load balancer needs, got 1"),
