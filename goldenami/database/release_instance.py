@@ -12,25 +12,18 @@ from typing import Any
 from goldenami.aws import instances
 from goldenami.context import Context
 from goldenami.infra import describe, network
-from goldenami.infra.health import wait_until_instance_healthy
 from goldenami.model.image import IMAGE, RELEASE, RUN
-from goldenami.state.lock import HeldLock
 
 # The line that makes init-database create a temporary database.
 _USER_DATA = "#!/bin/sh\n# goldenami: temporary database\n"
 
 
 @contextlib.contextmanager
-def launched(
-    ctx: Context, held_lock: HeldLock, run: str, template: str, version: int, tags: Sequence[Mapping[str, Any]]
-) -> Iterator[str]:
-    """Launch a release instance, wait until it is healthy with its temporary database, and terminate it at the end of the block.
+def launched(ctx: Context, run: str, template: str, version: int, tags: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Launch a release instance, yield its id, and terminate it at the end of the block.
 
     Args:
         tags: The tag specifications of the launch template version.
-
-    Raises:
-        GateError: It does not become healthy.
     """
     own = {RELEASE: ctx.name, RUN: run, IMAGE: ctx.name, "Name": f"{ctx.name}-release"}
     try:
@@ -43,8 +36,6 @@ def launched(
             UserData=_USER_DATA,
             TagSpecifications=_with_tags(tags, own),
         )
-        grace = ctx.recipe.fleet.health_check_grace_period
-        wait_until_instance_healthy(ctx, held_lock, instance.id, grace=grace)
         yield instance.id
     finally:
         terminate_all(ctx)

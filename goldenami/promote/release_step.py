@@ -14,6 +14,7 @@ from goldenami.database.release import ReleaseError
 from goldenami.database.release_plan import AppliedStep, SchemaChange, rehearsal_blocker, schema_change as compare
 from goldenami.errors import GateError
 from goldenami.infra import describe
+from goldenami.infra.health import wait_until_instance_healthy
 from goldenami.model.fleet import FleetState
 from goldenami.model.image import Image
 from goldenami.promote import history
@@ -56,9 +57,17 @@ def run(rollout: RolloutContext, preflight: PromotionPreflight, version: int, wh
     template = preflight.fleet_state.template or describe.describe_fleet(ctx).template
     assert template is not None
     tags = request.overrides.get("TagSpecifications", ())
-    launched = release_instance.launched(ctx, rollout.held_lock, rollout.run.id, template.id, version, tags)
+    launched = release_instance.launched(ctx, rollout.run.id, template.id, version, tags)
     with ctx.progress.phase("release step"), launched as instance:
         rollout.record("released", f"{instance} launched outside the fleet for the release step", instance)
+        try:  # with its temporary database: a bad image fails before it changes the live one
+            grace = ctx.recipe.fleet.health_check_grace_period
+            wait_until_instance_healthy(ctx, rollout.held_lock, instance, grace=grace)
+        except GateError as error:
+            rollout.record("failed", error.message)
+            raise history.record_rollback(
+                rollout, preflight, version, why, error.message, state=_UNCHANGED, evidence=()
+            ) from None
         pending = _pending(ctx, rollout.run.id, instance)
         if not pending:
             rollout.record("migrated", "nothing is pending on the live database")
