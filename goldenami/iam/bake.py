@@ -40,7 +40,7 @@ def build(scope: PolicyScope) -> list[Statement]:
         allow(
             "EndBuilders", ["ec2:StopInstances", "ec2:TerminateInstances"], scope.instances_arn, **scope.tagged("image")
         ),
-        allow("BuilderConsole", ["ec2:GetConsoleOutput"], scope.instances_arn),
+        allow("Console", ["ec2:GetConsoleOutput"], scope.instances_arn),
         allow("BuilderRole", [f"iam:{verb}" for verb in iam], role),
         allow("PassBuilderRole", ["iam:PassRole"], role[0], StringEquals={"iam:PassedToService": "ec2.amazonaws.com"}),
         *use_kms_keys(scope),

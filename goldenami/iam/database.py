@@ -101,9 +101,14 @@ def _replace_instance(scope: PolicyScope) -> list[Statement]:
         *("AttachInstances", "DetachInstances", "ResumeProcesses", "SetInstanceProtection", "SuspendProcesses"),
         "UpdateAutoScalingGroup",
     )
+    (targets,) = register_targets(scope)
     return [
-        allow("Replace", [f"autoscaling:{verb}" for verb in verbs], scope.group_arn),
-        *register_targets(scope),
+        # One statement, because the rebuild's policy is near the size limit.
+        allow(
+            "Replace",
+            [*(f"autoscaling:{verb}" for verb in verbs), *targets["Action"]],
+            [scope.group_arn, str(targets["Resource"])],
+        ),
         allow(
             "Switchover",
             ["ssm:PutParameter", "ssm:DeleteParameter"],
