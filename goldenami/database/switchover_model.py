@@ -49,6 +49,7 @@ class Switchover:
         source_had_volume: False if the source could not mount the volume; there is nothing to transfer or to give back then.
         backup: Id of the backup that is restored instead of the source's data, which is lost or cannot be served; empty to
             transfer the source's data.
+        watch: Seconds that the target is monitored with traffic before the switchover is completed.
     """
 
     run: str
@@ -63,6 +64,7 @@ class Switchover:
     storage_change: StorageChange | None = None
     source_had_volume: bool = True
     backup: str = ""
+    watch: int = 0
 
     def advance(self, step: SwitchoverStep, target: str = "") -> Switchover:
         """Return the state at another step."""
