@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from goldenami.images.candidate_plan import choose_candidate, newest_good
+from goldenami.images.retire_plan import plan
 from goldenami.model.image import FAILED, RETIRED, ROLLED_BACK, STORAGE_MODE, VERIFIED, Image, image_status
 
 NAME = "guestbook"
@@ -39,3 +40,9 @@ def test_newest_good_image_has_the_storage_mode_and_is_available() -> None:
     found = newest_good(images, NAME, "instance")
     assert found is not None
     assert found.id == "ami-1"
+
+
+def test_retiring_the_candidate_publishes_no_image_that_was_rolled_back() -> None:
+    images = [image(1), image(2, rolled_back="it failed"), image(3)]
+    retirement = plan(images[2], images, NAME, candidate="ami-3", production="ami-1")
+    assert retirement.candidate == images[0]
