@@ -44,7 +44,7 @@ def plan(image: Image, owned: Sequence[Image], name: str, *, candidate: str, pro
     """Plan the retirement of an image."""
     bad = family(image, owned)
     ids = {member.id for member in bad}
-    good = [i for i in owned if i.id not in ids and i.verified and i.state == "available" and i.version(name)]
+    good = [i for i in owned if i.id not in ids and i.good and i.version(name)]
     newest = max(good, key=lambda i: i.age(name), default=None)
     warnings = []
     if production in ids:

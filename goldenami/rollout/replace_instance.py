@@ -86,6 +86,23 @@ class InstanceReplacement:
             if isinstance(error, GoldenError) and not isinstance(error, ReleaseError):
                 return error.message
             raise
+        return self._complete(transferred)
+
+    def resume(self) -> str:
+        """Continue an interrupted replacement whose target has the data: monitor it again for the whole time, as `run` does.
+
+        Returns and raises what `run` does.
+        """
+        try:
+            if self.switchover.storage_mode == "instance":  # it may still be read-only
+                transfer.open_writes(self.ctx, self.switchover.target)
+        except GoldenError as error:
+            return self._roll_back(error.message)
+        return self._complete(None)
+
+    def _complete(self, transferred: TransferResult | None) -> str:
+        """Let the new instance serve, and terminate the old one; return the failure reason."""
+        source = self.switchover.source
         try:
             reason = self._serve(transferred)
         except GoldenError as error:

@@ -69,6 +69,14 @@ def test_what_is_named_stays_and_says_by_whom(account: LargeAccount, tmp_path: P
     assert verdict.referenced_by or way == "keep-tag"
 
 
+def test_disabled_image_is_kept_and_its_reason_names_the_way_back(account: LargeAccount, tmp_path: Path) -> None:
+    account.image(1, days=99, state="disabled")
+    ctx = context_for(account, tmp_path)
+    decision = next(d for d in prune.prune(ctx, plan_only=True).decisions if d.image.id == ami(1))
+    assert decision.action == "keep"
+    assert "it is disabled: aws ec2 enable-image" in decision.reason
+
+
 @pytest.mark.parametrize("way", REFERENCES)
 def test_what_is_named_at_the_last_moment_stays(tmp_path: Path, way: str) -> None:
     """The reference appears after the plan was made, right before the image's turn."""
