@@ -50,6 +50,7 @@ class Switchover:
         frozen_since: When the writes of the primary were stopped (ISO 8601).
         backup: Id of the backup that is restored instead of the source's data, which is lost or cannot be served; empty to
             transfer the source's data.
+        watch: Seconds that the target is monitored with traffic before the switchover is completed.
     """
 
     run: str
@@ -65,6 +66,7 @@ class Switchover:
     source_had_volume: bool = True
     frozen_since: str = ""
     backup: str = ""
+    watch: int = 0
 
     def advance(self, step: SwitchoverStep, target: str = "") -> Switchover:
         """Return the state at another step."""

@@ -9,21 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from goldenami.aws import addresses, auto_scaling, instances, launch_templates, load_balancers
+from goldenami.aws import addresses, auto_scaling, instances
 from goldenami.context import Context
-from goldenami.database import agent, backup, freeze, recovery, restore, transfer, volume
+from goldenami.database import recovery, restore, transfer, volume
 from goldenami.database.backup_model import Manifest
-from goldenami.database.switchover_model import Switchover, WriteFreeze
-from goldenami.errors import GateError, GoldenError
-from goldenami.fleet import create, recover_state
+from goldenami.errors import GateError
+from goldenami.fleet import create, recover_instance, recover_state
 from goldenami.fleet.recover_plan import RecoverPreflight, RecoverResult, RecoveryPlan, RecoveryState, plan_recovery
 from goldenami.infra import describe, launch_template_plan, network, wait
 from goldenami.model.fleet import AutoScalingGroup
 from goldenami.model.image import Image
 from goldenami.promote import history
-from goldenami.rollout.context import RolloutContext
-from goldenami.rollout.replace_instance import InstanceReplacement
-from goldenami.state import lock, records, runs
+from goldenami.state import lock, runs
 from goldenami.state.lock import HeldLock
 from goldenami.state.runs import Run
 from goldenami.tools.clock import poll
@@ -138,8 +135,8 @@ def _replace(
     manifest = state.backup if plan.rows == "backup" else None
     if moves_rows or alone:
         if plan.rows == "instance":
-            manifest = _back_up(ctx, held_lock, run, plan.instances[0])
-        _replace_instance(ctx, run, held_lock, plan, group, version, manifest)
+            manifest = recover_instance.back_up(ctx, held_lock, run, plan.instances[0])
+        recover_instance.replace(ctx, run, held_lock, plan, group, version, manifest)
     elif group is not None:
         _replace_through_group(ctx, held_lock, plan, group, version)
     fleet_state = describe.describe_fleet(ctx)
@@ -147,84 +144,6 @@ def _replace(
         held_lock.verify_held()
         history.commit(ctx, run.id, fleet_state, version, image, f"recover: {state.image_note or 'as requested'}")
     return manifest
-
-
-def _back_up(ctx: Context, held_lock: HeldLock, run: Run, instance: str) -> Manifest:
-    """Stop writes on an instance that does not serve, and back up its rows."""
-    freeze.save(ctx, WriteFreeze(run.id, "recover", (instance,)))
-    try:
-        agent.ensure_backup_bucket(ctx)
-        agent.run(ctx, instance, "stop-writes", backup=f"{run.id}-recovery")
-        return backup.take_backup(ctx, instance, f"{run.id}-recovery", "recover", heartbeat=held_lock.heartbeat)
-    except GoldenError as error:
-        freeze.end_stale_freeze(ctx)
-        raise GateError(
-            f"cannot back up the database of {instance}: {error.message}",
-            state="The instance keeps running, with all its data.",
-            next="./invoke recover tries again; ./invoke recover --lose-data restores the newest backup instead",
-        ) from None
-
-
-def _replace_instance(
-    ctx: Context,
-    run: Run,
-    held_lock: HeldLock,
-    plan: RecoveryPlan,
-    group: AutoScalingGroup | None,
-    version: int,
-    manifest: Manifest | None,
-) -> None:
-    """Launch an instance without traffic, restore its rows, and only then let it take the address of the old one."""
-    template = launch_templates.get(ctx.aws, ctx.names.launch_template)
-    assert template is not None
-    if group is not None and not group.members:  # otherwise the group launches an instance of its own
-        auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, "MinSize": 0, "DesiredCapacity": 0})
-    source = _lost_instance(ctx, plan, manifest) if manifest else ""
-    switchover = Switchover(
-        run.id,
-        source,
-        version=version,
-        max_size=group.max if group else 0,
-        suspended=group.suspended if group else (),
-        method=transfer.transfer_method(ctx),
-        backup=manifest.id if manifest else "",
-    )
-    replacement = InstanceReplacement(
-        RolloutContext(ctx, run, held_lock),
-        switchover,
-        template.id,
-        previous_version=version,
-        grace=ctx.recipe.fleet.health_check_grace_period,
-        watch=0,
-        retry="./invoke recover",
-        group=group.name if group else "",
-        target_group="" if group else load_balancers.get_target_group(ctx.aws, ctx.names.target_group) or "",
-    )
-    with ctx.progress.phase(f"replacing {source or 'the instance'}"):
-        reason = replacement.run()
-    if reason:
-        evidence = replacement.evidence[0] if replacement.evidence else run.folder / "recover.log"
-        raise GateError(
-            f"the new instance does not serve: {reason}",
-            state="Nothing was given up: the backup is intact.",
-            next=f"less {evidence}; ./invoke recover --ami ami-… uses another image",
-        )
-    records.clear(ctx, ctx.names.write_freeze)
-    for instance in plan.instances if not source else ():
-        instances.terminate(ctx.aws, ctx.clock, instance)
-
-
-def _lost_instance(ctx: Context, plan: RecoveryPlan, manifest: Manifest) -> str:
-    """Return the instance whose rows the backup has; it is terminated when the new one serves."""
-    if plan.instances:
-        return plan.instances[0]
-    if instances.is_terminated(ctx.aws, manifest.instance):
-        return manifest.instance
-    raise GateError(
-        f"{manifest.id} was taken on {manifest.instance}, which runs but does not belong to the fleet",
-        state="No instance was launched.",
-        next=f"aws ec2 describe-instances --instance-ids {manifest.instance}",
-    )
 
 
 def _replace_through_group(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from goldenami.aws import instance_refreshes
+from goldenami.aws import instance_refreshes, instances
 from goldenami.database import recovery, transfer
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError
+from goldenami.model.fleet import AutoScalingGroup
 from goldenami.promote import history
 from goldenami.promote.plan import PromotionPreflight
 from goldenami.rollout import traffic_shift
-from goldenami.rollout.context import RolloutContext
+from goldenami.rollout.context import RolloutContext, get_group
 from goldenami.rollout.instance_refresh import InstanceRefreshRollout, restore_group
 from goldenami.rollout.monitor import RolloutMonitor
 from goldenami.rollout.replace_instance import InstanceReplacement
 from goldenami.rollout.timeline_model import NO_CANARY
 from goldenami.rollout.traffic_shift import TrafficShift
+from goldenami.text import seconds
 
 
 def roll_out(rollout: RolloutContext, preflight: PromotionPreflight, version: int, why: str) -> str:
@@ -46,9 +48,69 @@ def roll_out(rollout: RolloutContext, preflight: PromotionPreflight, version: in
             ctx.progress.info(f"continuing with the instance refresh {plan.adopt}")
         with ctx.progress.phase(f"replacing {group.desired} instance(s) of {group.name}"):
             reason = refresh.run()
+    if not reason and plan.adopt:  # the process that monitored it before was interrupted
+        reason = watch_again(rollout, group, version, request.watch)
     if reason:
         raise _roll_back(rollout, preflight, shift, refresh, reason, why)
     return refresh.refresh_id
+
+
+def watch_again(rollout: RolloutContext, group: AutoScalingGroup, version: int, watch: int) -> str:
+    """Monitor instances that an interrupted promotion has put in service, for the whole time; return the failure reason."""
+    monitor = RolloutMonitor(rollout, version)
+    rollout.record("resumed", f"the promotion was resumed: its instances are monitored again for {seconds(watch)}")
+    for _, due in monitor.ticks(watch):
+        if due:
+            monitor.poll(get_group(rollout.ctx, group.name))
+        if reason := monitor.failure_reason(group.grace):
+            return reason
+    rollout.record(
+        "watched", f"{monitor.healthy_count} instance(s) monitored for {seconds(watch)} after the resumption"
+    )
+    return ""
+
+
+def resume_replacement(rollout: RolloutContext, preflight: PromotionPreflight, why: str) -> None:
+    """Monitor the target of an interrupted switchover to this image again, before recovery completes the switchover.
+
+    Raises:
+        GateError: It failed; the source is in service with the current data.
+    """
+    ctx, request, group = rollout.ctx, preflight.request, preflight.fleet_state.group
+    switchover = transfer.load(ctx)
+    if group is None or switchover is None or not switchover.data_arrived or switchover.is_reversal:
+        return
+    target = instances.get(ctx.aws, switchover.target)
+    gone = any(instances.is_terminated(ctx.aws, i) for i in (switchover.source, switchover.target))
+    if switchover.backup or gone or target is None or target.image != request.ami:
+        return
+    watch = max(request.watch, switchover.watch)
+    rollout.record("resumed", f"the promotion was resumed: {target.id} is monitored again for {seconds(watch)}")
+    retry = "./invoke rollback tries again"
+    replacement = InstanceReplacement(
+        rollout,
+        switchover,
+        group.template_id,
+        group.number or switchover.version,
+        group.grace,
+        watch,
+        retry,
+        group.name,
+    )
+    if reason := replacement.resume():
+        raise _replacement_error(rollout, preflight, switchover.version, why, reason, replacement)
+
+
+def _replacement_error(
+    rollout: RolloutContext,
+    preflight: PromotionPreflight,
+    version: int,
+    why: str,
+    reason: str,
+    replacement: InstanceReplacement,
+) -> GateError:
+    state = "The previous instance is in service with all data. The production parameter is unchanged."
+    return history.record_rollback(rollout, preflight, version, why, reason, state=state, evidence=replacement.evidence)
 
 
 def _roll_back(
@@ -103,6 +165,7 @@ def replace_single_instance(rollout: RolloutContext, preflight: PromotionPreflig
         method="backup" if change else transfer.transfer_method(ctx),
         storage_change=change,
         source_had_volume=change is not None or transfer.source_has_data(ctx, members[0]),
+        watch=request.watch,
     )
     retry = f"./invoke db.migrate --to {change.mode} continues" if change else "./invoke rollback tries again"
     replacement = InstanceReplacement(
@@ -118,7 +181,4 @@ def replace_single_instance(rollout: RolloutContext, preflight: PromotionPreflig
     with ctx.progress.phase(f"replacing the instance of {group.name} and transferring its data"):
         reason = replacement.run()
     if reason:
-        state = "The previous instance is in service with all data. The production parameter is unchanged."
-        raise history.record_rollback(
-            rollout, preflight, version, why, reason, state=state, evidence=replacement.evidence
-        )
+        raise _replacement_error(rollout, preflight, version, why, reason, replacement)

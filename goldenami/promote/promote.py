@@ -109,7 +109,9 @@ def run(
         ):
             rollout = RolloutContext(ctx, promotion_run, held_lock, timeline)
             rollout.record("began", what)
-            recovered = recovery.recover(ctx)
+            interrupted = transfer.load(ctx) is not None
+            apply.resume_replacement(rollout, preflight, why)
+            recovered = recovery.recover(ctx) or interrupted
             # The fleet may have changed before the lock was acquired.
             fleet_state = describe.describe_fleet(ctx)
             if recovered:
@@ -162,6 +164,14 @@ def _apply(rollout: RolloutContext, preflight: PromotionPreflight, image: Image,
     elif fleet_state.group is not None:
         with ctx.progress.phase("the fleet already runs this image"):
             wait.wait_until_serving(ctx, rollout.held_lock)
+        unseen = preflight.plan.publish and rollout.timeline.first("watched") is None
+        watch = preflight.request.watch
+        if unseen and (reason := apply.watch_again(rollout, fleet_state.group, version, watch)):
+            raise GateError(
+                f"{image.name} ({image.id}) failed the health gate: {reason}",
+                state="The fleet runs it; the production parameter is unchanged.",
+                next="./invoke rollback",
+            )
     traffic_shift.end(ctx, rollout.held_lock)
     rollout.held_lock.verify_held()
     with ctx.progress.phase("commit: default version, then production parameter"):

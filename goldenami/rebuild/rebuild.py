@@ -8,6 +8,7 @@ from goldenami.aws import images
 from goldenami.aws.errors import explain
 from goldenami.bake import bake, cleanup, model as bake_model
 from goldenami.context import Context
+from goldenami.errors import GateError
 from goldenami.images import diff, prune, template_versions
 from goldenami.images.diff_plan import Change, ImageDiff, changes
 from goldenami.images.model import ImageSelector
@@ -67,6 +68,12 @@ def _rebuild(
     differences, contents = _compare(ctx, record, baked.image)
     if ctx.recipe.rebuild.auto_promote and not record.promoted:
         record = _save(ctx, run, held_lock, record.advance("promote"))
+        if baked.image.rolled_back:  # by the promotion of an interrupted rebuild
+            raise GateError(
+                f"{baked.image.name} ({baked.image.id}) was rolled back ({baked.image.rolled_back})",
+                state="It is not promoted again automatically.",
+                next=f"./invoke promote --ami {baked.image.id}, or fix the cause and ./invoke rebuild",
+            )
         promote.promote(ctx, PromoteOptions(ImageSelector(baked.image.id), why="rebuild"))
         record = record.advance("promote", promoted=True)
     record = _save(ctx, run, held_lock, record.advance("clean up"))

@@ -85,6 +85,14 @@ class InstanceReplacement:
             if isinstance(error, GoldenError):
                 return error.message
             raise
+        return self.resume()
+
+    def resume(self) -> str:
+        """Switch the traffic and monitor the target, which has the data; from here an interrupted replacement is resumed.
+
+        Returns and raises what `run` does.
+        """
+        source = self.switchover.source
         try:
             reason = self._switch_traffic()
         except GoldenError as error:

@@ -146,6 +146,27 @@ def test_promote_killed_after_any_call_rolls_back(pier: Pier, name: str) -> None
     clerk.check()
 
 
+def test_interrupted_watch_is_repeated_whole_before_the_commit(pier: Pier) -> None:
+    image = pier.image("good")
+    killed(pier, image, "AttachInstances")
+    resumed = time.monotonic()
+    result = pier.promote(image, watch=6)
+    assert time.monotonic() - resumed >= 6
+    kinds = [event.kind for event in result.timeline.events]
+    assert kinds.index("resumed") < kinds.index("healthy") < kinds.index("watched") < kinds.index("committed")
+    pier.serves(image)
+
+
+def test_resumed_promotion_that_fails_its_watch_keeps_the_rows_of_today(pier: Pier) -> None:
+    before, bad = pier.running(), pier.image("bad late")
+    with Clerk(pier) as clerk:
+        killed(pier, bad, "AttachInstances")
+        with pytest.raises(GateError, match="failed the health gate"):
+            pier.promote(bad, watch=8)
+    pier.serves(before)
+    clerk.check()
+
+
 @pytest.mark.parametrize("ill", few(["sick", "mute", "late", "refuses"]))
 def test_bad_image_loses_no_row(pier: Pier, ill: str) -> None:
     before, bad = pier.running(), pier.image(f"bad {ill}")

@@ -80,3 +80,17 @@ def test_target_of_any_fleet_is_verified_and_was_in_production(state: FleetState
     if target is not None:
         assert target.image.verified
         assert target.image.id in {pointer.ami for pointer in state.history}
+
+
+def test_first_image_of_a_fleet_has_no_earlier_version() -> None:
+    state = fleet_state(template=template(OLD), group=group(1, members=(member(1, 1, image=OLD),)))
+    assert chosen(replace(state, history=(ReleasePointer(OLD, 1),))) == ""
+
+
+def test_target_is_never_the_running_or_a_retired_image() -> None:
+    history = (ReleasePointer(OLD, 1), ReleasePointer(NEW, 2))
+    running = replace(DONE, history=history, group=group(2, members=(member(1, 2, image=OLD),)))
+    gone = {OLD: KNOWN[OLD]}
+    assert choose_target(running, gone) is None
+    retired = KNOWN | {OLD: replace(image(OLD), tags={**image(OLD).tags, "goldenami:retired": "slow"})}
+    assert choose_target(replace(DONE, group=group(2, members=(member(1, 2, image=NEW),))), retired) is None
