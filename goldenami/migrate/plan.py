@@ -197,8 +197,8 @@ def _server_blockers(recipe: Recipe, survey: MigrationSurvey, *, replace: bool) 
     if source.row_security_forced and not target.bypasses_row_security:
         yield (
             f"row-level security would hide rows of {_shorten(source.row_security_forced)} from {database.user} on"
-            f" {survey.host}, so they could be neither compared nor backed up (ALTER ROLE {database.user} BYPASSRLS on the"
-            " server, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY at the source)"
+            f" {survey.host}, so they could be neither compared nor backed up (ALTER TABLE … NO FORCE ROW LEVEL SECURITY at"
+            f" the source, or ALTER ROLE {database.user} BYPASSRLS on the server)"
         )
     if missing := sorted({*source.extensions} - {*target.extensions, *target.available}):
         yield f"the server does not offer the extension(s) {_shorten(missing)}"

@@ -12,6 +12,7 @@ systemctl stop "$SERVICE.service" "$SERVICE-database.service"
 
 recreate_database() {
   log "Recreating the database $DB_NAME from the schema"
+  systemctl stop "$SERVICE-database.service"
   as_postgres -d postgres -v name="$DB_NAME" <<'SQL'
 DROP DATABASE IF EXISTS :"name" WITH (FORCE);
 SQL

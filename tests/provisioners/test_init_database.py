@@ -159,7 +159,10 @@ def empty_database(
     guest = Guest(tmp_path / "guest")
     guest.fake("runuser", 'while [[ $1 != -- ]]; do shift; done; shift; exec "$@"')
     run = f'env PATH="{instance.folder}:$PATH" {instance.folder}/init-database'
-    guest.fake("systemctl", f"[[ $1 != start || $2 != book-database.service ]] || {run}")
+    # A unit that is active is not started again.
+    active = tmp_path / "active"
+    started = f"[[ $1 != start || $2 != book-database.service || -e {active} ]] || {{ {run} && touch {active}; }}"
+    guest.fake("systemctl", f'[[ $1 != stop || "$*" != *book-database.service* ]] || rm -f {active}\n{started}')
     instance.program("ssm-parameter", "printf secret")
     names = {name: value for name, value in values.items() if name in ("DB_NAME", "DB_USER")}
     environment = instance.environment(APP_SCHEMA="schema.sql", GOLDENAMI_SHARE=str(tmp_path / "share"), **names)
