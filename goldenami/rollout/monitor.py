@@ -134,7 +134,7 @@ class RolloutMonitor:
             folder.mkdir(parents=True, exist_ok=True)
             write_text(folder / "console.log", instances.console_output(self.ctx.aws, identity))
             paths.append(str(folder / "console.log"))
-            script = f"journalctl --unit {self.ctx.name} --no-pager --lines 200"
+            script = f"journalctl --unit {self.ctx.name}-database --unit {self.ctx.name} --no-pager --lines 200"
             result = run_command.run(self.ctx.aws, self.ctx.clock, identity, script, timeout=10)
             if result is not None and result.stdout:
                 write_text(folder / "service.log", result.stdout)
