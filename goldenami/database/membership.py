@@ -70,11 +70,11 @@ def release(ctx: Context, switchover: Switchover, max_size: int, suspended: Sequ
     sizes = {"MinSize": min(group.min, 1), "MaxSize": max_size, "DesiredCapacity": 1}
     if (group.min, group.max, group.desired) != tuple(sizes.values()):
         auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, **sizes})
-    auto_scaling.resume(ctx.aws, group.name, [p for p in AUTOMATIC_PROCESSES if p not in suspended])
     if not switchover.protected:
         pair = (switchover.source, switchover.target)
         protected = [m.id for m in group.members if m.id in pair and m.can_be_protected and m.protected]
         auto_scaling.protect(ctx.aws, group.name, protected, protected=False)
+    auto_scaling.resume(ctx.aws, group.name, [p for p in AUTOMATIC_PROCESSES if p not in suspended])
 
 
 def unready_reason(ctx: Context, switchover: Switchover) -> str:
