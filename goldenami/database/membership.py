@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from goldenami.aws import auto_scaling, instances, load_balancers
+from goldenami.aws import auto_scaling, instances, launch_templates, load_balancers
 from goldenami.context import Context
 from goldenami.database import agent, transfer, volume
 from goldenami.database.switchover_model import Switchover
@@ -113,3 +113,25 @@ def unready_reason(ctx: Context, switchover: Switchover) -> str:
     except GoldenError as error:
         return f"the data of {target} is not what was transferred to it: {error.message}"
     return ""
+
+
+def attach_target(ctx: Context, switchover: Switchover) -> None:
+    """Attach the target to the group, raise the group's maximum for it, and keep the group from terminating either instance."""
+    group = auto_scaling.get(ctx.aws, ctx.names.group)
+    if group is None:
+        return
+    hold(ctx, switchover, group)
+    if any(m.id == switchover.target for m in group.members):
+        return
+    if group.max < group.desired + 1:
+        auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, "MaxSize": group.desired + 1})
+    auto_scaling.attach(ctx.aws, group.name, switchover.target)
+
+
+def pin_launch_version(ctx: Context, group: AutoScalingGroup, version: int, max_size: int) -> None:
+    """Set the launch template version that the group launches, and its maximum size."""
+    template = launch_templates.get(ctx.aws, ctx.names.launch_template)
+    assert template is not None
+    specification = {"LaunchTemplateId": template.id, "Version": str(version)}
+    settings = {"AutoScalingGroupName": group.name, "MaxSize": max_size, "LaunchTemplate": specification}
+    auto_scaling.update(ctx.aws, settings)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from goldenami.aws import auto_scaling, instances, launch_templates, load_balancers, run_command
+from goldenami.aws import auto_scaling, instances, run_command
 from goldenami.context import Context
-from goldenami.database import backup, freeze, membership, release_instance, relocate, transfer, volume
+from goldenami.database import (
+    backup,
+    freeze,
+    membership,
+    release_instance,
+    relocate,
+    restoration,
+    switchover_end,
+    transfer,
+    volume,
+)
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import GateError, GoldenError
-from goldenami.infra import load_balancer, wait
-from goldenami.model.fleet import AutoScalingGroup
+from goldenami.infra import wait
 from goldenami.state.lock import HeldLock
-
-
-def client_token(switchover: Switchover) -> str:
-    """Return the client token of the instance that a switchover launches; it identifies the instance after a crash."""
-    return f"{switchover.run}-switchover"
 
 
 def has_unfinished(ctx: Context) -> bool:
@@ -50,18 +54,18 @@ def recover(ctx: Context, held_lock: HeldLock | None = None) -> bool:
         )
         switchover = relocate.relaunch_target(ctx, switchover)
         reason = _open_writes(ctx, switchover)
-        attach_target(ctx, switchover)
+        membership.attach_target(ctx, switchover)
         reason = reason or _reason_to_return(ctx, switchover)
         if held_lock is not None and reason:
             _return_data(ctx, held_lock, switchover, reason)
         else:
-            complete(ctx, switchover)
+            switchover_end.complete(ctx, switchover)
     elif switchover.is_reversal:
         ctx.progress.info(f"the reversal of a switchover was interrupted; {switchover.source} is the primary")
         transfer.abort(ctx, switchover)
-        complete(ctx, switchover.reverted(_launch_version(ctx, switchover.source, switchover.version)))
+        switchover_end.complete(ctx, switchover.reverted(_launch_version(ctx, switchover.source, switchover.version)))
     else:
-        roll_back(ctx, switchover)
+        switchover_end.roll_back(ctx, switchover)
     return True
 
 
@@ -110,7 +114,7 @@ def fail_over_backup(ctx: Context, switchover: Switchover) -> Switchover | None:
     manifest = None if switchover.data_arrived else backup.find_backup(ctx, transfer.backup_id(switchover))
     has_copy = manifest is not None or switchover.is_reversal or (switchover.data_arrived and not switchover.backup)
     if instances.is_terminated(ctx.aws, standby) or not has_copy:
-        for launched in instances.find_by_client_token(ctx.aws, client_token(switchover)):
+        for launched in instances.find_by_client_token(ctx.aws, switchover_end.client_token(switchover)):
             instances.terminate(ctx.aws, ctx.clock, launched.id)
         membership.release(ctx, switchover, switchover.max_size, switchover.suspended)
         transfer.clear(ctx)
@@ -130,7 +134,7 @@ def fail_over_backup(ctx: Context, switchover: Switchover) -> Switchover | None:
         ctx.progress.info(
             f"{primary} was terminated, and its disk with it: failing over to {standby} with the backup {manifest.id}"
         )
-        transfer.restore_and_swap_in(ctx, standby, manifest, replace=switchover.replaces)
+        restoration.restore_and_swap_in(ctx, standby, manifest, replace=switchover.replaces)
     else:
         ctx.progress.info(
             f"{primary} was terminated, and what was written on it since the switchover is LOST with its disk: failing over to"
@@ -144,7 +148,7 @@ def _complete_failover(ctx: Context, switchover: Switchover, standby: str) -> Sw
     if switchover.data_arrived:
         switchover = switchover.failed_over(_launch_version(ctx, standby, switchover.version))
     switchover = transfer.save(ctx, switchover.advance("opened"))
-    complete(ctx, switchover)
+    switchover_end.complete(ctx, switchover)
     return switchover
 
 
@@ -152,69 +156,6 @@ def _launch_version(ctx: Context, instance: str, default: int) -> int:
     """Return the launch template version of a member of the group; a default if the instance is not a member."""
     group = auto_scaling.get(ctx.aws, ctx.names.group)
     return next((m.version for m in group.members if m.id == instance), default) if group else default
-
-
-def roll_back(ctx: Context, switchover: Switchover) -> None:
-    """Roll back a switchover whose data was not transferred: the source keeps serving, the launched instance is terminated.
-
-    If the source was terminated, and its data is on a volume or a DB instance, the group replaces it.
-    """
-    if (
-        switchover.step == "moving"
-        and not switchover.backup
-        and (switchover.storage_mode == "instance" or not instances.is_terminated(ctx.aws, switchover.source))
-    ):
-        transfer.abort(ctx, switchover)
-    launched = instances.find_by_client_token(ctx.aws, client_token(switchover))
-    relocate.undo(ctx, switchover, [instance.id for instance in launched])
-    for instance in launched:
-        instances.terminate(ctx.aws, ctx.clock, instance.id)
-    membership.release(ctx, switchover, switchover.max_size, switchover.suspended)
-    transfer.clear(ctx)
-
-
-def complete(ctx: Context, switchover: Switchover) -> None:
-    """Complete a switchover whose data was transferred.
-
-    The target becomes the group's only instance, with its launch template version; without a group, the target group's only
-    target. The source is terminated, once the target serves with the data.
-
-    Raises:
-        GateError: The target does not serve, or not with the data; both instances keep running.
-    """
-    group = auto_scaling.get(ctx.aws, ctx.names.group)
-    if group is not None:
-        attach_target(ctx, switchover)
-        load_balancer.register(ctx, switchover.target)  # a member that was deregistered as the source before
-        _check_target(ctx, switchover)
-        group = auto_scaling.get(ctx.aws, ctx.names.group) or group
-        membership.detach(ctx, group, switchover.source)
-        max_size = relocate.max_size(ctx, switchover)
-        pin_launch_version(ctx, group, switchover.version, max(max_size, group.desired))
-        membership.release(ctx, switchover, max_size, switchover.suspended_after)
-    elif target_group := load_balancers.get_target_group(ctx.aws, ctx.names.target_group):
-        load_balancers.register(ctx.aws, target_group, switchover.target)
-        _check_target(ctx, switchover)
-        load_balancers.deregister(ctx.aws, ctx.clock, target_group, switchover.source)
-    if switchover.is_reversal:
-        relocate.undo(ctx, switchover, [switchover.source])
-    instances.terminate(ctx.aws, ctx.clock, switchover.source)
-    if not switchover.is_reversal:
-        relocate.release_source(ctx, switchover)
-    transfer.clear(ctx)
-
-
-def _check_target(ctx: Context, switchover: Switchover) -> None:
-    """Raise GateError unless the target serves with the data, as seen now; a source that was terminated needs no guard."""
-    if instances.is_terminated(ctx.aws, switchover.source):
-        return
-    if reason := membership.unready_reason(ctx, switchover):
-        raise GateError(
-            f"{switchover.source} is not terminated: {reason}",
-            state=f"{switchover.target} has the current data; {switchover.source} is running with its writes stopped."
-            " No data is lost.",
-            next="./invoke rollback, which tries again, and transfers the current data back otherwise",
-        )
 
 
 def _open_writes(ctx: Context, switchover: Switchover) -> str:
@@ -253,26 +194,4 @@ def _return_data(ctx: Context, held_lock: HeldLock, switchover: Switchover, reas
         ) from None
     if result.read_only:
         transfer.open_writes(ctx, switchover.source)
-    complete(ctx, result.switchover)
-
-
-def attach_target(ctx: Context, switchover: Switchover) -> None:
-    """Attach the target to the group, raise the group's maximum for it, and keep the group from terminating either instance."""
-    group = auto_scaling.get(ctx.aws, ctx.names.group)
-    if group is None:
-        return
-    membership.hold(ctx, switchover, group)
-    if any(m.id == switchover.target for m in group.members):
-        return
-    if group.max < group.desired + 1:
-        auto_scaling.update(ctx.aws, {"AutoScalingGroupName": group.name, "MaxSize": group.desired + 1})
-    auto_scaling.attach(ctx.aws, group.name, switchover.target)
-
-
-def pin_launch_version(ctx: Context, group: AutoScalingGroup, version: int, max_size: int) -> None:
-    """Set the launch template version that the group launches, and its maximum size."""
-    template = launch_templates.get(ctx.aws, ctx.names.launch_template)
-    assert template is not None
-    specification = {"LaunchTemplateId": template.id, "Version": str(version)}
-    settings = {"AutoScalingGroupName": group.name, "MaxSize": max_size, "LaunchTemplate": specification}
-    auto_scaling.update(ctx.aws, settings)
+    switchover_end.complete(ctx, result.switchover)

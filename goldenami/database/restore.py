@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from goldenami.context import Context
-from goldenami.database import agent, backup, freeze, recovery, transfer
+from goldenami.database import agent, backup, freeze, recovery, restoration, transfer
 from goldenami.database.backup_model import Manifest, restore_blockers
 from goldenami.database.guard_plan import row_count
 from goldenami.database.switchover_model import WriteFreeze
@@ -98,7 +98,7 @@ def _replace(
                 previous = backup.take_backup(ctx, target, f"{run}-before", why, heartbeat=held_lock.heartbeat)
                 ctx.progress.info(f"backed up the current data: {previous.id}")
             held_lock.verify_held()  # an external database is restored in place
-            transfer.restore(ctx, target, manifest, replace=back_up_first, heartbeat=held_lock.heartbeat)
+            restoration.restore(ctx, target, manifest, replace=back_up_first, heartbeat=held_lock.heartbeat)
             held_lock.verify_held()
             freeze.save(ctx, dataclasses.replace(state, swapping_in=True))
             agent.run(ctx, target, "swap-in", backup=manifest.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from goldenami.context import Context
-from goldenami.database import backup, transfer
+from goldenami.database import backup, restoration
 from goldenami.database.backup_model import Manifest
 from goldenami.database.restore import resolve_instance
 from goldenami.errors import DataError, GateError, GoldenError
@@ -19,7 +19,7 @@ def verify_by_restoring(ctx: Context, manifest: Manifest, instance: str = "") ->
     target = resolve_instance(ctx, instance)
     with ctx.progress.phase(f"restoring {manifest.id} to a temporary server on {target}"):
         try:
-            restored = transfer.run_restore(ctx, target, manifest, "verify-restore")
+            restored = restoration.run_restore(ctx, target, manifest, "verify-restore")
         except GateError as error:
             raise DataError(
                 f"the backup {manifest.id} cannot be restored: {error.message}",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from goldenami.aws import addresses, auto_scaling, instances
 from goldenami.context import Context
-from goldenami.database import recovery, restore, transfer, volume
+from goldenami.database import membership, recovery, restore, transfer, volume
 from goldenami.database.backup_model import Manifest
 from goldenami.errors import GateError
 from goldenami.fleet import create, recover_instance, recover_state
@@ -151,7 +151,7 @@ def _replace_through_group(
 ) -> None:
     """Let the group replace its instances: their rows are elsewhere, or there are none."""
     if group.number != version:
-        recovery.pin_launch_version(ctx, group, version, group.max)
+        membership.pin_launch_version(ctx, group, version, group.max)
     auto_scaling.resume(ctx.aws, group.name, [p for p in _LAUNCHING_PROCESSES if p in group.suspended])
     if not group.desired:
         desired = {"MinSize": ctx.recipe.fleet.min, "MaxSize": ctx.recipe.fleet.max}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from goldenami.aws import instance_refreshes, instances
-from goldenami.database import recovery, transfer
+from goldenami.database import membership, transfer
 from goldenami.database.release import ReleaseError
 from goldenami.database.switchover_model import Switchover
 from goldenami.errors import DataError, GateError
@@ -162,7 +162,7 @@ def replace_single_instance(rollout: RolloutContext, preflight: PromotionPreflig
     if len(members) > 1:
         raise GateError(f"{group.name} has {len(members)} instances, each with its own database: {', '.join(members)}")
     if not members:  # an empty group has no data to transfer
-        recovery.pin_launch_version(ctx, group, version, group.max)
+        membership.pin_launch_version(ctx, group, version, group.max)
         return
     change = request.storage_change
     switchover = Switchover(

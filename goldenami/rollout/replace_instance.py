@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from goldenami.aws import instances
-from goldenami.database import membership, recovery, relocate, transfer, volume
+from goldenami.database import membership, recovery, relocate, switchover_end, transfer, volume
 from goldenami.database.release import ReleaseError
 from goldenami.database.switchover_model import Switchover
 from goldenami.database.transfer import TransferResult
@@ -111,7 +111,7 @@ class InstanceReplacement:
             return self._roll_back(reason)
         self.rollout.record("shifted", f"{self.switchover.target} receives all traffic")
         if source:
-            recovery.complete(self.ctx, self.switchover)
+            switchover_end.complete(self.ctx, self.switchover)
             if self.switchover.method == "volume":
                 volume.delete_expired_snapshots(self.ctx)
             self.rollout.record("terminated", f"{source} terminated")
@@ -123,7 +123,7 @@ class InstanceReplacement:
             self.rollout.record("launched", f"continuing with {self.switchover.target}, which runs this image")
         else:
             relocate.prepare(self.ctx, self.switchover)
-            subnet, token = network.find_network(self.ctx).subnets[0], recovery.client_token(self.switchover)
+            subnet, token = network.find_network(self.ctx).subnets[0], switchover_end.client_token(self.switchover)
             version = self.switchover.version
             instance = instances.launch_from_template(self.ctx.aws, self.template_id, version, subnet, token)
             self.switchover = self.switchover.advance("launching", instance.id)
@@ -154,7 +154,7 @@ class InstanceReplacement:
         self._open(target, transferred)
         if not self.group:
             return ""
-        recovery.attach_target(self.ctx, self.switchover)
+        membership.attach_target(self.ctx, self.switchover)
         self.rollout.record("attached", f"{target} joined {self.group}", target)
         for _, due in self._monitor.ticks(self.watch):
             if due:
@@ -200,7 +200,7 @@ class InstanceReplacement:
                 next=self.retry,
             ) from None
         self._open(switchover.source, transferred)
-        recovery.complete(self.ctx, transferred.switchover)
+        switchover_end.complete(self.ctx, transferred.switchover)
         self.rollout.record("restored", f"{switchover.source} is in service with all data")
         return reason
 

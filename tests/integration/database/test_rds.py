@@ -208,7 +208,7 @@ def test_killed_restore_is_completed_after_all_instances_were_terminated(house: 
 
 def test_restore_that_differs_keeps_the_current_data(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     (identity, rows), image = kept(house), house.running()
-    monkeypatch.setattr("goldenami.database.transfer.differences", lambda *_: ["extension postgis is missing"])
+    monkeypatch.setattr("goldenami.database.restoration.differences", lambda *_: ["extension postgis is missing"])
     with pytest.raises(GateError, match="extension postgis is missing") as caught:
         restore(house.ctx(), identity)
     assert caught.value.state == f"The service is up again, with the data of {identity}."

@@ -15,7 +15,7 @@ from moto.ec2.utils import filter_dict_attribute_mapping
 from goldenami.aws import auto_scaling as aws_auto_scaling, parameters, s3 as aws_s3
 from goldenami.aws.session import AwsSession
 from goldenami.context import Context
-from goldenami.database import agent, backup, recovery, relocate, transfer, volume
+from goldenami.database import agent, backup, relocate, switchover_end, transfer, volume
 from goldenami.database.backup_model import MANIFEST, Manifest, dump_manifest
 from goldenami.database.switchover_model import StorageChange, Switchover
 from goldenami.errors import GateError, UsageError
@@ -189,7 +189,7 @@ def test_complete_after_the_transfer_is_idempotent(ctx: Context) -> None:
     switchover = Switchover("run", old, new, "opened", version=2, max_size=1, suspended=("AZRebalance",))
     transfer.save(ctx, switchover)
     for _ in range(2):  # killed at its very end, it is done once more
-        recovery.complete(ctx, switchover)
+        switchover_end.complete(ctx, switchover)
         there = aws_auto_scaling.get(ctx.aws, ctx.names.group)
         assert there is not None
         assert [m.id for m in there.members] == [new]
@@ -212,7 +212,7 @@ def test_recover_before_the_transfer_rolls_back(
         "run", old, new, "launching", version=2, max_size=1, suspended=suspended, storage_change=move
     )
     transfer.save(ctx, switchover)
-    recovery.roll_back(ctx, switchover)
+    switchover_end.roll_back(ctx, switchover)
     there = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     assert there is not None
     assert [m.id for m in there.members] == [old]
@@ -267,7 +267,7 @@ def test_group_replaces_instances_after_the_data_left_them(ctx: Context) -> None
         "run", old, new, "opened", version=2, max_size=1, suspended=SUSPENDED_WHILE_REPLACING, storage_change=move
     )
     aws_auto_scaling.suspend(ctx.aws, ctx.names.group, SUSPENDED_WHILE_REPLACING)
-    recovery.complete(ctx, switchover)
+    switchover_end.complete(ctx, switchover)
     there = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     assert there is not None
     assert ([m.id for m in there.members], there.suspended, there.max) == ([new], (), 1)
@@ -279,7 +279,7 @@ def test_group_keeps_its_instance_after_the_data_moved_to_it(ctx: Context) -> No
     switchover = Switchover(
         "run", old, new, "opened", version=2, max_size=3, storage_change=StorageChange("instance", "rds")
     )
-    recovery.complete(ctx, switchover)
+    switchover_end.complete(ctx, switchover)
     there = aws_auto_scaling.get(ctx.aws, ctx.names.group)
     assert there is not None
     assert ([m.id for m in there.members], set(there.suspended), there.max) == (
