@@ -27,7 +27,7 @@ def shifting(service: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Rela
     """Another checkout with traffic shifting whose API calls go through the relay."""
     service.resize(1)
     info = service.ctx.cloud()
-    with Relay(info["endpoint"]) as relay:
+    with Relay(info["endpoint"], (info["access_key"], info["secret_key"])) as relay:
         other = copy_checkout(service.ctx, tmp_path / "shifting")
         other.edit("golden.toml", "[promote]", "[promote]\ntraffic = [10, 50, 100]")
         other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.data, pytest.mark.long]
 def monthly(guestbook: Service, tmp_path: Path) -> Iterator[tuple[Workspace, Relay]]:
     """Checkout with a changed application that promotes its rebuilds; its API calls go through the relay."""
     info = guestbook.ctx.cloud()
-    with Relay(info["endpoint"]) as relay:
+    with Relay(info["endpoint"], (info["access_key"], info["secret_key"])) as relay:
         other = copy_checkout(guestbook.ctx, tmp_path / "monthly")
         other.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
         other.edit("golden.toml", "[retention]", "[rebuild]\nauto_promote = true\n\n[retention]")
