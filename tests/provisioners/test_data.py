@@ -607,6 +607,7 @@ def test_sequence_that_is_set_during_the_backup_is_restored(machine: Machine) ->
     assert machine.restored().sequences["public.entries_id_seq"].last_value == 501
 
 
+@pytest.mark.long
 def test_many_large_objects_and_tables_are_restored(machine: Machine) -> None:
     machine.longest = 1 << 22  # the fingerprint has a line for each table
     machine.cluster.sql("SELECT lo_from_bytea(0, int4send(n)) FROM generate_series(1, 15000) AS n", "guestbook")
