@@ -59,6 +59,7 @@ class Machine:
     """Fake instance with a real database server."""
 
     changes: Mapping[str, object] = {}
+    part = PART
     longest = 4 * PART  # bytes: limit for every file that the script writes
 
     def __init__(self, folder: Path, cluster: Cluster, bucket: Bucket) -> None:
@@ -93,7 +94,7 @@ class Machine:
             "GOLDENAMI_RUN": str(self.folder),
             "GOLDENAMI_SHM": str(self.folder),
             "GOLDENAMI_SCRATCH": str(self.folder / "scratch"),
-            "GOLDENAMI_PART": str(PART),
+            "GOLDENAMI_PART": str(self.part),
         }
         return subprocess.run(
             ["bash", "-c", f"ulimit -f {self.longest // 1024}\n{script}"],
@@ -609,7 +610,7 @@ def test_sequence_that_is_set_during_the_backup_is_restored(machine: Machine) ->
 
 @pytest.mark.long
 def test_many_large_objects_and_tables_are_restored(machine: Machine) -> None:
-    machine.longest = 1 << 22  # the fingerprint has a line for each table
+    machine.part, machine.longest = 1 << 20, 1 << 22  # the fingerprint has a line for each table
     machine.cluster.sql("SELECT lo_from_bytea(0, int4send(n)) FROM generate_series(1, 15000) AS n", "guestbook")
     many = "SELECT format('CREATE TABLE many%s (id serial PRIMARY KEY)', n) FROM generate_series({}) AS n \\gexec\n"
     subprocess.run(
