@@ -118,6 +118,13 @@ def schema_change(
     )
 
 
+def summary(change: SchemaChange) -> str:
+    """Return the migrations that an image would bring to the database, and those that it lacks; empty if there are none."""
+    brings = [f"brings {_listed(change.pending)}"] if change.pending else []
+    lacks = [f"lacks {_listed(change.missing)}"] if change.missing else []
+    return " and ".join([*brings, *lacks])
+
+
 def blockers(change: SchemaChange, image: Image, *, schema_newer: bool) -> Iterator[str]:
     """Yield why an image must not be rolled out to the database.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
 
 from goldenami.aws import (
     auto_scaling,
@@ -17,17 +18,21 @@ from goldenami.aws import (
     vpc as aws_vpc,
 )
 from goldenami.aws.load_balancers import LoadBalancer
+from goldenami.bake import inventory
 from goldenami.context import Context
-from goldenami.database import freeze, rds, transfer
+from goldenami.database import freeze, rds, release_plan, transfer
 from goldenami.fleet import status_plan
 from goldenami.fleet.model import (
     PROMOTIONS_SHOWN,
+    CandidateSchema,
     DataStorage,
     FleetObservation,
     FleetResource,
     FleetStatus,
     ServiceProbe,
 )
+from goldenami.images import catalog
+from goldenami.images.candidate_plan import choose_candidate
 from goldenami.infra import describe, health, launch_template_plan, wait
 from goldenami.model.fleet import FleetState
 from goldenami.model.image import VOLUME_TAG
@@ -61,11 +66,13 @@ def fleet_status(ctx: Context) -> FleetStatus:
             switchover=switchover.result(),
             freeze=write_freeze.result(),
         )
+        candidate = pool.submit(_candidate_schema, ctx, observed)
         observed = _complete(ctx, observed, balancer.result())
         address = wait.load_balancer_url(ctx, found) if (found := balancer.result()) else ""
         entries = history.load(ctx, observed.images)
         failed = tuple(entry for entry in entries if entry.get("result") != "promoted")[-PROMOTIONS_SHOWN:]
-        return FleetStatus(observed, status_plan.assess(ctx.recipe, observed), address, failed, data.result())
+        assessment = status_plan.assess(ctx.recipe, observed)
+        return FleetStatus(observed, assessment, address, failed, data.result(), candidate.result())
 
 
 def _standalone(fleet_state: FleetState, tagged: Sequence[Instance]) -> tuple[Instance, ...]:
@@ -98,6 +105,22 @@ def _complete(ctx: Context, observed: FleetObservation, balancer: LoadBalancer |
         stopped=tuple(stopped),
         activity=activity,
     )
+
+
+def _candidate_schema(ctx: Context, observed: FleetObservation) -> CandidateSchema | None:
+    """Compare the migrations of the candidate with those of the running image, by their inventories: no instance is asked."""
+    if not ctx.recipe.release.migrations:
+        return None
+    published = catalog.read_pointer(ctx.aws, ctx.candidate)
+    candidate = observed.images.get(choose_candidate([*observed.images.values()], published, ctx.name).ami)
+    running = observed.images.get(next(running_images(observed.fleet_state), ""))
+    if candidate is None or running is None or candidate.id == running.id:
+        return None
+    with ThreadPoolExecutor() as pool:
+        new, current = pool.map(partial(inventory.load, ctx), (candidate, running))
+    if new is None or current is None:
+        return None
+    return CandidateSchema(candidate, release_plan.schema_change(ctx.recipe, new, current, applied=None))
 
 
 def _probe(ctx: Context, observed: FleetObservation, balancer: LoadBalancer | None) -> ServiceProbe | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from goldenami.database.release_plan import SchemaChange
 from goldenami.database.switchover_model import Switchover, WriteFreeze
 from goldenami.model.fleet import AutoScalingGroup, FleetInstance, FleetState
 from goldenami.model.image import Image
@@ -141,10 +142,19 @@ class Assessment:
 
 
 @dataclass(frozen=True)
+class CandidateSchema:
+    """The image that `promote --candidate` promotes, and how its migrations differ from those of the running image."""
+
+    image: Image
+    change: SchemaChange
+
+
+@dataclass(frozen=True)
 class FleetStatus:
     """Status of a fleet.
 
     Attributes:
+        candidate: None without a release step, or if the migrations of one of the two images are not known.
         failed_promotions: The last promotions of this recipe and checkout that were refused, failed or rolled back.
     """
 
@@ -153,6 +163,7 @@ class FleetStatus:
     address: str
     failed_promotions: tuple[Mapping[str, Any], ...] = ()
     data: DataStorage | None = None
+    candidate: CandidateSchema | None = None
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from goldenami.context import Context
+from goldenami.database import release_plan
 from goldenami.fleet.model import (
     PROMOTIONS_SHOWN,
     Assessment,
+    CandidateSchema,
     FleetObservation,
     FleetResource,
     FleetResult,
@@ -81,6 +83,7 @@ def status(ctx: Context, status: FleetStatus) -> Report:
         "current": current,
         "address": status.address,
         "instances": [asdict(member) for member in fleet_state.group.members] if fleet_state.group else [],
+        "candidate": _candidate_facts(status.candidate),
         "data": {**data.facts, "kind": data.kind, "name": data.name} if data else None,
         "lock": {**asdict(observed.lock), "stale": observed.lock_is_stale} if observed.lock else None,
         "write_freeze": asdict(observed.freeze) if observed.freeze else None,
@@ -95,6 +98,8 @@ def status(ctx: Context, status: FleetStatus) -> Report:
         lines["address"] = status.address
     if data:
         lines[data.kind] = f"{data.name}: {data.detail or 'not created'}"
+    if (candidate := status.candidate) and (summary := release_plan.summary(candidate.change)):
+        lines["candidate"] = f"{candidate.image.name} ({candidate.image.id}) {summary}"
     parts = [headline(assessment), *bullets("Under way", assessment.under_way)]
     parts += bullets("DRIFT", [difference.text for difference in assessment.drift]) or ["\nno drift"]
     parts += [f"\nNext: {assessment.next or 'nothing to do'}", "", pairs(lines)]
@@ -122,6 +127,12 @@ def headline(assessment: Assessment) -> str:
 def _rollback_target(observed: FleetObservation) -> str:
     target = choose_target(observed.fleet_state, observed.images)
     return f"to {target.image.name} ({target.image.id}), {target.reason}" if target else "no earlier image to return to"
+
+
+def _candidate_facts(candidate: CandidateSchema | None) -> dict[str, Any] | None:
+    if candidate is None:
+        return None
+    return {"ami": candidate.image.id, "name": candidate.image.name, "migrations": asdict(candidate.change)}
 
 
 def _promotions(observed: FleetObservation) -> list[dict[str, Any]]:

@@ -10,10 +10,12 @@ import pytest
 
 from goldenami.aws import load_balancers
 from goldenami.aws.load_balancers import LoadBalancer
+from goldenami.bake import inventory
 from goldenami.fleet import describe, report
 from goldenami.fleet.model import Assessment, Drift, FleetObservation, FleetStatus, ServiceProbe
 from goldenami.infra import describe as infra_describe
 from goldenami.model.fleet import ReleasePointer
+from goldenami.model.inventory import Package
 from goldenami.promote import history
 from goldenami.promote.history import HistoryEntry
 from goldenami.text import Report
@@ -117,6 +119,23 @@ def test_status_lists_failed_promotions_of_this_recipe_only(at: Checkout) -> Non
     found = describe.fleet_status(ctx)
     assert [dict(line) for line in found.failed_promotions] == [asdict(ENTRY)]
     assert f"2026-01-06 03:00  {NEW}  HTTP 503" in report.status(ctx, found).text
+
+
+@pytest.mark.usefixtures("described")
+def test_status_names_the_migrations_that_the_candidate_brings_and_lacks(at: Checkout) -> None:
+    ctx = at.ctx({"app.schema": "", "release.migrations": "migrations/"})
+    for ami, version, names in ((OLD, "1.0", ("001_a.sql", "002_b.sql")), (NEW, "1.1", ("001_a.sql", "003_c.sql"))):
+        at.account.put_image(ami, f"guestbook-golden-v{version}", tags={"goldenami:verified": "2026-01-01T00:00:00Z"})
+        migrations = [{"name": name, "checksum": name, "compatible": False} for name in names]
+        inventory.save(ctx, image(ami), {"migrations": migrations}, [Package("bash", "5.2")])
+    assert describe.fleet_status(ctx).candidate is None, "nothing is published"
+    at.account.parameters[ctx.candidate] = [NEW]
+    assert describe.fleet_status(at.ctx()).candidate is None, "the recipe has no release step"
+    page = report.status(ctx, describe.fleet_status(ctx))
+    assert f"guestbook-golden-v1.1 ({NEW}) brings migration 003_c.sql and lacks migration 002_b.sql\n" in page.text
+    assert page.facts["candidate"]["migrations"]["pending"] == ("003_c.sql",)
+    at.account.parameters[ctx.candidate] = [OLD]
+    assert describe.fleet_status(ctx).candidate is None, "it runs already"
 
 
 def test_history_without_recipe_belongs_to_the_recipe_of_its_image(at: Checkout) -> None:
