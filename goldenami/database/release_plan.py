@@ -149,7 +149,8 @@ def warnings(change: SchemaChange, *, rehearse: bool) -> Iterator[str]:
         compatible = "accepted by --schema-newer" if change.incompatible else "compatible by its header"
         yield f"the schema stays newer than the image: {_listed(change.missing)} stays applied ({compatible})"
     if change.pending and not rehearse:
-        yield f"NOT REHEARSED: {_listed(change.pending)} runs on the live database first, because of --no-rehearsal"
+        why = "--no-rehearsal or [release] rehearsal = false"
+        yield f"NOT REHEARSED: {_listed(change.pending)} runs on the live database first, because of {why}"
 
 
 def rehearsal_blocker(recipe: Recipe, size: int) -> str:

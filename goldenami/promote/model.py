@@ -83,6 +83,7 @@ class RollbackOptions:
     ami: str = ""
     watch: int | None = None
     schema_newer: bool = False
+    rehearse: bool = True
     why: str = ""
 
 

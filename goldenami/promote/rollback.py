@@ -101,6 +101,7 @@ def build_request(ctx: Context, fleet_state: FleetState, image: Image, options: 
         canary=100,
         watch=default_watch if options.watch is None else options.watch,
         schema_newer=options.schema_newer,
+        rehearse=options.rehearse and ctx.recipe.release.rehearsal,
         warmup=ctx.recipe.fleet.instance_warmup,
         alarms=ctx.recipe.promote.alarms,
         transfers_data=ctx.recipe.database.on_instance,

@@ -1,4 +1,4 @@
-"""Tasks that work on single instances: list, console, logs, ssh, terminate."""
+"""Tasks that work on single instances: list, console, logs, ssh, terminate, update."""
 
 from __future__ import annotations
 
@@ -69,3 +69,19 @@ def terminate(
     from goldenami.fleet import instances
 
     print(instances.terminate(open_context(), instance, decrement=decrement, force=force, lose_data=lose_data).id)
+
+
+@recipe_task(
+    ref="branch, tag or commit (default: the recipe's)",
+    instance="update only this instance",
+    key="file of the private key, if only SSH reaches the instance",
+)
+def update(open_context: ContextFactory, ref: str = "", instance: str = "", key: str = "") -> None:
+    """Update the application on the instances in place: fetch, build, restart, health check; roll back on failure.
+
+    Uses Run Command ([fleet] run_command), otherwise SSH (key_name). The instances are tagged as drifted from their image; a
+    permanent update needs a bake and a promotion.
+    """
+    from goldenami.fleet import report, update
+
+    print(report.updated(update.update(open_context(), ref, instance, key)))

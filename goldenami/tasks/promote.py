@@ -1,4 +1,4 @@
-"""Tasks that change and describe the fleet in service: promote, rollback, status, deploy, update, cost."""
+"""Tasks that change and describe the fleet in service: promote, rollback, recover, status, deploy, cost."""
 
 from __future__ import annotations
 
@@ -90,6 +90,7 @@ def promote(
     ami="id of the AMI to roll back to",
     watch=_WATCH,
     schema_newer=_SCHEMA_NEWER,
+    no_rehearsal=_NO_REHEARSAL,
     why=_WHY,
     plan="print what would be done, and exit",
 )
@@ -99,6 +100,7 @@ def rollback(
     ami: str = "",
     watch: str = "",
     schema_newer: bool = False,
+    no_rehearsal: bool = False,
     why: str = "",
     plan: bool = False,
     json: bool = False,
@@ -113,7 +115,12 @@ def rollback(
     from goldenami.text import parse_seconds
 
     options = RollbackOptions(
-        to=to, ami=ami, watch=parse_seconds(watch) if watch else None, schema_newer=schema_newer, why=why
+        to=to,
+        ami=ami,
+        watch=parse_seconds(watch) if watch else None,
+        schema_newer=schema_newer,
+        rehearse=not no_rehearsal,
+        why=why,
     )
     ctx = open_context()
     preflight = rollback.preflight(ctx, options)
@@ -218,22 +225,6 @@ def deploy(
         print_report(report.deploy_preflight(ctx, deploy.preflight(ctx, options)), json=json)
     else:
         print_report(report.deployed(deploy.deploy(ctx, options)), json=json)
-
-
-@recipe_task(
-    ref="branch, tag or commit (default: the recipe's)",
-    instance="update only this instance",
-    key="file of the private key, if only SSH reaches the instance",
-)
-def update(open_context: ContextFactory, ref: str = "", instance: str = "", key: str = "") -> None:
-    """Update the application on the instances in place: fetch, build, restart, health check; roll back on failure.
-
-    Uses Run Command ([fleet] run_command), otherwise SSH (key_name). The instances are tagged as drifted from their image; a
-    permanent update needs a bake and a promotion.
-    """
-    from goldenami.fleet import report, update
-
-    print(report.updated(update.update(open_context(), ref, instance, key)))
 
 
 @recipe_task()

@@ -293,6 +293,18 @@ def test_rollback_over_an_incompatible_migration_is_refused_before_it_begins(doc
     assert len(dock.driver.live) == 3, "a rollback never reverts the schema"
 
 
+def test_rollback_to_an_image_with_pending_migrations_is_rehearsed_unless_refused(dock: Dock) -> None:
+    dock.set_live(2)
+    dock.rollback(dock.image("m3 forward"))
+    assert "release-rehearse m3 forward" in dock.driver.asked
+    dock.set_live(2)
+    image = dock.image("m3 unrehearsed")
+    dock.rollback(image, rehearse=False)
+    assert "release-rehearse m3 unrehearsed" not in dock.driver.asked
+    dock.at_rest(image)
+    assert len(dock.driver.live) == 3
+
+
 def test_rollback_over_a_compatible_migration_needs_no_word(dock: Dock) -> None:
     dock.set_live(2)
     older, newer = dock.image("m1 older"), dock.image("m2 newer")
