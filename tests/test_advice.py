@@ -13,6 +13,7 @@ from invoke.parser import ParserContext
 import tasks
 
 ROOT = Path(__file__).resolve().parents[1]
+tasks.describe_tasks()  # first, because Invoke returns help texts only once
 CONTEXTS: dict[str, ParserContext] = {
     name.replace("_", "-"): context
     for context in tasks.namespace.to_contexts()
