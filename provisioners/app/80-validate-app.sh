@@ -43,10 +43,11 @@ healthy() {
 
 # answers PATH STATUS TEXT SECONDS: checks one response of [[checks]]; its first line is the detail.
 answers() {
-  local url="http://127.0.0.1:$APP_PORT$1" body status
+  local url="http://127.0.0.1:$APP_PORT$1" expected=$2 body status
+  if [[ -n $3 ]]; then expected+=" with \"$3\""; fi
   body=$(mktemp)
   status=$(curl --silent --show-error --max-time "$4" --output "$body" --write-out '%{http_code}' "$url" 2>&1)
-  echo "GET $url: $status, expected $2${3:+ with '$3'}: $(head -n 1 "$body" | head -c 200)"
+  echo "GET $url: $status, expected $expected: $(head -n 1 "$body" | head -c 200)"
   [[ $status == "$2" ]] && { [[ -z $3 ]] || grep --quiet --fixed-strings -e "$3" "$body"; }
   status=$?
   rm -f "$body"
