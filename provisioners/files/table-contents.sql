@@ -11,7 +11,11 @@ SET client_min_messages = 'error';
 SET row_security = off; -- an error instead of a result without the rows that a policy hides
 SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1; SET bytea_output = 'hex';
 SET search_path = pg_catalog;
-SELECT format($$
+SELECT
+  -- The planner evaluates the expressions of indexes, whose functions may need the database's own search path.
+  CASE WHEN EXISTS (SELECT FROM pg_index WHERE indrelid = pg_class.oid AND (indexprs IS NOT NULL OR indpred IS NOT NULL))
+    THEN 'RESET search_path' ELSE 'SET search_path = pg_catalog' END,
+  format($$
     SELECT jsonb_build_object('schema', %1$L, 'table', %2$L, 'rows', count(*)%3$s)
     FROM (SELECT * FROM ONLY %1$I.%2$I LIMIT %4$s) AS seed_row HAVING count(*) > 0
   $$, nspname, relname,
