@@ -95,14 +95,12 @@ def _instances(recipe: Recipe, observed: FleetObservation) -> Iterator[Drift]:
             yield Drift(f"{member.id} is in Standby and does not serve", f"aws autoscaling exit-standby {back}")
         elif member.lifecycle == "InService" and not member.serving:
             health = member.target or "unhealthy"
-            yield Drift(
-                f"{member.id} runs and does not serve ({health})",
-                RECOVER if keeps_data(recipe) else f"./invoke logs --instance {member.id}",
-            )
+            cause = f"./invoke logs --instance {member.id} shows why"
+            yield Drift(f"{member.id} runs and does not serve ({health}): {cause}", _replace(recipe, group))
 
 
 def _replace(recipe: Recipe, group: AutoScalingGroup | None) -> str:
-    """Return the command after which a stopped member of the group is replaced."""
+    """Return the command after which a member of the group that does not serve is replaced."""
     if keeps_data(recipe):
         return RECOVER
     # The group replaces it, unless it must not: then fleet.create lets it.

@@ -104,6 +104,15 @@ def test_broken_only_instance_leads_to_recover() -> None:
     assert on_root_disk(replace(ONE, target="unhealthy"), probe=BAD_GATEWAY).next == "./invoke recover"
 
 
+def test_unhealthy_instance_is_replaced_by_its_group_unless_that_is_suspended() -> None:
+    unhealthy = replace(ONE, target="unhealthy")
+    found = assessed(fleet_state=fleet(unhealthy), probe=BAD_GATEWAY)
+    assert texts(found) == ["i-1 runs and does not serve (unhealthy): ./invoke logs --instance i-1 shows why"]
+    assert found.next == "./invoke status"
+    suspended = fleet(unhealthy, suspended=("ReplaceUnhealthy",))
+    assert assessed(fleet_state=suspended, probe=BAD_GATEWAY).next == "./invoke fleet.create"
+
+
 def test_empty_group_does_not_serve_since_its_latest_activity() -> None:
     empty = fleet_state(group=group(1, 1, (), max=5))
     found = assessed(fleet_state=empty, probe=BAD_GATEWAY, activity=("2026-11-27T23:20:00Z", "Terminating i-1"))
