@@ -20,7 +20,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "desk")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What renews whole fleets of machines, or stands in tests/e2e, boots machines."""
     for item in items:
-        if item.get_closest_marker("fleet") is not None or "e2e" in item.path.parts:
+        if item.get_closest_marker("fleet") is not None or item.path.is_relative_to(Path(__file__).parent / "e2e"):
             item.add_marker("e2e")
     # The local cloud overrides parts of moto for the whole process, so the tests that stub AWS with plain moto come first.
     items.sort(key=lambda item: item.path.is_relative_to(CLOUD[0]) or item.path.is_relative_to(CLOUD[1]))
