@@ -128,7 +128,7 @@ def test_unreachable_cloud_while_writes_are_stopped_is_reported_with_what_resume
 
 def test_unreachable_cloud_during_a_transfer_is_reported_with_what_resumes_it(pier: Pier) -> None:
     before, image, ctx = pier.running(), pier.image("good"), pier.ctx()
-    Outage(ctx, "stop-writes")
+    Outage(ctx, "read-only")
     with Clerk(pier) as clerk:
         with pytest.raises(UnreachableError) as caught:
             pier.promote(image, ctx)
