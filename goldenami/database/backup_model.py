@@ -40,7 +40,7 @@ class Fingerprint:
     Attributes:
         tables: For each table the number of rows and a checksum over all of them.
         large_objects_checksum: Checksum over their contents; empty in older backups.
-        relations: Number of tables, indexes, sequences and views.
+        relations: Number of tables, indexes, sequences and views, with those of TOAST; 0 in older backups.
         policies: Row-level security of each table that has any; None in older backups.
         database: Owner, privileges, comment, settings and connection limit of the database; None in older backups.
     """
@@ -59,6 +59,12 @@ class Fingerprint:
     def rows(self) -> int:
         """Number of rows in all tables."""
         return sum(count for count, _ in self.tables.values())
+
+    @property
+    def row_security_forced(self) -> tuple[str, ...]:
+        """Tables whose row-level security applies to their owner too."""
+        policies = self.policies or {}
+        return tuple(sorted(name for name in policies if policies[name].startswith("enabled, forced")))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from goldenami.context import Context
 from goldenami.database import agent, backup, freeze, recovery, restoration, transfer
 from goldenami.database.backup_model import Manifest, restore_blockers
 from goldenami.database.guard_plan import row_count
+from goldenami.database.survey_model import external_restore_blockers, parse_survey
 from goldenami.database.switchover_model import WriteFreeze
 from goldenami.errors import GateError, UsageError
 from goldenami.infra import describe
@@ -71,9 +72,11 @@ def _blockers(ctx: Context, manifest: Manifest, target: str, *, replace: bool) -
     if database.on_instance:
         contents = data.contents if data.has_data else ""
     else:  # fails here, before writes are stopped, if the role cannot read every row
-        survey = agent.run(ctx, target, "survey")
-        has_data = survey["rows"] and not survey["stale"]
-        contents = row_count(survey["rows"], exact=survey["exact"]) if has_data else ""
+        survey, backed_up = parse_survey(agent.run(ctx, target, "survey")), manifest.fingerprint
+        contents = row_count(survey.rows, exact=survey.exact) if survey.rows and not survey.stale else ""
+        reasons += external_restore_blockers(
+            survey, "the server", database.user, backed_up.row_security_forced, backed_up.relations
+        )
     if contents and not replace:
         reasons.append(
             f"the database of {target} has {contents}; --replace backs them up and replaces them with the backup"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from goldenami.aws import parameters
 from goldenami.context import Context
 from goldenami.database import agent, guard, rds, recovery, transfer
+from goldenami.database.survey_model import parse_survey
 from goldenami.errors import GateError, GoldenError, UsageError
 from goldenami.infra import describe
 from goldenami.migrate import plan as migrate_plan
@@ -117,7 +118,7 @@ def _survey(ctx: Context, options: MigrateOptions, members: Sequence[str]) -> Mi
         if survey.already_migrated or len(instances) != 1 or not instances[0].reachable:
             return survey
         instance = instances[0].instance
-        survey = replace(survey, source=migrate_plan.parse_survey(agent.run(ctx, instance, "survey")))
+        survey = replace(survey, source=parse_survey(agent.run(ctx, instance, "survey")))
         if options.to != "rds" or ctx.recipe.database.mode != "rds":
             return survey
         server = rds.find_db_instance(ctx) if options.create else None
@@ -129,7 +130,7 @@ def _survey(ctx: Context, options: MigrateOptions, members: Sequence[str]) -> Mi
         if not host:
             return survey
         try:
-            target = migrate_plan.parse_survey(agent.run(ctx, instance, "survey", storage_mode="rds", host=host))
+            target = parse_survey(agent.run(ctx, instance, "survey", storage_mode="rds", host=host))
         except GoldenError as error:
             return replace(survey, target_error=error.message)
         return replace(survey, target=target)

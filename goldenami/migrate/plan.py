@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from goldenami.database.guard_plan import InstanceData, row_count
+from goldenami.database.survey_model import DatabaseSurvey, external_restore_blockers, shorten
 from goldenami.database.switchover_model import StorageChange
 from goldenami.model.image import Image
 from goldenami.promote.model import PromoteOptions
@@ -15,40 +15,6 @@ from goldenami.recipe.recipe import Recipe
 
 # Write downtime: the service's stop and start, and each byte dumped, sent, fetched, restored and compared twice.
 _FIXED, _RATE = 15.0, 4e6  # seconds; bytes of the database per second on a t3.micro
-
-
-@dataclass(frozen=True)
-class DatabaseSurvey:
-    """State of a database.
-
-    Attributes:
-        rows: Number of rows in all tables; 0 while each table is empty or exactly as the schema fills it.
-        exact: False if there are more rows than were counted.
-        bytes: Its size.
-        major: Major version of the PostgreSQL server.
-        owner: The role that owns the database.
-        extensions: Installed extensions.
-        available: Extensions that the server offers.
-        roles: All roles of the server but superusers.
-        foreign: Tables that other roles own.
-        row_security_forced: Tables whose row-level security applies to their owner too.
-        bypasses_row_security: True if row-level security does not apply to the role that reads the database.
-        stale: Backup whose data is there but stale, as a migration that was rolled back left it; empty otherwise.
-    """
-
-    rows: int
-    bytes: int
-    major: int
-    owner: str
-    encoding: str = "UTF8"
-    extensions: tuple[str, ...] = ()
-    available: tuple[str, ...] = ()
-    roles: tuple[str, ...] = ()
-    foreign: tuple[str, ...] = ()
-    row_security_forced: tuple[str, ...] = ()
-    bypasses_row_security: bool = False
-    exact: bool = True
-    stale: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,12 +84,6 @@ class MigrationPreflight:
     unfinished: bool = False
 
 
-def parse_survey(result: Mapping[str, Any]) -> DatabaseSurvey:
-    """Parse the survey of an instance's agent."""
-    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in result.items()}
-    return DatabaseSurvey(**values)
-
-
 def estimate_downtime(size: int) -> float:
     """Return the estimated write downtime (seconds) of moving a database of this size (bytes)."""
     return _FIXED + size / _RATE
@@ -184,7 +144,7 @@ def _server_blockers(recipe: Recipe, survey: MigrationSurvey, *, replace: bool) 
             f" (ALTER DATABASE {database.name} OWNER TO {database.user})"
         )
     if target.foreign:
-        yield f"other roles own tables in {database.name} on {survey.host}: {_shorten(target.foreign)}"
+        yield f"other roles own tables in {database.name} on {survey.host}: {shorten(target.foreign)}"
     if target.rows and not target.stale and not replace:
         yield (
             f"{database.name} on {survey.host} already has {row_count(target.rows, exact=target.exact)};"
@@ -194,16 +154,13 @@ def _server_blockers(recipe: Recipe, survey: MigrationSurvey, *, replace: bool) 
         return
     if source.encoding != target.encoding:
         yield f"{database.name} on {survey.host} is encoded in {target.encoding}, the data in {source.encoding}"
-    if source.row_security_forced and not target.bypasses_row_security:
-        yield (
-            f"row-level security would hide rows of {_shorten(source.row_security_forced)} from {database.user} on"
-            f" {survey.host}, so they could be neither compared nor backed up (ALTER TABLE … NO FORCE ROW LEVEL SECURITY at"
-            f" the source, or ALTER ROLE {database.user} BYPASSRLS on the server)"
-        )
+    yield from external_restore_blockers(
+        target, survey.host, database.user, source.row_security_forced, source.relations
+    )
     if missing := sorted({*source.extensions} - {*target.extensions, *target.available}):
-        yield f"the server does not offer the extension(s) {_shorten(missing)}"
+        yield f"the server does not offer the extension(s) {shorten(missing)}"
     if missing := sorted({*source.roles} - {*target.roles}):
-        yield f"the server does not have the role(s) {_shorten(missing)} (CREATE ROLE …, or drop them at the source)"
+        yield f"the server does not have the role(s) {shorten(missing)} (CREATE ROLE …, or drop them at the source)"
 
 
 def warnings(image: Image, survey: MigrationSurvey, *, replace: bool) -> Iterator[str]:
@@ -223,7 +180,7 @@ def warnings(image: Image, survey: MigrationSurvey, *, replace: bool) -> Iterato
         )
     others = sorted({*source.roles} - {source.owner}) if source else []
     if others and survey.mode == "rds":
-        yield f"privileges of other roles in the database are not transferred: {_shorten(others)}"
+        yield f"privileges of other roles in the database are not transferred: {shorten(others)}"
 
 
 def storage_change(survey: MigrationSurvey, parameter: str, previous_host: str, *, replace: bool) -> StorageChange:
@@ -234,7 +191,3 @@ def storage_change(survey: MigrationSurvey, parameter: str, previous_host: str, 
     # The data of a volume is known only once the new instance has it.
     replaces = replace and (has_data or survey.mode == "volume")
     return StorageChange(survey.mode, survey.previous_mode, replace=replaces, **host)
-
-
-def _shorten(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

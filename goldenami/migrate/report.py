@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 from goldenami.context import Context
+from goldenami.database.survey_model import DatabaseSurvey
 from goldenami.migrate import plan as migrate_plan
-from goldenami.migrate.plan import DatabaseSurvey, MigrationPreflight
+from goldenami.migrate.plan import MigrationPreflight
 from goldenami.promote import report as promote_report
 from goldenami.promote.model import PromoteResult
 from goldenami.text import Report, bullets, numbered, pairs, seconds

@@ -8,7 +8,7 @@ from goldenami.aws import auto_scaling, instances, load_balancers
 from goldenami.context import Context
 from goldenami.database import guard, recovery, transfer, volume
 from goldenami.database.switchover_model import Switchover
-from goldenami.errors import GateError, UsageError
+from goldenami.errors import DataError, GateError, UsageError
 from goldenami.infra import describe, network
 from goldenami.promote import history, promote, release_step, request
 from goldenami.promote.model import DeployPreflight, DeployResult, PromoteOptions
@@ -62,6 +62,7 @@ def deploy(ctx: Context, options: PromoteOptions) -> DeployResult:
     Raises:
         UsageError: There is a group, which is for `promote`.
         GateError: The preflight blocks it, or the new instance is unhealthy and the old one stays in service.
+        DataError: The data could not be transferred, and the old instance stays in service.
         BusyError: Another operation holds the fleet's lock.
     """
     rollout_request = _build_request(ctx, options)
@@ -106,6 +107,12 @@ def deploy(ctx: Context, options: PromoteOptions) -> DeployResult:
                 state = "The previous instance is in service" if others else "There is no previous instance"
                 state += "; the new one is terminated" if terminated else f"; {instance} keeps running without traffic"
                 state += ", and the production parameter is unchanged."
+            if replacement.data_failed:
+                raise DataError(
+                    f"{image.name} ({image.id}) was not deployed because of the data, not of the image: {reason}",
+                    state=state,
+                    next="./invoke db.verify --restore",
+                )
             evidence = replacement.evidence[0] if replacement.evidence else run.folder / "deploy.log"
             raise GateError(
                 f"{image.name} ({image.id}) failed the health gate: {reason}", state=state, next=f"less {evidence}"

@@ -57,8 +57,11 @@ class Cluster:
 
 
 @contextmanager
-def started() -> Iterator[Cluster]:
-    """Run a server until the block exits. As root it runs as the user postgres, because PostgreSQL refuses root."""
+def started(*further: str) -> Iterator[Cluster]:
+    """Run a server until the block exits, with further settings.
+
+    As root it runs as the user postgres, because PostgreSQL refuses root.
+    """
     bin_folder = programs()
     assert bin_folder is not None
     prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
@@ -85,7 +88,7 @@ def started() -> Iterator[Cluster]:
         "--no-sync",
         "--locale=C.UTF-8",
     )
-    settings = "listen_addresses=127.0.0.1", "log_statement=all", "log_min_duration_statement=0", "fsync=off"
+    settings = "listen_addresses=127.0.0.1", "log_statement=all", "log_min_duration_statement=0", "fsync=off", *further
     options = " ".join([f"-p {port} -k {folder}", *(f"-c {setting}" for setting in settings)])
     run(str(bin_folder / "pg_ctl"), "-D", data, "-l", str(folder / "log"), "-o", options, "-w", "start")
     try:

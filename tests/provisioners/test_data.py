@@ -23,6 +23,7 @@ from goldenami.database.backup_model import (
     parse_manifest,
     property_differences,
 )
+from goldenami.database.survey_model import external_restore_blockers, parse_survey
 from tests.provisioners.bucket import REGION, Bucket
 from tests.provisioners.cluster import Cluster, programs, started
 from tests.support.recipes import RDS, recipe
@@ -563,6 +564,59 @@ def test_different_restore_on_an_external_server_is_rolled_back(server: Machine)
     assert (found["rows"], found["stale"]) == (0, "")
     assert server.cluster.sql("SELECT count(*) FROM newer", "guestbook") == "0", "rolled back"
     assert "nothing" not in server.error("swap-in")
+
+
+def restore_blockers(server: Machine) -> list[str]:
+    """Return the reasons against a restore into the external server, from its survey and the manifest."""
+    target, backed_up = parse_survey(server.ok("survey")), manifest(server).fingerprint
+    forced, relations = backed_up.row_security_forced, backed_up.relations
+    return list(external_restore_blockers(target, "the server", "guestbook", forced, relations))
+
+
+@pytest.mark.parametrize(("tables", "fits"), [(10, True), (200, False)])
+def test_lock_table_too_small_for_a_restore_to_an_external_server_is_foreseen(
+    server: Machine, tables: int, fits: bool
+) -> None:
+    server.longest = 1 << 20
+    many = "".join(f"CREATE TABLE many{n} (id int PRIMARY KEY, t text); " for n in range(tables))
+    server.cluster.sql(f"DROP TABLE entries; SET ROLE guestbook; {many}", "guestbook")
+    server.ok("backup", storage_mode="instance")
+    with started("max_locks_per_transaction=10", "max_connections=12") as small:
+        server.cluster = small
+        server.program("ssm-parameter", f"case $1 in */host) printf 127.0.0.1:{small.port} ;; *) printf known ;; esac")
+        small.sql("CREATE ROLE guestbook LOGIN PASSWORD 'known'")
+        small.sql("CREATE DATABASE guestbook OWNER guestbook")
+        small.sql("CREATE EXTENSION pgcrypto", "guestbook")
+        reasons = restore_blockers(server)
+        done = server.run("restore")
+    assert (done.returncode == 0) is fits is (reasons == []), done.stderr
+    if not fits:
+        assert "out of shared memory" in done.stderr
+        assert re.search(r"with \d+ locks, and the lock table of the server has 120 entries", reasons[0])
+
+
+def test_objects_that_a_restore_drops_are_counted(server: Machine) -> None:
+    make = "CREATE TABLE n (id serial PRIMARY KEY, t text); CREATE VIEW v AS TABLE n; SELECT lo_create(0), lo_create(0)"
+    server.cluster.sql(f"SET ROLE guestbook; {make}", "guestbook")
+    count = "SELECT count(DISTINCT (locktype, relation, classid, objid)) FROM pg_locks WHERE pid = pg_backend_pid()"
+    locks = server.cluster.sql(f"BEGIN; SET ROLE guestbook; DROP OWNED BY CURRENT_USER; {count}; ROLLBACK", "guestbook")
+    assert int(locks) <= int(str(server.ok("survey", storage_mode="instance")["objects"]))
+
+
+def test_forced_row_level_security_that_the_owner_does_not_bypass_is_foreseen(server: Machine) -> None:
+    forced = (
+        "ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY; ALTER TABLE lines ENABLE ROW LEVEL SECURITY"
+    )
+    server.cluster.sql(f"ALTER TABLE t {forced}; CREATE POLICY forced ON lines USING (true)", "guestbook")
+    back_up_local_database(server)
+    assert manifest(server).fingerprint.row_security_forced == ("public.t",)
+    (reason,) = restore_blockers(server)
+    assert "row-level security would hide rows of public.t from guestbook on the server" in reason
+    assert "query would be affected by row-level security" in server.run("restore").stderr
+    server.cluster.sql("ALTER ROLE guestbook BYPASSRLS")
+    assert restore_blockers(server) == []
+    server.ok("restore")
+    assert differences(manifest(server), server.restored()) == []
 
 
 def test_image_sets_the_storage_mode(machine: Machine) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.provisioners.guest import PROVISIONERS
-from tests.provisioners.test_data import Machine, bucket, cluster, machine, pytestmark  # noqa: F401
+from tests.provisioners.test_data import Machine, bucket, cluster, machine, pytestmark, reset_database  # noqa: F401
 
 OWN = (
     "SET ROLE guestbook; CREATE TABLE hymns (id int PRIMARY KEY, number int); INSERT INTO hymns VALUES (1, 7), (2, 7);"
@@ -80,6 +80,38 @@ def test_rehearsal_finds_what_the_data_does_not_allow_and_changes_nothing(releas
     assert released.ok("release-plan")["pending"] == ["001_title.sql", "002_unique.sql"], (
         "the database itself is unchanged"
     )
+
+
+AWKWARD = """
+CREATE TABLE tunes (name text);
+CREATE FUNCTION label(n int) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT n || min(name) FROM tunes WHERE false';
+CREATE INDEX by_label ON hymns (label(id));
+CREATE FUNCTION total() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM hymns';
+CREATE MATERIALIZED VIEW totals AS SELECT total() AS n;
+"""
+
+
+def test_rehearsal_restores_what_a_restore_does(released: Machine) -> None:
+    released.cluster.sql(f"SET ROLE guestbook; {AWKWARD}", "guestbook")
+    released.ok("backup")
+    assert [entry["name"] for entry in released.ok("release-rehearse")["applied"]] == ["001_title.sql"]  # type: ignore[attr-defined]
+
+
+def test_rehearsal_of_an_external_database_is_on_the_instances_own_server(released: Machine) -> None:
+    reset_database(released)
+    cluster = released.cluster
+    cluster.sql(f"DROP TABLE entries; CREATE EXTENSION pageinspect; {OWN}{AWKWARD}", "guestbook")
+    external = f"DB_MODE=rds DB_HOST_PARAMETER=/host DB_PORT={cluster.port} DB_SSLMODE=disable"
+    unit = released.folder / "unit"
+    unit.write_text(f"{unit.read_text().strip()} {external}\n")
+    own = f"export PGHOST={cluster.folder} PGPORT={cluster.port} PGUSER=postgres"
+    released.program("runuser", f'{own}; while [[ $1 != -- ]]; do shift; done; shift; exec "$@"')
+    released.program("ssm-parameter", "case $1 in */host) printf 127.0.0.1 ;; *) printf known ;; esac")
+    released.ok("backup")
+    (released.folder / "app/migrations/002_owner.sql").write_text("ALTER INDEX by_label RENAME TO labels;\n")
+    assert len(released.ok("release-rehearse")["applied"]) == 2  # type: ignore[arg-type]
+    assert cluster.sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'guestbook'") == "f"
+    assert databases(released) == "0"
 
 
 def test_instance_of_an_older_image_is_named(released: Machine) -> None:

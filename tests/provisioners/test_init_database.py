@@ -109,6 +109,20 @@ def test_init_is_idempotent(instance: Instance, cluster: Cluster) -> None:
     assert not cluster.login("book", "first", "book")
 
 
+@pytest.mark.parametrize(("limit", "remembered", "expected"), [(20, "", 20), (0, "20", 20), (0, "", -1), (-1, "", -1)])
+def test_boot_with_a_volume_allows_connections_up_to_the_limit_from_before(
+    instance: Instance, cluster: Cluster, limit: int, remembered: str, expected: int
+) -> None:
+    assert instance.boot("plain", DB_MODE="volume").returncode == 0
+    cluster.sql(f"ALTER DATABASE book CONNECTION LIMIT {limit}")
+    if remembered:
+        cluster.sql(f"ALTER DATABASE book SET goldenami.connection_limit = '{remembered}'")
+    done = instance.boot("plain", DB_MODE="volume")
+    assert done.returncode == 0, done.stderr
+    assert cluster.sql("SELECT datconnlimit FROM pg_database WHERE datname = 'book'") == str(expected)
+    assert cluster.sql("SELECT count(*) FROM pg_db_role_setting") == "0"
+
+
 def test_schema_is_owned_by_the_application(instance: Instance, cluster: Cluster) -> None:
     (instance.app / "schema.sql").write_text("CREATE TABLE IF NOT EXISTS t (x text); SELECT 1/1;")
     assert instance.boot("x", APP_SCHEMA="schema.sql").returncode == 0

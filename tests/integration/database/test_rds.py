@@ -6,7 +6,7 @@ Machines and database are in memory; they do what the data script does.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -61,7 +61,8 @@ class Tenant(Machine):
         elif "action=survey\n" in said and self.driver.hidden:
             return 1, b"", f"ERROR {self.driver.hidden}\n".encode()
         elif "action=survey\n" in said:
-            told = {"rows": len(self.rows), "exact": True, "stale": self.driver.void}
+            told = {"rows": len(self.rows), "bytes": 0, "major": 15, "owner": "guestbook", "stale": self.driver.void}
+            told |= self.driver.limits
         else:
             return super().run(argv, stdin, timeout)
         return 0, f"RESULT {json.dumps(told)}\n".encode(), b""
@@ -87,6 +88,7 @@ class Landlord(Driver):
 
     void = ""
     hidden = ""  # why the role cannot read every row
+    limits: Mapping[str, int] = {}  # of its lock table
 
     def machine(self, spec: Any) -> Tenant:
         self.machines.append(Tenant(spec, self))
@@ -148,16 +150,28 @@ def test_restore_stops_all_writes_and_the_group_replaces_no_instance(house: Hous
     assert house.standing() == before
 
 
-@pytest.mark.parametrize("hidden", ["", "row-level security hides rows of public.notes from the role guestbook"])
-def test_restore_is_refused_before_writes_are_stopped(house: House, hidden: str) -> None:
+HIDDEN = "row-level security hides rows of public.notes from the role guestbook"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "limits", "expected"),
+    [
+        ("", {}, r"has \d+ row\(s\); --replace backs them up"),
+        (HIDDEN, {}, HIDDEN),
+        ("", {"objects": 6500}, "6500 locks, and the lock table of the server has 6400 entries"),
+    ],
+)
+def test_restore_is_refused_before_writes_are_stopped(
+    house: House, hidden: str, limits: Mapping[str, int], expected: str
+) -> None:
     (identity, rows), image, ctx, driver = kept(house), house.running(), house.ctx(), house.driver
     assert isinstance(driver, Landlord)
-    wire, driver.hidden = Told(ctx.aws), hidden
+    wire, driver.hidden, driver.limits = Told(ctx.aws), hidden, limits
     try:
-        with pytest.raises(GateError, match=hidden or r"has \d+ row\(s\); --replace backs them up"):
-            database_restore.restore(ctx, identity, "", "", replace=bool(hidden))
+        with pytest.raises(GateError, match=expected):
+            database_restore.restore(ctx, identity, "", "", replace=bool(hidden or limits))
     finally:
-        driver.hidden = ""
+        driver.hidden, driver.limits = "", {}
     assert "SendCommand stop-writes" not in wire.calls
     house.serves(image)
     assert rows < set(driver.kept[SERVER]), "no row is replaced"

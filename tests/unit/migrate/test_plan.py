@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from goldenami.database.guard_plan import InstanceData
+from goldenami.database.survey_model import DatabaseSurvey
 from goldenami.database.switchover_model import StorageChange, Switchover
 from goldenami.migrate import plan as migrate_plan
-from goldenami.migrate.plan import DatabaseSurvey, MigrationSurvey
+from goldenami.migrate.plan import MigrationSurvey
 from goldenami.model import image as model_image
 from goldenami.model.fleet import (
     SUSPENDED_WHILE_REPLACING,
@@ -71,6 +72,8 @@ BLOCKED = [
     (RDS, replace(SURVEY, target=replace(TARGET, rows=3, exact=False)), IMAGE, "already has at least 3 rows; --replace"),
     (RDS, replace(SURVEY, source=replace(SOURCE, row_security_forced=("public.notes",))), IMAGE,
      "row-level security would hide rows of public.notes from guestbook on db.example"),
+    (RDS, replace(SURVEY, source=replace(SOURCE, relations=7000), target=replace(TARGET, objects=500)), IMAGE,
+     "7500 locks, and the lock table of db.example has 6400 entries: set max_locks_per_transaction = 128 (now 64)"),
     (RDS, replace(SURVEY, target=replace(TARGET, encoding="LATIN1")), IMAGE, "is encoded in LATIN1, the data in UTF8"),
     (RDS, replace(SURVEY, target=replace(TARGET, available=("plpgsql",))), IMAGE, "does not offer the extension(s) pgcrypto"),
     (RDS, replace(SURVEY, source=replace(SOURCE, roles=("guestbook", "reader"))), IMAGE, "does not have the role(s) reader"),
@@ -91,6 +94,8 @@ def test_migration_is_not_blocked() -> None:
     forced = replace(SOURCE, row_security_forced=("public.notes",))
     bypassing = replace(SURVEY, source=forced, target=replace(TARGET, bypasses_row_security=True))
     assert list(migrate_plan.blockers(wanted, IMAGE, bypassing, replace=False)) == []
+    many = replace(SURVEY, source=replace(SOURCE, relations=7000), target=replace(TARGET, objects=500, max_locks=128))
+    assert list(migrate_plan.blockers(wanted, IMAGE, many, replace=False)) == []
     stale = replace(SURVEY, target=replace(TARGET, rows=3, stale="guestbook/backups/b"))
     assert list(migrate_plan.blockers(wanted, IMAGE, stale, replace=False)) == []
     assert "stale data" in next(migrate_plan.warnings(IMAGE, stale, replace=False))
