@@ -55,11 +55,11 @@ def recover(ctx: Context, held_lock: HeldLock | None = None) -> bool:
         switchover = relocate.relaunch_target(ctx, switchover)
         reason = _open_writes(ctx, switchover)
         membership.attach_target(ctx, switchover)
-        reason = reason or _reason_to_return(ctx, switchover)
-        if held_lock is not None and reason:
+        reason = reason or switchover_end.reason_to_keep_source(ctx, switchover)
+        if held_lock is not None and reason and not switchover.is_reversal:
             _return_data(ctx, held_lock, switchover, reason)
         else:
-            switchover_end.complete(ctx, switchover)
+            switchover_end.complete(ctx, switchover, checked=not reason)
     elif switchover.is_reversal:
         ctx.progress.info(f"the reversal of a switchover was interrupted; {switchover.source} is the primary")
         transfer.abort(ctx, switchover)
@@ -166,13 +166,6 @@ def _open_writes(ctx: Context, switchover: Switchover) -> str:
     except GoldenError as error:
         return error.message
     return ""
-
-
-def _reason_to_return(ctx: Context, switchover: Switchover) -> str:
-    """Return why the data has to return to the source; empty if the switchover can be completed, or the source is gone."""
-    if switchover.is_reversal or instances.is_terminated(ctx.aws, switchover.source):
-        return ""
-    return membership.unready_reason(ctx, switchover)
 
 
 def _return_data(ctx: Context, held_lock: HeldLock, switchover: Switchover, reason: str) -> None:

@@ -34,11 +34,14 @@ def roll_back(ctx: Context, switchover: Switchover) -> None:
     transfer.clear(ctx)
 
 
-def complete(ctx: Context, switchover: Switchover) -> None:
+def complete(ctx: Context, switchover: Switchover, *, checked: bool = False) -> None:
     """Complete a switchover whose data was transferred.
 
     The target becomes the group's only instance, with its launch template version; without a group, the target group's only
     target. The source is terminated, once the target serves with the data.
+
+    Args:
+        checked: True if this was just seen (`reason_to_keep_source`).
 
     Raises:
         GateError: The target does not serve, or not with the data; both instances keep running.
@@ -47,7 +50,8 @@ def complete(ctx: Context, switchover: Switchover) -> None:
     if group is not None:
         membership.attach_target(ctx, switchover)
         load_balancer.register(ctx, switchover.target)  # a member that was deregistered as the source before
-        _check_target(ctx, switchover)
+        if not checked:
+            _raise_unless_ready(ctx, switchover)
         group = auto_scaling.get(ctx.aws, ctx.names.group) or group
         membership.detach(ctx, group, switchover.source)
         max_size = relocate.max_size(ctx, switchover)
@@ -55,7 +59,8 @@ def complete(ctx: Context, switchover: Switchover) -> None:
         membership.release(ctx, switchover, max_size, switchover.suspended_after)
     elif target_group := load_balancers.get_target_group(ctx.aws, ctx.names.target_group):
         load_balancers.register(ctx.aws, target_group, switchover.target)
-        _check_target(ctx, switchover)
+        if not checked:
+            _raise_unless_ready(ctx, switchover)
         load_balancers.deregister(ctx.aws, ctx.clock, target_group, switchover.source)
     if switchover.is_reversal:
         relocate.undo(ctx, switchover, [switchover.source])
@@ -65,11 +70,15 @@ def complete(ctx: Context, switchover: Switchover) -> None:
     transfer.clear(ctx)
 
 
-def _check_target(ctx: Context, switchover: Switchover) -> None:
-    """Raise GateError unless the target serves with the data, as seen now; a source that was terminated needs no guard."""
-    if instances.is_terminated(ctx.aws, switchover.source):
-        return
-    if reason := membership.unready_reason(ctx, switchover):
+def reason_to_keep_source(ctx: Context, switchover: Switchover) -> str:
+    """Return why the source must not be terminated: the target does not serve, or not with the data, as seen now."""
+    if not switchover.source or instances.is_terminated(ctx.aws, switchover.source):
+        return ""
+    return membership.unready_reason(ctx, switchover)
+
+
+def _raise_unless_ready(ctx: Context, switchover: Switchover) -> None:
+    if reason := reason_to_keep_source(ctx, switchover):
         raise GateError(
             f"{switchover.source} is not terminated: {reason}",
             state=f"{switchover.target} has the current data; {switchover.source} is running with its writes stopped."

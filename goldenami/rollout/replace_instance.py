@@ -104,14 +104,14 @@ class InstanceReplacement:
         """Let the new instance serve, and terminate the old one; return the failure reason."""
         source = self.switchover.source
         try:
-            reason = self._serve(transferred)
+            reason = self._serve(transferred) or switchover_end.reason_to_keep_source(self.ctx, self.switchover)
         except GoldenError as error:
             reason = error.message
         if reason:
             return self._roll_back(reason)
         self.rollout.record("shifted", f"{self.switchover.target} receives all traffic")
         if source:
-            switchover_end.complete(self.ctx, self.switchover)
+            switchover_end.complete(self.ctx, self.switchover, checked=True)
             if self.switchover.method == "volume":
                 volume.delete_expired_snapshots(self.ctx)
             self.rollout.record("terminated", f"{source} terminated")

@@ -302,17 +302,6 @@ def test_group_replaces_source_terminated_before_the_transfer_from_rds(pier: Pie
     auto_scaling.suspend(ctx.aws, ctx.names.group, SUSPENDED_WHILE_REPLACING)
 
 
-def test_data_lost_without_backup_is_reported(pier: Pier) -> None:
-    image, old = pier.image("good"), pier.machine().id
-    with Clerk(pier):
-        killed(pier, image, "SendCommand read-only")
-    end(pier, old)
-    with pytest.raises(GateError, match="was terminated, and its disk with all data: its backup was not complete"):
-        pier.promote(image)
-    assert transfer.load(pier.ctx()) is None
-    assert pier.standing() == []
-
-
 def test_backup_that_cannot_be_restored_is_not_booked_against_the_image(pier: Pier) -> None:
     before, image = pier.running(), pier.image("bad refuses")
     with pytest.raises(DataError, match=r"because of its data, not of the image: .*no space left on device"):
@@ -337,3 +326,14 @@ def test_verify_restores_a_backup_and_refuses_another_content(pier: Pier) -> Non
     machine.serves = machine.serves.removesuffix(" forgets")
     pier.serves(before)
     clerk.check()
+
+
+def test_data_lost_without_backup_is_reported(pier: Pier) -> None:
+    image, old = pier.image("good"), pier.machine().id
+    with Clerk(pier):
+        killed(pier, image, "SendCommand read-only")
+    end(pier, old)
+    with pytest.raises(GateError, match="was terminated, and its disk with all data: its backup was not complete"):
+        pier.promote(image)
+    assert transfer.load(pier.ctx()) is None
+    assert pier.standing() == []
