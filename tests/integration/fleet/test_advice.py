@@ -96,9 +96,13 @@ STATES = [
     *(deleted_group_and_image, other_default, other_size, suspended_process, no_instance_wanted),
     *(killed_promotion, killed_traffic_shift, killed_commit),
 ]
+ALWAYS = (terminated, failing_service, deleted_pointer, deleted_group_and_image, killed_promotion)
 
 
-@pytest.mark.parametrize("broken", STATES, ids=lambda broken: broken.__name__)
+@pytest.mark.parametrize(
+    "broken",
+    [pytest.param(state, marks=() if state in ALWAYS else pytest.mark.long, id=state.__name__) for state in STATES],
+)
 def test_advice_leads_to_a_fleet_that_serves(
     yard: Yard, monkeypatch: pytest.MonkeyPatch, broken: Callable[[Yard], Any]
 ) -> None:

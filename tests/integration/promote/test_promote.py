@@ -250,7 +250,19 @@ WEIGHED = (
     *(("CreateAutoScalingGroup", 1), ("ModifyListener", 3), ("StartInstanceRefresh", 1), ("ModifyListener", 4)),
     *(("UpdateAutoScalingGroup", 1), ("ModifyListener", 5), ("DeleteAutoScalingGroup", 1)),
 )
-KILLS = [*(((), *call) for call in PLAIN), *(((50, 100), *call) for call in WEIGHED)]
+ALWAYS = {
+    *(((), "StartInstanceRefresh", 1), ((), "PutParameter", 2), ((), "DeleteParameter", 1)),
+    *(
+        ((50, 100), "CreateAutoScalingGroup", 1),
+        ((50, 100), "ModifyListener", 3),
+        ((50, 100), "UpdateAutoScalingGroup", 1),
+    ),
+}
+EVERY: list[tuple[tuple[int, ...], str, int]] = [
+    *(((), *call) for call in PLAIN),
+    *(((50, 100), *call) for call in WEIGHED),
+]
+KILLS = [pytest.param(*kill, marks=() if kill in ALWAYS else pytest.mark.long) for kill in EVERY]
 
 
 @pytest.mark.parametrize(("traffic", "name", "number"), KILLS)
