@@ -194,5 +194,5 @@ def resume_service(ctx: Context, instance: str) -> None:
 
 
 def backup_id(switchover: Switchover) -> str:
-    """Return the id of the switchover's backup; each direction has its own."""
-    return f"{switchover.run}-{'reversal' if switchover.is_reversal else 'switchover'}"
+    """Return the id of the backup that a switchover restores; each direction has its own."""
+    return switchover.backup or f"{switchover.run}-{'reversal' if switchover.is_reversal else 'switchover'}"
