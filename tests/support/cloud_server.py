@@ -53,9 +53,13 @@ class CloudHarness:
     def __init__(self, root: Path) -> None:
         self.folder = StateDir(root / "state")
         self.folder.prepare()
-        self.folder.owner_file.write_text(json.dumps({"access_key": KEYS[0], "secret_key": KEYS[1]}))
+        self.own()
         self.base = make_base(root / "cache")
         self.start()
+
+    def own(self) -> None:
+        """Give the cloud the owner's access key that tests sign with."""
+        self.folder.owner_file.write_text(json.dumps({"access_key": KEYS[0], "secret_key": KEYS[1]}))
 
     def start(self) -> None:
         self.driver = self.driver_type()

@@ -41,6 +41,7 @@ class MachineFleetCloud(FleetCloud):
     def __init__(self, root: Path) -> None:
         self.folder = StateDir(root / "state")
         self.folder.prepare()
+        self.own()
         self.base = base_image.ensure_base_image(default_cache_dir(), print)  # type: ignore[assignment]
         self.start()
 
