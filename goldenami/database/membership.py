@@ -128,6 +128,17 @@ def attach_target(ctx: Context, switchover: Switchover) -> None:
     auto_scaling.attach(ctx.aws, group.name, switchover.target)
 
 
+def wait_until_protected(ctx: Context, switchover: Switchover, timeout: float) -> None:
+    """Wait until the attached target is protected: before it is in service, only the suspended process Terminate keeps it."""
+    for _ in poll(ctx.clock, timeout=timeout, every=0.5):
+        group = auto_scaling.get(ctx.aws, ctx.names.group)
+        if group is None:
+            return
+        hold(ctx, switchover, group)
+        if any(m.id == switchover.target and m.can_be_protected for m in group.members):
+            return
+
+
 def pin_launch_version(ctx: Context, group: AutoScalingGroup, version: int, max_size: int) -> None:
     """Set the launch template version that the group launches, and its maximum size."""
     template = launch_templates.get(ctx.aws, ctx.names.launch_template)

@@ -23,7 +23,8 @@ def wait_until_serving(ctx: Context, held_lock: lock.HeldLock | None = None) -> 
         group = fleet_state.group
         if group is None:
             raise AwsError(f"{ctx.names.group} was deleted", next="./invoke fleet.create")
-        if stopped := [m for m in group.members if m.state in NOT_RUNNING and "ReplaceUnhealthy" in group.suspended]:
+        stopped = [m for m in group.members if m.state in NOT_RUNNING and not m.is_leaving]
+        if stopped and "ReplaceUnhealthy" in group.suspended:
             states = ", ".join(f"{m.id} is {m.state}" for m in stopped)
             raise GateError(
                 f"{states}, and {group.name} does not replace it: ReplaceUnhealthy is suspended",

@@ -155,6 +155,7 @@ class InstanceReplacement:
         if not self.group:
             return ""
         membership.attach_target(self.ctx, self.switchover)
+        membership.wait_until_protected(self.ctx, self.switchover, self.grace)
         self.rollout.record("attached", f"{target} joined {self.group}", target)
         for _, due in self._monitor.ticks(self.watch):
             if due:
