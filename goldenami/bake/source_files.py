@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from goldenami.errors import SourceError
@@ -24,12 +25,11 @@ def list_files(folder: Path) -> list[Path]:
     Raises:
         SourceError: git cannot list the directory, or a link leads out of it.
     """
-    excluded = set(
-        _git(folder, "ls-files", "--cached", "--others", "--ignored", f"--exclude-per-directory={IGNORE_FILE}")
-    )
-    listed = _git(folder, "ls-files", "--cached", "--others", "--exclude-standard")
+    with _git(folder) as git:
+        listed = _list(git, folder, "--exclude-standard")
+        excluded = _list(git, folder, "--ignored", f"--exclude-per-directory={IGNORE_FILE}")
     files = []
-    for path in sorted(_expand(folder, set(listed) - excluded)):
+    for path in sorted(_expand(folder, listed - excluded)):
         if _EXCLUDED.isdisjoint(path.parts) and path.name != IGNORE_FILE:
             _check_link(folder, path)
             files.append(path)
@@ -46,26 +46,29 @@ def _expand(folder: Path, names: set[str]) -> Iterator[Path]:
             yield from (Path(name) / file for file in list_files(path))
 
 
-def _git(folder: Path, *arguments: str) -> list[str]:
-    """Return the paths that git lists; in an empty repository if the directory is not in one."""
+@contextlib.contextmanager
+def _git(folder: Path) -> Iterator[list[str]]:
+    """Yield git's command line for a directory; with an empty repository if the directory is not in one."""
     # Nothing that the repository configures is run, so its owner may be another user.
-    git = ["git", "-c", "core.fsmonitor=false", "-c", "safe.directory=*"]
-    inside = process.run([*git, "-C", str(folder), "rev-parse", "--is-inside-work-tree"], timeout=30)
+    git = ["git", "-c", "core.fsmonitor=false", "-c", "safe.directory=*", "-C", str(folder)]
+    inside = process.run([*git, "rev-parse", "--is-inside-work-tree"], timeout=30)
     if inside.code == 0 and inside.stdout.strip() == "true":
-        return _paths([*git, "-C", str(folder), *arguments, "-z", "--", "."], folder)
+        yield git
+        return
     if "not a git repository" not in inside.stderr:
         raise SourceError(f"cannot list the files of {folder}: {inside.last_line}")
     with tempfile.TemporaryDirectory() as scratch:
-        process.run([*git, "init", "--quiet", "--bare", scratch], timeout=30)
-        own = [f"--git-dir={scratch}", f"--work-tree={folder}", "-C", str(folder)]
-        return _paths([*git, *own, *arguments, "-z"], folder)
+        process.run(["git", "init", "--quiet", "--bare", scratch], timeout=30)
+        yield [*git, f"--git-dir={scratch}", f"--work-tree={folder}"]
 
 
-def _paths(argv: list[str], folder: Path) -> list[str]:
+def _list(git: Sequence[str], folder: Path, *filters: str) -> set[str]:
+    """Return the tracked and other files that git lists with these filters."""
+    argv = [*git, "ls-files", "--cached", "--others", *filters, "-z", "--", "."]
     result = process.run(argv, timeout=120, errors="surrogateescape")
     if result.code != 0:
         raise SourceError(f"cannot list the files of {folder}: {result.last_line}")
-    return [name.rstrip("/") for name in result.stdout.split("\0") if name]
+    return {name.rstrip("/") for name in result.stdout.split("\0") if name}
 
 
 def _check_link(folder: Path, path: Path) -> None:

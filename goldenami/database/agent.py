@@ -69,7 +69,6 @@ def run(
     replace: bool = False,
     storage_mode: str = "",
     host: str = "",
-    release_database: str = "",
     heartbeat: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Run an action of the data script on an instance; wait for the SSM agent of a new instance.
@@ -80,7 +79,6 @@ def run(
         storage_mode: Whose database: the mode of the instance's image if empty, `instance` for its own server, `rds` for a DB
             instance.
         host: Host name of the DB instance; the one in the recipe's parameter if empty.
-        release_database: Name of the database that `release-plan` and `release-apply` use; the recipe's if empty.
         heartbeat: Called while the action runs, which may take an hour, so that the lock does not become stale.
 
     Raises:
@@ -92,7 +90,6 @@ def run(
         "replace": "yes" if replace else "no",
         "storage_mode": storage_mode,
         "host": host,
-        "release_database": release_database,
     }
     return _parse_result(instance, action, execute(ctx, instance, action, values, backup=backup, heartbeat=heartbeat))
 

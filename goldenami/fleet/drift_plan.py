@@ -8,7 +8,7 @@ from goldenami.fleet.model import Drift, FleetObservation
 from goldenami.images.candidate_plan import newest_good
 from goldenami.model.fleet import NOT_RUNNING, SUSPENDED_WHILE_REPLACING, AutoScalingGroup, FleetState
 from goldenami.model.image import Image
-from goldenami.promote.rollback_plan import differences, missing_images, running_images
+from goldenami.promote.rollback_plan import changes_in_place, differences, missing_images, running_images
 from goldenami.recipe.recipe import Recipe
 
 ROLLBACK, CREATE = "./invoke rollback", "./invoke fleet.create"
@@ -34,9 +34,7 @@ def find_drift(recipe: Recipe, observed: FleetObservation) -> Iterator[Drift]:
         yield from (Drift(text, _align(fleet_state)) for text in differences(fleet_state))
         if group is not None:
             yield from _settings(recipe, group)
-    for member in group.members if group else ():
-        if member.drifted:
-            yield Drift(f"{member.id} was changed in place: {member.drifted}")
+    yield from map(Drift, changes_in_place(fleet_state))
 
 
 def keeps_data(recipe: Recipe) -> bool:

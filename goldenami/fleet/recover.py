@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from goldenami.aws import addresses, auto_scaling, instances
+from goldenami.aws import auto_scaling, instances, vpc
 from goldenami.context import Context
 from goldenami.database import membership, recovery, restore, transfer, volume
 from goldenami.database.backup_model import Manifest
@@ -182,7 +182,7 @@ def _associate_address(ctx: Context, serving: Sequence[str]) -> None:
     """Give the fleet's Elastic IP address, if there is one, to the instance that serves."""
     if ctx.recipe.fleet.load_balancer or not serving:
         return
-    address = addresses.find(ctx.aws, {launch_template_plan.FLEET_TAG: ctx.name})
+    address = vpc.find_address(ctx.aws, {launch_template_plan.FLEET_TAG: ctx.name})
     if address is not None and address.instance not in serving:
-        addresses.associate(ctx.aws, address.allocation, serving[0])
+        vpc.associate_address(ctx.aws, address.allocation, serving[0])
         ctx.progress.info(f"{address.address} is associated with {serving[0]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from goldenami.aws import ebs, images, instances, load_balancers
 from goldenami.context import Context
@@ -27,9 +28,10 @@ def read(ctx: Context, ami: str = "", *, restarted: bool = False) -> RecoverySta
         restarted: True if this recovery has started the instances.
     """
     fleet_state, database = describe.describe_fleet(ctx), ctx.recipe.database
-    serving = serving_instances(ctx, fleet_state)
+    tagged = instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
+    serving = _serving(ctx, fleet_state, tagged)
     found = []
-    for instance in instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name):
+    for instance in tagged:
         inspects = instance.state == "running" and (database.on_instance or instance.id not in serving)
         data = agent.inspect(ctx, instance.id) if inspects else None
         found.append(RecoveryInstance(instance.id, instance.state, instance.id in serving, data))
@@ -53,14 +55,14 @@ def read(ctx: Context, ami: str = "", *, restarted: bool = False) -> RecoverySta
     )
 
 
-def serving_instances(ctx: Context, fleet_state: FleetState | None = None) -> list[str]:
+def serving_instances(ctx: Context) -> list[str]:
     """Return the instances that users reach now: healthy for the group and the load balancer, or by our own probe."""
-    fleet_state = fleet_state or describe.describe_fleet(ctx)
-    running = {
-        instance.id: instance
-        for instance in instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
-        if instance.state == "running"
-    }
+    tagged = instances.list_tagged(ctx.aws, launch_template_plan.FLEET_TAG, ctx.name)
+    return _serving(ctx, describe.describe_fleet(ctx), tagged)
+
+
+def _serving(ctx: Context, fleet_state: FleetState, tagged: Iterable[Instance]) -> list[str]:
+    running = {instance.id: instance for instance in tagged if instance.state == "running"}
     if fleet_state.group is not None:
         members = [member for member in fleet_state.group.members if member.serving and member.id in running]
         return [m.id for m in members if m.target or _answers(ctx, running[m.id])]

@@ -71,8 +71,11 @@ def watch_again(rollout: RolloutContext, group: AutoScalingGroup, version: int, 
     return ""
 
 
-def resume_replacement(rollout: RolloutContext, preflight: PromotionPreflight, why: str) -> None:
+def resume_replacement(rollout: RolloutContext, preflight: PromotionPreflight, why: str) -> bool:
     """Monitor the target of an interrupted switchover to this image again, before recovery completes the switchover.
+
+    Returns:
+        True if there was such a switchover; it is complete.
 
     Raises:
         GateError: It failed; the source is in service with the current data.
@@ -80,11 +83,11 @@ def resume_replacement(rollout: RolloutContext, preflight: PromotionPreflight, w
     ctx, request, group = rollout.ctx, preflight.request, preflight.fleet_state.group
     switchover = transfer.load(ctx)
     if group is None or switchover is None or not switchover.data_arrived or switchover.is_reversal:
-        return
+        return False
     target = instances.get(ctx.aws, switchover.target)
     gone = any(instances.is_terminated(ctx.aws, i) for i in (switchover.source, switchover.target))
     if switchover.backup or gone or target is None or target.image != request.ami:
-        return
+        return False
     watch = max(request.watch, switchover.watch)
     rollout.record("resumed", f"the promotion was resumed: {target.id} is monitored again for {seconds(watch)}")
     retry = "./invoke rollback tries again"
@@ -100,6 +103,7 @@ def resume_replacement(rollout: RolloutContext, preflight: PromotionPreflight, w
     )
     if reason := replacement.resume():
         raise _replacement_error(rollout, preflight, switchover.version, why, reason, replacement)
+    return True
 
 
 def _replacement_error(

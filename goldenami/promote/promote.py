@@ -117,9 +117,8 @@ def run(
         ):
             rollout = RolloutContext(ctx, promotion_run, held_lock, timeline)
             rollout.record("began", what)
-            interrupted = transfer.load(ctx) is not None
-            apply.resume_replacement(rollout, preflight, why)
-            recovered = recovery.recover(ctx, held_lock) or interrupted
+            resumed = apply.resume_replacement(rollout, preflight, why)
+            recovered = recovery.recover(ctx, held_lock) or resumed
             # The fleet may have changed before the lock was acquired.
             fleet_state = describe.describe_fleet(ctx)
             contents = preflight.diff

@@ -44,6 +44,11 @@ def choose_target(fleet_state: FleetState, known: Mapping[str, Image]) -> Rollba
 def drift(fleet_state: FleetState) -> Iterator[str]:
     """Yield the differences between the production parameter, the template and the group, and changes in place."""
     yield from differences(fleet_state)
+    yield from changes_in_place(fleet_state)
+
+
+def changes_in_place(fleet_state: FleetState) -> Iterator[str]:
+    """Yield the members of the group that differ from their image."""
     for member in fleet_state.group.members if fleet_state.group else ():
         if member.drifted:
             yield f"{member.id} was changed in place: {member.drifted}"

@@ -52,7 +52,7 @@ def _data_blockers(group: AutoScalingGroup) -> Iterator[str]:
     for hook in (h for h in group.hooks if h.launching):
         yield (
             f"the lifecycle hook {hook.name} of {group.name} would hold the new instance out of service for up to"
-            f" {seconds(hook.timeout)} while nobody is served, then {hook.result}"
+            f" {seconds(hook.timeout)} without an instance in service, then {hook.result}"
             f" ({_aws('delete-lifecycle-hook', group)} --lifecycle-hook-name {hook.name})"
         )
     if group.warm_pool:
@@ -63,7 +63,7 @@ def _out_of_service(group: AutoScalingGroup, member: GroupInstance) -> str:
     """Return why the only instance cannot be replaced in its lifecycle state, and what ends it; empty if it can."""
     if member.is_standby:
         exits = f"{_aws('exit-standby', group)} --instance-ids {member.id}"
-        return f"{member.id} is in Standby: it serves nobody, and {group.name} does not count it ({exits})"
+        return f"{member.id} is in Standby: it receives no requests, and {group.name} does not count it ({exits})"
     if member.lifecycle.endswith(":Wait"):
         names = " or ".join(h.name for h in group.hooks if h.launching != member.is_leaving) or "a lifecycle hook"
         complete = f"{_aws('complete-lifecycle-action', group)} --lifecycle-hook-name {names}"

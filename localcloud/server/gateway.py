@@ -10,7 +10,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import Any, NoReturn
 
 from botocore.model import OperationNotFoundError
@@ -50,8 +49,7 @@ class Gateway:
         body = request.read_body(environ)
         content: bytes | Iterable[bytes]
         try:
-            with self._cloud.lock:
-                caller = signatures.verify(environ, body, partial(identity.find_credentials, self._owner))
+            caller = signatures.verify(environ, body, self._find_credentials)
         except signatures.SignatureError as error:
             status, headers, content = identity.error_response(request.parse_call(environ, body), error)
         else:
@@ -64,6 +62,10 @@ class Gateway:
             content = send_half(environ, content)
         start_response(status, headers)
         return [content] if isinstance(content, bytes) else content
+
+    def _find_credentials(self, access_key: str) -> Credentials | None:
+        with self._cloud.lock:  # for the look-up alone: the digest of a large body is computed without it
+            return identity.find_credentials(self._owner, access_key)
 
     def _call(self, environ: dict[str, Any], body: bytes) -> Reply:
         call = request.parse_call(environ, body)

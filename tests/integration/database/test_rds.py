@@ -24,9 +24,9 @@ from tests.integration.database.test_volume import (
     Told,
     Writer,
     ended,
-    hurried,
     restore,
     saved,
+    shared_fleet,
 )
 from tests.integration.promote.test_promote import pytestmark as promotions
 from tests.support.cloud_server import client, eventually
@@ -118,13 +118,8 @@ class House(Quay):
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Shared by all tests; each leaves the fleet idle."""
-    root = tmp_path_factory.mktemp("house")
-    (root / "checkout").mkdir()
-    with hurried():
-        town = Street(root)
-        yield House(town, root / "checkout")
-        town.server.stop()
+    with shared_fleet(tmp_path_factory.mktemp("house"), Street, House) as fleet:
+        yield fleet
 
 
 def kept(house: House) -> tuple[str, set[int]]:

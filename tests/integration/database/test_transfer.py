@@ -33,11 +33,11 @@ from tests.integration.database.test_volume import (
     back,
     end,
     ended,
-    hurried,
     kept,
     killed,
     restore,
     saved,
+    shared_fleet,
 )
 from tests.integration.promote.test_promote import pytestmark as promotions
 from tests.support.cloud_server import eventually
@@ -114,13 +114,8 @@ class Clerk(Writer):
 
 @pytest.fixture(scope="module")
 def pier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pier]:
-    """Shared by all tests; each leaves the fleet idle."""
-    root = tmp_path_factory.mktemp("pier")
-    (root / "checkout").mkdir()
-    with hurried():
-        town = Wharf(root)
-        yield Pier(town, root / "checkout")
-        town.server.stop()
+    with shared_fleet(tmp_path_factory.mktemp("pier"), Wharf, Pier) as fleet:
+        yield fleet
 
 
 CALLS = (

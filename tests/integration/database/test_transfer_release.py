@@ -12,7 +12,7 @@ from goldenami.database.release import ReleaseError
 from goldenami.recipe.recipe import Recipe
 from goldenami.recipe.release import Release
 from tests.integration.database.test_transfer import Clerk, Keeper, Pier, Shelf, Wharf
-from tests.integration.database.test_volume import hurried
+from tests.integration.database.test_volume import shared_fleet
 from tests.integration.promote.test_promote import pytestmark as promotions
 
 pytestmark = promotions
@@ -48,12 +48,8 @@ class Berth(Pier):
 
 @pytest.fixture(scope="module")
 def berth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Berth]:
-    root = tmp_path_factory.mktemp("berth")
-    (root / "checkout").mkdir()
-    with hurried():
-        town = Slip(root)
-        yield Berth(town, root / "checkout")
-        town.server.stop()
+    with shared_fleet(tmp_path_factory.mktemp("berth"), Slip, Berth) as fleet:
+        yield fleet
 
 
 def test_release_step_runs_on_the_transferred_data_before_the_service_starts(berth: Berth) -> None:
@@ -64,7 +60,9 @@ def test_release_step_runs_on_the_transferred_data_before_the_service_starts(ber
     clerk.check()
     target = berth.machine().id
     actions = [asked for asked in berth.driver.asked if asked.split()[1] == target and "inspect" not in asked]
-    assert actions == [f"{name} {target}" for name in ("restore", "swap-in", "release-apply", "resume")]
+    # The last one confirms that the database is the transferred one, before the old instance is terminated.
+    expected = ("restore", "swap-in", "release-apply", "serve-read-only", "open-writes", "swap-in")
+    assert actions == [f"{name} {target}" for name in expected]
 
 
 def test_failing_release_step_leaves_the_old_instance_in_service_with_all_data(berth: Berth) -> None:

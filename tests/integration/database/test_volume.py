@@ -17,7 +17,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
@@ -394,15 +395,25 @@ def hurried() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def quay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quay]:
-    """Shared by all tests; each leaves the fleet idle."""
-    root = tmp_path_factory.mktemp("quay")
+Fleet = TypeVar("Fleet")
+
+
+@contextlib.contextmanager
+def shared_fleet(
+    root: Path, cloud_type: Callable[[Path], Any], fleet_type: Callable[[Any, Path], Fleet]
+) -> Iterator[Fleet]:
+    """A fleet with a cloud of its own below a folder, for all tests of a module; each leaves it in service and idle."""
     (root / "checkout").mkdir()
     with hurried():
-        town = Harbour(root)
-        yield Quay(town, root / "checkout")
-        town.server.stop()
+        cloud = cloud_type(root)
+        yield fleet_type(cloud, root / "checkout")
+        cloud.server.stop()
+
+
+@pytest.fixture(scope="module")
+def quay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quay]:
+    with shared_fleet(tmp_path_factory.mktemp("quay"), Harbour, Quay) as fleet:
+        yield fleet
 
 
 class Told(Wire):

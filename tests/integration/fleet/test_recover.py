@@ -14,7 +14,7 @@ from goldenami.fleet.recover_plan import RecoverResult
 from goldenami.model.names import prefix
 from tests.e2e.cases import few
 from tests.integration.database.test_transfer import Keeper, Pier, Wharf
-from tests.integration.database.test_volume import Machine, end, ended, hurried
+from tests.integration.database.test_volume import Machine, end, ended, shared_fleet
 from tests.integration.promote.test_promote import pytestmark as promotions
 from tests.support.cloud_server import eventually
 
@@ -23,13 +23,8 @@ pytestmark = promotions
 
 @pytest.fixture(scope="module")
 def pier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pier]:
-    """Shared by all tests; each leaves the fleet in service."""
-    root = tmp_path_factory.mktemp("pier")
-    (root / "checkout").mkdir()
-    with hurried():
-        town = Wharf(root)
-        yield Pier(town, root / "checkout")
-        town.server.stop()
+    with shared_fleet(tmp_path_factory.mktemp("pier"), Wharf, Pier) as fleet:
+        yield fleet
 
 
 def run(pier: Pier, *, lose_data: bool = False) -> RecoverResult:

@@ -8,7 +8,7 @@ import pytest
 
 from goldenami.fleet import create, recover
 from goldenami.fleet.recover import RecoverOptions
-from tests.integration.database.test_volume import Harbour, Quay, Writer, hurried
+from tests.integration.database.test_volume import Harbour, Quay, Writer, shared_fleet
 from tests.integration.promote.test_promote import pytestmark as promotions
 from tests.support.cloud_server import eventually
 
@@ -17,13 +17,8 @@ pytestmark = promotions
 
 @pytest.fixture(scope="module")
 def quay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quay]:
-    """Shared by all tests; each leaves the fleet in service."""
-    root = tmp_path_factory.mktemp("quay")
-    (root / "checkout").mkdir()
-    with hurried():
-        town = Harbour(root)
-        yield Quay(town, root / "checkout")
-        town.server.stop()
+    with shared_fleet(tmp_path_factory.mktemp("quay"), Harbour, Quay) as fleet:
+        yield fleet
 
 
 def test_broken_instance_is_replaced_with_its_volume(quay: Quay) -> None:

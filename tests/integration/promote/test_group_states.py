@@ -24,7 +24,7 @@ from goldenami.errors import GateError, GoldenError
 from goldenami.model.fleet import SUSPENDED_WHILE_REPLACING, AutoScalingGroup
 from goldenami.recipe.recipe import Recipe
 from tests.integration.database.test_transfer import Clerk, Pier, Wharf
-from tests.integration.database.test_volume import hurried, killed
+from tests.integration.database.test_volume import killed, shared_fleet
 from tests.integration.promote.test_promote import pytestmark as promotions, yard  # noqa: F401 - a fixture
 from tests.support.cloud_server import eventually
 
@@ -43,12 +43,8 @@ class Patient(Pier):
 
 @pytest.fixture(scope="module")
 def pier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pier]:
-    root = tmp_path_factory.mktemp("pier")
-    (root / "checkout").mkdir()
-    with hurried():
-        town = Wharf(root)
-        yield Patient(town, root / "checkout")
-        town.server.stop()
+    with shared_fleet(tmp_path_factory.mktemp("pier"), Wharf, Patient) as fleet:
+        yield fleet
 
 
 @functools.cache

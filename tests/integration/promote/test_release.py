@@ -28,7 +28,7 @@ from goldenami.recipe.recipe import Recipe
 from goldenami.recipe.release import Release
 from goldenami.tools.progress import Progress
 from tests.e2e.cases import few
-from tests.integration.database.test_volume import Hurried, Machine, Told, hurried
+from tests.integration.database.test_volume import Hurried, Machine, Told, shared_fleet
 from tests.integration.promote.test_promote import Killed, Yard, pytestmark as promotions
 from tests.support.cloud_fleet import FleetCloud, TrafficGenerator, WebDriver, WebMachine
 from tests.support.cloud_server import client
@@ -172,13 +172,8 @@ class Dock(Yard):
 
 @pytest.fixture(scope="module")
 def dock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dock]:
-    """Shared by all tests; each leaves the fleet idle."""
-    root = tmp_path_factory.mktemp("dock")
-    (root / "checkout").mkdir()
-    with hurried():
-        town = Port(root)
-        yield Dock(town, root / "checkout")
-        town.server.stop()
+    with shared_fleet(tmp_path_factory.mktemp("dock"), Port, Dock) as fleet:
+        yield fleet
 
 
 def test_promote_rehearses_on_a_copy_and_then_applies_before_the_refresh(dock: Dock) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from botocore.stub import Stubber
 
-from goldenami.aws import addresses
+from goldenami.aws import vpc
 from goldenami.aws.session import AwsSession
 
 
@@ -17,7 +17,7 @@ def test_elastic_address_is_found_by_its_tag_and_moved_to_another_instance() -> 
         )
         request = {"AllocationId": "eipalloc-1", "InstanceId": "i-2", "AllowReassociation": True}
         stub.add_response("associate_address", {"AssociationId": "eipassoc-1"}, request)
-        address = addresses.find(aws, {"goldenami:fleet": "guestbook"})
-        assert address == addresses.ElasticAddress("eipalloc-1", "192.0.2.1", "i-1")
-        addresses.associate(aws, address.allocation, "i-2")
+        address = vpc.find_address(aws, {"goldenami:fleet": "guestbook"})
+        assert address == vpc.ElasticAddress("eipalloc-1", "192.0.2.1", "i-1")
+        vpc.associate_address(aws, address.allocation, "i-2")
         stub.assert_no_pending_responses()
