@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from goldenami.aws import load_balancers
-from goldenami.aws.errors import suppress
+from goldenami.aws.errors import code, suppress
 from goldenami.aws.session import AwsSession
 from goldenami.aws.tags import mapping
 from goldenami.errors import AwsError
@@ -151,12 +153,19 @@ def detach(aws: AwsSession, name: str, instance: str, *, decrement: bool) -> Non
 def protect(aws: AwsSession, name: str, members: Sequence[str], *, protected: bool = True) -> None:
     """Protect instances in service or Standby from scale-in, or end their protection.
 
+    An instance that has left these states since the group was read is left as it is: the caller reads the group again.
+
     Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SetInstanceProtection.html
     """
-    if members:
-        aws.client("autoscaling").set_instance_protection(
-            AutoScalingGroupName=name, InstanceIds=list(members), ProtectedFromScaleIn=protected
-        )
+    for member in members:
+        try:
+            aws.client("autoscaling").set_instance_protection(
+                AutoScalingGroupName=name, InstanceIds=[member], ProtectedFromScaleIn=protected
+            )
+        except ClientError as error:
+            group = get(aws, name) if code(error) == "ValidationError" else None
+            if group is None or any(m.id == member and m.can_be_protected for m in group.members):
+                raise
 
 
 def list_hooks(aws: AwsSession, name: str) -> tuple[LifecycleHook, ...]:

@@ -128,15 +128,26 @@ def attach_target(ctx: Context, switchover: Switchover) -> None:
     auto_scaling.attach(ctx.aws, group.name, switchover.target)
 
 
-def wait_until_protected(ctx: Context, switchover: Switchover, timeout: float) -> None:
-    """Wait until the attached target is protected: before it is in service, only the suspended process Terminate keeps it."""
+def unprotected_reason(ctx: Context, switchover: Switchover, timeout: float) -> str:
+    """Wait until the attached target is protected; return why it is not, empty if it is or there is no group.
+
+    Before it is in service it cannot be protected, and only the suspended process Terminate keeps it.
+
+    Args:
+        timeout: Seconds that it has to come into service.
+    """
+    target = switchover.target
     for _ in poll(ctx.clock, timeout=timeout, every=0.5):
         group = auto_scaling.get(ctx.aws, ctx.names.group)
         if group is None:
-            return
+            return ""
         hold(ctx, switchover, group)
-        if any(m.id == switchover.target and m.can_be_protected for m in group.members):
-            return
+        member = next((m for m in group.members if m.id == target), None)
+        if member is None or member.is_leaving:
+            return f"{group.name} terminated {target} before it could be protected"
+        if member.protected:
+            return ""
+    return f"{target} does not come into service in {ctx.names.group}"
 
 
 def pin_launch_version(ctx: Context, group: AutoScalingGroup, version: int, max_size: int) -> None:

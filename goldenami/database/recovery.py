@@ -53,9 +53,9 @@ def recover(ctx: Context, held_lock: HeldLock | None = None) -> bool:
             f"a switchover was interrupted after its data was transferred to {switchover.target}: completing it"
         )
         switchover = relocate.relaunch_target(ctx, switchover)
-        reason = _open_writes(ctx, switchover)
         membership.attach_target(ctx, switchover)
-        reason = reason or switchover_end.reason_to_keep_source(ctx, switchover)
+        reason = membership.unprotected_reason(ctx, switchover, ctx.recipe.fleet.health_check_grace_period)
+        reason = reason or _open_writes(ctx, switchover) or switchover_end.reason_to_keep_source(ctx, switchover)
         if held_lock is not None and reason and not switchover.is_reversal:
             _return_data(ctx, held_lock, switchover, reason)
         else:

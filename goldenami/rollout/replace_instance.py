@@ -93,11 +93,6 @@ class InstanceReplacement:
 
         Returns and raises what `run` does.
         """
-        try:
-            if self.switchover.storage_mode == "instance":  # it may still be read-only
-                transfer.open_writes(self.ctx, self.switchover.target)
-        except GoldenError as error:
-            return self._roll_back(error.message)
         return self._complete(None)
 
     def _complete(self, transferred: TransferResult | None) -> str:
@@ -151,12 +146,11 @@ class InstanceReplacement:
     def _serve(self, transferred: TransferResult | None) -> str:
         """Let the new instance serve, and in a group monitor it beside the old one; return the failure reason."""
         target = self.switchover.target
+        if self.group and (reason := self._join()):
+            return reason
         self._open(target, transferred)
         if not self.group:
             return ""
-        membership.attach_target(self.ctx, self.switchover)
-        membership.wait_until_protected(self.ctx, self.switchover, self.grace)
-        self.rollout.record("attached", f"{target} joined {self.group}", target)
         for _, due in self._monitor.ticks(self.watch):
             if due:
                 group = get_group(self.ctx, self.group)
@@ -168,11 +162,24 @@ class InstanceReplacement:
         self.rollout.record("watched", f"{target} monitored for {seconds(self.watch)}{beside}")
         return ""
 
+    def _join(self) -> str:
+        """Make the new instance a protected member of the group; return the failure reason.
+
+        Before writes open: a group that was told to terminate it meanwhile must not have the only copy of a row.
+        """
+        membership.attach_target(self.ctx, self.switchover)
+        if reason := membership.unprotected_reason(self.ctx, self.switchover, self.grace):
+            return reason
+        self.rollout.record("attached", f"{self.switchover.target} joined {self.group}", self.switchover.target)
+        return ""
+
     def _open(self, instance: str, transferred: TransferResult | None) -> None:
         """Open writes and send the traffic to an instance, which ends the downtime; raise GateError if it receives none."""
-        if transferred and transferred.read_only:
+        read_only = transferred and transferred.read_only
+        resumed = transferred is None and self.switchover.source and self.switchover.storage_mode == "instance"
+        if read_only or resumed:  # a resumed one may still be read-only
             transfer.open_writes(self.ctx, instance)
-        else:
+        if not read_only:
             load_balancer.register(self.ctx, instance)
             load_balancer.wait_in_service(self.ctx, instance, self.grace, self.rollout.held_lock.heartbeat)
         text = f"; {transferred.downtime.text(self.ctx.clock.monotonic())}" if transferred else ""

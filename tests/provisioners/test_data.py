@@ -793,7 +793,7 @@ def temporary_server(machine: Machine) -> None:
 
 
 def temporary_servers(machine: Machine) -> list[str]:
-    return [path.name for path in machine.folder.rglob("temporary-server.*")]
+    return [path.name for path in machine.folder.rglob("server.*")]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="starts a server as the user postgres")

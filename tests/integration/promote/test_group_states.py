@@ -75,14 +75,16 @@ def update(pier: Any, low: int, high: int, desired: int) -> None:
 
 
 @contextlib.contextmanager
-def while_watched(pier: Pier, what: Any) -> Iterator[None]:
-    """Do something once a second instance is in service."""
+def while_watched(pier: Pier, what: Any, *, protected: bool = True) -> Iterator[None]:
+    """Do something once a second instance is in service, and protected."""
     ended = threading.Event()
 
     def wait() -> None:
         while not ended.wait(0.02):
             members = api(pier).describe_auto_scaling_groups(AutoScalingGroupNames=[GROUP])["AutoScalingGroups"][0]
-            if [m["LifecycleState"] for m in members["Instances"]] == ["InService"] * 2:
+            states = [m["LifecycleState"] for m in members["Instances"]]
+            safe = all(m["ProtectedFromScaleIn"] for m in members["Instances"]) or not protected
+            if safe and states == ["InService"] * 2:
                 return what()
 
     thread = threading.Thread(target=wait)
@@ -113,6 +115,26 @@ def test_size_reset_while_watched_costs_neither_rows_nor_the_old_instance(pier: 
     assert watched is not None
     assert watched.text.endswith("beside the old instance")
     assert [m.protected for m in group(pier).members] == [False]
+
+
+def test_group_that_terminates_the_new_instance_before_it_is_protected_costs_no_row(pier: Pier) -> None:
+    before, old, image = pier.running(), pier.machine().id, pier.image("good")
+
+    def reset() -> None:
+        api(pier).resume_processes(AutoScalingGroupName=GROUP)
+        update(pier, 1, 1, 1)
+
+    with Clerk(pier) as clerk, while_watched(pier, reset, protected=False):
+        reached = True
+        try:
+            pier.promote(image, watch=2)
+        except GateError:
+            reached = False
+    api(pier).suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=list(SUSPENDED_WHILE_REPLACING))
+    assert transfer.load(pier.ctx()) is None
+    pier.serves(image if reached else before)
+    assert (pier.machine().id != old) is reached
+    clerk.check()
 
 
 def test_protection_is_afterwards_as_it_was(pier: Pier) -> None:
