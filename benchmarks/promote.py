@@ -98,12 +98,12 @@ def main() -> None:
     try:
         service = create_fleet(ctx)
         info = ctx.cloud()
-        with Relay(info["endpoint"]) as relay:
+        with Relay(info["endpoint"], (info["access_key"], info["secret_key"])) as relay:
             ctx.edit("golden.toml", "[targets.local]", f'[targets.local]\nendpoint_url = "{relay.endpoint}"')
             ctx.env |= {"AWS_ACCESS_KEY_ID": info["access_key"], "AWS_SECRET_ACCESS_KEY": info["secret_key"]}
             good &= measure_boot(service, relay)
             good &= measure_rollback(service)
-            ctx.ok("fleet.destroy", "--yes")
+            ctx.ok("local.reset", "--yes")
         good &= measure_gaps(create_fleet(checkout(scratch, "instance")))
     finally:
         ctx.invoke("local.reset", "--yes")

@@ -6,6 +6,7 @@ Backups are streamed by the instance itself: templates/data/s3.sh.j2.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from botocore.exceptions import ClientError
 from goldenami.aws.errors import code, suppress
 from goldenami.aws.session import AwsSession
 from goldenami.errors import AwsError
+
+_EXPIRES_ALL = "goldenami-backups"  # the rule of earlier releases, for every object in the bucket
 
 
 def upload(aws: AwsSession, bucket: str, key: str, path: Path) -> None:
@@ -83,40 +86,67 @@ def abort_unfinished(aws: AwsSession, bucket: str, key: str) -> None:
                     s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
 
 
-def ensure_bucket(aws: AwsSession, name: str, keep_days: int, tags: dict[str, str]) -> bool:
-    """Create or update a private, encrypted and versioned bucket whose objects expire after `keep_days` days.
+def ensure_bucket(aws: AwsSession, name: str, prefix: str, keep_days: int, tags: dict[str, str]) -> bool:
+    """Create a private, encrypted and versioned bucket; let the objects below a prefix expire after `keep_days` days.
 
+    Nothing else of an existing bucket is changed: other objects and rules in it may be somebody else's.
     Return True if the bucket was created.
 
     Raises:
         AwsError: The bucket belongs to another account.
     """
-    s3 = aws.client("s3")
     created = not exists(aws, name)
     if created:
-        # us-east-1 is the one region that must not be named.
-        location: Any = {"CreateBucketConfiguration": {"LocationConstraint": aws.region}}
-        with suppress("BucketAlreadyOwnedByYou"):
-            s3.create_bucket(Bucket=name, **({} if aws.region == "us-east-1" else location))
-        s3.put_bucket_tagging(
-            Bucket=name, Tagging={"TagSet": [{"Key": k, "Value": v} for k, v in sorted(tags.items())]}
-        )
+        _create_bucket(aws, name, tags)
+    _ensure_expiry(aws, name, prefix, keep_days)
+    return created
+
+
+def _create_bucket(aws: AwsSession, name: str, tags: dict[str, str]) -> None:
+    s3 = aws.client("s3")
+    # us-east-1 is the one region that must not be named.
+    location: Any = {"CreateBucketConfiguration": {"LocationConstraint": aws.region}}
+    with suppress("BucketAlreadyOwnedByYou"):
+        s3.create_bucket(Bucket=name, **({} if aws.region == "us-east-1" else location))
+    s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": [{"Key": k, "Value": v} for k, v in sorted(tags.items())]})
     switches = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
     blocked: Any = dict.fromkeys(switches, True)
     s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=blocked)
     encryption: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
     s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration=encryption)
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/security-best-practices.html
+    require_tls = {
+        "Sid": "RequireTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [require_tls]}))
+
+
+def _ensure_expiry(aws: AwsSession, name: str, prefix: str, keep_days: int) -> None:
+    """Set the rule for a prefix, and keep the bucket's other rules: the API replaces all of them.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketLifecycleConfiguration.html
+    """
+    s3 = aws.client("s3")
+    rules: list[Any] = []
+    with suppress("NoSuchLifecycleConfiguration"):
+        rules = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
     expiry: Any = {
-        "ID": "goldenami-backups",
+        "ID": f"goldenami {prefix}",
         "Status": "Enabled",
-        "Filter": {"Prefix": ""},
+        "Filter": {"Prefix": prefix},
         "Expiration": {"Days": keep_days},
         "NoncurrentVersionExpiration": {"NoncurrentDays": keep_days},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
     }
-    s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [expiry]})
-    return created
+    others = [rule for rule in rules if rule.get("ID") not in (expiry["ID"], _EXPIRES_ALL)]
+    if rules != [*others, expiry]:
+        s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [*others, expiry]})
 
 
 def exists(aws: AwsSession, name: str) -> bool:

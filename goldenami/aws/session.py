@@ -100,12 +100,29 @@ class AwsSession:
             if service not in self._clients:
                 from botocore.config import Config
 
-                self._clients[service] = self.session.client(  # type: ignore[call-overload]
+                client = self.session.client(  # type: ignore[call-overload]
                     service,
                     endpoint_url=self.endpoint_url,
                     config=Config(retries={"mode": "adaptive", "max_attempts": 8}, connect_timeout=10, read_timeout=60),
                 )
+                if service == "s3":
+                    client.meta.events.register("before-parameter-build.s3", self._expect_own_bucket)
+                self._clients[service] = client
             return self._clients[service]
+
+    @cached_property
+    def account(self) -> str:
+        """The account's id."""
+        return caller_identity(self)[0]
+
+    def _expect_own_bucket(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        """Name the account in each S3 call: a bucket of this name that belongs to another one is refused by S3.
+
+        Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+        """
+        for name in ("ExpectedBucketOwner", "ExpectedSourceBucketOwner"):
+            if name in model.input_shape.members:
+                params.setdefault(name, self.account)
 
     def environment(self) -> dict[str, str]:
         """Return credentials, region and endpoint as the AWS_… variables that Packer and other tools read.
@@ -133,8 +150,3 @@ def caller_identity(aws: AwsSession) -> tuple[str, str]:
     """Return the account id and the ARN of the credentials."""
     identity = aws.client("sts").get_caller_identity()
     return identity["Account"], identity["Arn"]
-
-
-def account_id(aws: AwsSession) -> str:
-    """Return the account's id."""
-    return caller_identity(aws)[0]

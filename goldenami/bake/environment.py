@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from goldenami.aws import iam_roles, instances, parameters, security_groups, session, vpc
+from goldenami.aws import iam_roles, instances, parameters, security_groups, vpc
 from goldenami.aws.instances import Launch
 from goldenami.aws.security_groups import IngressRule
 from goldenami.context import Context
@@ -28,7 +28,7 @@ def ensure_profile(ctx: Context) -> str:
     """Return the instance profile of builders and temporary instances: the recipe's, else `NAME-bake`, created if missing."""
     if ctx.target.iam_instance_profile:
         return ctx.target.iam_instance_profile
-    policy = builder_policy(ctx.aws.region, session.account_id(ctx.aws), [p.name for p in ctx.recipe.parameters])
+    policy = builder_policy(ctx.aws.region, ctx.aws.account, [p.name for p in ctx.recipe.parameters])
     description = "goldenami: builders read the application's parameters"
     return iam_roles.ensure_instance_profile(ctx.aws, f"{ctx.name}-bake", policy, description)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from goldenami.aws import instances, run_command, s3, session
+from goldenami.aws import instances, run_command, s3
 from goldenami.context import Context
 from goldenami.database.guard_plan import InstanceData
 from goldenami.errors import AwsError, GateError
@@ -27,13 +27,13 @@ _AGENT_TIMEOUT = 180.0  # seconds until the SSM agent of a new instance is regis
 
 def backup_bucket(ctx: Context) -> str:
     """Return the name of the backup bucket."""
-    return bucket_name(ctx.recipe, session.caller_identity(ctx.aws)[0], ctx.aws.region)
+    return bucket_name(ctx.recipe, ctx.aws.account, ctx.aws.region)
 
 
 def ensure_backup_bucket(ctx: Context) -> str:
-    """Create or update the backup bucket, and return its name."""
-    bucket = backup_bucket(ctx)
-    if s3.ensure_bucket(ctx.aws, bucket, ctx.recipe.backup.retention_days, dict(ctx.recipe.tags)):
+    """Create the backup bucket if it does not exist, let the fleet's backups in it expire, and return its name."""
+    bucket, backups = backup_bucket(ctx), prefix(ctx.name, "")
+    if s3.ensure_bucket(ctx.aws, bucket, backups, ctx.recipe.backup.retention_days, dict(ctx.recipe.tags)):
         ctx.progress.info(f"created the bucket {bucket} (private, encrypted, versioned)")
     return bucket
 
@@ -114,7 +114,9 @@ def execute(
     Raises:
         AwsError: The instance cannot be reached.
     """
-    objects = {"bucket": backup_bucket(ctx), "prefix": prefix(ctx.name, backup)} if backup else {}
+    objects = {}
+    if backup:
+        objects = {"bucket": backup_bucket(ctx), "account": ctx.aws.account, "prefix": prefix(ctx.name, backup)}
     script = data_script(ctx.recipe, ctx.aws.region, action, {**(values or {}), **objects})
     for _ in poll(ctx.clock, timeout=timeout, every=2):
         output = run_command.run(ctx.aws, ctx.clock, instance, script, timeout=_TIMEOUT, heartbeat=heartbeat)
@@ -147,7 +149,9 @@ def _parse_result(instance: str, action: str, output: run_command.CommandResult)
 
 def data_script(recipe: Recipe, region: str, action: str, values: Mapping[str, object], root: Path = ROOT) -> str:
     """Return the data script for an action: inspect a database, back it up, restore it, stop and resume its writes."""
-    defaults = dict.fromkeys(("bucket", "prefix", "result", "replace", "storage_mode", "host", "release_database"), "")
+    defaults = dict.fromkeys(
+        ("account", "bucket", "prefix", "result", "replace", "storage_mode", "host", "release_database"), ""
+    )
     contents = (root / "provisioners/files/table-contents.sql").read_text(encoding="utf-8").rstrip()
     variables = {**template_vars(recipe, "app", region, ""), **defaults, **values, "action": action}
     variables["table_contents"] = contents

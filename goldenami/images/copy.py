@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from goldenami.aws import image_copies, images, parameters, session
+from goldenami.aws import image_copies, images, parameters
 from goldenami.aws.errors import explain
 from goldenami.aws.session import AwsSession
 from goldenami.context import Context
@@ -185,5 +185,4 @@ def _read_state(ctx: Context, source: Image, copy: CopyTarget, before: CopyProgr
 def _other_account(ctx: Context, aws: AwsSession, copy: CopyTarget) -> str:
     if not copy.profile:
         return ""
-    account = session.account_id(aws)
-    return "" if account == session.account_id(ctx.aws) else account
+    return "" if aws.account == ctx.aws.account else aws.account

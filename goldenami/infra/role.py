@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from goldenami.aws import iam_roles, parameters, session
+from goldenami.aws import iam_roles, parameters
 from goldenami.context import Context
 from goldenami.errors import AwsError
 from goldenami.iam import instance_role
@@ -35,14 +35,13 @@ def ensure_parameters(ctx: Context) -> None:
 
 def ensure_role(ctx: Context) -> None:
     """Create or update the instances' role and instance profile, with least privilege."""
-    account, _ = session.caller_identity(ctx.aws)
     # Backups are taken through Run Command.
     run_command = ctx.recipe.fleet.run_command
-    bucket = bucket_name(ctx.recipe, account, ctx.aws.region) if run_command else ""
+    bucket = bucket_name(ctx.recipe, ctx.aws.account, ctx.aws.region) if run_command else ""
     volume = ctx.recipe.database.on_volume
     policy = instance_role.fleet_policy(
         ctx.aws.region,
-        account,
+        ctx.aws.account,
         ctx.name,
         [parameter.name for parameter in ctx.recipe.parameters],
         run_command=run_command,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from goldenami.aws import iam_roles, scheduler, session
+from goldenami.aws import iam_roles, scheduler
 from goldenami.context import Context
 from goldenami.errors import UsageError
 from goldenami.iam.statements import PolicyScope
@@ -58,11 +58,10 @@ def remove(ctx: Context) -> list[str]:
 
 
 def _desired(ctx: Context) -> tuple[ScheduleResource, ...]:
-    account, _ = session.caller_identity(ctx.aws)
     target = next(name for name in ("aws", "local") if ctx.recipe.target(name) == ctx.target)
     values = {"target": target, "recipe": _recipe_path(ctx)}
     return schedule_resources(
-        PolicyScope(ctx.aws.region, account, ctx.recipe), jinja.render_template("buildspec.yml.j2", values)
+        PolicyScope(ctx.aws.region, ctx.aws.account, ctx.recipe), jinja.render_template("buildspec.yml.j2", values)
     )
 
 

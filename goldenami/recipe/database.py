@@ -104,7 +104,8 @@ class Backup(Section):
 
     bucket: BucketName = field(
         "",
-        description="Name of the bucket, created if it does not exist; empty means `goldenami-NAME-ACCOUNT-REGION`.",
+        description="Name of the bucket, created if it does not exist; empty means `goldenami-NAME-ACCOUNT-REGION`. The"
+        " settings of a bucket that exists are kept.",
         expected="a bucket name of 3 to 63 lower-case letters, digits, dots and hyphens",
         example="guestbook-backups",
     )

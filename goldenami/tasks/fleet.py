@@ -59,10 +59,8 @@ def policy(open_context: ContextFactory, task: str) -> None:
     """Print the least-privilege IAM policy of a task, as JSON."""
     import json
 
-    from goldenami.aws import session
     from goldenami.iam import task_policies
     from goldenami.iam.statements import PolicyScope
 
     ctx = open_context()
-    account, _ = session.caller_identity(ctx.aws)
-    print(json.dumps(task_policies.policy(task, PolicyScope(ctx.aws.region, account, ctx.recipe)), indent=2))
+    print(json.dumps(task_policies.policy(task, PolicyScope(ctx.aws.region, ctx.aws.account, ctx.recipe)), indent=2))

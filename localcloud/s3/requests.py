@@ -1,4 +1,4 @@
-"""Checks of S3 requests that moto lacks: checksums, expired presigned URLs, unknown multipart uploads."""
+"""Checks of S3 requests that moto lacks: expected owner, checksums, expired presigned URLs, unknown multipart uploads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 from xml.dom.minidom import parseString
 
 from moto.s3.exceptions import InvalidPart, NoSuchUpload, S3ClientError
-from moto.s3.models import S3Backend
+from moto.s3.models import S3Backend, s3_backends
 from moto.s3.responses import S3Response
 
 from localcloud.core import request
@@ -80,6 +80,10 @@ def find_error(environ: dict[str, Any], body: bytes) -> tuple[str, str, int] | N
     """Return the code, message and status of S3's error for a request that moto accepts; None for a valid request.
     https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
     query = parse_qs(environ.get("QUERY_STRING", ""))
+    expected, owner = environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER"), bucket_owner(environ["PATH_INFO"])
+    if expected and owner and expected != owner:
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+        return "AccessDenied", "Access Denied", 403
     if is_expired(query):
         return "AccessDenied", "Request has expired", 403
     if environ["REQUEST_METHOD"] not in ("PUT", "POST"):
@@ -107,6 +111,12 @@ def find_error(environ: dict[str, Any], body: bytes) -> tuple[str, str, int] | N
         # moto stores the checksum only if the request also names its algorithm
         environ.setdefault("HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM", kind.upper())
     return None
+
+
+def bucket_owner(path: str) -> str:
+    """Return the account of the bucket that a path begins with; empty if there is no such bucket."""
+    _, account = s3_backends.bucket_accounts.get(path.lstrip("/").partition("/")[0], ("", ""))
+    return str(account)
 
 
 def read_half(environ: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 KEY, SECRET, TOKEN = "AKIAEXAMPLE", "wJalr/secret+key", "session/token=="
-REGION = "ap-northeast-2"
+ACCOUNT, REGION = "123456789012", "ap-northeast-2"
 
 
 @dataclass
@@ -190,6 +190,8 @@ class Bucket:
             return f"AccessDenied {authorization[:20]}"
         signed = authorization.partition("SignedHeaders=")[2].partition(",")[0].split(";")
         actual = authorization.rpartition("Signature=")[2]
+        if "x-amz-expected-bucket-owner" not in signed or headers["x-amz-expected-bucket-owner"] != ACCOUNT:
+            return "AccessDenied: the bucket belongs to another account"
         signed_request = AWSRequest(method=request.command, url=self.endpoint + request.path, data=body)
         for name in signed:
             if name != "host":

@@ -24,7 +24,7 @@ from goldenami.database.backup_model import (
     property_differences,
 )
 from goldenami.database.survey_model import external_restore_blockers, parse_survey
-from tests.provisioners.bucket import REGION, Bucket
+from tests.provisioners.bucket import ACCOUNT, REGION, Bucket
 from tests.provisioners.cluster import Cluster, programs, started
 from tests.support.recipes import RDS, recipe
 
@@ -97,7 +97,8 @@ class Machine:
 
     def run(self, action: str, backup: str = "b1", **values: str) -> subprocess.CompletedProcess[str]:
         """Run the script with a limit on file sizes, so that it cannot write a dump to a file."""
-        given = {"bucket": "kept", "prefix": f"guestbook/backups/{backup}", "result": "restored.json", **values}
+        given = {"bucket": "kept", "account": ACCOUNT, "prefix": f"guestbook/backups/{backup}", **values}
+        given.setdefault("result", "restored.json")
         script = data_script(recipe(self.changes), REGION, action, given)
         script = script.replace("/usr/local/lib/goldenami/ssm-parameter", f"{self.bin}/ssm-parameter")
         script = script.replace("export PATH=", f"export PATH={self.bin}:{programs()}:", 1)
@@ -794,6 +795,12 @@ def temporary_server(machine: Machine) -> None:
 
 def temporary_servers(machine: Machine) -> list[str]:
     return [path.name for path in machine.folder.rglob("server.*")]
+
+
+def test_bucket_of_another_account_receives_nothing(machine: Machine) -> None:
+    assert "cannot be written" in machine.error("backup", account="210987654321")
+    assert machine.bucket.objects == {}
+    assert machine.bucket.uploads == {}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="starts a server as the user postgres")

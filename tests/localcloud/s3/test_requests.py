@@ -32,6 +32,17 @@ def sha256(body: bytes) -> str:
     return base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
+def test_bucket_of_another_owner_than_expected_is_refused(s3: Any) -> None:
+    s3.put_object(Bucket="backups", Key="a", Body=b"rows", ExpectedBucketOwner="123456789012")
+    with raises("AccessDenied"):
+        s3.put_object(Bucket="backups", Key="a", Body=b"other rows", ExpectedBucketOwner="210987654321")
+    with raises("403"):
+        s3.head_bucket(Bucket="backups", ExpectedBucketOwner="210987654321")
+    assert s3.get_object(Bucket="backups", Key="a")["Body"].read() == b"rows"
+    with raises("NoSuchBucket"):
+        s3.get_object(Bucket="nobodys", Key="a", ExpectedBucketOwner="210987654321")
+
+
 def test_checksums_are_compared_and_kept(s3: Any) -> None:
     s3.put_object(
         Bucket="backups", Key="a", Body=b"rows", ChecksumSHA256=sha256(b"rows"), ServerSideEncryption="aws:kms"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -72,7 +74,42 @@ def test_backup_bucket_is_private_encrypted_versioned_and_expires_backups(ctx: C
     (life,) = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
     assert life["Expiration"]["Days"] == life["NoncurrentVersionExpiration"]["NoncurrentDays"] == 35
     assert life["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 1
+    assert life["Filter"] == {"Prefix": "guestbook/backups/"}
+    (tls,) = json.loads(s3.get_bucket_policy(Bucket=BUCKET)["Policy"])["Statement"]
+    assert (tls["Effect"], tls["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == "ap-northeast-2"
+
+
+def test_bucket_that_exists_keeps_its_settings_and_its_own_rules(ctx: Context) -> None:
+    s3 = ctx.aws.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"})
+    logs: Any = {"ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 400}}
+    earlier = {**logs, "ID": "goldenami-backups", "Filter": {"Prefix": ""}}  # expired what others keep in the bucket
+    s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [logs, earlier]})
+    kms: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]}
+    s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration=kms)
+    agent.ensure_backup_bucket(ctx)
+    kept, own = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+    assert (kept["ID"], kept["Expiration"]["Days"]) == ("logs", 400)
+    assert own["Filter"] == {"Prefix": "guestbook/backups/"}
+    (rule,) = s3.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+    assert "Status" not in s3.get_bucket_versioning(Bucket=BUCKET)
+
+
+def test_every_s3_call_names_the_account(ctx: Context) -> None:
+    named: list[tuple[str, str]] = []
+    s3 = ctx.aws.client("s3")
+    s3.meta.events.register("before-call.s3", lambda model, params, **_: named.append((model.name, owner(params))))
+    manifest = keep(ctx)
+    backup.verify_backup(ctx, manifest)
+    backup.list_backups(ctx)
+    aws_s3.abort_unfinished(ctx.aws, BUCKET, "key")
+    assert {name for name, account in named if account != "123456789012"} == {"CreateBucket"}
+
+
+def owner(params: dict[str, Any]) -> str:
+    return str(params["headers"].get("x-amz-expected-bucket-owner", ""))
 
 
 def test_backup_without_manifest_is_not_listed(ctx: Context) -> None:
