@@ -43,8 +43,7 @@ def get(aws: AwsSession, name: str) -> AutoScalingGroup | None:
     groups = aws.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
     if not groups:
         return None
-    group = groups[0]
-    template = _template(group)
+    group, template = groups[0], _template(groups[0])
     return AutoScalingGroup(
         name=group["AutoScalingGroupName"],
         template_id=template.get("LaunchTemplateId", ""),
@@ -151,9 +150,7 @@ def detach(aws: AwsSession, name: str, instance: str, *, decrement: bool) -> Non
 
 
 def protect(aws: AwsSession, name: str, members: Sequence[str], *, protected: bool = True) -> None:
-    """Protect instances in service or Standby from scale-in, or end their protection.
-
-    An instance that has left these states since the group was read is left as it is: the caller reads the group again.
+    """Protect instances from scale-in, or end that; skip those that are no longer in service or in Standby.
 
     Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SetInstanceProtection.html
     """

@@ -89,7 +89,7 @@ def abort_unfinished(aws: AwsSession, bucket: str, key: str) -> None:
 def ensure_bucket(aws: AwsSession, name: str, prefix: str, keep_days: int, tags: dict[str, str]) -> bool:
     """Create a private, encrypted and versioned bucket; let the objects below a prefix expire after `keep_days` days.
 
-    Nothing else of an existing bucket is changed: other objects and rules in it may be somebody else's.
+    Nothing else of an existing bucket is changed, because it may have other uses.
     Return True if the bucket was created.
 
     Raises:

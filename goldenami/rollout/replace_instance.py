@@ -165,7 +165,7 @@ class InstanceReplacement:
     def _join(self) -> str:
         """Make the new instance a protected member of the group; return the failure reason.
 
-        Before writes open: a group that was told to terminate it meanwhile must not have the only copy of a row.
+        Before writes open: a group that scales in meanwhile must not terminate the only copy of a row.
         """
         membership.attach_target(self.ctx, self.switchover)
         if reason := membership.unprotected_reason(self.ctx, self.switchover, self.grace):
