@@ -6,7 +6,6 @@ Backups are streamed by the instance itself: templates/data/s3.sh.j2.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,16 +114,6 @@ def _create_bucket(aws: AwsSession, name: str, tags: dict[str, str]) -> None:
     encryption: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
     s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration=encryption)
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/security-best-practices.html
-    require_tls = {
-        "Sid": "RequireTls",
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-    }
-    s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [require_tls]}))
 
 
 def _ensure_expiry(aws: AwsSession, name: str, prefix: str, keep_days: int) -> None:

@@ -13,8 +13,8 @@ def backup_bucket(scope: PolicyScope) -> list[Statement]:
     """Create or update the backup bucket, and write and read backups."""
     bucket = f"arn:aws:s3:::{bucket_name(scope.recipe, scope.account, scope.region)}"
     settings = [f"s3:Put{what}" for what in ("BucketPublicAccessBlock", "BucketTagging", "BucketVersioning")]
-    settings += ["s3:CreateBucket", "s3:ListBucket", "s3:PutEncryptionConfiguration", "s3:GetLifecycleConfiguration"]
-    settings += ["s3:PutBucketPolicy", "s3:PutLifecycleConfiguration"]
+    settings += ["s3:CreateBucket", "s3:ListBucket", "s3:PutEncryptionConfiguration"]
+    settings += ["s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"]
     settings += ["s3:ListBucketMultipartUploads"]  # to abort an incomplete one
     return [allow("Bucket", settings, bucket), *backups(scope, write=True)]
 

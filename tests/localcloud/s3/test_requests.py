@@ -60,7 +60,11 @@ def test_checksums_are_compared_and_kept(s3: Any) -> None:
 
 
 def test_a_payload_that_differs_from_its_signature_s_is_refused() -> None:
-    environ = {"REQUEST_METHOD": "PUT", "HTTP_X_AMZ_CONTENT_SHA256": hashlib.sha256(b"sent").hexdigest()}
+    environ = {
+        "REQUEST_METHOD": "PUT",
+        "PATH_INFO": "/backups/a",
+        "HTTP_X_AMZ_CONTENT_SHA256": hashlib.sha256(b"sent").hexdigest(),
+    }
     assert requests.find_error(environ, b"sent") is None
     result = requests.find_error(environ, b"arrived")
     assert result is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -75,8 +74,6 @@ def test_backup_bucket_is_private_encrypted_versioned_and_expires_backups(ctx: C
     assert life["Expiration"]["Days"] == life["NoncurrentVersionExpiration"]["NoncurrentDays"] == 35
     assert life["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 1
     assert life["Filter"] == {"Prefix": "guestbook/backups/"}
-    (tls,) = json.loads(s3.get_bucket_policy(Bucket=BUCKET)["Policy"])["Statement"]
-    assert (tls["Effect"], tls["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == "ap-northeast-2"
 
 
