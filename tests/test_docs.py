@@ -29,6 +29,12 @@ def test_readme_link_exists(target: str) -> None:
     assert (ROOT / target).exists()
 
 
+def test_tests_that_the_security_page_names_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/security.md").read_text(encoding="utf-8"))
+    missing = [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")]
+    assert (bool(named), missing) == (True, [])
+
+
 def test_exit_codes_are_documented() -> None:
     from goldenami import errors
 

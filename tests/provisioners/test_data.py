@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -465,6 +466,67 @@ def test_inspect_reports_the_platform_of_the_volume(machine: Machine) -> None:
     assert (found["family"], found["architecture"]) == ("debian-12", "")
     (machine.folder / "volume/goldenami.json").write_text("damaged")
     assert "family" not in machine.ok("inspect")
+
+
+ROLES = r"""
+CREATE ROLE "Odd ""name"" of a; role" LOGIN PASSWORD 'it''s \ known' VALID UNTIL '2030-01-01' CONNECTION LIMIT 3 CREATEDB;
+CREATE ROLE readers;
+GRANT readers TO "Odd ""name"" of a; role" WITH ADMIN OPTION;
+ALTER ROLE readers SET search_path TO public, "Odd schema";
+ALTER ROLE readers SET work_mem TO '8MB';
+COMMENT ON ROLE readers IS 'those who''ll read; \! only';
+"""
+ROLE_STATE = """SELECT jsonb_agg(jsonb_build_array(rolname, rolcanlogin, rolcreatedb, rolconnlimit, rolpassword, rolvaliduntil,
+    setconfig, shobj_description(r.oid, 'pg_authid'),
+    (SELECT array_agg(member::regrole) FROM pg_auth_members WHERE roleid = r.oid)) ORDER BY rolname)
+  FROM pg_authid AS r LEFT JOIN pg_db_role_setting ON setrole = r.oid AND setdatabase = 0 WHERE rolname ~ '^(Odd|readers)'"""
+
+
+@pytest.fixture
+def odd_roles(machine: Machine) -> Iterator[Callable[[], str]]:
+    def drop() -> None:
+        machine.cluster.sql("""DROP ROLE IF EXISTS readers, "Odd ""name"" of a; role", intruder""")
+
+    machine.cluster.sql(ROLES)
+    yield lambda: drop() or machine.cluster.sql(ROLE_STATE)  # type: ignore[func-returns-value]
+    drop()
+
+
+def test_roles_are_restored_with_attributes_settings_and_memberships(
+    machine: Machine, odd_roles: Callable[[], str]
+) -> None:
+    before = machine.cluster.sql(ROLE_STATE)
+    machine.ok("backup")
+    assert odd_roles() == ""
+    machine.ok("restore", replace="yes")
+    assert machine.cluster.sql(ROLE_STATE) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r"\! touch {mark}",
+        r"CREATE ROLE intruder; \! touch {mark}",
+        r"CREATE ROLE intruder \! touch {mark}",
+        "CREATE ROLE intruder; COPY (SELECT 1) TO PROGRAM 'touch {mark}';",
+        "COPY (SELECT 1) TO PROGRAM 'touch {mark}';",
+        r"COMMENT ON ROLE guestbook IS 'a\'; \! touch {mark} ';",
+        "COMMENT ON ROLE guestbook IS E'a\\\\'; COPY (SELECT 1) TO PROGRAM $$touch {mark}$$; --';",
+        "ALTER ROLE guestbook SET search_path TO x; COPY (SELECT 1) TO PROGRAM 'touch {mark}';",
+    ],
+)
+def test_file_of_roles_runs_nothing_else(machine: Machine, odd_roles: Callable[[], str], line: str) -> None:
+    machine.ok("backup")
+    mark = machine.cluster.folder / "mark"  # the server can write there, too
+    mark.unlink(missing_ok=True)
+    path = "/kept/guestbook/backups/b1"
+    roles = machine.bucket.objects[f"{path}/roles.sql"] + line.replace("{mark}", str(mark)).encode() + b"\n"
+    metadata = json.loads(machine.object("metadata.json"))
+    metadata["sha256"]["roles"] = hashlib.sha256(roles).hexdigest()
+    machine.bucket.objects |= {f"{path}/roles.sql": roles, f"{path}/metadata.json": json.dumps(metadata).encode()}
+    odd_roles()
+    machine.ok("restore", replace="yes")
+    assert not mark.exists()
 
 
 def test_secrets_are_neither_printed_nor_arguments(machine: Machine) -> None:
