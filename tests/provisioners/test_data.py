@@ -484,11 +484,14 @@ ROLE_STATE = """SELECT jsonb_agg(jsonb_build_array(rolname, rolcanlogin, rolcrea
 
 @pytest.fixture
 def odd_roles(machine: Machine) -> Iterator[Callable[[], str]]:
-    def drop() -> None:
+    """Roles with awkward names and attributes; the function drops them, and returns what is left of them."""
+
+    def drop() -> str:
         machine.cluster.sql("""DROP ROLE IF EXISTS readers, "Odd ""name"" of a; role", intruder""")
+        return machine.cluster.sql(ROLE_STATE)
 
     machine.cluster.sql(ROLES)
-    yield lambda: drop() or machine.cluster.sql(ROLE_STATE)  # type: ignore[func-returns-value]
+    yield drop
     drop()
 
 
